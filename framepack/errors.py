@@ -1,0 +1,166 @@
+"""Every error a client can meet, with its HTTP status and its stable code. The only place with status codes.
+
+    FramepackError            500  internal_error      a defect of ours; the text never carries details
+    ├─ BadRequest             400  bad_request
+    │  ├─ InvalidField        400  invalid_field       missing, mistyped, unknown or out of range
+    │  ├─ InvalidSource       400  invalid_source      none or several sources, or broken base64
+    │  ├─ SourceNotAllowed    400  source_not_allowed  an address that may not be fetched or called
+    │  └─ InvalidMedia        400  invalid_media       not a video, or too damaged to read
+    ├─ Unauthorized           401  unauthorized
+    ├─ NotFound               404  not_found
+    │  └─ UnknownEndpoint     404  unknown_endpoint
+    ├─ Conflict               409  conflict            a model is in use
+    ├─ Cancelled              409  cancelled           the job was cancelled or ran out of time
+    ├─ TooLarge               413  too_large           over one of the limits in the settings
+    ├─ Busy                   429  busy
+    ├─ SourceFailed           502  source_failed       the source answered badly
+    ├─ StorageFailed          502  storage_failed      the store answered badly
+    ├─ Unavailable            503  unavailable         something needed is not there
+    │  ├─ ModelUnavailable    503  model_unavailable   weights neither present nor fetchable, or not as published
+    │  └─ OutOfMemory         503  out_of_memory       not even the smallest piece of work fits
+    ├─ SourceTooSlow          504  source_timeout
+    └─ DiskFull               507  disk_full
+
+A message is one sentence for the client: what was wrong and what is allowed. Errors of other libraries are
+translated where they enter, with ``raise ... from``.
+"""
+
+from typing import ClassVar
+
+
+class FramepackError(Exception):
+    """Base of everything that is answered to a client; its text is public."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+
+    @property
+    def message(self) -> str:
+        """The sentence for the client."""
+        return str(self)
+
+
+class BadRequest(FramepackError):
+    """The request cannot be carried out as it stands."""
+
+    status = 400
+    code = "bad_request"
+
+
+class InvalidField(BadRequest):
+    """A field is missing, mistyped, unknown or out of range."""
+
+    code = "invalid_field"
+
+
+class InvalidSource(BadRequest):
+    """There is not exactly one source, or its base64 is broken."""
+
+    code = "invalid_source"
+
+
+class SourceNotAllowed(BadRequest):
+    """The address may not be fetched or called; the text is the same for every reason."""
+
+    code = "source_not_allowed"
+
+
+class InvalidMedia(BadRequest):
+    """The file is not a video we can read."""
+
+    code = "invalid_media"
+
+
+class Unauthorized(FramepackError):
+    """The API key is missing or wrong."""
+
+    status = 401
+    code = "unauthorized"
+
+
+class NotFound(FramepackError):
+    """The named thing does not exist."""
+
+    status = 404
+    code = "not_found"
+
+
+class UnknownEndpoint(NotFound):
+    """No operation has this name or route."""
+
+    code = "unknown_endpoint"
+
+
+class Conflict(FramepackError):
+    """The thing is in use."""
+
+    status = 409
+    code = "conflict"
+
+
+class Cancelled(FramepackError):
+    """The job was cancelled or ran out of time."""
+
+    status = 409
+    code = "cancelled"
+
+
+class TooLarge(FramepackError):
+    """The input or what it would become is over a limit of the settings."""
+
+    status = 413
+    code = "too_large"
+
+
+class Busy(FramepackError):
+    """Too much work is waiting already."""
+
+    status = 429
+    code = "busy"
+
+
+class SourceFailed(FramepackError):
+    """The server that holds the source answered badly."""
+
+    status = 502
+    code = "source_failed"
+
+
+class StorageFailed(FramepackError):
+    """The object store answered badly."""
+
+    status = 502
+    code = "storage_failed"
+
+
+class Unavailable(FramepackError):
+    """Something that is needed is not there at the moment."""
+
+    status = 503
+    code = "unavailable"
+
+
+class ModelUnavailable(Unavailable):
+    """A model's weights are neither present nor fetchable, or are not the published ones."""
+
+    code = "model_unavailable"
+
+
+class OutOfMemory(Unavailable):
+    """Not even the smallest piece of work fits into memory."""
+
+    code = "out_of_memory"
+
+
+class SourceTooSlow(FramepackError):
+    """The server that holds the source took longer than the limit."""
+
+    status = 504
+    code = "source_timeout"
+
+
+class DiskFull(FramepackError):
+    """The worker's disk has no room for the job."""
+
+    status = 507
+    code = "disk_full"

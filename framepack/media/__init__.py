@@ -1,0 +1,1 @@
+"""Files and streams. PyAV lives here and nowhere else."""

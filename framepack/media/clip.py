@@ -1,0 +1,126 @@
+"""A clip: lazy, re-iterable video. Nothing is decoded until somebody iterates ``frames()``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import av
+
+
+class Matrix(IntEnum):
+    """How RGB and YUV relate; the numbers are those of ITU-T H.273 and of FFmpeg."""
+
+    BT709 = 1
+    BT601 = 6
+    BT2020 = 9
+
+    @property
+    def red_blue(self) -> tuple[float, float]:
+        """Weights (Kr, Kb) of red and blue in luma."""
+        return {
+            Matrix.BT709: (0.2126, 0.0722),
+            Matrix.BT601: (0.299, 0.114),
+            Matrix.BT2020: (0.2627, 0.0593),
+        }[self]
+
+
+@dataclass(frozen=True, slots=True)
+class Colors:
+    """What the numbers of a frame mean. Never unknown: an untagged source gets its likely tags when opened.
+
+    ``primaries`` and ``transfer`` are H.273 numbers, carried through untouched. ``full_range`` is true when luma
+    spans 0..255 instead of 16..235 (for 8 bits).
+    """
+
+    matrix: Matrix = Matrix.BT709
+    primaries: int = 1
+    transfer: int = 1
+    full_range: bool = False
+
+
+class Frame(Protocol):
+    """One picture, at home on the host or on the device; read-only."""
+
+    @property
+    def width(self) -> int:
+        """Pixels in a row."""
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+
+    def on_host(self) -> av.VideoFrame:
+        """The picture as planar YUV in host memory (converted and fetched once if it is on the device)."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostFrame:
+    """A decoded picture as the decoder left it: planar YUV, 8 to 16 bits."""
+
+    video: av.VideoFrame
+
+    @property
+    def width(self) -> int:
+        """Pixels in a row."""
+        return self.video.width
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return self.video.height
+
+    def on_host(self) -> av.VideoFrame:
+        """The picture itself."""
+        return self.video
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """A clip's sound: stream ``stream`` of the file ``path``.
+
+    ``delay`` is the time in seconds from the clip's first picture to the sound's first sample (may be negative).
+    """
+
+    path: Path
+    stream: int
+    delay: Fraction = Fraction(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Video at a constant frame rate.
+
+    Attributes:
+        frames: Starts decoding; call again to iterate again. Closing the iterator stops all work behind it.
+        fps: Exact frames per second (30000/1001, never 29.97).
+        width: Pixels in a row of every frame.
+        height: Rows of every frame.
+        length: Number of frames, or None while unknown.
+        colors: What the pixels mean.
+        audio: The sound that belongs to the pictures, or None.
+        pixel_aspect: Width of a pixel over its height.
+    """
+
+    frames: Callable[[], Iterator[Frame]]
+    fps: Fraction
+    width: int
+    height: int
+    length: int | None
+    colors: Colors = Colors()
+    audio: Audio | None = None
+    pixel_aspect: Fraction = Fraction(1)
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """Length in seconds, or None while unknown."""
+        return None if self.length is None else float(self.length / self.fps)
+
+    def with_frames(self, frames: Callable[[], Iterator[Frame]], *, width: int, height: int) -> Clip:
+        """The same timeline and sound with other pictures."""
+        return replace(self, frames=frames, width=width, height=height)

@@ -1,0 +1,1 @@
+"""All outbound HTTP: which addresses may be reached, downloads, delivery."""

@@ -1,0 +1,1 @@
+"""One file per endpoint or small noun; the folder is the family of the API."""

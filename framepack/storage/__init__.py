@@ -1,0 +1,1 @@
+"""Where outputs and state live: one protocol, two backends."""
