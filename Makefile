@@ -1,0 +1,43 @@
+# Each target does all its own set-up on a fresh machine with Python 3.11+, git and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test test-long check docs lock clean
+
+demo: $(READY)  ## The worker's main job for real: upscale the clip of test_input.json
+	@sh builder/demo.sh $(BIN)/python
+
+test: check  ## Everything that guards the project, except the long tests
+	$(BIN)/pytest
+
+test-long: $(READY)  ## The tests that take minutes
+	$(BIN)/pytest -m slow
+
+check: $(READY)  ## Format, lint, types and architecture
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(READY)  ## Write the generated documentation
+	$(BIN)/python -m framepack.docs
+
+lock: $(READY)  ## Resolve pyproject.toml anew into builder/requirements*.txt
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --upgrade \
+	  --custom-compile-command "make lock" -o builder/requirements.txt
+	$(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --upgrade \
+	  --custom-compile-command "make lock" --extra weights --group dev -c builder/requirements.txt \
+	  -o builder/requirements-dev.txt
+
+$(READY): builder/requirements-dev.txt
+	$(PYTHON) -c "import sys; assert sys.version_info >= (3, 11), 'Python 3.11 or newer is needed'"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r builder/requirements-dev.txt
+	@touch $(READY)
+
+clean:  ## Remove what the targets made
+	rm -rf $(VENV) demo

@@ -1,0 +1,93 @@
+"""Tells a client's receiver how a job ended: the documented payload, signed and delivered with retries."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from framepack.errors import FramepackError, SourceNotAllowed
+from framepack.schemas import CallbackRequest, Request
+
+if TYPE_CHECKING:
+    from framepack.job import Job
+    from framepack.registry import AnyOperation
+
+log = logging.getLogger("framepack.callback")
+
+Send = Callable[[str, str, bytes, Mapping[str, str]], bool]
+"""Delivers a message: (address, message id, body, headers) -> whether it arrived. Retries and signs by itself."""
+
+_OUTPUT_FIELDS = {
+    "output_path": "output_path",
+    "output_filename": "output_filename",
+    "output_url": "output_url",
+    "output_file_size": "output_file_size",
+    "output_video_base64": "output_base64",
+}
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Callbacks:
+    """Sends callbacks.
+
+    Attributes:
+        send: Delivers one message.
+        check_address: Raises SourceNotAllowed for an address that may not be called.
+        now: The time, in UTC.
+    """
+
+    send: Send
+    check_address: Callable[[str], None]
+    now: Callable[[], datetime] = _now
+
+    def check(self, request: Request) -> None:
+        """Refuse a request whose callback address may not be called, before any work is done.
+
+        Raises:
+            SourceNotAllowed: the address is not a public one.
+        """
+        if isinstance(request, CallbackRequest) and request.callback_url:
+            self.check_address(request.callback_url)
+
+    def succeeded(self, operation: AnyOperation, request: Request, answer: Mapping[str, Any], job: Job) -> None:
+        """Report a success, if the request asked for it; trouble with the receiver never changes the result."""
+        if not isinstance(request, CallbackRequest) or not request.callback_url:
+            return
+        outputs = {shown: answer[name] for name, shown in _OUTPUT_FIELDS.items() if name in answer}
+        body = {**self._head(operation, success=True), **outputs, "metadata": request.callback_metadata()}
+        self._deliver(request.callback_url, operation, body, job)
+
+    def failed(self, operation: AnyOperation, fields: Mapping[str, Any], error: FramepackError, job: Job) -> None:
+        """Report a failure, also of a request that could not even be read."""
+        address = fields.get("callback_url")
+        if not operation.supports_callback or not isinstance(address, str) or not address:
+            return
+        body = {**self._head(operation, success=False), "error": error.message, "metadata": None}
+        self._deliver(address, operation, body, job)
+
+    def _head(self, operation: AnyOperation, *, success: bool) -> dict[str, Any]:
+        timestamp = self.now().replace(tzinfo=None).isoformat(timespec="microseconds")
+        return {
+            "type": "postprocess",
+            "operation": operation.name,
+            "success": success,
+            "timestamp": timestamp,
+        }
+
+    def _deliver(self, address: str, operation: AnyOperation, body: dict[str, Any], job: Job) -> None:
+        message_id = f"msg_{operation.name}_{job.id}"
+        headers = {"Content-Type": "application/json", "X-Operation-Type": operation.name}
+        try:
+            arrived = self.send(address, message_id, json.dumps(body).encode(), headers)
+        except SourceNotAllowed:
+            arrived = False
+        if not arrived:
+            log.warning("job %s: the callback of %s could not be delivered", job.id, operation.name)

@@ -1,0 +1,36 @@
+"""What an operation may touch while it carries out one job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from framepack.job import Job
+    from framepack.media.source import Source
+    from framepack.media.workspace import Workspace
+    from framepack.models.library import ModelLibrary
+    from framepack.settings import Settings
+    from framepack.storage.outputs import Outputs
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The surroundings of one job.
+
+    Attributes:
+        settings: The worker's configuration.
+        job: Cancellation, progress and warnings of this job.
+        workspace: The job's own temporary folder, removed when the job ends.
+        models: The models there are, loaded on first use and kept warm.
+        outputs: Where finished files are published.
+        fetch: Brings the file behind an address into the workspace.
+    """
+
+    settings: Settings
+    job: Job
+    workspace: Workspace
+    models: ModelLibrary
+    outputs: Outputs
+    fetch: Callable[[str], Source]

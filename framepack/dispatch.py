@@ -1,0 +1,104 @@
+"""From a job's input to its answer: find the operation, check the fields once, run, answer or explain.
+
+The only place that catches everything: whatever goes wrong becomes an answer with a sentence, a status and a code.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from framepack.errors import DiskFull, FramepackError, InvalidField
+
+if TYPE_CHECKING:
+    from framepack.callback import Callbacks
+    from framepack.context import Context
+    from framepack.job import Job
+    from framepack.registry import AnyOperation, Registry
+
+log = logging.getLogger("framepack.dispatch")
+
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One job as it arrived: its input and, where it brought one, its own S3 store (RunPod's ``s3Config``)."""
+
+    fields: object
+    s3_config: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatcher:
+    """Runs calls.
+
+    Attributes:
+        registry: The operations there are.
+        surroundings: Makes the context of one call and cleans up behind it.
+        callbacks: Tells the client's receiver how a call ended.
+    """
+
+    registry: Registry
+    surroundings: Callable[[Job, Call], AbstractContextManager[Context]]
+    callbacks: Callbacks
+
+    def run(self, call: Call, job: Job) -> Answer:
+        """Carry out a call.
+
+        Returns:
+            The documented answer, or ``{"error": sentence, "code": ..., "status": ...}``. Never raises for what a
+            client or the world did; the callback, if one was asked for, has been delivered or given up on.
+        """
+        try:
+            operation, fields = self._resolve(call)
+        except FramepackError as error:
+            return failure(error)
+        try:
+            answer = self._carry_out(operation, fields, call, job)
+        except Exception as error:  # noqa: BLE001 - the one place that catches everything
+            public = _public(error, job)
+            self.callbacks.failed(operation, fields, public, job)
+            return failure(public)
+        return answer
+
+    def _resolve(self, call: Call) -> tuple[AnyOperation, dict[str, Any]]:
+        if not isinstance(call.fields, dict):
+            raise InvalidField("input must be an object with an endpoint and its fields.")
+        fields = dict(call.fields)
+        endpoint, method = fields.pop("endpoint", None), fields.pop("method", None)
+        if not isinstance(endpoint, str) or not endpoint:
+            raise InvalidField('endpoint is required, such as "upscale" or "/postprocess/upscale".')
+        if method is not None and not isinstance(method, str):
+            raise InvalidField("method must be GET, POST or DELETE.")
+        return self.registry.find(endpoint, method), fields
+
+    def _carry_out(self, operation: AnyOperation, fields: dict[str, Any], call: Call, job: Job) -> Answer:
+        request = operation.request.parse(fields)
+        self.callbacks.check(request)
+        with self.surroundings(job, call) as context:
+            response = operation.run(request, context)
+        payload: Answer = response.payload()
+        self.callbacks.succeeded(operation, request, payload, job)
+        return payload
+
+
+def failure(error: FramepackError) -> Answer:
+    """The error envelope of ``error``; a client's broken text in the sentence becomes question marks."""
+    sentence = error.message.encode("utf-8", "replace").decode()
+    return {"error": sentence, "code": error.code, "status": error.status}
+
+
+def _public(error: Exception, job: Job) -> FramepackError:
+    """What a client may know of ``error``; the rest goes to the log."""
+    if isinstance(error, FramepackError):
+        log.info("job %s: %s", job.id, error.code)
+        return error
+    log.error("job %s failed unexpectedly", job.id, exc_info=error)
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return DiskFull("The worker's disk has no room for this job.")
+    return FramepackError("Something went wrong on our side; the worker's log has the details.")

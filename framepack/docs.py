@@ -1,0 +1,151 @@
+"""Writes the generated documentation: ``docs/endpoints.md`` and the tables of the README.
+
+Run ``python -m framepack.docs`` after a change of an operation or a setting; the tests say when it is due.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from framepack.errors import FramepackError
+from framepack.registry import AnyOperation, Registry, discover
+from framepack.settings import Settings
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+_ROOT = Path(__file__).parent.parent
+
+
+def pages(root: Path = _ROOT) -> dict[Path, str]:
+    """Every generated file and what it should hold."""
+    registry = discover()
+    readme = root / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    for name, table in (
+        ("endpoints", endpoint_table(registry)),
+        ("settings", settings_table()),
+        ("errors", _errors()),
+    ):
+        text = _between(text, name, table)
+    return {readme: text, root / "docs" / "endpoints.md": endpoints_page(registry)}
+
+
+def endpoint_table(registry: Registry) -> str:
+    """One row per operation."""
+    rows = [f"| `{each.name}` | `{each.method} {each.path}` | {each.summary} |" for each in registry]
+    return "\n".join(["| endpoint | route | |", "|---|---|---|", *rows])
+
+
+def settings_table() -> str:
+    """One row per environment variable."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        variable = field.validation_alias or f"FRAMEPACK_{name.upper()}"
+        rows.append(f"| `{variable}` | {_setting_default(name, field)} | {field.description} |")
+    return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows])
+
+
+def endpoints_page(registry: Registry) -> str:
+    """The reference of all operations."""
+    head = (
+        "# Endpoints\n\n"
+        "Generated from the code by `python -m framepack.docs`; do not edit.\n\n"
+        'A job names its endpoint: `{"input": {"endpoint": "upscale", ...}}`. The name, the route, or the route\n'
+        "with `method` are all understood. Fields set to null count as not given; unknown fields are refused.\n"
+    )
+    return head + "".join(_section(each) for each in registry)
+
+
+def _section(operation: AnyOperation) -> str:
+    callback = "\nSupports `callback_url`.\n" if operation.supports_callback else ""
+    parts = [
+        f"\n## `{operation.name}`: {operation.method} {operation.path}\n\n{operation.summary}\n{callback}",
+        _fields("Fields", operation.request.model_json_schema()),
+        _fields("Answer", operation.response.model_json_schema(mode="serialization"), answer=True),
+    ]
+    return "".join(parts)
+
+
+def _fields(title: str, schema: dict[str, Any], *, answer: bool = False) -> str:
+    properties = schema.get("properties", {})
+    if not properties:
+        return f"\n{title}: none.\n"
+    required = schema.get("required", [])
+    rows = []
+    for name, field in properties.items():
+        note = field.get("description", "")
+        default = "required" if name in required else _default(field)
+        columns = [f"`{name}`", _type(field, schema), *([] if answer else [default]), note]
+        rows.append("| " + " | ".join(columns) + " |")
+    head = "| field | type | |" if answer else "| field | type | default | |"
+    rule = "|---|---|---|" if answer else "|---|---|---|---|"
+    return "\n".join([f"\n{title}:\n", head, rule, *rows]) + "\n"
+
+
+def _type(field: dict[str, Any], schema: dict[str, Any]) -> str:
+    options = [each for each in field.get("anyOf", [field]) if each.get("type") != "null"]
+    return " or ".join(_one_type(each, schema) for each in options)
+
+
+def _one_type(field: dict[str, Any], schema: dict[str, Any]) -> str:
+    if "$ref" in field:
+        return _one_type(schema["$defs"][field["$ref"].rsplit("/", 1)[-1]], schema)
+    if "enum" in field:
+        return ", ".join(f"`{each}`" for each in field["enum"])
+    kind = str(field.get("type", "any"))
+    if kind == "array":
+        return f"array of {_one_type(field.get('items', {}), schema)}"
+    if kind == "object" and "properties" in field:
+        return "object (" + ", ".join(f"`{name}`" for name in field["properties"]) + ")"
+    low, high = field.get("minimum"), field.get("maximum")
+    return f"{kind}, {low:g} to {high:g}" if low is not None and high is not None else kind
+
+
+def _default(field: dict[str, Any]) -> str:
+    value = field.get("default")
+    return "" if value is None else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _setting_default(name: str, field: FieldInfo) -> str:
+    value = field.get_default()
+    if name == "temp_dir":
+        return "the system's"
+    if value is None or value == ():
+        return ""
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _errors() -> str:
+    def family(error: type[FramepackError]) -> list[type[FramepackError]]:
+        return [error, *(each for child in error.__subclasses__() for each in family(child))]
+
+    rows = [(each.status, each.code, (each.__doc__ or "").strip()) for each in family(FramepackError)]
+    return "\n".join(
+        [
+            "| status | code | when |",
+            "|---|---|---|",
+            *(f"| {status} | `{code}` | {doc} |" for status, code, doc in sorted(rows)),
+        ]
+    )
+
+
+def _between(text: str, name: str, content: str) -> str:
+    """``text`` with what stands between the marks of ``name`` replaced."""
+    begin, end = f"<!-- {name}: generated -->", f"<!-- /{name} -->"
+    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    if not pattern.search(text):
+        raise ValueError(f"README.md lacks the marks of {name}")
+    return pattern.sub(lambda _: f"{begin}\n{content}\n{end}", text)
+
+
+def main() -> None:
+    """Write every generated file."""
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

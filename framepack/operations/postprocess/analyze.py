@@ -1,0 +1,79 @@
+"""``POST /postprocess/analyze``: what a video is made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, Field
+
+from framepack.context import Context
+from framepack.operation import operation
+from framepack.render import opened
+from framepack.schemas import Response, VideoRequest
+
+if TYPE_CHECKING:
+    from framepack.media.probe import VideoInfo
+
+_STEP = 1024
+
+
+class AnalyzeRequest(VideoRequest):
+    """A video to look at."""
+
+
+class Analysis(BaseModel):
+    """A video's metadata, in the words of the document."""
+
+    filename: str
+    file_size: str = Field(description='Such as "15.2 MB"')
+    duration: str = Field(description='Such as "4.5 seconds"')
+    resolution: str = Field(description="Width x height as shown upright")
+    fps: float
+    codec: str
+    bitrate: str = Field(description='Such as "28.1 Mbps"')
+    has_audio: bool
+    audio_codec: str | None
+    total_frames: int
+
+
+class AnalyzeResponse(Response):
+    """The analysis."""
+
+    success: bool = True
+    analysis: Analysis
+
+
+@operation("POST", "/postprocess/analyze")
+def analyze(request: AnalyzeRequest, ctx: Context) -> AnalyzeResponse:
+    """Analyze a video and get detailed metadata."""
+    source, info = opened(request, ctx)
+    return AnalyzeResponse(analysis=_described(source.filename, info))
+
+
+def _described(filename: str, info: VideoInfo) -> Analysis:
+    return Analysis(
+        filename=filename,
+        file_size=_size(info.size_bytes),
+        duration=f"{info.duration_seconds:.1f} seconds",
+        resolution=f"{info.width}x{info.height}",
+        fps=round(float(info.fps), 3),
+        codec=info.codec,
+        bitrate=_bitrate(info.bits_per_second),
+        has_audio=info.audio is not None,
+        audio_codec=info.audio.codec if info.audio else None,
+        total_frames=info.frame_count,
+    )
+
+
+def _size(size_bytes: float) -> str:
+    for unit in ("B", "KB", "MB"):
+        if size_bytes < _STEP:
+            return f"{size_bytes:.1f} {unit}" if unit != "B" else f"{size_bytes:.0f} B"
+        size_bytes /= _STEP
+    return f"{size_bytes:.1f} GB"
+
+
+def _bitrate(bits_per_second: float) -> str:
+    if bits_per_second < 1e6:  # noqa: PLR2004 - one megabit
+        return f"{bits_per_second / 1e3:.1f} kbps"
+    return f"{bits_per_second / 1e6:.1f} Mbps"

@@ -1,0 +1,38 @@
+"""``GET /postprocess/models``: the upscale models there are."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from framepack.context import Context
+from framepack.operation import operation
+from framepack.schemas import Request, Response
+
+
+class ListModelsRequest(Request):
+    """Nothing to say."""
+
+
+class UpscaleModel(BaseModel):
+    """One model."""
+
+    scale: int
+    description: str
+
+
+class ListModelsResponse(Response):
+    """All models by name."""
+
+    success: bool = True
+    models: dict[str, UpscaleModel]
+
+
+@operation("GET", "/postprocess/models")
+def list_models(request: ListModelsRequest, ctx: Context) -> ListModelsResponse:  # noqa: ARG001 - it takes no fields
+    """List all available upscale models, the deployment's own among them."""
+    return ListModelsResponse(
+        models={
+            name: UpscaleModel(scale=scale, description=description)
+            for name, scale, description in ctx.models.upscalers()
+        }
+    )

@@ -1,0 +1,82 @@
+"""Finds every operation under ``framepack.operations``, by walking its files. Nobody edits a list."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from typing import Any
+
+from framepack import operations
+from framepack.errors import InvalidField, UnknownEndpoint
+from framepack.operation import Operation
+
+AnyOperation = Operation[Any, Any]
+
+
+class Registry:
+    """All operations by name and by route; a value, so tests can build their own.
+
+    Raises:
+        ValueError: two operations share a name or a route.
+    """
+
+    def __init__(self, found: list[AnyOperation]) -> None:
+        self._by_name: dict[str, AnyOperation] = {}
+        self._by_path: dict[str, dict[str, AnyOperation]] = {}
+        for operation in sorted(found, key=lambda each: (each.path, each.method)):
+            methods = self._by_path.setdefault(operation.path, {})
+            if operation.name in self._by_name or operation.method in methods:
+                raise ValueError(f"{operation.name} ({operation.method} {operation.path}) is declared twice")
+            self._by_name[operation.name] = operation
+            methods[operation.method] = operation
+
+    def __iter__(self) -> Iterator[AnyOperation]:
+        """All operations, ordered by route."""
+        return iter(self._by_name.values())
+
+    def __len__(self) -> int:
+        """How many operations there are."""
+        return len(self._by_name)
+
+    def find(self, endpoint: str, method: str | None = None) -> AnyOperation:
+        """The operation called ``endpoint``: its name, its route, or "METHOD /route".
+
+        Args:
+            endpoint: A name or a route; paths are given with their fields in braces.
+            method: Needed for a route that has several methods.
+
+        Raises:
+            UnknownEndpoint: nothing is called so.
+            InvalidField: the route has several methods and none was named.
+        """
+        if endpoint in self._by_name:
+            return self._by_name[endpoint]
+        verb, _, path = endpoint.partition(" ")
+        if path:
+            endpoint, method = path, verb
+        methods = self._by_path.get(endpoint)
+        if methods is None:
+            raise UnknownEndpoint(
+                f"Unknown endpoint '{endpoint[:80]}'. Known endpoints: {', '.join(self._by_name)}."
+            )
+        if method is None and len(methods) == 1:
+            return next(iter(methods.values()))
+        if method is None:
+            raise InvalidField(f"method is required for {endpoint}: one of {', '.join(sorted(methods))}.")
+        if method.upper() not in methods:
+            raise UnknownEndpoint(f"{endpoint} has no method '{method[:10]}', only {', '.join(sorted(methods))}.")
+        return methods[method.upper()]
+
+
+def discover() -> Registry:
+    """Every operation declared in a file under ``framepack.operations``."""
+    found: list[AnyOperation] = []
+    for module_info in pkgutil.walk_packages(operations.__path__, operations.__name__ + "."):
+        module = importlib.import_module(module_info.name)
+        found += [
+            value
+            for value in vars(module).values()
+            if isinstance(value, Operation) and value.run.__module__ == module.__name__
+        ]
+    return Registry(found)

@@ -1,0 +1,65 @@
+"""The path every video takes: source, clip, effects, file, published output. One decode and one encode."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from framepack.media.limits import check_output, check_source
+from framepack.media.probe import VideoInfo, probe
+from framepack.media.reader import open_clip
+from framepack.media.source import Source
+from framepack.media.writer import write
+from framepack.schemas import VideoRequest, VideoResponse
+from framepack.storage.outputs import Folder
+
+if TYPE_CHECKING:
+    from framepack.context import Context
+    from framepack.effect import Step
+    from framepack.media.clip import Clip
+
+
+def opened(request: VideoRequest, ctx: Context) -> tuple[Source, VideoInfo]:
+    """Bring the request's video into the workspace and look at it, refusing what is over a limit.
+
+    Raises:
+        InvalidSource, SourceNotAllowed, SourceFailed, SourceTooSlow: the video did not arrive.
+        InvalidMedia: it is not a video.
+        TooLarge: it is over a limit of the settings.
+    """
+    if request.video_url is not None:
+        source = ctx.fetch(request.video_url)
+    else:
+        limit = round(ctx.settings.max_source_mb * 1e6)
+        source = Source.from_base64(request.video_base64 or "", ctx.workspace, limit)
+    info = probe(source.path)
+    check_source(info, ctx.settings)
+    return source, info
+
+
+def render(request: VideoRequest, steps: Sequence[Step], ctx: Context, *, suffix: str, message: str) -> VideoResponse:
+    """Apply ``steps`` to the request's video and publish the result as ``{stem}_{suffix}_{time}_{id}.mp4``."""
+    source, info = opened(request, ctx)
+    clip = open_clip(source.path, info, warn=ctx.job.warn)
+    for step in steps:
+        clip = step(clip, ctx)
+    check_output(clip, ctx.settings)
+    target = ctx.workspace.path("output.mp4")
+    write(_watched(clip, ctx), target, crf=ctx.settings.video_crf, preset=ctx.settings.video_preset)
+    ctx.job.check()
+    published = ctx.outputs.publish(target, folder=Folder.TEMP, stem=source.name, suffix=suffix)
+    return VideoResponse(
+        message=message,
+        output_video_base64=published.base64,
+        output_path=published.path,
+        output_url=published.url,
+        output_filename=published.filename,
+        output_file_size=published.size_bytes,
+        warnings=ctx.job.warnings or None,
+    )
+
+
+def _watched(clip: Clip, ctx: Context) -> Clip:
+    """``clip`` whose frames report the job's progress and stop with it."""
+    return replace(clip, frames=lambda: ctx.job.watch(clip.frames(), clip.length))

@@ -1,0 +1,163 @@
+"""What requests and answers are made of, and how bad input is told to a client in one sentence."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from framepack.errors import InvalidField, InvalidSource
+
+_MAX_URL_CHARACTERS = 2048
+
+
+def whole(value: object) -> object:
+    """JSON has one kind of number: 5.0 is a whole number, True is not a number at all."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(whole)]
+"""A whole number; 5.0 is understood, "5" and true are not."""
+
+Url = Annotated[str, Field(min_length=1, max_length=_MAX_URL_CHARACTERS)]
+"""An http or https address; whether it may be reached is decided when it is used."""
+
+
+class Request(BaseModel):
+    """Base of every request: exact types, no unknown fields, and null means "not given"."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, data: object) -> object:
+        if isinstance(data, dict):
+            return {key: value for key, value in data.items() if value is not None}
+        return data
+
+    @classmethod
+    def parse(cls, fields: dict[str, Any]) -> Self:
+        """Check ``fields`` once and for all.
+
+        Raises:
+            InvalidField: naming the first wrong field and what is allowed.
+            InvalidSource: there is not exactly one source.
+        """
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            raise InvalidField(_sentence(cls, error)) from error
+
+
+class VideoRequest(Request):
+    """A request about one video, given by address or inline."""
+
+    video_base64: str | None = Field(None, description="Base64-encoded video", repr=False)
+    video_url: Url | None = Field(None, description="URL to download video from")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        one_source(video_base64=self.video_base64, video_url=self.video_url)
+        return self
+
+
+class CallbackRequest(Request):
+    """A request whose end is reported to an address of the client's."""
+
+    callback_url: Url | None = Field(None, description="Webhook URL to receive completion notification")
+
+    def callback_metadata(self) -> dict[str, Any]:
+        """The parameters used, as the callback's ``metadata`` shows them: everything but source and callback."""
+        hidden = {"video_base64", "video_url", "callback_url"}
+        return self.model_dump(mode="json", exclude=hidden)
+
+
+class Response(BaseModel):
+    """Base of every answer. Fields without a value are left out of what the client sees."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def payload(self) -> dict[str, Any]:
+        """The answer as JSON-ready data, without top-level fields that have no value."""
+        return {name: value for name, value in self.model_dump(mode="json").items() if value is not None}
+
+
+class VideoResponse(Response):
+    """A finished video: where it lies and, when it is small, the video itself."""
+
+    success: bool = True
+    message: str
+    output_video_base64: str | None = Field(None, repr=False, description="The video, when it is small")
+    output_path: str = Field(description="Path of the output in the store")
+    output_url: str | None = Field(None, description="URL to download the output file")
+    output_filename: str = Field(description="Output filename")
+    output_file_size: int = Field(description="Output file size in bytes")
+    warnings: list[str] | None = Field(None, description="What the client should know, such as unreadable frames")
+
+
+def one_source(**sources: object) -> None:
+    """Check that exactly one of the named sources is given.
+
+    Raises:
+        InvalidSource: none is, or several are.
+    """
+    names = " or ".join(sources)
+    given = [name for name, value in sources.items() if value]
+    if not given:
+        raise InvalidSource(f"Either {names} is required")
+    if len(given) > 1:
+        raise InvalidSource(f"Only one of {' and '.join(sources)} may be given")
+
+
+def _sentence(model: type[BaseModel], error: ValidationError) -> str:
+    """The first finding of pydantic as a sentence for the client."""
+    first = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"]) or "input"
+    return _SENTENCES.get(first["type"], _other)(model, name, first)
+
+
+def _unknown(model: type[BaseModel], name: str, _finding: Any) -> str:
+    allowed = sorted(model.model_fields)
+    close = difflib.get_close_matches(name, allowed, n=1)
+    hint = f"; did you mean '{close[0]}'?" if close else ""
+    known = ", ".join(allowed) if allowed else "none"
+    return f"Unknown field '{name[:80]}'{hint or '.'} Allowed fields: {known}."
+
+
+def _missing(_model: type[BaseModel], name: str, _finding: Any) -> str:
+    return f"{name} is required."
+
+
+def _out_of_range(model: type[BaseModel], name: str, finding: Any) -> str:
+    field = model.model_fields.get(name.partition(".")[0])
+    limits = {} if field is None else _limits(field.metadata)
+    shown = f", not {finding['input']!r:.40}"
+    if "minimum" in limits and "maximum" in limits:
+        return f"{name} must be between {limits['minimum']:g} and {limits['maximum']:g}{shown}."
+    return f"{name} must be {finding['msg'].removeprefix('Input should be ')}{shown}."
+
+
+def _limits(metadata: list[Any]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for entry in metadata:
+        for attribute, meaning in (("ge", "minimum"), ("le", "maximum")):
+            value = getattr(entry, attribute, None)
+            if value is not None:
+                found[meaning] = value
+    return found
+
+
+def _other(_model: type[BaseModel], name: str, finding: Any) -> str:
+    message = finding["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    given = finding["input"]
+    shown = f", not {given!r:.40}" if isinstance(given, bool | int | float | str) else ""
+    return f"{name} must be {message}{shown}."
+
+
+_SENTENCES = {
+    "extra_forbidden": _unknown,
+    "missing": _missing,
+    "greater_than_equal": _out_of_range,
+    "less_than_equal": _out_of_range,
+}

@@ -1,0 +1,1 @@
+"""The RunPod side: jobs in, answers out, by the platform's rules."""

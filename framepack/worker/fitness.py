@@ -1,0 +1,50 @@
+"""Checks, before the first job, that the worker has what its jobs will need; says what is missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from framepack.errors import FramepackError, Unavailable
+
+if TYPE_CHECKING:
+    from framepack.runtime import Runtime
+
+
+def check_fitness(runtime: Runtime) -> None:
+    """Return if the worker is fit for jobs.
+
+    Raises:
+        Unavailable: with one sentence per thing that is missing.
+    """
+    missing = [sentence for check in (_store, _temp, _models) if (sentence := check(runtime))]
+    if missing:
+        raise Unavailable(" ".join(missing))
+
+
+def _store(runtime: Runtime) -> str | None:
+    try:
+        runtime.check_store()
+    except FramepackError as error:
+        return f"The store cannot be used: {error.message} Check FRAMEPACK_STORAGE and BUCKET_*."
+    return None
+
+
+def _temp(runtime: Runtime) -> str | None:
+    try:
+        runtime.settings.temp_dir.mkdir(parents=True, exist_ok=True)
+        probe = runtime.settings.temp_dir / ".fitness"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError:
+        return "The working folder cannot be written: set FRAMEPACK_TEMP_DIR to one that can."
+    return None
+
+
+def _models(runtime: Runtime) -> str | None:
+    absent = runtime.models.missing()
+    if not absent or runtime.settings.weights_download:
+        return None
+    return (
+        f"Weights are missing for {', '.join(absent)}: put them into FRAMEPACK_WEIGHTS_DIR with "
+        "`framepack weights fetch`, or set FRAMEPACK_WEIGHTS_DOWNLOAD."
+    )

@@ -1,0 +1,69 @@
+"""The handler the RunPod SDK calls: one coroutine per job, the work in a thread, so that a job can be stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from framepack.dispatch import Answer, Call, failure
+from framepack.errors import InvalidField
+from framepack.job import Job
+from framepack.worker.payload import fitted, limit_bytes
+from framepack.worker.progress import ProgressSender
+
+if TYPE_CHECKING:
+    from framepack.runtime import Runtime
+
+log = logging.getLogger("framepack.worker")
+
+Handler = Callable[[dict[str, Any]], Awaitable[Answer]]
+SendUpdate = Callable[[dict[str, Any], dict[str, Any]], Awaitable[None]]
+"""Delivers (job, update) to the platform."""
+
+
+def make_handler(runtime: Runtime, send_update: SendUpdate) -> Handler:
+    """The coroutine function for ``runpod.serverless.start``."""
+
+    async def handle(job: dict[str, Any]) -> Answer:
+        job_id = str(job.get("id", "local"))
+        s3_config = job.get("s3Config")
+        if s3_config is not None and not isinstance(s3_config, dict):
+            return failure(InvalidField("s3Config must be an object."))
+        call = Call(job.get("input"), s3_config)
+        async with ProgressSender(lambda update: send_update(job, update)) as sender:
+            answer = await _in_thread(runtime, call, Job(job_id, sender.report))
+        return fitted(answer, limit_bytes(job_id))
+
+    return handle
+
+
+async def _in_thread(runtime: Runtime, call: Call, job: Job) -> Answer:
+    """Run the call in a thread. A stopped job is over only when its thread has let go of everything."""
+    work = asyncio.ensure_future(asyncio.to_thread(runtime.run, call, job))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        job.cancel()
+        log.info("job %s: stopping", job.id)
+        await asyncio.wait([work])
+        raise
+
+
+def printable(answer: Answer) -> str:
+    """``answer`` as indented JSON with inline files shortened, for people."""
+
+    def shorten(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {
+                key: shorten(each) if not key.endswith("_base64") else _head(each) for key, each in value.items()
+            }
+        return [shorten(each) for each in value] if isinstance(value, list) else value
+
+    return json.dumps(shorten(answer), indent=2, ensure_ascii=False)
+
+
+def _head(text: object) -> str:
+    return f"{str(text)[:16]}... ({len(str(text)):,} characters)"

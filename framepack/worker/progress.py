@@ -1,0 +1,85 @@
+"""Sends a job's progress to the platform: in order, at most once a second, and never after the result.
+
+The SDK's ``progress_update`` starts a thread per call that nobody waits for, so a late update can replace the
+result of a finished job. Here one task sends the newest update through the SDK's own delivery and is drained before
+the handler returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from framepack.job import Progress
+
+_INTERVAL_SECONDS = 1.0
+_DRAIN_SECONDS = 5.0
+
+SendUpdate = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+def shown(progress: Progress) -> dict[str, Any]:
+    """What a client sees of ``progress``: frames done and in all, percent, seconds left; unknown parts left out."""
+    parts = {
+        "frames_done": progress.done,
+        "frames_total": progress.total,
+        "percent": None if progress.percent is None else round(progress.percent, 1),
+        "seconds_left": None if progress.remaining_seconds is None else round(progress.remaining_seconds, 1),
+    }
+    return {name: value for name, value in parts.items() if value is not None}
+
+
+@dataclass(slots=True)
+class ProgressSender:
+    """Delivers updates of one job; use as an async context manager around the work.
+
+    Attributes:
+        send: Delivers one update.
+        interval_seconds: Least time between two updates.
+    """
+
+    send: SendUpdate
+    interval_seconds: float = _INTERVAL_SECONDS
+    _newest: Progress | None = None
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _closing: asyncio.Event = field(default_factory=asyncio.Event)
+    _loop: asyncio.AbstractEventLoop | None = None
+    _task: asyncio.Task[None] | None = None
+
+    def report(self, progress: Progress) -> None:
+        """Note ``progress``; callable from any thread, never blocks."""
+        if (loop := self._loop) is not None:
+            loop.call_soon_threadsafe(self._note, progress)
+
+    def _note(self, progress: Progress) -> None:
+        self._newest = progress
+        self._wake.set()
+
+    async def __aenter__(self) -> ProgressSender:
+        """Start sending."""
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop sending; an update under way is awaited, or abandoned if it takes too long."""
+        self._loop = None
+        self._closing.set()
+        self._wake.set()
+        if self._task is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._task, _DRAIN_SECONDS)
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            if self._closing.is_set():
+                return
+            self._wake.clear()
+            if self._newest is not None:
+                await self.send(shown(self._newest))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), self.interval_seconds)

@@ -1,0 +1,231 @@
+"""From input to answer, whatever happens in between."""
+
+import errno
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from framepack.callback import Callbacks
+from framepack.context import Context
+from framepack.dispatch import Call, Dispatcher
+from framepack.errors import Busy, Cancelled, Conflict, FramepackError, OutOfMemory, SourceNotAllowed, TooLarge
+from framepack.job import Job
+from framepack.operation import operation
+from framepack.registry import Registry
+from framepack.schemas import CallbackRequest, Response
+
+
+class Sample(CallbackRequest):
+    """A request with one number."""
+
+    strength: float = 0.5
+
+
+class Output(Response):
+    """An answer with an output."""
+
+    success: bool = True
+    message: str = "Done"
+    output_path: str = "/outputs/a.mp4"
+    output_filename: str = "a.mp4"
+    output_file_size: int = 3
+    output_video_base64: str | None = "AAAA"
+
+
+class Desk:
+    """A dispatcher around one operation whose behaviour a test chooses, and a receiver that keeps what it gets."""
+
+    def __init__(self, behaviour: Callable[[Sample], Output]) -> None:
+        @operation("POST", "/sample")
+        def sample(request: Sample, ctx: Context) -> Output:
+            """Do what the test wants."""
+            return behaviour(request)
+
+        self.sent: list[tuple[str, str, dict[str, Any], dict[str, str]]] = []
+        self.open = 0
+        callbacks = Callbacks(self._send, self._check_address, lambda: datetime(2024, 12, 4, 14, 30, 22, 123456, UTC))
+        self.dispatcher = Dispatcher(Registry([sample]), self._surroundings, callbacks)
+
+    def run(self, fields: object) -> dict[str, Any]:
+        """Run one call."""
+        return self.dispatcher.run(Call(fields), Job("job-1"))
+
+    @contextmanager
+    def _surroundings(self, job: Job, call: Call) -> Iterator[Context]:
+        self.open += 1
+        try:
+            yield cast("Context", SimpleNamespace(job=job))
+        finally:
+            self.open -= 1
+
+    def _send(self, address: str, message_id: str, body: bytes, headers: Mapping[str, str]) -> bool:
+        self.sent.append((address, message_id, json.loads(body), dict(headers)))
+        return "deaf" not in address
+
+    def _check_address(self, address: str) -> None:
+        if "private" in address:
+            raise SourceNotAllowed("This URL is not allowed.")
+
+
+def fails(error: Exception) -> Callable[[Sample], Output]:
+    """A behaviour that raises ``error``."""
+
+    def behave(_: Sample) -> Output:
+        raise error
+
+    return behave
+
+
+def works(_: Sample) -> Output:
+    """A behaviour that succeeds."""
+    return Output()
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "status"),
+    [
+        (None, "invalid_field", 400),
+        ([], "invalid_field", 400),
+        ("text", "invalid_field", 400),
+        ({}, "invalid_field", 400),
+        ({"endpoint": 5}, "invalid_field", 400),
+        ({"endpoint": ["sample"]}, "invalid_field", 400),
+        ({"endpoint": "sample", "method": 1}, "invalid_field", 400),
+        ({"endpoint": "nowhere"}, "unknown_endpoint", 404),
+        ({"endpoint": "nowhere \ud800"}, "unknown_endpoint", 404),
+        ({"endpoint": "sample", "strenght": 1}, "invalid_field", 400),
+        ({"endpoint": "sample", "\ud800": 1}, "invalid_field", 400),
+        ({"endpoint": "sample", 5: 1}, "invalid_field", 400),
+    ],
+)
+def test_unusable_input_is_explained(fields: object, code: str, status: int) -> None:
+    """Whatever arrives, the answer is one sentence with a code and a status, and can be sent as JSON."""
+    answer = Desk(works).run(fields)
+
+    assert (answer["code"], answer["status"]) == (code, status)
+    assert set(answer) == {"error", "code", "status"}
+    assert json.dumps(answer, ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize("error", [TooLarge("Too large."), Conflict("In use."), Busy("Busy."), OutOfMemory("Full.")])
+def test_our_errors_keep_their_sentence(error: FramepackError) -> None:
+    """A refusal reaches the client as it was written."""
+    answer = Desk(fails(error)).run({"endpoint": "sample"})
+
+    assert answer == {"error": error.message, "code": error.code, "status": error.status}
+
+
+def test_a_defect_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
+    """An unexpected exception becomes a neutral sentence; its text goes to the log only."""
+    with caplog.at_level(logging.ERROR):
+        answer = Desk(fails(RuntimeError("/secret/path"))).run({"endpoint": "sample"})
+
+    assert (answer["code"], answer["status"]) == ("internal_error", 500)
+    assert "/secret/path" not in json.dumps(answer)
+    assert "/secret/path" in caplog.text
+
+
+def test_a_full_disk_is_called_so() -> None:
+    """ENOSPC from anywhere is answered with 507."""
+    answer = Desk(fails(OSError(errno.ENOSPC, "No space left"))).run({"endpoint": "sample"})
+
+    assert (answer["code"], answer["status"]) == ("disk_full", 507)
+
+
+@pytest.mark.parametrize(
+    "behaviour", [works, fails(TooLarge("No.")), fails(RuntimeError("x")), fails(Cancelled("No."))]
+)
+def test_the_surroundings_are_always_closed(behaviour: Callable[[Sample], Output]) -> None:
+    """Success, refusal, defect and cancellation all clean up."""
+    desk = Desk(behaviour)
+    desk.run({"endpoint": "sample"})
+
+    assert desk.open == 0
+
+
+def test_success_is_called_back_with_the_documented_payload() -> None:
+    """The receiver gets the documented fields with the documented names, before the answer is given."""
+    desk = Desk(works)
+    answer = desk.run({"endpoint": "sample", "strength": 0.25, "callback_url": "https://example.com/cb"})
+
+    assert answer["success"]
+    [(address, message_id, body, headers)] = desk.sent
+    assert address == "https://example.com/cb"
+    assert message_id == "msg_sample_job-1"
+    assert headers == {"Content-Type": "application/json", "X-Operation-Type": "sample"}
+    assert body == {
+        "type": "postprocess",
+        "operation": "sample",
+        "success": True,
+        "timestamp": "2024-12-04T14:30:22.123456",
+        "output_path": "/outputs/a.mp4",
+        "output_filename": "a.mp4",
+        "output_file_size": 3,
+        "output_base64": "AAAA",
+        "metadata": {"strength": 0.25},
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "behaviour", "sentence"),
+    [
+        (
+            {},
+            fails(OutOfMemory("Model failed to load: insufficient VRAM")),
+            "Model failed to load: insufficient VRAM",
+        ),
+        ({"strength": "x"}, works, "strength must be a valid number, not 'x'."),
+        ({}, fails(RuntimeError("secret")), "Something went wrong on our side; the worker's log has the details."),
+    ],
+)
+def test_failure_is_called_back_too(
+    fields: dict[str, Any], behaviour: Callable[[Sample], Output], sentence: str
+) -> None:
+    """The receiver learns of every failure, also of a request that could not be read."""
+    desk = Desk(behaviour)
+    desk.run({"endpoint": "sample", "callback_url": "https://example.com/cb", **fields})
+
+    [(_, _, body, _)] = desk.sent
+    assert body == {
+        "type": "postprocess",
+        "operation": "sample",
+        "success": False,
+        "timestamp": "2024-12-04T14:30:22.123456",
+        "error": sentence,
+        "metadata": None,
+    }
+
+
+def test_a_private_callback_address_is_refused_before_work() -> None:
+    """Nothing runs for a request whose callback may not be called."""
+    ran = []
+
+    def behave(request: Sample) -> Output:
+        ran.append(request)
+        return Output()
+
+    answer = Desk(behave).run({"endpoint": "sample", "callback_url": "https://private.example/cb"})
+
+    assert answer["code"] == "source_not_allowed"
+    assert ran == []
+
+
+def test_a_deaf_receiver_does_not_change_the_result() -> None:
+    """The job succeeds although its callback could not be delivered."""
+    answer = Desk(works).run({"endpoint": "sample", "callback_url": "https://deaf.example/cb"})
+
+    assert answer["success"]
+
+
+def test_no_callback_is_sent_unasked() -> None:
+    """Without a callback_url nobody is called, whether the job works or fails."""
+    for behaviour in (works, fails(TooLarge("No."))):
+        desk = Desk(behaviour)
+        desk.run({"endpoint": "sample"})
+        assert desk.sent == []

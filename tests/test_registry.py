@@ -1,0 +1,131 @@
+"""How an endpoint is found, and what a declaration must say."""
+
+import pytest
+
+from framepack.context import Context
+from framepack.errors import InvalidField, UnknownEndpoint
+from framepack.operation import Operation, operation
+from framepack.registry import Registry, discover
+from framepack.schemas import CallbackRequest, Request, Response
+
+
+class Nothing(Request):
+    """No fields."""
+
+
+class Named(CallbackRequest):
+    """A name."""
+
+    name: str
+
+
+class Done(Response):
+    """An answer."""
+
+    success: bool = True
+
+
+@operation("GET", "/things", needs="store")
+def list_things(request: Nothing, ctx: Context) -> Done:
+    """List all things."""
+    return Done()
+
+
+@operation("POST", "/things")
+def save_thing(request: Named, ctx: Context) -> Done:
+    """Save a thing.
+
+    With details.
+    """
+    return Done()
+
+
+@operation("DELETE", "/things/{name}")
+def delete_thing(request: Named, ctx: Context) -> Done:
+    """Delete a thing."""
+    return Done()
+
+
+@pytest.fixture
+def registry() -> Registry:
+    """Three operations on two routes."""
+    return Registry([delete_thing, save_thing, list_things])
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "method", "expected"),
+    [
+        ("save_thing", None, save_thing),
+        ("/things", "GET", list_things),
+        ("/things", "post", save_thing),
+        ("POST /things", None, save_thing),
+        ("/things/{name}", None, delete_thing),
+        ("list_things", "POST", list_things),
+    ],
+)
+def test_an_endpoint_has_several_names(
+    registry: Registry, endpoint: str, method: str | None, expected: Operation[Request, Response]
+) -> None:
+    """The function's name, the route, and the route with its method all find the operation."""
+    assert registry.find(endpoint, method) is expected
+
+
+def test_an_unknown_endpoint_is_answered_with_the_known_ones(registry: Registry) -> None:
+    """The sentence lists what there is."""
+    with pytest.raises(UnknownEndpoint, match=r"Unknown endpoint 'upscal'\. Known endpoints: list_things, "):
+        registry.find("upscal")
+
+
+def test_a_route_with_several_methods_needs_one(registry: Registry) -> None:
+    """A path alone cannot name one of two operations."""
+    with pytest.raises(InvalidField, match="method is required for /things: one of GET, POST"):
+        registry.find("/things")
+
+
+def test_a_method_that_a_route_lacks_is_refused(registry: Registry) -> None:
+    """The sentence names the methods there are."""
+    with pytest.raises(UnknownEndpoint, match="/things has no method 'PUT', only GET, POST"):
+        registry.find("/things", "PUT")
+
+
+def test_what_the_declaration_tells() -> None:
+    """Name, summary, path fields, callback and needs are read off the function."""
+    assert (delete_thing.name, delete_thing.summary, delete_thing.path_fields) == (
+        "delete_thing",
+        "Delete a thing.",
+        ("name",),
+    )
+    assert save_thing.summary == "Save a thing."
+    assert save_thing.supports_callback
+    assert not list_things.supports_callback
+    assert (list_things.needs, save_thing.needs) == ("store", "worker")
+
+
+def test_a_name_or_route_has_one_owner() -> None:
+    """Two operations of one name cannot be registered."""
+    with pytest.raises(ValueError, match="declared twice"):
+        Registry([save_thing, save_thing])
+
+
+def test_a_path_field_must_be_in_the_request() -> None:
+    """A declaration that does not fit its function stops the start."""
+    with pytest.raises(TypeError, match="nothing_like_it"):
+
+        @operation("GET", "/things/{nothing_like_it}")
+        def broken(request: Named, ctx: Context) -> Done:
+            """Break."""
+            return Done()
+
+
+def test_an_operation_must_be_documented() -> None:
+    """An operation without a docstring stops the start."""
+    with pytest.raises(TypeError, match="docstring"):
+
+        @operation("GET", "/silent")
+        def silent(request: Nothing, ctx: Context) -> Done:
+            return Done()
+
+
+def test_the_operations_are_found_by_walking_their_files() -> None:
+    """The main job is there without anybody listing it."""
+    assert discover().find("upscale").path == "/postprocess/upscale"

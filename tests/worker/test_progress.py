@@ -1,0 +1,65 @@
+"""Progress arrives in order, throttled, and never after the result."""
+
+import asyncio
+import threading
+from typing import Any
+
+from framepack.job import Progress
+from framepack.worker.progress import ProgressSender, shown
+
+
+def test_what_a_client_sees() -> None:
+    """Frames, percent and time left, without what is not known."""
+    assert shown(Progress(30, 120, 10.0)) == {
+        "frames_done": 30,
+        "frames_total": 120,
+        "percent": 25.0,
+        "seconds_left": 30.0,
+    }
+    assert shown(Progress(30, None, 10.0)) == {"frames_done": 30}
+
+
+def test_updates_arrive_in_order_and_none_after_the_end() -> None:
+    """However fast frames are reported and however slow the platform is, updates ascend and stop with the work."""
+    sent: list[int] = []
+
+    async def main() -> int:
+        async def slow(update: dict[str, Any]) -> None:
+            await asyncio.sleep(0.01)
+            sent.append(update["frames_done"])
+
+        async with ProgressSender(slow, interval_seconds=0.005) as sender:
+            worker = threading.Thread(target=lambda: [sender.report(Progress(n, 500, 1.0)) for n in range(500)])
+            worker.start()
+            while len(sent) < 3:
+                sender.report(Progress(500 + len(sent), 1000, 1.0))
+                await asyncio.sleep(0.002)
+            worker.join()
+        sender.report(Progress(9999, None, 1.0))
+        before = len(sent)
+        await asyncio.sleep(0.05)
+        return before
+
+    before = asyncio.run(main())
+
+    assert len(sent) == before
+    assert sent == sorted(sent)
+    assert 9999 not in sent
+
+
+def test_updates_are_throttled() -> None:
+    """Within one interval only one update is sent, whatever is reported."""
+    sent: list[dict[str, Any]] = []
+
+    async def main() -> None:
+        async def send(update: dict[str, Any]) -> None:
+            sent.append(update)
+
+        async with ProgressSender(send, interval_seconds=60) as sender:
+            for done in range(50):
+                sender.report(Progress(done, 50, 1.0))
+                await asyncio.sleep(0.001)
+
+    asyncio.run(main())
+
+    assert len(sent) == 1
