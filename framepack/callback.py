@@ -55,7 +55,10 @@ class Callbacks:
             SourceNotAllowed: the address is not a public one.
         """
         if isinstance(request, CallbackRequest) and request.callback_url:
-            self.check_address(request.callback_url)
+            try:
+                self.check_address(request.callback_url)
+            except SourceNotAllowed as error:
+                raise SourceNotAllowed(f"callback_url: {error.message}") from error
 
     def succeeded(self, operation: AnyOperation, request: Request, answer: Mapping[str, Any], job: Job) -> None:
         """Report a success, if the request asked for it; trouble with the receiver never changes the result."""

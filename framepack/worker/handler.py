@@ -57,9 +57,7 @@ def printable(answer: Answer) -> str:
 
     def shorten(value: Any) -> Any:
         if isinstance(value, dict):
-            return {
-                key: shorten(each) if not key.endswith("_base64") else _head(each) for key, each in value.items()
-            }
+            return {key: shorten(each) if not key.endswith("_base64") else _head(each) for key, each in value.items()}
         return [shorten(each) for each in value] if isinstance(value, list) else value
 
     return json.dumps(shorten(answer), indent=2, ensure_ascii=False)

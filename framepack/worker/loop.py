@@ -23,6 +23,7 @@ def start(runtime: Runtime) -> None:
     Takes the SDK's own flags from the command line, such as ``--test_input`` and ``--rp_serve_api``.
     """
     logging.basicConfig(level=runtime.settings.log_level, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings can show a URL's query
     _skip_processor_survey()
     import runpod
     from runpod.serverless.modules import rp_logger, worker_state

