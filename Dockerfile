@@ -14,9 +14,9 @@ RUN pip install --require-hashes -r builder/requirements.txt
 COPY framepack/__init__.py framepack/errors.py framepack/settings.py framepack/job.py framepack/schemas.py framepack/
 COPY framepack/net framepack/net
 COPY framepack/models framepack/models
-COPY builder/fetch_weights.py builder/fetch_weights.py
+COPY builder builder
 ENV FRAMEPACK_WEIGHTS_DIR=/models
-RUN python builder/fetch_weights.py
+RUN python -m builder.fetch_weights --folder $FRAMEPACK_WEIGHTS_DIR
 
 COPY framepack framepack
 COPY handler.py test_input.json README.md ./

@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 .PHONY: demo test test-long check docs lock clean
 
 demo: $(READY)  ## The worker's main job for real: upscale the clip of test_input.json
-	@sh builder/demo.sh $(BIN)/python
+	@PYTHONPATH=. $(BIN)/python builder/demo.py
 
 test: check  ## Everything that guards the project, except the long tests
 	$(BIN)/pytest

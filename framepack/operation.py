@@ -12,8 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-from framepack.context import Context
 from framepack.schemas import CallbackRequest, Request, Response
+
+if typing.TYPE_CHECKING:
+    from framepack.context import Context
 
 Req = TypeVar("Req", bound=Request)
 Res = TypeVar("Res", bound=Response)

@@ -57,9 +57,7 @@ class Registry:
             endpoint, method = path, verb
         methods = self._by_path.get(endpoint)
         if methods is None:
-            raise UnknownEndpoint(
-                f"Unknown endpoint '{endpoint[:80]}'. Known endpoints: {', '.join(self._by_name)}."
-            )
+            raise UnknownEndpoint(f"Unknown endpoint '{endpoint[:80]}'. Known endpoints: {', '.join(self._by_name)}.")
         if method is None and len(methods) == 1:
             return next(iter(methods.values()))
         if method is None:

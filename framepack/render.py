@@ -46,9 +46,11 @@ def render(request: VideoRequest, steps: Sequence[Step], ctx: Context, *, suffix
         clip = step(clip, ctx)
     check_output(clip, ctx.settings)
     target = ctx.workspace.path("output.mp4")
-    write(_watched(clip, ctx), target, crf=ctx.settings.video_crf, preset=ctx.settings.video_preset)
+    write(
+        _watched(clip, ctx), target, crf=ctx.settings.video_crf, preset=ctx.settings.video_preset, warn=ctx.job.warn
+    )
     ctx.job.check()
-    published = ctx.outputs.publish(target, folder=Folder.TEMP, stem=source.name, suffix=suffix)
+    published = ctx.outputs.publish(target, folder=Folder.TEMP_PROCESSING, stem=source.name, suffix=suffix)
     return VideoResponse(
         message=message,
         output_video_base64=published.base64,

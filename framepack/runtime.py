@@ -13,10 +13,8 @@ from framepack.callback import Callbacks, Send
 from framepack.context import Context
 from framepack.dispatch import Answer, Call, Dispatcher
 from framepack.errors import SourceFailed
-from framepack.models.cache import ModelCache
 from framepack.models.catalogue import CATALOGUE
 from framepack.models.library import ModelLibrary
-from framepack.models.memory import free_mb
 from framepack.models.weights import WeightsStore
 from framepack.net.addresses import Policy, check_public
 from framepack.net.delivery import Courier
@@ -47,7 +45,6 @@ class Runtime:
         self.models = ModelLibrary(
             CATALOGUE,
             WeightsStore.from_settings(settings),
-            ModelCache(lambda: free_mb(settings.device, settings.memory_limit_mb)),
             device=settings.device,
             memory_limit_mb=settings.memory_limit_mb,
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from framepack.worker.fitness import check_fitness
 from framepack.worker.handler import make_handler, printable
+from framepack.worker.progress import described
 
 if TYPE_CHECKING:
     from framepack.dispatch import Answer
@@ -62,7 +63,7 @@ async def _send_update(job: dict[str, Any], update: dict[str, Any]) -> None:
     from runpod.serverless.modules import rp_http, worker_state
 
     if worker_state.IS_LOCAL_TEST:
-        print(f"  {update}", file=sys.stderr, flush=True)  # noqa: T201 - progress for the person who started it
+        print("  " + described(update), file=sys.stderr, flush=True)  # noqa: T201 - for who started it
         return
     async with AsyncClientSession() as session:
         await rp_http.send_result(session, {"status": "IN_PROGRESS", "output": update}, job)

@@ -11,9 +11,10 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
-from framepack.job import Progress
+if TYPE_CHECKING:
+    from framepack.job import Progress
 
 _INTERVAL_SECONDS = 1.0
 _DRAIN_SECONDS = 5.0
@@ -30,6 +31,13 @@ def shown(progress: Progress) -> dict[str, Any]:
         "seconds_left": None if progress.remaining_seconds is None else round(progress.remaining_seconds, 1),
     }
     return {name: value for name, value in parts.items() if value is not None}
+
+
+def described(update: dict[str, Any]) -> str:
+    """An update as a line for people."""
+    total, left = update.get("frames_total"), update.get("seconds_left")
+    line = f"{update['frames_done']}{f' of {total}' if total else ''} frames"
+    return line if left is None else f"{line}, {left:.0f} s left"
 
 
 @dataclass(slots=True)
@@ -58,7 +66,7 @@ class ProgressSender:
         self._newest = progress
         self._wake.set()
 
-    async def __aenter__(self) -> ProgressSender:
+    async def __aenter__(self) -> Self:
         """Start sending."""
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._run())

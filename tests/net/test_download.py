@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from framepack.errors import DiskFull, SourceFailed, TooLarge
 from framepack.net import download
 from framepack.net.addresses import Policy, check_url
-from framepack.net.download import Downloaded
+from framepack.net.download import Downloaded, Downloader
 from framepack.settings import Settings
 from tests.support.fetch import Fetch, endless
 from tests.support.http_server import Answer, HttpServer

@@ -20,7 +20,6 @@ Picture = NDArray[np.uint8]
 
 BT709 = Colors()
 
-CODECS = {".mp4": "libx264", ".mov": "libx264", ".mkv": "libx264", ".webm": "libvpx-vp9", ".ts": "libx264"}
 _FAST = {"libx264": {"preset": "ultrafast", "crf": "10"}, "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8"}}
 
 
@@ -99,7 +98,7 @@ def make_clip(path: Path, spec: Spec = Spec()) -> Path:
 
 def add_video(output: av.container.OutputContainer, spec: Spec, suffix: str = ".mp4") -> av.VideoStream:
     """Add the video stream of ``spec`` to an output."""
-    codec = spec.codec or CODECS[suffix]
+    codec = spec.codec or ("libvpx-vp9" if suffix == ".webm" else "libx264")
     rate = spec.fps if spec.times is None else Fraction(1000)
     options = {**_FAST.get(codec, {}), **spec.options}
     stream = cast("av.VideoStream", output.add_stream(codec, rate=rate, options=options))

@@ -19,6 +19,17 @@ _HALF = np.array([0x01306B47], "<u4").tobytes()
 _SINGLE = np.array([0], "<u4").tobytes()
 
 
+class Payload:
+    """Unpickling it creates a file."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        """Touch the file when unpickled."""
+        return (Path.touch, (self.marker,))
+
+
 def checkpoint(state: Mapping[str, Tensor], key: str | None = "params") -> bytes:
     """A ``.pth`` file's content, the state dict under ``key`` as in the published files."""
     buffer = io.BytesIO()

@@ -32,7 +32,6 @@ def list_models(request: ListModelsRequest, ctx: Context) -> ListModelsResponse:
     """List all available upscale models, the deployment's own among them."""
     return ListModelsResponse(
         models={
-            name: UpscaleModel(scale=scale, description=description)
-            for name, scale, description in ctx.models.upscalers()
+            row.name: UpscaleModel(scale=row.scale, description=row.description) for row in ctx.models.upscalers()
         }
     )

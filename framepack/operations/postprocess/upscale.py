@@ -23,9 +23,7 @@ class UpscaleParams(Request):
 
     model: str = Field("RealESRGAN_x4plus", description="Upscale model to use")
     scale_factor: float = Field(2.0, ge=1, le=4, description="Target scale factor")
-    tile_size: TileSize = Field(
-        0, description="Tile size for processing (0=auto, 256, 512). Smaller uses less VRAM."
-    )
+    tile_size: TileSize = Field(0, description="Tile size for processing (0=auto, 256, 512). Smaller uses less VRAM.")
     enhance_face: bool = Field(default=False, description="Enable GFPGAN face enhancement")
     denoise_strength: float = Field(
         0.5, ge=0, le=1, description="Denoise strength (only for RealESR-general-x4v3): 0 keeps noise, 1 removes most"
@@ -40,15 +38,22 @@ class UpscaleRequest(VideoRequest, UpscaleParams, CallbackRequest):
 @effect("upscale")
 def upscaled(clip: Clip, params: UpscaleParams, ctx: Context) -> Clip:
     """Enlarge every frame; rate, length and sound stay."""
+    from framepack.models.stream import Target, target_size, upscale_frames
+
     if params.enhance_face:
         raise ModelUnavailable("Face enhancement is not available on this worker; set enhance_face to false.")
-    ctx.models.require_upscaler(params.model)
+    ctx.models.upscaler_row(params.model)
     width, height = target_size(clip.width, clip.height, params.scale_factor)
 
     def frames() -> Iterator[Frame]:
         with ctx.models.upscaler(params.model, params.denoise_strength) as upscaler:
-            yield from upscaler.frames(
-                clip, width=width, height=height, tile_size=params.tile_size, check=ctx.job.check
+            yield from upscale_frames(
+                clip.frames(),
+                upscaler,
+                Target(width, height, clip.colors),
+                colors=clip.colors,
+                tile_size=params.tile_size,
+                check=ctx.job.check,
             )
 
     return clip.with_frames(frames, width=width, height=height)
@@ -57,6 +62,6 @@ def upscaled(clip: Clip, params: UpscaleParams, ctx: Context) -> Clip:
 @operation("POST", "/postprocess/upscale")
 def upscale(request: UpscaleRequest, ctx: Context) -> VideoResponse:
     """Upscale a video with a Real-ESRGAN model."""
-    ctx.models.require_upscaler(request.model)
+    ctx.models.upscaler_row(request.model)  # before anything is downloaded
     suffix = f"upscaled_x{request.scale_factor:g}".replace(".", "p")
     return render(request, [upscaled.bind(request)], ctx, suffix=suffix, message="Video upscaled successfully")

@@ -1,0 +1,114 @@
+"""What the numbers of a decoded picture mean, and the planar YUV layout nearest to any pixel format."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from framepack.media.clip import Colors, Matrix
+
+if TYPE_CHECKING:
+    import av
+    from av.video.format import VideoFormat
+
+_MATRICES: Final = {
+    1: Matrix.BT709,
+    4: Matrix.BT601,  # FCC: its weights differ from BT.601 in the third digit
+    5: Matrix.BT601,
+    6: Matrix.BT601,
+    7: Matrix.BT709,  # SMPTE 240M, the forerunner of BT.709
+    9: Matrix.BT2020,
+    10: Matrix.BT2020,
+}
+_MATRIX_OF_PRIMARIES: Final = {1: Matrix.BT709, 5: Matrix.BT601, 6: Matrix.BT601, 9: Matrix.BT2020}
+_PRIMARIES: Final = {Matrix.BT709: 1, Matrix.BT601: 6, Matrix.BT2020: 9}
+_TRANSFERS: Final = {Matrix.BT709: 1, Matrix.BT601: 6, Matrix.BT2020: 14}
+_UNKNOWN: Final = (0, 2, 3)  # reserved, unspecified, reserved
+_FULL_RANGE: Final = 2
+_PAL_LINES: Final = 576
+_HD_WIDTH: Final = 1280
+_HDR_TRANSFERS: Final = (16, 18)  # PQ, HLG
+
+
+class Tags(Protocol):
+    """Colour tags as FFmpeg keeps them, on codec contexts and frames alike."""
+
+    width: int
+    height: int
+    colorspace: int
+    color_primaries: int
+    color_trc: int
+    color_range: int
+
+
+def resolve(tags: Tags | av.VideoFrame, pixel_format: VideoFormat) -> Colors:
+    """Settle what a picture's numbers mean; whatever is not tagged gets its most likely value.
+
+    Untagged YUV is BT.709 from 1280 columns or above 576 rows, else BT.601, in limited range; untagged gray is full
+    range, as for FFmpeg. RGB becomes BT.709 in limited range, because that is what it will be converted to.
+    """
+    matrix = _MATRICES.get(tags.colorspace) or _MATRIX_OF_PRIMARIES.get(tags.color_primaries)
+    if pixel_format.is_rgb or pixel_format.has_palette:
+        matrix = Matrix.BT709
+    elif matrix is None:
+        is_hd = tags.width >= _HD_WIDTH or tags.height > _PAL_LINES
+        matrix = Matrix.BT709 if is_hd else Matrix.BT601
+    primaries = tags.color_primaries
+    if primaries in _UNKNOWN:
+        primaries = 5 if (matrix, tags.height) == (Matrix.BT601, _PAL_LINES) else _PRIMARIES[matrix]
+    transfer = _TRANSFERS[matrix] if tags.color_trc in _UNKNOWN else tags.color_trc
+    return Colors(matrix, primaries, transfer, _is_full_range(tags.color_range, pixel_format))
+
+
+def _is_full_range(color_range: int, pixel_format: VideoFormat) -> bool:
+    if pixel_format.is_rgb or pixel_format.has_palette:
+        return False
+    if color_range == 0:
+        return pixel_format.name.startswith("yuvj") or is_gray(pixel_format)
+    return color_range == _FULL_RANGE
+
+
+def is_hdr(colors: Colors) -> bool:
+    """Whether the transfer curve is one of high dynamic range."""
+    return colors.transfer in _HDR_TRANSFERS
+
+
+def tag(frame: av.VideoFrame, colors: Colors) -> None:
+    """Write ``colors`` onto a YUV frame, so that it can be understood by itself."""
+    frame.colorspace = int(colors.matrix)
+    frame.color_primaries = colors.primaries
+    frame.color_trc = colors.transfer
+    frame.color_range = _FULL_RANGE if colors.full_range else 1
+
+
+def planar_format(pixel_format: VideoFormat) -> str:
+    """Name the planar YUV format that keeps what ``pixel_format`` holds.
+
+    It is one of yuv420p, yuv422p and yuv444p, with 8, 10 or 12 bits (little endian).
+    """
+    chroma = (pixel_format.chroma_width(8), pixel_format.chroma_height(8))
+    if pixel_format.is_rgb or pixel_format.has_palette:
+        layout = "yuv444p"
+    elif is_gray(pixel_format) or chroma in {(4, 4), (2, 2)}:
+        layout = "yuv420p"
+    else:
+        layout = "yuv422p" if chroma in {(4, 8), (2, 8)} else "yuv444p"
+    bits = bit_depth(pixel_format)
+    return layout + ("" if bits <= 8 else "10le" if bits <= 10 else "12le")  # noqa: PLR2004 - depths that exist
+
+
+def bit_depth(pixel_format: VideoFormat) -> int:
+    """Bits per component, the largest one."""
+    if pixel_format.has_palette:
+        return 8
+    return max(part.bits for part in pixel_format.components)
+
+
+def is_gray(pixel_format: VideoFormat) -> bool:
+    """Whether there is luma only."""
+    colored = [part for part in pixel_format.components if not part.is_alpha]
+    return len(colored) == 1 and not pixel_format.has_palette and not pixel_format.is_rgb
+
+
+def has_alpha(pixel_format: VideoFormat) -> bool:
+    """Whether pixels may be transparent."""
+    return pixel_format.has_palette or any(part.is_alpha for part in pixel_format.components)

@@ -1,0 +1,117 @@
+"""Decode everything of a video stream that can be decoded, and keep count of what cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+from framepack.media.demux import open_input
+
+if TYPE_CHECKING:
+    import av
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+    from framepack.media.probe import VideoInfo
+
+_GROWTH: Final = 4  # a stream may change its size midway, up to this many times the pixels
+_SMALL_FRAME: Final = 1920 * 1088  # and up to this many always
+
+
+@dataclass(slots=True)
+class Decoder:
+    """One reading of a file's video stream.
+
+    Attributes:
+        path: The file.
+        info: What ``probe`` said of it.
+        read: Pictures decoded so far.
+        damaged: Those of them that the decoder had to patch.
+        refused: Pieces of data that gave no picture.
+    """
+
+    path: Path
+    info: VideoInfo
+    read: int = 0
+    damaged: int = 0
+    refused: int = 0
+
+    def pictures(self) -> Generator[av.VideoFrame]:
+        """Yield the pictures in the order of showing. Close it to stop early.
+
+        Raises:
+            InvalidMedia: The file cannot be opened.
+        """
+        latest = None
+        for picture in self._decoded(None, threaded=True):
+            latest = picture.pts
+            yield self._counted(picture)
+        end = self.info.timeline.latest
+        if end is None or (latest is not None and latest >= end):
+            return
+        # Threads that decode one picture each give up together when, at the end of a file, one of them meets damage.
+        for picture in self._decoded(latest, threaded=False):
+            if latest is None or (picture.pts is not None and picture.pts > latest):
+                yield self._counted(picture)
+
+    def sentences(self) -> Iterator[str]:
+        """Say, after reading, what was lost."""
+        expected = self.info.frame_count
+        lost = max(0, expected - self.read)
+        if lost and (self.refused or self.damaged):  # some codecs carry frames that are never shown
+            yield f"{lost} of {expected} frames could not be read; neighbours stay on screen instead."
+        elif self.refused:
+            yield "Some of the video's data could not be read."
+        if self.damaged:
+            yield f"{self.damaged} of {expected} frames may show damage."
+
+    def _counted(self, picture: av.VideoFrame) -> av.VideoFrame:
+        self.read += 1
+        self.damaged += picture.is_corrupt
+        return picture
+
+    def _decoded(self, begin: int | None, *, threaded: bool) -> Iterator[av.VideoFrame]:
+        """Open the file and decode it, from the key frame at or before the timestamp ``begin`` on if there is one."""
+        import av
+        from av.codec.context import ThreadType
+        from av.stream import Discard
+
+        max_pixels = max(_GROWTH * self.info.coded_width * self.info.coded_height, _SMALL_FRAME)
+        with open_input(self.path, max_pixels=max_pixels) as container:
+            for other in container.streams:
+                if other.index != self.info.stream:
+                    other.discard = Discard.all
+            stream = cast("VideoStream", container.streams[self.info.stream])
+            stream.thread_type = ThreadType.AUTO if threaded else ThreadType.NONE
+            stream.codec_context.options = {"max_pixels": str(max_pixels)}
+            if begin is not None:
+                with suppress(av.FFmpegError):
+                    container.seek(begin, stream=stream)
+            for packet in self._packets(container, stream):
+                yield from self._decode(packet)
+
+    def _packets(self, container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+        import av
+
+        try:
+            for packet in container.demux(stream):
+                self.refused += packet.is_corrupt
+                yield packet
+        except av.FFmpegError:
+            self.refused += 1
+            flush = cast("Packet[VideoStream]", av.Packet())
+            flush.stream = stream
+            yield flush
+
+    def _decode(self, packet: Packet[VideoStream]) -> list[av.VideoFrame]:
+        import av
+
+        try:
+            return packet.decode()
+        except av.FFmpegError:
+            self.refused += 1
+            return []

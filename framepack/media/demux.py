@@ -1,0 +1,51 @@
+"""Open media files that strangers made: nothing but the file itself is ever opened, and only known containers."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from framepack.errors import InvalidMedia
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
+CONTAINERS: Final = "mov,mp4,matroska,webm,avi,gif,mpegts,mpeg,flv,ogg,asf"
+"""Demuxers that read one self-contained file; playlists and scripts (hls, dash, concat, sdp, ...) are not."""
+
+MAX_PIXELS: Final = 2**26
+"""Most pixels a decoder may allocate for one picture while a file is only being looked at."""
+
+UNREADABLE: Final = "The file is not a video that can be read."
+
+
+def open_input(path: Path, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
+    """Open a media file for reading.
+
+    Args:
+        path: A regular file.
+        max_pixels: Most pixels a decoder of this file may allocate for one picture.
+
+    Raises:
+        InvalidMedia: The file is not one of ``CONTAINERS``, is damaged beyond reading, or is not a regular file.
+    """
+    import av
+
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InvalidMedia(UNREADABLE)
+        return av.open(
+            f"file:{path}",
+            "r",
+            options={
+                "format_whitelist": CONTAINERS,
+                "protocol_whitelist": "file",
+                "enable_drefs": "0",
+                "max_streams": "64",
+                "max_pixels": str(max_pixels),
+            },
+            metadata_errors="replace",
+        )
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise InvalidMedia(UNREADABLE) from error

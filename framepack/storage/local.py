@@ -1,0 +1,246 @@
+"""A store in a folder of this machine or of a network volume.
+
+Objects are written to a temporary file, flushed to the disk and renamed into place, so that a crash at any moment
+leaves the old object or the new one. Symbolic links inside the folder are never followed, and nothing but a regular
+file is an object. (A hard link is a regular file: overwriting or deleting it leaves its other names as they are.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import io
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote
+
+from framepack.errors import InvalidField, StorageFailed
+from framepack.storage.base import (
+    CHUNK_BYTES,
+    DEFAULT_CONTENT_TYPE,
+    StoredObject,
+    disk_errors,
+    kept_when_whole,
+    no_such_object,
+)
+from framepack.storage.keys import Key
+
+_MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO})
+_INCOMING = ".incoming"  # no key starts with a dot
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_OBJECT = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # non-blocking: opening a FIFO must not hang
+
+
+class LocalStorage:
+    """Objects as files below ``root``, made on the first write.
+
+    Opening the store removes temporary files whose writer is gone: unlocked, and untouched for a while (locks do
+    not reach across machines on every network volume).
+
+    Args:
+        root: the folder; may itself be a link.
+        public_url: address of the REST side, which serves the objects below ``/outputs/``; None gives no URLs.
+        stale_after_seconds: age from which the temporary file of a dead writer is removed.
+    """
+
+    def __init__(self, root: Path, public_url: str | None = None, *, stale_after_seconds: float = 900) -> None:
+        self._root = root.absolute()
+        self._public_url = public_url.rstrip("/") if public_url else None
+        with disk_errors():
+            self._sweep(stale_after_seconds)
+
+    def put_file(self, key: Key, path: Path, *, content_type: str = DEFAULT_CONTENT_TYPE) -> StoredObject:
+        """Copy the file into place; see `Storage.put_file`. The source may be on any file system."""
+        del content_type  # files have none; whoever serves them goes by the extension
+        with disk_errors(), path.open("rb") as source:
+            return self._put(key, source, os.fstat(source.fileno()).st_size)
+
+    def put_bytes(self, key: Key, data: bytes, *, content_type: str = DEFAULT_CONTENT_TYPE) -> StoredObject:
+        """Write the bytes into place; see `Storage.put_bytes`."""
+        del content_type
+        with disk_errors():
+            return self._put(key, io.BytesIO(data), len(data))
+
+    def read(self, key: Key) -> bytes:
+        """Return the object's bytes; see `Storage.read`."""
+        with disk_errors(), self._open(key) as file:
+            return file.read()
+
+    def fetch(self, key: Key, to: Path) -> None:
+        """Copy the object into a file; see `Storage.fetch`."""
+        with disk_errors(), self._open(key) as file, kept_when_whole(to), to.open("wb") as copy:
+            while chunk := file.read(CHUNK_BYTES):
+                copy.write(chunk)
+
+    def list(self, folder: Key | None = None) -> Iterator[StoredObject]:
+        """Yield the objects below the folder; see `Storage.list`."""
+        with disk_errors():
+            entries = self._entries(folder)
+        # "a-b" sorts before "a/b", so a folder takes part in the order with its slash.
+        for name, status in sorted(entries, key=lambda entry: f"{entry[0]}/" if _is_folder(entry[1]) else entry[0]):
+            try:
+                key = Key(f"{folder}/{name}" if folder else name)
+            except InvalidField:
+                continue
+            if _is_folder(status):
+                yield from self.list(key)
+            elif stat.S_ISREG(status.st_mode):
+                yield _stored(key, status)
+
+    def stat(self, key: Key) -> StoredObject | None:
+        """Describe the object; see `Storage.stat`."""
+        with disk_errors(), _nothing_when_missing(), self._folder(key.segments[:-1]) as folder:
+            status = os.stat(key.name, dir_fd=folder, follow_symlinks=False)
+            return _stored(key, status) if stat.S_ISREG(status.st_mode) else None
+        return None
+
+    def delete(self, key: Key) -> bool:
+        """Remove the object; see `Storage.delete`."""
+        with disk_errors(), _nothing_when_missing(), self._folder(key.segments[:-1]) as folder:
+            if stat.S_ISREG(os.stat(key.name, dir_fd=folder, follow_symlinks=False).st_mode):
+                os.unlink(key.name, dir_fd=folder)
+                return True
+        return False
+
+    def url(self, key: Key, *, filename: str | None = None) -> str | None:
+        """Return the object's address on the REST side; it downloads under its own name."""
+        del filename
+        return f"{self._public_url}/outputs/{quote(key.text)}" if self._public_url else None
+
+    def _put(self, key: Key, source: BinaryIO, size_bytes: int) -> StoredObject:
+        """Write ``size_bytes`` of the source into place."""
+        with (
+            self._folder((_INCOMING,), create=True) as incoming,
+            self._folder(key.segments[:-1], create=True) as folder,
+            _temporary(incoming) as (name, file),
+        ):
+            sha256 = _copy(source, file)
+            file.flush()
+            os.fsync(file.fileno())
+            status = os.fstat(file.fileno())
+            if status.st_size != size_bytes:
+                raise StorageFailed("The file changed while it was being stored.")
+            os.rename(name, key.name, src_dir_fd=incoming, dst_dir_fd=folder)
+            os.fsync(folder)
+        return replace(_stored(key, status), sha256=sha256)
+
+    def _open(self, key: Key) -> BinaryIO:
+        """Open the object for reading, or raise NotFound."""
+        try:
+            with self._folder(key.segments[:-1]) as folder:
+                file = os.fdopen(os.open(key.name, _OBJECT, dir_fd=folder), "rb")
+        except OSError as error:
+            if error.errno in _MISSING or error.errno == errno.EISDIR:
+                raise no_such_object() from error
+            raise
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return file
+        file.close()
+        raise no_such_object()
+
+    def _entries(self, folder: Key | None) -> tuple[tuple[str, os.stat_result], ...]:
+        """Read one folder at once, so that none stays open while the caller uses what was listed."""
+        found = []
+        with (
+            _nothing_when_missing(),
+            self._folder(folder.segments if folder else ()) as descriptor,
+            os.scandir(descriptor) as entries,
+        ):
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                    found.append((entry.name, entry.stat(follow_symlinks=False)))
+        return tuple(found)
+
+    @contextlib.contextmanager
+    def _folder(self, segments: tuple[str, ...], *, create: bool = False) -> Iterator[int]:
+        """Open the folder below the root, segment by segment so that no link is followed; yield its descriptor."""
+        if create:
+            self._root.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self._root, _FOLDER & ~os.O_NOFOLLOW)
+        try:
+            for segment in segments:
+                if create:
+                    _make_folder(segment, descriptor)
+                inner = os.open(segment, _FOLDER, dir_fd=descriptor)
+                os.close(descriptor)
+                descriptor = inner
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _sweep(self, stale_after_seconds: float) -> None:
+        """Remove temporary files whose writer is gone."""
+        with _nothing_when_missing(), self._folder((_INCOMING,)) as incoming:
+            for name in os.listdir(incoming):  # noqa: PTH208 - pathlib cannot list a descriptor
+                with _nothing_when_missing(), os.fdopen(os.open(name, _OBJECT, dir_fd=incoming), "rb") as file:
+                    young = time.time() - os.fstat(file.fileno()).st_mtime < stale_after_seconds
+                    if not young and not _is_locked(file):
+                        os.unlink(name, dir_fd=incoming)
+
+
+@contextlib.contextmanager
+def _temporary(folder: int) -> Iterator[tuple[str, BinaryIO]]:
+    """Make a locked file of a new name; remove it unless all goes well."""
+    name = secrets.token_hex(16)
+    try:
+        with os.fdopen(os.open(name, _NEW, 0o666, dir_fd=folder), "wb") as file:
+            with contextlib.suppress(OSError):  # a file system without locks: age alone tells the sweep
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield name, file
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=folder)
+        raise
+
+
+def _copy(source: BinaryIO, to: BinaryIO) -> str:
+    """Copy all bytes; return their SHA-256."""
+    digest = hashlib.sha256()
+    while chunk := source.read(CHUNK_BYTES):
+        digest.update(chunk)
+        to.write(chunk)
+    return digest.hexdigest()
+
+
+def _stored(key: Key, status: os.stat_result) -> StoredObject:
+    return StoredObject(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+
+
+def _is_folder(status: os.stat_result) -> bool:
+    return stat.S_ISDIR(status.st_mode)
+
+
+def _is_locked(file: BinaryIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    return False
+
+
+def _make_folder(name: str, parent: int) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(name, dir_fd=parent)
+        os.fsync(parent)
+
+
+@contextlib.contextmanager
+def _nothing_when_missing() -> Iterator[None]:
+    """Pass over a name that does not exist, or that is none of ours: a link, a pipe."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _MISSING:
+            raise

@@ -1,0 +1,82 @@
+"""Which store to use: the worker's own, from its settings, or the one that a job brings along."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from framepack.errors import InvalidField
+from framepack.storage.local import LocalStorage
+from framepack.storage.s3 import S3Storage
+from framepack.storage.s3_client import S3Credentials
+from framepack.storage.s3_location import s3_location
+
+if TYPE_CHECKING:
+    from framepack.settings import Settings
+    from framepack.storage.base import Storage
+
+
+def open_storage(settings: Settings) -> Storage:
+    """Open the worker's own store.
+
+    Raises:
+        InvalidField: the settings name no usable bucket, endpoint or prefix, or half of the credentials.
+        StorageFailed: the folder cannot be opened.
+    """
+    kind, _, place = settings.storage.partition(":")
+    if kind == "file":
+        return LocalStorage(Path(place), settings.public_url)
+    bucket, _, prefix = place.removeprefix("//").partition("/")
+    return S3Storage(
+        s3_location(bucket, settings.bucket_endpoint_url, settings.s3_region),
+        _credentials(settings),
+        prefix=prefix,
+        url_lifetime_seconds=settings.url_lifetime_seconds,
+    )
+
+
+def storage_of_job(
+    settings: Settings, s3_config: Mapping[str, Any], check_endpoint: Callable[[str], None]
+) -> Storage:
+    """Open the bucket that a job names as RunPod's ``s3Config``.
+
+    Args:
+        settings: the worker's; gives the lifetime of URLs.
+        s3_config: ``accessId``, ``accessSecret``, ``endpointUrl`` and ``bucketName`` (which may also be in the
+            endpoint), perhaps ``region``; other entries are passed over.
+        check_endpoint: called with the address that will be connected to; raises if it may not be. Not called for
+            AWS, whose addresses no client can choose.
+
+    Raises:
+        InvalidField: an entry is missing or is not usable.
+    """
+    endpoint_url, access_key, secret_key = (
+        _text(s3_config, name) for name in ("endpointUrl", "accessId", "accessSecret")
+    )
+    location = s3_location(_optional_text(s3_config, "bucketName"), endpoint_url, _optional_text(s3_config, "region"))
+    credentials = S3Credentials(access_key, secret_key)
+    if location.endpoint_url:
+        check_endpoint(location.endpoint_url)
+    return S3Storage(location, credentials, url_lifetime_seconds=settings.url_lifetime_seconds)
+
+
+def _credentials(settings: Settings) -> S3Credentials | None:
+    access_key, secret_key = settings.bucket_access_key_id, settings.bucket_secret_access_key
+    if access_key and secret_key:
+        return S3Credentials(access_key.get_secret_value(), secret_key.get_secret_value())
+    if access_key or secret_key:
+        raise InvalidField("BUCKET_ACCESS_KEY_ID and BUCKET_SECRET_ACCESS_KEY must be set together.")
+    return None
+
+
+def _text(s3_config: Mapping[str, Any], name: str) -> str:
+    value = s3_config.get(name)
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidField(f"The field s3Config.{name} must be given as text.")
+    return value.strip()
+
+
+def _optional_text(s3_config: Mapping[str, Any], name: str) -> str | None:
+    value = s3_config.get(name)
+    return None if value is None or value == "" else _text(s3_config, name)

@@ -1,0 +1,133 @@
+"""Results of operations: their names, their place in the store, and what an answer says of them."""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+import secrets
+import string
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from framepack.storage.base import DEFAULT_CONTENT_TYPE, disk_errors
+from framepack.storage.keys import Key, clean_stem, safe_name
+
+if TYPE_CHECKING:
+    from framepack.storage.base import Storage
+
+PUBLIC_ROOT = "/outputs/"
+_EXTENSION = re.compile(r"\.[a-z0-9]{1,8}")
+
+
+class Folder(StrEnum):
+    """The documented folders of results."""
+
+    TEMP_PROCESSING = "postprocessed_output/temp_processing"
+    SAVED_VIDEOS = "postprocessed_output/saved_videos"
+    EXTRACTED_FRAMES = "postprocessed_output/frames/extracted_frames"
+    REASSEMBLED_VIDEOS = "postprocessed_output/frames/reassembled_videos"
+
+    @property
+    def key(self) -> Key:
+        """The folder as a key."""
+        return Key(self.value)
+
+
+@dataclass(frozen=True)
+class Published:
+    """A result that is in the store.
+
+    Attributes:
+        key: where it lies.
+        filename: the last segment of the key.
+        size_bytes: its length.
+        sha256: digest of its bytes, lower-case hexadecimal.
+        url: where it can be downloaded from, where the store can say so.
+    """
+
+    key: Key
+    filename: str
+    size_bytes: int
+    sha256: str
+    url: str | None
+    _inline: bytes | None = field(default=None, repr=False)
+
+    @property
+    def path(self) -> str:
+        """The documented ``output_path``: the place below ``/outputs/``, whatever the store is."""
+        return f"{PUBLIC_ROOT}{self.key}"
+
+    @cached_property
+    def base64(self) -> str | None:
+        """The bytes as base64, or None when there are more of them than may be inlined."""
+        return None if self._inline is None else b64encode(self._inline).decode()
+
+
+class Outputs:
+    """Names results and puts them into the store.
+
+    Args:
+        storage: where they go.
+        inline_limit_bytes: longest result that is also kept at hand for inlining; 0 keeps none.
+        clock: the time now, UTC.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        inline_limit_bytes: int,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.storage = storage
+        self._inline_limit_bytes = inline_limit_bytes
+        self._clock = clock
+
+    def publish(
+        self, path: Path, *, folder: Folder, stem: str, suffix: str, content_type: str | None = None
+    ) -> Published:
+        """Store a finished file under a new name; the file itself stays as it is.
+
+        Args:
+            path: the file; its extension is kept.
+            folder: the documented folder that it belongs to.
+            stem: name of the source without its extension, as the client gave it.
+            suffix: what was done, for example ``upscaled_RealESRGAN_x4plus``.
+            content_type: None takes it from the extension.
+
+        Raises:
+            StorageFailed: the store did not take it.
+            DiskFull: the store is a disk and has no room for it.
+        """
+        filename = self.filename(stem, suffix, path.suffix)
+        content_type = content_type or mimetypes.guess_type(filename)[0] or DEFAULT_CONTENT_TYPE
+        key = folder.key / filename
+        inline = self._inlined(path)
+        if inline is None:
+            stored = self.storage.put_file(key, path, content_type=content_type)
+        else:
+            stored = self.storage.put_bytes(key, inline, content_type=content_type)
+        url = self.storage.url(key, filename=filename)
+        return Published(key, filename, stored.size_bytes, stored.sha256 or "", url, inline)
+
+    def filename(self, stem: str, suffix: str, extension: str) -> str:
+        """Make a new name, ``{stem}_{suffix}_{yymmdd_HHMMSS}_{short id}{extension}``, at most 235 bytes long.
+
+        The short id (6 digits and letters, the first a digit) keeps names apart that are made in the same second.
+        """
+        letters = string.digits + string.ascii_lowercase
+        short_id = secrets.choice(string.digits) + "".join(secrets.choice(letters) for _ in range(5))
+        extension = extension.lower() if _EXTENSION.fullmatch(extension.lower()) else ""
+        name = f"{clean_stem(stem)}_{safe_name(suffix, 'processed')}"
+        return f"{name}_{self._clock():%y%m%d_%H%M%S}_{short_id}{extension}"
+
+    def _inlined(self, path: Path) -> bytes | None:
+        """Read the file if it may be inlined, so that the answer holds the very bytes that are stored."""
+        with disk_errors():
+            size_bytes = path.stat().st_size
+            return path.read_bytes() if 0 < size_bytes <= self._inline_limit_bytes else None

@@ -1,0 +1,121 @@
+"""Where a bucket is, made out from the many ways in which people write an S3 endpoint."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+
+from framepack.errors import InvalidField
+
+DEFAULT_REGION = "us-east-1"
+
+# A bucket may stand before the host of these stores (`bucket.s3.eu-west-1.amazonaws.com`).
+_BUCKET_HOST = re.compile(
+    r"(?:(?P<bucket>[a-z0-9._-]+)\.)?"
+    r"(?P<host>"
+    r"s3(?:[.-][a-z0-9-]+)?\.amazonaws\.com(?:\.cn)?"
+    r"|[0-9a-f]{32}\.(?:[a-z]+\.)?r2\.cloudflarestorage\.com"
+    r"|s3\.[a-z0-9-]+\.backblazeb2\.com"
+    r"|s3\.(?:[a-z0-9-]+\.)?wasabisys\.com"
+    r"|storage\.googleapis\.com"
+    r"|[a-z]{3}\d\.digitaloceanspaces\.com"
+    r")"
+)
+_AWS_HOST = re.compile(r"s3(?:[.-][a-z]{2}(?:-[a-z]+)+-\d)?\.amazonaws\.com(?:\.cn)?")
+_REGION_IN_HOST = re.compile(r"(?:^|\.)s3(?:-fips)?[.-](?:dualstack\.)?(?P<region>[a-z]{2}(?:-[a-z0-9]+)+)\.")
+_RUNPOD_HOST = re.compile(r"s3api-(?P<region>[a-z0-9-]+)\.runpod\.io")
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
+
+
+@dataclass(frozen=True, slots=True)
+class S3Location:
+    """A bucket and the server that has it.
+
+    Attributes:
+        bucket: its name alone.
+        endpoint_url: the server without the bucket, or None for AWS, which is found by its region.
+        region: what requests are signed for.
+        path_style: whether the bucket goes into the path of a request rather than into its host name.
+    """
+
+    bucket: str
+    endpoint_url: str | None
+    region: str
+    path_style: bool
+
+
+def s3_location(bucket: str | None, endpoint_url: str | None = None, region: str | None = None) -> S3Location:
+    """Make out bucket, server and region.
+
+    Args:
+        bucket: its name; None or empty when it is in the endpoint, as the first part of the host name or the last
+            of the path. Where both name one, this one counts.
+        endpoint_url: ``http`` or ``https`` address of the server, with or without the bucket; None is AWS.
+        region: None takes it from the host name, ``auto`` for Cloudflare R2, else ``us-east-1``.
+
+    Raises:
+        InvalidField: there is no usable bucket or address.
+    """
+    if not endpoint_url:
+        return S3Location(_checked(bucket), None, region or DEFAULT_REGION, path_style=False)
+    url = _parsed(endpoint_url)
+    host, in_host = _without_bucket(url.hostname or "", bucket)
+    path, in_path = _split_path(url.path, bucket or in_host)
+    chosen = _checked(bucket or in_host or in_path)
+    region = region or _region(host)
+    if _AWS_HOST.fullmatch(host) and not url.port:
+        return S3Location(chosen, None, region, path_style=False)
+    address = f"[{host}]" if ":" in host else host
+    port = f":{url.port}" if url.port else ""
+    return S3Location(chosen, f"{url.scheme}://{address}{port}{path}", region, path_style=True)
+
+
+def _parsed(endpoint_url: str) -> SplitResult:
+    refusal = "The object store's endpoint must be an http or https address without user name, query or fragment."
+    try:
+        url = urlsplit(endpoint_url.strip())
+        port_is_right = url.port is None or url.port > 0
+    except ValueError as error:
+        raise InvalidField(refusal) from error
+    if url.scheme not in {"http", "https"} or not url.hostname or not port_is_right:
+        raise InvalidField(refusal)
+    if "@" in url.netloc or url.query or url.fragment or any(char.isspace() for char in url.geturl()):
+        raise InvalidField(refusal)
+    return url
+
+
+def _without_bucket(host: str, bucket: str | None) -> tuple[str, str | None]:
+    """Split ``bucket.host`` for stores whose host names are known, and where the bucket is known to be in front."""
+    known = _BUCKET_HOST.fullmatch(host)
+    if known:
+        return known["host"], known["bucket"]
+    if bucket and host.startswith(f"{bucket}.") and "." in host.removeprefix(f"{bucket}."):
+        return host.removeprefix(f"{bucket}."), bucket
+    return host, None
+
+
+def _split_path(path: str, bucket: str | None) -> tuple[str, str | None]:
+    """Take the bucket off the end of the path; what stays is where a gateway mounts its S3 side."""
+    path = path.rstrip("/")
+    mount, _, last = path.rpartition("/")
+    if last and (not bucket or last == bucket):
+        return mount, last
+    return path, None
+
+
+def _region(host: str) -> str:
+    if host.endswith("r2.cloudflarestorage.com"):
+        return "auto"
+    if runpod := _RUNPOD_HOST.fullmatch(host):
+        return runpod["region"].upper()
+    found = _REGION_IN_HOST.search(host)
+    return found["region"] if found else DEFAULT_REGION
+
+
+def _checked(bucket: str | None) -> str:
+    if not bucket:
+        raise InvalidField("The object store's bucket must be named.")
+    if not _BUCKET.fullmatch(bucket):
+        raise InvalidField("The bucket's name must have 3 to 255 letters, digits, dots, dashes or underscores.")
+    return bucket

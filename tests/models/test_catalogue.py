@@ -1,0 +1,67 @@
+"""The table of models: the documented six, and files that can be told apart and checked."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import pytest
+
+from framepack.models.catalogue import CATALOGUE, Catalogue
+from tests.support.weights import published, upscaler_row
+
+
+def test_documented_models_are_there() -> None:
+    """The six upscale models have their documented names and scales."""
+    assert {row.name: row.scale for row in CATALOGUE.group("upscaler")} == {
+        "RealESRGAN_x2plus": 2,
+        "RealESRGAN_x4plus": 4,
+        "RealESRNet_x4plus": 4,
+        "RealESR-general-x4v3": 4,
+        "RealESRGAN_x4plus_anime_6B": 4,
+        "RealESR_AnimeVideo_v3": 4,
+    }
+
+
+def test_only_the_general_model_has_a_companion() -> None:
+    """One model is blended from two files, all others are one file."""
+    assert {row.name for row in CATALOGUE.rows if len(row.weights) == 2} == {"RealESR-general-x4v3"}
+    assert Counter(len(row.weights) for row in CATALOGUE.rows) == {1: 5, 2: 1}
+
+
+def test_every_file_is_pinned() -> None:
+    """Every file has an official https address, a plausible size, a SHA-256 of its own and a licence."""
+    files = list(CATALOGUE.weights())
+    assert len({file.sha256 for file in files}) == len(files) == 7
+    for file in files:
+        assert file.url is not None
+        assert file.url.startswith("https://github.com/xinntao/Real-ESRGAN/releases/download/v")
+        assert file.url.endswith(f"/{file.filename}")
+        assert re.fullmatch(r"[0-9a-f]{64}", file.sha256)
+        assert 1_000_000 < file.size_bytes < 100_000_000
+        assert file.licence == "BSD-3-Clause"
+
+
+def test_every_model_says_what_it_is() -> None:
+    """Every row has a description, an architecture and a memory estimate no smaller than its weights."""
+    for row in CATALOGUE.rows:
+        assert row.description
+        assert row.architecture
+        assert row.memory_mb * 1e6 >= row.weights[0].size_bytes
+
+
+def test_rows_are_found_by_exact_name() -> None:
+    """Names are found as they are written, and nothing else is."""
+    row = CATALOGUE.find("RealESR_AnimeVideo_v3")
+    assert row is not None
+    assert row.weights[0].filename == "realesr-animevideov3.pth"
+    assert CATALOGUE.find("realesr_animevideo_v3") is None
+
+
+def test_names_must_be_unique() -> None:
+    """A table in which a name or a file means two things is refused."""
+    row, same_file = upscaler_row(published(b"1")), upscaler_row(published(b"2"), name="other")
+    same_name = upscaler_row(published(b"2", "other.pth"))
+    for rows in ((row, same_file), (row, same_name)):
+        with pytest.raises(ValueError, match="unique"):
+            Catalogue(rows)

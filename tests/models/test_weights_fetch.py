@@ -1,0 +1,269 @@
+"""Fetching weights: once, whole and as published, or not at all."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from framepack.errors import Cancelled, DiskFull, ModelUnavailable, NotFound
+from framepack.models.catalogue import CATALOGUE
+from framepack.models.weights import WeightsStore, ensure_all
+from framepack.settings import Settings
+from tests.support.http_server import Answer, HttpServer, Received
+from tests.support.networks import tiny_compact
+from tests.support.weights import checkpoint, fetch_never, fetch_plainly, published, upscaler_row
+
+CONTENT = checkpoint(tiny_compact())
+ROOT = Path(__file__).parents[2]
+
+CHILD = """
+    import sys
+    from pathlib import Path
+    from framepack.models.spec import Weights
+    from framepack.models.weights import WeightsStore
+    from framepack.settings import Settings
+
+    folder, url, size_bytes, sha256 = sys.argv[1:]
+    store = WeightsStore.from_settings(Settings(weights_dir=Path(folder), allowed_hosts=("127.0.0.1",)))
+    print("asking", flush=True)
+    print(store.fetch(Weights("tiny.pth", url, int(size_bytes), sha256, "MIT")).name, flush=True)
+"""
+
+
+def store(folder: Path) -> WeightsStore:
+    """A store that may fetch."""
+    return WeightsStore(folder, allow_download=True, download=fetch_plainly)
+
+
+def files(folder: Path) -> list[str]:
+    """What lies in the folder, lock files aside."""
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
+
+
+def in_turn(*answers: Answer) -> Callable[[Received], Answer]:
+    """Give these answers, one after the other."""
+    remaining = list(answers)
+    return lambda _received: remaining.pop(0)
+
+
+@contextmanager
+def child(folder: Path, url: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process that fetches the file, and has said that it is about to ask."""
+    weights = published(CONTENT)
+    arguments = [str(folder), url, str(weights.size_bytes), weights.sha256]
+    command = [sys.executable, "-c", textwrap.dedent(CHILD), *arguments]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "asking\n"
+        yield process
+
+
+def cut_short() -> Answer:
+    """Half the file, then the connection ends."""
+    return Answer(body=CONTENT[: len(CONTENT) // 2], headers={"Content-Length": str(len(CONTENT))})
+
+
+def test_fetched_file_is_kept(tmp_path: Path) -> None:
+    """The file is fetched once, lies whole in the folder, and nothing else is left behind."""
+    with HttpServer({"/tiny.pth": Answer(body=CONTENT)}) as server:
+        weights = published(CONTENT, url=f"{server.url}/tiny.pth")
+        for _ in range(2):
+            assert store(tmp_path).fetch(weights).read_bytes() == CONTENT
+        assert len(server.requests) == 1
+    assert files(tmp_path) == ["tiny.pth"]
+
+
+def test_real_downloader_fetches(tmp_path: Path) -> None:
+    """A worker's own store fetches through the address guard."""
+    with HttpServer({"/tiny.pth": Answer(body=CONTENT)}) as server:
+        weights = published(CONTENT, url=f"{server.url}/tiny.pth")
+        with pytest.raises(ModelUnavailable):
+            WeightsStore.from_settings(Settings(weights_dir=tmp_path)).fetch(weights)
+        assert server.requests == []
+        settings = Settings(weights_dir=tmp_path, allowed_hosts=("127.0.0.1",))
+        assert WeightsStore.from_settings(settings).fetch(weights).read_bytes() == CONTENT
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("bad", [Answer(body=CONTENT[:-1] + b"!"), cut_short(), Answer(503)])
+def test_second_attempt_helps(tmp_path: Path, bad: Answer) -> None:
+    """After one wrong, cut or refused answer the file is asked for once more."""
+    with HttpServer(in_turn(bad, Answer(body=CONTENT))) as server:
+        weights = published(CONTENT, url=f"{server.url}/tiny.pth")
+        assert store(tmp_path).fetch(weights).read_bytes() == CONTENT
+        assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "bad", [Answer(body=CONTENT[:-1] + b"!"), Answer(body=CONTENT * 2), cut_short(), Answer(404), Answer(body=b"")]
+)
+def test_bad_answers_leave_nothing(tmp_path: Path, bad: Answer) -> None:
+    """Two wrong, cut or refused answers leave no file, and one sentence that says what to do."""
+    with HttpServer({"/tiny.pth": bad}) as server:
+        weights = published(CONTENT, url=f"{server.url}/tiny.pth")
+        with pytest.raises(ModelUnavailable) as refusal:
+            store(tmp_path).state_dict(weights)
+        assert len(server.requests) == 2
+    assert str(refusal.value) == (
+        "The weights file tiny.pth could not be fetched: put the published file into the weights folder,"
+        " or run `framepack weights fetch` where it can be reached."
+    )
+    assert files(tmp_path) == []
+
+
+def test_nobody_answers(tmp_path: Path) -> None:
+    """An address where nobody listens is answered in the same way."""
+    with HttpServer({}) as server:
+        url = f"{server.url}/tiny.pth"
+    with pytest.raises(ModelUnavailable, match="could not be fetched"):
+        store(tmp_path).fetch(published(CONTENT, url=url))
+    assert files(tmp_path) == []
+
+
+def test_everybody_shares_one_download(tmp_path: Path) -> None:
+    """Eight threads with two stores and two other processes together cause one request."""
+    everybody_asked = threading.Event()
+
+    def hold(_received: Received) -> Answer:
+        assert everybody_asked.wait(60)
+        return Answer(body=CONTENT)
+
+    with HttpServer(hold) as server:
+        weights = published(CONTENT, url=f"{server.url}/tiny.pth")
+        start = threading.Barrier(9)
+        stores = [store(tmp_path), store(tmp_path)]
+
+        def fetch(number: int) -> bytes:
+            start.wait(60)
+            return stores[number % 2].fetch(weights).read_bytes()
+
+        with (
+            ThreadPoolExecutor(8) as pool,
+            child(tmp_path, server.url + "/tiny.pth") as first,
+            child(tmp_path, server.url + "/tiny.pth") as second,
+        ):
+            fetched = [pool.submit(fetch, number) for number in range(8)]
+            start.wait(60)
+            everybody_asked.set()
+            assert [one.result(60) for one in fetched] == [CONTENT] * 8
+            for process in (first, second):
+                assert process.communicate(timeout=60)[0] == "tiny.pth\n"
+                assert process.returncode == 0
+        assert len(server.requests) == 1
+    assert files(tmp_path) == ["tiny.pth"]
+
+
+def test_dead_owner_is_no_obstacle(tmp_path: Path) -> None:
+    """A process killed in the middle of fetching leaves nothing that stops or misleads the next one."""
+    go_on, part = threading.Event(), tmp_path / ".tiny.pth.part"
+
+    def stall() -> Iterator[bytes]:
+        yield CONTENT[: len(CONTENT) // 2]
+        go_on.wait(60)
+
+    first = Answer(body=stall(), headers={"Content-Length": str(len(CONTENT))})
+    with HttpServer(in_turn(first, Answer(body=CONTENT))) as server:
+        url = f"{server.url}/tiny.pth"
+        with child(tmp_path, url) as process:
+            deadline = time.monotonic() + 60
+            while not part.exists() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            process.kill()
+        go_on.set()
+        assert files(tmp_path) == [part.name]
+        assert store(tmp_path).fetch(published(CONTENT, url=url)).read_bytes() == CONTENT
+    assert files(tmp_path) == ["tiny.pth"]
+
+
+@pytest.mark.parametrize(
+    ("raised", "seen"),
+    [
+        (Cancelled("The job was cancelled."), Cancelled),
+        (DiskFull("Full."), DiskFull),
+        (OSError(errno.ENOSPC, "full"), DiskFull),
+    ],
+)
+def test_what_no_second_attempt_can_help(tmp_path: Path, raised: Exception, seen: type[Exception]) -> None:
+    """A cancelled job and a full disk end the fetch at once, and leave nothing behind."""
+    calls: list[str] = []
+
+    def download(url: str, to: Path, max_bytes: int) -> None:
+        calls.append(url)
+        to.write_bytes(b"half")
+        raise raised
+
+    with pytest.raises(seen):
+        WeightsStore(tmp_path, allow_download=True, download=download).fetch(published(CONTENT, url="http://x/"))
+    assert calls == ["http://x/"]
+    assert files(tmp_path) == []
+
+
+def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    """Where no folder can be written, the answer is a sentence about the missing file."""
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(ModelUnavailable, match="is missing and cannot be stored"):
+        store(tmp_path / "file" / "weights").fetch(published(CONTENT, url="http://x/"))
+
+
+def test_users_own_file_is_never_fetched(tmp_path: Path) -> None:
+    """A file without an official address cannot be fetched."""
+    own = WeightsStore(tmp_path, allow_download=True, download=fetch_never)
+    with pytest.raises(ModelUnavailable, match=r"tiny\.pth is missing: put it back"):
+        own.state_dict(published(CONTENT))
+
+
+def test_ensure_all_goes_on_after_a_failure(tmp_path: Path) -> None:
+    """Every file gets its line; one that fails does not stop the others, and the whole is a failure."""
+    with HttpServer({"/tiny.pth": Answer(body=CONTENT)}) as server:
+        good = published(CONTENT, "good.pth", f"{server.url}/tiny.pth")
+        bad = published(CONTENT, "bad.pth", f"{server.url}/absent")
+        rows = [upscaler_row(bad, good, name="pair")]
+        lines: list[str] = []
+        assert not ensure_all(rows, store(tmp_path), lines.append)
+        assert lines[0].startswith("[1/2] bad.pth (0.0 MB): failed: The weights file bad.pth could not be fetched")
+        assert lines[1:] == ["[2/2] good.pth (0.0 MB): fetched"]
+
+        lines.clear()
+        assert ensure_all([upscaler_row(good)], store(tmp_path), lines.append)
+        assert lines == ["[1/1] good.pth (0.0 MB): already there"]
+
+
+def test_image_build_refuses_unpublished_files(tmp_path: Path) -> None:
+    """The build script reports a file that is not the published one, and fails."""
+    row = CATALOGUE.find("RealESR_AnimeVideo_v3")
+    assert row is not None
+    (tmp_path / row.weights[0].filename).write_bytes(bytes(row.weights[0].size_bytes))
+    command = [sys.executable, "-m", "builder.fetch_weights", row.name, "--folder", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert done.stdout.startswith("[1/1] realesr-animevideov3.pth (2.5 MB): failed: ")
+    assert "not the published one" in done.stdout
+
+
+def test_image_build_refuses_unknown_names(tmp_path: Path) -> None:
+    """The build script names what there is when asked for something else."""
+    command = [sys.executable, "-m", "builder.fetch_weights", "RealESRGAN_x8", "--folder", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert "no model called RealESRGAN_x8; there are RealESRGAN_x2plus, " in done.stderr
+
+
+def test_rows_are_selected_by_name() -> None:
+    """Named rows come in the table's order, no name means all, an unknown one is refused."""
+    assert [row.name for row in CATALOGUE.select(["RealESR_AnimeVideo_v3", "RealESRGAN_x4plus"])] == [
+        "RealESRGAN_x4plus",
+        "RealESR_AnimeVideo_v3",
+    ]
+    assert CATALOGUE.select([]) == CATALOGUE.rows
+    with pytest.raises(NotFound, match="no model called nothing"):
+        CATALOGUE.select(["nothing"])

@@ -1,0 +1,122 @@
+"""Which store is opened: the worker's own or the one that a job names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from framepack.errors import InvalidField, SourceNotAllowed
+from framepack.settings import Settings
+from framepack.storage.keys import Key
+from framepack.storage.local import LocalStorage
+from framepack.storage.open import open_storage, storage_of_job
+from framepack.storage.s3 import S3Storage
+from tests.support.s3_server import S3Server
+
+KEY = Key("a/b.mp4")
+
+
+def s3_config(server: S3Server, bucket: str, **changes: Any) -> dict[str, Any]:
+    """A job's ``s3Config`` as RunPod's clients write it."""
+    return {
+        "accessId": server.access_key,
+        "accessSecret": server.secret_key,
+        "bucketName": bucket,
+        "endpointUrl": server.endpoint_url,
+    } | changes
+
+
+def allow(_endpoint_url: str) -> None:
+    """Let every endpoint pass."""
+
+
+def test_a_folder_is_opened(tmp_path: Path) -> None:
+    """`file:FOLDER` stores below the folder, with URLs of the public address."""
+    storage = open_storage(Settings(storage=f"file:{tmp_path}/store", public_url="https://host"))
+    assert isinstance(storage, LocalStorage)
+    storage.put_bytes(KEY, b"1")
+    assert (tmp_path / "store" / "a" / "b.mp4").read_bytes() == b"1"
+    assert storage.url(KEY) == "https://host/outputs/a/b.mp4"
+
+
+@pytest.mark.parametrize(("place", "prefix"), [("", ""), ("/", ""), ("/some/prefix", "some/prefix/"), ("/p/", "p/")])
+def test_a_bucket_is_opened(server: S3Server, bucket: str, place: str, prefix: str) -> None:
+    """`s3://BUCKET/PREFIX` stores in the bucket below the prefix, with the settings' keys and lifetime."""
+    storage = open_storage(
+        Settings(
+            storage=f"s3://{bucket}{place}",
+            bucket_endpoint_url=server.endpoint_url,
+            bucket_access_key_id=SecretStr(server.access_key),
+            bucket_secret_access_key=SecretStr(server.secret_key),
+            url_lifetime_seconds=1234,
+        )
+    )
+    assert isinstance(storage, S3Storage)
+    storage.put_bytes(KEY, b"1")
+    assert server.client.get_object(Bucket=bucket, Key=f"{prefix}a/b.mp4")["Body"].read() == b"1"
+    assert "X-Amz-Expires=1234&" in (storage.url(KEY) or "")
+
+
+def test_half_of_the_credentials_is_refused() -> None:
+    """A key without its secret is a mistake, found at the start."""
+    with pytest.raises(InvalidField, match="must be set together"):
+        open_storage(Settings(storage="s3://bucket", bucket_access_key_id=SecretStr("key")))
+
+
+def test_a_job_brings_its_own_bucket(server: S3Server, bucket: str) -> None:
+    """The job's bucket is used without the worker's prefix, and its endpoint is checked first."""
+    checked: list[str] = []
+    storage = storage_of_job(Settings(storage="s3://other/prefix"), s3_config(server, bucket), checked.append)
+    storage.put_bytes(KEY, b"1")
+    assert server.client.get_object(Bucket=bucket, Key="a/b.mp4")["Body"].read() == b"1"
+    assert checked == [server.endpoint_url]
+
+
+def test_a_bucket_in_the_endpoint_is_understood(server: S3Server, bucket: str) -> None:
+    """The bucket may be the end of the address instead of a name of its own."""
+    config = s3_config(server, "", endpointUrl=f"{server.endpoint_url}/{bucket}/")
+    storage_of_job(Settings(), config, allow).put_bytes(KEY, b"1")
+    assert server.client.get_object(Bucket=bucket, Key="a/b.mp4")["Body"].read() == b"1"
+
+
+def test_a_forbidden_endpoint_is_refused(server: S3Server, bucket: str) -> None:
+    """What the check raises ends the job before anything is sent."""
+
+    def refuse(_endpoint_url: str) -> None:
+        raise SourceNotAllowed("This address may not be reached.")
+
+    with pytest.raises(SourceNotAllowed):
+        storage_of_job(Settings(), s3_config(server, bucket), refuse)
+
+
+def test_aws_needs_no_check() -> None:
+    """An address of AWS is made from its region, which no client can lead elsewhere."""
+    checked: list[str] = []
+    config = {
+        "accessId": "key",
+        "accessSecret": "secret",
+        "bucketName": "clips",
+        "endpointUrl": "https://s3.eu-west-1.amazonaws.com",
+    }
+    storage = storage_of_job(Settings(), config, checked.append)
+    assert (storage.url(KEY) or "").startswith("https://clips.s3.eu-west-1.amazonaws.com/a/b.mp4?")
+    assert not checked
+
+
+@pytest.mark.parametrize("name", ["accessId", "accessSecret", "endpointUrl"])
+@pytest.mark.parametrize("value", [None, "", "  ", 5, ["x"]])
+def test_a_missing_entry_is_named(server: S3Server, bucket: str, name: str, value: object) -> None:
+    """The refusal says which entry is missing or is no text, and repeats no other."""
+    with pytest.raises(InvalidField, match=rf"s3Config\.{name} ") as refusal:
+        storage_of_job(Settings(), s3_config(server, bucket, **{name: value}), allow)
+    assert server.secret_key not in refusal.value.message
+
+
+@pytest.mark.parametrize("value", [5, ["x"], {}])
+def test_a_bucket_that_is_no_text_is_named(server: S3Server, value: object) -> None:
+    """Other types than text are refused here too."""
+    with pytest.raises(InvalidField, match=r"s3Config\.bucketName "):
+        storage_of_job(Settings(), s3_config(server, "x") | {"bucketName": value}, allow)
