@@ -70,7 +70,7 @@ class Runtime:
         Raises:
             FramepackError: it cannot.
         """
-        key = Key(f".fitness-{uuid4().hex}")
+        key = Key(f"fitness-{uuid4().hex}")
         self.storage.put_bytes(key, b"fit")
         self.storage.delete(key)
 

@@ -65,10 +65,11 @@ def _frame(path: Path, second: float) -> Image:
 
 
 def _busiest(before: Image, after: Image) -> tuple[float, float]:
-    """Where a detail shows most of the change: the upper left corner, as shares of width and height."""
+    """Where contours changed most: the upper left corner of a detail, as shares of width and height."""
     import numpy as np
 
-    change = np.abs(np.asarray(before, np.float32) - np.asarray(after, np.float32)).mean(axis=2)
+    contours = [np.hypot(*np.gradient(np.asarray(image.convert("L"), np.float32))) for image in (before, after)]
+    change = np.abs(contours[1] - contours[0])
     height, width = change.shape[0] // _ZOOM, change.shape[1] // _ZOOM
     sums = {
         (left, top): change[top : top + height, left : left + width].sum()

@@ -26,6 +26,7 @@ _USUAL_RATES: Final = tuple(
     )
 )
 _NEAR: Final = Fraction(1, 200)
+_NEARLY: Final = Fraction(98, 100)  # times are rounded, to milliseconds for example
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Timeline:
     Attributes:
         fps: Exact slots per second.
         length: Number of slots.
-        start: Timestamp of the first picture, or None if pictures carry no usable times and simply follow each other.
+        start: Timestamp of the first slot, or None if pictures carry no usable times and simply follow each other.
         latest: Timestamp of the last picture, or None likewise.
         time_base: Seconds per unit of a timestamp.
         vfr: Whether the source's frames do not fall one into each slot.
@@ -82,8 +83,8 @@ def build_timeline(frame_count: int, stamps: Stamps, header_rates: Iterable[Frac
     """Choose the rate at which a stream is shown.
 
     If some plausible rate gives every frame a slot of its own, in order and without gaps, the stream counts as
-    constant and keeps all its frames. Otherwise the finest rate its container names is taken, and frames are held
-    until the next one's time.
+    constant and keeps all its frames. Otherwise a rate is taken that is fine enough for its frames, 60 at most
+    unless the average is higher, and each frame is held until the next one's time.
 
     Args:
         frame_count: Number of frames, at least 1.
@@ -101,19 +102,15 @@ def build_timeline(frame_count: int, stamps: Stamps, header_rates: Iterable[Frac
         return Timeline(fps, frame_count, start, start, stamps.time_base)
     _checked(average)
     for fps in _constant_rates(rates, average):
-        if _is_constant(stamps, fps):
-            return Timeline(fps, frame_count, stamps.times[0], stamps.times[-1], stamps.time_base)
-    return _variable(stamps, _variable_rate(rates, average))
+        start = _constant_start(stamps, fps)
+        if start is not None:
+            return Timeline(fps, frame_count, start, stamps.times[-1], stamps.time_base)
+    return _variable(stamps, _variable_rate(stamps, rates, average))
 
 
 def _slot(ticks: int, slots_per_tick: Fraction) -> int:
     numerator, denominator = slots_per_tick.as_integer_ratio()
     return (2 * ticks * numerator + denominator) // (2 * denominator)
-
-
-def _slots(stamps: Stamps, fps: Fraction) -> Iterator[int]:
-    scale = stamps.time_base * fps
-    return (_slot(time - stamps.times[0], scale) for time in stamps.times)
 
 
 def _first(rates: list[Fraction]) -> Fraction:
@@ -133,24 +130,36 @@ def _constant_rates(rates: list[Fraction], average: Fraction) -> Iterator[Fracti
     yield average.limit_denominator(1001)
 
 
-def _is_constant(stamps: Stamps, fps: Fraction) -> bool:
-    return all(slot == index for index, slot in enumerate(_slots(stamps, fps)))
+def _constant_start(stamps: Stamps, fps: Fraction) -> int | None:
+    """When slot 0 must begin so that each frame falls into the slot of its own number; None if that cannot be."""
+    scale = stamps.time_base * fps
+    numerator, denominator = scale.as_integer_ratio()
+    first = stamps.times[0]
+    offsets = [(time - first) * numerator - index * denominator for index, time in enumerate(stamps.times)]
+    start = first + round(Fraction(min(offsets) + max(offsets), 2 * numerator))
+    fits = all(_slot(time - start, scale) == index for index, time in enumerate(stamps.times))
+    return start if fits else None
 
 
-def _variable_rate(rates: list[Fraction], average: Fraction) -> Fraction:
+def _variable_rate(stamps: Stamps, rates: list[Fraction], average: Fraction) -> Fraction:
+    """The container's base rate if it makes sense, else a usual rate fine enough for nearly all frames."""
     base = rates[0] if rates else Fraction(0)
     if average <= base <= _HIGHEST_BASE_RATE:
         return base
-    return next((rate for rate in _USUAL_RATES if rate >= average), MAX_FPS)
+    intervals = sorted(after - before for before, after in pairwise(stamps.times) if after > before)
+    finest = 1 / (intervals[len(intervals) // 10] * stamps.time_base)
+    wanted = max(average, min(finest * _NEARLY, Fraction(_HIGHEST_BASE_RATE)))
+    return next((rate for rate in _USUAL_RATES if rate >= wanted), MAX_FPS)
 
 
 def _variable(stamps: Stamps, fps: Fraction) -> Timeline:
-    slots = list(_slots(stamps, fps))
+    scale = stamps.time_base * fps
+    slots = [_slot(time - stamps.times[0], scale) for time in stamps.times]
     steps = [after - before for before, after in pairwise(slots)]
     shown = len(slots) - steps.count(0)
     skipped = sum(step - 1 for step in steps if step > 1)
     is_regular = not steps.count(0) and 2 * skipped <= steps.count(1)
-    length = slots[-1] + max(1, _slot(stamps.last_duration, stamps.time_base * fps))
+    length = slots[-1] + max(1, _slot(stamps.last_duration, scale))
     return Timeline(
         fps,
         length,

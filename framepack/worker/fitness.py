@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from framepack.errors import FramepackError, Unavailable
 
 if TYPE_CHECKING:
     from framepack.runtime import Runtime
+
+log = logging.getLogger("framepack.worker")
 
 
 def check_fitness(runtime: Runtime) -> None:
@@ -41,10 +44,12 @@ def _temp(runtime: Runtime) -> str | None:
 
 
 def _models(runtime: Runtime) -> str | None:
-    absent = runtime.models.missing()
+    absent, there_are = runtime.models.missing(), list(runtime.models.upscalers())
     if not absent or runtime.settings.weights_download:
         return None
-    return (
-        f"Weights are missing for {', '.join(absent)}: put them into FRAMEPACK_WEIGHTS_DIR with "
-        "`framepack weights fetch`, or set FRAMEPACK_WEIGHTS_DOWNLOAD."
-    )
+    remedy = "put them into FRAMEPACK_WEIGHTS_DIR with `framepack weights fetch`, or set FRAMEPACK_WEIGHTS_DOWNLOAD"
+    sentence = f"Weights are missing for {', '.join(absent)}: {remedy}."
+    if len(absent) == len(there_are):
+        return sentence
+    log.warning(sentence)  # the worker is fit for the other models
+    return None

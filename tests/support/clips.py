@@ -86,7 +86,7 @@ def make_clip(path: Path, spec: Spec = Spec()) -> Path:
     """Write the clip that ``spec`` describes; the container is that of the path's suffix."""
     with av.open(str(path), "w") as output:
         stream = add_video(output, spec, path.suffix)
-        sound = _add_sound(output, spec.sound) if spec.sound else None
+        sound = add_sound(output, spec.sound) if spec.sound else None
         for frame in frames_of(spec, stream):
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
@@ -166,7 +166,16 @@ def _from_planes(values: NDArray[np.float64], pixel_format: av.VideoFormat, dept
     return frame
 
 
-def _add_sound(output: av.container.OutputContainer, sound: Sound) -> Iterator[av.Packet[Any]]:
+def make_sound(path: Path, sound: Sound) -> Path:
+    """Write a file with sound only."""
+    with av.open(str(path), "w") as output:
+        for packet in add_sound(output, sound):
+            output.mux(packet)
+    return path
+
+
+def add_sound(output: av.container.OutputContainer, sound: Sound) -> Iterator[av.Packet[Any]]:
+    """Add an audio stream to an output, and give the packets to be written into it."""
     stream = cast("av.AudioStream", output.add_stream(sound.codec, rate=sound.rate, layout=sound.layout))
     resampler = av.AudioResampler(
         stream.codec_context.format.name, sound.layout, sound.rate, stream.frame_size or 1024

@@ -29,7 +29,12 @@ def test_updates_arrive_in_order_and_none_after_the_end() -> None:
             sent.append(update["frames_done"])
 
         async with ProgressSender(slow, interval_seconds=0.005) as sender:
-            worker = threading.Thread(target=lambda: [sender.report(Progress(n, 500, 1.0)) for n in range(500)])
+
+            def work() -> None:
+                for done in range(500):
+                    sender.report(Progress(done, 500, 1.0))
+
+            worker = threading.Thread(target=work)
             worker.start()
             while len(sent) < 3:
                 sender.report(Progress(500 + len(sent), 1000, 1.0))

@@ -1,0 +1,245 @@
+"""The SDK's real production loop around our handler, driven by a control plane on loopback."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.torch import save_file
+
+from tests.support.clips import Picture, Spec, make_clip
+from tests.support.control_plane import ROOT, ControlPlane, Worker
+from tests.support.networks import tiny_compact
+from tests.support.s3_server import s3_server
+
+SECRET = "whsec_c2VjcmV0LWNhbmFyeS0xMjM0NTY3ODkwMTI="
+SLOW = {"endpoint": "upscale", "model": "RealESRGAN_x4plus", "scale_factor": 4.0}
+FAST = {"endpoint": "upscale", "model": "tiny", "scale_factor": 2.0}
+
+
+def inline(path: Path) -> str:
+    """A file as base64."""
+    return base64.b64encode(path.read_bytes()).decode()
+
+
+def noise(index: int, width: int, height: int) -> Picture:
+    """A picture that no encoder can make small."""
+    return np.random.default_rng(index).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 30) -> bool:
+    """Whether something becomes true in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if holds():
+            return True
+        time.sleep(0.02)
+    return holds()
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weights folder with a deployment's own small network."""
+    folder = tmp_path_factory.mktemp("weights")
+    save_file(tiny_compact(scale=4), folder / "tiny.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A short clip, as base64."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    make_clip(path, Spec(count=12))
+    return inline(path)
+
+
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A clip that a large network needs minutes for, as base64."""
+    path = tmp_path_factory.mktemp("clip") / "long.mp4"
+    make_clip(path, Spec(size=(128, 96), count=250))
+    return inline(path)
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[ControlPlane]:
+    """The platform."""
+    with ControlPlane() as plane:
+        yield plane
+
+
+@pytest.fixture(scope="module")
+def worker(plane: ControlPlane, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    """A running worker."""
+    folder = tmp_path_factory.mktemp("worker")
+    with Worker(
+        plane,
+        folder,
+        FRAMEPACK_WEIGHTS_DIR=str(weights),
+        FRAMEPACK_INLINE_LIMIT_MB="14",
+        FRAMEPACK_VIDEO_CRF="1",
+        FRAMEPACK_WEBHOOK_SECRET=SECRET,
+        FRAMEPACK_ALLOWED_HOSTS="127.0.0.1",
+    ) as worker:
+        yield worker
+
+
+def test_the_main_job_runs_on_real_weights(plane: ControlPlane, worker: Worker) -> None:
+    """The example job is upscaled, stored and answered as documented."""
+    job = json.loads((ROOT / "test_input.json").read_text())
+
+    result = plane.run(job["input"])
+
+    output = result["output"]
+    assert "error" not in result
+    assert output["success"] is True
+    assert output["message"] == "Video upscaled successfully"
+    stored = worker.outputs / output["output_path"].removeprefix("/outputs/")
+    assert base64.b64decode(output["output_video_base64"]) == stored.read_bytes()
+    assert output["output_file_size"] == stored.stat().st_size
+    assert output["output_filename"] == stored.name
+
+
+def test_progress_is_seen_while_the_job_runs_and_never_after(
+    plane: ControlPlane, worker: Worker, long_clip: str
+) -> None:
+    """Updates count frames upwards while the job is in progress; after the result nothing arrives."""
+    record = plane.submit({**FAST, "video_base64": long_clip})
+    assert record.finished.wait(120)
+    time.sleep(1.5)
+
+    done = [update["frames_done"] for update in record.updates]
+    assert done == sorted(done)
+    assert done
+    assert all(update["frames_total"] == 250 for update in record.updates)
+    assert record.after_result == []
+
+
+def test_a_warm_worker_loads_no_model_again(plane: ControlPlane, worker: Worker, clip: str) -> None:
+    """Two jobs in a row load their model once."""
+    for _ in range(2):
+        assert plane.run({**FAST, "video_base64": clip})["output"]["success"]
+
+    assert worker.log.count("loaded tiny") == 1
+
+
+def test_a_cancelled_job_stops_and_leaves_nothing(
+    plane: ControlPlane, worker: Worker, long_clip: str, clip: str
+) -> None:
+    """Stopping a job mid-way posts no result, leaves no file, and the next job runs at once."""
+    stored = sorted(worker.outputs.rglob("*.mp4"))
+    record = plane.submit({**SLOW, "video_base64": long_clip})
+    assert eventually(lambda: bool(record.updates), 60)
+
+    plane.cancel(record)
+
+    assert eventually(lambda: f"{record.id} | Job stopped." in worker.log)
+    assert plane.run({**FAST, "video_base64": clip})["output"]["success"]
+    assert record.result is None
+    assert record.updates[-1]["frames_done"] < 250
+    assert worker.leftovers() == []
+    assert len(sorted(worker.outputs.rglob("*.mp4"))) == len(stored) + 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "status"),
+    [
+        ({"endpoint": "nowhere"}, "unknown_endpoint", 404),
+        ({"endpoint": "upscale"}, "invalid_source", 400),
+        ({"endpoint": "upscale", "video_base64": "AAAA", "model": "nothing"}, "invalid_field", 400),
+        ({"endpoint": "upscale", "video_base64": "bm90IGEgdmlkZW8="}, "invalid_media", 400),
+        ({"endpoint": "upscale", "video_url": "http://169.254.169.254/latest"}, "source_not_allowed", 400),
+    ],
+)
+def test_a_failure_is_a_sentence_with_a_code(
+    plane: ControlPlane, worker: Worker, fields: dict[str, Any], code: str, status: int
+) -> None:
+    """The platform gets error as text, with status and code beside it, and no trace of our insides."""
+    result = plane.run(fields)
+
+    assert isinstance(result["error"], str)
+    assert result["output"] == {"code": code, "status": status}
+    assert "Traceback" not in json.dumps(result)
+    assert str(ROOT) not in json.dumps(result)
+
+
+def test_an_oversized_answer_loses_only_its_inline_copy(plane: ControlPlane, worker: Worker, tmp_path: Path) -> None:
+    """An output too large for the platform is answered without base64; the file is in the store."""
+    path = tmp_path / "noise.mp4"
+    make_clip(path, Spec(size=(320, 240), count=40, picture=noise))
+
+    record = plane.submit({**FAST, "scale_factor": 4.0, "video_base64": inline(path)})
+    assert record.finished.wait(120)
+
+    assert record.result is not None
+    output = record.result["output"]
+    assert "output_video_base64" not in output
+    assert output["output_file_size"] > 7_500_000
+    assert record.refused == 0
+    assert (worker.outputs / output["output_path"].removeprefix("/outputs/")).stat().st_size > 7_500_000
+
+
+def test_a_jobs_own_store_is_honoured(plane: ControlPlane, worker: Worker, clip: str, tmp_path: Path) -> None:
+    """With s3Config the output goes to the client's bucket and can be fetched by its link."""
+    with s3_server(tmp_path) as server:
+        config = {
+            "accessId": server.access_key,
+            "accessSecret": server.secret_key,
+            "bucketName": server.make_bucket(),
+            "endpointUrl": server.endpoint_url,
+        }
+
+        output = plane.run({**FAST, "video_base64": clip}, s3Config=config)["output"]
+
+        with urllib.request.urlopen(output["output_url"]) as answer:  # noqa: S310 - loopback
+            fetched = answer.read()
+    assert (
+        hashlib.sha256(fetched).digest() == hashlib.sha256(base64.b64decode(output["output_video_base64"])).digest()
+    )
+    assert server.secret_key not in worker.log
+
+
+def test_inputs_and_secrets_stay_out_of_the_log(plane: ControlPlane, worker: Worker, clip: str) -> None:
+    """Neither a job's input nor a secret is ever printed."""
+    plane.run({**FAST, "video_base64": clip, "callback_url": "http://127.0.0.1:9/cb?token=canary-token"})
+
+    assert clip[:64] not in worker.log
+    assert "canary" not in worker.log
+    assert SECRET not in worker.log
+    assert "platform-key" not in worker.log
+
+
+def test_sigterm_lets_the_job_finish(plane: ControlPlane, weights: Path, tmp_path: Path, long_clip: str) -> None:
+    """A worker told to stop delivers the result of the job in hand and then exits cleanly."""
+    with ControlPlane() as own, Worker(own, tmp_path, FRAMEPACK_WEIGHTS_DIR=str(weights)) as worker:
+        record = own.submit({**FAST, "video_base64": long_clip})
+        assert eventually(lambda: bool(record.updates), 60)
+
+        worker.process.terminate()
+
+        assert record.finished.wait(60)
+        assert worker.process.wait(30) == 0
+        assert record.result is not None
+        assert record.result["output"]["success"]
+        assert worker.leftovers() == []
+
+
+def test_an_unfit_worker_says_what_is_missing(tmp_path: Path) -> None:
+    """A worker whose store cannot be written reports it to the platform and exits."""
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    with ControlPlane() as plane, Worker(plane, tmp_path, FRAMEPACK_STORAGE=f"file:{blocked}/outputs") as worker:
+        assert worker.process.wait(60) == 1
+        assert eventually(lambda: any(ping.get("status") == "unhealthy" for ping in plane.pings))
+        [report] = [ping for ping in plane.pings if ping.get("status") == "unhealthy"]
+
+    assert report["check"] == "framepack_ready"
+    assert "FRAMEPACK_STORAGE" in report["reason"]
