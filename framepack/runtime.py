@@ -84,9 +84,10 @@ class Runtime:
 
     @contextmanager
     def _surroundings(self, job: Job, call: Call) -> Iterator[Context]:
-        from framepack.media.workspace import Workspace
+        from framepack.media.workspace import Workspace, sweep
 
         storage = self._storage_of(call)
+        sweep(self.settings.temp_dir)
         with Workspace(self.settings.temp_dir) as workspace:
             yield Context(
                 settings=self.settings,

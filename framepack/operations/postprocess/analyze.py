@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field
@@ -13,8 +14,10 @@ from framepack.schemas import Response, VideoRequest
 
 if TYPE_CHECKING:
     from framepack.media.probe import VideoInfo
+    from framepack.media.source import Source
 
 _STEP = 1024
+_EXTENSIONS = {"mov": "mp4", "matroska": "mkv", "mpegts": "ts", "asf": "wmv"}
 
 
 class AnalyzeRequest(VideoRequest):
@@ -41,13 +44,22 @@ class AnalyzeResponse(Response):
 
     success: bool = True
     analysis: Analysis
+    warnings: list[str] | None = Field(None, description="What of the file is missing or damaged")
 
 
 @operation("POST", "/postprocess/analyze")
 def analyze(request: AnalyzeRequest, ctx: Context) -> AnalyzeResponse:
     """Analyze a video and get detailed metadata."""
     source, info = opened(request, ctx)
-    return AnalyzeResponse(analysis=_described(source.filename, info))
+    return AnalyzeResponse(analysis=_described(_filename(source, info), info), warnings=list(info.warnings) or None)
+
+
+def _filename(source: Source, info: VideoInfo) -> str:
+    """What the client calls the file; an inline video gets the usual extension of its container."""
+    if PurePath(source.filename).suffix:
+        return source.filename
+    container = info.container.partition(",")[0]
+    return f"{source.filename}.{_EXTENSIONS.get(container, container)}"
 
 
 def _described(filename: str, info: VideoInfo) -> Analysis:
