@@ -12,7 +12,7 @@ from framepack.media.reader import open_clip
 from framepack.media.source import Source
 from framepack.media.writer import write
 from framepack.schemas import VideoRequest, VideoResponse
-from framepack.storage.outputs import Folder
+from framepack.storage.outputs import Folder, Published
 
 if TYPE_CHECKING:
     from framepack.context import Context
@@ -39,18 +39,31 @@ def opened(request: VideoRequest, ctx: Context) -> tuple[Source, VideoInfo]:
 
 
 def render(request: VideoRequest, steps: Sequence[Step], ctx: Context, *, suffix: str, message: str) -> VideoResponse:
-    """Apply ``steps`` to the request's video and publish the result as ``{stem}_{suffix}_{time}_{id}.mp4``."""
+    """Apply ``steps`` to the request's video and publish the result as ``{stem}_{suffix}_{time}_{id}``."""
     source, info = opened(request, ctx)
     clip = open_clip(source.path, info, warn=ctx.job.warn)
     for step in steps:
         clip = step(clip, ctx)
+    return answered(finish(clip, ctx, stem=source.name, suffix=suffix), message, ctx)
+
+
+def finish(clip: Clip, ctx: Context, *, stem: str, suffix: str) -> Published:
+    """Compute, encode and publish a clip; progress is reported and cancellation obeyed frame by frame.
+
+    Raises:
+        TooLarge: the output would be over a limit of the settings; nothing was decoded.
+        Cancelled: the job was asked to stop.
+    """
     check_output(clip, ctx.settings)
     target = ctx.workspace.path("output.mp4")
-    write(
-        _watched(clip, ctx), target, crf=ctx.settings.video_crf, preset=ctx.settings.video_preset, warn=ctx.job.warn
-    )
+    watched = replace(clip, frames=lambda: ctx.job.watch(clip.frames(), clip.length))
+    write(watched, target, crf=ctx.settings.video_crf, preset=ctx.settings.video_preset, warn=ctx.job.warn)
     ctx.job.check()
-    published = ctx.outputs.publish(target, folder=Folder.TEMP_PROCESSING, stem=source.name, suffix=suffix)
+    return ctx.outputs.publish(target, folder=Folder.TEMP_PROCESSING, stem=stem, suffix=suffix)
+
+
+def answered(published: Published, message: str, ctx: Context) -> VideoResponse:
+    """The documented answer for a published video."""
     return VideoResponse(
         message=message,
         output_video_base64=published.base64,
@@ -60,8 +73,3 @@ def render(request: VideoRequest, steps: Sequence[Step], ctx: Context, *, suffix
         output_file_size=published.size_bytes,
         warnings=ctx.job.warnings or None,
     )
-
-
-def _watched(clip: Clip, ctx: Context) -> Clip:
-    """``clip`` whose frames report the job's progress and stop with it."""
-    return replace(clip, frames=lambda: ctx.job.watch(clip.frames(), clip.length))
