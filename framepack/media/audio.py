@@ -10,7 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final, cast
 
 from framepack.errors import InvalidMedia
-from framepack.media.demux import open_input
+from framepack.media.demux import open_input, read_packets
 
 if TYPE_CHECKING:
     import av
@@ -44,28 +44,26 @@ class _Source:
 
     def packets(self) -> Iterator[Packet[AudioStream]]:
         """Everything from shortly before the first picture on; last an empty packet that flushes the decoder."""
-        import av
-
         time_base = self.stream.time_base or Fraction(1, _DVD_RATE)
         beginning = -_PREROLL_SECONDS - self.shift_seconds
         try:
-            for packet in self.container.demux(self.stream):
+            for packet in read_packets(self.container, self.stream):
                 if packet.is_corrupt:
                     self.losses += 1
                 elif packet.pts is None or (packet.pts + (packet.duration or 0)) * time_base > beginning:
-                    yield packet
-        except av.FFmpegError:
+                    yield cast("Packet[AudioStream]", packet)
+        except InvalidMedia:
             self.losses += 1
 
-    def frames(self) -> Iterator[av.AudioFrame]:
-        """Everything that can be decoded."""
+    def decode(self, packet: Packet[AudioStream]) -> list[av.AudioFrame] | None:
+        """The samples of a packet; None, and a loss, if it is damaged."""
         import av
 
-        for packet in self.packets():
-            try:
-                yield from packet.decode()
-            except av.FFmpegError:
-                self.losses += 1
+        try:
+            return packet.decode()
+        except av.FFmpegError:
+            self.losses += 1
+            return None
 
 
 @dataclass(slots=True)
@@ -129,7 +127,12 @@ def _packets(source: _Source, output: OutputContainer) -> Iterator[Packet[AudioS
 
 
 def _copied(source: _Source, output: OutputContainer) -> Iterator[Packet[AudioStream]]:
-    packets = (packet for packet in source.packets() if packet.size and packet.pts is not None)
+    # Each packet is decoded too: players stumble over damaged ones, and only so they show.
+    packets = (
+        packet
+        for packet in source.packets()
+        if packet.size and packet.pts is not None and source.decode(packet) is not None
+    )
     first = next(packets, None)
     if first is None:
         return
@@ -147,7 +150,7 @@ def _copied(source: _Source, output: OutputContainer) -> Iterator[Packet[AudioSt
 
 
 def _encoded(source: _Source, output: OutputContainer) -> Iterator[Packet[AudioStream]]:
-    frames = source.frames()
+    frames = (frame for packet in source.packets() for frame in source.decode(packet) or ())
     first = next(frames, None)
     if first is None:
         return

@@ -22,8 +22,9 @@ _MATRICES: Final = {
 _MATRIX_OF_PRIMARIES: Final = {1: Matrix.BT709, 5: Matrix.BT601, 6: Matrix.BT601, 9: Matrix.BT2020}
 _PRIMARIES: Final = {Matrix.BT709: 1, Matrix.BT601: 6, Matrix.BT2020: 9}
 _TRANSFERS: Final = {Matrix.BT709: 1, Matrix.BT601: 6, Matrix.BT2020: 14}
-_UNKNOWN: Final = (0, 2, 3)  # reserved, unspecified, reserved
-_FULL_RANGE: Final = 2
+_KNOWN_PRIMARIES: Final = frozenset({1, *range(4, 13), 22})
+_KNOWN_TRANSFERS: Final = frozenset({1, *range(4, 19)})
+_RGB, _UNSPECIFIED, _FULL_RANGE, _LIMITED_RANGE = 0, 2, 2, 1
 _PAL_LINES: Final = 576
 _HD_WIDTH: Final = 1280
 _HDR_TRANSFERS: Final = (16, 18)  # PQ, HLG
@@ -53,9 +54,9 @@ def resolve(tags: Tags | av.VideoFrame, pixel_format: VideoFormat) -> Colors:
         is_hd = tags.width >= _HD_WIDTH or tags.height > _PAL_LINES
         matrix = Matrix.BT709 if is_hd else Matrix.BT601
     primaries = tags.color_primaries
-    if primaries in _UNKNOWN:
+    if primaries not in _KNOWN_PRIMARIES:
         primaries = 5 if (matrix, tags.height) == (Matrix.BT601, _PAL_LINES) else _PRIMARIES[matrix]
-    transfer = _TRANSFERS[matrix] if tags.color_trc in _UNKNOWN else tags.color_trc
+    transfer = tags.color_trc if tags.color_trc in _KNOWN_TRANSFERS else _TRANSFERS[matrix]
     return Colors(matrix, primaries, transfer, _is_full_range(tags.color_range, pixel_format))
 
 
@@ -77,7 +78,13 @@ def tag(frame: av.VideoFrame, colors: Colors) -> None:
     frame.colorspace = int(colors.matrix)
     frame.color_primaries = colors.primaries
     frame.color_trc = colors.transfer
-    frame.color_range = _FULL_RANGE if colors.full_range else 1
+    frame.color_range = _FULL_RANGE if colors.full_range else _LIMITED_RANGE
+
+
+def tag_rgb(frame: av.VideoFrame) -> None:
+    """Write onto an RGB frame that it is RGB; its own tags may be anything."""
+    frame.colorspace, frame.color_range = _RGB, _FULL_RANGE
+    frame.color_primaries = frame.color_trc = _UNSPECIFIED
 
 
 def planar_format(pixel_format: VideoFormat) -> str:

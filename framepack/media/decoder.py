@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from framepack.media.demux import open_input
+from framepack.errors import InvalidMedia
+from framepack.media.demux import open_input, read_packets
+from framepack.media.normalize import Normalizer
 
 if TYPE_CHECKING:
     import av
@@ -41,7 +43,7 @@ class Decoder:
     refused: int = 0
 
     def pictures(self) -> Generator[av.VideoFrame]:
-        """Yield the pictures in the order of showing. Close it to stop early.
+        """Yield the pictures, normalized, in the order of showing. Close it to stop early.
 
         Raises:
             InvalidMedia: The file cannot be opened.
@@ -91,27 +93,28 @@ class Decoder:
             if begin is not None:
                 with suppress(av.FFmpegError):
                     container.seek(begin, stream=stream)
+            normalize = Normalizer(self.info)
             for packet in self._packets(container, stream):
-                yield from self._decode(packet)
+                yield from self._decode(packet, normalize)
 
     def _packets(self, container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
         import av
 
         try:
-            for packet in container.demux(stream):
+            for packet in read_packets(container, stream):
                 self.refused += packet.is_corrupt
-                yield packet
-        except av.FFmpegError:
+                yield cast("Packet[VideoStream]", packet)
+        except InvalidMedia:
             self.refused += 1
             flush = cast("Packet[VideoStream]", av.Packet())
             flush.stream = stream
             yield flush
 
-    def _decode(self, packet: Packet[VideoStream]) -> list[av.VideoFrame]:
+    def _decode(self, packet: Packet[VideoStream], normalize: Normalizer) -> list[av.VideoFrame]:
         import av
 
         try:
-            return packet.decode()
+            return [normalize(picture) for picture in packet.decode()]
         except av.FFmpegError:
             self.refused += 1
             return []

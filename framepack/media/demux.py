@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -10,6 +11,8 @@ from framepack.errors import InvalidMedia
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.packet import Packet
+    from av.stream import Stream
 
 CONTAINERS: Final = "mov,mp4,matroska,webm,avi,gif,mpegts,mpeg,flv,ogg,asf"
 """Demuxers that read one self-contained file; playlists and scripts (hls, dash, concat, sdp, ...) are not."""
@@ -48,4 +51,18 @@ def open_input(path: Path, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
             metadata_errors="replace",
         )
     except (av.FFmpegError, OSError, ValueError) as error:
+        raise InvalidMedia(UNREADABLE) from error
+
+
+def read_packets(container: InputContainer, *streams: Stream) -> Iterator[Packet[Stream]]:
+    """Yield the packets of some streams, or of all; an empty packet for each at the end flushes its decoder.
+
+    Raises:
+        InvalidMedia: The file cannot be read any further; decoders are not flushed then.
+    """
+    import av
+
+    try:
+        yield from container.demux(*streams)
+    except (av.FFmpegError, IndexError) as error:  # PyAV stumbles over streams that appear midway
         raise InvalidMedia(UNREADABLE) from error

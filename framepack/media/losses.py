@@ -21,7 +21,7 @@ _MICROSECONDS: Final = 1_000_000
 _SLACK_SECONDS: Final = Fraction(1, 10)
 _SLACK_BYTES: Final = 2048
 _SLACK: Final = Fraction(1, 50)
-_GIF_END: Final = b";"
+_GIF_END: Final = b"\0;"  # the end of the last block, and the trailer
 
 
 def losses(container: InputContainer, video: VideoStream, found: Scan, timeline: Timeline) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from framepack.media.colors import has_alpha, planar_format, tag
+from framepack.media.colors import has_alpha, planar_format, tag, tag_rgb
 
 if TYPE_CHECKING:
     import av
@@ -27,7 +27,11 @@ class Normalizer:
         self._graph: Graph | None = None
 
     def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """Return ``frame`` upright, opaque, planar, of the first frame's size, with the clip's colour tags."""
+        """Return ``frame`` upright, opaque, planar, of the first frame's size, with the clip's colour tags.
+
+        Raises:
+            av.FFmpegError: The frame cannot be converted.
+        """
         shape = (frame.format.name, frame.width, frame.height)
         if shape != self._shape:
             chain = _chain(frame.format, frame.width, frame.height, self._info)
@@ -40,7 +44,9 @@ class Normalizer:
         return frame
 
     def _filter(self, graph: Graph, frame: av.VideoFrame) -> av.VideoFrame:
-        if not _is_rgb(frame.format):
+        if _is_rgb(frame.format):
+            tag_rgb(frame)
+        else:
             tag(frame, self._info.colors)
         time, time_base = frame.pts, frame.time_base
         graph.vpush(frame)

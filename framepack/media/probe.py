@@ -25,6 +25,17 @@ if TYPE_CHECKING:
     from framepack.media.clip import Colors
 
 _TIME_BASE: Final = Fraction(1, 90_000)
+_TURNS: Final = {
+    # whether x and y change places, signs of the matrix: degrees clockwise, chain of filters
+    (False, False, False): (0, ""),
+    (False, True, False): (0, "hflip"),
+    (False, True, True): (180, "transpose=clock,transpose=clock"),
+    (False, False, True): (180, "transpose=cclock_flip,transpose=cclock"),  # mirrored, without upward-running rows
+    (True, False, True): (90, "transpose=clock"),
+    (True, False, False): (90, "transpose=cclock_flip"),
+    (True, True, False): (270, "transpose=cclock"),
+    (True, True, True): (270, "transpose=clock_flip"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +70,8 @@ class VideoInfo:
         bit_depth: Bits per component.
         coded_width: Pixels in a row as stored.
         coded_height: Rows as stored.
-        rotation: Degrees (0, 90, 180, 270) by which the stored picture is turned clockwise to stand upright.
+        rotation: Degrees (0, 90, 180, 270) by which the stored picture is turned clockwise to stand upright, before
+            it is mirrored where that is needed too.
         upright: The turn and mirroring as a chain of FFmpeg filters; empty if there is none.
         pixel_aspect: Width of a pixel over its height, once upright.
         colors: What the pixels mean.
@@ -212,9 +224,6 @@ def _orientation(picture: av.VideoFrame | None) -> tuple[int, str]:
     if picture is None or data is None:
         return 0, ""
     matrix = array("i", bytes(cast("Buffer", data)))
-    determinant = matrix[0] * matrix[4] - matrix[1] * matrix[3]
-    if determinant == 0:
-        return 0, ""
-    rotation = round(-picture.rotation / 90) * 90 % 360
-    turns = {0: "", 90: "transpose=clock", 180: "transpose=clock,transpose=clock", 270: "transpose=cclock"}
-    return rotation, ",".join(filter(None, ["hflip" if determinant < 0 else "", turns[rotation]]))
+    is_turned = abs(matrix[1]) > abs(matrix[0])
+    first, second = (matrix[1], matrix[3]) if is_turned else (matrix[0], matrix[4])
+    return _TURNS[is_turned, first < 0, second < 0]

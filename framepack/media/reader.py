@@ -11,7 +11,6 @@ from framepack.errors import InvalidMedia
 from framepack.media.clip import Audio, Clip, Frame, HostFrame
 from framepack.media.colors import is_hdr
 from framepack.media.decoder import Decoder
-from framepack.media.normalize import Normalizer
 from framepack.media.prefetch import prefetch
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def open_clip(path: Path, info: VideoInfo, *, warn: Callable[[str], None]) -> Cl
 
 def _frames(decoder: Decoder, warn: Callable[[str], None]) -> Generator[HostFrame]:
     with closing(decoder.pictures()) as pictures:
-        yield from _hold(map(Normalizer(decoder.info), pictures), decoder.info.timeline)
+        yield from _hold(pictures, decoder.info.timeline)
     if not decoder.read:
         raise InvalidMedia("No picture of the video can be decoded.")
     for sentence in decoder.sentences():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from framepack.errors import InvalidMedia, TooLarge
-from framepack.media.demux import MAX_PIXELS, UNREADABLE
+from framepack.media.demux import MAX_PIXELS, read_packets
 from framepack.media.timeline import Stamps
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 MAX_FRAMES: Final = 2**20
 """Frames after which reading stops: far above any sensible limit, and still counted within seconds."""
 
-_PEEKED_PACKETS: Final = 100
+_PEEKED_PACKETS: Final = 300
 
 
 @dataclass(slots=True)
@@ -86,22 +87,17 @@ def scan(container: InputContainer, video: VideoStream) -> Scan:
         InvalidMedia: There is no packet of the video.
         TooLarge: There are more than ``MAX_FRAMES`` frames.
     """
-    import av
-
     result = Scan()
     peek = video.width * video.height <= MAX_PIXELS
     video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     video.codec_context.thread_count = 1  # for one picture threads would only be a delay
-    try:
-        for packet in container.demux():
+    with suppress(InvalidMedia):  # what follows a break is lost, and losses() says so
+        for packet in read_packets(container):
             is_video = packet.stream_index == video.index
             if packet.size:
                 result.add(packet, is_video=is_video)
             if is_video and peek and result.picture is None and result.packet_count <= _PEEKED_PACKETS:
                 result.picture = next(_decoded(packet), None)
-    except av.FFmpegError as error:
-        if not result.frame_count:
-            raise InvalidMedia(UNREADABLE) from error
     if not result.frame_count:
         raise InvalidMedia("The file holds no pictures.")
     return result

@@ -20,6 +20,8 @@ UNNAMED: Final = "video"
 
 _MAX_NAME_LENGTH: Final = 100
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9 ._+()-]+")
+_NOT_IN_SUFFIXES: Final = re.compile(r"[^A-Za-z0-9]+")
+_MAX_SUFFIX_LENGTH: Final = 10
 _DATA_URI: Final = re.compile(r"\s*data:[^,;\s]*(?:;[^,;\s]*)*;base64,", re.IGNORECASE)
 _MAX_PREFIX: Final = 256
 _WHITESPACE: Final = " \t\r\n"
@@ -105,12 +107,12 @@ class Source:
 
 def clean_filename(name: str) -> str:
     """Make a harmless file name of what a stranger calls a file."""
-    last = unicodedata.normalize("NFKC", name).replace("\\", "/").rpartition("/")[2]
-    cleaned = _NOT_IN_NAMES.sub("_", last).strip(" ._")
-    stem, dot, suffix = cleaned.rpartition(".")
-    if dot and len(suffix) < _MAX_NAME_LENGTH // 2:
-        cleaned = stem[: _MAX_NAME_LENGTH - len(suffix) - 1].strip(" ._") + dot + suffix
-    return cleaned[:_MAX_NAME_LENGTH].strip(" .") or UNNAMED
+    decomposed = unicodedata.normalize("NFKD", name).replace("\\", "/").rpartition("/")[2]
+    plain = "".join(letter for letter in decomposed if not unicodedata.combining(letter)).strip(" .")
+    stem, dot, suffix = plain.rpartition(".") if "." in plain else (plain, "", "")
+    suffix = dot + _NOT_IN_SUFFIXES.sub("", suffix)[:_MAX_SUFFIX_LENGTH]
+    stem = _NOT_IN_NAMES.sub("_", stem)[: _MAX_NAME_LENGTH - len(suffix)].strip(" ._")
+    return (stem or UNNAMED) + suffix.rstrip(".")
 
 
 def _decoded_size(text: str, begin: int) -> int:

@@ -26,6 +26,8 @@ _USUAL_RATES: Final = tuple(
     )
 )
 _NEAR: Final = Fraction(1, 200)
+_ANY_JITTER: Final = Fraction(1)
+_LITTLE_JITTER: Final = Fraction(2, 5)
 _NEARLY: Final = Fraction(98, 100)  # times are rounded, to milliseconds for example
 
 
@@ -83,8 +85,9 @@ def build_timeline(frame_count: int, stamps: Stamps, header_rates: Iterable[Frac
     """Choose the rate at which a stream is shown.
 
     If some plausible rate gives every frame a slot of its own, in order and without gaps, the stream counts as
-    constant and keeps all its frames. Otherwise a rate is taken that is fine enough for its frames, 60 at most
-    unless the average is higher, and each frame is held until the next one's time.
+    constant and keeps all its frames. Otherwise each frame is held until the next one's time, at the base rate if
+    that is 60 at most and gives every frame a slot. Failing that, frames that merely tremble still count as
+    constant, and for the rest a usual rate is taken that is fine enough.
 
     Args:
         frame_count: Number of frames, at least 1.
@@ -97,15 +100,18 @@ def build_timeline(frame_count: int, stamps: Stamps, header_rates: Iterable[Frac
     rates = [rate for rate in header_rates if rate]
     average = stamps.average_rate
     if average is None:
-        fps = _checked(next((rate for rate in rates if MIN_FPS <= rate <= MAX_FPS), None) or _first(rates))
-        start = stamps.times[0] if frame_count == 1 and stamps.times else None
-        return Timeline(fps, frame_count, start, start, stamps.time_base)
+        return _without_average(frame_count, stamps, rates)
     _checked(average)
-    for fps in _constant_rates(rates, average):
-        start = _constant_start(stamps, fps)
-        if start is not None:
-            return Timeline(fps, frame_count, start, stamps.times[-1], stamps.time_base)
-    return _variable(stamps, _variable_rate(stamps, rates, average))
+    base = rates[0] if rates and average <= rates[0] <= _HIGHEST_BASE_RATE else None
+    near = list(_near_rates(rates, average))
+    steady = _constant(stamps, rates[:1], _ANY_JITTER) or _constant(stamps, near, _LITTLE_JITTER)
+    if steady is not None:
+        return steady
+    if base is not None:
+        held = _variable(stamps, base)
+        if not held.dropped:
+            return held
+    return _constant(stamps, near, _ANY_JITTER) or _variable(stamps, base or _fine_rate(stamps, average))
 
 
 def _slot(ticks: int, slots_per_tick: Fraction) -> int:
@@ -113,8 +119,14 @@ def _slot(ticks: int, slots_per_tick: Fraction) -> int:
     return (2 * ticks * numerator + denominator) // (2 * denominator)
 
 
-def _first(rates: list[Fraction]) -> Fraction:
-    return rates[0] if rates else _FALLBACK_FPS
+def _without_average(frame_count: int, stamps: Stamps, rates: list[Fraction]) -> Timeline:
+    """Frames that follow each other at the header's rate, or a single one that stays as long as it says."""
+    sane = next((rate for rate in rates if MIN_FPS <= rate <= MAX_FPS), None)
+    if frame_count == 1 and stamps.times and sane is None:
+        return _variable(stamps, _FALLBACK_FPS)
+    fps = _checked(sane or next(iter(rates), _FALLBACK_FPS))
+    start = stamps.times[0] if frame_count == 1 and stamps.times else None
+    return Timeline(fps, frame_count, start, start, stamps.time_base)
 
 
 def _checked(fps: Fraction) -> Fraction:
@@ -123,29 +135,35 @@ def _checked(fps: Fraction) -> Fraction:
     return fps
 
 
-def _constant_rates(rates: list[Fraction], average: Fraction) -> Iterator[Fraction]:
-    yield from (rate for rate in rates if MIN_FPS <= rate <= MAX_FPS)
+def _near_rates(rates: list[Fraction], average: Fraction) -> Iterator[Fraction]:
+    """Rates that may be meant by times of this average."""
+    yield from rates[1:]
     near = [rate for rate in _USUAL_RATES if abs(rate - average) <= average * _NEAR]
     yield from sorted(near, key=lambda rate: abs(rate - average))
     yield average.limit_denominator(1001)
 
 
-def _constant_start(stamps: Stamps, fps: Fraction) -> int | None:
-    """When slot 0 must begin so that each frame falls into the slot of its own number; None if that cannot be."""
-    scale = stamps.time_base * fps
-    numerator, denominator = scale.as_integer_ratio()
+def _constant(stamps: Stamps, rates: Iterable[Fraction], jitter: Fraction) -> Timeline | None:
+    """The timeline at the first rate that gives each frame the slot of its own number, or None.
+
+    ``jitter`` is how far apart the frames' offsets from their slots may be, in slots, at most 1.
+    """
     first = stamps.times[0]
-    offsets = [(time - first) * numerator - index * denominator for index, time in enumerate(stamps.times)]
-    start = first + round(Fraction(min(offsets) + max(offsets), 2 * numerator))
-    fits = all(_slot(time - start, scale) == index for index, time in enumerate(stamps.times))
-    return start if fits else None
+    for fps in rates:
+        scale = stamps.time_base * fps
+        numerator, denominator = scale.as_integer_ratio()
+        offsets = [(time - first) * numerator - index * denominator for index, time in enumerate(stamps.times)]
+        least, most = min(offsets), max(offsets)
+        if not MIN_FPS <= fps <= MAX_FPS or most - least > jitter * denominator:
+            continue
+        start = first + round(Fraction(least + most, 2 * numerator))
+        if all(_slot(time - start, scale) == index for index, time in enumerate(stamps.times)):
+            return Timeline(fps, len(stamps.times), start, stamps.times[-1], stamps.time_base)
+    return None
 
 
-def _variable_rate(stamps: Stamps, rates: list[Fraction], average: Fraction) -> Fraction:
-    """The container's base rate if it makes sense, else a usual rate fine enough for nearly all frames."""
-    base = rates[0] if rates else Fraction(0)
-    if average <= base <= _HIGHEST_BASE_RATE:
-        return base
+def _fine_rate(stamps: Stamps, average: Fraction) -> Fraction:
+    """A usual rate, 60 if possible at most, that gives nearly all frames a slot of their own."""
     intervals = sorted(after - before for before, after in pairwise(stamps.times) if after > before)
     finest = 1 / (intervals[len(intervals) // 10] * stamps.time_base)
     wanted = max(average, min(finest * _NEARLY, Fraction(_HIGHEST_BASE_RATE)))

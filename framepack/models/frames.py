@@ -60,7 +60,9 @@ class DeviceFrame:
 
 
 @torch.inference_mode()
-def to_device(frames: Sequence[Frame], device: torch.device, dtype: torch.dtype, colors: Colors) -> Tensor:
+def to_device(
+    frames: Sequence[Frame], device: torch.device, dtype: torch.dtype, colors: Colors, *, clip: bool = True
+) -> Tensor:
     """Bring frames onto the device as one batch.
 
     Planar YUV is uploaded as it is and converted there in single precision; frames that are on a device already
@@ -71,9 +73,10 @@ def to_device(frames: Sequence[Frame], device: torch.device, dtype: torch.dtype,
         device: where to.
         dtype: of the result.
         colors: what the YUV samples of frames on the host mean.
+        clip: whether their colours outside of RGB's range are brought into it.
 
     Returns:
-        RGB, shape (N, 3, H, W), range 0..1, channels last.
+        RGB, shape (N, 3, H, W), range 0..1 if clipped, channels last.
     """
     pictures: list[Tensor] = []
     for _, run in groupby(frames, key=_home):
@@ -82,7 +85,7 @@ def to_device(frames: Sequence[Frame], device: torch.device, dtype: torch.dtype,
             pictures += [frame.tensor.to(device, dtype)[None] for frame in members if isinstance(frame, DeviceFrame)]
         else:
             views = [planes_of(frame.on_host()) for frame in members]
-            pictures.append(_upload(views, device, colors).to(dtype))
+            pictures.append(_upload(views, device, colors, clip=clip).to(dtype))
     batch = pictures[0] if len(pictures) == 1 else torch.cat(pictures)
     return batch.contiguous(memory_format=torch.channels_last)
 
@@ -92,11 +95,11 @@ def _home(frame: Frame) -> str:
     return "device" if isinstance(frame, DeviceFrame) else frame.on_host().format.name
 
 
-def _upload(views: Sequence[Planes], device: torch.device, colors: Colors) -> Tensor:
+def _upload(views: Sequence[Planes], device: torch.device, colors: Colors, *, clip: bool) -> Tensor:
     y = _send([view.y for view in views], device)
     uv = _send([plane for view in views for plane in (view.u, view.v)], device)
     uv = uv.view(len(views), 2, *uv.shape[1:])
-    return rgb_from_yuv(y, uv, views[0].depth, views[0].halved, colors)
+    return rgb_from_yuv(y, uv, views[0].depth, views[0].halved, colors, clip=clip)
 
 
 def _send(planes: Sequence[Samples], device: torch.device) -> Tensor:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import torch
 
 _MB: Final = 1 << 20
+_CPU_INFO: Final = Path("/proc/cpuinfo")
+_BFLOAT16_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16"})
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 # Limit, use and statistics of this container, for cgroups 2 and 1; the use includes files that can be dropped.
 _CGROUP_FILES: Final = (
@@ -44,10 +46,12 @@ class Device:
     Attributes:
         place: the device as torch names it.
         limit_bytes: most memory to use there, or None for what is free.
+        has_bfloat16: whether it is a CPU that multiplies bfloat16 faster than float32.
     """
 
     place: torch.device
     limit_bytes: int | None = None
+    has_bfloat16: bool = False
 
     @classmethod
     def find(cls, setting: str = "auto", limit_mb: int | None = None) -> Device:
@@ -61,7 +65,7 @@ class Device:
         count = torch.cuda.device_count() if setting != "cpu" and torch.cuda.is_available() else 0
         limit = None if limit_mb is None else limit_mb * _MB
         if setting == "cpu" or (setting == "auto" and not count):
-            return cls(torch.device("cpu"), limit)
+            return cls(torch.device("cpu"), limit, cpu_has_bfloat16())
         place = torch.device("cuda:0" if setting in {"auto", "cuda"} else setting)
         if (place.index or 0) >= count:
             raise Unavailable(f"This worker is set to compute on {setting}, but there is no such GPU.")
@@ -110,6 +114,16 @@ def free_host_bytes(cgroups: Path = _CGROUPS) -> int:
         except (OSError, ValueError, KeyError):  # not there, or "max"
             continue
     return free
+
+
+def cpu_has_bfloat16(cpu_info: Path = _CPU_INFO) -> bool:
+    """Whether the CPU has instructions for bfloat16; one that must emulate it is slower, not faster."""
+    try:
+        lines = cpu_info.read_text().splitlines()
+    except OSError:  # not Linux
+        return False
+    flags = next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])
+    return not _BFLOAT16_FLAGS.isdisjoint(flags)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

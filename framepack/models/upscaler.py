@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 _MB: Final = 1 << 20
 _SHARE_OF_FREE: Final = {"cuda": 0.8, "cpu": 0.5}
-_BATCH_PIXELS: Final = {"cuda": 1 << 20, "cpu": 1 << 14}  # a device is busy with these; more at once is no faster
+_BATCH_PIXELS: Final = {"cuda": 1 << 20, "cpu": 0}  # enough to keep it busy; a CPU is busy with a single frame
 _MOST_FRAMES: Final = 16
 _TILE_STEP: Final = 32
 
@@ -127,8 +127,7 @@ class Upscaler:
         return cast("Tensor", self._network(pictures.contiguous(memory_format=torch.channels_last)))
 
     def _rung(self, case: Case) -> Rung:
-        known = self._splitter.known(case)
-        return known or self._first_rung(case)
+        return self._splitter.known(case) or self._first_rung(case)
 
     def _first_rung(self, case: Case) -> Rung:
         """As many pixels at once as the device likes and its free memory holds."""

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 _STRIP_ROWS: Final = 256  # bounds the memory of a conversion and keeps it in the CPU's caches
 
 
-def rgb_from_yuv(y: Tensor, uv: Tensor, depth: int, halved: tuple[bool, bool], colors: Colors) -> Tensor:
-    """Convert pictures to RGB; colours outside of RGB's range are clipped.
+def rgb_from_yuv(
+    y: Tensor, uv: Tensor, depth: int, halved: tuple[bool, bool], colors: Colors, *, clip: bool = True
+) -> Tensor:
+    """Convert pictures to RGB.
 
     Args:
         y: luma, shape (N, H, W), integers in any dtype.
@@ -26,9 +28,10 @@ def rgb_from_yuv(y: Tensor, uv: Tensor, depth: int, halved: tuple[bool, bool], c
         depth: bits per sample, 8 to 16.
         halved: whether chroma has half the (columns, rows), rounded up.
         colors: what the samples mean.
+        clip: whether colours outside of RGB's range, such as whiter than white, are brought into it.
 
     Returns:
-        Shape (N, 3, H, W), float32, range 0..1.
+        Shape (N, 3, H, W), float32, range 0..1 if clipped.
     """
     height, width = y.shape[-2:]
     luma_steps, chroma_steps, black, zero = _scale(depth, colors)
@@ -46,7 +49,7 @@ def rgb_from_yuv(y: Tensor, uv: Tensor, depth: int, halved: tuple[bool, bool], c
     torch.add(luma, red_difference, alpha=2 * (1 - red_weight), out=red)
     torch.add(luma, blue_difference, alpha=2 * (1 - blue_weight), out=blue)
     torch.sub(luma, red, alpha=red_weight, out=green).sub_(blue, alpha=blue_weight).div_(green_weight)
-    return rgb.clamp_(0, 1)
+    return rgb.clamp_(0, 1) if clip else rgb
 
 
 def yuv420_from_rgb(rgb: Tensor, colors: Colors) -> tuple[Tensor, Tensor]:

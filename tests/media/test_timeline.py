@@ -25,8 +25,8 @@ def build(times: list[int], time_base: Fraction, *header: Fraction | None, last:
 @pytest.mark.parametrize("rate", [*RATES, Fraction(1, 2), Fraction(240), Fraction(12)])
 @pytest.mark.parametrize("time_base", [MILLISECOND, Fraction(1, 90000), Fraction(1, 12800)])
 def test_constant_rates_keep_every_frame(rate: Fraction, time_base: Fraction) -> None:
-    """Ten minutes of rounded times at a constant rate map one to one, at the exact rate."""
-    count = round(600 * rate)
+    """Minutes of rounded times at a constant rate map one to one, at the exact rate."""
+    count = round(min(Fraction(600), 12_000 / rate) * rate)
     times = [round(index / rate / time_base) + 77 for index in range(count)]
     timeline = build(times, time_base, rate, rate)
     assert (timeline.fps, timeline.length, timeline.vfr) == (rate, count, False)
@@ -104,8 +104,10 @@ def test_without_usable_times_frames_follow_each_other(times: list[int]) -> None
 
 
 def test_one_frame_without_any_rate_gets_a_usual_one() -> None:
-    """A single picture has no rate; 25 is as good as any."""
+    """A single picture has no rate; 25 is as good as any. It stays as long as it says."""
     assert build_timeline(1, Stamps([0], MILLISECOND), [None, None]).fps == 25
+    still = build_timeline(1, Stamps([7], MILLISECOND, 60_000), [Fraction(1, 60), None])
+    assert (still.fps, still.length) == (Fraction(25), 1500)
 
 
 @pytest.mark.parametrize("delta", [1, 4, 10_001])

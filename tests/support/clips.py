@@ -41,13 +41,17 @@ def flat(color: tuple[int, int, int]) -> Callable[[int, int, int], Picture]:
 
 
 def numbered(index: int, width: int, height: int) -> Picture:
-    """Gray whose brightness tells the frame's number, modulo 16."""
-    return np.full((height, width, 3), 8 + 15 * (index % 16), np.uint8)
+    """Noise, with a gray middle whose brightness tells the frame's number, modulo 16."""
+    noise = np.random.default_rng(index).integers(96, 160, (height, width, 3), np.uint8)
+    noise[height // 4 : height - height // 4, width // 4 : width - width // 4] = 8 + 15 * (index % 16)
+    return noise
 
 
 def number_of(rgb: Picture) -> int:
     """The number that ``numbered`` drew."""
-    return round((float(rgb[rgb.shape[0] // 2, rgb.shape[1] // 2].mean()) - 8) / 15)
+    height, width, _ = rgb.shape
+    middle = rgb[3 * height // 8 : height - 3 * height // 8, 3 * width // 8 : width - 3 * width // 8]
+    return round((float(middle.mean()) - 8) / 15)
 
 
 @dataclass(frozen=True)
@@ -231,6 +235,28 @@ def spoil(path: Path, target: Path, begin: float, end: float, seed: int = 7) -> 
     data[start:stop] = np.random.default_rng(seed).integers(0, 256, stop - start, np.uint8).tobytes()
     target.write_bytes(data)
     return target
+
+
+def mutate(data: bytes, rng: np.random.Generator) -> bytes:
+    """Damage a file in one of seven ways, somewhere."""
+    place = int(rng.integers(len(data)))
+    length = int(rng.integers(1, max(2, len(data) // 10)))
+    before, hit, after = data[:place], data[place : place + length], data[place + length :]
+    noise = rng.integers(0, 256, len(hit), np.uint8).tobytes()
+    flipped = bytearray(data)
+    for spot in rng.integers(len(data), size=20):
+        flipped[spot] ^= 1 << int(rng.integers(8))
+    head = bytearray(data)
+    for spot in rng.integers(min(600, len(data)), size=8):
+        head[spot] = int(rng.integers(256))
+    forms = [
+        before + noise + after,
+        before + bytes(len(hit)) + after,
+        before,
+        before + after,
+        before + hit + hit + after,
+    ]
+    return [*forms, bytes(flipped), bytes(head)][int(rng.integers(7))]
 
 
 def faststart(path: Path, target: Path) -> Path:

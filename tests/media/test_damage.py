@@ -1,0 +1,180 @@
+"""Damaged files: what can be read is read, what is lost is counted and said, pictures keep their times."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from framepack.errors import InvalidMedia
+from framepack.media.clip import Clip
+from framepack.media.images import to_rgb
+from framepack.media.probe import probe
+from framepack.media.reader import open_clip
+from framepack.media.writer import write
+from tests.support.clips import Sound, Spec, cut, faststart, make_clip, number_of, numbered, spoil
+from tests.support.readback import beep_times
+
+SPEC = Spec(size=(96, 64), count=100, picture=numbered, options={"preset": "veryfast", "g": "12", "crf": "20"})
+SOUND = Sound(seconds=4, beeps=(1, 3))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A whole clip of 100 numbered frames in the container of a suffix, with sound where it has any."""
+    folder = tmp_path_factory.mktemp("whole")
+
+    def get(suffix: str) -> Path:
+        path = folder / f"clip{suffix}"
+        if path.exists():
+            return path
+        if suffix == ".gif":
+            return make_clip(path, Spec(count=100, codec="gif", pix_fmt="rgb8", colors=None, picture=numbered))
+        if suffix == ".webm":
+            return make_clip(path, Spec(size=(96, 64), count=100, picture=numbered))
+        spec = Spec(**{**SPEC.__dict__, "sound": SOUND})
+        return faststart(make_clip(folder / "plain.mp4", spec), path) if suffix == ".mp4" else make_clip(path, spec)
+
+    return get
+
+
+def opened(path: Path) -> tuple[Clip, list[str]]:
+    """The clip of a file, and the list in which its warnings will be."""
+    warnings: list[str] = []
+    return open_clip(path, probe(path), warn=warnings.append), warnings
+
+
+def counted(warnings: list[str], words: str) -> int:
+    """The number that begins the warning with these words, 0 if there is none."""
+    found = [re.search(rf"(\d+) of \d+ {words}", warning) for warning in warnings]
+    return sum(int(match.group(1)) for match in found if match)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".webm", ".gif", ".flv"])
+def test_whole_files_raise_no_alarm(whole: Callable[[str], Path], suffix: str) -> None:
+    """Warnings are for damage only."""
+    clip, warnings = opened(whole(suffix))
+    assert sum(1 for _ in clip.frames()) == 100
+    assert warnings == []
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.6, 0.95])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".gif", ".flv"])
+def test_a_missing_tail_is_said(whole: Callable[[str], Path], tmp_path: Path, suffix: str, kept: float) -> None:
+    """The clip ends where its pictures end, and the client hears that there should be more."""
+    clip, warnings = opened(cut(whole(suffix), tmp_path / f"cut{suffix}", kept))
+    frames = list(clip.frames())
+    assert len(frames) == clip.length
+    assert 100 * kept - 45 < len(frames) < 100
+    assert any("The end of the file is missing" in warning for warning in warnings)
+
+
+def test_a_missing_tail_is_counted(whole: Callable[[str], Path], tmp_path: Path) -> None:
+    """An MP4 file lists its frames, so that the missing ones can be counted."""
+    clip, warnings = opened(cut(whole(".mp4"), tmp_path / "cut.mp4", 0.6))
+    shown = [number_of(to_rgb(frame)) for frame in clip.frames()]
+    match = re.fullmatch(r"The end of the file is missing: of 100 frames it holds (\d+)\.", warnings[0])
+    assert match
+    assert int(match.group(1)) == clip.length == len(shown)
+    assert shown[:-3] == [index % 16 for index in range(len(shown) - 3)]
+
+
+@pytest.mark.parametrize("place", [(0.3, 0.32), (0.5, 0.7), (0.9, 0.93)])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".flv"])
+def test_damage_midway_is_said_and_keeps_the_times(
+    whole: Callable[[str], Path], tmp_path: Path, suffix: str, place: tuple[float, float]
+) -> None:
+    """All slots are filled, the frames after the damage stand where they belong, and the loss is said."""
+    clip, warnings = opened(spoil(whole(suffix), tmp_path / f"spoiled{suffix}", *place))
+    shown = [number_of(to_rgb(frame)) for frame in clip.frames()]
+    assert len(shown) == clip.length
+    assert warnings != []
+    right = [index for index, number in enumerate(shown) if number == index % 16]
+    lost = (place[1] - place[0]) * 100
+    assert len(right) >= len(shown) - lost - 30
+    assert any(index < 100 * place[0] - 12 for index in right)
+
+
+def test_lost_frames_are_counted(whole: Callable[[str], Path], tmp_path: Path) -> None:
+    """The number said is the number of frames whose picture is not their own."""
+    path = whole(".mp4")
+    clip, warnings = opened(spoil(path, tmp_path / "spoiled.mp4", 0.5, 0.6))
+    frames = list(clip.frames())
+    repeated = sum(before is after for before, after in pairwise(frames))
+    assert len(frames) == 100
+    assert counted(warnings, "frames could not be read; neighbours stay on screen instead") == repeated > 3
+
+
+def test_damage_at_the_end_loses_only_what_is_damaged(whole: Callable[[str], Path], tmp_path: Path) -> None:
+    """Decoding by several threads gives no less than decoding by one."""
+    path = spoil(whole(".mp4"), tmp_path / "spoiled.mp4", 0.985, 1)
+    import av
+
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        readable = 0
+        for packet in container.demux(stream):
+            try:
+                readable += len(packet.decode())
+            except av.InvalidDataError:
+                continue
+    clip, warnings = opened(path)
+    frames = list(clip.frames())
+    assert len({id(frame) for frame in frames}) == readable < 100
+    assert counted(warnings, "frames could not be read") == 100 - readable
+
+
+def test_the_sound_of_a_damaged_video_stays_in_step(whole: Callable[[str], Path], tmp_path: Path) -> None:
+    """The second beep, after the damage, is where it was."""
+    path = spoil(whole(".mp4"), tmp_path / "spoiled.mp4", 0.4, 0.5)
+    clip, warnings = opened(path)
+    written = write(clip, tmp_path / "out.mp4", preset="ultrafast", warn=warnings.append)
+    assert written.frames == 100
+    assert beep_times(tmp_path / "out.mp4") == pytest.approx([1, 3], abs=0.04)
+
+
+def test_nothing_readable_is_refused(tmp_path: Path) -> None:
+    """A file whose index is fine and whose pictures are all noise, found out at once or on reading."""
+    path = faststart(make_clip(tmp_path / "plain.mp4", Spec(count=20)), tmp_path / "clip.mp4")
+    info = probe(path)
+    data = path.read_bytes()
+    begin = data.index(b"mdat") / len(data)
+    spoil(path, path, begin + 0.01, 1)
+    with pytest.raises(InvalidMedia):
+        opened(path)
+    with pytest.raises(InvalidMedia, match=r"^No picture of the video can be decoded\.$"):
+        list(open_clip(path, info, warn=lambda _: None).frames())
+
+
+def test_a_damaged_beginning_shows_the_first_good_picture(tmp_path: Path) -> None:
+    """Until something can be decoded, the first picture that can be stands in."""
+    spec = Spec(count=40, picture=numbered, options={"g": "10", "crf": "20", "bf": "0"})
+    path = faststart(make_clip(tmp_path / "plain.mp4", spec), tmp_path / "clip.mp4")
+    data = path.read_bytes()
+    begin = data.index(b"mdat") / len(data)
+    spoil(path, path, begin + 0.01, begin + 0.05)
+    clip, warnings = opened(path)
+    frames = list(clip.frames())
+    shown = [number_of(to_rgb(frame)) for frame in frames]
+    assert len(shown) == 40
+    assert shown[20:] == [index % 16 for index in range(20, 40)]
+    assert frames[0] is frames[1]
+    assert warnings
+
+
+def test_a_tail_cut_from_a_variable_rate_keeps_the_rate(tmp_path: Path) -> None:
+    """What is left of a recording keeps its timeline."""
+    slots = [index + index // 3 for index in range(60)]
+    spec = Spec(times=[Fraction(slot, 25) for slot in slots], picture=numbered)
+    path = make_clip(tmp_path / "clip.mkv", spec)
+    clip, warnings = opened(cut(path, tmp_path / "cut.mkv", 0.7))
+    frames = list(clip.frames())
+    assert clip.fps == 25
+    assert len(frames) == clip.length
+    assert 20 < len(frames) < slots[-1]
+    assert any("The end of the file is missing" in warning for warning in warnings)

@@ -1,0 +1,203 @@
+"""Sources: base64 that is strict but friendly, downloads by somebody else, names made harmless."""
+
+from __future__ import annotations
+
+import base64
+import tracemalloc
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from framepack.errors import DiskFull, InvalidSource, SourceFailed, TooLarge
+from framepack.media.source import Source, clean_filename
+from framepack.media.workspace import Workspace
+
+PLENTY = 10**9
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Generator[Workspace]:
+    """A job's folder."""
+    with Workspace(tmp_path) as space:
+        yield space
+
+
+def unpacked(text: str, workspace: Workspace, max_bytes: int = PLENTY) -> bytes:
+    """What ends up in the file."""
+    return Source.from_base64(text, workspace, max_bytes).path.read_bytes()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(min_size=1, max_size=200), st.sampled_from(["", "data:video/mp4;base64,", "data:;base64,"]))
+def test_every_file_survives(workspace: Workspace, data: bytes, prefix: str) -> None:
+    """Base64 with or without prefix, padding and line breaks gives the bytes back."""
+    text = base64.b64encode(data).decode()
+    broken = "\r\n".join(text[start : start + 7] for start in range(0, len(text), 7))
+    for form in (text, text.rstrip("="), broken, f"  {broken}\n"):
+        assert unpacked(prefix + form, workspace) == data
+
+
+@pytest.mark.parametrize("size", [2**20 - 1, 2**20, 3 * 2**18, 3 * 2**18 + 1, 2**21 + 5])
+def test_large_files_survive(workspace: Workspace, size: int) -> None:
+    """Pieces join without a seam, wherever line breaks fall."""
+    data = bytes(range(251)) * (size // 251 + 1)
+    for form in (base64.b64encode(data).decode(), base64.encodebytes(data).decode()):
+        assert unpacked(form, workspace) == data
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "!!!!",
+        "AA!!AA==",
+        "A",
+        "AAAAA",
+        "AA=",
+        "AA==AA==",
+        "AAA=AAAA",
+        "====",
+        "AA===",
+        "AA-_",
+        "AAAÄ",
+        "data:video/mp4;base64,!!!!",
+        "data:video/mp4,AAAA",
+        "https://example.com/a.mp4",
+        "A" * 2**20 + "AA==" + "A" * 2**20,
+        "A" * (2**20 - 4) + "AA==" + "AAAA",
+    ],
+    ids=lambda text: text[:24],
+)
+def test_what_is_no_base64_is_refused(workspace: Workspace, text: str) -> None:
+    """Nothing is skipped or guessed."""
+    if text == "AA=":
+        assert unpacked(text, workspace) == b"\0"
+        return
+    with pytest.raises(InvalidSource, match=r"^video_base64 is not valid base64\.$"):
+        Source.from_base64(text, workspace, PLENTY)
+
+
+@pytest.mark.parametrize("text", ["", "  \n", "data:video/mp4;base64,"])
+def test_nothing_is_refused(workspace: Workspace, text: str) -> None:
+    """An empty text is no video."""
+    with pytest.raises(InvalidSource, match=r"^video_base64 is empty\.$"):
+        Source.from_base64(text, workspace, PLENTY)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 1000])
+def test_the_size_is_checked_before_anything_is_written(workspace: Workspace, size: int) -> None:
+    """To the byte, whatever white space and padding there are."""
+    text = base64.encodebytes(b"x" * size).decode()
+    assert len(unpacked(text, workspace, size)) == size
+    written = sorted(workspace.folder.iterdir())
+    with pytest.raises(TooLarge, match=r"at most [\d.e-]+ MB are allowed"):
+        Source.from_base64(text, workspace, size - 1)
+    assert sorted(workspace.folder.iterdir()) == written
+
+
+def test_unpacking_needs_little_memory(workspace: Workspace) -> None:
+    """A large video is never held a second time."""
+    text = "A" * (40 * 2**20)
+    tracemalloc.start()
+    try:
+        Source.from_base64(text, workspace, PLENTY)
+        assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_full_disk_is_said(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No room for the source is its own error."""
+    target = workspace.folder / "full"
+    target.symlink_to("/dev/full")
+    monkeypatch.setattr(workspace, "path", lambda _name: _Opened(target))
+    with pytest.raises(DiskFull):
+        Source.from_base64("A" * 2**21, workspace, PLENTY)
+
+
+class _Opened:
+    """A path that opens an existing device."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def open(self, _mode: str) -> object:
+        """Open for writing, although it exists."""
+        return self.path.open("wb")
+
+
+def test_base64_has_a_name(workspace: Workspace) -> None:
+    """Outputs need one."""
+    source = Source.from_base64("AAAA", workspace, PLENTY)
+    assert (source.filename, source.name) == ("video", "video")
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What a download tells."""
+
+    filename: str
+
+
+def test_downloads_land_in_the_workspace(workspace: Workspace) -> None:
+    """The downloader gets the address and a fresh path; its name for the file is cleaned."""
+    calls = []
+
+    def download(url: str, target: Path) -> Fetched:
+        calls.append((url, target))
+        target.write_bytes(b"video")
+        return Fetched("my clip.final.mp4")
+
+    source = Source.from_url("https://example.com/x", workspace, download)
+    assert calls == [("https://example.com/x", source.path)]
+    assert source.path.parent == workspace.folder
+    assert source.path.read_bytes() == b"video"
+    assert (source.filename, source.name) == ("my clip.final.mp4", "my clip.final")
+
+
+def test_errors_of_downloads_pass_through(workspace: Workspace) -> None:
+    """They have their own sentences."""
+
+    def download(_url: str, _target: Path) -> Fetched:
+        raise SourceFailed("The server of the video answered 404.")
+
+    with pytest.raises(SourceFailed, match="404"):
+        Source.from_url("https://example.com/x", workspace, download)
+
+
+@pytest.mark.parametrize(
+    ("name", "clean"),
+    [
+        ("video.mp4", "video.mp4"),
+        ("a b(1)+2_x-y.MOV", "a b(1)+2_x-y.MOV"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\films\\x.mp4", "x.mp4"),
+        ("", "video"),
+        ("...", "video"),
+        (".hidden", "hidden"),
+        ("a\0b\r\nc.mp4", "a_b_c.mp4"),
+        ("Ünïcödé.mp4", "Unicode.mp4"),
+        ("\uff46\uff55\uff4c\uff4c.mp4", "full.mp4"),
+        ("x" * 300 + ".mp4", "x" * 96 + ".mp4"),
+        ("x" * 300, "x" * 100),
+        ("a." + "b" * 300, "a." + "b" * 10),
+        ("🎬.mp4", "video.mp4"),
+    ],
+)
+def test_names_are_made_harmless(name: str, clean: str) -> None:
+    """Only letters, digits and a few signs remain."""
+    assert clean_filename(name) == clean
+
+
+@given(st.text(max_size=300))
+def test_any_name_is_made_harmless(name: str) -> None:
+    """One to a hundred safe characters, no path, no hidden file; cleaning twice changes nothing."""
+    cleaned = clean_filename(name)
+    assert 1 <= len(cleaned) <= 100
+    assert set(cleaned) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ._+()-")
+    assert cleaned[0] not in " ."
+    assert cleaned[-1] not in " ."
+    assert clean_filename(cleaned) == cleaned

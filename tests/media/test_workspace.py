@@ -1,0 +1,169 @@
+"""The files of a job: private, gone with the job, swept up after a kill, never taken from the living."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from framepack.errors import DiskFull
+from framepack.media.workspace import Workspace, sweep
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from framepack.media.workspace import Workspace
+with Workspace(Path(sys.argv[1])) as workspace:
+    workspace.path("big.bin").write_bytes(b"x" * 1000)
+    print(workspace.folder, flush=True)
+    time.sleep(600)
+"""
+
+
+def files(root: Path) -> list[Path]:
+    """Everything below a folder."""
+    return sorted(root.rglob("*"))
+
+
+def test_the_folder_is_private_and_goes_with_the_job(tmp_path: Path) -> None:
+    """Only its owner may look into it; at the end nothing of it is left."""
+    root = tmp_path / "deep" / "root"
+    with Workspace(root) as workspace:
+        folder = workspace.folder
+        assert folder.parent == root
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        (folder / "sub").mkdir()
+        (folder / "sub" / "file").write_text("x")
+    assert files(root) == []
+
+
+def test_the_folder_goes_also_after_an_error(tmp_path: Path) -> None:
+    """A failed job leaves nothing behind."""
+
+    def fail() -> None:
+        with Workspace(tmp_path) as workspace:
+            workspace.path("a").write_text("x")
+            raise RuntimeError("job")
+
+    with pytest.raises(RuntimeError, match="job"):
+        fail()
+    assert files(tmp_path) == []
+
+
+def test_paths_are_fresh(tmp_path: Path) -> None:
+    """The same name asked for twice gives two paths, even before the first is written."""
+    with Workspace(tmp_path) as workspace:
+        paths = [workspace.path("output.mp4") for _ in range(3)]
+        assert [path.name for path in paths] == ["output.mp4", "output-2.mp4", "output-3.mp4"]
+        assert {path.parent for path in paths} == {workspace.folder}
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/etc/passwd", "../x"])
+def test_paths_stay_inside(tmp_path: Path, name: str) -> None:
+    """Only plain names are taken."""
+    with Workspace(tmp_path) as workspace, pytest.raises(ValueError, match="not the name"):
+        workspace.path(name)
+
+
+def test_outside_its_job_there_is_no_folder(tmp_path: Path) -> None:
+    """Neither before nor after."""
+    workspace = Workspace(tmp_path)
+    with pytest.raises(RuntimeError):
+        workspace.path("a")
+    with workspace:
+        pass
+    with pytest.raises(RuntimeError):
+        _ = workspace.folder
+
+
+def test_killed_jobs_are_swept_and_living_ones_are_not(tmp_path: Path) -> None:
+    """After ``kill -9`` the next start removes what was left; other jobs, of any process, keep theirs."""
+    run = [sys.executable, "-c", HOLDER, str(tmp_path)]
+    with (
+        subprocess.Popen(run, stdout=subprocess.PIPE, text=True) as killed,
+        subprocess.Popen(run, stdout=subprocess.PIPE, text=True) as living,
+        Workspace(tmp_path) as own,
+    ):
+        assert killed.stdout
+        assert living.stdout
+        dead, alive = Path(killed.stdout.readline().strip()), Path(living.stdout.readline().strip())
+        assert sweep(tmp_path) == 0
+        killed.kill()
+        killed.wait()
+        assert (dead / "big.bin").exists()
+        assert sweep(tmp_path) == 1
+        assert not dead.exists()
+        assert (alive / "big.bin").exists()
+        assert own.folder.exists()
+        assert sweep(tmp_path) == 0
+        living.kill()
+    assert sweep(tmp_path) == 1
+    assert files(tmp_path) == []
+
+
+def test_a_sweep_touches_nothing_else(tmp_path: Path) -> None:
+    """Folders that are not of our making stay, and a link is not followed."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_text("keep")
+    root = tmp_path / "root"
+    (root / "job-of-somebody").mkdir(parents=True)
+    (root / "notes.lock").write_text("")
+    (root / "job-link").symlink_to(outside)
+    (root / "job-link.lock").symlink_to(outside / "file")
+    assert sweep(root) == 0
+    assert (outside / "file").read_text() == "keep"
+    assert (root / "job-of-somebody").is_dir()
+    assert sweep(tmp_path / "nowhere") == 0
+
+
+def test_sweeping_while_jobs_begin_and_end(tmp_path: Path) -> None:
+    """Hundreds of jobs run beside a constant sweep; none loses its folder and nothing is left."""
+    stop = threading.Event()
+    lost = []
+
+    def clean() -> None:
+        while not stop.is_set():
+            sweep(tmp_path)
+
+    sweeper = threading.Thread(target=clean)
+    sweeper.start()
+
+    def work() -> None:
+        for _ in range(60):
+            with Workspace(tmp_path) as workspace:
+                workspace.path("a").write_text("x")
+                lost.append(not (workspace.folder / "a").exists())
+
+    workers = [threading.Thread(target=work) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    stop.set()
+    sweeper.join()
+    assert lost == [False] * 180
+    assert files(tmp_path) == []
+
+
+def test_room_is_asked_for(tmp_path: Path) -> None:
+    """A job that cannot fit fails before it fills the disk."""
+    with Workspace(tmp_path) as workspace:
+        workspace.require_free(1)
+        with pytest.raises(DiskFull, match=r"needs \d+ MB of disk; the worker has \d+ MB left"):
+            workspace.require_free(10**18)
+
+
+def test_no_descriptor_is_left(tmp_path: Path) -> None:
+    """A thousand jobs do not run out of files."""
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    for _ in range(20):
+        with Workspace(tmp_path):
+            pass
+        sweep(tmp_path)
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
