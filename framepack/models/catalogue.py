@@ -186,5 +186,22 @@ CATALOGUE = Catalogue(
             memory_mb=4,
             description="Specialized for anime video",
         ),
+        ModelRow(
+            name="RIFE_v4.25",
+            group="interpolator",
+            architecture="IFNet, 5 blocks, any timestep",
+            scale=1,
+            weights=(
+                Weights(
+                    filename="flownet_v4.25.pkl",
+                    url="https://github.com/HolyWu/vs-rife/releases/download/model/flownet_v4.25.pkl",
+                    size_bytes=24_636_301,
+                    sha256="6615790efd627772917205db291f51cd392528a157ecbb2ecaeec3bff8eb6de2",
+                    licence="MIT",
+                ),
+            ),
+            memory_mb=25,
+            description="Frame interpolation at any moment between two frames",
+        ),
     )
 )

@@ -9,13 +9,14 @@ from contextlib import AbstractContextManager
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-from framepack.errors import InvalidField
+from framepack.errors import InvalidField, ModelUnavailable
 from framepack.models.cache import ModelCache
 from framepack.models.memory import Device
 from framepack.models.spec import ModelRow, ModelSpec
 
 if TYPE_CHECKING:
     from framepack.models.catalogue import Catalogue
+    from framepack.models.interpolator import Interpolator
     from framepack.models.upscaler import Upscaler
     from framepack.models.weights import WeightsStore
 
@@ -99,6 +100,34 @@ class ModelLibrary:
             memory_mb=row.memory_mb,
         )
         return self.cache.lease(spec)
+
+    def interpolator(self) -> AbstractContextManager[Interpolator]:
+        """Lease the model that draws frames between frames: ``with library.interpolator() as interpolator``.
+
+        Raises:
+            ModelUnavailable: its weights are not to be had.
+        """
+        row = next(iter(self.catalogue.group("interpolator")), None)
+        if row is None:
+            raise ModelUnavailable("This worker has no model for frame interpolation.")
+        spec = ModelSpec(
+            key=f"{row.name}:{row.weights[0].sha256[:12]}",
+            name=row.name,
+            group="interpolator",
+            load=partial(self._load_interpolator, row),
+            memory_mb=row.memory_mb,
+        )
+        return self.cache.lease(spec)
+
+    def _load_interpolator(self, row: ModelRow) -> Interpolator:
+        from framepack.models.interpolator import Interpolator
+        from framepack.models.nets.rife import load_rife
+
+        started = time.monotonic()
+        network = load_rife(self.store.state_dict(row.weights[0]))
+        interpolator = Interpolator(network, self.device, on_pressure=self._release_idle)
+        log.info("loaded %s on %s in %.1f s", row.name, self.device.place, time.monotonic() - started)
+        return interpolator
 
     def _load_upscaler(self, row: ModelRow, strength: float) -> Upscaler:
         from framepack.models.networks import load_upscaler_network

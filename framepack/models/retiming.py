@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, Generic, TypeVar
@@ -62,7 +62,7 @@ class Retiming:
 
 @dataclass(frozen=True, slots=True)
 class Shot(Generic[T]):
-    """What one output frame shows: the moment ``fraction`` (0 up to, not including, 1) of the way between two frames."""
+    """What one output frame shows: the moment ``fraction`` (0 up to but not 1) of the way between two frames."""
 
     before: T
     after: T
@@ -73,16 +73,17 @@ class Shot(Generic[T]):
         """Whether that is exactly the frame ``before``."""
         return not self.fraction or self.before is self.after
 
-    @property
-    def nearest(self) -> T:
-        """The frame that is closer in time."""
-        return self.before if self.fraction <= _HALF else self.after
+    def held(self) -> Shot[T]:
+        """The nearer one of the two frames in place of the moment between them."""
+        nearest = self.before if self.fraction <= _HALF else self.after
+        return Shot(nearest, nearest, Fraction(0))
 
 
-def retimed(frames: Iterable[T], retiming: Retiming) -> Iterator[Shot[T]]:
+def retimed(frames: Iterable[T], retiming: Retiming) -> Generator[Shot[T]]:
     """Lay out source frames anew, in one pass.
 
-    No more than two of them are held at a time, three at more than double speed.
+    No more than two of them are held at a time, three at more than double speed. An iterator that can be closed is
+    closed at the end.
 
     Yields:
         As many shots as ``retiming.length`` says.
@@ -90,26 +91,31 @@ def retimed(frames: Iterable[T], retiming: Retiming) -> Iterator[Shot[T]]:
     window: deque[T] = deque()
     count = shown = 0
     step = retiming.step
-    for frame in frames:
-        window.append(frame)
-        count += 1
-        while math.ceil(shown * step) < count and _is_within(shown, step, count):
-            index, fraction = divmod(shown * step, 1)
-            _drop(window, count, index)
-            yield Shot(window[0], window[1] if fraction else window[0], fraction)
+    try:
+        for frame in frames:
+            window.append(frame)
+            count += 1
+            while math.ceil(shown * step) < count and _is_within(shown, step, count):
+                index, fraction = divmod(shown * step, 1)
+                _drop(window, count, index)
+                yield Shot(window[0], window[1] if fraction else window[0], fraction)
+                shown += 1
+            _drop(window, count, math.floor(shown * step))
+        while count and _is_within(shown, step, count):
+            yield Shot(window[-1], window[-1], Fraction(0))
             shown += 1
-        _drop(window, count, math.floor(shown * step))
-    while count and _is_within(shown, step, count):
-        yield Shot(window[-1], window[-1], Fraction(0))
-        shown += 1
+    finally:
+        close = getattr(frames, "close", None)
+        if close is not None:
+            close()
 
 
 def _is_within(shown: int, step: Fraction, count: int) -> bool:
-    """Whether output frame ``shown`` begins and has its middle within ``count`` source frames; the first one always."""
+    """Whether the middle of output frame ``shown`` lies within ``count`` source frames; the first is always shown."""
     return not shown or (shown + _HALF) * step <= count
 
 
 def _drop(window: deque[T], count: int, index: int) -> None:
-    """Forget the frames before number ``index``; the last of the ``count`` so far stays, it may be held to the end."""
+    """Forget the frames before number ``index``, but not the last of the ``count`` so far: the end may show it."""
     while len(window) > count - min(index, count - 1):
         window.popleft()

@@ -49,7 +49,7 @@ class Splitter:
         on_pressure: called whenever memory ran out, to free what others keep there.
     """
 
-    def __init__(self, device: Device, on_pressure: Callable[[], None]) -> None:
+    def __init__(self, device: Device, on_pressure: Callable[[], object]) -> None:
         self._device = device
         self._on_pressure = on_pressure
         self._fitting: dict[Case, Rung] = {}

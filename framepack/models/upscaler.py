@@ -50,7 +50,7 @@ class Upscaler:
     """
 
     def __init__(
-        self, network: ImageModelDescriptor[Any], device: Device, *, on_pressure: Callable[[], None] = _nothing
+        self, network: ImageModelDescriptor[Any], device: Device, *, on_pressure: Callable[[], object] = _nothing
     ) -> None:
         self.scale = int(network.scale)
         self.device = device
@@ -67,7 +67,8 @@ class Upscaler:
 
         Args:
             batch: RGB, shape (N, 3, H, W), any float dtype, range 0..1, on any device.
-            tile_size: most columns and rows computed at once, beside their overlap; 0: as many as fit into memory.
+            tile_size: most columns and rows computed at once, beside their overlap (fewer if memory is short); 0: as
+                many as fit into memory.
             check: called between pieces of work; what it raises ends the work.
 
         Returns:
@@ -130,17 +131,21 @@ class Upscaler:
         return self._splitter.known(case) or self._first_rung(case)
 
     def _first_rung(self, case: Case) -> Rung:
-        """As many pixels at once as the device likes and its free memory holds."""
+        """As many pixels at once as were asked for, as the device likes, and as its free memory holds."""
         kind = self.device.place.type
         pixels = int(self.device.free_bytes() * _SHARE_OF_FREE[kind] / self._bytes_per_pixel)
         tile = case.tile_size
-        if not tile and case.width * case.height > pixels:
+        if self._pixels_seen(case, tile) > pixels:
             side = math.isqrt(pixels) - 2 * self.overlap
-            tile = max(SMALLEST_TILE, side // _TILE_STEP * _TILE_STEP)
-        seen = tile + 2 * self.overlap if tile else max(case.width, case.height)
-        at_once = min(seen, case.width) * min(seen, case.height)
-        frames = min(pixels, _BATCH_PIXELS[kind]) // at_once
+            fitting = max(SMALLEST_TILE, side // _TILE_STEP * _TILE_STEP)
+            tile = min(tile or fitting, fitting)
+        frames = min(pixels, _BATCH_PIXELS[kind]) // self._pixels_seen(case, tile)
         return Rung(min(max(frames, 1), _MOST_FRAMES), tile)
+
+    def _pixels_seen(self, case: Case, tile: int) -> int:
+        """The most that the network sees of one picture at once."""
+        side = tile + 2 * self.overlap if tile else max(case.width, case.height)
+        return min(side, case.width) * min(side, case.height)
 
 
 def _padded(batch: Tensor, multiple: int) -> Tensor:

@@ -10,6 +10,11 @@ import pytest
 from framepack.models.catalogue import CATALOGUE, Catalogue
 from tests.support.weights import published, upscaler_row
 
+_OFFICIAL = {
+    "https://github.com/xinntao/Real-ESRGAN/releases/download/v": "BSD-3-Clause",
+    "https://github.com/HolyWu/vs-rife/releases/download/model/": "MIT",
+}
+
 
 def test_documented_models_are_there() -> None:
     """The six upscale models have their documented names and scales."""
@@ -23,23 +28,31 @@ def test_documented_models_are_there() -> None:
     }
 
 
+def test_one_model_interpolates() -> None:
+    """There is exactly one interpolator, RIFE 4.25, in the file that its authors' mirror publishes."""
+    [row] = CATALOGUE.group("interpolator")
+    assert (row.name, row.weights[0].filename) == ("RIFE_v4.25", "flownet_v4.25.pkl")
+    assert row.weights[0].size_bytes == 24_636_301
+    assert row.weights[0].sha256.startswith("6615790efd62")
+
+
 def test_only_the_general_model_has_a_companion() -> None:
     """One model is blended from two files, all others are one file."""
     assert {row.name for row in CATALOGUE.rows if len(row.weights) == 2} == {"RealESR-general-x4v3"}
-    assert Counter(len(row.weights) for row in CATALOGUE.rows) == {1: 5, 2: 1}
+    assert Counter(len(row.weights) for row in CATALOGUE.group("upscaler")) == {1: 5, 2: 1}
 
 
 def test_every_file_is_pinned() -> None:
     """Every file has an official https address, a plausible size, a SHA-256 of its own and a licence."""
     files = list(CATALOGUE.weights())
-    assert len({file.sha256 for file in files}) == len(files) == 7
+    assert len({file.sha256 for file in files}) == len(files) == 8
     for file in files:
         assert file.url is not None
-        assert file.url.startswith("https://github.com/xinntao/Real-ESRGAN/releases/download/v")
+        assert file.url.startswith(tuple(_OFFICIAL))
         assert file.url.endswith(f"/{file.filename}")
         assert re.fullmatch(r"[0-9a-f]{64}", file.sha256)
         assert 1_000_000 < file.size_bytes < 100_000_000
-        assert file.licence == "BSD-3-Clause"
+        assert file.licence == next(licence for place, licence in _OFFICIAL.items() if file.url.startswith(place))
 
 
 def test_every_model_says_what_it_is() -> None:

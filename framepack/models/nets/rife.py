@@ -7,7 +7,7 @@ moment to either picture) and a mask; both pictures are warped along their flow 
 The published network warps whole pictures for every block and then shrinks them, which keeps the four pixels in the
 middle of every 16 x 16 of them for the coarsest block, of every 8 x 8 for the next. Here only those are warped, what
 blocks hand on is never blown up to full size in between, and what nobody reads is not computed: the same picture (to
-rounding) at half the time.
+rounding) in two thirds of the time on a CPU.
 
 Module names are those of the published checkpoint, so that it loads strictly.
 """
@@ -88,7 +88,9 @@ class _Block(nn.Module):
 
     def forward(self, parts: list[Tensor]) -> Tensor:
         """Refine what it sees, (N, ..., h, w), to flow in its own pixels, mask and features, (N, 13, h, w)."""
-        x = _joined(parts, next(self.conv0.parameters()))
+        weight = next(self.conv0.parameters())
+        is_last = weight.is_contiguous(memory_format=torch.channels_last)
+        x = _joined(parts, weight.dtype, torch.channels_last if is_last else torch.contiguous_format)
         return torch.as_tensor(self.lastconv(self.convblock(self.conv0(x)))).float()
 
     def simplify(self) -> None:
@@ -120,9 +122,9 @@ class Rife(nn.Module):
         self.encode = _Encoder()
 
     def seen(self, pictures: Tensor) -> Tensor:
-        """Pictures with their features: (N, 3, H, W) in 0..1 to (N, 7, H, W). Worth keeping: pairs share pictures."""
+        """Pictures (N, 3, H, W) with their features: (N, 7, H, W), float32. Worth keeping: pairs share pictures."""
         features = self.encode(pictures.to(self.encode.cnn0.weight.dtype))
-        return torch.cat((pictures.float(), features.float()), 1)
+        return _joined([pictures, features], torch.float32, torch.contiguous_format)
 
     def forward(self, first: Tensor, second: Tensor, timestep: Tensor) -> Tensor:
         """Draw the pictures at ``timestep`` between two.
@@ -133,7 +135,7 @@ class Rife(nn.Module):
             timestep: (N, 1, 1, 1); 0 is the first picture's moment, 1 the second's.
 
         Returns:
-            (N, 3, H, W), float32, in 0..1.
+            (N, 3, H, W), float32; every pixel is a mean of pixels of the two.
         """
         flow, share = self.motion(first, second, timestep)
         return blend(first[:, :3], second[:, :3], flow, share)
@@ -163,7 +165,7 @@ class Rife(nn.Module):
                 flow_there = _shrunk(flow_there) / scale
             made = block([*_arranged(*warped, timestep), _enlarged(made[:, _FLOW:], 2), flow_there])
             flow.add_(_enlarged(made[:, :_FLOW], scale), alpha=scale)
-        return flow, torch.sigmoid(made[:, _FLOW:])
+        return flow, torch.sigmoid(made[:, _FLOW : _FLOW + 1])
 
 
 def blend(first: Tensor, second: Tensor, flow: Tensor, share: Tensor) -> Tensor:
@@ -212,16 +214,11 @@ def _arranged(first: Tensor, second: Tensor, timestep: Tensor) -> list[Tensor]:
     return [first[:, :3], second[:, :3], first[:, 3:], second[:, 3:], moment]
 
 
-def _joined(parts: list[Tensor], weight: Tensor) -> Tensor:
-    """All channels of ``parts`` in the precision and memory layout of ``weight``, written once."""
+def _joined(parts: list[Tensor], dtype: torch.dtype, layout: torch.memory_format) -> Tensor:
+    """All channels of ``parts``, (N, C, H, W) each, in this precision and memory layout, written once."""
     count, _, height, width = parts[0].shape
-    is_last = weight.is_contiguous(memory_format=torch.channels_last)
-    joined = torch.empty(
-        (count, weight.shape[1], height, width),
-        dtype=weight.dtype,
-        device=weight.device,
-        memory_format=torch.channels_last if is_last else torch.contiguous_format,
-    )
+    shape = (count, sum(part.shape[1] for part in parts), height, width)
+    joined = torch.empty(shape, dtype=dtype, device=parts[0].device, memory_format=layout)
     return torch.cat(parts, 1, out=joined)
 
 

@@ -1,0 +1,108 @@
+"""The device: which one, what is free, and what running out looks like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from framepack.errors import Unavailable
+from framepack.models.memory import Device, cpu_has_bfloat16, free_host_bytes, is_out_of_memory
+
+MB = 1 << 20
+STATISTICS = "anon 1\ninactive_file {0}\ntotal_inactive_file {0}\n"
+
+
+def test_the_cpu_is_always_there() -> None:
+    """Asking for the CPU gives it, with its memory."""
+    device = Device.find("cpu")
+    assert device.place == torch.device("cpu")
+    assert not device.is_cuda
+    assert 0 < device.free_bytes() <= psutil.virtual_memory().total
+
+
+def test_a_gpu_that_is_not_there_is_refused() -> None:
+    """A worker set to a GPU it does not have says so."""
+    with pytest.raises(Unavailable, match="cuda:63"):
+        Device.find("cuda:63")
+
+
+def test_auto_takes_a_gpu_if_there_is_one() -> None:
+    """Without any setting the GPU is used where there is one."""
+    assert Device.find("auto").is_cuda == torch.cuda.is_available()
+
+
+def test_the_limit_holds() -> None:
+    """No more is offered than the settings allow."""
+    assert Device.find("cpu", limit_mb=64).free_bytes() == 64 * MB
+
+
+def test_a_container_of_cgroups_2_limits_memory(tmp_path: Path) -> None:
+    """What the container may take counts; cached files can be dropped and do not."""
+    (tmp_path / "memory.max").write_text(f"{100 * MB}\n")
+    (tmp_path / "memory.current").write_text(f"{70 * MB}\n")
+    (tmp_path / "memory.stat").write_text(STATISTICS.format(20 * MB))
+    assert free_host_bytes(tmp_path) == 50 * MB
+
+
+def test_a_container_of_cgroups_1_limits_memory(tmp_path: Path) -> None:
+    """The older interface is understood as well."""
+    folder = tmp_path / "memory"
+    folder.mkdir()
+    (folder / "memory.limit_in_bytes").write_text(f"{100 * MB}\n")
+    (folder / "memory.usage_in_bytes").write_text(f"{101 * MB}\n")
+    (folder / "memory.stat").write_text(STATISTICS.format(0))
+    assert free_host_bytes(tmp_path) == 0
+
+
+@pytest.mark.parametrize("limit", ["max\n", None])
+def test_without_a_limit_the_machine_counts(tmp_path: Path, limit: str | None) -> None:
+    """A container without a limit, or none at all, leaves what the machine has."""
+    if limit is not None:
+        (tmp_path / "memory.max").write_text(limit)
+    assert free_host_bytes(tmp_path) > 100 * MB
+
+
+def test_the_allocator_running_out_is_recognised() -> None:
+    """What torch really raises on the CPU counts as out of memory."""
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 50, dtype=torch.uint8)
+    assert is_out_of_memory(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        MemoryError(),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    ],
+)
+def test_running_out_has_many_names(error: Exception) -> None:
+    """All ways in which libraries say it are understood."""
+    assert is_out_of_memory(error)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shape mismatch"), ValueError("out of memory"), KeyError("memory")])
+def test_other_errors_are_something_else(error: Exception) -> None:
+    """A defect is never mistaken for a shortage."""
+    assert not is_out_of_memory(error)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"), [("fpu avx512f avx512_bf16", True), ("fpu amx_bf16", True), ("fpu avx512f avx2", False)]
+)
+def test_the_flags_tell_about_bfloat16(tmp_path: Path, flags: str, *, expected: bool) -> None:
+    """Only instructions for it make bfloat16 worth while."""
+    path = tmp_path / "cpuinfo"
+    path.write_text(f"processor\t: 0\nmodel name\t: x\nflags\t\t: {flags}\nbugs\t\t: avx512_bf16\n")
+    assert cpu_has_bfloat16(path) is expected
+
+
+def test_no_flags_mean_no_bfloat16(tmp_path: Path) -> None:
+    """Systems without such a file get single precision."""
+    assert not cpu_has_bfloat16(tmp_path / "missing")

@@ -1,0 +1,151 @@
+"""Running out of memory: smaller pieces, the same pixels, and an end to it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from framepack.errors import OutOfMemory
+from framepack.models.memory import Device
+from framepack.models.splitting import Case, Rung
+from framepack.models.upscaler import Upscaler
+from tests.support.upscaling import Watched, compact, rrdb
+
+CPU = Device(torch.device("cpu"))
+ERRORS: list[Callable[[], Exception]] = [
+    lambda: torch.OutOfMemoryError("CUDA out of memory."),
+    lambda: RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes."),
+    MemoryError,
+]
+
+
+def above(pixels: int, error: Callable[[], Exception] = ERRORS[0]) -> Callable[[Tensor, int], Exception | None]:
+    """Fail whenever a network is given more than so many pixels at once."""
+
+    def fails(given: Tensor, _number: int) -> Exception | None:
+        return error() if given.shape[0] * given.shape[2] * given.shape[3] > pixels else None
+
+    return fails
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize(("pixels", "tile"), [(60_000, 0), (20_000, 150), (10_000, 75), (5_000, 64)])
+def test_the_result_is_that_of_the_smaller_tiles(pixels: int, tile: int, error: Callable[[], Exception]) -> None:
+    """However far it has to go down, every pixel is what a run in such tiles from the start gives."""
+    batch = torch.rand(2, 3, 200, 300, generator=torch.Generator().manual_seed(0))
+    direct = Upscaler(compact(), CPU)
+    expected = torch.cat([direct(picture[None], tile_size=tile) for picture in batch])
+    upscaler = Upscaler(compact(), CPU)
+    Watched(upscaler._network, above(pixels, error))
+    assert torch.equal(upscaler(batch), expected)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_no_tile_is_stale(number: int) -> None:
+    """If memory runs out at any tile, all tiles are made anew, and none is left from before."""
+    batch = torch.rand(1, 3, 24, 360, generator=torch.Generator().manual_seed(0))
+    direct = Upscaler(rrdb(blocks=3), CPU)
+    stale, expected = direct(batch, tile_size=128), direct(batch, tile_size=64)
+    assert not torch.equal(stale, expected)
+    upscaler = Upscaler(rrdb(blocks=3), CPU)
+    watched = Watched(upscaler._network, lambda _, call: MemoryError() if call == number else None)
+    assert torch.equal(upscaler(batch, tile_size=128), expected)
+    assert len({shape[-2:] for shape in watched.shapes}) == 2
+
+
+def test_frames_come_apart_before_pictures_do() -> None:
+    """A batch that does not fit is first done frame by frame."""
+    upscaler = Upscaler(compact(), CPU)
+    watched = Watched(upscaler._network, above(150 * 100))
+    batch = torch.rand(3, 3, 100, 150)
+
+    def work(part: slice, tile: int) -> list[Tensor]:
+        return list(upscaler.run(batch[part], tile, lambda: None))
+
+    made = upscaler._splitter.fit(work, 3, Case(150, 100, 0), Rung(3, 0))
+    assert [shape[0] for shape in watched.shapes] == [3, 1, 1, 1]
+    assert torch.equal(torch.stack(made), Upscaler(compact(), CPU)(batch))
+
+
+def test_what_fitted_is_remembered() -> None:
+    """The next frames of that size do not fail again; other sizes and later jobs begin at the top."""
+    upscaler = Upscaler(compact(), CPU)
+    failures: list[int] = []
+    limit = above(20_000)
+
+    def fails(given: Tensor, number: int) -> Exception | None:
+        error = limit(given, number)
+        failures.extend([number] if error else [])
+        return error
+
+    Watched(upscaler._network, fails)
+    counts = []
+    for forget, size in ((False, 200), (False, 200), (False, 208), (True, 200)):
+        if forget:
+            upscaler.forget()
+        upscaler(torch.rand(1, 3, 200, size))
+        counts.append(len(failures))
+    assert counts[0] > 0
+    assert counts[1] == counts[0]
+    assert counts[2] == 2 * counts[0]
+    assert counts[3] == 3 * counts[0]
+
+
+def test_others_are_asked_to_make_room() -> None:
+    """Each time, whatever else is in memory may leave first; by then the error and its tensors are gone."""
+    pending: list[BaseException | None] = []
+    upscaler = Upscaler(compact(), CPU, on_pressure=lambda: pending.append(sys.exc_info()[1]))
+    Watched(upscaler._network, above(15_000))
+    upscaler(torch.rand(1, 3, 200, 300))
+    assert pending == [None, None]
+
+
+def test_there_is_an_end() -> None:
+    """If not even the smallest tiles fit, the client is told in one sentence."""
+    upscaler = Upscaler(compact(), CPU)
+    watched = Watched(upscaler._network, above(0))
+    with pytest.raises(OutOfMemory, match="64 pixels") as caught:
+        upscaler(torch.rand(2, 3, 150, 200))
+    assert caught.value.status == 503
+    assert len(watched.shapes) == 3
+    assert caught.value.__context__ is None
+
+
+def test_small_pictures_have_fewer_ways_down() -> None:
+    """A picture that is no larger than the smallest tile fails at once."""
+    upscaler = Upscaler(compact(), CPU)
+    watched = Watched(upscaler._network, above(0))
+    with pytest.raises(OutOfMemory):
+        upscaler(torch.rand(1, 3, 48, 64))
+    assert len(watched.shapes) == 1
+
+
+def test_defects_are_not_mistaken_for_shortage() -> None:
+    """Any other error comes out as it is, at once."""
+    upscaler = Upscaler(compact(), CPU)
+    watched = Watched(upscaler._network, lambda *_: RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    with pytest.raises(RuntimeError, match="shapes cannot"):
+        upscaler(torch.rand(1, 3, 100, 100))
+    assert len(watched.shapes) == 1
+
+
+@pytest.mark.parametrize(
+    ("rung", "expected"),
+    [
+        (Rung(4, 0), Rung(1, 0)),
+        (Rung(4, 256), Rung(1, 256)),
+        (Rung(1, 0), Rung(1, 320)),
+        (Rung(1, 1000), Rung(1, 320)),
+        (Rung(1, 320), Rung(1, 160)),
+        (Rung(1, 100), Rung(1, 64)),
+        (Rung(1, 64), None),
+        (Rung(1, 32), None),
+    ],
+)
+def test_the_way_down(rung: Rung, expected: Rung | None) -> None:
+    """First single frames, then halves of what a picture of 640 pixels is cut into, down to 64."""
+    assert rung.smaller(640) == expected

@@ -1,0 +1,125 @@
+"""Networks, pictures and counters for the tests of interpolation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+import av
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from framepack.media.clip import Colors, Frame, HostFrame
+from framepack.models.frames import DeviceFrame
+from framepack.models.inbetween import interpolate_frames
+from framepack.models.interpolator import Interpolator
+from framepack.models.memory import Device
+from framepack.models.nets.rife import load_rife
+from framepack.models.retiming import Retiming
+from tests.support.clips import real_clip
+from tests.support.rife_reference import random_rife
+
+CPU = Device(torch.device("cpu"))
+FLOW_HEADS = slice(0, 16)  # outputs of a block's last layer: four per channel of flow
+MASK_HEADS = slice(16, 20)
+
+
+def interpolator(state: dict[str, Tensor] | None = None, **options: Any) -> Interpolator:
+    """An interpolator on the CPU; without weights, one that mixes its neighbours half and half."""
+    return Interpolator(load_rife(mixing() if state is None else state), CPU, **options)
+
+
+def mixing(share: float = 0.5, flow: tuple[float, float, float, float] = (0, 0, 0, 0)) -> dict[str, Tensor]:
+    """Weights that move everything by ``flow`` pixels, (x, y) into either picture, and give the first a share."""
+    state = random_rife(motion=0)
+    bias = state["block4.lastconv.0.bias"]
+    bias[MASK_HEADS] = float(np.log(share / (1 - share)))
+    bias[FLOW_HEADS] = torch.tensor(flow).repeat_interleave(4)
+    return state
+
+
+def noise(count: int, height: int, width: int, seed: int = 0) -> Tensor:
+    """Soft random pictures, (count, 3, height, width), 0..1."""
+    random = torch.Generator().manual_seed(seed)
+    small = torch.rand(count, 3, height // 4 + 2, width // 4 + 2, generator=random)
+    return torch.nn.functional.interpolate(small, (height, width), mode="bicubic").clamp_(0, 1)
+
+
+def device_frames(pictures: Tensor) -> list[Frame]:
+    """Pictures as frames on the device."""
+    return [DeviceFrame(picture, Colors()) for picture in pictures]
+
+
+def host_frame(luma: NDArray[np.uint8], blue: int = 128, red: int = 128) -> HostFrame:
+    """A frame of this luma, (height, width), and one chroma."""
+    height, width = luma.shape
+    chroma = [np.full((height // 2, width // 2), value, np.uint8) for value in (blue, red)]
+    stacked = np.concatenate([luma.ravel(), *(plane.ravel() for plane in chroma)]).reshape(-1, width)
+    return HostFrame(av.VideoFrame.from_ndarray(np.ascontiguousarray(stacked), "yuv420p"))
+
+
+def texture(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Luma with something to see, 40 to 200."""
+    gray = noise(1, height, width, seed)[0, 0].numpy()
+    return (40 + 160 * gray).round().astype(np.uint8)
+
+
+def luma_of(frame: Frame) -> NDArray[np.uint8]:
+    """A frame's luma, (height, width)."""
+    plane = frame.on_host().planes[0]
+    return np.frombuffer(plane, np.uint8).reshape(plane.height, -1)[:, : plane.width]  # type: ignore[call-overload,no-any-return]
+
+
+@lru_cache(maxsize=2)
+def real_frames(clip: str, first: int, count: int) -> tuple[HostFrame, ...]:
+    """Successive frames of a real clip."""
+    with av.open(str(real_clip(clip))) as container:
+        frames = []
+        for number, frame in enumerate(container.decode(video=0)):
+            if number >= first + count:
+                break
+            if number >= first:
+                frames.append(HostFrame(frame))
+    return tuple(frames)
+
+
+class Calls:
+    """Counts what an interpolator's network is asked for."""
+
+    def __init__(self, interpolator: Interpolator) -> None:
+        self.batches: list[int] = []
+        self.looks = 0
+        network = interpolator._network
+        network.register_forward_hook(self._drawn)
+        network.encode.register_forward_hook(self._looked)
+
+    @property
+    def drawn(self) -> int:
+        """How many pictures it has drawn."""
+        return sum(self.batches)
+
+    def _drawn(self, _network: object, given: tuple[Tensor, ...], _made: object) -> None:
+        self.batches.append(len(given[0]))
+
+    def _looked(self, _encoder: object, given: tuple[Tensor, ...], _made: object) -> None:
+        self.looks += len(given[0])
+
+
+def run(
+    frames: Iterator[Frame] | list[Frame],
+    model: Interpolator,
+    factor: int = 2,
+    speed: float = 1.0,
+    check: Callable[[], None] = lambda: None,
+) -> Iterator[Frame]:
+    """Interpolate frames with everything usual."""
+    return interpolate_frames(frames, model, Retiming.of(factor, speed), colors=Colors(), check=check)
+
+
+def seconds(count: int, fps: Fraction) -> Fraction:
+    """How long so many frames last."""
+    return count / fps
