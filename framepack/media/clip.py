@@ -93,33 +93,6 @@ class Audio:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretched:
-    """A sound played ``speed`` times as fast, its pitch kept."""
-
-    sound: Sound
-    speed: Fraction
-
-
-@dataclass(frozen=True, slots=True)
-class Reversed:
-    """The first ``seconds`` of a sound, backwards."""
-
-    sound: Sound
-    seconds: Fraction
-
-
-@dataclass(frozen=True, slots=True)
-class Sequence:
-    """Sounds one after another, each cut or filled with silence to exactly its seconds; None is silence."""
-
-    parts: tuple[tuple[Sound | None, Fraction], ...]
-
-
-Sound = Audio | Stretched | Reversed | Sequence
-"""A plan of a clip's sound: how to make it from files, not samples."""
-
-
-@dataclass(frozen=True, slots=True)
 class Clip:
     """Video at a constant frame rate.
 
@@ -140,7 +113,7 @@ class Clip:
     height: int
     length: int | None
     colors: Colors = Colors()
-    audio: Sound | None = None
+    audio: Audio | None = None
     pixel_aspect: Fraction = Fraction(1)
 
     @property

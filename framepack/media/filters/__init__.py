@@ -1,1 +1,0 @@
-"""What the filters' controls mean, and the filters for pictures on the host."""
