@@ -61,11 +61,17 @@ class Callbacks:
                 raise SourceNotAllowed(f"callback_url: {error.message}") from error
 
     def succeeded(self, operation: AnyOperation, request: Request, answer: Mapping[str, Any], job: Job) -> None:
-        """Report a success, if the request asked for it; trouble with the receiver never changes the result."""
+        """Report an answer, if the request asked for it; trouble with the receiver never changes the result.
+
+        An answer that says of itself that it is no success is reported as a failure, with its message as the error.
+        """
         if not isinstance(request, CallbackRequest) or not request.callback_url:
             return
         outputs = {shown: answer[name] for name, shown in _OUTPUT_FIELDS.items() if name in answer}
-        body = {**self._head(operation, success=True), **outputs, "metadata": request.callback_metadata()}
+        metadata = {**request.callback_metadata(), **request.callback_results(answer)}
+        success = answer.get("success") is not False
+        error = {} if success else {"error": answer.get("message")}
+        body = {**self._head(operation, success=success), **outputs, **error, "metadata": metadata}
         self._deliver(request.callback_url, operation, body, job)
 
     def failed(self, operation: AnyOperation, fields: Mapping[str, Any], error: FramepackError, job: Job) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from framepack.effect import Effect
     from framepack.job import Job
     from framepack.media.source import Source
     from framepack.media.workspace import Workspace
     from framepack.models.library import ModelLibrary
     from framepack.settings import Settings
+    from framepack.storage.base import Storage
     from framepack.storage.outputs import Outputs
 
 
@@ -25,6 +27,8 @@ class Context:
         workspace: The job's own temporary folder, removed when the job ends.
         models: The models there are, loaded on first use and kept warm.
         outputs: Where finished files are published.
+        state: The deployment's own store, where presets and switches live, also for a job that brings a store.
+        effects: The effects there are, by the name that pipelines call them.
         fetch: Brings the file behind an address into the workspace.
     """
 
@@ -33,4 +37,6 @@ class Context:
     workspace: Workspace
     models: ModelLibrary
     outputs: Outputs
+    state: Storage
+    effects: Mapping[str, Effect[Any]]
     fetch: Callable[[str], Source]

@@ -5,14 +5,13 @@ The only place that catches everything: whatever goes wrong becomes an answer wi
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from framepack.errors import DiskFull, FramepackError, InvalidField
+from framepack.errors import FramepackError, InvalidField, public
 
 if TYPE_CHECKING:
     from framepack.callback import Callbacks
@@ -61,9 +60,9 @@ class Dispatcher:
         try:
             answer = self._carry_out(operation, fields, call, job)
         except Exception as error:  # noqa: BLE001 - the one place that catches everything
-            public = _public(error, job)
-            self.callbacks.failed(operation, fields, public, job)
-            return failure(public)
+            known = _logged(error, job)
+            self.callbacks.failed(operation, fields, known, job)
+            return failure(known)
         return answer
 
     def _resolve(self, call: Call) -> tuple[AnyOperation, dict[str, Any]]:
@@ -93,12 +92,11 @@ def failure(error: FramepackError) -> Answer:
     return {"error": sentence, "code": error.code, "status": error.status}
 
 
-def _public(error: Exception, job: Job) -> FramepackError:
+def _logged(error: Exception, job: Job) -> FramepackError:
     """What a client may know of ``error``; the rest goes to the log."""
-    if isinstance(error, FramepackError):
-        log.info("job %s: %s", job.id, error.code)
-        return error
-    log.error("job %s failed unexpectedly", job.id, exc_info=error)
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return DiskFull("The worker's disk has no room for this job.")
-    return FramepackError("Something went wrong on our side; the worker's log has the details.")
+    known = public(error)
+    if known is error:
+        log.info("job %s: %s", job.id, known.code)
+    else:
+        log.error("job %s failed unexpectedly", job.id, exc_info=error)
+    return known

@@ -25,6 +25,7 @@ A message is one sentence for the client: what was wrong and what is allowed. Er
 translated where they enter, with ``raise ... from``.
 """
 
+import errno
 from typing import ClassVar
 
 
@@ -164,3 +165,12 @@ class DiskFull(FramepackError):
 
     status = 507
     code = "disk_full"
+
+
+def public(error: Exception) -> FramepackError:
+    """What a client may know of ``error``: itself if it is one of ours, else one that carries no details."""
+    if isinstance(error, FramepackError):
+        return error
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return DiskFull("The worker's disk has no room for this job.")
+    return FramepackError("Something went wrong on our side; the worker's log has the details.")

@@ -15,23 +15,33 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is: ``done`` of ``total`` frames (None: not known) after ``elapsed_seconds``."""
+    """How far a job is: ``done`` of ``total`` frames (None: not known) after ``elapsed_seconds``.
+
+    ``part`` is how much of the work is done, 0 to 1, where that is known otherwise than from the frames.
+    """
 
     done: int
     total: int | None
     elapsed_seconds: float
+    part: float | None = None
 
     @property
     def percent(self) -> float | None:
-        """From 0 to 100, or None while the total is not known."""
-        return None if not self.total else min(100.0, 100 * self.done / self.total)
+        """From 0 to 100, or None while it is not known."""
+        part = self._part
+        return None if part is None else min(100.0, 100 * part)
 
     @property
     def remaining_seconds(self) -> float | None:
         """Time left at the speed so far, or None while nothing is known of it."""
-        if not self.total or not self.done:
-            return None
-        return self.elapsed_seconds * max(0, self.total - self.done) / self.done
+        part = self._part
+        return self.elapsed_seconds * max(0.0, 1 - part) / part if part else None
+
+    @property
+    def _part(self) -> float | None:
+        if self.part is not None or not self.total:
+            return self.part
+        return self.done / self.total
 
 
 @dataclass(slots=True)
@@ -60,6 +70,10 @@ class Job:
         """Tell the client something the result alone would hide; repeated sentences are kept once."""
         if sentence not in self.warnings:
             self.warnings.append(sentence)
+
+    def part(self, report: Callable[[Progress], None]) -> Job:
+        """A job within this one: it has warnings and progress of its own, and is cancelled with this one."""
+        return Job(self.id, report, _stop=self._stop)
 
     def watch(self, items: Iterable[T], total: int | None) -> Iterator[T]:
         """Pass ``items`` on, reporting progress after each and stopping as soon as the job is cancelled."""

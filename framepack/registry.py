@@ -1,27 +1,34 @@
-"""Finds every operation under ``framepack.operations``, by walking its files. Nobody edits a list."""
+"""Finds every operation and effect under ``framepack.operations``, by walking its files. Nobody edits a list."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from framepack import operations
+from framepack.effect import Effect
 from framepack.errors import InvalidField, UnknownEndpoint
 from framepack.operation import Operation
 
 AnyOperation = Operation[Any, Any]
+AnyEffect = Effect[Any]
 
 
 class Registry:
-    """All operations by name and by route; a value, so tests can build their own.
+    """All operations by name and by route, and all effects by name; a value, so tests can build their own.
+
+    Attributes:
+        effects: The effects, by name.
 
     Raises:
-        ValueError: two operations share a name or a route.
+        ValueError: two operations share a name or a route, or two effects a name.
     """
 
-    def __init__(self, found: list[AnyOperation]) -> None:
+    def __init__(self, found: Iterable[AnyOperation], effects: Iterable[AnyEffect] = ()) -> None:
+        self.effects = _by_name(effects)
         self._by_name: dict[str, AnyOperation] = {}
         self._by_path: dict[str, dict[str, AnyOperation]] = {}
         for operation in sorted(found, key=lambda each: (each.path, each.method)):
@@ -68,13 +75,23 @@ class Registry:
 
 
 def discover() -> Registry:
-    """Every operation declared in a file under ``framepack.operations``."""
+    """Every operation and effect declared in a file under ``framepack.operations``."""
     found: list[AnyOperation] = []
+    effects: list[AnyEffect] = []
     for module_info in pkgutil.walk_packages(operations.__path__, operations.__name__ + "."):
         module = importlib.import_module(module_info.name)
-        found += [
-            value
-            for value in vars(module).values()
-            if isinstance(value, Operation) and value.run.__module__ == module.__name__
-        ]
-    return Registry(found)
+        for value in vars(module).values():
+            if isinstance(value, Operation) and value.run.__module__ == module.__name__:
+                found.append(value)
+            if isinstance(value, Effect) and value.apply.__module__ == module.__name__:
+                effects.append(value)
+    return Registry(found, effects)
+
+
+def _by_name(effects: Iterable[AnyEffect]) -> Mapping[str, AnyEffect]:
+    named: dict[str, AnyEffect] = {}
+    for each in effects:
+        if each.name in named:
+            raise ValueError(f"the effect {each.name} is declared twice")
+        named[each.name] = each
+    return MappingProxyType(named)

@@ -13,11 +13,13 @@ from framepack.media.source import Source
 from framepack.media.writer import write
 from framepack.schemas import VideoRequest, VideoResponse
 from framepack.storage.outputs import Folder, Published
+from framepack.storage.switches import autosave_enabled
 
 if TYPE_CHECKING:
     from framepack.context import Context
     from framepack.effect import Step
     from framepack.media.clip import Clip
+    from framepack.steps import Chain
 
 
 def opened(request: VideoRequest, ctx: Context) -> tuple[Source, VideoInfo]:
@@ -38,13 +40,30 @@ def opened(request: VideoRequest, ctx: Context) -> tuple[Source, VideoInfo]:
     return source, info
 
 
+def opened_clip(request: VideoRequest, ctx: Context) -> tuple[Source, Clip]:
+    """Bring the request's video into the workspace, within the limits, and open it; see `opened`."""
+    source, info = opened(request, ctx)
+    return source, open_clip(source.path, info, warn=ctx.job.warn)
+
+
 def render(request: VideoRequest, steps: Sequence[Step], ctx: Context, *, suffix: str, message: str) -> VideoResponse:
     """Apply ``steps`` to the request's video and publish the result as ``{stem}_{suffix}_{time}_{id}``."""
-    source, info = opened(request, ctx)
-    clip = open_clip(source.path, info, warn=ctx.job.warn)
+    source, clip = opened_clip(request, ctx)
     for step in steps:
         clip = step(clip, ctx)
     return answered(finish(clip, ctx, stem=source.name, suffix=suffix), message, ctx)
+
+
+def render_chain(request: VideoRequest, chain: Chain, ctx: Context) -> tuple[Published, list[Clip]]:
+    """Apply a pipeline's steps to the request's video, with one decode and one encode, and publish the result.
+
+    Returns:
+        The result, called ``{stem}_processed_{time}_{id}`` unless a step names it, and the clip after each step.
+    """
+    source, clip = opened_clip(request, ctx)
+    clips = chain.apply(clip, ctx)
+    published = finish(clips[-1], ctx, stem=chain.output_name or source.name, suffix="processed")
+    return published, clips
 
 
 def finish(clip: Clip, ctx: Context, *, stem: str, suffix: str) -> Published:
@@ -55,11 +74,17 @@ def finish(clip: Clip, ctx: Context, *, stem: str, suffix: str) -> Published:
         Cancelled: the job was asked to stop.
     """
     check_output(clip, ctx.settings)
-    target = ctx.workspace.path("output.mp4")
+    folder = results_folder(ctx)  # a store that fails must not cost the work
+    target = ctx.workspace.path(f"output{clip.encoding.extension}")
     watched = replace(clip, frames=lambda: ctx.job.watch(clip.frames(), clip.length))
     write(watched, target, crf=ctx.settings.video_crf, preset=ctx.settings.video_preset, warn=ctx.job.warn)
     ctx.job.check()
-    return ctx.outputs.publish(target, folder=Folder.TEMP_PROCESSING, stem=stem, suffix=suffix)
+    return ctx.outputs.publish(target, folder=folder, stem=stem, suffix=suffix)
+
+
+def results_folder(ctx: Context) -> Folder:
+    """Where finished videos go: among the saved ones while autosave is on."""
+    return Folder.SAVED_VIDEOS if autosave_enabled(ctx.state) else Folder.TEMP_PROCESSING
 
 
 def answered(published: Published, message: str, ctx: Context) -> VideoResponse:

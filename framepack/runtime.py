@@ -95,6 +95,8 @@ class Runtime:
                 workspace=workspace,
                 models=self.models,
                 outputs=Outputs(storage, round(self.settings.inline_limit_mb * 1e6)),
+                state=self.storage,
+                effects=self.dispatcher.registry.effects,
                 fetch=self._fetcher(job, workspace),
             )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from typing import Annotated, Any, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -37,8 +38,12 @@ class Request(BaseModel):
         return data
 
     @classmethod
-    def parse(cls, fields: dict[str, Any]) -> Self:
+    def parse(cls, fields: dict[str, Any], place: str = "") -> Self:
         """Check ``fields`` once and for all.
+
+        Args:
+            fields: What the client sent.
+            place: Where in the client's input they stand, such as "operations[2].params"; said before each name.
 
         Raises:
             InvalidField: naming the first wrong field and what is allowed.
@@ -47,7 +52,7 @@ class Request(BaseModel):
         try:
             return cls.model_validate(fields)
         except ValidationError as error:
-            raise InvalidField(_sentence(cls, error)) from error
+            raise InvalidField(_sentence(cls, error, place)) from error
 
 
 class VideoRequest(Request):
@@ -71,6 +76,11 @@ class CallbackRequest(Request):
         """The parameters used, as the callback's ``metadata`` shows them: everything but source and callback."""
         hidden = {"video_base64", "video_url", "callback_url"}
         return self.model_dump(mode="json", exclude=hidden)
+
+    def callback_results(self, answer: Mapping[str, Any]) -> dict[str, Any]:
+        """What of the answer the callback's ``metadata`` shows beside the parameters: nothing, if not overridden."""
+        del answer
+        return {}
 
 
 class Response(BaseModel):
@@ -110,17 +120,29 @@ def one_source(**sources: object) -> None:
         raise InvalidSource(f"Only one of {' and '.join(sources)} may be given")
 
 
-def _sentence(model: type[BaseModel], error: ValidationError) -> str:
+def _sentence(model: type[BaseModel], error: ValidationError, place: str) -> str:
     """The first finding of pydantic as a sentence for the client."""
     first = error.errors(include_url=False)[0]
-    name = ".".join(str(part) for part in first["loc"]) or "input"
-    return _SENTENCES.get(first["type"], _other)(model, name, first)
+    name = place
+    for part in first["loc"]:
+        name += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return _SENTENCES.get(first["type"], _other)(_around(model, first["loc"]), name.lstrip(".") or "input", first)
+
+
+def _around(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
+    """The model that the last part of a location is a field of: ``model`` or one inside it."""
+    for part in location[:-1]:
+        field = model.model_fields.get(part) if isinstance(part, str) else None
+        inner = () if field is None else get_args(field.annotation)
+        model = next((each for each in inner if isinstance(each, type) and issubclass(each, BaseModel)), model)
+    return model
 
 
 def _unknown(model: type[BaseModel], name: str, _finding: Any) -> str:
+    place, dot, field = name.rpartition(".")
     allowed = sorted(model.model_fields)
-    close = difflib.get_close_matches(name, allowed, n=1)
-    hint = f"; did you mean '{close[0]}'?" if close else ""
+    close = difflib.get_close_matches(field, allowed, n=1)
+    hint = f"; did you mean '{place}{dot}{close[0]}'?" if close else ""
     known = ", ".join(allowed) if allowed else "none"
     return f"Unknown field '{name[:80]}'{hint or '.'} Allowed fields: {known}."
 
@@ -130,7 +152,7 @@ def _missing(_model: type[BaseModel], name: str, _finding: Any) -> str:
 
 
 def _out_of_range(model: type[BaseModel], name: str, finding: Any) -> str:
-    field = model.model_fields.get(name.partition(".")[0])
+    field = model.model_fields.get(finding["loc"][-1])
     limits = {} if field is None else _limits(field.metadata)
     shown = f", not {finding['input']!r:.40}"
     if "minimum" in limits and "maximum" in limits:
@@ -148,6 +170,11 @@ def _limits(metadata: list[Any]) -> dict[str, float]:
     return found
 
 
+def _too_short(_model: type[BaseModel], name: str, finding: Any) -> str:
+    least, given = finding["ctx"]["min_length"], finding["ctx"]["actual_length"]
+    return f"{name} must have at least {least} item{'s' if least != 1 else ''}, not {given}."
+
+
 def _other(_model: type[BaseModel], name: str, finding: Any) -> str:
     message = finding["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     given = finding["input"]
@@ -158,6 +185,7 @@ def _other(_model: type[BaseModel], name: str, finding: Any) -> str:
 _SENTENCES = {
     "extra_forbidden": _unknown,
     "missing": _missing,
+    "too_short": _too_short,
     "greater_than_equal": _out_of_range,
     "less_than_equal": _out_of_range,
 }

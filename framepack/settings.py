@@ -86,6 +86,10 @@ class Settings(BaseSettings):
     max_output_pixels: int = Field(7680 * 4320, gt=0, description="Most pixels of an output frame.")
     max_output_frames: int = Field(144_000, gt=0, description="Most frames of an output.")
 
+    max_operations: int = Field(10, ge=1, description="Most operations of a pipeline.")
+    max_batch_videos: int = Field(50, ge=1, description="Most videos of a batch.")
+    max_join_videos: int = Field(20, ge=2, description="Most videos that are joined.")
+
     # Encoding
     video_crf: int = Field(
         16, ge=0, le=40, description="H.264 quality of outputs: lower is better and larger; 16 looks lossless."

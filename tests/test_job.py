@@ -50,3 +50,28 @@ def test_a_warning_is_kept_once() -> None:
         job.warn("2 frames could not be read.")
 
     assert job.warnings == ["2 frames could not be read."]
+
+
+def test_a_part_is_cancelled_with_the_whole() -> None:
+    """A part of a job has warnings and reports of its own, and one end with the job."""
+    whole = Job("whole")
+    reports: list[Progress] = []
+    part = whole.part(reports.append)
+
+    part.warn("Only here.")
+    assert list(part.watch([1, 2], 2)) == [1, 2]
+    whole.cancel()
+
+    assert (part.id, whole.warnings, part.warnings) == ("whole", [], ["Only here."])
+    assert [report.done for report in reports] == [1, 2]
+    with pytest.raises(Cancelled):
+        part.check()
+
+
+def test_progress_may_be_known_otherwise_than_from_frames() -> None:
+    """A part of the work that is done gives percent and time left without a total of frames."""
+    progress = Progress(done=30, total=None, elapsed_seconds=10, part=0.25)
+
+    assert (progress.percent, progress.remaining_seconds) == (25, 30)
+    assert Progress(0, None, 1, 0).remaining_seconds is None
+    assert Progress(5, None, 1).percent is None

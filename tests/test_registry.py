@@ -3,10 +3,13 @@
 import pytest
 
 from framepack.context import Context
+from framepack.effect import effect
 from framepack.errors import InvalidField, UnknownEndpoint
+from framepack.media.clip import Clip
 from framepack.operation import Operation, operation
 from framepack.registry import Registry, discover
 from framepack.schemas import CallbackRequest, Request, Response
+from framepack.workflow import STEP_TYPES
 
 
 class Nothing(Request):
@@ -129,3 +132,23 @@ def test_an_operation_must_be_documented() -> None:
 def test_the_operations_are_found_by_walking_their_files() -> None:
     """The main job is there without anybody listing it."""
     assert discover().find("upscale").path == "/postprocess/upscale"
+
+
+def test_the_effects_are_found_likewise() -> None:
+    """What pipelines are made of is found in the same files, under the documented types of steps."""
+    effects = discover().effects
+
+    assert set(effects) == set(STEP_TYPES)
+    assert all(effects[name].name == name for name in effects)
+
+
+def test_an_effect_has_one_owner() -> None:
+    """Two effects of one name stop the start."""
+    twice = effect("twice")
+
+    @twice
+    def one(clip: Clip, params: Nothing, ctx: Context) -> Clip:
+        return clip
+
+    with pytest.raises(ValueError, match="the effect twice is declared twice"):
+        Registry([], [one, one])

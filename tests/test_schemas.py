@@ -125,3 +125,39 @@ def test_answers_leave_out_what_has_no_value() -> None:
         inner: Inner = Inner()
 
     assert Outer().payload() == {"success": True, "inner": {"codec": None}}
+
+
+class Part(Request):
+    """Something inside."""
+
+    size: int = Field(1, ge=1, le=9)
+
+
+class Parts(Request):
+    """Something with parts."""
+
+    parts: list[Part] = Field(min_length=1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"parts": [{}, {"size": 10}]}, "parts[1].size must be between 1 and 9, not 10."),
+        (
+            {"parts": [{"siez": 1}]},
+            "Unknown field 'parts[0].siez'; did you mean 'parts[0].size'? Allowed fields: size.",
+        ),
+        ({"parts": [{"size": "1"}]}, "parts[0].size must be a valid integer, not '1'."),
+        ({"parts": []}, "parts must have at least 1 item, not 0."),
+        ({}, "parts is required."),
+    ],
+)
+def test_a_finding_inside_is_named_with_its_place(fields: dict[str, Any], sentence: str) -> None:
+    """The sentence says which item of which field is wrong, and what is allowed there."""
+    with pytest.raises(InvalidField) as caught:
+        Parts.parse(fields)
+    assert caught.value.message == sentence
+
+    with pytest.raises(InvalidField) as placed:
+        Parts.parse(fields, "steps[2].params")
+    assert "steps[2].params.parts" in placed.value.message

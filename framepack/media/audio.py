@@ -1,4 +1,4 @@
-"""A clip's sound on its way into the output: copied where MP4 players take it, else AAC; always in sync."""
+"""A clip's sound on its way into the output: copied where the players of the format take it, else encoded."""
 
 from __future__ import annotations
 
@@ -7,63 +7,29 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from framepack.errors import InvalidMedia
-from framepack.media.demux import open_input, read_packets
+from framepack.media.clip import Audio
+from framepack.media.sound import Renderer, at_most, leaves
+from framepack.media.soundfile import Losses, SoundFile, open_sound
 
 if TYPE_CHECKING:
-    import av
     from av.audio.stream import AudioStream
-    from av.container import InputContainer, OutputContainer
-    from av.filter import Graph
+    from av.container import OutputContainer
     from av.packet import Packet
 
-    from framepack.media.clip import Audio
+    from framepack.media.clip import Clip, Sound
 
 COPIED_CODECS: Final = frozenset({"aac", "mp3", "ac3", "eac3"})
 """What browsers and players take in an MP4 file."""
 
-_BIT_RATE: Final = 192_000
+_ENCODERS: Final = {"mp4": ("aac", 192_000), "webm": ("libopus", 128_000)}
 _CD_RATE: Final = 44_100
 _DVD_RATE: Final = 48_000
-_SAMPLES: Final = 1024  # of one AAC frame
-_PREROLL_SECONDS: Final = Fraction(1, 10)  # sound before the first picture, from which a decoder settles
 _LEFT_OUT: Final = "The sound could not be read and was left out."
 _LOSSES: Final = "Parts of the sound could not be read."
-
-
-@dataclass(slots=True)
-class _Source:
-    """An audio stream that is read; ``losses`` counts what could not be."""
-
-    container: InputContainer
-    stream: AudioStream
-    shift_seconds: Fraction
-    losses: int = 0
-
-    def packets(self) -> Iterator[Packet[AudioStream]]:
-        """Everything from shortly before the first picture on; last an empty packet that flushes the decoder."""
-        time_base = self.stream.time_base or Fraction(1, _DVD_RATE)
-        beginning = -_PREROLL_SECONDS - self.shift_seconds
-        try:
-            for packet in read_packets(self.container, self.stream):
-                if packet.is_corrupt:
-                    self.losses += 1
-                elif packet.pts is None or (packet.pts + (packet.duration or 0)) * time_base > beginning:
-                    yield cast("Packet[AudioStream]", packet)
-        except InvalidMedia:
-            self.losses += 1
-
-    def decode(self, packet: Packet[AudioStream]) -> list[av.AudioFrame] | None:
-        """The samples of a packet; None, and a loss, if it is damaged."""
-        import av
-
-        try:
-            return packet.decode()
-        except av.FFmpegError:
-            self.losses += 1
-            return None
 
 
 @dataclass(slots=True)
@@ -71,7 +37,7 @@ class SoundTrack:
     """The sound of an output under construction; its packets go in as the pictures advance."""
 
     _output: OutputContainer
-    _source: _Source
+    _losses: Losses
     _packets: Iterator[Packet[AudioStream]]
     _next: Packet[AudioStream] | None
 
@@ -83,50 +49,59 @@ class SoundTrack:
             try:
                 self._output.mux_one(self._next)
             except (av.InvalidDataError, av.ArgumentError):
-                self._source.losses += 1
+                self._losses.pieces += 1
             self._next = next(self._packets, None)
 
 
 @contextmanager
 def sound_track(
-    audio: Audio | None, output: OutputContainer, warn: Callable[[str], None]
+    clip: Clip, output: OutputContainer, folder: Path, warn: Callable[[str], None]
 ) -> Iterator[SoundTrack | None]:
-    """Prepare the sound of an output; yields None where there is none.
+    """Prepare the sound of an output, with all the clip's repeats; yields None where there is none.
+
+    A file's own sound is copied into an MP4 file if players take it there; any other sound is encoded (AAC in MP4,
+    Opus in WebM) and ends with the pictures, to the sample.
 
     Args:
-        audio: The sound, or None.
-        output: An MP4 container whose header is not written yet.
+        clip: Whose sound it is; if repeated, its length is known.
+        output: A container of the clip's format, whose header is not written yet.
+        folder: Where sound that must wait on disk lies meanwhile.
         warn: Is told what of the sound was lost. Sound that cannot be read never fails the video.
     """
-    if audio is None:
+    sound = clip.unrolled().audio
+    if sound is None or clip.encoding.format == "gif" or not any(leaves(sound)):
         yield None
         return
-    try:
-        container = open_input(audio.path)
-    except InvalidMedia:
+    losses = Losses()
+    packets = _packets(sound, clip, output, folder, losses)
+    first = next(packets, None)
+    if first is None:
         warn(_LEFT_OUT)
         yield None
         return
-    with container:
-        stream = cast("AudioStream", container.streams[audio.stream])
-        start = (stream.start_time or 0) * (stream.time_base or 0)
-        source = _Source(container, stream, audio.delay - start)
-        packets = _packets(source, output)
-        first = next(packets, None)
-        if first is None:
-            warn(_LEFT_OUT)
-        yield SoundTrack(output, source, packets, first) if first else None
-        if first and source.losses:
-            warn(_LOSSES)
+    yield SoundTrack(output, losses, packets, first)
+    if losses.pieces or losses.files:
+        warn(_LOSSES)
 
 
-def _packets(source: _Source, output: OutputContainer) -> Iterator[Packet[AudioStream]]:
+def _packets(
+    sound: Sound, clip: Clip, output: OutputContainer, folder: Path, losses: Losses
+) -> Iterator[Packet[AudioStream]]:
     """Packets for the output, timed from its first picture. The output's stream is added with the first packet."""
-    codec = source.stream.codec_context.codec.canonical_name
-    return _copied(source, output) if codec in COPIED_CODECS else _encoded(source, output)
+    if clip.encoding.format == "mp4" and isinstance(sound, Audio):
+        try:
+            with open_sound(sound, losses) as file:
+                if file.codec in COPIED_CODECS:
+                    yield from _copied(file, output)
+                    return
+        except InvalidMedia:
+            return
+    rate, channels = _shape(sound, clip)
+    renderer = Renderer(rate, channels, folder, losses)
+    yield from _encoded(renderer, sound, clip, output)
 
 
-def _copied(source: _Source, output: OutputContainer) -> Iterator[Packet[AudioStream]]:
+def _copied(source: SoundFile, output: OutputContainer) -> Iterator[Packet[AudioStream]]:
     # Each packet is decoded too: players stumble over damaged ones, and only so they show.
     packets = (
         packet
@@ -142,67 +117,40 @@ def _copied(source: _Source, output: OutputContainer) -> Iterator[Packet[AudioSt
     for packet in chain([first], packets):
         time = (packet.pts or 0) + shift
         if latest is not None and time <= latest:
-            source.losses += 1
+            source.losses.pieces += 1
             continue
         packet.pts = packet.dts = latest = time
         packet.stream = target
         yield packet
 
 
-def _encoded(source: _Source, output: OutputContainer) -> Iterator[Packet[AudioStream]]:
-    frames = (frame for packet in source.packets() for frame in source.decode(packet) or ())
-    first = next(frames, None)
+def _shape(sound: Sound, clip: Clip) -> tuple[int, int]:
+    """The rate and the number of channels in which a sound is encoded."""
+    rates, channels = set(), 1
+    for leaf in set(leaves(sound)):
+        try:
+            with open_sound(leaf, Losses()) as file:
+                rates.add(file.stream.sample_rate)
+                channels = max(channels, min(2, file.stream.channels))
+        except InvalidMedia:
+            continue
+    is_cd = isinstance(sound, Audio) and clip.encoding.format == "mp4" and all(_CD_RATE % rate == 0 for rate in rates)
+    return _CD_RATE if rates and is_cd else _DVD_RATE, channels
+
+
+def _encoded(renderer: Renderer, sound: Sound, clip: Clip, output: OutputContainer) -> Iterator[Packet[AudioStream]]:
+    blocks = renderer.blocks(sound)
+    if clip.shown_frames is not None:
+        count = round(clip.shown_frames / clip.fps * renderer.rate)
+        blocks = at_most(blocks, count) if isinstance(sound, Audio) else renderer.exactly(blocks, count)
+    first = next(blocks, None)
     if first is None:
         return
-    rate = _CD_RATE if _CD_RATE % first.sample_rate == 0 else _DVD_RATE
-    layout = "mono" if len(first.layout.channels) == 1 else "stereo"
-    target = output.add_stream("aac", rate=rate, layout=layout, bit_rate=_BIT_RATE)
-    shift = round(source.shift_seconds * rate)
-    for frame in _resampled(chain([first], frames), rate, layout):
-        frame.pts = None if frame.pts is None else frame.pts + shift
-        yield from target.encode(frame)
+    codec, bit_rate = _ENCODERS[clip.encoding.format]
+    stream = output.add_stream(codec, rate=renderer.rate, layout=renderer.layout, bit_rate=bit_rate)
+    target = cast("AudioStream", stream)
+    position = 0
+    for block in chain([first], blocks):
+        yield from target.encode(renderer.frame(block, position))
+        position += block.shape[1]
     yield from target.encode(None)
-
-
-def _resampled(frames: Iterator[av.AudioFrame], rate: int, layout: str) -> Iterator[av.AudioFrame]:
-    """Frames as the encoder takes them; where time was lost there is silence."""
-    shape, graph = None, None
-    for frame in frames:
-        if (frame.format.name, frame.layout.name, frame.sample_rate) != shape:
-            yield from _pulled(graph, None)
-            shape, graph = (frame.format.name, frame.layout.name, frame.sample_rate), _graph(frame, rate, layout)
-        yield from _pulled(graph, frame)
-    yield from _pulled(graph, None)
-
-
-def _graph(frame: av.AudioFrame, rate: int, layout: str) -> Graph:
-    from av.filter import Graph
-
-    graph = Graph()
-    graph.link_nodes(
-        graph.add_abuffer(
-            sample_rate=frame.sample_rate,
-            format=frame.format.name,
-            layout=frame.layout.name,
-            time_base=frame.time_base,
-        ),
-        graph.add("aresample", f"{rate}:async=1:min_hard_comp=0.02"),
-        graph.add("aformat", f"sample_fmts=fltp:sample_rates={rate}:channel_layouts={layout}"),
-        graph.add("asetnsamples", f"{_SAMPLES}:p=0"),
-        graph.add("abuffersink"),
-    ).configure()
-    return graph
-
-
-def _pulled(graph: Graph | None, frame: av.AudioFrame | None) -> Iterator[av.AudioFrame]:
-    import av
-
-    if graph is None:
-        return
-    graph.push(frame)
-    while True:
-        try:
-            pulled = graph.pull()
-        except (av.BlockingIOError, av.EOFError):
-            return
-        yield cast("av.AudioFrame", pulled)

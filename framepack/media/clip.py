@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     import av
@@ -93,6 +94,58 @@ class Audio:
 
 
 @dataclass(frozen=True, slots=True)
+class Stretched:
+    """A sound played ``speed`` times as fast, its pitch kept."""
+
+    sound: Sound
+    speed: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Reversed:
+    """The first ``seconds`` of a sound, backwards."""
+
+    sound: Sound
+    seconds: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """Sounds one after another, each cut or filled with silence to exactly its seconds; None is silence."""
+
+    parts: tuple[tuple[Sound | None, Fraction], ...]
+
+
+Sound = Audio | Stretched | Reversed | Sequence
+"""A plan of a clip's sound: how to make it from files, not samples."""
+
+Format = Literal["mp4", "webm", "gif"]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """What file a clip becomes.
+
+    Attributes:
+        format: MP4 (H.264, AAC), WebM (VP9, Opus) or an animated GIF (no sound).
+        quality: 0 to 100, higher is better and larger; None is the deployment's own choice.
+    """
+
+    format: Format = "mp4"
+    quality: int | None = None
+
+    @property
+    def extension(self) -> str:
+        """The end of the file's name, with its dot."""
+        return f".{self.format}"
+
+    @property
+    def content_type(self) -> str:
+        """The file's media type."""
+        return {"mp4": "video/mp4", "webm": "video/webm", "gif": "image/gif"}[self.format]
+
+
+@dataclass(frozen=True, slots=True)
 class Clip:
     """Video at a constant frame rate.
 
@@ -101,10 +154,13 @@ class Clip:
         fps: Exact frames per second (30000/1001, never 29.97).
         width: Pixels in a row of every frame.
         height: Rows of every frame.
-        length: Number of frames, or None while unknown.
+        length: Number of frames that ``frames`` gives, or None while unknown.
         colors: What the pixels mean.
         audio: The sound that belongs to the pictures, or None.
         pixel_aspect: Width of a pixel over its height.
+        encoding: What file it is to become.
+        repeats: How often pictures and sound are shown in all. They are computed and encoded once; an effect that
+            changes each frame by itself need not care, any other begins with ``unrolled``.
     """
 
     frames: Callable[[], Iterator[Frame]]
@@ -113,13 +169,52 @@ class Clip:
     height: int
     length: int | None
     colors: Colors = Colors()
-    audio: Audio | None = None
+    audio: Sound | None = None
     pixel_aspect: Fraction = Fraction(1)
+    encoding: Encoding = Encoding()
+    repeats: int = 1
+
+    @property
+    def shown_frames(self) -> int | None:
+        """Number of frames with all repeats, or None while unknown."""
+        return None if self.length is None else self.length * self.repeats
 
     @property
     def duration_seconds(self) -> float | None:
-        """Length in seconds, or None while unknown."""
-        return None if self.length is None else float(self.length / self.fps)
+        """Length in seconds with all repeats, or None while unknown."""
+        return None if self.shown_frames is None else float(self.shown_frames / self.fps)
+
+    @contextmanager
+    def playing(self) -> Iterator[Iterator[Frame]]:
+        """Iterate over the frames; at the end of the ``with`` block all work behind them stops."""
+        frames = self.frames()
+        try:
+            yield frames
+        finally:
+            close = getattr(frames, "close", None)
+            if close is not None:
+                close()
+
+    def unrolled(self) -> Clip:
+        """The same video with its repeats written out as frames, for effects that look from one frame to the next.
+
+        Its frames are computed anew for each repeat.
+
+        Raises:
+            ValueError: It is repeated and its length is unknown.
+        """
+        if self.repeats == 1:
+            return self
+        if self.length is None:
+            raise ValueError("a clip of unknown length cannot be unrolled")
+        once = replace(self, repeats=1)
+
+        def frames() -> Iterator[Frame]:
+            for _ in range(self.repeats):
+                yield from once.frames()
+
+        sound = None if self.audio is None else Sequence(((self.audio, self.length / self.fps),) * self.repeats)
+        return replace(once, frames=frames, length=self.shown_frames, audio=sound)
 
     def with_frames(self, frames: Callable[[], Iterator[Frame]], *, width: int, height: int) -> Clip:
         """The same timeline and sound with other pictures."""

@@ -27,7 +27,7 @@ class Fitter:
     def __call__(self, picture: av.VideoFrame) -> av.VideoFrame:
         """Return the planar YUV ``picture`` as yuv420p of even size, with the same colours."""
         if picture.width % 2 or picture.height % 2:
-            picture = _evened(picture)
+            picture = evened(picture)
         if picture.format.name == _FORMAT:
             return picture
         return self._reformatter.reformat(
@@ -39,16 +39,21 @@ class Fitter:
         )
 
 
-def _evened(picture: av.VideoFrame) -> av.VideoFrame:
-    """Repeat the last column and row where their number is odd."""
+def evened(picture: av.VideoFrame) -> av.VideoFrame:
+    """Repeat the last column and row of a planar YUV picture where their number is odd."""
+    return padded(picture, picture.width + picture.width % 2, picture.height + picture.height % 2)
+
+
+def padded(picture: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
+    """Repeat the last column and row of a planar YUV picture until it has this size."""
     import av
 
-    even = av.VideoFrame(picture.width + picture.width % 2, picture.height + picture.height % 2, picture.format.name)
-    given, room = planes_of(picture), planes_of(even)
+    larger = av.VideoFrame(width, height, picture.format.name)
+    given, room = planes_of(picture), planes_of(larger)
     for samples, space in ((given.y, room.y), (given.u, room.u), (given.v, room.v)):
         rows, columns = samples.shape
         space[:rows, :columns] = samples
         space[rows:, :columns] = samples[-1:]
         space[:, columns:] = space[:, columns - 1 : columns]
-    even.colorspace, even.color_range = picture.colorspace, picture.color_range
-    return even
+    larger.colorspace, larger.color_range = picture.colorspace, picture.color_range
+    return larger

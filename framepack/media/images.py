@@ -9,6 +9,8 @@ from framepack.media.clip import Matrix
 from framepack.media.colors import resolve
 
 if TYPE_CHECKING:
+    import av
+    from av.video.reformatter import VideoReformatter
     from numpy import uint8
     from numpy.typing import NDArray
 
@@ -21,21 +23,27 @@ def to_rgb(frame: Frame) -> NDArray[uint8]:
     Returns:
         Array of shape (height, width, 3), 0 to 255.
     """
-    from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+    from av.video.reformatter import VideoReformatter
+
+    return cast("NDArray[uint8]", rgb_picture(frame, "rgb24", VideoReformatter()).to_ndarray())
+
+
+def rgb_picture(frame: Frame, pixel_format: str, reformatter: VideoReformatter) -> av.VideoFrame:
+    """Convert a frame as ``to_rgb`` does, to any RGB format that FFmpeg names; reuse ``reformatter`` for the next."""
+    from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
     picture = frame.on_host()
     colors = resolve(picture, picture.format)
     matrix = {Matrix.BT709: Colorspace.ITU709, Matrix.BT601: Colorspace.ITU601, Matrix.BT2020: Colorspace.BT2020}
-    rgb = VideoReformatter().reformat(
+    return reformatter.reformat(
         picture,
-        format="rgb24",
+        format=pixel_format,
         src_colorspace=matrix[colors.matrix],
         dst_colorspace=matrix[colors.matrix],
         interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT,
         src_color_range=ColorRange.JPEG if colors.full_range else ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,
     )
-    return cast("NDArray[uint8]", rgb.to_ndarray())
 
 
 def save_png(frame: Frame, path: Path) -> None:

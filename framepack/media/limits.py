@@ -47,7 +47,6 @@ def check_output(clip: Clip, settings: Settings) -> None:
             f"The output's frames would have {clip.width} x {clip.height} pixels; "
             f"at most {settings.max_output_pixels} are allowed."
         )
-    if clip.length is not None and clip.length > settings.max_output_frames:
-        raise TooLarge(
-            f"The output would have {clip.length} frames; at most {settings.max_output_frames} are allowed."
-        )
+    frames = clip.shown_frames
+    if frames is not None and frames > settings.max_output_frames:
+        raise TooLarge(f"The output would have {frames} frames; at most {settings.max_output_frames} are allowed.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from framepack.media.colors import has_alpha, planar_format, tag, tag_rgb
+from framepack.media.graph import build_graph
 
 if TYPE_CHECKING:
     import av
@@ -35,7 +36,7 @@ class Normalizer:
         shape = (frame.format.name, frame.width, frame.height)
         if shape != self._shape:
             chain = _chain(frame.format, frame.width, frame.height, self._info)
-            self._graph = _build(frame, chain) if chain else None
+            self._graph = build_graph(frame, chain) if chain else None
             self._shape = shape
         if self._graph is not None:
             frame = self._filter(self._graph, frame)
@@ -86,18 +87,3 @@ def _scale(pixel_format: PixelFormat, info: VideoInfo) -> str:
 
 def _range(colors: Colors) -> str:
     return "pc" if colors.full_range else "tv"
-
-
-def _build(frame: av.VideoFrame, chain: list[str]) -> Graph:
-    from av.filter import Graph
-
-    graph = Graph()
-    shape = f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:time_base=1/1000:pixel_aspect=1/1"
-    last = graph.add("buffer", shape)
-    for step in [*chain, "buffersink"]:
-        name, _, arguments = step.partition("=")
-        following = graph.add(name, arguments or None)
-        last.link_to(following)
-        last = following
-    graph.configure()
-    return graph

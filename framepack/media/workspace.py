@@ -72,6 +72,14 @@ class Workspace:
         self._given.add(fresh)
         return self.folder / fresh
 
+    def clear(self) -> None:
+        """Remove every file that is inside; nobody may be using one."""
+        for path in self.folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
     def require_free(self, size_bytes: int) -> None:
         """Return if the disk has room for ``size_bytes`` more.
 

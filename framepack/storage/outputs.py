@@ -104,7 +104,26 @@ class Outputs:
             StorageFailed: the store did not take it.
             DiskFull: the store is a disk and has no room for it.
         """
-        filename = self.filename(stem, suffix, path.suffix)
+        return self._store(path, folder, self.filename(stem, suffix, path.suffix), content_type)
+
+    def save(self, path: Path, filename: str) -> Published:
+        """Store a file among the saved videos under its own name, or with a short id in it if that name is taken.
+
+        Args:
+            path: the file; it stays as it is.
+            filename: a safe name with its extension.
+
+        Raises:
+            StorageFailed, DiskFull: as for `publish`.
+        """
+        folder = Folder.SAVED_VIDEOS
+        stem, dot, extension = filename.rpartition(".")
+        name = filename
+        while self.storage.stat(folder.key / name) is not None:
+            name = f"{stem}-{_short_id()}{dot}{extension}"
+        return self._store(path, folder, name, None)
+
+    def _store(self, path: Path, folder: Folder, filename: str, content_type: str | None) -> Published:
         content_type = content_type or mimetypes.guess_type(filename)[0] or DEFAULT_CONTENT_TYPE
         key = folder.key / filename
         inline = self._inlined(path)
@@ -120,14 +139,17 @@ class Outputs:
 
         The short id (6 digits and letters, the first a digit) keeps names apart that are made in the same second.
         """
-        letters = string.digits + string.ascii_lowercase
-        short_id = secrets.choice(string.digits) + "".join(secrets.choice(letters) for _ in range(5))
         extension = extension.lower() if _EXTENSION.fullmatch(extension.lower()) else ""
         name = f"{clean_stem(stem)}_{safe_name(suffix, 'processed')}"
-        return f"{name}_{self._clock():%y%m%d_%H%M%S}_{short_id}{extension}"
+        return f"{name}_{self._clock():%y%m%d_%H%M%S}_{_short_id()}{extension}"
 
     def _inlined(self, path: Path) -> bytes | None:
         """Read the file if it may be inlined, so that the answer holds the very bytes that are stored."""
         with disk_errors():
             size_bytes = path.stat().st_size
             return path.read_bytes() if 0 < size_bytes <= self._inline_limit_bytes else None
+
+
+def _short_id() -> str:
+    letters = string.digits + string.ascii_lowercase
+    return secrets.choice(string.digits) + "".join(secrets.choice(letters) for _ in range(5))

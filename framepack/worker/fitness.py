@@ -44,12 +44,13 @@ def _temp(runtime: Runtime) -> str | None:
 
 
 def _models(runtime: Runtime) -> str | None:
-    absent, there_are = runtime.models.missing(), list(runtime.models.upscalers())
+    absent = runtime.models.missing()
     if not absent or runtime.settings.weights_download:
         return None
+    usable = [row for row in runtime.models.upscalers() if row.name not in absent]
     remedy = "put them into FRAMEPACK_WEIGHTS_DIR with `framepack weights fetch`, or set FRAMEPACK_WEIGHTS_DOWNLOAD"
     sentence = f"Weights are missing for {', '.join(absent)}: {remedy}."
-    if len(absent) == len(there_are):
+    if not usable:
         return sentence
     log.warning(sentence)  # the worker is fit for the other models
     return None

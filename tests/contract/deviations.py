@@ -12,12 +12,6 @@ NOT_BUILT_YET = frozenset(
         "caption_image",
         "unload_ai_models",
         "ai_status",
-        "interpolate",
-        "filters",
-        "loop",
-        "join",
-        "export",
-        "pipeline",
         "extract_frames",
         "list_frame_folders",
         "list_frames",
@@ -28,16 +22,11 @@ NOT_BUILT_YET = frozenset(
         "list_workflow_presets",
         "save_workflow_preset",
         "delete_workflow_preset",
-        "pipeline_from_preset",
         "clear_temp",
         "system_status",
         "list_filter_presets",
         "save_filter_preset",
         "delete_filter_preset",
-        "batch",
-        "save_video",
-        "get_autosave",
-        "set_autosave",
         "unload_model",
         "model_status",
     }
@@ -47,7 +36,15 @@ NOT_BUILT_YET = frozenset(
 BEYOND_THE_DOCUMENT: dict[str, str] = {}
 
 # Request fields the document does not know: operation -> field -> reason.
-EXTENSIONS: dict[str, dict[str, str]] = {}
+EXTENSIONS: dict[str, dict[str, str]] = {
+    "pipeline_from_preset": {"callback_url": "it takes as long as any pipeline, which has one"},
+}
 
 # Bounds where the document names none: operation -> field -> reason.
-UNDOCUMENTED_BOUNDS: dict[str, dict[str, str]] = {}
+UNDOCUMENTED_BOUNDS: dict[str, dict[str, str]] = {
+    "pipeline": {"operations": "without an operation there is nothing to do"},
+    "batch": {
+        "operations": "without an operation there is nothing to do",
+        "videos": "without a video there is nothing to do it to",
+    },
+}

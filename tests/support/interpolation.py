@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from fractions import Fraction
-from functools import lru_cache
 from typing import Any
 
 import av
@@ -16,7 +14,7 @@ from torch import Tensor
 from framepack.media.clip import Colors, Frame, HostFrame
 from framepack.models.frames import DeviceFrame
 from framepack.models.inbetween import interpolate_frames
-from framepack.models.interpolator import Interpolator
+from framepack.models.interpolator import Interpolator, Moment
 from framepack.models.memory import Device
 from framepack.models.nets.rife import load_rife
 from framepack.models.retiming import Retiming
@@ -39,6 +37,16 @@ def mixing(share: float = 0.5, flow: tuple[float, float, float, float] = (0, 0, 
     bias = state["block4.lastconv.0.bias"]
     bias[MASK_HEADS] = float(np.log(share / (1 - share)))
     bias[FLOW_HEADS] = torch.tensor(flow).repeat_interleave(4)
+    return state
+
+
+def timed() -> dict[str, Tensor]:
+    """Weights that move nothing and mix by time: the first picture's share is ``sigmoid(4 * (0.5 - t))`` inside."""
+    state = {key: torch.zeros_like(value) for key, value in random_rife().items()}
+    state["block4.conv0.0.0.weight"][0, 14, 1, 1] = 1  # the channel of the time
+    state["block4.conv0.1.0.weight"][0, 0, 1, 1] = 1
+    state["block4.lastconv.0.weight"][0, MASK_HEADS] = -1  # four of whose sixteen meet in a pixel
+    state["block4.lastconv.0.bias"][MASK_HEADS] = 2
     return state
 
 
@@ -74,17 +82,27 @@ def luma_of(frame: Frame) -> NDArray[np.uint8]:
     return np.frombuffer(plane, np.uint8).reshape(plane.height, -1)[:, : plane.width]  # type: ignore[call-overload,no-any-return]
 
 
-@lru_cache(maxsize=2)
-def real_frames(clip: str, first: int, count: int) -> tuple[HostFrame, ...]:
-    """Successive frames of a real clip."""
+def between(model: Interpolator, first: Tensor, second: Tensor, *times: float) -> Tensor:
+    """Draw between two pictures, (3, height, width) each."""
+    before, after = (model.look(frame, Colors()) for frame in device_frames(torch.stack((first, second))))
+    return model.between([Moment(before, after, time) for time in times])
+
+
+def psnr(one: Tensor, other: Tensor) -> float:
+    """Closeness of pictures in 0..1, in dB; 200 for equal ones."""
+    return float(-10 * torch.log10((one.double() - other.double()).square().mean() + 1e-20))
+
+
+def real_frames(clip: str, first: int, count: int) -> list[Frame]:
+    """Successive frames of a real clip, a quarter as large."""
     with av.open(str(real_clip(clip))) as container:
-        frames = []
+        frames: list[Frame] = []
         for number, frame in enumerate(container.decode(video=0)):
             if number >= first + count:
                 break
             if number >= first:
-                frames.append(HostFrame(frame))
-    return tuple(frames)
+                frames.append(HostFrame(frame.reformat(frame.width // 4, frame.height // 4, interpolation="AREA")))
+    return frames
 
 
 class Calls:
@@ -118,8 +136,3 @@ def run(
 ) -> Iterator[Frame]:
     """Interpolate frames with everything usual."""
     return interpolate_frames(frames, model, Retiming.of(factor, speed), colors=Colors(), check=check)
-
-
-def seconds(count: int, fps: Fraction) -> Fraction:
-    """How long so many frames last."""
-    return count / fps

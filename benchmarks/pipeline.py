@@ -1,0 +1,144 @@
+r"""Upscale, filters and export as one pipeline, against the same three operations one after another, in one run.
+
+Both sides get the same real clip, the same weights and the same settings, and are run in turn. It prints, for each,
+the median of the seconds, how often pictures were decoded and encoded, and how close the result is to what the
+steps make of the clip before any encoder has seen it (PSNR of RGB):
+
+    python -m benchmarks.pipeline --rounds 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest import mock
+
+from framepack.dispatch import Call
+from framepack.job import Job
+from framepack.runtime import Runtime
+from framepack.settings import Settings
+
+STEPS: list[dict[str, Any]] = [
+    {"type": "upscale", "params": {"model": "RealESR_AnimeVideo_v3", "scale_factor": 4.0}},
+    {"type": "filters", "params": {"preset": "warm"}},
+    {"type": "export", "params": {"format": "MP4", "quality": 85, "max_width": 1024}},
+]
+
+
+@contextmanager
+def counting() -> Iterator[dict[str, int]]:
+    """Count the passes of the decoder and of the encoder."""
+    from framepack.media import reader, writer
+    from framepack.media.decoder import Decoder
+    from framepack.media.encoders import add_video
+
+    counts = {"decodes": 0, "encodes": 0}
+
+    def counted(what: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            counts[what] += 1
+            return function(*arguments, **options)
+
+        return call
+
+    with (
+        mock.patch.object(reader, "Decoder", counted("decodes", Decoder)),
+        mock.patch.object(writer, "add_video", counted("encodes", add_video)),
+    ):
+        yield counts
+
+
+def run(runtime: Runtime, source: Path, endpoint: str, **fields: Any) -> Path:
+    """Run one operation and return its output."""
+    video = base64.b64encode(source.read_bytes()).decode()
+    answer = runtime.run(Call({"endpoint": endpoint, "video_base64": video, **fields}), Job("benchmark"))
+    output = runtime.location(answer)
+    if output is None:
+        raise SystemExit(str(answer))
+    return output
+
+
+def at_once(runtime: Runtime, source: Path) -> Path:
+    """All steps as one pipeline."""
+    return run(runtime, source, "pipeline", operations=STEPS)
+
+
+def one_by_one(runtime: Runtime, source: Path) -> Path:
+    """Each step as an operation of its own, on the output of the one before."""
+    for step in STEPS:
+        source = run(runtime, source, step["type"], **step["params"])
+    return source
+
+
+def unencoded(runtime: Runtime, source: Path) -> list[Any]:
+    """What the steps make of the clip, as RGB pictures of shape (height, width, 3)."""
+    from framepack.media.fit import Fitter
+    from framepack.media.probe import probe
+    from framepack.media.reader import open_clip
+    from framepack.steps import chained
+    from framepack.workflow import Step
+    from tests.support.readback import rgb_of
+
+    surroundings = runtime._surroundings(Job("benchmark"), Call({}))  # noqa: SLF001 - looks between two steps
+    with surroundings as ctx:
+        clip = open_clip(source, probe(source), warn=lambda _: None)
+        clip = chained([Step.parse(step) for step in STEPS], ctx).apply(clip, ctx)[-1]
+        fit = Fitter(clip)
+        return [rgb_of(fit(frame.on_host())) for frame in clip.frames()]
+
+
+def measure(folder: Path, clip: str, size: tuple[int, int], count: int, rounds: int) -> list[dict[str, Any]]:
+    """One row for each side."""
+    import numpy as np
+
+    from benchmarks.upscale import make_source
+    from tests.support.readback import psnr, read_back
+
+    source = folder / "source.mp4"
+    make_source(source, clip, size, count)
+    runtime = Runtime(Settings(storage=f"file:{folder / 'outputs'}", weights_download=False, inline_limit_mb=0))
+    wanted = np.stack(unencoded(runtime, source))  # this loads the model, too
+    sides = {"one pipeline": at_once, "one by one": one_by_one}
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    rows: dict[str, dict[str, Any]] = {}
+    for _ in range(rounds):  # in turn, so that a machine that slows down slows both
+        for name, side in sides.items():
+            with counting() as counts:
+                started = time.perf_counter()
+                output = side(runtime, source)
+                seconds[name].append(time.perf_counter() - started)
+            quality = psnr(np.stack(read_back(output).pictures), wanted)
+            rows[name] = {**counts, "psnr": round(quality, 2), "size_kb": round(output.stat().st_size / 1e3)}
+    return [
+        {"side": name, "clip": clip, "seconds": round(statistics.median(seconds[name]), 2), **row}
+        for name, row in rows.items()
+    ]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--frames", type=int, default=24)
+    options = parser.parse_args()
+    for clip, size in (("bigbuckbunny", (320, 180)), ("bikes", (320, 136))):
+        with TemporaryDirectory() as folder:
+            rows = measure(Path(folder), clip, size, options.frames, options.rounds)
+        for row in rows:
+            print(json.dumps(row), flush=True)
+        ratio = rows[1]["seconds"] / rows[0]["seconds"]
+        print(f"{clip}: one by one takes {ratio:.2f} times as long", flush=True)
+    print(f"Python {sys.version.split()[0]}; medians of {options.rounds} rounds taken in turn")
+
+
+if __name__ == "__main__":
+    main()

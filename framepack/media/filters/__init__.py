@@ -1,0 +1,1 @@
+"""What the filters' controls mean, and the filters for pictures on the host."""

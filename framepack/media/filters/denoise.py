@@ -1,0 +1,158 @@
+"""A denoiser for a stream of pictures: along edges within a frame, and from frame to frame where nothing moves.
+
+Within a frame, neighbours are averaged (3 x 3, 1-2-1 both ways) as far as they differ little: a difference counts
+fully up to a limit, less beyond it, and not at all from twice the limit on, so that edges stay. From frame to frame,
+each pixel is drawn three quarters of the way to what it was before, but by no more than a bound, which shrinks to
+nothing where the average difference of the surroundings, in which noise cancels out, tells of motion.
+
+Samples are 14-bit integers: sums and comparisons of 16 bits are the fastest that a CPU does, and nothing accumulates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from framepack.media.arrays import Planes
+from framepack.media.filters.strips import Run, strips, widened
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Plane = NDArray[np.int16]
+    Samples = NDArray[np.uint8] | NDArray[np.uint16]
+
+DEPTH: Final = 14
+CUT_LEVELS: Final = 24  # mean difference between frames, in 8-bit levels, from which on nothing of the past is used
+EDGE_LIMIT: Final = 2.0  # 8-bit levels for each unit of strength
+MOTION_BOUND: Final = 1.0
+MOTION_SLOPE: Final = 2  # how much the bound shrinks with the surroundings' difference
+_SLOPE_SHIFT: Final = 3  # MOTION_SLOPE times a sixteenth
+_LEVEL: Final = 1 << (DEPTH - 8)
+_MOST: Final = (1 << 15) // 16 - 1  # sixteen of them can be added up
+_STRIP_ROWS: Final = 64
+
+
+class Denoiser:
+    """Removes noise from the pictures of one stream, given in order; keeps one picture in memory."""
+
+    def __init__(self, strength: float) -> None:
+        self._limit = round(EDGE_LIMIT * strength * _LEVEL)
+        self._bound = round(MOTION_BOUND * strength * _LEVEL)
+        self._past: tuple[Plane, ...] | None = None
+
+    def __call__(self, planes: Planes, run: Run) -> Planes:
+        """Denoise the next picture.
+
+        Args:
+            planes: all pictures' alike; 8 to 12 bits.
+            run: see ``worker_threads``.
+
+        Returns:
+            Planes of 14 bits, to be read before the next call.
+        """
+        import numpy as np
+
+        given = (planes.y, planes.u, planes.v)
+        past = self._past
+        if past is not None and _is_cut(given[0], planes.depth, past[0]):
+            past = None
+        results = tuple(np.empty(plane.shape, np.int16) for plane in given)
+        run(self._pieces(given, past, results, DEPTH - planes.depth))
+        self._past = results
+        y, u, v = (plane.view(np.uint16) for plane in results)
+        return Planes(y, u, v, DEPTH, planes.halved)
+
+    def _pieces(
+        self, given: tuple[Samples, ...], past: tuple[Plane, ...] | None, results: tuple[Plane, ...], shift: int
+    ) -> Iterator[partial[None]]:
+        for index, result in enumerate(results):
+            for rows in strips(len(result), _STRIP_ROWS):
+                before = None if past is None else past[index]
+                yield partial(self._denoise, given[index], before, result, rows, shift)
+
+    def _denoise(self, given: Samples, before: Plane | None, result: Plane, rows: slice, shift: int) -> None:
+        import numpy as np
+
+        samples = widened(given, rows, 2, 0).astype(np.int16)
+        samples <<= shift
+        now = _within_frame(samples, self._limit)
+        if before is None:
+            result[rows] = now[1:-1]
+        else:
+            _along_time(now, widened(before, rows, 1, 0), self._bound, result[rows])
+
+
+def _is_cut(luma: Samples, depth: int, past: Plane) -> bool:
+    import numpy as np
+
+    now = luma[::8, ::8].astype(np.int16) << (DEPTH - depth)
+    return bool(np.abs(now - past[::8, ::8]).mean() > CUT_LEVELS * _LEVEL)
+
+
+def _within_frame(samples: Plane, limit: int) -> Plane:
+    """Average neighbours that differ little; the first and last row are used up. Overwrites ``samples``."""
+    import numpy as np
+
+    flat = samples.reshape(-1)
+    difference = np.empty_like(samples)
+    np.subtract(flat[1:], flat[:-1], out=difference.reshape(-1)[:-1])
+    difference[:, -1] = 0
+    counted = _limited(difference, limit)
+    difference[...] = counted
+    difference.reshape(-1)[1:] -= counted.reshape(-1)[:-1]
+    difference >>= 2
+    samples += difference
+
+    counted = _limited(samples[1:] - samples[:-1], limit)
+    change = counted[1:] - counted[:-1]
+    change >>= 2
+    change += samples[1:-1]
+    return change
+
+
+def _limited(difference: Plane, limit: int) -> Plane:
+    """Differences as they are up to ``limit``, falling from there on to nothing. Overwrites ``difference``."""
+    import numpy as np
+
+    low, high = np.int16(-limit), np.int16(limit)
+    small = np.clip(difference, low, high)
+    difference -= small
+    np.clip(difference, low, high, out=difference)
+    small -= difference
+    return small
+
+
+def _along_time(now: Plane, before: Plane, bound: int, result: Plane) -> None:
+    """Draw pictures towards what they were; ``now`` and ``before`` have a row more above and below."""
+    import numpy as np
+
+    difference = before - now
+    around = np.abs(_sixteen_times_mean(difference))
+    around >>= _SLOPE_SHIFT
+    allowed = np.clip(np.int16(bound) - around, np.int16(0), np.int16(bound))
+    change = np.minimum(difference[1:-1], allowed)
+    np.negative(allowed, out=allowed)
+    np.maximum(change, allowed, out=change)
+    np.add(now[1:-1], change, out=result)
+    change >>= 2
+    result -= change
+
+
+def _sixteen_times_mean(difference: Plane) -> Plane:
+    """Sums over 3 x 3, 1-2-1 both ways; the first and last row are used up."""
+    import numpy as np
+
+    rows = np.clip(difference, np.int16(-_MOST), np.int16(_MOST))
+    pairs = rows[:-1] + rows[1:]
+    rows = pairs[:-1] + pairs[1:]
+    flat = rows.reshape(-1)
+    pairs = np.empty_like(rows)
+    np.add(flat[:-1], flat[1:], out=pairs.reshape(-1)[:-1])
+    pairs[:, -1] = 2 * rows[:, -1]
+    sums = np.empty_like(rows)
+    np.add(pairs.reshape(-1)[:-1], pairs.reshape(-1)[1:], out=sums.reshape(-1)[1:])
+    sums[:, 0] = 2 * rows[:, 0] + pairs[:, 0]
+    return sums

@@ -1,0 +1,114 @@
+"""Luma of one look: the tone curve, blur, sharpening, grain and vignette, in one pass, rounded once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from framepack.media.filters.codes import Table, requantised
+from framepack.media.filters.grade import Grade
+from framepack.media.filters.smoothing import Kernel, smooth
+from framepack.media.filters.strips import widened
+from framepack.media.filters.texture import Grain, vignette
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from framepack.media.filters.codes import Layout
+    from framepack.presets import FilterSettings
+
+    Plane = NDArray[np.float32]
+
+BLUR: Final = 0.4  # standard deviation in pixels for each unit
+SHARPEN: Final = 0.3  # share of the detail that is added for each unit
+DETAIL: Final = Kernel(narrow=2)  # what is finer than this (1-4-6-4-1) is detail
+_BYTE: Final = 8
+
+
+class LumaFilter:
+    """Filters strips of luma.
+
+    Args:
+        settings: the look.
+        layout: of the pictures.
+        grain: of the clip, or None.
+    """
+
+    def __init__(self, settings: FilterSettings, layout: Layout, grain: Grain | None) -> None:
+        grade = Grade.of(settings)
+        self._layout = layout
+        self._blur = Kernel.gaussian((BLUR * settings.blur) ** 2)
+        self._sharpen = SHARPEN * settings.sharpen
+        self._grain = grain
+        self._vignette: Plane | None = None
+        if settings.vignette:
+            self._vignette = vignette(settings.vignette / 100, layout.width, layout.height)
+        self._is_tone_only = not (self._blur.radius or self._sharpen or grain or settings.vignette)
+        self._is_copy = self._is_tone_only and grade.keeps_luma
+        self._table = Table(self._toned(grade))
+
+    def __call__(self, samples: NDArray[Any], out: NDArray[Any], rows: slice, place: tuple[int, int]) -> None:
+        """Filter the rows ``rows`` of a plane into ``out``, whole planes both.
+
+        Args:
+            samples: the plane as it comes.
+            out: the plane as it goes.
+            rows: one band of grain, or a part of it.
+            place: where the band's grain begins in its stock.
+        """
+        import numpy as np
+
+        if self._is_copy:
+            requantised(samples[rows], self._layout.given.bits, self._layout.wanted.bits, out[rows])
+        elif self._is_tone_only:
+            out[rows] = self._table(np.ascontiguousarray(samples[rows]))
+        else:
+            self._layout.wanted.store_luma(self._filtered(samples, rows, place), out[rows])
+
+    def _toned(self, grade: Grade) -> NDArray[Any]:
+        """The tone curve over all codes: in codes if there is nothing to follow, else as values."""
+        import numpy as np
+
+        values = self._layout.given.luma_values()
+        if not grade.keeps_luma:
+            values = grade.luma(values.clip(0, 1))
+        if not self._is_tone_only:
+            return values.astype(np.float32)
+        codes: NDArray[Any] = np.empty(len(values), np.uint8 if self._layout.wanted.depth == _BYTE else np.uint16)
+        self._layout.wanted.store_luma(values, codes)
+        return codes
+
+    def _filtered(self, samples: NDArray[Any], rows: slice, place: tuple[int, int]) -> Plane:
+        halo = self._blur.radius + (DETAIL.radius if self._sharpen else 0)
+        values: Plane = self._table(widened(samples, rows, halo, halo))
+        if self._blur.radius:
+            values = smooth(values, self._blur, self._blur)
+        if self._sharpen:
+            values = self._sharpened(values)
+        if self._grain is not None:
+            values = self._grained(values, self._grain, place)
+        if self._vignette is not None:
+            values = values * self._vignette[rows]
+        return values
+
+    def _sharpened(self, values: Plane) -> Plane:
+        """Add what is finer than the detail's kernel, whose surroundings are used up."""
+        import numpy as np
+
+        edge = DETAIL.radius
+        inner = values[edge:-edge, edge:-edge] * np.float32(1 + self._sharpen)
+        soft = smooth(np.ascontiguousarray(values), DETAIL, DETAIL) * np.float32(self._sharpen)
+        inner -= soft
+        return inner
+
+    def _grained(self, values: Plane, grain: Grain, place: tuple[int, int]) -> Plane:
+        """Add grain, in full in mid gray and none in black and white."""
+        import numpy as np
+
+        row, column = place
+        height, width = values.shape
+        weight = values * values
+        np.subtract(values, weight, out=weight)
+        weight *= grain.stock[row : row + height, column : column + width]
+        weight += values
+        return weight

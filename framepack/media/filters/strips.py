@@ -1,0 +1,60 @@
+"""Planes in strips of rows: small enough for a core's cache, and enough of them for every core."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Samples = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int16]
+
+Run = Callable[[Iterable[Callable[[], None]]], None]
+"""Runs pieces of work that do not depend on each other, and returns when all are done."""
+
+_MOST_THREADS: Final = 8  # beyond, NumPy's calls wait for the interpreter more than they compute
+
+
+@contextmanager
+def worker_threads() -> Iterator[Run]:
+    """As many threads as this process has cores, up to a few."""
+    with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), _MOST_THREADS), "filter") as pool:
+
+        def run(pieces: Iterable[Callable[[], None]]) -> None:
+            for result in [pool.submit(piece) for piece in pieces]:
+                result.result()
+
+        yield run
+
+
+def strips(height: int, rows: int) -> Iterator[slice]:
+    """Cut ``height`` rows into strips of ``rows``; the last one may be smaller."""
+    for start in range(0, height, rows):
+        yield slice(start, min(start + rows, height))
+
+
+def widened(plane: Samples, rows: slice, halo_rows: int, halo_columns: int) -> NDArray[Any]:
+    """Some rows of a plane and their surroundings, contiguous; the picture's edge repeats beyond its border.
+
+    Returns:
+        Shape (rows + 2 * halo_rows, columns + 2 * halo_columns).
+    """
+    import numpy as np
+
+    height, width = plane.shape
+    top, bottom = rows.start - halo_rows, rows.stop + halo_rows
+    there = plane[max(top, 0) : min(bottom, height)]
+    above = max(-top, 0)
+    wide = np.empty((bottom - top, width + 2 * halo_columns), plane.dtype)
+    columns = slice(halo_columns, halo_columns + width)
+    wide[above : above + len(there), columns] = there
+    wide[:above, columns] = there[:1]
+    wide[above + len(there) :, columns] = there[-1:]
+    wide[:, :halo_columns] = wide[:, halo_columns : halo_columns + 1]
+    wide[:, columns.stop :] = wide[:, columns.stop - 1 : columns.stop]
+    return wide

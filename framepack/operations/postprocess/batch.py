@@ -1,0 +1,179 @@
+"""``POST /postprocess/batch``: the same operations on many videos, each on its own."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, Field, field_validator
+
+from framepack.context import Context
+from framepack.errors import Cancelled, InvalidSource, TooLarge, public
+from framepack.job import Progress
+from framepack.operation import operation
+from framepack.render import render_chain
+from framepack.schemas import CallbackRequest, Response, VideoRequest, one_source
+from framepack.steps import chained
+from framepack.workflow import StepsRequest
+
+if TYPE_CHECKING:
+    from framepack.steps import Chain
+
+log = logging.getLogger("framepack.batch")
+
+_SHOWN_CHARACTERS = 50
+
+
+class BatchRequest(StepsRequest, CallbackRequest):
+    """Videos, and what to do with each of them."""
+
+    videos: Annotated[list[VideoRequest], Field(min_length=1)] = Field(description="Array of video sources")
+
+    @field_validator("videos", mode="before")
+    @classmethod
+    def _one_source_each(cls, videos: object) -> object:
+        for index, video in enumerate(videos if isinstance(videos, list) else ()):
+            if isinstance(video, dict):
+                try:
+                    one_source(**{name: video.get(name) for name in ("video_base64", "video_url")})
+                except InvalidSource as error:
+                    raise InvalidSource(f"videos[{index}]: {error.message}") from error
+        return videos
+
+    def callback_metadata(self) -> dict[str, Any]:
+        """How many videos there were, and what was done with each."""
+        operations = [step.model_dump(mode="json") for step in self.operations]
+        return {"total_videos": len(self.videos), "operations_count": len(operations), "operations": operations}
+
+    def callback_results(self, answer: Mapping[str, Any]) -> dict[str, Any]:
+        """How each video ended, without the videos themselves."""
+        names = ("index", "success", "output_path", "output_url", "error")
+        results = [{name: result[name] for name in names if name in result} for result in answer["results"]]
+        return {**{name: answer[name] for name in ("successful", "failed")}, "results_summary": results}
+
+
+class BatchResult(BaseModel):
+    """How one video ended."""
+
+    index: int = Field(description="Place of the video in the request, from 0")
+    success: bool
+    input_source: str = Field(description='"base64", or the first 50 characters of the URL')
+    output_video_base64: str | None = Field(None, repr=False, description="The video, when it is small")
+    output_path: str | None = Field(None, description="Path of the output in the store")
+    output_url: str | None = Field(None, description="URL to download the output file")
+    output_filename: str | None = Field(None, description="Output filename")
+    output_file_size: int | None = Field(None, description="Output file size in bytes")
+    warnings: list[str] | None = Field(None, description="What the client should know, such as unreadable frames")
+    error: str | None = Field(None, description="Why there is no output")
+    code: str | None = Field(None, description="Stable code of the error")
+
+
+class BatchResponse(Response):
+    """How every video ended."""
+
+    success: bool = Field(description="Whether all videos were processed")
+    message: str
+    total_videos: int
+    successful: int
+    failed: int
+    results: list[BatchResult]
+
+    def payload(self) -> dict[str, Any]:
+        """The answer as JSON-ready data; results lack the fields that have no value."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+@operation("POST", "/postprocess/batch")
+def batch(request: BatchRequest, ctx: Context) -> BatchResponse:
+    """Run the same operations on many videos, each on its own."""
+    total = len(request.videos)
+    if total > ctx.settings.max_batch_videos:
+        raise TooLarge(f"There are {total} videos; at most {ctx.settings.max_batch_videos} are allowed.")
+    work = _Batch(chained(request.operations, ctx), total, ctx, round(ctx.settings.inline_limit_mb * 1e6))
+    results = [work.result(index, video) for index, video in enumerate(request.videos)]
+    successful = sum(result.success for result in results)
+    failed = total - successful
+    return BatchResponse(
+        success=not failed,
+        message=f"Batch processing complete: {successful} successful, {failed} failed",
+        total_videos=total,
+        successful=successful,
+        failed=failed,
+        results=results,
+    )
+
+
+@dataclass(slots=True)
+class _Batch:
+    """A batch under way.
+
+    Attributes:
+        chain: What is done with each video.
+        total: Number of videos.
+        ctx: Surroundings of the whole job.
+        inline_bytes: How much more may be inlined in the answer.
+        frames_done: Frames of the videos that are finished.
+        started: When it began, on the monotonic clock.
+    """
+
+    chain: Chain
+    total: int
+    ctx: Context
+    inline_bytes: int
+    frames_done: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    def result(self, index: int, video: VideoRequest) -> BatchResult:
+        """Process one video; whatever goes wrong with it stays with it, and its files are removed.
+
+        Raises:
+            Cancelled: The job was asked to stop.
+        """
+        self.ctx.job.check()
+        done = 0
+
+        def report(progress: Progress) -> None:
+            nonlocal done
+            done = progress.done
+            self._report(done, index + (progress.percent or 0) / 100)
+
+        source = "base64" if video.video_url is None else video.video_url[:_SHOWN_CHARACTERS]
+        ctx = replace(self.ctx, job=self.ctx.job.part(report))
+        try:
+            result = self._processed(index, source, video, ctx)
+        except Cancelled:
+            raise
+        except Exception as error:  # one video never harms the others
+            known = public(error)
+            if known is not error:
+                log.exception("job %s, video %d failed unexpectedly", ctx.job.id, index)
+            result = BatchResult(
+                index=index, success=False, input_source=source, error=known.message, code=known.code
+            )
+        self.ctx.workspace.clear()
+        self.frames_done += done
+        self._report(0, index + 1)
+        return result
+
+    def _processed(self, index: int, source: str, video: VideoRequest, ctx: Context) -> BatchResult:
+        published, _ = render_chain(video, self.chain, ctx)
+        inlined = published.size_bytes <= self.inline_bytes
+        self.inline_bytes -= published.size_bytes if inlined else 0
+        return BatchResult(
+            index=index,
+            success=True,
+            input_source=source,
+            output_video_base64=published.base64 if inlined else None,
+            output_path=published.path,
+            output_url=published.url,
+            output_filename=published.filename,
+            output_file_size=published.size_bytes,
+            warnings=ctx.job.warnings or None,
+        )
+
+    def _report(self, frames: int, videos: float) -> None:
+        elapsed = time.monotonic() - self.started
+        self.ctx.job.report(Progress(self.frames_done + frames, None, elapsed, videos / self.total))

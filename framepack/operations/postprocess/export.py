@@ -1,0 +1,89 @@
+"""``POST /postprocess/export``: a video as MP4, WebM or GIF, of a chosen quality and width."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from typing import Annotated, Final, Literal, cast
+
+from pydantic import BeforeValidator, Field
+
+from framepack.context import Context
+from framepack.effect import effect
+from framepack.media.clip import Clip, Encoding, Format, Frame, HostFrame
+from framepack.media.scale import Scaler, fitted_size
+from framepack.operation import operation
+from framepack.render import answered, finish, opened_clip
+from framepack.schemas import CallbackRequest, Request, VideoRequest, VideoResponse, Whole
+
+_FORMATS: Final = {"mp4": "MP4", "webm": "WebM", "gif": "GIF"}
+
+
+def _format(value: object) -> object:
+    """Understand the format in any case, also with a file name's dot."""
+    return _FORMATS.get(value.strip().lower().removeprefix("."), value) if isinstance(value, str) else value
+
+
+FormatName = Annotated[Literal["MP4", "WebM", "GIF"], BeforeValidator(_format)]
+
+
+class ExportParams(Request):
+    """What to export."""
+
+    format: FormatName = Field("MP4", description="Output format")
+    quality: Whole = Field(85, ge=0, le=100, description="Quality (higher = better quality, larger file)")
+    max_width: Whole = Field(
+        1024, ge=256, le=4096, description="Maximum width in pixels (maintains aspect ratio, never enlarges)"
+    )
+    output_name: str | None = Field(None, min_length=1, description="Custom output filename")
+
+
+class ExportRequest(VideoRequest, ExportParams, CallbackRequest):
+    """A video and what to export of it."""
+
+
+@effect("export")
+def exported(clip: Clip, params: ExportParams, _ctx: Context) -> Clip:
+    """Choose the file's format and quality, and make the frames no wider than ``max_width``, in square pixels."""
+    width, height = fitted_size(clip, params.max_width)
+    encoding = Encoding(cast("Format", params.format.lower()), params.quality)
+    result = replace(clip, encoding=encoding, pixel_aspect=Fraction(1))
+    if (width, height) == (clip.width, clip.height):
+        return result
+    return result.with_frames(lambda: _scaled(clip, width, height), width=width, height=height)
+
+
+@operation("POST", "/postprocess/export")
+def export(request: ExportRequest, ctx: Context) -> VideoResponse:
+    """Export a video to another format, with control of quality and size."""
+    source, clip = opened_clip(request, ctx)
+    suffix = f"exported_{request.quality}q_{request.max_width}w"
+    stem = _without_extension(request.output_name) if request.output_name else source.name
+    published = finish(exported.apply(clip, request, ctx), ctx, stem=stem, suffix=suffix)
+    return answered(published, "Video exported successfully", ctx)
+
+
+def _without_extension(name: str) -> str:
+    """A file's name without the extension that the format decides."""
+    stem, _, extension = name.rpartition(".")
+    return stem if stem and extension.lower() in _FORMATS else name
+
+
+def _scaled(clip: Clip, width: int, height: int) -> Iterator[Frame]:
+    """Scale frames where they are at home; one that stays on screen stays one object."""
+    on_host = Scaler(width, height, clip.colors)
+    shown: tuple[Frame, Frame] | None = None
+    with clip.playing() as frames:
+        for frame in frames:
+            if shown is None or shown[0] is not frame:
+                shown = frame, _one_scaled(frame, width, height, on_host)
+            yield shown[1]
+
+
+def _one_scaled(frame: Frame, width: int, height: int, on_host: Scaler) -> Frame:
+    if isinstance(frame, HostFrame):
+        return on_host(frame)
+    from framepack.models.scaling import scaled_on_device
+
+    return scaled_on_device(frame, width, height) or on_host(frame)

@@ -1,0 +1,128 @@
+"""``POST /postprocess/filters``: give a video a look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from pydantic import Field, model_validator
+
+from framepack.context import Context
+from framepack.effect import effect
+from framepack.media.clip import Clip, Frame, HostFrame
+from framepack.operation import operation
+from framepack.presets import FilterSettings, built_in_preset, find_preset, respelled
+from framepack.render import render
+from framepack.schemas import CallbackRequest, Request, VideoRequest, VideoResponse, Whole
+
+if TYPE_CHECKING:
+    from framepack.media.filters.strips import Run
+
+
+_SPELLINGS = {"film_grain": "film_grain_strength"}
+
+
+class FiltersParams(Request):
+    """The look: a preset, and controls that are set differently. ``film_grain_strength`` means ``film_grain``."""
+
+    brightness: Whole = Field(0, ge=-100, le=100, description="Brightness adjustment")
+    contrast: float = Field(1.0, ge=0, le=3, description="Contrast multiplier; 0 is flat gray")
+    saturation: float = Field(1.0, ge=0, le=3, description="Saturation multiplier; 0 is black and white")
+    temperature: Whole = Field(0, ge=-100, le=100, description="Color temperature; above 0 is warmer")
+    sharpen: float = Field(0.0, ge=0, le=5, description="Sharpening amount")
+    blur: float = Field(0.0, ge=0, le=5, description="Blur amount")
+    denoise: float = Field(0.0, ge=0, le=10, description="Denoise strength")
+    vignette: Whole = Field(0, ge=0, le=100, description="Vignette intensity")
+    s_curve_contrast: Whole = Field(0, ge=0, le=100, description="S-curve contrast")
+    film_grain: Whole = Field(0, ge=0, le=50, description="Film grain strength")
+    preset: str | None = Field(
+        None,
+        description="Filter preset name (none, cinematic, vintage, cool, warm, dramatic); sent fields win over it",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_spelling(cls, data: object) -> object:
+        return respelled(data, "film_grain_strength", "film_grain")
+
+    def settings(self, look_up: Callable[[str], FilterSettings | None] = built_in_preset) -> FilterSettings:
+        """All controls: the preset's, and over them those that were sent.
+
+        Args:
+            look_up: knows the presets.
+
+        Raises:
+            NotFound: there is no such preset.
+        """
+        base = FilterSettings() if self.preset is None else find_preset(self.preset, look_up)
+        sent = FiltersParams.model_fields.keys() & self.model_fields_set - {"preset"}
+        values = {_SPELLINGS.get(name, name): getattr(self, name) for name in sent}
+        return base.model_copy(update=values)
+
+
+class FiltersRequest(VideoRequest, FiltersParams, CallbackRequest):
+    """A video and its look."""
+
+
+@effect("filters")
+def filtered(clip: Clip, params: FiltersParams, _ctx: Context) -> Clip:
+    """Change how every frame looks; size, rate, length and sound stay. Without an effect, frames pass untouched."""
+    settings = params.settings()
+    if settings.is_neutral:
+        return clip
+    return clip.with_frames(lambda: _frames(clip, settings), width=clip.width, height=clip.height)
+
+
+@operation("POST", "/postprocess/filters")
+def filters(request: FiltersRequest, ctx: Context) -> VideoResponse:
+    """Apply visual filters or a filter preset to a video."""
+    request.settings()  # before anything is downloaded
+    return render(request, [filtered.bind(request)], ctx, suffix="filtered", message="Filters applied successfully")
+
+
+def _frames(clip: Clip, settings: FilterSettings) -> Iterator[Frame]:
+    """Filter frames where they are at home. One that stays on screen stays one object, unless it gets new grain."""
+    from framepack.media.filters.strips import worker_threads
+
+    frames = clip.frames()
+    try:
+        with worker_threads() as run:
+            look = _Look(clip, settings, run)
+            shown: tuple[Frame, Frame] | None = None
+            for index, frame in enumerate(frames):
+                if shown is None or shown[0] is not frame or settings.film_grain_strength:
+                    shown = frame, look(frame, index)
+                yield shown[1]
+    finally:
+        close = getattr(frames, "close", None)
+        if close is not None:
+            close()
+
+
+class _Look:
+    """Finds out, frame by frame, where to filter it."""
+
+    def __init__(self, clip: Clip, settings: FilterSettings, run: Run) -> None:
+        from framepack.media.filters.texture import Grain
+
+        grain = None
+        if settings.film_grain_strength:
+            seed = (clip.width, clip.height, clip.length or 0)
+            grain = Grain(settings.film_grain_strength, clip.width, clip.height, seed)
+        self._settings, self._colors, self._grain, self._run = settings, clip.colors, grain, run
+
+    def __call__(self, frame: Frame, index: int) -> Frame:
+        return self._on_host(frame, index) if isinstance(frame, HostFrame) else self._on_device(frame, index)
+
+    @cached_property
+    def _on_host(self) -> Callable[[Frame, int], Frame]:
+        from framepack.media.filters.host import HostFilter
+
+        return HostFilter(self._settings, self._colors, self._grain, self._run)
+
+    @cached_property
+    def _on_device(self) -> Callable[[Frame, int], Frame]:
+        from framepack.models.filters import DeviceFilter
+
+        return DeviceFilter(self._settings, self._colors, self._grain)

@@ -1,0 +1,97 @@
+"""``POST /postprocess/interpolate``: more frames per second, or another speed, with frames drawn by RIFE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from typing import Annotated, Final, Literal
+
+from pydantic import BeforeValidator, Field
+
+from framepack.context import Context
+from framepack.effect import effect
+from framepack.media.clip import Clip, Frame, Stretched
+from framepack.models.retiming import Retiming, retimed
+from framepack.operation import operation
+from framepack.render import render
+from framepack.schemas import CallbackRequest, Request, VideoRequest, VideoResponse
+
+_FACTORS: Final = {"No Interpolation": 1, "2x": 2, "4x": 4}
+_ALIASES: Final = {
+    "no interpolation": "No Interpolation",
+    "none": "No Interpolation",
+    "1x": "No Interpolation",
+    "2x": "2x",
+    "2x frames": "2x",
+    "4x": "4x",
+    "4x frames": "4x",
+}
+
+
+def _mode(value: object) -> object:
+    """Understand the mode's other names, in any case."""
+    return _ALIASES.get(" ".join(value.lower().split()), value) if isinstance(value, str) else value
+
+
+FpsMode = Annotated[Literal["No Interpolation", "2x", "4x"], BeforeValidator(_mode)]
+
+
+class InterpolateParams(Request):
+    """How to lay out time anew."""
+
+    fps_mode: FpsMode = Field("2x", description="How many times as many frames per second")
+    speed_factor: float = Field(1.0, ge=0.25, le=4, description="Speed: 0.5 is slow motion at half the speed")
+    use_streaming: bool = Field(default=False, description="Accepted; every video is streamed")
+
+    @property
+    def retiming(self) -> Retiming:
+        """The change of the timeline."""
+        return Retiming.of(_FACTORS[self.fps_mode], self.speed_factor)
+
+
+class InterpolateRequest(VideoRequest, InterpolateParams, CallbackRequest):
+    """A video and how to lay out its time anew."""
+
+
+@effect("interpolate")
+def interpolated(clip: Clip, params: InterpolateParams, ctx: Context) -> Clip:
+    """Multiply the frame rate and change the speed; moments between frames are drawn, sound keeps its pitch."""
+    retiming = params.retiming
+    if retiming.changes_nothing:
+        return clip
+
+    def frames() -> Iterator[Frame]:
+        if not retiming.needs_new_frames:
+            with closing(retimed(clip.frames(), retiming)) as shots:
+                yield from (shot.before for shot in shots)
+            return
+        from framepack.models.inbetween import interpolate_frames
+
+        with ctx.models.interpolator() as interpolator:
+            yield from interpolate_frames(
+                clip.frames(), interpolator, retiming, colors=clip.colors, check=ctx.job.check
+            )
+
+    audio = clip.audio
+    if audio is not None and retiming.speed != 1:
+        audio = Stretched(audio, retiming.speed)
+    length = None if clip.length is None else retiming.length(clip.length)
+    return replace(clip, frames=frames, fps=retiming.fps(clip.fps), length=length, audio=audio)
+
+
+@operation("POST", "/postprocess/interpolate")
+def interpolate(request: InterpolateRequest, ctx: Context) -> VideoResponse:
+    """Interpolate frames to increase a video's frame rate, or to change its speed."""
+    message = "Video interpolated successfully"
+    return render(request, [interpolated.bind(request)], ctx, suffix=_suffix(request), message=message)
+
+
+def _suffix(params: InterpolateParams) -> str:
+    """What output files are called after, such as ``speed0p5x_RIFE2x``."""
+    parts = []
+    if params.speed_factor != 1:
+        parts.append(f"speed{params.speed_factor:g}x".replace(".", "p"))
+    if params.fps_mode != "No Interpolation":
+        parts.append(f"RIFE{params.fps_mode}")
+    return "_".join(parts) or "processed"

@@ -1,0 +1,83 @@
+"""``POST /postprocess/join``: several videos one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, field_validator
+
+from framepack.context import Context
+from framepack.errors import FramepackError, InvalidField, TooLarge
+from framepack.media.concat import concatenated
+from framepack.media.limits import check_output
+from framepack.media.reader import open_clip
+from framepack.media.remux_join import Piece, copy_joined
+from framepack.operation import operation
+from framepack.render import answered, finish, opened, results_folder
+from framepack.schemas import CallbackRequest, Url, VideoRequest, VideoResponse
+
+if TYPE_CHECKING:
+    from framepack.media.clip import Clip
+    from framepack.storage.outputs import Published
+
+_LEAST = 2
+
+
+class JoinRequest(CallbackRequest):
+    """The videos to join, in order."""
+
+    video_urls: Annotated[list[Url], Field(min_length=_LEAST)] = Field(description="Video URLs to join, at least 2")
+    output_name: str | None = Field(None, min_length=1, description="Custom output filename")
+
+    @field_validator("video_urls", mode="before")
+    @classmethod
+    def _several(cls, urls: object) -> object:
+        if isinstance(urls, list) and len(urls) < _LEAST:
+            raise InvalidField(f"At least {_LEAST} video URLs are required (video_urls)")
+        return urls
+
+    def callback_metadata(self) -> dict[str, Any]:
+        """How many videos there were, and the name asked for."""
+        return {"num_videos": len(self.video_urls), "output_name": self.output_name}
+
+
+@operation("POST", "/postprocess/join")
+def join(request: JoinRequest, ctx: Context) -> VideoResponse:
+    """Join several videos into one."""
+    count = len(request.video_urls)
+    if count > ctx.settings.max_join_videos:
+        raise TooLarge(f"There are {count} videos; at most {ctx.settings.max_join_videos} can be joined.")
+    names, pieces, clips = [], [], []
+    for index, url in enumerate(request.video_urls):
+        place = f"video_urls[{index}]: "
+        try:
+            source, info = opened(VideoRequest(video_url=url), ctx)
+        except FramepackError as error:
+            raise type(error)(place + error.message) from error
+        names.append(source.name)
+        pieces.append(Piece(source.path, info))
+        clips.append(open_clip(source.path, info, warn=partial(_warn, ctx, place)))
+    clip = concatenated(clips)
+    published = _written(clip, pieces, ctx, stem=_stem(request.output_name) or names[0])
+    return answered(published, "Videos joined successfully", ctx)
+
+
+def _warn(ctx: Context, place: str, sentence: str) -> None:
+    ctx.job.warn(place + sentence)
+
+
+def _stem(name: str | None) -> str | None:
+    """The name asked for without the extension of a video."""
+    return None if name is None else name.removesuffix(".mp4")
+
+
+def _written(clip: Clip, pieces: Sequence[Piece], ctx: Context, *, stem: str) -> Published:
+    suffix = f"joined_{len(pieces)}_videos"
+    check_output(clip, ctx.settings)
+    folder = results_folder(ctx)
+    copied = ctx.workspace.path("joined.mp4")
+    if copy_joined(pieces, clip, copied, warn=ctx.job.warn, watch=ctx.job.watch):
+        return ctx.outputs.publish(copied, folder=folder, stem=stem, suffix=suffix)
+    return finish(clip, ctx, stem=stem, suffix=suffix)

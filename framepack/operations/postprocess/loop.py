@@ -1,0 +1,77 @@
+"""``POST /postprocess/loop``: show a video several times, or forwards and backwards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+from pydantic import BeforeValidator, Field
+
+from framepack.context import Context
+from framepack.effect import effect
+from framepack.media.clip import Clip
+from framepack.media.limits import check_output
+from framepack.media.loops import ping_pong, repeated
+from framepack.media.reader import open_clip
+from framepack.media.remux import copyable, repeat
+from framepack.operation import operation
+from framepack.render import answered, finish, opened, results_folder
+from framepack.schemas import CallbackRequest, Request, VideoRequest, VideoResponse, Whole
+
+if TYPE_CHECKING:
+    from framepack.media.remux import Coded
+    from framepack.storage.outputs import Published
+
+_ALIASES: Final = {"loop": "loop", "ping-pong": "ping-pong", "pingpong": "ping-pong"}
+
+
+def _loop_type(value: object) -> object:
+    """Understand the type in any case, and ping-pong in any of its spellings."""
+    return _ALIASES.get("-".join(value.lower().replace("_", "-").split()), value) if isinstance(value, str) else value
+
+
+LoopType = Annotated[Literal["loop", "ping-pong"], BeforeValidator(_loop_type)]
+
+
+class LoopParams(Request):
+    """How to loop."""
+
+    loop_type: LoopType = Field("loop", description="Type of loop: simple repeat, or forward then reverse (seamless)")
+    num_loops: Whole = Field(
+        1, ge=1, le=10, description="`loop`: additional plays, 1 = plays twice in all; `ping-pong`: round trips"
+    )
+
+
+class LoopRequest(VideoRequest, LoopParams, CallbackRequest):
+    """A video and how to loop it."""
+
+
+@effect("loop")
+def looped(clip: Clip, params: LoopParams, ctx: Context) -> Clip:
+    """Show the clip ``num_loops + 1`` times, or forwards and backwards ``num_loops`` times, with its sound."""
+    if params.loop_type == "ping-pong":
+        return ping_pong(clip, params.num_loops, ctx.workspace.folder)
+    return repeated(clip, params.num_loops + 1)
+
+
+@operation("POST", "/postprocess/loop")
+def loop(request: LoopRequest, ctx: Context) -> VideoResponse:
+    """Create a looped version of a video."""
+    source, info = opened(request, ctx)
+    clip = looped.apply(open_clip(source.path, info, warn=ctx.job.warn), request, ctx)
+    suffix = f"{request.loop_type}_{request.num_loops}x"
+    coded = copyable(source.path, info) if request.loop_type == "loop" else None
+    if coded is None:
+        published = finish(clip, ctx, stem=source.name, suffix=suffix)
+    else:
+        published = _copied(coded, clip, ctx, stem=source.name, suffix=suffix)
+    return answered(published, "Loop created successfully", ctx)
+
+
+def _copied(coded: Coded, clip: Clip, ctx: Context, *, stem: str, suffix: str) -> Published:
+    """Repeat the source's own pictures, as good as they are."""
+    check_output(clip, ctx.settings)
+    folder = results_folder(ctx)
+    target = ctx.workspace.path(f"output{clip.encoding.extension}")
+    repeat(coded, target, clip, ctx.job.warn, ctx.job.watch)
+    ctx.job.check()
+    return ctx.outputs.publish(target, folder=folder, stem=stem, suffix=suffix)

@@ -1,0 +1,95 @@
+"""``POST /postprocess/pipeline`` and ``.../from-preset``: several operations, one decode and one encode."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, Field
+
+from framepack.context import Context
+from framepack.errors import BadRequest, NotFound
+from framepack.operation import operation
+from framepack.render import answered, render_chain
+from framepack.schemas import CallbackRequest, VideoRequest, VideoResponse
+from framepack.steps import chained
+from framepack.storage.documents import Documents
+from framepack.workflow import NO_WORKFLOW, PRESETS_FOLDER, StepsRequest, WorkflowPreset
+
+if TYPE_CHECKING:
+    from framepack.media.clip import Clip
+    from framepack.steps import Chain
+    from framepack.workflow import Step
+
+
+class CompletedStep(BaseModel):
+    """One step of a finished pipeline."""
+
+    step: int = Field(description="Its number, from 1")
+    type: str = Field(description="Operation type")
+    success: bool = True
+    message: str = Field(description="What the video was after it")
+
+
+class PipelineRequest(VideoRequest, StepsRequest, CallbackRequest):
+    """A video and what to do with it, in order."""
+
+    def callback_metadata(self) -> dict[str, Any]:
+        """How many operations there were, and which."""
+        operations = [step.model_dump(mode="json") for step in self.operations]
+        return {"operations_count": len(operations), "operations": operations}
+
+
+class PresetRequest(VideoRequest, CallbackRequest):
+    """A video and the preset whose steps it goes through."""
+
+    preset_name: str = Field(description="Name of the workflow preset")
+
+
+class PipelineResponse(VideoResponse):
+    """The finished video and the steps it went through."""
+
+    operations_completed: list[CompletedStep] = Field(description="Every step, in order")
+
+
+@operation("POST", "/postprocess/pipeline")
+def pipeline(request: PipelineRequest, ctx: Context) -> PipelineResponse:
+    """Run several operations on a video, decoding and encoding it once."""
+    return _run(request, request.operations, ctx)
+
+
+@operation("POST", "/postprocess/pipeline/from-preset")
+def pipeline_from_preset(request: PresetRequest, ctx: Context) -> PipelineResponse:
+    """Run the steps of a saved workflow preset on a video."""
+    steps = _preset(request.preset_name, ctx).steps()
+    if not steps:
+        raise BadRequest("Preset has no active steps to execute")
+    return _run(request, steps, ctx)
+
+
+def _preset(name: str, ctx: Context) -> WorkflowPreset:
+    if name == NO_WORKFLOW:
+        return WorkflowPreset()
+    try:
+        return Documents(ctx.state, PRESETS_FOLDER, WorkflowPreset.parse).read(name)
+    except NotFound as error:
+        raise NotFound(f"Workflow preset '{name[:80]}' not found") from error
+
+
+def _run(request: VideoRequest, steps: Sequence[Step], ctx: Context) -> PipelineResponse:
+    chain = chained(steps, ctx)
+    published, clips = render_chain(request, chain, ctx)
+    answer = answered(published, f"Pipeline completed successfully ({len(clips)} operations)", ctx)
+    return PipelineResponse(**dict(answer), operations_completed=_completed(chain, clips))
+
+
+def _completed(chain: Chain, clips: Sequence[Clip]) -> list[CompletedStep]:
+    return [
+        CompletedStep(step=number, type=kind, message=_described(kind, clip))
+        for number, (kind, clip) in enumerate(zip(chain.kinds, clips, strict=True), start=1)
+    ]
+
+
+def _described(kind: str, clip: Clip) -> str:
+    frames = "" if clip.shown_frames is None else f", {clip.shown_frames} frames"
+    return f"{kind} completed: {clip.width} x {clip.height}{frames}, {float(clip.fps):.6g} per second"

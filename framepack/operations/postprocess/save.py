@@ -1,0 +1,74 @@
+"""``POST /postprocess/save``: keep a video as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePath
+
+from pydantic import Field
+
+from framepack.context import Context
+from framepack.operation import operation
+from framepack.render import opened
+from framepack.schemas import Response, VideoRequest
+from framepack.storage.keys import UNTITLED, safe_name
+
+_EXTENSIONS = frozenset({".mp4", ".webm", ".gif"})
+_OF_CONTAINERS = {
+    "mov": ".mp4",
+    "matroska": ".mkv",
+    "gif": ".gif",
+    "avi": ".avi",
+    "mpegts": ".ts",
+    "mpeg": ".mpg",
+    "flv": ".flv",
+    "ogg": ".ogv",
+    "asf": ".wmv",
+}
+_HEAD_BYTES = 64
+
+
+class SaveRequest(VideoRequest):
+    """A video and the name to keep it under."""
+
+    custom_name: str | None = Field(None, min_length=1, description="Custom filename")
+
+
+class SaveResponse(Response):
+    """Where the video lies now."""
+
+    success: bool = True
+    message: str = "Video saved to permanent storage successfully"
+    saved_path: str = Field(description="Path of the video in the store")
+    filename: str = Field(description="Its name there; another than asked for if that one was taken")
+    output_url: str | None = Field(None, description="URL to download the video")
+    output_file_size: int = Field(description="Size in bytes")
+
+
+@operation("POST", "/postprocess/save", needs="store")
+def save_video(request: SaveRequest, ctx: Context) -> SaveResponse:
+    """Save a video to permanent storage, byte for byte."""
+    source, info = opened(request, ctx)
+    extension = _extension(source.filename, source.path, info.container)
+    saved = ctx.outputs.save(source.path, _named(request.custom_name or source.name, extension))
+    return SaveResponse(
+        saved_path=saved.path, filename=saved.filename, output_url=saved.url, output_file_size=saved.size_bytes
+    )
+
+
+def _named(name: str, extension: str) -> str:
+    """A file name from what the client wrote; the usual extensions are kept, others get the source's."""
+    own = PurePath(name).suffix.lower()
+    if own in _EXTENSIONS:
+        name, extension = name[: -len(own)], own
+    return safe_name(name, UNTITLED) + extension
+
+
+def _extension(filename: str, path: Path, container: str) -> str:
+    """The source's extension: that of its name if it is a video's, else the usual one of its container."""
+    given = PurePath(filename).suffix.lower()
+    if given in {*_EXTENSIONS, *_OF_CONTAINERS.values(), ".mov"}:
+        return given
+    with path.open("rb") as file:
+        is_webm = b"webm" in file.read(_HEAD_BYTES)
+    usual = _OF_CONTAINERS.get(container.partition(",")[0], ".mp4")
+    return ".webm" if usual == ".mkv" and is_webm else usual

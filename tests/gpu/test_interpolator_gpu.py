@@ -1,0 +1,112 @@
+"""The interpolator on a real GPU: half precision keeps the pictures, and running out of memory is survived."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from framepack.errors import OutOfMemory
+from framepack.models.frames import DeviceFrame
+from framepack.models.interpolator import Interpolator
+from framepack.models.memory import Device
+from framepack.models.nets.rife import load_rife
+from tests.support.interpolation import (
+    Calls,
+    between,
+    device_frames,
+    interpolator,
+    mixing,
+    noise,
+    psnr,
+    real_frames,
+    run,
+)
+from tests.support.rife_reference import random_rife
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture
+def gpu() -> Iterator[Device]:
+    """The GPU, all of whose memory may be used again afterwards."""
+    device = Device.find("cuda")
+    device.release()
+    yield device
+    torch.cuda.set_per_process_memory_fraction(1.0)
+    device.release()
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("size", [(128, 192), (271, 639)])
+def test_half_precision_keeps_the_picture(seed: int, size: tuple[int, int], gpu: Device) -> None:
+    """Pictures drawn on the GPU are within 48 dB of those of the CPU in single precision."""
+    state = random_rife(seed)
+    first, second = noise(2, *size, seed)
+    made = between(Interpolator(load_rife(state), gpu), first, second, 0.25, 0.5)
+    assert made.is_cuda
+    assert made.dtype == torch.float32
+    assert psnr(made.cpu(), between(interpolator(state), first, second, 0.25, 0.5)) > 48
+
+
+def test_without_motion_the_neighbours_are_mixed(gpu: Device) -> None:
+    """Colours pass in single precision: a mix of the neighbours is exact."""
+    first, second = noise(2, 100, 200)
+    made = between(Interpolator(load_rife(mixing(0.3)), gpu), first, second, 0.5)
+    assert (made[0].cpu() - (0.3 * first + 0.7 * second)).abs().max() < 1e-3
+
+
+def test_flow_is_exact(gpu: Device) -> None:
+    """Whole pixels of flow move whole pixels, over the full width of a large picture."""
+    first, second = noise(2, 64, 4096)
+    made = between(Interpolator(load_rife(mixing(1 - 1e-6, flow=(3, -2, 0, 0))), gpu), first, second, 0.5)
+    assert (made[0, :, 2:, :-3].cpu() - first[:, :-2, 3:]).abs().max() < 1e-2
+
+
+def test_video_runs_through(gpu: Device) -> None:
+    """Frames of a real clip, in batches: as many as they should be, and those of the CPU."""
+    state = random_rife(1, motion=0.5)
+    model = Interpolator(load_rife(state), gpu)
+    calls = Calls(model)
+    made = list(run(real_frames("bikes", 60, 8), model, 4, 0.5))
+    expected = list(run(real_frames("bikes", 60, 8), interpolator(state), 4, 0.5))
+    assert len(made) == len(expected) == 64
+    assert max(calls.batches) > 1
+    for one, other in zip(made, expected, strict=True):
+        if isinstance(one, DeviceFrame):
+            assert isinstance(other, DeviceFrame)
+            assert one.tensor.is_cuda
+            assert psnr(one.tensor.cpu(), other.tensor) > 45
+        assert one.on_host().format.name == "yuv420p"
+
+
+def test_frames_on_the_gpu_stay_there(gpu: Device) -> None:
+    """What another network made on the GPU is interpolated without a way to the host."""
+    whole = noise(1, 64, 80)[0].cuda().half()
+    frames = device_frames(torch.stack([whole[..., step : step + 72] for step in (0, 3, 6)]))
+    made = list(run(frames, Interpolator(load_rife(mixing()), gpu)))
+    assert all(isinstance(frame, DeviceFrame) and frame.tensor.is_cuda for frame in made)
+    assert [frame is frames[index // 2] for index, frame in enumerate(made)] == [True, False, True, False, True, True]
+
+
+def test_memory_that_runs_out_is_survived(gpu: Device) -> None:
+    """With too little memory motion is found at half the size; with none at all the client is told."""
+    model = Interpolator(load_rife(mixing(0.4)), gpu)
+    first, second = noise(2, 2176, 3840)
+    whole = between(model, first, second, 0.5)
+    peak = torch.cuda.max_memory_allocated()
+    total = torch.cuda.get_device_properties(0).total_memory
+    del whole
+    gpu.release()
+    torch.cuda.set_per_process_memory_fraction(0.75 * peak / total)
+    made = between(model, first, second, 0.5)
+    assert model._way == 2
+    assert (made[0].cpu() - (0.4 * first + 0.6 * second)).abs().max() < 1e-3
+    del made
+    gpu.release()
+    torch.cuda.set_per_process_memory_fraction(0.1 * peak / total)
+    with pytest.raises(OutOfMemory):
+        between(model, first, second, 0.5)
+    torch.cuda.set_per_process_memory_fraction(1.0)
+    assert between(model, first, second, 0.5).is_cuda

@@ -1,0 +1,127 @@
+"""The filters on the device: the same look as on the host."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from framepack.media.clip import Colors, Matrix
+from framepack.media.images import to_rgb
+from framepack.models.filters import DeviceFilter
+from framepack.models.frames import DeviceFrame
+from framepack.presets import FILTER_PRESETS, FilterSettings
+from tests.support.looks import BT709, codes, filtered, gray, host_frame, on_device, one, psnr, real_frames, tone
+
+LOOKS: tuple[dict[str, float], ...] = (
+    {"brightness": 20},
+    {"brightness": -40},
+    {"contrast": 1.3},
+    {"contrast": 0.5},
+    {"saturation": 0},
+    {"saturation": 2},
+    {"temperature": 20},
+    {"temperature": 60},
+    {"temperature": -100},
+    {"s_curve_contrast": 15},
+    {"s_curve_contrast": 100},
+    {"blur": 0.5},
+    {"blur": 5},
+    {"sharpen": 1.2},
+    {"sharpen": 5},
+    {"film_grain_strength": 5},
+    {"film_grain_strength": 50},
+    {"vignette": 10},
+    {"vignette": 100},
+    {"denoise": 3},
+    {"denoise": 10},
+    *(FILTER_PRESETS[name].model_dump() for name in FILTER_PRESETS if name != "none"),
+)
+
+
+def name_of(look: dict[str, float]) -> str:
+    """The preset's or the control's name."""
+    names = [name for name, preset in FILTER_PRESETS.items() if preset.model_dump() == look]
+    return names[0] if names else str(look)
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=name_of)
+def test_both_homes_look_alike(look: dict[str, float]) -> None:
+    """Real frames, filtered where they are at home, are at least 45 dB close."""
+    frames = real_frames(count=2)
+    host = filtered(frames, **look)
+    device = filtered([on_device(frame) for frame in frames], **look)
+
+    assert min(psnr(to_rgb(one_), to_rgb(other)) for one_, other in zip(host, device, strict=True)) > 45
+
+
+@pytest.mark.parametrize("look", [FILTER_PRESETS["cinematic"].model_dump(), {"denoise": 6}], ids=name_of)
+def test_both_homes_look_alike_in_any_colours(look: dict[str, float]) -> None:
+    """Also with another matrix and range."""
+    colors = Colors(Matrix.BT601, 6, 6, full_range=True)
+    y, u, v = codes(real_frames()[0])
+    frame = host_frame(y, u, v, "yuv420p", colors)
+
+    assert psnr(to_rgb(one(frame, colors, **look)), to_rgb(one(on_device(frame, colors), colors, **look))) > 45
+
+
+def test_tall_pictures_have_no_seams() -> None:
+    """Pieces of work do not show: rows that are far from the edges are those of a part of the picture."""
+    torch.manual_seed(0)
+    tensor = torch.rand(3, 700, 40)
+    look = FilterSettings(blur=4, sharpen=3, contrast=1.2, denoise=4)
+    whole = DeviceFilter(look, BT709, None)(DeviceFrame(tensor, BT709), 0)
+    part = DeviceFilter(look, BT709, None)(DeviceFrame(tensor[:, 200:600], BT709), 0)
+
+    assert torch.equal(whole.tensor[:, 230:570], part.tensor[:, 30:370])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_size_kind_and_source_stay(dtype: torch.dtype) -> None:
+    """Odd sizes and either precision come out as they came in, within 0..1; the source is left alone."""
+    look = FilterSettings(**{**FILTER_PRESETS["dramatic"].model_dump(), "denoise": 5, "blur": 2})
+    tensor = torch.rand(3, 131, 77).to(dtype)
+    before = tensor.clone()
+    result = filtered([DeviceFrame(tensor, BT709)] * 2, **look.model_dump())[1]
+
+    assert isinstance(result, DeviceFrame)
+    assert (result.tensor.shape, result.tensor.dtype, result.colors) == (tensor.shape, dtype, BT709)
+    assert 0 <= result.tensor.min() <= result.tensor.max() <= 1
+    assert torch.equal(tensor, before)
+
+
+def test_ends_of_brightness_and_contrast() -> None:
+    """White, black and flat gray, as on the host."""
+    frame = on_device(real_frames()[0])
+    for name, end, value in (("brightness", 100, 1.0), ("brightness", -100, 0.0), ("contrast", 0, 0.5)):
+        result = one(frame, **{name: end})
+        assert isinstance(result, DeviceFrame)
+        assert (result.tensor - value).abs().max() < 1e-3
+
+
+def test_rounding_happens_once() -> None:
+    """A soft ramp through several controls has as many levels as double precision gives it."""
+    ramp = torch.linspace(0, 1, 2048).expand(3, 8, 2048)
+    look: dict[str, float] = {"contrast": 1.3, "brightness": -5, "s_curve_contrast": 15}
+    exact = np.round(tone(np.linspace(0, 1, 2048), **look) * 219 + 16)
+
+    result = codes(one(DeviceFrame(ramp, BT709), **look))[0][4]
+
+    assert np.abs(result - exact).max() <= 1
+    assert len(np.unique(result)) == len(np.unique(exact))
+
+
+def test_a_frame_of_the_host_is_not_taken() -> None:
+    """It would be filtered in the wrong place."""
+    with pytest.raises(TypeError, match="device"):
+        DeviceFilter(FilterSettings(blur=1), BT709, None)(gray(100), 0)
+
+
+@pytest.mark.gpu
+def test_the_gpu_makes_the_same_pictures() -> None:
+    """On CUDA every look is what the CPU makes."""
+    frames = [on_device(frame) for frame in real_frames(count=3)]
+    there = [DeviceFrame(frame.tensor.cuda(), frame.colors) for frame in frames]
+    for look in LOOKS:
+        for here, far in zip(filtered(frames, **look), filtered(there, **look), strict=True):
+            assert psnr(codes(here)[0], codes(far)[0]) > 55

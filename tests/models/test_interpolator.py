@@ -1,0 +1,162 @@
+"""The interpolator: any size, any batch, and what happens when memory is short."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from framepack.errors import OutOfMemory
+from framepack.models.interpolator import Interpolator
+from framepack.models.memory import Device
+from framepack.models.nets.rife import load_rife
+from tests.support.interpolation import CPU, between, interpolator, mixing, noise, psnr
+from tests.support.rife_reference import random_rife, reference
+
+RANDOM = random_rife(7)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (1, 1), (37, 101), (65, 127), (2, 130), (90, 64)])
+def test_any_size_is_the_padded_picture(size: tuple[int, int]) -> None:
+    """A picture is what the network makes of it with its last row and column repeated up to a multiple of 64."""
+    first, second = noise(2, *size)
+    made = between(interpolator(RANDOM), first, second, 0.4)
+    padding = (0, -size[1] % 64, 0, -size[0] % 64)
+    before, after = (functional.pad(picture[None], padding, "replicate") for picture in (first, second))
+    expected = reference(RANDOM, before, after, 0.4)[..., : size[0], : size[1]]
+    assert made.shape == (1, 3, *size)
+    assert psnr(made, expected) > 60
+
+
+def test_a_batch_is_its_pictures() -> None:
+    """Moments drawn together are those drawn alone."""
+    model = interpolator(RANDOM)
+    first, second = noise(2, 40, 70)
+    together = between(model, first, second, 0.25, 0.5, 0.75)
+    assert together.shape == (3, 3, 40, 70)
+    for index, time in enumerate((0.25, 0.5, 0.75)):
+        assert psnr(together[index], between(model, first, second, time)[0]) > 90
+
+
+def test_small_pictures_are_drawn_together() -> None:
+    """Small pictures come in batches, large ones one by one, and what does not fit into memory as well."""
+    model = interpolator()
+    assert model.at_once(64, 64) == 4
+    assert model.at_once(1280, 720) == 1
+    assert interpolator().at_once(1, 1) == 4
+    short = Interpolator(load_rife(mixing()), Device(torch.device("cpu"), limit_bytes=8 << 20))
+    assert short.at_once(64, 64) == 2
+
+
+def test_colours_beyond_white_are_kept() -> None:
+    """What is whiter than white in both neighbours is so in between."""
+    first = torch.full((3, 64, 64), 1.07)
+    assert (between(interpolator(), first, first - 0.02, 0.5) - 1.06).abs().max() < 1e-5
+
+
+class Short:
+    """Lets a network run out of memory: ``fails`` sees batch, height and width of what it is given."""
+
+    def __init__(self, model: Interpolator, fails: Callable[[int, int, int], bool]) -> None:
+        self.model = model
+        self.fails = fails
+        self.given: list[tuple[int, int, int]] = []
+        self.freed = 0
+        model._on_pressure = self._free
+        network = model._network
+        self._motion, self._seen = network.motion, network.seen
+        network.motion, network.seen = self.motion, self.seen  # type: ignore[assignment,method-assign]
+
+    def motion(self, first: Tensor, *rest: Any) -> Any:
+        """As the network, if there is memory."""
+        self._check(first)
+        return self._motion(first, *rest)
+
+    def seen(self, pictures: Tensor) -> Tensor:
+        """As the network."""
+        if self.fails(0, *pictures.shape[2:]):
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return self._seen(pictures)
+
+    def _check(self, first: Tensor) -> None:
+        shape = first.shape[0], first.shape[2], first.shape[3]
+        self.given.append(shape)
+        if self.fails(*shape):
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    def _free(self) -> None:
+        self.freed += 1
+
+
+def test_others_leave_first() -> None:
+    """Before work is made smaller, what is idle leaves memory; then the same work fits."""
+    model = interpolator(RANDOM)
+    first, second = noise(2, 64, 64)
+    expected = between(model, first, second, 0.5, 0.7)
+    short = Short(model, lambda batch, *_: batch > 1 and not short.freed)
+    assert torch.equal(between(model, first, second, 0.5, 0.7), expected)
+    assert short.given == [(2, 64, 64), (2, 64, 64)]
+
+
+def test_batches_come_apart() -> None:
+    """A batch that does not fit is drawn one by one, also the next time; a later job begins with batches again."""
+    model = interpolator(RANDOM)
+    first, second = noise(2, 64, 64)
+    expected = between(model, first, second, 0.5, 0.7)
+    short = Short(model, lambda batch, *_: batch > 1)
+    assert psnr(between(model, first, second, 0.5, 0.7), expected) > 90
+    assert [batch for batch, *_ in short.given] == [2, 2, 1, 1]
+    assert short.freed == 2
+    assert model.at_once(64, 64) == 1
+    between(model, first, second, 0.5, 0.7)
+    assert [batch for batch, *_ in short.given[4:]] == [1, 1]
+    model.forget()
+    assert model.at_once(64, 64) == 4
+
+
+def test_motion_is_found_at_half_the_size() -> None:
+    """If one whole picture does not fit, motion comes from pictures of half the size, colours from the whole ones."""
+    first, second = noise(2, 130, 190)
+    model = interpolator(mixing(0.25))
+    short = Short(model, lambda _, height, width: height * width > 128 * 128)
+    with pytest.raises(OutOfMemory):
+        between(model, first, second, 0.5)  # not even looking at it fits
+
+    short.fails = lambda batch, height, width: batch > 0 and height * width > 128 * 128
+    made = between(model, first, second, 0.5)
+    assert (made[0] - (0.25 * first + 0.75 * second)).abs().max() < 1e-5
+    assert short.given[-1] == (1, 128, 128)
+
+
+def test_motion_at_half_the_size_is_twice_as_long() -> None:
+    """Flows of 3 pixels in half the picture are 6 in the whole one."""
+    first, second = noise(2, 128, 256)
+    model = interpolator(mixing(1 - 1e-6, flow=(3, -2, 0, 0)))
+    Short(model, lambda batch, _, width: batch > 0 and width > 128)
+    made = between(model, first, second, 0.5)[0]
+    assert (made[:, 4:, :-6] - first[:, :-4, 6:]).abs().max() < 1e-4
+
+
+def test_too_little_memory_is_an_answer() -> None:
+    """When nothing helps, the client is told so; other errors are not mistaken for it."""
+    model = interpolator()
+    short = Short(model, lambda batch, *_: batch > 0)
+    with pytest.raises(OutOfMemory, match="too small to interpolate"):
+        between(model, *noise(2, 64, 64), 0.5)
+
+    def broken(*_: int) -> bool:
+        raise ZeroDivisionError
+
+    short.fails = broken
+    with pytest.raises(ZeroDivisionError):
+        between(model, *noise(2, 64, 64), 0.5)
+
+
+def test_weights_are_accounted_for() -> None:
+    """It says how much memory its weights take."""
+    assert interpolator().device is CPU
+    assert 21 <= interpolator().memory_mb <= 23

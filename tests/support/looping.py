@@ -1,0 +1,78 @@
+"""Numbered clips, and what a file shows of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from framepack.media.clip import Clip, Frame, HostFrame
+from framepack.media.probe import probe
+from framepack.media.reader import open_clip
+from tests.support.clips import Picture, number_of, scene, to_frame
+
+NTSC = Fraction(30000, 1001)
+
+
+def counted(index: int, width: int, height: int) -> Picture:
+    """A still, in its middle the frame's number modulo 16: alike enough for encoders to use B-frames."""
+    picture = scene(0, width, height)
+    picture[height // 4 : height - height // 4, width // 4 : width - width // 4] = 8 + 15 * (index % 16)
+    return picture
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Numbers and times of a file's frames in the order of showing; its video packets in the order of the file."""
+
+    numbers: list[int]
+    times: list[Fraction]
+    packets: list[bytes]
+    dts: list[int]
+    rate: Fraction | None
+
+
+def shown(path: Path) -> Shown:
+    """Decode a file of numbered frames."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        frames = list(container.decode(stream))
+        numbers = [number_of(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)) for frame in frames]
+        times = [(frame.pts or 0) * Fraction(stream.time_base or 1) for frame in frames]
+        rate = stream.average_rate
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        return Shown(
+            numbers, times, [bytes(packet) for packet in packets], [packet.dts or 0 for packet in packets], rate
+        )
+
+
+def there_and_back(count: int) -> list[int]:
+    """Numbers of one round trip over ``count`` frames."""
+    return [*range(count), *range(count - 2, 0, -1)]
+
+
+def opened(path: Path) -> Clip:
+    """The clip of a file."""
+    return open_clip(path, probe(path), warn=lambda _: None)
+
+
+class Costly:
+    """Draws numbered frames and counts how many it has drawn."""
+
+    def __init__(self, count: int, size: tuple[int, int] = (64, 48), pix_fmt: str = "yuv420p") -> None:
+        self.count, self.size, self.pix_fmt = count, size, pix_fmt
+        self.drawn = 0
+
+    def clip(self, fps: Fraction = Fraction(25)) -> Clip:
+        """The frames as a clip."""
+        return Clip(self._frames, fps, *self.size, self.count)
+
+    def _frames(self) -> Iterator[Frame]:
+        for index in range(self.count):
+            self.drawn += 1
+            yield HostFrame(to_frame(counted(index, *self.size), self.pix_fmt))
