@@ -16,7 +16,7 @@ DEFAULT_QUALITY: Final = 85
 
 _WORST_CRF: Final = {"mp4": 28, "webm": 35}
 _CRF_STEPS: Final = 10  # between qualities 0 and 100
-_FASTEST_VP9: Final = "4"  # of 0 to 5: three times as fast as the default, files a few per cent larger
+_VP9_SPEED: Final = "4"  # of 0 to 5: 1.5 to 2.6 times as fast as the default 1, files 3 % larger, 0.3 to 0.5 dB less
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def add_video(output: OutputContainer, clip: Clip, effort: Effort) -> VideoStrea
     if clip.encoding.format == "mp4":
         name, options = "libx264", {"crf": crf, "preset": effort.preset}
     else:
-        speed = {"deadline": "good", "cpu-used": _FASTEST_VP9, "row-mt": "1"}
+        speed = {"deadline": "good", "cpu-used": _VP9_SPEED, "row-mt": "1"}
         name, options = "libvpx-vp9", {"crf": crf, "b": "0", **speed}
     stream = cast("VideoStream", output.add_stream(name, rate=clip.fps, options=options))
     codec = stream.codec_context

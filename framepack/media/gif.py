@@ -33,9 +33,8 @@ _COLORS: Final = (32, 256)
 _FPS: Final = (10, 30)
 _SEVEN_BITS: Final = "round(val*127/255)*255/127"  # 2 million colours at most are counted, not 16 million
 _TO_SEVEN_BITS: Final = f"lutrgb=r={_SEVEN_BITS}:g={_SEVEN_BITS}:b={_SEVEN_BITS}"
-_DITHER: Final = (
-    "bayer:bayer_scale=5"  # a fixed pattern: a fourth of the time and less than half the size of diffusion
-)
+# A fixed pattern takes a fourth of the time of error diffusion; files are 0.4 to 1.04 times as large, PSNR not less.
+_DITHER: Final = "bayer:bayer_scale=5"
 _FRAMES_OF_A_GRAPH: Final = 64  # paletteuse remembers every colour it has met
 
 

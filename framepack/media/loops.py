@@ -20,6 +20,26 @@ def repeated(clip: Clip, plays: int) -> Clip:
     return replace(clip, repeats=clip.repeats * plays)
 
 
+def unrolled(clip: Clip, folder: Path) -> Clip:
+    """The clip with its repeats written out as frames; each is computed once and waits on disk for its repeats.
+
+    Args:
+        clip: Whose length is known, if it is repeated.
+        folder: On which disk frames wait.
+    """
+    if clip.repeats == 1:
+        return clip
+    unit = replace(clip, repeats=1)
+
+    def frames() -> Iterator[Frame]:
+        with open_spool(unit, folder) as spool:
+            yield from recorded(unit, spool)
+            for index in range(len(spool) * (clip.repeats - 1)):
+                yield spool[index % len(spool)]
+
+    return replace(clip.unrolled(), frames=frames)
+
+
 def ping_pong(clip: Clip, trips: int, folder: Path) -> Clip:
     """The clip forwards and backwards, ``trips`` times.
 

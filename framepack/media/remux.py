@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 from framepack.errors import FramepackError
 from framepack.media.audio import sound_track
 from framepack.media.demux import open_input, read_packets
+from framepack.media.h264 import starts_anew
 from framepack.media.output import Muxer, open_output
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 Packets = Iterable["Packet[VideoStream]"]
 
 _COPIED_FORMATS: Final = ("yuv420p", "yuvj420p")
-_IDR: Final = 5  # the type of H.264 slices before which nothing is needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +148,5 @@ def _packets(container: InputContainer, stream: int) -> Iterator[Packet[VideoStr
 def _begins_anew(path: Path, stream: int) -> bool:
     """Whether the first packet holds an H.264 picture that lets a decoder forget all others."""
     with open_input(path) as container:
-        extra = container.streams[stream].codec_context.extradata
         packet = next(_packets(container, stream), None)
-        if packet is None or not extra or extra[0] != 1:
-            return False
-        width, data, place = (extra[4] & 3) + 1, bytes(packet), 0
-        while place + width < len(data):
-            if data[place + width] & 31 == _IDR:
-                return True
-            place += width + int.from_bytes(data[place : place + width], "big")
-    return False
+        return packet is not None and starts_anew(packet)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from framepack.errors import InvalidMedia
 from framepack.media.audio import sound_track
 from framepack.media.demux import open_input, read_packets
+from framepack.media.h264 import starts_anew
 from framepack.media.output import Muxer, open_output
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ Watch = Callable[[Iterable[Any], int | None], Iterator[Any]]
 _CONTAINER: Final = "mov"
 _CODEC: Final = "h264"
 _PIXELS: Final = "yuv420p"
-_AVCC_SIZE_BYTE: Final = 4
-_IDR: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,22 +137,9 @@ def _placed(piece: Piece, begin: int) -> Iterator[Packet[VideoStream]]:
             place = (packet.pts - start) / tick
             if place.denominator != 1 or not 0 <= place < timeline.length:
                 raise _Unlike
-            if not count and not _starts_anew(packet):
+            if not count and not starts_anew(packet):
                 raise _Unlike
             shift = begin - start
             packet.pts, packet.dts, packet.duration = packet.pts + shift, packet.dts + shift, int(tick)
             count += 1
             yield cast("Packet[VideoStream]", packet)
-
-
-def _starts_anew(packet: Packet[Any]) -> bool:
-    """Whether an H.264 packet of an MP4 file holds a picture before which a decoder forgets all others."""
-    header = packet.stream.codec_context.extradata or b""
-    if len(header) <= _AVCC_SIZE_BYTE or header[0] != 1:
-        return False
-    size_bytes, data, position = (header[_AVCC_SIZE_BYTE] & 3) + 1, bytes(packet), 0
-    while position + size_bytes < len(data):
-        if data[position + size_bytes] & 31 == _IDR:
-            return True
-        position += size_bytes + int.from_bytes(data[position : position + size_bytes], "big")
-    return False

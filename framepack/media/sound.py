@@ -46,7 +46,8 @@ def at_most(blocks: Iterable[Samples], count: int) -> Iterator[Samples]:
     if left <= 0:
         return
     for block in blocks:
-        yield block[:, :left]
+        if block.shape[1]:  # encoders refuse a frame without samples
+            yield block[:, :left]
         left -= block.shape[1]
         if left <= 0:
             return

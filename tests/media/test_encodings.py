@@ -158,9 +158,9 @@ def test_gif_quality_changes_size_colors_and_rate(tmp_path: Path) -> None:
     assert sizes[-1] > 2 * sizes[0]
     assert counts == sorted(counts)
     assert counts[0] < counts[-1] == 12
-    assert colors == sorted(colors)
     assert colors[0] <= 32
-    assert 200 < colors[-1] <= 256
+    assert colors == sorted(colors)
+    assert colors[-1] > 200
 
 
 @pytest.mark.parametrize("fps", [Fraction(25), NTSC, Fraction(60), Fraction(12), Fraction(24000, 1001)])
@@ -179,8 +179,7 @@ def test_a_gif_is_as_long_as_its_clip(tmp_path: Path, fps: Fraction, quality: in
 
 def test_a_gif_plays_for_ever(tmp_path: Path) -> None:
     """The application extension says zero, which means without end."""
-    data = exported(Costly(5).clip(), tmp_path, "gif").read_bytes()
-    assert b"NETSCAPE2.0\x03\x01\x00\x00\x00" in data
+    assert b"NETSCAPE2.0\x03\x01\x00\x00\x00" in exported(Costly(5).clip(), tmp_path, "gif").read_bytes()
 
 
 @pytest.mark.parametrize("matrix", list(Matrix))

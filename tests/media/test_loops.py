@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from framepack.media.clip import Audio, Clip, Encoding, Format
-from framepack.media.loops import ping_pong, repeated
+from framepack.media.loops import ping_pong, repeated, unrolled
 from framepack.media.sound import Renderer
 from framepack.media.writer import write
 from tests.support.clips import Sound, Spec, make_clip, real_clip, scene
@@ -235,6 +235,16 @@ def test_unrolled_is_the_same_video(tmp_path: Path) -> None:
     assert once.unrolled() is once
     with pytest.raises(ValueError, match="unknown length"):
         replace(clip, length=None).unrolled()
+
+
+def test_written_out_repeats_are_computed_once(tmp_path: Path) -> None:
+    """An expensive clip that is written out for a later step computes each frame once; its repeats come from disk."""
+    costly = Costly(5)
+    whole = unrolled(repeated(costly.clip(), 3), tmp_path)
+    assert write(whole, tmp_path / "out.mp4").frames == 15
+    assert shown(tmp_path / "out.mp4").numbers == list(range(5)) * 3
+    assert costly.drawn == 5
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
 
 
 def test_nothing_stays_behind(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from framepack.context import Context
 from framepack.job import Job, Progress
-from framepack.media.clip import Audio, Clip, Stretched
+from framepack.media.clip import Audio, Clip, Sequence, Stretched
 from framepack.models.catalogue import Catalogue
 from framepack.models.library import ModelLibrary
 from framepack.models.spec import ModelRow
@@ -29,6 +29,7 @@ from tests.support.runs import Bench, bench
 from tests.support.weights import checkpoint, fetch_never, published
 
 NTSC = Fraction(30000, 1001)
+CONTEXT = cast("Context", SimpleNamespace(workspace=SimpleNamespace(folder=Path())))  # nothing of it is used
 
 
 @pytest.fixture(scope="session")
@@ -253,7 +254,7 @@ def plan(audio: Audio | None = None, **fields: Any) -> Clip:
         raise AssertionError
 
     clip = Clip(never, NTSC, 64, 48, 100, audio=audio)
-    return interpolated.apply(clip, InterpolateParams.parse(fields), cast("Context", SimpleNamespace()))
+    return interpolated.apply(clip, InterpolateParams.parse(fields), CONTEXT)
 
 
 def test_everything_is_known_before_decoding() -> None:
@@ -271,7 +272,18 @@ def test_nothing_to_do_is_nothing() -> None:
     """No interpolation at speed 1 gives the clip itself."""
     clip = Clip(lambda: iter(()), NTSC, 64, 48, 9)
     params = InterpolateParams.parse({"fps_mode": "none"})
-    assert interpolated.apply(clip, params, cast("Context", SimpleNamespace())) is clip
+    assert interpolated.apply(clip, params, CONTEXT) is clip
+
+
+def test_seams_of_loops_are_drawn_too() -> None:
+    """A clip that is shown three times becomes one of all its frames, seams included, at the length of all three."""
+    audio = Audio(Path("clip.mp4"), 1)
+    clip = Clip(lambda: iter(()), Fraction(25), 64, 48, 4, audio=audio, repeats=3)
+
+    made = interpolated.apply(clip, InterpolateParams.parse({"fps_mode": "4x", "speed_factor": 2}), CONTEXT)
+
+    assert (made.repeats, made.length, made.shown_frames) == (1, 24, 24)
+    assert made.audio == Stretched(Sequence(((audio, Fraction(4, 25)),) * 3), Fraction(2))
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,8 @@ class _ChromaGrade:
 
         matrix = layout.matrix
         luma = replace(layout.given, shift=_INDEX_BITS - layout.given.depth).luma_values().clip(0, 1)
-        self._balance = grade.chroma(matrix).tolist() if grade.temperature else []
+        self._balance = grade.chroma(matrix).tolist()
+        self._is_tinted = bool(grade.temperature)
         self._rgb = rgb_from_chroma(matrix).tolist()
         self._luma = luma.astype(np.float32)
         self._toned = grade.luma(luma).clip(_SMALL, 1 - _SMALL).astype(np.float32)
@@ -98,8 +99,13 @@ class _ChromaGrade:
         """Grade chroma, -0.5 to 0.5, by the luma (10-bit codes) that it belongs to."""
         import numpy as np
 
-        if self._balance:
-            blue, red = self._balanced(blue, red, np.take(self._luma, luma, mode="clip"))
+        if self._is_tinted:
+            y = np.take(self._luma, luma, mode="clip")
+            to_blue, to_red = self._rgb[2][1], self._rgb[0][2]
+            blue, red = (
+                _balanced(blue, red, y, self._balance[0], to_blue),
+                _balanced(blue, red, y, self._balance[1], to_red),
+            )
         gain = self._constant_gain if self._gain is None else np.take(self._gain, luma, mode="clip")
         blue *= gain
         red *= gain
@@ -107,24 +113,6 @@ class _ChromaGrade:
         blue /= excess
         red /= excess
         return blue, red
-
-    def _balanced(self, blue: Plane, red: Plane, luma: Plane) -> tuple[Plane, Plane]:
-        """Apply the temperature, with red and blue kept within 0..1."""
-        import numpy as np
-
-        results = []
-        for (from_luma, from_blue, from_red), full in zip(
-            self._balance, (self._rgb[2][1], self._rgb[0][2]), strict=True
-        ):
-            values = luma * from_luma
-            values += blue * from_blue
-            values += red * from_red
-            least = luma * (-1 / full)
-            np.maximum(values, least, out=values)
-            least += 1 / full
-            np.minimum(values, least, out=values)
-            results.append(values)
-        return results[0], results[1]
 
     def _excess(self, blue: Plane, red: Plane, luma: Plane) -> Plane:
         """How many times too strong chroma is for red, green and blue to stay within 0..1; at least 1."""
@@ -145,6 +133,20 @@ class _ChromaGrade:
         np.clip(most, -_HUGE, -1, out=most)
         np.negative(most, out=most)
         return most
+
+
+def _balanced(blue: Plane, red: Plane, luma: Plane, weights: list[float], to_color: float) -> Plane:
+    """Blue or red difference after temperature, with its colour, that many times it and luma, within 0..1."""
+    import numpy as np
+
+    values = luma * weights[0]
+    values += blue * weights[1]
+    values += red * weights[2]
+    least = luma * (-1 / to_color)
+    np.maximum(values, least, out=values)
+    least += 1 / to_color
+    np.minimum(values, least, out=values)
+    return values
 
 
 def _luma_around(planes: Planes, rows: slice, halo_rows: int, halo_columns: int) -> NDArray[np.intp]:

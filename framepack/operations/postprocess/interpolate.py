@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field
 from framepack.context import Context
 from framepack.effect import effect
 from framepack.media.clip import Clip, Frame, Stretched
+from framepack.media.loops import unrolled
 from framepack.models.retiming import Retiming, retimed
 from framepack.operation import operation
 from framepack.render import render
@@ -60,24 +61,25 @@ def interpolated(clip: Clip, params: InterpolateParams, ctx: Context) -> Clip:
     retiming = params.retiming
     if retiming.changes_nothing:
         return clip
+    source = unrolled(clip, ctx.workspace.folder)
 
     def frames() -> Iterator[Frame]:
         if not retiming.needs_new_frames:
-            with closing(retimed(clip.frames(), retiming)) as shots:
+            with closing(retimed(source.frames(), retiming)) as shots:
                 yield from (shot.before for shot in shots)
             return
         from framepack.models.inbetween import interpolate_frames
 
         with ctx.models.interpolator() as interpolator:
             yield from interpolate_frames(
-                clip.frames(), interpolator, retiming, colors=clip.colors, check=ctx.job.check
+                source.frames(), interpolator, retiming, colors=source.colors, check=ctx.job.check
             )
 
-    audio = clip.audio
+    audio = source.audio
     if audio is not None and retiming.speed != 1:
         audio = Stretched(audio, retiming.speed)
-    length = None if clip.length is None else retiming.length(clip.length)
-    return replace(clip, frames=frames, fps=retiming.fps(clip.fps), length=length, audio=audio)
+    length = None if source.length is None else retiming.length(source.length)
+    return replace(source, frames=frames, fps=retiming.fps(source.fps), length=length, audio=audio)
 
 
 @operation("POST", "/postprocess/interpolate")
