@@ -90,7 +90,8 @@ def _spans(length: int, tile: int, overlap: int, multiple: int) -> list[Span]:
     last = length - size
     starts = [round(last * index / (count - 1) / multiple) * multiple for index in range(count)]
     cuts = [0, *((left + size + right) // 2 for left, right in pairwise(starts)), length]
-    return [Span(start, start + size, *kept) for start, kept in zip(starts, pairwise(cuts), strict=True)]
+    kept = zip(starts, pairwise(cuts), strict=True)  # rounding may leave a tile nothing to keep
+    return [Span(start, start + size, begin, end) for start, (begin, end) in kept if begin < end]
 
 
 def _up(length: float, multiple: int) -> int:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from framepack.models.memory import Device
@@ -50,6 +50,7 @@ def test_every_pixel_is_kept_once(request: Request) -> None:
 
 @settings(deadline=None)
 @given(requests)
+@example(Request(8, 136, 16, 42, 8))
 def test_tiles_are_alike_and_inside(request: Request) -> None:
     """All tiles have one size and see nothing but the picture, in steps that the network can take."""
     tiles = plan(*request)
