@@ -111,7 +111,7 @@ class Layout:
 
 
 def requantised(samples: Samples, given: int, wanted: int, out: Samples) -> None:
-    """Copy codes of ``given`` bits as codes of ``wanted`` bits, rounded."""
+    """Copy codes of ``given`` bits as codes of ``wanted`` bits, as many or fewer, rounded."""
     import numpy as np
 
     if given == wanted:
@@ -120,7 +120,6 @@ def requantised(samples: Samples, given: int, wanted: int, out: Samples) -> None
     shift = given - wanted
     rounded = samples + np.uint16(1 << (shift - 1))
     rounded >>= shift
-    np.clip(rounded, 0, 2**wanted - 1, out=rounded)
     np.copyto(out, rounded, casting="unsafe")
 
 

@@ -32,7 +32,7 @@ MOTION_SLOPE: Final = 2  # how much the bound shrinks with the surroundings' dif
 _SLOPE_SHIFT: Final = 3  # MOTION_SLOPE times a sixteenth
 _LEVEL: Final = 1 << (DEPTH - 8)
 _MOST: Final = (1 << 15) // 16 - 1  # sixteen of them can be added up
-_STRIP_ROWS: Final = 64
+_STRIP_SAMPLES: Final = 200_000
 
 
 class Denoiser:
@@ -69,7 +69,7 @@ class Denoiser:
         self, given: tuple[Samples, ...], past: tuple[Plane, ...] | None, results: tuple[Plane, ...], shift: int
     ) -> Iterator[partial[None]]:
         for index, result in enumerate(results):
-            for rows in strips(len(result), _STRIP_ROWS):
+            for rows in strips(len(result), max(1, _STRIP_SAMPLES // result.shape[1])):
                 before = None if past is None else past[index]
                 yield partial(self._denoise, given[index], before, result, rows, shift)
 
@@ -101,8 +101,8 @@ def _within_frame(samples: Plane, limit: int) -> Plane:
     np.subtract(flat[1:], flat[:-1], out=difference.reshape(-1)[:-1])
     difference[:, -1] = 0
     counted = _limited(difference, limit)
-    difference[...] = counted
-    difference.reshape(-1)[1:] -= counted.reshape(-1)[:-1]
+    difference[0, 0] = counted[0, 0]
+    np.subtract(counted.reshape(-1)[1:], counted.reshape(-1)[:-1], out=difference.reshape(-1)[1:])
     difference >>= 2
     samples += difference
 
@@ -118,11 +118,11 @@ def _limited(difference: Plane, limit: int) -> Plane:
     import numpy as np
 
     low, high = np.int16(-limit), np.int16(limit)
-    small = np.clip(difference, low, high)
-    difference -= small
-    np.clip(difference, low, high, out=difference)
-    small -= difference
-    return small
+    counted = np.clip(difference, low, high)
+    counted += counted
+    np.clip(difference, 2 * low, 2 * high, out=difference)
+    counted -= difference
+    return counted
 
 
 def _along_time(now: Plane, before: Plane, bound: int, result: Plane) -> None:

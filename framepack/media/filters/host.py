@@ -14,8 +14,8 @@ from framepack.media.filters.chroma import ChromaFilter
 from framepack.media.filters.codes import Codes, Layout
 from framepack.media.filters.denoise import DEPTH, Denoiser
 from framepack.media.filters.luma import LumaFilter
-from framepack.media.filters.strips import strips
-from framepack.media.filters.texture import BAND_ROWS
+from framepack.media.filters.strips import rows_at_once, strips
+from framepack.media.filters.texture import BAND_ROWS, bands
 
 if TYPE_CHECKING:
     from framepack.media.clip import Colors, Frame
@@ -66,9 +66,11 @@ class HostFilter:
         self._chroma = ChromaFilter(self._settings, layout)
 
     def _pieces(self, given: Planes, out: Planes, index: int) -> Iterator[partial[None]]:
-        bands = list(strips(len(given.y), BAND_ROWS))
-        places = self._grain.places(index) if self._grain is not None else [(0, 0)] * len(bands)
-        for rows, place in zip(bands, places, strict=True):
-            yield partial(self._luma, given.y, out.y, rows, place)
-        for rows in strips(len(given.u), BAND_ROWS):
+        height, width = given.y.shape
+        places = self._grain.places(index).tolist() if self._grain is not None else [(0, 0)] * bands(height)
+        for rows in strips(height, rows_at_once(width)):
+            band, offset = divmod(rows.start, BAND_ROWS)
+            first_row, first_column = places[band]
+            yield partial(self._luma, given.y, out.y, rows, (first_row + offset, first_column))
+        for rows in strips(len(given.u), rows_at_once(given.u.shape[1])):
             yield partial(self._chroma, given, out, rows)

@@ -53,8 +53,8 @@ class LumaFilter:
         Args:
             samples: the plane as it comes.
             out: the plane as it goes.
-            rows: one band of grain, or a part of it.
-            place: where the band's grain begins in its stock.
+            rows: within one band of grain.
+            place: where in its stock the grain of these rows begins.
         """
         import numpy as np
 

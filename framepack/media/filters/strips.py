@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Run = Callable[[Iterable[Callable[[], None]]], None]
 """Runs pieces of work that do not depend on each other, and returns when all are done."""
 
+STRIP_SAMPLES: Final = 1 << 17
+_FEWEST_ROWS: Final = 8
 _MOST_THREADS: Final = 8  # beyond, NumPy's calls wait for the interpreter more than they compute
 
 
@@ -30,6 +32,17 @@ def worker_threads() -> Iterator[Run]:
                 result.result()
 
         yield run
+
+
+def rows_at_once(width: int) -> int:
+    """How many rows of this width suit a core: a divisor of 64, at least 8.
+
+    Larger pieces leave the caches, and memory of their size is given back and fetched anew for every array.
+    """
+    rows = 64
+    while rows > _FEWEST_ROWS and rows * width > STRIP_SAMPLES:
+        rows //= 2
+    return rows
 
 
 def strips(height: int, rows: int) -> Iterator[slice]:

@@ -38,13 +38,18 @@ class Grain:
         grains = smooth(noise, kernel, kernel)
         self.stock: NDArray[np.float32] = grains * np.float32(_PARABOLA * _STRENGTH * strength / grains.std())
         self._seed = seed
-        self._bands = -(-height // BAND_ROWS)
+        self._bands = bands(height)
 
     def places(self, index: int) -> NDArray[np.int64]:
         """Where frame ``index`` takes its bands from: (first row, first column) of the stock, shape (bands, 2)."""
         import numpy as np
 
         return np.random.default_rng((*self._seed, index)).integers(0, _SPARE, (self._bands, 2))
+
+
+def bands(height: int) -> int:
+    """How many bands of grain a picture of this height has."""
+    return -(-height // BAND_ROWS)
 
 
 def vignette(amount: float, width: int, height: int) -> NDArray[np.float32]:
