@@ -43,4 +43,4 @@ $(READY): builder/requirements-dev.txt
 	@touch $(READY)
 
 clean:  ## Remove what the targets made
-	rm -rf $(VENV) demo
+	rm -rf $(VENV)
