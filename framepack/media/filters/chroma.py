@@ -28,7 +28,7 @@ _HUGE: Final = 1e30
 
 
 class ChromaFilter:
-    """Filters strips of both chroma planes.
+    """Filters strips of both chroma planes, counted in steps above gray.
 
     Args:
         settings: the look.
@@ -55,20 +55,12 @@ class ChromaFilter:
                 requantised(given[rows], planes.depth, out.depth, wanted[rows])
             return
         halo = self._down.radius, self._across.radius
-        blue, red = (self._load(widened(plane, rows, *halo)) for plane in (planes.u, planes.v))
+        load, gray = self._layout.given.load, self._layout.wanted.chroma[1]
+        blue, red = (load(widened(plane, rows, *halo), gray) for plane in (planes.u, planes.v))
         if self._grade is not None:
             blue, red = self._grade(blue, red, _luma_around(planes, rows, *halo))
         for values, wanted in ((blue, out.u), (red, out.v)):
             self._finish(values, wanted, rows)
-
-    def _load(self, codes: NDArray[Any]) -> Plane:
-        import numpy as np
-
-        steps, gray = self._layout.given.chroma
-        values = codes.astype(np.float32)
-        values -= gray
-        values *= 1 / steps
-        return values
 
     def _finish(self, values: Plane, out: NDArray[Any], rows: slice) -> None:
         if self._across.radius or self._down.radius:
@@ -79,32 +71,33 @@ class ChromaFilter:
 
 
 class _ChromaGrade:
-    """The point-wise controls on chroma, with tables over luma."""
+    """The point-wise controls on chroma, with tables over luma; both are counted in steps of chroma."""
 
     def __init__(self, grade: Grade, layout: Layout) -> None:
         import numpy as np
 
-        matrix = layout.matrix
+        matrix, steps = layout.matrix, layout.wanted.chroma[0]
         luma = replace(layout.given, shift=_INDEX_BITS - layout.given.depth).luma_values().clip(0, 1)
         self._balance = grade.chroma(matrix).tolist()
         self._is_tinted = bool(grade.temperature)
         self._rgb = rgb_from_chroma(matrix).tolist()
-        self._luma = luma.astype(np.float32)
-        self._toned = grade.luma(luma).clip(_SMALL, 1 - _SMALL).astype(np.float32)
+        self._steps = steps
+        self._luma = (luma * steps).astype(np.float32)
+        self._toned = (grade.luma(luma).clip(_SMALL, 1 - _SMALL) * steps).astype(np.float32)
         gain = np.broadcast_to(grade.gain(luma), luma.shape).astype(np.float32)
         self._gain = gain if grade.s_curve else None
         self._constant_gain = float(gain[0])
 
     def __call__(self, blue: Plane, red: Plane, luma: NDArray[np.intp]) -> tuple[Plane, Plane]:
-        """Grade chroma, -0.5 to 0.5, by the luma (10-bit codes) that it belongs to."""
+        """Grade chroma by the luma (10-bit codes) that it belongs to; overwrites ``blue`` and ``red``."""
         import numpy as np
 
         if self._is_tinted:
             y = np.take(self._luma, luma, mode="clip")
             to_blue, to_red = self._rgb[2][1], self._rgb[0][2]
             blue, red = (
-                _balanced(blue, red, y, self._balance[0], to_blue),
-                _balanced(blue, red, y, self._balance[1], to_red),
+                self._balanced(blue, red, y, [*self._balance[0], to_blue]),
+                self._balanced(blue, red, y, [*self._balance[1], to_red]),
             )
         gain = self._constant_gain if self._gain is None else np.take(self._gain, luma, mode="clip")
         blue *= gain
@@ -113,6 +106,20 @@ class _ChromaGrade:
         blue /= excess
         red /= excess
         return blue, red
+
+    def _balanced(self, blue: Plane, red: Plane, luma: Plane, weights: list[float]) -> Plane:
+        """Blue or red difference after temperature, with its colour (the last of ``weights``) within 0..1."""
+        import numpy as np
+
+        from_luma, from_blue, from_red, to_color = weights
+        values = luma * from_luma
+        values += blue * from_blue
+        values += red * from_red
+        least = luma * (-1 / to_color)
+        np.maximum(values, least, out=values)
+        least += self._steps / to_color
+        np.minimum(values, least, out=values)
+        return values
 
     def _excess(self, blue: Plane, red: Plane, luma: Plane) -> Plane:
         """How many times too strong chroma is for red, green and blue to stay within 0..1; at least 1."""
@@ -127,26 +134,12 @@ class _ChromaGrade:
         least = np.minimum(first, second)
         np.minimum(least, third, out=least)
         least /= luma
-        luma -= 1
+        luma -= self._steps
         most /= luma
         np.minimum(most, least, out=most)
         np.clip(most, -_HUGE, -1, out=most)
         np.negative(most, out=most)
         return most
-
-
-def _balanced(blue: Plane, red: Plane, luma: Plane, weights: list[float], to_color: float) -> Plane:
-    """Blue or red difference after temperature, with its colour, that many times it and luma, within 0..1."""
-    import numpy as np
-
-    values = luma * weights[0]
-    values += blue * weights[1]
-    values += red * weights[2]
-    least = luma * (-1 / to_color)
-    np.maximum(values, least, out=values)
-    least += 1 / to_color
-    np.minimum(values, least, out=values)
-    return values
 
 
 def _luma_around(planes: Planes, rows: slice, halo_rows: int, halo_columns: int) -> NDArray[np.intp]:

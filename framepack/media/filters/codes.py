@@ -53,25 +53,32 @@ class Codes:
         steps, black = self.luma
         return (np.arange(2**self.bits) - black) / steps
 
-    def store_luma(self, values: NDArray[Any], out: Samples) -> None:
-        """Round luma to codes, clipped to 0..1; overwrites ``values``."""
+    def load(self, samples: NDArray[Any], zero: float) -> NDArray[np.float32]:
+        """Samples as steps of the unshifted depth above ``zero``."""
+        import numpy as np
+
+        values: NDArray[np.float32] = samples.astype(np.float32)
+        if self.shift:
+            values *= 2.0**-self.shift
+        values -= zero
+        return values
+
+    def store_luma(self, values: NDArray[Any], out: NDArray[Any]) -> None:
+        """Round steps above black to codes, clipped to black and white; overwrites ``values``."""
         import numpy as np
 
         steps, black = self.luma
-        values *= steps
         values += black + 0.5  # casting cuts
         np.clip(values, black + 0.5, black + steps + 0.5, out=values)
         np.copyto(out, values, casting="unsafe")
 
-    def store_chroma(self, values: NDArray[Any], out: Samples) -> None:
-        """Round chroma, -0.5 to 0.5, to codes; overwrites ``values``."""
+    def store_chroma(self, values: NDArray[Any], out: NDArray[Any]) -> None:
+        """Round steps above gray, at most half of all, to codes; overwrites ``values``."""
         import numpy as np
 
-        steps, gray = self.chroma
-        values *= steps
-        values += gray + 0.5
+        values += self.chroma[1] + 0.5
         if self.full_range:
-            np.clip(values, 0, self._all, out=values)  # 0.5 is half a step above the largest code
+            np.clip(values, 0, self._all, out=values)  # half of all is half a step above the largest code
         np.copyto(out, values, casting="unsafe")
 
     @property

@@ -26,7 +26,7 @@ _BYTE: Final = 8
 
 
 class LumaFilter:
-    """Filters strips of luma.
+    """Filters strips of luma, counted in steps above black.
 
     Args:
         settings: the look.
@@ -37,15 +37,15 @@ class LumaFilter:
     def __init__(self, settings: FilterSettings, layout: Layout, grain: Grain | None) -> None:
         grade = Grade.of(settings)
         self._layout = layout
+        self._steps, self._black = layout.wanted.luma
         self._blur = Kernel.gaussian((BLUR * settings.blur) ** 2)
         self._sharpen = SHARPEN * settings.sharpen
-        self._grain = grain
+        self._grain = None if grain is None else grain.stock * (1 / self._steps)
         self._vignette: Plane | None = None
         if settings.vignette:
             self._vignette = vignette(settings.vignette / 100, layout.width, layout.height)
         self._is_tone_only = not (self._blur.radius or self._sharpen or grain or settings.vignette)
-        self._is_copy = self._is_tone_only and grade.keeps_luma
-        self._table = Table(self._toned(grade))
+        self._table = None if grade.keeps_luma else Table(self._toned(grade))
 
     def __call__(self, samples: NDArray[Any], out: NDArray[Any], rows: slice, place: tuple[int, int]) -> None:
         """Filter the rows ``rows`` of a plane into ``out``, whole planes both.
@@ -58,29 +58,28 @@ class LumaFilter:
         """
         import numpy as np
 
-        if self._is_copy:
-            requantised(samples[rows], self._layout.given.bits, self._layout.wanted.bits, out[rows])
-        elif self._is_tone_only:
-            out[rows] = self._table(np.ascontiguousarray(samples[rows]))
-        else:
+        if not self._is_tone_only:
             self._layout.wanted.store_luma(self._filtered(samples, rows, place), out[rows])
+        elif self._table is None:
+            requantised(samples[rows], self._layout.given.bits, self._layout.wanted.bits, out[rows])
+        else:
+            out[rows] = self._table(np.ascontiguousarray(samples[rows]))
 
     def _toned(self, grade: Grade) -> NDArray[Any]:
-        """The tone curve over all codes: in codes if there is nothing to follow, else as values."""
+        """The tone curve over all codes: as codes if nothing is to follow, else as steps above black."""
         import numpy as np
 
-        values = self._layout.given.luma_values()
-        if not grade.keeps_luma:
-            values = grade.luma(values.clip(0, 1))
+        values = grade.luma(self._layout.given.luma_values().clip(0, 1)) * self._steps
         if not self._is_tone_only:
-            return values.astype(np.float32)
+            return np.asarray(values, np.float32)
         codes: NDArray[Any] = np.empty(len(values), np.uint8 if self._layout.wanted.depth == _BYTE else np.uint16)
         self._layout.wanted.store_luma(values, codes)
         return codes
 
     def _filtered(self, samples: NDArray[Any], rows: slice, place: tuple[int, int]) -> Plane:
         halo = self._blur.radius + (DETAIL.radius if self._sharpen else 0)
-        values: Plane = self._table(widened(samples, rows, halo, halo))
+        wide = widened(samples, rows, halo, halo)
+        values: Plane = self._layout.given.load(wide, self._black) if self._table is None else self._table(wide)
         if self._blur.radius:
             values = smooth(values, self._blur, self._blur)
         if self._sharpen:
@@ -101,14 +100,12 @@ class LumaFilter:
         inner -= soft
         return inner
 
-    def _grained(self, values: Plane, grain: Grain, place: tuple[int, int]) -> Plane:
+    def _grained(self, values: Plane, stock: Plane, place: tuple[int, int]) -> Plane:
         """Add grain, in full in mid gray and none in black and white."""
-        import numpy as np
-
         row, column = place
         height, width = values.shape
-        weight = values * values
-        np.subtract(values, weight, out=weight)
-        weight *= grain.stock[row : row + height, column : column + width]
-        weight += values
-        return weight
+        grain: Plane = self._steps - values
+        grain *= values
+        grain *= stock[row : row + height, column : column + width]
+        grain += values
+        return grain
