@@ -1,0 +1,60 @@
+"""Names that clients choose: presets, folders, frames, output files. One rule for all of them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Annotated, Final
+
+from pydantic import AfterValidator
+
+MAX_CHARACTERS: Final = 100
+MAX_BYTES: Final = 200
+SIGNS: Final = " ._+-()[]',!&@#=~"
+
+_LETTERS_AND_DIGITS: Final = ("L", "M", "N")
+_NOT_FIRST: Final = " ._-"
+_NOT_LAST: Final = " ."
+# Devices of Windows, where a downloaded file of such a name could not be opened.
+_RESERVED: Final = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_LOOKALIKES: Final = frozenset({"CYRILLIC", "GREEK"})
+
+
+def checked_name(text: str) -> str:
+    """Return the name in its NFC form, so that two ways of typing one letter make one name.
+
+    Every name that passes is harmless as one segment of a path, of a key, of a URL and in a header's quotes.
+
+    Args:
+        text: What the client wrote.
+
+    Raises:
+        ValueError: it is none; the message says what is allowed, as the end of a sentence.
+    """
+    if any(unicodedata.category(char) == "Cs" for char in text):  # half of a surrogate pair is no text
+        raise ValueError("text without broken characters")
+    name = unicodedata.normalize("NFC", text)
+    if not 0 < len(name) <= MAX_CHARACTERS or len(name.encode()) > MAX_BYTES:
+        raise ValueError(f"a name of 1 to {MAX_CHARACTERS} characters and at most {MAX_BYTES} bytes")
+    if not all(_is_allowed(char) for char in name) or unicodedata.normalize("NFKC", name) != name:
+        raise ValueError(f"a name of plain letters, digits, spaces and the signs {SIGNS.strip()}")
+    if name[0] in _NOT_FIRST or name[-1] in _NOT_LAST:
+        raise ValueError("a name that starts with neither a space, a dot, '_' nor '-' and ends with no space or dot")
+    if _RESERVED.fullmatch(name):
+        raise ValueError("a name that no system reserves, as Windows does this one")
+    if _mixes_scripts(name):
+        raise ValueError("a name that does not mix Latin letters with lookalikes of other alphabets")
+    return name
+
+
+Name = Annotated[str, AfterValidator(checked_name)]
+"""A name that a client chose, checked by `checked_name`."""
+
+
+def _is_allowed(char: str) -> bool:
+    return char in SIGNS or unicodedata.category(char).startswith(_LETTERS_AND_DIGITS)
+
+
+def _mixes_scripts(name: str) -> bool:
+    scripts = {unicodedata.name(char, "").partition(" ")[0] for char in name if char.isalpha()}
+    return "LATIN" in scripts and not scripts.isdisjoint(_LOOKALIKES)
