@@ -93,7 +93,11 @@ class Callbacks:
 
     def _deliver(self, address: str, operation: AnyOperation, body: dict[str, Any], job: Job) -> None:
         message_id = f"msg_{operation.name}_{job.id}"
-        headers = {"Content-Type": "application/json", "X-Operation-Type": operation.name}
+        headers = {
+            "Content-Type": "application/json",
+            "X-Operation-Type": operation.name,
+            "webhook-id": message_id,  # the same at every try: a receiver can tell what it has seen
+        }
         try:
             arrived = self.send(address, message_id, json.dumps(body).encode(), headers)
         except SourceNotAllowed:

@@ -1,4 +1,4 @@
-"""The command line: ``framepack weights list|fetch`` and ``framepack compare``."""
+"""The command line: ``framepack run``, ``serve``, ``weights list|fetch`` and ``compare``."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from pathlib import Path
 
 from framepack.errors import FramepackError, ModelUnavailable
 from framepack.media.compare import compare
-from framepack.models.catalogue import CATALOGUE
-from framepack.models.weights import WeightsStore, ensure_all, listing
+from framepack.models.provision import WHAT_TO_FETCH, fetch_weights, list_weights
+from framepack.run import run
 from framepack.settings import Settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; what went wrong is one line on stderr and the exit status 1."""
-    chosen = _parser().parse_args(arguments)
+    parser = _parser()
+    chosen, rest = parser.parse_known_args(arguments)
+    if rest and chosen.run is not _run:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    chosen.options = rest
     try:
         chosen.run(chosen)
     except FramepackError as error:
@@ -34,8 +38,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     weights.add_parser("list", help="what there is and where it lies").set_defaults(run=_list_weights)
     fetch = weights.add_parser("fetch", help="bring weights into FRAMEPACK_WEIGHTS_DIR")
-    fetch.add_argument("models", nargs="*", help="names of models; all by default")
+    fetch.add_argument("models", nargs="*", help=WHAT_TO_FETCH)
     fetch.set_defaults(run=_fetch_weights)
+
+    running = commands.add_parser(
+        "run",
+        help="apply one operation to a video file",
+        epilog="Options are the operation's fields, such as --scale-factor 2.",
+    )
+    running.add_argument("operation", help="name of the operation, such as upscale")
+    running.add_argument("source", type=Path, help="the video")
+    running.add_argument("target", type=Path, help="file to write")
+    running.set_defaults(run=_run)
+
+    serving = commands.add_parser("serve", help="serve the REST API")
+    serving.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    serving.add_argument("--port", type=int, default=8000, help="port to listen on")
+    serving.set_defaults(run=_serve)
 
     drawing = commands.add_parser("compare", help="draw a frame of two videos side by side")
     drawing.add_argument("before", type=Path)
@@ -46,15 +65,26 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list_weights(_chosen: argparse.Namespace) -> None:
-    store = WeightsStore.from_settings(Settings())
-    for each in listing((*CATALOGUE.rows, *store.custom_models()), store):
+    for each in list_weights(Settings()):
         size = f"{each.size_bytes / 1e6:.1f} MB"
-        print(f"{each.model:28} {each.filename:34} {size:>9}  {each.where:8} {each.licence}")
+        print(f"{each.model:36} {each.filename:34} {size:>9}  {each.where:8} {each.licence}")
 
 
 def _fetch_weights(chosen: argparse.Namespace) -> None:
-    if not ensure_all(CATALOGUE.select(chosen.models), WeightsStore.from_settings(Settings()), print):
+    if not fetch_weights(chosen.models, Settings(), print):
         raise ModelUnavailable("Not all weights could be fetched.")
+
+
+def _run(chosen: argparse.Namespace) -> None:
+    for warning in run(Settings(), chosen.operation, chosen.source, chosen.target, chosen.options):
+        print(warning, file=sys.stderr)
+    print(chosen.target)
+
+
+def _serve(chosen: argparse.Namespace) -> None:
+    from framepack.rest.serve import serve  # only this command needs FastAPI
+
+    serve(Settings(), chosen.host, chosen.port)
 
 
 def _compare(chosen: argparse.Namespace) -> None:

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from framepack.effect import Effect
+    from framepack.freed import Freed
     from framepack.job import Job
     from framepack.media.source import Source
     from framepack.media.workspace import Workspace
     from framepack.models.library import ModelLibrary
+    from framepack.presets import FilterSettings
     from framepack.settings import Settings
     from framepack.storage.base import Storage
     from framepack.storage.outputs import Outputs
+
+
+class Fetch(Protocol):
+    """Brings the file behind an address into the workspace."""
+
+    def __call__(self, url: str, max_mb: float | None = None) -> Source:
+        """Fetch ``url``, of at most ``max_mb``; None: what a video may have."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +38,8 @@ class Context:
         models: The models there are, loaded on first use and kept warm.
         outputs: Where finished files are published.
         state: The deployment's own store, where presets and switches live, also for a job that brings a store.
+        swept: What dead jobs had left on this machine, which was removed before this job began.
+        filter_preset: Gives the filter preset of a name, or None; the same one as long as the job runs.
         effects: The effects there are, by the name that pipelines call them.
         fetch: Brings the file behind an address into the workspace.
     """
@@ -38,5 +50,7 @@ class Context:
     models: ModelLibrary
     outputs: Outputs
     state: Storage
+    swept: Freed
+    filter_preset: Callable[[str], FilterSettings | None]
     effects: Mapping[str, Effect[Any]]
-    fetch: Callable[[str], Source]
+    fetch: Fetch

@@ -9,9 +9,11 @@
     ├─ Unauthorized           401  unauthorized
     ├─ NotFound               404  not_found
     │  └─ UnknownEndpoint     404  unknown_endpoint
+    ├─ MethodNotAllowed       405  method_not_allowed
     ├─ Conflict               409  conflict            a model is in use
     ├─ Cancelled              409  cancelled           the job was cancelled or ran out of time
     ├─ TooLarge               413  too_large           over one of the limits in the settings
+    ├─ RangeNotSatisfiable    416  range_not_satisfiable
     ├─ Busy                   429  busy
     ├─ SourceFailed           502  source_failed       the source answered badly
     ├─ StorageFailed          502  storage_failed      the store answered badly
@@ -26,7 +28,9 @@ translated where they enter, with ``raise ... from``.
 """
 
 import errno
-from typing import ClassVar
+from typing import ClassVar, Final
+
+_DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class FramepackError(Exception):
@@ -92,6 +96,13 @@ class UnknownEndpoint(NotFound):
     code = "unknown_endpoint"
 
 
+class MethodNotAllowed(FramepackError):
+    """The route exists, but not with this method."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
 class Conflict(FramepackError):
     """The thing is in use."""
 
@@ -111,6 +122,13 @@ class TooLarge(FramepackError):
 
     status = 413
     code = "too_large"
+
+
+class RangeNotSatisfiable(FramepackError):
+    """The part of a file that was asked for lies behind its end."""
+
+    status = 416
+    code = "range_not_satisfiable"
 
 
 class Busy(FramepackError):
@@ -167,10 +185,17 @@ class DiskFull(FramepackError):
     code = "disk_full"
 
 
+def is_disk_full(error: BaseException) -> bool:
+    """Whether ``error`` says that a disk, a quota or a file has no room left; the system's or FFmpeg's."""
+    return getattr(error, "errno", None) in _DISK_FULL
+
+
 def public(error: Exception) -> FramepackError:
     """What a client may know of ``error``: itself if it is one of ours, else one that carries no details."""
     if isinstance(error, FramepackError):
         return error
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if is_disk_full(error):
         return DiskFull("The worker's disk has no room for this job.")
+    if isinstance(error, MemoryError):
+        return OutOfMemory("The worker's memory is too small for this job.")
     return FramepackError("Something went wrong on our side; the worker's log has the details.")

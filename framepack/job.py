@@ -15,15 +15,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is: ``done`` of ``total`` frames (None: not known) after ``elapsed_seconds``.
+    """How far a job is: ``done`` of ``total`` (None: not known) after ``elapsed_seconds``, counted in ``unit``.
 
-    ``part`` is how much of the work is done, 0 to 1, where that is known otherwise than from the frames.
+    ``part`` is how much of the work is done, 0 to 1, where that is known otherwise than from the count.
     """
 
     done: int
     total: int | None
     elapsed_seconds: float
     part: float | None = None
+    unit: str = "frames"
 
     @property
     def percent(self) -> float | None:

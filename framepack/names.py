@@ -6,7 +6,7 @@ import re
 import unicodedata
 from typing import Annotated, Final
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
 MAX_CHARACTERS: Final = 100
 MAX_BYTES: Final = 200
@@ -47,8 +47,23 @@ def checked_name(text: str) -> str:
     return name
 
 
+def is_name(text: str) -> bool:
+    """Whether the text is a name as it stands, in its NFC form."""
+    try:
+        return checked_name(text) == text
+    except ValueError:
+        return False
+
+
+def _without_spaces(value: object) -> object:
+    return value.strip(" ") if isinstance(value, str) else value
+
+
 Name = Annotated[str, AfterValidator(checked_name)]
 """A name that a client chose, checked by `checked_name`."""
+
+PresetName = Annotated[Name, BeforeValidator(_without_spaces)]
+"""Name of a preset; spaces around it do not count."""
 
 
 def _is_allowed(char: str) -> bool:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import inspect
 import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from framepack.schemas import CallbackRequest, Request, Response
 
@@ -20,7 +20,7 @@ if typing.TYPE_CHECKING:
 Req = TypeVar("Req", bound=Request)
 Res = TypeVar("Res", bound=Response)
 Method = Literal["GET", "POST", "DELETE"]
-Needs = Literal["worker", "store"]
+Needs = Literal["worker", "process", "store"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,10 @@ class Operation(Generic[Req, Res]):
         path: Its route, path fields in braces.
         request: Model of what it takes, from the function's annotations.
         response: Model of what it gives, from the function's annotations.
-        needs: "worker" when it wants the GPU worker, "store" when any process with the store can answer.
+        needs: "worker" when it wants a turn of the GPU worker, "process" when it asks the worker about itself and is
+            answered beside its work, "store" when any process with the store can answer.
+        examples: Requests to try, as the documentation shows them.
+        in_query: Whether the documentation shows its fields in the query. All routes take them there and in the body.
     """
 
     run: Callable[[Req, Context], Res]
@@ -42,6 +45,8 @@ class Operation(Generic[Req, Res]):
     request: type[Req]
     response: type[Res]
     needs: Needs
+    examples: tuple[Mapping[str, Any], ...] = ()
+    in_query: bool = False
 
     @property
     def name(self) -> str:
@@ -70,7 +75,12 @@ class Operation(Generic[Req, Res]):
 
 
 def operation(
-    method: Method, path: str, *, needs: Needs = "worker"
+    method: Method,
+    path: str,
+    *,
+    needs: Needs = "worker",
+    examples: Iterable[Mapping[str, Any]] = (),
+    in_query: bool = False,
 ) -> Callable[[Callable[[Req, Context], Res]], Operation[Req, Res]]:
     """Declare the function below as the operation behind ``method path``.
 
@@ -90,7 +100,14 @@ def operation(
         if not run.__doc__:
             raise TypeError(f"{run.__name__}: an operation needs a docstring")
         declared: Operation[Req, Res] = Operation(
-            run, method, path, typing.cast("type[Req]", request), typing.cast("type[Res]", response), needs
+            run,
+            method,
+            path,
+            typing.cast("type[Req]", request),
+            typing.cast("type[Res]", response),
+            needs,
+            tuple(examples),
+            in_query,
         )
         unknown = set(declared.path_fields) - set(request.model_fields)
         if unknown:

@@ -4,12 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from pydantic import Field, model_validator
 
 from framepack.errors import NotFound
 from framepack.schemas import Request
+
+# The controls, each with its range, declared once for looks, steps and workflows. A request that takes one as a whole
+# number only takes the same field.
+BRIGHTNESS: Final = Field(ge=-100, le=100, description="Brightness adjustment")
+Brightness = Annotated[float, BRIGHTNESS]
+Contrast = Annotated[float, Field(ge=0, le=3, description="Contrast multiplier; 0 is flat gray")]
+Saturation = Annotated[float, Field(ge=0, le=3, description="Saturation multiplier; 0 is black and white")]
+TEMPERATURE: Final = Field(ge=-100, le=100, description="Color temperature; above 0 is warmer")
+Temperature = Annotated[float, TEMPERATURE]
+Sharpen = Annotated[float, Field(ge=0, le=5, description="Sharpening amount")]
+Blur = Annotated[float, Field(ge=0, le=5, description="Blur amount")]
+Denoise = Annotated[float, Field(ge=0, le=10, description="Denoise strength")]
+VIGNETTE: Final = Field(ge=0, le=100, description="Vignette intensity")
+Vignette = Annotated[float, VIGNETTE]
+S_CURVE_CONTRAST: Final = Field(ge=0, le=100, description="S-curve contrast")
+SCurveContrast = Annotated[float, S_CURVE_CONTRAST]
+FILM_GRAIN: Final = Field(ge=0, le=50, description="Film grain strength")
+FilmGrain = Annotated[float, FILM_GRAIN]
 
 
 def respelled(data: object, other: str, name: str) -> object:
@@ -33,16 +51,16 @@ class FilterSettings(Request):
     ``film_grain`` is understood as another name of ``film_grain_strength``.
     """
 
-    brightness: float = Field(0, ge=-100, le=100, description="Brightness adjustment")
-    contrast: float = Field(1, ge=0, le=3, description="Contrast multiplier")
-    saturation: float = Field(1, ge=0, le=3, description="Saturation multiplier")
-    temperature: float = Field(0, ge=-100, le=100, description="Color temperature")
-    sharpen: float = Field(0, ge=0, le=5, description="Sharpening")
-    blur: float = Field(0, ge=0, le=5, description="Blur amount")
-    denoise: float = Field(0, ge=0, le=10, description="Denoise strength")
-    vignette: float = Field(0, ge=0, le=100, description="Vignette intensity")
-    s_curve_contrast: float = Field(0, ge=0, le=100, description="S-curve contrast")
-    film_grain_strength: float = Field(0, ge=0, le=50, description="Film grain")
+    brightness: Brightness = 0
+    contrast: Contrast = 1
+    saturation: Saturation = 1
+    temperature: Temperature = 0
+    sharpen: Sharpen = 0
+    blur: Blur = 0
+    denoise: Denoise = 0
+    vignette: Vignette = 0
+    s_curve_contrast: SCurveContrast = 0
+    film_grain_strength: FilmGrain = 0
 
     @model_validator(mode="before")
     @classmethod

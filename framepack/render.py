@@ -66,15 +66,24 @@ def render_chain(request: VideoRequest, chain: Chain, ctx: Context) -> tuple[Pub
     return published, clips
 
 
-def finish(clip: Clip, ctx: Context, *, stem: str, suffix: str) -> Published:
+def finish(
+    clip: Clip, ctx: Context, *, stem: str, suffix: str, unsaved: Folder = Folder.TEMP_PROCESSING
+) -> Published:
     """Compute, encode and publish a clip; progress is reported and cancellation obeyed frame by frame.
+
+    Args:
+        clip: What to publish.
+        ctx: The surroundings of the job.
+        stem: First part of the output's name.
+        suffix: Second part of it.
+        unsaved: Where the output goes while autosave is off.
 
     Raises:
         TooLarge: the output would be over a limit of the settings; nothing was decoded.
         Cancelled: the job was asked to stop.
     """
     check_output(clip, ctx.settings)
-    folder = results_folder(ctx)  # a store that fails must not cost the work
+    folder = results_folder(ctx, unsaved)  # a store that fails must not cost the work
     target = ctx.workspace.path(f"output{clip.encoding.extension}")
     watched = replace(clip, frames=lambda: ctx.job.watch(clip.frames(), clip.length))
     write(watched, target, crf=ctx.settings.video_crf, preset=ctx.settings.video_preset, warn=ctx.job.warn)
@@ -82,9 +91,9 @@ def finish(clip: Clip, ctx: Context, *, stem: str, suffix: str) -> Published:
     return ctx.outputs.publish(target, folder=folder, stem=stem, suffix=suffix)
 
 
-def results_folder(ctx: Context) -> Folder:
-    """Where finished videos go: among the saved ones while autosave is on."""
-    return Folder.SAVED_VIDEOS if autosave_enabled(ctx.state) else Folder.TEMP_PROCESSING
+def results_folder(ctx: Context, unsaved: Folder = Folder.TEMP_PROCESSING) -> Folder:
+    """Where finished videos go: among the saved ones while autosave is on, else where they go unsaved."""
+    return Folder.SAVED_VIDEOS if autosave_enabled(ctx.state) else unsaved
 
 
 def answered(published: Published, message: str, ctx: Context) -> VideoResponse:

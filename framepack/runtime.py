@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from framepack.callback import Callbacks, Send
-from framepack.context import Context
+from framepack.context import Context, Fetch
 from framepack.dispatch import Answer, Call, Dispatcher
-from framepack.errors import SourceFailed
+from framepack.errors import SourceFailed, TooLarge
 from framepack.models.catalogue import CATALOGUE
 from framepack.models.library import ModelLibrary
+from framepack.models.snapshots import Snapshots
 from framepack.models.weights import WeightsStore
 from framepack.net.addresses import Policy, check_public
 from framepack.net.delivery import Courier
@@ -22,8 +23,10 @@ from framepack.net.download import Downloaded, Downloader
 from framepack.net.signing import Signer
 from framepack.registry import discover
 from framepack.storage.keys import Key
+from framepack.storage.links import own_key
 from framepack.storage.open import open_storage, storage_of_job
 from framepack.storage.outputs import PUBLIC_ROOT, Outputs
+from framepack.storage.presets import filter_presets
 
 if TYPE_CHECKING:
     from framepack.job import Job
@@ -47,6 +50,8 @@ class Runtime:
             WeightsStore.from_settings(settings),
             device=settings.device,
             memory_limit_mb=settings.memory_limit_mb,
+            generator=settings.generator,
+            snapshots=Snapshots.from_settings(settings),
         )
         callbacks = Callbacks(_sender(settings, self._policy), self._check_callback)
         self.dispatcher = Dispatcher(discover(), self._surroundings, callbacks)
@@ -77,17 +82,19 @@ class Runtime:
     def location(self, answer: Answer) -> Path | None:
         """The file of the host that an answer's ``output_path`` names; None if the store is not a folder here."""
         path = answer.get("output_path")
+        return self.file_of(Key(path.removeprefix(PUBLIC_ROOT))) if isinstance(path, str) else None
+
+    def file_of(self, key: Key) -> Path | None:
+        """The file of the host that holds an object; None if the store is not a folder here."""
         kind, _, folder = self.settings.storage.partition(":")
-        if kind != "file" or not isinstance(path, str):
-            return None
-        return Path(folder) / path.removeprefix(PUBLIC_ROOT)
+        return Path(folder).joinpath(*key.segments) if kind == "file" else None
 
     @contextmanager
     def _surroundings(self, job: Job, call: Call) -> Iterator[Context]:
         from framepack.media.workspace import Workspace, sweep
 
         storage = self._storage_of(call)
-        sweep(self.settings.temp_dir)
+        swept = sweep(self.settings.temp_dir)
         with Workspace(self.settings.temp_dir) as workspace:
             yield Context(
                 settings=self.settings,
@@ -96,6 +103,8 @@ class Runtime:
                 models=self.models,
                 outputs=Outputs(storage, round(self.settings.inline_limit_mb * 1e6)),
                 state=self.storage,
+                swept=swept,
+                filter_preset=cache(filter_presets(self.storage, self.settings.max_presets).find),
                 effects=self.dispatcher.registry.effects,
                 fetch=self._fetcher(job, workspace),
             )
@@ -109,16 +118,27 @@ class Runtime:
             return self.storage
         return storage_of_job(self.settings, call.s3_config, lambda url: check_public(url, self._policy))
 
-    def _fetcher(self, job: Job, workspace: Workspace) -> Callable[[str], Source]:
+    def _fetcher(self, job: Job, workspace: Workspace) -> Fetch:
         from framepack.media.source import Source
 
         downloader = Downloader(self._policy, self.settings.download_timeout_seconds)
-        max_bytes = round(self.settings.max_source_mb * 1e6)
 
-        def download(url: str, to: Path) -> Downloaded:
-            return downloader.download(url, to, max_bytes=max_bytes, check=job.check)
+        def fetch(url: str, max_mb: float | None = None) -> Source:
+            limit_mb = self.settings.max_source_mb if max_mb is None else max_mb
+            max_bytes = round(limit_mb * 1e6)
 
-        return lambda url: Source.from_url(url, workspace, download)
+            def download(address: str, to: Path) -> Downloaded:
+                return downloader.download(address, to, max_bytes=max_bytes, check=job.check)
+
+            key = own_key(url, self.settings.public_url)
+            if key is None:
+                return Source.from_url(url, workspace, download)
+            stored = self.storage.stat(key)
+            if stored is not None and stored.size_bytes > max_bytes:
+                raise TooLarge(f"The stored file has more than the allowed {limit_mb:g} MB.")
+            return Source.from_store(key.name, workspace, partial(self.storage.fetch, key))
+
+        return fetch
 
 
 def _sender(settings: Settings, policy: Policy) -> Send:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Self, get_args
 
@@ -72,6 +73,10 @@ class CallbackRequest(Request):
 
     callback_url: Url | None = Field(None, description="Webhook URL to receive completion notification")
 
+    def described_work(self, operation: str) -> str:
+        """What is begun, as the first words of "... started in background"."""
+        return f"{operation.replace('_', ' ').capitalize()} processing"
+
     def callback_metadata(self) -> dict[str, Any]:
         """The parameters used, as the callback's ``metadata`` shows them: everything but source and callback."""
         hidden = {"video_base64", "video_url", "callback_url"}
@@ -84,13 +89,19 @@ class CallbackRequest(Request):
 
 
 class Response(BaseModel):
-    """Base of every answer. Fields without a value are left out of what the client sees."""
+    """Base of every answer.
+
+    A field with a default is left out of what the client sees when it has no value; one without a default is always
+    there, as null if need be.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def payload(self) -> dict[str, Any]:
-        """The answer as JSON-ready data, without top-level fields that have no value."""
-        return {name: value for name, value in self.model_dump(mode="json").items() if value is not None}
+        """The answer as JSON-ready data, without top-level fields that have a default and no value."""
+        always = {name for name, field in type(self).model_fields.items() if field.is_required()}
+        dumped = self.model_dump(mode="json")
+        return {name: value for name, value in dumped.items() if value is not None or name in always}
 
 
 class VideoResponse(Response):
@@ -104,6 +115,21 @@ class VideoResponse(Response):
     output_filename: str = Field(description="Output filename")
     output_file_size: int = Field(description="Output file size in bytes")
     warnings: list[str] | None = Field(None, description="What the client should know, such as unreadable frames")
+
+
+def from_text(model: type[BaseModel], name: str, text: str) -> Any:
+    """The value that ``text``, from a query or a command line, has for the field ``name``.
+
+    Numbers and booleans are read as JSON where the field is no text; what cannot be read stays text, for the model
+    to refuse.
+    """
+    schema = model.model_json_schema().get("properties", {}).get(name, {})
+    if any(option.get("type") == "string" for option in (schema, *schema.get("anyOf", ()))):
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def one_source(**sources: object) -> None:
@@ -133,7 +159,7 @@ def _around(model: type[BaseModel], location: tuple[int | str, ...]) -> type[Bas
     """The model that the last part of a location is a field of: ``model`` or one inside it."""
     for part in location[:-1]:
         field = model.model_fields.get(part) if isinstance(part, str) else None
-        inner = () if field is None else get_args(field.annotation)
+        inner = () if field is None else (field.annotation, *get_args(field.annotation))
         model = next((each for each in inner if isinstance(each, type) and issubclass(each, BaseModel)), model)
     return model
 

@@ -51,12 +51,33 @@ class Settings(BaseSettings):
         Path(tempfile.gettempdir()) / "framepack", description="Folder of the jobs' working files."
     )
 
+    temp_grace_seconds: float = Field(
+        300, ge=0, description="Age from which a finished result may be cleared away as temporary."
+    )
+    claim_lifetime_seconds: float = Field(
+        3600,
+        ge=120,
+        description="How long results of a job that gives no sign of life are kept from being cleared away.",
+    )
+
     # Models
     weights_dir: Path = Field(
         Path("weights"), description="Folder of model weights (baked into the image or a network volume)."
     )
     weights_download: bool = Field(
         default=True, description="Whether missing weights may be fetched from their official addresses."
+    )
+    hub_cache_dir: Path = Field(
+        Path("/runpod-volume/huggingface-cache/hub"),
+        description="A Hugging Face cache that is read before the usual one: RunPod's cached models, by default.",
+    )
+    enhancer_model: str = Field(
+        "ibm-granite/granite-3.3-2b-instruct",
+        description="What enhances prompts: this one, another chat model as `organisation/name@COMMIT`, or a folder.",
+    )
+    captioner_model: str = Field(
+        "florence-community/Florence-2-large",
+        description="What captions images: this one, another Florence-2 as `organisation/name@COMMIT`, or a folder.",
     )
     device: str = Field(
         "auto",
@@ -65,6 +86,11 @@ class Settings(BaseSettings):
     )
     memory_limit_mb: int | None = Field(
         None, ge=64, description="Memory that models and their work may use; unset means what is free."
+    )
+    generator: str | None = Field(
+        None,
+        description="The main video model: `package.module:factory`, which is called with the torch device and "
+        "returns the model; unset means none.",
     )
 
     # What may be fetched and called
@@ -86,9 +112,16 @@ class Settings(BaseSettings):
     max_output_pixels: int = Field(7680 * 4320, gt=0, description="Most pixels of an output frame.")
     max_output_frames: int = Field(144_000, gt=0, description="Most frames of an output.")
 
+    max_extracted_frames: int = Field(10_000, gt=0, description="Most frames of one extraction.")
+    max_image_mb: float = Field(25, gt=0, description="Largest image to caption.")
+    max_image_pixels: int = Field(50_000_000, gt=0, description="Most pixels of an image to caption.")
+    max_prompt_sections: int = Field(60, ge=1, description="Most timed sections of a prompt.")
+
     max_operations: int = Field(10, ge=1, description="Most operations of a pipeline.")
     max_batch_videos: int = Field(50, ge=1, description="Most videos of a batch.")
     max_join_videos: int = Field(20, ge=2, description="Most videos that are joined.")
+
+    max_presets: int = Field(500, ge=1, description="Most presets of a kind that clients may save.")
 
     # Encoding
     video_crf: int = Field(
@@ -98,9 +131,34 @@ class Settings(BaseSettings):
         "medium", description="H.264 effort: slower presets make smaller files."
     )
 
+    # The REST side
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="Keys that `X-API-Key` may carry, separated by commas; unset makes one for this run."
+    )
+    backend: Literal["local", "runpod"] = Field(
+        "local", description="Who carries out jobs: a process of this machine, or a RunPod endpoint."
+    )
+    runpod_endpoint_id: str | None = Field(None, description="The endpoint that the backend `runpod` sends jobs to.")
+    runpod_api_key: SecretStr | None = Field(
+        None, validation_alias="RUNPOD_API_KEY", description="Key of the RunPod account that owns the endpoint."
+    )
+    max_queued_jobs: int = Field(100, ge=1, description="Most jobs that wait at a time; more are answered 429.")
+    max_body_mb: float = Field(
+        256, gt=0, description="Largest JSON body; larger videos come by address or through `/uploads`."
+    )
+    job_retention_hours: float = Field(24, gt=0, description="How long ended jobs are remembered.")
+    shutdown_grace_seconds: float = Field(
+        25,
+        ge=0,
+        description="Time that running jobs get when the server is told to stop; the next one redoes the rest.",
+    )
+    link_secret: SecretStr | None = Field(
+        None, min_length=16, description="Signs `output_url` of a `file:` store; unset keeps one in the store."
+    )
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level logged.")
 
-    @field_validator("allowed_hosts", mode="before")
+    @field_validator("allowed_hosts", "api_keys", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

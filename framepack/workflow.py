@@ -6,12 +6,29 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from framepack.errors import InvalidField
+from framepack.presets import (
+    Blur,
+    Brightness,
+    Contrast,
+    Denoise,
+    FilmGrain,
+    Saturation,
+    SCurveContrast,
+    Sharpen,
+    Temperature,
+    Vignette,
+)
 from framepack.schemas import Request, Whole
 
 STEP_TYPES: Final = ("upscale", "interpolate", "filters", "loop", "export")
+
+STEP_NAMES: Final[Mapping[str, str]] = MappingProxyType(
+    {"upscale": "Upscale", "interpolate": "Frame Adjust", "filters": "Filters", "loop": "Loop", "export": "Export"}
+)
+"""What presets call the types of steps."""
 
 NO_WORKFLOW: Final = "None"
 """Name of the built-in preset, which has no steps."""
@@ -71,16 +88,16 @@ class WorkflowParams(Request):
     frames_use_streaming: bool = False
     loop_type: str = "loop"
     num_loops: Whole = Field(1, ge=1, le=10)
-    brightness: Whole = Field(0, ge=-100, le=100)
-    contrast: float = Field(1, ge=0, le=3)
-    saturation: float = Field(1, ge=0, le=3)
-    temperature: Whole = Field(0, ge=-100, le=100)
-    sharpen: float = Field(0, ge=0, le=5)
-    blur: float = Field(0, ge=0, le=5)
-    denoise: float = Field(0, ge=0, le=10)
-    vignette: Whole = Field(0, ge=0, le=100)
-    s_curve_contrast: Whole = Field(0, ge=0, le=100)
-    film_grain_strength: Whole = Field(0, ge=0, le=50)
+    brightness: Brightness = 0
+    contrast: Contrast = 1
+    saturation: Saturation = 1
+    temperature: Temperature = 0
+    sharpen: Sharpen = 0
+    blur: Blur = 0
+    denoise: Denoise = 0
+    vignette: Vignette = 0
+    s_curve_contrast: SCurveContrast = 0
+    film_grain_strength: FilmGrain = 0
     export_format: str = "MP4"
     export_quality: Whole = Field(85, ge=0, le=100)
     export_max_width: Whole = Field(1024, ge=256, le=4096)
@@ -117,15 +134,18 @@ class WorkflowPreset(Request):
     active_steps: list[str] = Field(default_factory=list, description="Steps in the order they are run")
     params: WorkflowParams = Field(default_factory=WorkflowParams, description="Parameters of every step")
 
-    @model_validator(mode="after")
-    def _known_steps(self) -> Self:
-        for index, name in enumerate(self.active_steps):
-            if step_type(name) is None:
+    @field_validator("active_steps", mode="after")
+    @classmethod
+    def _one_spelling(cls, names: list[str]) -> list[str]:
+        """Understand every spelling of a step, and keep the documented one."""
+        kinds = [step_type(name) for name in names]
+        for index, (name, kind) in enumerate(zip(names, kinds, strict=True)):
+            if kind is None:
                 raise InvalidField(
                     f"Invalid operation type: {name[:80]}. Valid types: {', '.join(STEP_TYPES)} "
                     f"(active_steps[{index}])"
                 )
-        return self
+        return [STEP_NAMES[kind] for kind in kinds if kind is not None]
 
     def steps(self) -> list[Step]:
         """The steps with their own parameters; a loop of type "none" is left out."""

@@ -158,7 +158,11 @@ def test_success_is_called_back_with_the_documented_payload() -> None:
     [(address, message_id, body, headers)] = desk.sent
     assert address == "https://example.com/cb"
     assert message_id == "msg_sample_job-1"
-    assert headers == {"Content-Type": "application/json", "X-Operation-Type": "sample"}
+    assert headers == {
+        "Content-Type": "application/json",
+        "X-Operation-Type": "sample",
+        "webhook-id": message_id,
+    }
     assert body == {
         "type": "postprocess",
         "operation": "sample",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from framepack.errors import InvalidMedia
 from framepack.media.clip import Audio
+from framepack.media.output import open_output
 from framepack.media.sound import Renderer, at_most, leaves
 from framepack.media.soundfile import Losses, SoundFile, open_sound
 
@@ -82,6 +83,46 @@ def sound_track(
     yield SoundTrack(output, losses, packets, first)
     if losses.pieces or losses.files:
         warn(_LOSSES)
+
+
+def kept_sound(sound: Audio, path: Path, warn: Callable[[str], None]) -> Audio | None:
+    """Copy a sound, packet by packet, into a Matroska file of its own.
+
+    Args:
+        sound: The sound of a file.
+        path: The new file, replaced if it exists.
+        warn: Is told what of the sound was lost. Sound that cannot be kept is no error.
+
+    Returns:
+        The sound in the new file, timed as before; None if it cannot be kept.
+    """
+    import av
+
+    losses = Losses()
+    try:
+        delay = _copy_alone(sound, path, losses)
+    except (av.FFmpegError, InvalidMedia, ValueError):  # PyAV raises ValueError for a codec that the format lacks
+        warn(_LEFT_OUT)
+        return None
+    if losses.pieces:
+        warn(_LOSSES)
+    return Audio(path, 0, delay)
+
+
+def _copy_alone(sound: Audio, path: Path, losses: Losses) -> Fraction:
+    """Copy a sound into a Matroska file; return its delay there, which the file's coarse times leave as it was."""
+    with open_sound(sound, losses) as file, open_output(path, "matroska") as output:
+        packets = _copied(file, output)
+        first = next(packets, None)
+        if first is None:
+            raise InvalidMedia(_LEFT_OUT)
+        tick = file.stream.time_base or Fraction(1)
+        time = (first.pts or 0) * tick + file.shift_seconds - round(file.shift_seconds / tick) * tick
+        for packet in chain([first], packets):
+            output.mux_one(packet)
+    with open_sound(Audio(path, 0), losses) as copy:
+        again = next(copy.packets())  # at the end of a file comes an empty packet
+        return time - (again.pts or 0) * again.time_base - copy.shift_seconds
 
 
 def _packets(

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from framepack.media.scratch import disk_errors
 
@@ -23,11 +23,12 @@ _OPTIONS: Final[dict[str, dict[str, str]]] = {
     "mp4": {"movflags": "+faststart"},  # the index first: a player begins before the file has fully arrived
     "webm": {"cues_to_front": "1"},
     "gif": {"loop": "0"},  # for ever
+    "matroska": {},
 }
 
 
 @contextmanager
-def open_output(path: Path, format_name: Format) -> Iterator[OutputContainer]:
+def open_output(path: Path, format_name: Format | Literal["matroska"]) -> Iterator[OutputContainer]:
     """Create the file ``path``, replaced if it exists, removed on any failure.
 
     Raises:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Final
+from typing import IO
 
-from framepack.errors import DiskFull
-
-_DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+from framepack.errors import DiskFull, is_disk_full
 
 
 def scratch_file(folder: Path) -> IO[bytes]:
@@ -35,6 +32,6 @@ def disk_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if getattr(error, "errno", None) in _DISK_FULL:
+        if is_disk_full(error):
             raise DiskFull("The worker's disk has no room for the output.") from error
         raise

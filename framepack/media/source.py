@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import binascii
-import errno
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
-from framepack.errors import DiskFull, InvalidSource, TooLarge
+from framepack.errors import DiskFull, InvalidSource, TooLarge, is_disk_full
 
 if TYPE_CHECKING:
     from framepack.media.workspace import Workspace
@@ -27,7 +26,6 @@ _MAX_PREFIX: Final = 256
 _WHITESPACE: Final = " \t\r\n"
 _DROP_WHITESPACE: Final = dict.fromkeys(map(ord, _WHITESPACE))
 _CHUNK: Final = 2**20  # characters decoded at a time
-_DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Downloaded(Protocol):
@@ -68,26 +66,40 @@ class Source:
         return cls(target, clean_filename(download(url, target).filename))
 
     @classmethod
-    def from_base64(cls, text: str, workspace: Workspace, max_bytes: int) -> Self:
-        """Unpack a video that came in a request as base64.
+    def from_store(cls, name: str, workspace: Workspace, copy: Callable[[Path], None]) -> Self:
+        """Bring a file of our own store into the workspace.
+
+        Args:
+            name: What it is called there.
+            workspace: Where the file goes.
+            copy: Writes it to the given path; its errors pass through.
+        """
+        target = workspace.path("source")
+        copy(target)
+        return cls(target, clean_filename(name))
+
+    @classmethod
+    def from_base64(cls, text: str, workspace: Workspace, max_bytes: int, kind: str = "video") -> Self:
+        """Unpack a video, or a file of another kind, that came in a request as base64.
 
         A data URI's prefix, white space and missing padding at the end are fine; anything else is not.
 
         Args:
-            text: The video in base64.
+            text: The file in base64.
             workspace: Where the file goes.
             max_bytes: Largest size accepted; checked before anything is written.
+            kind: What messages call it; with ``_base64``, the field it came in.
 
         Raises:
             InvalidSource: The text is not base64.
-            TooLarge: The video has more than ``max_bytes``.
+            TooLarge: The file has more than ``max_bytes``.
             DiskFull: There is no room for it.
         """
         prefix = _DATA_URI.match(text, 0, _MAX_PREFIX)
         begin = prefix.end() if prefix else 0
         size_bytes = _decoded_size(text, begin)
         if size_bytes > max_bytes:
-            raise TooLarge(f"The video has {size_bytes / 1e6:.1f} MB; at most {max_bytes / 1e6:g} MB are allowed.")
+            raise TooLarge(f"The {kind} has {size_bytes / 1e6:.1f} MB; at most {max_bytes / 1e6:g} MB are allowed.")
         target = workspace.path("source")
         try:
             with target.open("xb") as file:
@@ -95,13 +107,13 @@ class Source:
                     file.write(chunk)
                 empty = not file.tell()
         except ValueError as error:  # binascii.Error is one
-            raise InvalidSource("video_base64 is not valid base64.") from error
+            raise InvalidSource(f"{kind}_base64 is not valid base64.") from error
         except OSError as error:
-            if error.errno in _DISK_FULL:
-                raise DiskFull("The worker's disk has no room for the video.") from error
+            if is_disk_full(error):
+                raise DiskFull(f"The worker's disk has no room for the {kind}.") from error
             raise
         if empty:
-            raise InvalidSource("video_base64 is empty.")
+            raise InvalidSource(f"{kind}_base64 is empty.")
         return cls(target)
 
 

@@ -11,6 +11,7 @@ from typing import Final, Self
 from uuid import uuid4
 
 from framepack.errors import DiskFull
+from framepack.freed import Freed
 
 _PREFIX: Final = "job-"
 _LOCK_SUFFIX: Final = ".lock"
@@ -93,18 +94,30 @@ class Workspace:
             )
 
 
-def sweep(root: Path) -> int:
-    """Remove the folders under ``root`` whose jobs are dead, and return how many there were.
+def sweep(root: Path) -> Freed:
+    """Remove the folders under ``root`` whose jobs are dead, and return what was in them.
 
     Never touches the folder of a living job, of this process or of another.
     """
-    removed = 0
+    freed = Freed()
     for path in root.glob(f"{_PREFIX}*{_LOCK_SUFFIX}"):
         lock = _take_lock(path)
         if lock is not None:
+            freed += _content(path.with_suffix(""))
             _remove(path.with_suffix(""), lock)
-            removed += 1
-    return removed
+    return freed
+
+
+def living(root: Path) -> int:
+    """How many jobs have a folder under ``root`` and are alive."""
+    count = 0
+    for path in root.glob(f"{_PREFIX}*{_LOCK_SUFFIX}"):
+        lock = _take_lock(path)
+        if lock is not None:
+            os.close(lock)
+        elif path.exists():
+            count += 1
+    return count
 
 
 def _create_lock(path: Path) -> int | None:
@@ -130,6 +143,16 @@ def _take_lock(path: Path) -> int | None:
         os.close(lock)
         return None
     return lock
+
+
+def _content(folder: Path) -> Freed:
+    """The files in a folder of ours, at any depth."""
+    freed = Freed()
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                freed += Freed(1, (Path(parent) / name).lstat().st_size)
+    return freed
 
 
 def _remove(folder: Path, lock: int) -> None:

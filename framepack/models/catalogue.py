@@ -203,5 +203,41 @@ CATALOGUE = Catalogue(
             memory_mb=25,
             description="Frame interpolation at any moment between two frames",
         ),
+        ModelRow(
+            name="YuNet",
+            group="face",
+            architecture="YuNet, 5 landmarks",
+            scale=1,
+            weights=(
+                Weights(
+                    filename="face_detection_yunet_2023mar.onnx",
+                    url="https://huggingface.co/opencv/face_detection_yunet/resolve/"
+                    "3cc26e7f1014a5ee5d74a42acee58bafc9d0a310/face_detection_yunet_2023mar.onnx",
+                    size_bytes=232_589,
+                    sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
+                    licence="MIT",
+                ),
+            ),
+            memory_mb=1,
+            description="Finds faces and their landmarks",
+        ),
+        ModelRow(
+            name="GFPGANv1.4",
+            group="face",
+            architecture="GFPGAN clean, 512 x 512",
+            scale=1,
+            weights=(
+                Weights(
+                    filename="GFPGANv1.4.pth",
+                    url="https://github.com/TencentARC/GFPGAN/releases/download/v1.3.0/GFPGANv1.4.pth",
+                    size_bytes=348_632_874,
+                    sha256="e2cd4703ab14f4d01fd1383a8a8b266f9a5833dacee8e6a79d3bf21a1b6be5ad",
+                    licence="Apache-2.0, with non-commercial parts of others: StyleGAN2 (Nvidia), "
+                    "DFDNet (CC-BY-NC-SA-4.0)",
+                ),
+            ),
+            memory_mb=349,
+            description="Restores faces; read its licence before commercial use",
+        ),
     )
 )

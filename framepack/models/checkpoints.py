@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from framepack.errors import ModelUnavailable
+from framepack.models.memory import is_out_of_memory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,6 +92,8 @@ def parse_checkpoint(content: bytes, filename: str) -> dict[str, Tensor]:
     try:
         loaded = _tensors(content) if filename.endswith(".safetensors") else _unpickled(content)
     except Exception as error:  # a damaged or hostile file can fail anywhere, and all means the same
+        if is_out_of_memory(error):
+            raise
         raise ModelUnavailable(f"{filename} in the weights folder cannot be read as a file of weights.") from error
     if isinstance(loaded, dict):
         loaded = loaded.get("params_ema", loaded.get("params", loaded))

@@ -66,7 +66,7 @@ class CustomModels:
             return remembered
         try:
             return version, self._row(path, version)
-        except (FramepackError, OSError) as error:
+        except (FramepackError, OSError, MemoryError, RuntimeError) as error:  # the last two: it does not fit in here
             _logger.warning("%s is set aside: %s", path.name, error)
             return version, None
 

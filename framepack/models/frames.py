@@ -29,7 +29,8 @@ class DeviceFrame:
     """A picture on the device.
 
     Attributes:
-        tensor: RGB, shape (3, H, W), float16, bfloat16 or float32, range 0..1; read-only.
+        tensor: RGB, shape (3, H, W), float16, bfloat16 or float32; read-only. Its luma is within 0..1; a colour may
+            lie a little outside, as in YUV.
         colors: what its planar YUV will mean on the host.
     """
 
@@ -46,6 +47,11 @@ class DeviceFrame:
     def height(self) -> int:
         """Rows."""
         return int(self.tensor.shape[-2])
+
+    @property
+    def is_near_host(self) -> bool:
+        """Whether the device is the CPU, so that the picture need not travel."""
+        return self.tensor.device.type == "cpu"
 
     @torch.inference_mode()
     def on_host(self) -> av.VideoFrame:
@@ -65,15 +71,14 @@ def to_device(
 ) -> Tensor:
     """Bring frames onto the device as one batch.
 
-    Planar YUV is uploaded as it is and converted there in single precision; frames that are on a device already
-    are passed on as they are.
+    Planar YUV is uploaded as it is and converted there in single precision.
 
     Args:
         frames: at least one; all of one size.
         device: where to.
         dtype: of the result.
         colors: what the YUV samples of frames on the host mean.
-        clip: whether their colours outside of RGB's range are brought into it.
+        clip: whether colours outside of RGB's range are brought into it.
 
     Returns:
         RGB, shape (N, 3, H, W), range 0..1 if clipped, channels last.
@@ -82,7 +87,8 @@ def to_device(
     for _, run in groupby(frames, key=_home):
         members = list(run)
         if isinstance(members[0], DeviceFrame):
-            pictures += [frame.tensor.to(device, dtype)[None] for frame in members if isinstance(frame, DeviceFrame)]
+            there = [frame.tensor.to(device, dtype)[None] for frame in members if isinstance(frame, DeviceFrame)]
+            pictures += [tensor.clamp(0, 1) for tensor in there] if clip else there
         else:
             views = [planes_of(frame.on_host()) for frame in members]
             pictures.append(_upload(views, device, colors, clip=clip).to(dtype))

@@ -7,7 +7,6 @@ for motion up to 60 pixels. On a CPU everything is in single precision: bfloat16
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -18,8 +17,8 @@ from torch.nn import functional
 
 from framepack.errors import OutOfMemory
 from framepack.models.frames import to_device
-from framepack.models.memory import is_out_of_memory
 from framepack.models.nets.rife import MULTIPLE, blend
+from framepack.models.splitting import attempt, insist
 
 if TYPE_CHECKING:
     from framepack.media.clip import Colors, Frame
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("framepack.models")
 
-_MB: Final = 1 << 20
 _BATCH_PIXELS: Final = {"cuda": 1 << 20, "cpu": 1 << 14}  # a device is busy with these; more at once is no faster
 _MOST_AT_ONCE: Final = 16
 _SHARE_OF_FREE: Final = 0.5
@@ -57,39 +55,33 @@ class Moment:
     time: float
 
 
-def _nothing() -> None:
-    """Stand in for a callback that nobody needs."""
-
-
 class Interpolator:
     """The network on its device; several threads may use it.
 
     Attributes:
         device: where it is.
-        memory_mb: what its weights take there.
 
     Args:
         network: in single precision on the CPU; taken over.
-        device: where to run.
-        on_pressure: called whenever memory ran out, to free what others keep there.
+        device: where to run; idle models leave it when memory runs out.
     """
 
-    def __init__(self, network: Rife, device: Device, *, on_pressure: Callable[[], None] = _nothing) -> None:
+    def __init__(self, network: Rife, device: Device) -> None:
         self.device = device
         if device.is_cuda:
             network.half().to(memory_format=torch.channels_last)
         self._network = network.to(device.place).eval()
-        self._on_pressure = on_pressure
         self._way = 0  # the first way to work that fits into memory
-        self.memory_mb = math.ceil(sum(weight.nbytes for weight in network.state_dict().values()) / _MB)
 
     def at_once(self, width: int, height: int) -> int:
         """How many moments between pictures of this size are best drawn together."""
         if self._way:
             return 1
         pixels = (width + -width % MULTIPLE) * (height + -height % MULTIPLE)
-        room = int(self.device.free_bytes() * _SHARE_OF_FREE / _BYTES_PER_PIXEL)
-        return min(max(min(_BATCH_PIXELS[self.device.place.type], room) // pixels, 1), _MOST_AT_ONCE)
+        wanted = max(_BATCH_PIXELS[self.device.place.type], pixels)
+        bytes_per_pixel = _BYTES_PER_PIXEL / _SHARE_OF_FREE
+        room = int(self.device.make_room(int(wanted * bytes_per_pixel)) / bytes_per_pixel)
+        return min(max(min(wanted, room) // pixels, 1), _MOST_AT_ONCE)
 
     def look(self, frame: Frame, colors: Colors) -> Seen:
         """Prepare a picture for all moments it takes part in.
@@ -101,9 +93,7 @@ class Interpolator:
         Raises:
             OutOfMemory: it does not fit into memory.
         """
-        tensor = self._attempt(lambda: self._seen(self._uploaded(frame, colors)))
-        if tensor is None:
-            raise OutOfMemory(_TOO_SMALL)
+        tensor = insist(lambda: self._seen(self._uploaded(frame, colors)), self.device.relieve, _TOO_SMALL)
         return Seen(tensor, frame.width, frame.height)
 
     def between(self, moments: Sequence[Moment]) -> Tensor:
@@ -137,11 +127,10 @@ class Interpolator:
     def _attempt(self, way: Callable[[], Tensor]) -> Tensor | None:
         """Return None if memory runs out, also after others have freed what they can."""
         for _ in range(2):
-            result = _unless_out_of_memory(way)
+            result = attempt(way)
             if result is not None:
                 return result
-            self.device.release()
-            self._on_pressure()
+            self.device.relieve()
         return None
 
     def _uploaded(self, frame: Frame, colors: Colors) -> Tensor:
@@ -182,13 +171,3 @@ def _batch(pictures: list[Seen]) -> Tensor:
 
 def _halved(picture: Tensor) -> Tensor:
     return functional.interpolate(picture, scale_factor=0.5, mode="area")
-
-
-def _unless_out_of_memory(way: Callable[[], Tensor]) -> Tensor | None:
-    """Return None if memory ran out; the exception is gone by then, and with it the tensors that it held."""
-    try:
-        return way()
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-    return None

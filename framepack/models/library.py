@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from framepack.errors import InvalidField, ModelUnavailable
 from framepack.models.cache import ModelCache
@@ -15,14 +14,20 @@ from framepack.models.memory import Device
 from framepack.models.spec import ModelRow, ModelSpec
 
 if TYPE_CHECKING:
+    from framepack.models.captioner import Captioner
     from framepack.models.catalogue import Catalogue
+    from framepack.models.enhancer import Enhancer
+    from framepack.models.face_detection import Detector
+    from framepack.models.face_restorer import FaceRestorer
     from framepack.models.interpolator import Interpolator
+    from framepack.models.snapshots import Snapshots
+    from framepack.models.spec import Group
     from framepack.models.upscaler import Upscaler
     from framepack.models.weights import WeightsStore
 
-log = logging.getLogger("framepack.models")
+T = TypeVar("T")
 
-_MB = 1 << 20
+_NO_ESTIMATE: Final = 0  # of a model nobody knows before it is there; the cache measures it when it is
 
 
 class ModelLibrary:
@@ -33,16 +38,30 @@ class ModelLibrary:
         store: Where weights come from; knows the deployment's own models.
         device: The setting: "auto", "cpu", "cuda" or "cuda:N".
         memory_limit_mb: Memory that models and their work may use, None for what is free.
+        generator: The setting: "package.module:factory", or None if there is no main video model.
+        snapshots: Where language models come from, or None if there are none.
+
+    Attributes:
+        cache: The loaded models; says what is loaded and unloads it.
     """
 
     def __init__(
-        self, catalogue: Catalogue, store: WeightsStore, *, device: str = "auto", memory_limit_mb: int | None = None
+        self,
+        catalogue: Catalogue,
+        store: WeightsStore,
+        *,
+        device: str = "auto",
+        memory_limit_mb: int | None = None,
+        generator: str | None = None,
+        snapshots: Snapshots | None = None,
     ) -> None:
         self.store = store
         self.catalogue = catalogue
-        self.cache = ModelCache(lambda: self.device.free_bytes() // _MB)
+        self.cache = ModelCache(lambda: self.device)
         self._setting = device
         self._limit_mb = memory_limit_mb
+        self._generator = generator
+        self._snapshots = snapshots
 
     @cached_property
     def device(self) -> Device:
@@ -51,7 +70,7 @@ class ModelLibrary:
         Raises:
             Unavailable: the settings name a GPU that is not there.
         """
-        return Device.find(self._setting, self._limit_mb)
+        return Device.find(self._setting, self._limit_mb, self.cache)
 
     def upscalers(self) -> Iterator[ModelRow]:
         """The upscale models: the published ones, then the deployment's own."""
@@ -119,26 +138,127 @@ class ModelLibrary:
         )
         return self.cache.lease(spec)
 
+    def face_detector(self) -> AbstractContextManager[Detector]:
+        """Lease the model that finds faces: ``with library.face_detector() as detector``.
+
+        Raises:
+            ModelUnavailable: its weights are not to be had.
+        """
+        row, _ = self._face_rows()
+        load: Callable[[], Detector] = partial(self._load_detector, row)
+        return self.cache.lease(ModelSpec(row.name, row.name, "face", load, row.memory_mb))
+
+    def face_restorer(self) -> AbstractContextManager[FaceRestorer]:
+        """Lease the model that restores faces: ``with library.face_restorer() as restorer``.
+
+        Raises:
+            ModelUnavailable: its weights are not to be had.
+        """
+        _, row = self._face_rows()
+        load = partial(self._load_restorer, row)
+        return self.cache.lease(ModelSpec(row.name, row.name, "face", load, row.memory_mb))
+
+    def ensure_faces(self) -> None:
+        """Bring the weights for finding and restoring faces here, unless they are.
+
+        Raises:
+            ModelUnavailable: they are not to be had.
+            DiskFull: there is no room to fetch them.
+        """
+        for row in self._face_rows():
+            for weights in row.weights:
+                if self.store.where(weights) != "folder":
+                    self.store.fetch(weights)
+
+    def enhancer(self) -> AbstractContextManager[Enhancer]:
+        """Lease the model that writes prompts out: ``with library.enhancer() as enhancer``.
+
+        Raises:
+            ModelUnavailable: it is not to be had.
+        """
+
+        def load(folder: Path) -> Enhancer:
+            from framepack.models.enhancer import Enhancer
+
+            return Enhancer(folder, self.device)
+
+        return self._language_model("enhancer", load)
+
+    def captioner(self) -> AbstractContextManager[Captioner]:
+        """Lease the model that describes pictures: ``with library.captioner() as captioner``.
+
+        Raises:
+            ModelUnavailable: it is not to be had.
+        """
+
+        def load(folder: Path) -> Captioner:
+            from framepack.models.captioner import Captioner
+
+            return Captioner(folder, self.device)
+
+        return self._language_model("captioner", load)
+
+    def generator(self) -> AbstractContextManager[Any]:
+        """Lease the main video model, whatever the deployment's factory makes.
+
+        Raises:
+            ModelUnavailable: the deployment names none, or it cannot be built.
+        """
+        if self._generator is None:
+            raise ModelUnavailable("This worker has no video generation model.")
+        spec: ModelSpec[Any] = ModelSpec(
+            key=self._generator,
+            name=None,
+            group="generator",
+            load=partial(self._load_generator, self._generator),
+            memory_mb=_NO_ESTIMATE,
+        )
+        return self.cache.lease(spec)
+
+    def _face_rows(self) -> tuple[ModelRow, ModelRow]:
+        """The one that finds faces and the one that restores them."""
+        rows = self.catalogue.group("face")
+        if len(rows) != 2:  # noqa: PLR2004 - faces take both
+            raise ModelUnavailable("This worker has no models for faces.")
+        return rows[0], rows[1]
+
+    def _load_detector(self, row: ModelRow) -> Detector:
+        from framepack.models.face_detection import YuNet
+
+        return YuNet(self.store.content(row.weights[0]))
+
+    def _load_restorer(self, row: ModelRow) -> FaceRestorer:
+        from framepack.models.face_restorer import FaceRestorer, load_face_network
+
+        return FaceRestorer(load_face_network(self.store.state_dict(row.weights[0])), self.device)
+
+    def _language_model(self, group: Group, load: Callable[[Path], T]) -> AbstractContextManager[T]:
+        snapshots = self._snapshots
+        if snapshots is None:
+            raise ModelUnavailable(f"This worker has no {group}.")
+        repository = snapshots.chosen(group)
+        spec: ModelSpec[T] = ModelSpec(
+            key=f"{repository.folder or repository.name}@{repository.revision}",
+            name=repository.name,
+            group=group,
+            load=lambda: load(snapshots.open(repository)),
+            memory_mb=repository.memory_mb,
+        )
+        return self.cache.lease(spec)
+
     def _load_interpolator(self, row: ModelRow) -> Interpolator:
         from framepack.models.interpolator import Interpolator
         from framepack.models.nets.rife import load_rife
 
-        started = time.monotonic()
-        network = load_rife(self.store.state_dict(row.weights[0]))
-        interpolator = Interpolator(network, self.device, on_pressure=self._release_idle)
-        log.info("loaded %s on %s in %.1f s", row.name, self.device.place, time.monotonic() - started)
-        return interpolator
+        return Interpolator(load_rife(self.store.state_dict(row.weights[0])), self.device)
 
     def _load_upscaler(self, row: ModelRow, strength: float) -> Upscaler:
         from framepack.models.networks import load_upscaler_network
         from framepack.models.upscaler import Upscaler
 
-        started = time.monotonic()
-        network = load_upscaler_network(row, self.store, strength)
-        upscaler = Upscaler(network, self.device, on_pressure=self._release_idle)
-        log.info("loaded %s on %s in %.1f s", row.name, self.device.place, time.monotonic() - started)
-        return upscaler
+        return Upscaler(load_upscaler_network(row, self.store, strength), self.device)
 
-    def _release_idle(self) -> None:
-        for name in self.cache.release_idle():
-            log.info("unloaded %s: memory is short", name)
+    def _load_generator(self, reference: str) -> Any:
+        from framepack.models.generator import build_generator
+
+        return build_generator(reference, self.device.place)

@@ -1,18 +1,23 @@
-"""The device that networks run on: which one, how much memory is free, and telling when it ran out."""
+"""The device that networks run on: which one, how much memory is free, making room, and telling when it ran out."""
 
 from __future__ import annotations
 
+import ctypes
 import gc
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from framepack.errors import Unavailable
 
 if TYPE_CHECKING:
     import torch
 
-_MB: Final = 1 << 20
+MB: Final = 1 << 20
+"""What settings and the catalogue call a megabyte."""
+
 _CPU_INFO: Final = Path("/proc/cpuinfo")
 _BFLOAT16_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16"})
 _CGROUPS: Final = Path("/sys/fs/cgroup")
@@ -39,6 +44,19 @@ _SIGNS: Final = (
 )
 
 
+class Tenants(Protocol):
+    """The models that live on a device, as those see them who need memory there."""
+
+    def held_bytes(self) -> int:
+        """What the loaded ones hold."""
+
+    def promised_bytes(self) -> int:
+        """What the ones being loaded are about to take."""
+
+    def release_idle(self, until: Callable[[], bool] | None = None) -> Sequence[object]:
+        """Close idle ones, the least recently used first, ``until`` it is enough; return those that left."""
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     """Where networks run.
@@ -47,14 +65,16 @@ class Device:
         place: the device as torch names it.
         limit_bytes: most memory to use there, or None for what is free.
         has_bfloat16: whether it is a CPU that multiplies bfloat16 faster than float32.
+        tenants: the models that share it; None: nobody else is there.
     """
 
     place: torch.device
     limit_bytes: int | None = None
     has_bfloat16: bool = False
+    tenants: Tenants | None = field(default=None, compare=False, repr=False)
 
     @classmethod
-    def find(cls, setting: str = "auto", limit_mb: int | None = None) -> Device:
+    def find(cls, setting: str = "auto", limit_mb: int | None = None, tenants: Tenants | None = None) -> Device:
         """Resolve the settings ``device`` ("auto", "cpu", "cuda" or "cuda:N") and ``memory_limit_mb``.
 
         Raises:
@@ -63,57 +83,100 @@ class Device:
         import torch
 
         count = torch.cuda.device_count() if setting != "cpu" and torch.cuda.is_available() else 0
-        limit = None if limit_mb is None else limit_mb * _MB
+        limit = None if limit_mb is None else limit_mb * MB
         if setting == "cpu" or (setting == "auto" and not count):
-            return cls(torch.device("cpu"), limit, cpu_has_bfloat16())
+            return cls(torch.device("cpu"), limit, cpu_has_bfloat16(), tenants)
         place = torch.device("cuda:0" if setting in {"auto", "cuda"} else setting)
         if (place.index or 0) >= count:
             raise Unavailable(f"This worker is set to compute on {setting}, but there is no such GPU.")
-        return cls(place, limit)
+        return cls(place, limit, tenants=tenants)
 
     @property
     def is_cuda(self) -> bool:
         """Whether it is an NVIDIA GPU."""
         return self.place.type == "cuda"
 
-    def free_bytes(self) -> int:
-        """Memory that new work may take: what is free, within the limit.
+    def room_bytes(self) -> int:
+        """Memory that is not spoken for: what is free, within the limit, less what models being loaded will take.
 
-        On a GPU the limit covers all that this process holds there; on the CPU, where the process holds much
-        besides, it covers the new work alone.
+        Negative if those are promised more than there is. On a GPU the limit covers all that this process holds
+        there. On the CPU, where the process holds much besides, it covers the models, by what they were measured to
+        hold, and new work.
         """
-        if not self.is_cuda:
-            free = free_host_bytes()
-            return free if self.limit_bytes is None else min(free, self.limit_bytes)
-        import torch
-
-        held = torch.cuda.memory_allocated(self.place)
-        free = torch.cuda.mem_get_info(self.place)[0] + torch.cuda.memory_reserved(self.place) - held
-        return free if self.limit_bytes is None else max(0, min(free, self.limit_bytes - held))
-
-    def release(self) -> None:
-        """Give back what is no longer used. Call outside of ``except``: an exception keeps its frames' tensors."""
-        gc.collect()
+        held = promised = 0
+        if self.tenants is not None:
+            held, promised = self.tenants.held_bytes(), self.tenants.promised_bytes()
         if self.is_cuda:
             import torch
 
-            torch.cuda.empty_cache()
+            held = torch.cuda.memory_allocated(self.place)
+            free = torch.cuda.mem_get_info(self.place)[0] + torch.cuda.memory_reserved(self.place) - held
+        else:
+            free = free_host_bytes()
+        if self.limit_bytes is not None:
+            free = min(free, self.limit_bytes - held)
+        return free - promised
+
+    def free_bytes(self) -> int:
+        """Memory that new work may take."""
+        return max(0, self.room_bytes())
+
+    def make_room(self, size_bytes: int) -> int:
+        """Let idle models leave, the least recently used first, until so much is free; return what is free then."""
+        if self.tenants is not None and self.room_bytes() < size_bytes:
+            self.tenants.release_idle(lambda: self.room_bytes() >= size_bytes)
+        return self.free_bytes()
+
+    def relieve(self) -> bool:
+        """Free all that can be freed, after memory ran out; say whether an idle model left.
+
+        Call outside of ``except``: an exception keeps its frames' tensors.
+        """
+        self.release()
+        return self.tenants is not None and bool(self.tenants.release_idle())
+
+    def release(self) -> None:
+        """Give back what is no longer used. Call outside of ``except``, as ``relieve``."""
+        release_memory()
+
+
+def release_memory(*, collect: bool = True) -> None:
+    """Give memory that is no longer used back to the devices and to the system.
+
+    Args:
+        collect: whether objects that only refer to each other are looked for first, which takes a moment.
+    """
+    if collect:
+        gc.collect()
+    torch = sys.modules.get("torch")  # if nobody has imported it, there is nothing to give back
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # only the GNU C library has it, and only it hoards
+    if trim is not None:
+        trim(0)
 
 
 def free_host_bytes(cgroups: Path = _CGROUPS) -> int:
     """Main memory that this process may still take: the machine's, within its container's limit."""
+    return host_memory(cgroups)[1]
+
+
+def host_memory(cgroups: Path = _CGROUPS) -> tuple[int, int]:
+    """Main memory in bytes, the machine's within its container's limit: how much there is, and how much is free."""
     import psutil
 
-    free = int(psutil.virtual_memory().available)
+    memory = psutil.virtual_memory()
+    total, free = int(memory.total), int(memory.available)
     for limit, used, statistics, droppable in _CGROUP_FILES:
         try:
             most = int((cgroups / limit).read_text())
             use = int((cgroups / used).read_text())
             lines = dict(line.split() for line in (cgroups / statistics).read_text().splitlines())
             free = min(free, max(0, most - use + int(lines[droppable])))
+            total = min(total, most)
         except (OSError, ValueError, KeyError):  # not there, or "max"
             continue
-    return free
+    return total, free
 
 
 def cpu_has_bfloat16(cpu_info: Path = _CPU_INFO) -> bool:
@@ -128,8 +191,7 @@ def cpu_has_bfloat16(cpu_info: Path = _CPU_INFO) -> bool:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether ``error`` says that memory, of the host or of the device, ran out."""
-    import torch
-
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+    torch = sys.modules.get("torch")
+    if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from framepack.errors import ModelUnavailable
+from framepack.models.memory import is_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,6 +54,8 @@ def load_network(state: Mapping[str, Tensor]) -> ImageModelDescriptor[Any]:
     try:
         network = ModelLoader("cpu").load_from_state_dict(dict(state))
     except Exception as error:  # weights that fit no network fail anywhere, and all means the same
+        if is_out_of_memory(error):
+            raise
         raise ModelUnavailable("The weights do not fit any known network.") from error
     if not isinstance(network, ImageModelDescriptor) or network.purpose not in {"SR", "Restoration"}:
         raise ModelUnavailable("The weights belong to a network of another kind than upscaling or restoration.")

@@ -81,14 +81,15 @@ class ModelSpec(Generic[T]):
 
     Attributes:
         key: identity in the cache, such as ``RealESR-general-x4v3@0.50``: equal keys are the same model.
-        name: public name, for status and messages.
+        name: public name, for status and messages; None: the name of the loaded model's class.
         group: what status and unloading talk about.
-        load: loads it; called at most once at a time per key, imports what it needs.
-        memory_mb: estimate of what it keeps while loaded; makes room before loading.
+        load: loads it; called at most once at a time per key, imports what it needs. Called again if memory ran out.
+        memory_mb: estimate of what it keeps while loaded; makes room before the first loading, after which it is
+            known.
     """
 
     key: str
-    name: str
+    name: str | None
     group: Group
     load: Callable[[], T]
     memory_mb: int

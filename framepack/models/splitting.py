@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from framepack.errors import OutOfMemory
@@ -46,12 +47,10 @@ class Splitter:
 
     Args:
         device: whose memory it is.
-        on_pressure: called whenever memory ran out, to free what others keep there.
     """
 
-    def __init__(self, device: Device, on_pressure: Callable[[], object]) -> None:
+    def __init__(self, device: Device) -> None:
         self._device = device
-        self._on_pressure = on_pressure
         self._fitting: dict[Case, Rung] = {}
 
     def known(self, case: Case) -> Rung | None:
@@ -65,7 +64,8 @@ class Splitter:
     def fit(self, work: Callable[[slice, int], list[T]], count: int, case: Case, first: Rung) -> list[T]:
         """Do work on ``count`` frames, from the rung ``first`` down until it fits.
 
-        When memory runs out, all that has been made is thrown away and made again.
+        When memory runs out, all that has been made is thrown away and made again: in the same pieces if idle models
+        could leave, else in smaller ones.
 
         Args:
             work: does the frames of a slice in tiles of so many pixels.
@@ -81,25 +81,51 @@ class Splitter:
         """
         rung: Rung | None = first
         while rung is not None:
-            results = _attempt(work, count, rung)
+            results = attempt(partial(_in_pieces, work, count, rung))
             if results is not None:
                 self._fitting[case] = rung
                 return results
-            self._device.release()
-            self._on_pressure()
-            rung = replace(rung, frames=min(rung.frames, count)).smaller(max(case.width, case.height))
+            if not self._device.relieve():
+                rung = replace(rung, frames=min(rung.frames, count)).smaller(max(case.width, case.height))
         raise OutOfMemory(
             f"The worker's memory is too small for this model, even in tiles of {SMALLEST_TILE} pixels: "
             "choose a smaller one."
         )
 
 
-def _attempt(work: Callable[[slice, int], list[T]], count: int, rung: Rung) -> list[T] | None:
-    """Return None if memory ran out; the exception is gone by then, and with it the tensors that it held."""
+def attempt(work: Callable[[], T]) -> T | None:
+    """Do work that makes anything but None; return None if memory ran out.
+
+    The exception is gone by then, and with it the tensors that it held.
+    """
     try:
-        starts = range(0, count, rung.frames)
-        return [result for start in starts for result in work(slice(start, start + rung.frames), rung.tile)]
+        return work()
     except Exception as error:
         if not is_out_of_memory(error):
             raise
     return None
+
+
+def insist(work: Callable[[], T], relieve: Callable[[], object], refusal: str) -> T:
+    """Do work that makes anything but None; if memory runs out, do it once more after others have left.
+
+    Args:
+        work: what to do; starts over when it is done again.
+        relieve: frees what can be freed, such as ``device.relieve``.
+        refusal: the sentence for the client if memory runs out again.
+
+    Raises:
+        OutOfMemory: it does not fit.
+    """
+    made = attempt(work)
+    if made is None:
+        relieve()
+        made = attempt(work)
+    if made is None:
+        raise OutOfMemory(refusal)
+    return made
+
+
+def _in_pieces(work: Callable[[slice, int], list[T]], count: int, rung: Rung) -> list[T]:
+    starts = range(0, count, rung.frames)
+    return [result for start in starts for result in work(slice(start, start + rung.frames), rung.tile)]

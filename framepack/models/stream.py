@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +17,8 @@ from framepack.models.splitting import Case
 if TYPE_CHECKING:
     from framepack.media.clip import Colors, Frame
     from framepack.models.upscaler import Upscaler
+
+F = TypeVar("F", bound="Frame")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ def upscale_frames(
     colors: Colors,
     tile_size: int,
     check: Callable[[], None],
-) -> Iterator[Frame]:
+) -> Iterator[DeviceFrame]:
     """Upscale frames to exactly the target's size.
 
     The network is applied once; the rest of the way, up or down, is resizing. (A 2x network applied twice invents
@@ -68,7 +70,7 @@ def upscale_frames(
     work = _Work(upscaler, target, colors, tile_size, check)
     runs: list[tuple[Frame, int]] = []
     try:
-        for run in _runs(frames, check):
+        for run in in_a_row(frames, check):
             runs.append(run)
             if len(runs) >= work.frames_at_once(run[0]):
                 yield from _finish(work, runs)
@@ -95,6 +97,22 @@ def resize(batch: Tensor, width: int, height: int) -> Tensor:
         batch.to(torch.float32), (height, width), mode="bicubic", antialias=True, align_corners=False
     )
     return resized.clamp_(0, 1)
+
+
+def in_a_row(frames: Iterator[F], check: Callable[[], None]) -> Iterator[tuple[F, int]]:
+    """Count how often each frame comes in a row as one and the same object."""
+    current: F | None = None
+    count = 0
+    for frame in frames:
+        check()
+        if frame is current:
+            count += 1
+            continue
+        if current is not None:
+            yield current, count
+        current, count = frame, 1
+    if current is not None:
+        yield current, count
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,23 +152,7 @@ class _Work:
         return picture[0].to(torch.float16)
 
 
-def _runs(frames: Iterator[Frame], check: Callable[[], None]) -> Iterator[tuple[Frame, int]]:
-    """Count how often each frame comes in a row as one and the same object."""
-    current: Frame | None = None
-    count = 0
-    for frame in frames:
-        check()
-        if frame is current:
-            count += 1
-            continue
-        if current is not None:
-            yield current, count
-        current, count = frame, 1
-    if current is not None:
-        yield current, count
-
-
-def _finish(work: _Work, runs: list[tuple[Frame, int]]) -> Iterator[Frame]:
+def _finish(work: _Work, runs: list[tuple[Frame, int]]) -> Iterator[DeviceFrame]:
     """Upscale the collected frames, hand them out as often as they came, and forget them."""
     made = work([frame for frame, _ in runs])
     counts = [count for _, count in runs]

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_MB: Final = 1 << 20
 _SHARE_OF_FREE: Final = {"cuda": 0.8, "cpu": 0.5}
 _BATCH_PIXELS: Final = {"cuda": 1 << 20, "cpu": 0}  # enough to keep it busy; a CPU is busy with a single frame
 _MOST_FRAMES: Final = 16
@@ -41,26 +40,21 @@ class Upscaler:
         device: where it is.
         dtype: precision of the pictures that it takes.
         overlap: pixels that its tiles see beyond what is kept of them.
-        memory_mb: what its weights take there.
 
     Args:
         network: in single precision on the CPU; taken over and rebuilt for the device.
-        device: where to run.
-        on_pressure: called whenever memory ran out, to free what others keep there.
+        device: where to run; idle models leave it when memory runs out.
     """
 
-    def __init__(
-        self, network: ImageModelDescriptor[Any], device: Device, *, on_pressure: Callable[[], object] = _nothing
-    ) -> None:
+    def __init__(self, network: ImageModelDescriptor[Any], device: Device) -> None:
         self.scale = int(network.scale)
         self.device = device
         self.overlap = overlap_of(network)
         self.dtype = prepare(network, device)
-        self.memory_mb = math.ceil(sum(weight.nbytes for weight in network.model.state_dict().values()) / _MB)
         self._network = network
         self._multiple = int(network.size_requirements.multiple_of)
         self._bytes_per_pixel = bytes_per_pixel(network, self.dtype)
-        self._splitter = Splitter(device, on_pressure)
+        self._splitter = Splitter(device)
 
     def __call__(self, batch: Tensor, *, tile_size: int = 0, check: Callable[[], None] = _nothing) -> Tensor:
         """Upscale pictures of one size by the network's scale.
@@ -131,11 +125,15 @@ class Upscaler:
         return self._splitter.known(case) or self._first_rung(case)
 
     def _first_rung(self, case: Case) -> Rung:
-        """As many pixels at once as were asked for, as the device likes, and as its free memory holds."""
-        kind = self.device.place.type
-        pixels = int(self.device.free_bytes() * _SHARE_OF_FREE[kind] / self._bytes_per_pixel)
-        tile = case.tile_size
-        if self._pixels_seen(case, tile) > pixels:
+        """As many pixels at once as were asked for, as the device likes, and as its free memory holds.
+
+        Idle models leave before a picture is cut into smaller pieces than it must.
+        """
+        kind, tile = self.device.place.type, case.tile_size
+        wanted = self._pixels_seen(case, tile)
+        bytes_per_pixel = self._bytes_per_pixel / _SHARE_OF_FREE[kind]
+        pixels = int(self.device.make_room(math.ceil(wanted * bytes_per_pixel)) / bytes_per_pixel)
+        if wanted > pixels:
             side = math.isqrt(pixels) - 2 * self.overlap
             fitting = max(SMALLEST_TILE, side // _TILE_STEP * _TILE_STEP)
             tile = min(tile or fitting, fitting)

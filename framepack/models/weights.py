@@ -7,20 +7,17 @@ releases when its owner dies, and find the file there.
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import fcntl
 import os
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from framepack.errors import Cancelled, DiskFull, FramepackError, ModelUnavailable
+from framepack.errors import Cancelled, DiskFull, FramepackError, ModelUnavailable, is_disk_full
 from framepack.models.catalogue import CATALOGUE, Catalogue
 from framepack.models.checkpoints import parse_checkpoint, read_published, read_wheel, wheel_paths
 from framepack.models.custom import CustomModels
+from framepack.models.locking import FetchLocks
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,8 +28,8 @@ if TYPE_CHECKING:
 Download = Callable[[str, Path, int], None]
 """Fetches an address into a new file, of so many bytes at most."""
 
-Place = Literal["folder", "wheel", "wrong", "missing"]
-"""Where weights are; ``wrong``: the folder has a file of that name that is not the published one."""
+Place = Literal["folder", "wheel", "cache", "wrong", "missing"]
+"""Where weights are; ``wrong``: the folder has something of that name that is not what was published."""
 
 _ATTEMPTS = 2
 
@@ -54,7 +51,7 @@ class WeightsStore:
         self._allow_download = allow_download
         self._download = download
         self._custom = CustomModels(folder, catalogue)
-        self._locks: dict[str, threading.Lock] = {}
+        self._locks = FetchLocks(folder)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> WeightsStore:
@@ -91,6 +88,17 @@ class WeightsStore:
             self.fetch(weights)
         return parse_checkpoint(self._read(weights), weights.filename)
 
+    def content(self, weights: Weights) -> bytes:
+        """Return the published file itself, from the weights folder, fetched if it is missing.
+
+        Raises:
+            ModelUnavailable: it cannot be fetched, or a file of that name is not the published one.
+            DiskFull: there is no room to fetch it.
+        """
+        if not (self.folder / weights.filename).exists():
+            self.fetch(weights)
+        return self._read(weights)
+
     def fetch(self, weights: Weights) -> Path:
         """Return the published file in the weights folder, fetched if it is missing.
 
@@ -106,13 +114,13 @@ class WeightsStore:
             raise ModelUnavailable(f"The weights file {weights.filename} is missing: {_remedy(weights)}.")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with self._alone(weights.filename):
+            with self._locks.alone(weights.filename):
                 if path.exists():
                     self._read(weights)
                 else:
                     self._fetch(weights.url, weights)
         except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            if is_disk_full(error):
                 raise DiskFull(f"There is no room in the weights folder for {weights.filename}.") from error
             raise ModelUnavailable(
                 f"The weights file {weights.filename} is missing and cannot be stored: {_remedy(weights)}."
@@ -142,17 +150,6 @@ class WeightsStore:
         except OSError as error:
             raise ModelUnavailable(f"{weights.filename} in the weights folder cannot be read.") from error
 
-    @contextlib.contextmanager
-    def _alone(self, filename: str) -> Iterator[None]:
-        """Keep other threads and processes from fetching the same file."""
-        # A thread lock as well: on network volumes a file lock may belong to the whole process.
-        with (
-            self._locks.setdefault(filename, threading.Lock()),
-            (self.folder / f".{filename}.lock").open("w") as lock,
-        ):
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
     def _fetch(self, url: str, weights: Weights) -> None:
         part = self.folder / f".{weights.filename}.part"
         try:
@@ -176,7 +173,7 @@ class WeightsStore:
         except (Cancelled, DiskFull):
             raise
         except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            if is_disk_full(error):
                 raise
             return error
         except FramepackError as error:
@@ -222,7 +219,8 @@ def ensure_all(rows: Iterable[ModelRow], store: WeightsStore, report: Callable[[
         except FramepackError as error:
             failed += 1
             outcome = f"failed: {error.message}" + (f" ({error.__cause__})" if error.__cause__ else "")
-        report(f"[{number}/{len(files)}] {weights.filename} ({weights.size_bytes / 1e6:.1f} MB): {outcome}")
+        what = f"{weights.filename} ({weights.size_bytes / 1e6:.1f} MB, {weights.licence})"
+        report(f"[{number}/{len(files)}] {what}: {outcome}")
     return not failed
 
 

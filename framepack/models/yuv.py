@@ -38,7 +38,7 @@ def rgb_from_yuv(
     luma = y.to(torch.float32).sub_(black).div_(luma_steps)
     chroma = uv.to(torch.float32).sub_(zero).div_(chroma_steps)
     if halved[0]:
-        chroma = _double_columns(chroma)[..., :width]
+        chroma = doubled_columns(chroma)[..., :width]
     if halved[1]:
         chroma = _double_rows(chroma)[..., :height, :]
     blue_difference, red_difference = chroma.unbind(1)
@@ -81,7 +81,7 @@ def _yuv420_strip(strip: Tensor, colors: Colors) -> tuple[Tensor, Tensor]:
     chroma = torch.stack((blue, red)).sub_(luma)
     chroma[0].mul_(0.5 / (1 - blue_weight))
     chroma[1].mul_(0.5 / (1 - red_weight))
-    chroma = _halve(chroma)
+    chroma = halved(chroma)
     return _bytes(luma.mul_(luma_steps).add_(black)), _bytes(chroma.mul_(chroma_steps).add_(zero))
 
 
@@ -93,7 +93,7 @@ def _scale(depth: int, colors: Colors) -> tuple[float, float, float, float]:
     return 219 * unit, 224 * unit, 16 * unit, 128 * unit
 
 
-def _double_columns(samples: Tensor) -> Tensor:
+def doubled_columns(samples: Tensor) -> Tensor:
     """Linear interpolation at twice the columns; every old sample stays where it is, at an even column."""
     following = torch.cat((samples[..., 1:], samples[..., -1:]), -1)
     return torch.stack((samples, torch.lerp(samples, following, 0.5)), -1).flatten(-2)
@@ -107,7 +107,7 @@ def _double_rows(samples: Tensor) -> Tensor:
     return torch.stack(rows, -2).flatten(-3, -2)
 
 
-def _halve(samples: Tensor) -> Tensor:
+def halved(samples: Tensor) -> Tensor:
     """Half the columns and rows (rounded up) of (C, H, W): 1-2-1 around every even column, means of row pairs."""
     if samples.shape[-2] % 2:
         samples = torch.cat((samples, samples[:, -1:]), -2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urljoin
 
-from framepack.errors import DiskFull, SourceFailed, TooLarge
+from framepack.errors import DiskFull, SourceFailed, TooLarge, is_disk_full
 from framepack.net.addresses import ParsedTarget, Policy, check_url
 from framepack.net.session import Outgoing, exchange
 from framepack.net.watchdog import Watchdog
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 MAX_REDIRECTS = 3
 _CHUNK_BYTES = 64 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +137,7 @@ def _file(path: Path) -> Iterator[BinaryIO]:
             yield file
     except BaseException as error:
         path.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        if is_disk_full(error):
             raise DiskFull("The worker has no room left on its disk for this source.") from error
         raise
 

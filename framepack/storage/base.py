@@ -10,9 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from framepack.errors import DiskFull, FramepackError, NotFound, StorageFailed
+from framepack.errors import DiskFull, FramepackError, NotFound, StorageFailed, is_disk_full
 
 if TYPE_CHECKING:
+    from framepack.freed import Freed
     from framepack.storage.keys import Key
 
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
@@ -75,12 +76,23 @@ class Storage(Protocol):
         """
         ...
 
+    def folders(self, folder: Key) -> Iterator[str]:
+        """Yield the names of the folders directly in this one that hold an object at any depth, sorted by key.
+
+        No object is listed for it: what it costs depends on the number of folders.
+        """
+        ...
+
     def stat(self, key: Key) -> StoredObject | None:
         """Describe the object, or return None when there is none."""
         ...
 
     def delete(self, key: Key) -> bool:
         """Remove the object; return whether it was there."""
+        ...
+
+    def sweep(self) -> Freed:
+        """Remove what writers that are dead left half done; return what that freed. No object is touched."""
         ...
 
     def url(self, key: Key, *, filename: str | None = None) -> str | None:
@@ -100,7 +112,7 @@ def no_such_object() -> NotFound:
 
 def disk_error(error: OSError) -> FramepackError:
     """Translate trouble with a file: no room, or a store that failed."""
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    if is_disk_full(error):
         return DiskFull("The disk is full; try again later or with a smaller video.")
     name = errno.errorcode.get(error.errno or 0, "unknown")
     return StorageFailed(f"The file store failed ({name}).")

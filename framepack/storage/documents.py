@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote
 
 from framepack.errors import BadRequest, InvalidField, NotFound, TooLarge
 from framepack.storage.keys import Key
+from framepack.storage.parallel import in_parallel
 
 if TYPE_CHECKING:
     from framepack.storage.base import Storage
@@ -54,7 +55,7 @@ class Documents(Generic[T]):
             NotFound: There is none.
             InvalidField: Nothing can have this name.
         """
-        key = self._key(name)
+        key = self.key(name)
         found = self._parsed(key, self.storage.read(key))
         if found is None:
             raise NotFound("The stored document does not exist.")
@@ -62,16 +63,20 @@ class Documents(Generic[T]):
 
     def list(self) -> Iterator[tuple[str, T]]:
         """Every document with its name, in the order of their keys."""
-        for stored in self.storage.list(STATE / self.folder):
-            name = self._name(stored.key)
-            if name is None:
-                continue
-            try:
-                found = self._parsed(stored.key, self.storage.read(stored.key))
-            except NotFound:  # deleted meanwhile
-                continue
+        for name, found in in_parallel(self._loaded, self._keys()):
             if found is not None:
                 yield name, found[0]
+
+    def count(self) -> int:
+        """How many documents there are, damaged ones among them."""
+        return sum(1 for _ in self._keys())
+
+    def names(self) -> Iterator[str]:
+        """The names of all documents, unread ones that may be damaged among them, in the order of their keys."""
+        for stored in self.storage.list(STATE / self.folder):
+            name = self._name(stored.key)
+            if name is not None:
+                yield name
 
     def save(self, name: str, content: Mapping[str, Any]) -> bool:
         """Write a document, whole or not at all; the last writer wins.
@@ -83,7 +88,7 @@ class Documents(Generic[T]):
             InvalidField: Nothing can have this name, or the content is not JSON.
             TooLarge: The document has more than ``MAX_BYTES``.
         """
-        key = self._key(name)
+        key = self.key(name)
         try:
             data = json.dumps(content, allow_nan=False, indent=1).encode()
         except (ValueError, TypeError, RecursionError) as error:
@@ -96,9 +101,9 @@ class Documents(Generic[T]):
 
     def delete(self, name: str) -> bool:
         """Remove a document; return whether it was there."""
-        return self.storage.delete(self._key(name))
+        return self.storage.delete(self.key(name))
 
-    def _key(self, name: str) -> Key:
+    def key(self, name: str) -> Key:
         """Where a document lies: signs that have a meaning in keys are written as ``%`` and two digits."""
         normal = unicodedata.normalize("NFC", name)
         first = "" if normal[:1].strip(" .") else _escaped(normal[:1])
@@ -109,6 +114,19 @@ class Documents(Generic[T]):
             return STATE / self.folder / (written + _SUFFIX)
         except (UnicodeEncodeError, InvalidField) as error:
             raise InvalidField(_NAMES) from error
+
+    def _keys(self) -> Iterator[tuple[str, Key]]:
+        for stored in self.storage.list(STATE / self.folder):
+            name = self._name(stored.key)
+            if name is not None:
+                yield name, stored.key
+
+    def _loaded(self, named: tuple[str, Key]) -> tuple[str, tuple[T] | None]:
+        name, key = named
+        try:
+            return name, self._parsed(key, self.storage.read(key))
+        except NotFound:  # deleted meanwhile
+            return name, None
 
     def _name(self, key: Key) -> str | None:
         """The name of the document at ``key``; None if it is none of ours."""

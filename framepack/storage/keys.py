@@ -12,6 +12,8 @@ MAX_KEY_BYTES = 1024
 MAX_SEGMENT_BYTES = 255
 MAX_NAME_LENGTH = 100
 UNTITLED = "untitled_video"
+RESULTS = "postprocessed_output"
+"""The documented folder of everything that jobs make."""
 
 _REFUSAL = (
     "A name must have 1 to 255 bytes, neither start nor end with a dot or a space, "

@@ -16,14 +16,14 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import quote
 
 from framepack.errors import InvalidField, StorageFailed
+from framepack.freed import Freed
 from framepack.storage.base import (
     CHUNK_BYTES,
     DEFAULT_CONTENT_TYPE,
@@ -35,6 +35,7 @@ from framepack.storage.base import (
 from framepack.storage.keys import Key
 
 _MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO})
+_TRIES = 100
 _INCOMING = ".incoming"  # no key starts with a dot
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -49,15 +50,17 @@ class LocalStorage:
 
     Args:
         root: the folder; may itself be a link.
-        public_url: address of the REST side, which serves the objects below ``/outputs/``; None gives no URLs.
+        link: gives the address under which the REST side serves an object; None gives no URLs.
         stale_after_seconds: age from which the temporary file of a dead writer is removed.
     """
 
-    def __init__(self, root: Path, public_url: str | None = None, *, stale_after_seconds: float = 900) -> None:
+    def __init__(
+        self, root: Path, link: Callable[[Key], str] | None = None, *, stale_after_seconds: float = 900
+    ) -> None:
         self._root = root.absolute()
-        self._public_url = public_url.rstrip("/") if public_url else None
-        with disk_errors():
-            self._sweep(stale_after_seconds)
+        self._link = link
+        self._stale_after_seconds = stale_after_seconds
+        self.sweep()
 
     def put_file(self, key: Key, path: Path, *, content_type: str = DEFAULT_CONTENT_TYPE) -> StoredObject:
         """Copy the file into place; see `Storage.put_file`. The source may be on any file system."""
@@ -97,6 +100,15 @@ class LocalStorage:
             elif stat.S_ISREG(status.st_mode):
                 yield _stored(key, status)
 
+    def folders(self, folder: Key) -> Iterator[str]:
+        """Yield the names of the folders in this one that are not empty; see `Storage.folders`."""
+        with disk_errors():
+            names = [name for name, status in self._entries(folder) if _is_folder(status)]
+        for name in sorted(names, key=lambda name: f"{name}/"):
+            with contextlib.suppress(InvalidField):
+                if self._holds_object(Key(f"{folder}/{name}")):
+                    yield name
+
     def stat(self, key: Key) -> StoredObject | None:
         """Describe the object; see `Storage.stat`."""
         with disk_errors(), _nothing_when_missing(), self._folder(key.segments[:-1]) as folder:
@@ -105,34 +117,62 @@ class LocalStorage:
         return None
 
     def delete(self, key: Key) -> bool:
-        """Remove the object; see `Storage.delete`."""
+        """Remove the object, and its folder if nothing else is in it; see `Storage.delete`."""
         with disk_errors(), _nothing_when_missing(), self._folder(key.segments[:-1]) as folder:
             if stat.S_ISREG(os.stat(key.name, dir_fd=folder, follow_symlinks=False).st_mode):
                 os.unlink(key.name, dir_fd=folder)
+                self._prune(key.segments[:-1])
                 return True
         return False
+
+    def sweep(self) -> Freed:
+        """Remove temporary files whose writer is gone; see `Storage.sweep`."""
+        freed = Freed()
+        with disk_errors(), _nothing_when_missing(), self._folder((_INCOMING,)) as incoming:
+            for name in os.listdir(incoming):  # noqa: PTH208 - pathlib cannot list a descriptor
+                with _nothing_when_missing(), os.fdopen(os.open(name, _OBJECT, dir_fd=incoming), "rb") as file:
+                    status = os.fstat(file.fileno())
+                    young = time.time() - status.st_mtime < self._stale_after_seconds
+                    if not young and not _is_locked(file):
+                        os.unlink(name, dir_fd=incoming)
+                        freed += Freed(1, status.st_size)
+        return freed
 
     def url(self, key: Key, *, filename: str | None = None) -> str | None:
         """Return the object's address on the REST side; it downloads under its own name."""
         del filename
-        return f"{self._public_url}/outputs/{quote(key.text)}" if self._public_url else None
+        return self._link(key) if self._link else None
 
     def _put(self, key: Key, source: BinaryIO, size_bytes: int) -> StoredObject:
         """Write ``size_bytes`` of the source into place."""
-        with (
-            self._folder((_INCOMING,), create=True) as incoming,
-            self._folder(key.segments[:-1], create=True) as folder,
-            _temporary(incoming) as (name, file),
-        ):
+        with self._folder((_INCOMING,), create=True) as incoming, _temporary(incoming) as (name, file):
             sha256 = _copy(source, file)
             file.flush()
             os.fsync(file.fileno())
             status = os.fstat(file.fileno())
             if status.st_size != size_bytes:
                 raise StorageFailed("The file changed while it was being stored.")
-            os.rename(name, key.name, src_dir_fd=incoming, dst_dir_fd=folder)
-            os.fsync(folder)
+            self._place(name, incoming, key)
         return replace(_stored(key, status), sha256=sha256)
+
+    def _place(self, name: str, incoming: int, key: Key) -> None:
+        """Rename a temporary file to an object, anew if its folder was found empty and removed meanwhile."""
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                with self._folder(key.segments[:-1], create=True) as folder:
+                    os.rename(name, key.name, src_dir_fd=incoming, dst_dir_fd=folder)
+                    os.fsync(folder)
+                    return
+            except FileNotFoundError:
+                if not tries_left:
+                    raise
+
+    def _prune(self, segments: tuple[str, ...]) -> None:
+        """Remove a folder that has become empty, and those around it."""
+        with contextlib.suppress(OSError):  # it is not empty, or another process was quicker
+            for depth in range(len(segments), 0, -1):
+                with self._folder(segments[: depth - 1]) as parent:
+                    os.rmdir(segments[depth - 1], dir_fd=parent)
 
     def _open(self, key: Key) -> BinaryIO:
         """Open the object for reading, or raise NotFound."""
@@ -161,6 +201,24 @@ class LocalStorage:
                     found.append((entry.name, entry.stat(follow_symlinks=False)))
         return tuple(found)
 
+    def _holds_object(self, folder: Key) -> bool:
+        """Whether there is an object in the folder, at any depth."""
+        inner = []
+        with (
+            disk_errors(),
+            _nothing_when_missing(),
+            self._folder(folder.segments) as descriptor,
+            os.scandir(descriptor) as entries,
+        ):
+            for entry in entries:
+                with contextlib.suppress(InvalidField):
+                    key = Key(f"{folder}/{entry.name}")
+                    if entry.is_file(follow_symlinks=False):
+                        return True
+                    if entry.is_dir(follow_symlinks=False):
+                        inner.append(key)
+        return any(self._holds_object(key) for key in inner)
+
     @contextlib.contextmanager
     def _folder(self, segments: tuple[str, ...], *, create: bool = False) -> Iterator[int]:
         """Open the folder below the root, segment by segment so that no link is followed; yield its descriptor."""
@@ -177,15 +235,6 @@ class LocalStorage:
             yield descriptor
         finally:
             os.close(descriptor)
-
-    def _sweep(self, stale_after_seconds: float) -> None:
-        """Remove temporary files whose writer is gone."""
-        with _nothing_when_missing(), self._folder((_INCOMING,)) as incoming:
-            for name in os.listdir(incoming):  # noqa: PTH208 - pathlib cannot list a descriptor
-                with _nothing_when_missing(), os.fdopen(os.open(name, _OBJECT, dir_fd=incoming), "rb") as file:
-                    young = time.time() - os.fstat(file.fileno()).st_mtime < stale_after_seconds
-                    if not young and not _is_locked(file):
-                        os.unlink(name, dir_fd=incoming)
 
 
 @contextlib.contextmanager

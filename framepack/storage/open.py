@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from framepack.errors import InvalidField
+from framepack.storage.links import LinkSigner, kept_secret, public_link
 from framepack.storage.local import LocalStorage
 from framepack.storage.s3 import S3Storage
 from framepack.storage.s3_client import S3Credentials
@@ -26,7 +28,7 @@ def open_storage(settings: Settings) -> Storage:
     """
     kind, _, place = settings.storage.partition(":")
     if kind == "file":
-        return LocalStorage(Path(place), settings.public_url)
+        return _local(Path(place), settings)
     bucket, _, prefix = place.removeprefix("//").partition("/")
     return S3Storage(
         s3_location(bucket, settings.bucket_endpoint_url, settings.s3_region),
@@ -34,6 +36,13 @@ def open_storage(settings: Settings) -> Storage:
         prefix=prefix,
         url_lifetime_seconds=settings.url_lifetime_seconds,
     )
+
+
+def link_signer(settings: Settings, state: Storage) -> LinkSigner:
+    """What signs the links to a local store's files: the settings' secret, else one that is kept in the store."""
+    given = settings.link_secret
+    secret = given.get_secret_value().encode() if given is not None else kept_secret(state)
+    return LinkSigner(secret, settings.url_lifetime_seconds)
 
 
 def storage_of_job(
@@ -59,6 +68,15 @@ def storage_of_job(
     if location.endpoint_url:
         check_endpoint(location.endpoint_url)
     return S3Storage(location, credentials, url_lifetime_seconds=settings.url_lifetime_seconds)
+
+
+def _local(root: Path, settings: Settings) -> LocalStorage:
+    public_url = settings.public_url
+    if public_url is None:
+        return LocalStorage(root)
+    signer = cache(lambda: link_signer(settings, storage))
+    storage = LocalStorage(root, lambda key: public_link(public_url, key, signer()))
+    return storage
 
 
 def _credentials(settings: Settings) -> S3Credentials | None:

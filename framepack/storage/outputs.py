@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from framepack.storage.base import DEFAULT_CONTENT_TYPE, disk_errors
 from framepack.storage.keys import Key, clean_stem, safe_name
+from framepack.storage.reservations import reserved
 
 if TYPE_CHECKING:
     from framepack.storage.base import Storage
@@ -32,6 +33,7 @@ class Folder(StrEnum):
     SAVED_VIDEOS = "postprocessed_output/saved_videos"
     EXTRACTED_FRAMES = "postprocessed_output/frames/extracted_frames"
     REASSEMBLED_VIDEOS = "postprocessed_output/frames/reassembled_videos"
+    CONTACT_SHEETS = "postprocessed_output/frames/contact_sheets"
 
     @property
     def key(self) -> Key:
@@ -109,6 +111,8 @@ class Outputs:
     def save(self, path: Path, filename: str) -> Published:
         """Store a file among the saved videos under its own name, or with a short id in it if that name is taken.
 
+        Nothing is ever overwritten, also when several workers save under one name at the same moment.
+
         Args:
             path: the file; it stays as it is.
             filename: a safe name with its extension.
@@ -118,10 +122,13 @@ class Outputs:
         """
         folder = Folder.SAVED_VIDEOS
         stem, dot, extension = filename.rpartition(".")
-        name = filename
-        while self.storage.stat(folder.key / name) is not None:
-            name = f"{stem}-{_short_id()}{dot}{extension}"
-        return self._store(path, folder, name, None)
+        with reserved(self.storage, filename) as is_ours:
+            name = filename
+            is_free = is_ours and self.storage.stat(folder.key / name) is None
+            while not is_free:
+                name = f"{stem}-{_short_id()}{dot}{extension}"
+                is_free = self.storage.stat(folder.key / name) is None
+            return self._store(path, folder, name, None)
 
     def _store(self, path: Path, folder: Folder, filename: str, content_type: str | None) -> Published:
         content_type = content_type or mimetypes.guess_type(filename)[0] or DEFAULT_CONTENT_TYPE
@@ -135,13 +142,17 @@ class Outputs:
         return Published(key, filename, stored.size_bytes, stored.sha256 or "", url, inline)
 
     def filename(self, stem: str, suffix: str, extension: str) -> str:
-        """Make a new name, ``{stem}_{suffix}_{yymmdd_HHMMSS}_{short id}{extension}``, at most 235 bytes long.
+        """Make a new name, ``{stem}_{suffix}_{yymmdd_HHMMSS}_{short id}{extension}``, at most 235 bytes long."""
+        extension = extension.lower() if _EXTENSION.fullmatch(extension.lower()) else ""
+        name = f"{clean_stem(stem)}_{safe_name(suffix, 'processed')}"
+        return f"{name}_{self.stamp()}{extension}"
+
+    def stamp(self) -> str:
+        """Make what tells names of the same thing apart, ``{yymmdd_HHMMSS}_{short id}``.
 
         The short id (6 digits and letters, the first a digit) keeps names apart that are made in the same second.
         """
-        extension = extension.lower() if _EXTENSION.fullmatch(extension.lower()) else ""
-        name = f"{clean_stem(stem)}_{safe_name(suffix, 'processed')}"
-        return f"{name}_{self._clock():%y%m%d_%H%M%S}_{_short_id()}{extension}"
+        return f"{self._clock():%y%m%d_%H%M%S}_{_short_id()}"
 
     def _inlined(self, path: Path) -> bytes | None:
         """Read the file if it may be inlined, so that the answer holds the very bytes that are stored."""

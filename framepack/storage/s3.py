@@ -14,6 +14,7 @@ import io
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC
@@ -22,18 +23,25 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from framepack.errors import InvalidField, StorageFailed
 from framepack.storage.base import CHUNK_BYTES, DEFAULT_CONTENT_TYPE, StoredObject, kept_when_whole
-from framepack.storage.keys import Key
+from framepack.storage.keys import RESULTS, Key
 from framepack.storage.s3_client import S3Credentials, S3Tuning, attachment, connect, http_status, translated
-from framepack.storage.s3_upload import SHA256_METADATA, Upload, put_parts, put_whole
+from framepack.storage.s3_upload import SHA256_METADATA, Upload, drop_stale_parts, put_parts, put_whole
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
+    from framepack.freed import Freed
     from framepack.storage.s3_location import S3Location
 
 MAX_URL_LIFETIME_SECONDS = 604_800
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NOT_FOUND = 404
+_FIRST_PAUSE_SECONDS = 0.05
+_SENDINGS = 2
+
+
+class _OtherBytesError(StorageFailed):
+    """What came is not what was stored: spoilt on the way, or replaced just then in a store that tears."""
 
 
 class S3Storage:
@@ -102,6 +110,21 @@ class S3Storage:
                         continue
                     yield StoredObject(key, item["Size"], item["LastModified"].astimezone(UTC))
 
+    def folders(self, folder: Key) -> Iterator[str]:
+        """Yield the names of the folders in this one, page by page; see `Storage.folders`."""
+        parent = f"{self._name(folder)}/"
+        with translated("the listing"):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._location.bucket,
+                Prefix=parent,
+                Delimiter="/",
+                PaginationConfig={"PageSize": self._tuning.page_size},
+            )
+            for page in pages:
+                for item in page.get("CommonPrefixes", ()):
+                    with contextlib.suppress(InvalidField):  # none of ours
+                        yield Key(item["Prefix"].removeprefix(self._prefix).removesuffix("/")).name
+
     def stat(self, key: Key) -> StoredObject | None:
         """Describe the object; see `Storage.stat`."""
         with translated("the look-up"):
@@ -114,6 +137,11 @@ class S3Storage:
                 return False
             self._client.delete_object(Bucket=self._location.bucket, Key=self._name(key))
             return True
+
+    def sweep(self) -> Freed:
+        """Drop the parts of uploads that were never finished; see `Storage.sweep`."""
+        with translated("the clean-up"):
+            return drop_stale_parts(self._client, self._location.bucket, f"{self._prefix}{RESULTS}/")
 
     def url(self, key: Key, *, filename: str | None = None) -> str | None:
         """Presign a download; with a file name the browser saves it under that name."""
@@ -148,44 +176,76 @@ class S3Storage:
         return StoredObject(key, head["ContentLength"], modified, _sha256(head["Metadata"]))
 
     def _put(self, key: Key, source: io.BufferedReader | io.BytesIO, size: int, content_type: str) -> StoredObject:
-        """Send in one request or in parts, then look whether it is there."""
+        """Send the object and look whether it is there; once more if somebody has deleted it meanwhile."""
+        for _ in range(_SENDINGS):
+            source.seek(0)
+            upload, confirmed = self._send(key, source, size, content_type)
+            stored = self._verified(key, upload, confirmed=confirmed)
+            if stored is not None:
+                return stored
+        raise StorageFailed("The object store lost the upload.")
+
+    def _send(
+        self, key: Key, source: io.BufferedReader | io.BytesIO, size: int, content_type: str
+    ) -> tuple[Upload, bool]:
+        """Send in one request or in parts; return what was sent and whether the store confirmed its MD5."""
         if size > self._tuning.multipart_above_bytes:
             sha256 = hashlib.file_digest(source, "sha256").hexdigest()
             source.seek(0)
             upload = Upload(self._location.bucket, self._name(key), content_type, size, sha256)
-            confirmed = put_parts(self._client, upload, source, self._tuning)
-        else:
-            data = source.read(size)
-            if len(data) != size:
-                raise StorageFailed("The file changed while it was being stored.")
-            sha256 = hashlib.sha256(data).hexdigest()
-            upload = Upload(self._location.bucket, self._name(key), content_type, size, sha256)
-            confirmed = put_whole(self._client, upload, data)
-        return self._verified(key, upload, confirmed=confirmed)
+            return upload, put_parts(self._client, upload, source, self._tuning)
+        data = source.read(size)
+        if len(data) != size:
+            raise StorageFailed("The file changed while it was being stored.")
+        sha256 = hashlib.sha256(data).hexdigest()
+        upload = Upload(self._location.bucket, self._name(key), content_type, size, sha256)
+        return upload, put_whole(self._client, upload, data)
 
-    def _verified(self, key: Key, upload: Upload, *, confirmed: bool) -> StoredObject:
-        """Return what the store now has, once it is certain that it got the upload."""
-        found = self._stat(key)
-        if found is None:
-            raise StorageFailed("The object store lost the upload.")
-        if confirmed and found.sha256 not in {None, upload.sha256}:
-            # Our bytes arrived and another writer has replaced them since: the last one wins.
-            return StoredObject(key, upload.size_bytes, found.modified, upload.sha256)
-        if found.size_bytes != upload.size_bytes:
-            raise StorageFailed("The object store did not keep the whole upload.")
-        if (not confirmed or found.sha256 is None) and self._download(key, None) != upload.sha256:
-            raise StorageFailed("The object store did not keep the upload as it was sent.")
-        return replace(found, sha256=upload.sha256)
+    def _verified(self, key: Key, upload: Upload, *, confirmed: bool) -> StoredObject | None:
+        """Return what the store now has, once it is certain that it got the upload; None if it has nothing.
+
+        While another writer replaces the object, some stores show for a moment the size of the one and the digest of
+        the other, or nothing at all; so the store is looked at again before it is said to have failed.
+        """
+        doubt = None
+        for look in range(self._tuning.looks):
+            time.sleep(_FIRST_PAUSE_SECONDS * (2**look - 1))
+            found = self._stat(key)
+            if found is None:
+                doubt = None
+            elif found.sha256 not in {None, upload.sha256}:
+                # The store has taken our bytes and another writer has replaced them since: the last one wins.
+                return StoredObject(key, upload.size_bytes, found.modified, upload.sha256)
+            elif found.size_bytes != upload.size_bytes:
+                doubt = "The object store did not keep the whole upload."
+            elif (not confirmed or found.sha256 is None) and self._digest(key) != upload.sha256:
+                doubt = "The object store did not keep the upload as it was sent."
+            else:
+                return replace(found, sha256=upload.sha256)
+        if doubt is not None:
+            raise StorageFailed(doubt)
+        return None
+
+    def _digest(self, key: Key) -> str | None:
+        """Read the object back; return the SHA-256 of what came, or None if there is no such object any more."""
+        from botocore.exceptions import ClientError
+
+        try:
+            return self._download(key, None)
+        except ClientError as error:
+            if http_status(error) == _NOT_FOUND:
+                return None
+            raise
 
     def _download(self, key: Key, sink: BinaryIO | None) -> str:
-        """Fill the sink, beginning anew when the connection breaks; return the SHA-256 of what came."""
+        """Fill the sink, beginning anew when the connection breaks or other bytes come; return their SHA-256."""
         from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError
 
         attempt = 1
         while True:
             try:
                 return self._stream(key, sink)
-            except (IncompleteReadError, ReadTimeoutError, ResponseStreamingError):
+            except (IncompleteReadError, ReadTimeoutError, ResponseStreamingError, _OtherBytesError):
                 if attempt >= self._tuning.attempts:
                     raise
                 attempt += 1
@@ -202,7 +262,7 @@ class S3Storage:
                 if sink:
                     sink.write(chunk)
         if _sha256(answer["Metadata"]) not in {None, digest.hexdigest()}:
-            raise StorageFailed("The object store gave back other bytes than it was given.")
+            raise _OtherBytesError("The object store gave back other bytes than it was given.")
         return digest.hexdigest()
 
 

@@ -43,6 +43,7 @@ class S3Tuning:
         part_bytes: length of a part, at least 5 MiB for most stores; grows where 10 000 parts would not do.
         parallel_parts: parts of one object under way at a time; each is held in memory.
         page_size: objects per page of a listing.
+        looks: how often an upload is looked for, with growing pauses, before it is said to be lost.
     """
 
     attempts: int = 6
@@ -52,6 +53,7 @@ class S3Tuning:
     part_bytes: int = 16 * _MIB
     parallel_parts: int = 4
     page_size: int = 1000
+    looks: int = 6
 
 
 def connect(location: S3Location, credentials: S3Credentials | None, tuning: S3Tuning) -> S3Client:

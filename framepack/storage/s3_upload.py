@@ -13,9 +13,11 @@ from base64 import b64encode
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, BinaryIO
 
 from framepack.errors import StorageFailed
+from framepack.freed import Freed
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -27,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 MAX_PARTS = 10_000
 SHA256_METADATA = "sha256"
+STALE_AFTER = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,27 @@ def put_parts(client: S3Client, upload: Upload, source: BinaryIO, tuning: S3Tuni
         _abort(client, upload, upload_id)
         raise
     return completed and all(part.confirmed for part in parts)
+
+
+def drop_stale_parts(client: S3Client, bucket: str, prefix: str, stale_after: timedelta = STALE_AFTER) -> Freed:
+    """Drop uploads in parts that were begun long ago and never finished; a listing does not show them.
+
+    Does nothing where the store does not say which there are, or does not let us.
+    """
+    from botocore.exceptions import ClientError
+
+    freed = Freed()
+    try:
+        begun = client.list_multipart_uploads(Bucket=bucket, Prefix=prefix).get("Uploads", ())
+        for upload in begun:
+            if datetime.now(UTC) - upload["Initiated"] > stale_after and upload["Key"].startswith(prefix):
+                name, number = upload["Key"], upload["UploadId"]
+                parts = client.list_parts(Bucket=bucket, Key=name, UploadId=number).get("Parts", ())
+                client.abort_multipart_upload(Bucket=bucket, Key=name, UploadId=number)
+                freed += Freed(1, sum(part["Size"] for part in parts))
+    except ClientError as error:
+        logger.info("Unfinished uploads cannot be dropped here (%s).", error.response.get("Error", {}).get("Code"))
+    return freed
 
 
 def _send(client: S3Client, upload: Upload, upload_id: str, source: BinaryIO, tuning: S3Tuning) -> list[_Part]:

@@ -1,4 +1,7 @@
-"""Checks, before the first job, that the worker has what its jobs will need; says what is missing."""
+"""Checks, before the first job, that the worker has what its jobs will need; says what is missing.
+
+Loads the main video model, if the deployment names one.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ def check_fitness(runtime: Runtime) -> None:
     Raises:
         Unavailable: with one sentence per thing that is missing.
     """
-    missing = [sentence for check in (_store, _temp, _models) if (sentence := check(runtime))]
+    missing = [sentence for check in (_store, _temp, _models, _generator) if (sentence := check(runtime))]
     if missing:
         raise Unavailable(" ".join(missing))
 
@@ -54,3 +57,13 @@ def _models(runtime: Runtime) -> str | None:
         return sentence
     log.warning(sentence)  # the worker is fit for the other models
     return None
+
+
+def _generator(runtime: Runtime) -> str | None:
+    if runtime.settings.generator is None:
+        return None
+    try:
+        with runtime.models.generator():
+            return None
+    except FramepackError as error:
+        return error.message + (f" ({error.__cause__})" if error.__cause__ else "")

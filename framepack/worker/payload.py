@@ -26,7 +26,7 @@ def fitted(answer: Answer, limit: int) -> Answer:
     """
     if _size_bytes(answer) <= limit:
         return answer
-    lighter: Answer = _without_inline(answer)
+    lighter: Answer = without_inline(answer)
     if _size_bytes(lighter) <= limit:
         return lighter
     return failure(
@@ -38,9 +38,10 @@ def _size_bytes(answer: Answer) -> int:
     return len(json.dumps(answer, ensure_ascii=False).encode())
 
 
-def _without_inline(value: Any) -> Any:
+def without_inline(value: Any) -> Any:
+    """``value`` without the inline files that answers carry, at any depth."""
     if isinstance(value, dict):
-        return {key: _without_inline(each) for key, each in value.items() if not key.endswith("_base64")}
+        return {key: without_inline(each) for key, each in value.items() if not key.endswith("_base64")}
     if isinstance(value, list):
-        return [_without_inline(each) for each in value]
+        return [without_inline(each) for each in value]
     return value

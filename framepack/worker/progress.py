@@ -23,10 +23,13 @@ SendUpdate = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 def shown(progress: Progress) -> dict[str, Any]:
-    """What a client sees of ``progress``: frames done and in all, percent, seconds left; unknown parts left out."""
+    """What a client sees of ``progress``: frames, or what else is counted, done and in all, percent, seconds left.
+
+    Unknown parts are left out.
+    """
     parts = {
-        "frames_done": progress.done,
-        "frames_total": progress.total,
+        f"{progress.unit}_done": progress.done,
+        f"{progress.unit}_total": progress.total,
         "percent": None if progress.percent is None else round(progress.percent, 1),
         "seconds_left": None if progress.remaining_seconds is None else round(progress.remaining_seconds, 1),
     }
@@ -35,8 +38,9 @@ def shown(progress: Progress) -> dict[str, Any]:
 
 def described(update: dict[str, Any]) -> str:
     """An update as a line for people."""
-    total, left = update.get("frames_total"), update.get("seconds_left")
-    line = f"{update['frames_done']}{f' of {total}' if total else ''} frames"
+    unit = next(name.removesuffix("_done") for name in update if name.endswith("_done"))
+    total, left = update.get(f"{unit}_total"), update.get("seconds_left")
+    line = f"{update[f'{unit}_done']}{f' of {total}' if total else ''} {unit}"
     return line if left is None else f"{line}, {left:.0f} s left"
 
 

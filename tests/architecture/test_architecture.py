@@ -82,7 +82,7 @@ def test_every_error_has_a_code_of_its_own() -> None:
     codes = [error.code for error in errors]
 
     assert len(codes) == len(set(codes)) > 10
-    assert {error.status for error in errors} <= {400, 401, 404, 409, 413, 429, 500, 502, 503, 504, 507}
+    assert {error.status for error in errors} <= {400, 401, 404, 405, 409, 413, 416, 429, 500, 502, 503, 504, 507}
 
 
 def test_status_codes_live_in_one_place() -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from framepack.errors import DiskFull
-from framepack.media.workspace import Workspace, sweep
+from framepack.freed import Freed
+from framepack.media.workspace import Workspace, living, sweep
 
 HOLDER = """
 import sys, time
@@ -86,23 +87,27 @@ def test_killed_jobs_are_swept_and_living_ones_are_not(tmp_path: Path) -> None:
     run = [sys.executable, "-c", HOLDER, str(tmp_path)]
     with (
         subprocess.Popen(run, stdout=subprocess.PIPE, text=True) as killed,
-        subprocess.Popen(run, stdout=subprocess.PIPE, text=True) as living,
+        subprocess.Popen(run, stdout=subprocess.PIPE, text=True) as spared,
         Workspace(tmp_path) as own,
     ):
         assert killed.stdout
-        assert living.stdout
-        dead, alive = Path(killed.stdout.readline().strip()), Path(living.stdout.readline().strip())
-        assert sweep(tmp_path) == 0
+        assert spared.stdout
+        dead, alive = Path(killed.stdout.readline().strip()), Path(spared.stdout.readline().strip())
+        assert living(tmp_path) == 3
+        assert sweep(tmp_path) == Freed()
         killed.kill()
         killed.wait()
         assert (dead / "big.bin").exists()
-        assert sweep(tmp_path) == 1
+        left = Freed(1, (dead / "big.bin").stat().st_size)
+        assert living(tmp_path) == 2
+        assert sweep(tmp_path) == left
         assert not dead.exists()
         assert (alive / "big.bin").exists()
         assert own.folder.exists()
-        assert sweep(tmp_path) == 0
-        living.kill()
-    assert sweep(tmp_path) == 1
+        assert sweep(tmp_path) == Freed()
+        spared.kill()
+    assert sweep(tmp_path) == left
+    assert living(tmp_path) == 0
     assert files(tmp_path) == []
 
 
@@ -116,10 +121,10 @@ def test_a_sweep_touches_nothing_else(tmp_path: Path) -> None:
     (root / "notes.lock").write_text("")
     (root / "job-link").symlink_to(outside)
     (root / "job-link.lock").symlink_to(outside / "file")
-    assert sweep(root) == 0
+    assert sweep(root) == Freed()
     assert (outside / "file").read_text() == "keep"
     assert (root / "job-of-somebody").is_dir()
-    assert sweep(tmp_path / "nowhere") == 0
+    assert sweep(tmp_path / "nowhere") == Freed()
 
 
 def test_sweeping_while_jobs_begin_and_end(tmp_path: Path) -> None:

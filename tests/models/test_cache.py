@@ -14,7 +14,8 @@ import pytest
 
 from framepack.errors import Conflict, ModelUnavailable
 from framepack.models.cache import ModelCache
-from tests.support.recipes import Model, fill, keys, spec
+from framepack.models.memory import MB
+from tests.support.recipes import Model, fill, keys, names, spec
 
 MANY = 50
 
@@ -100,7 +101,7 @@ def test_loading_one_model_does_not_block_another() -> None:
         assert loading.wait(60)
         fill(cache, "quick")
         assert keys(cache) == ["quick"]
-        assert cache.release_idle() == ["quick"]
+        assert names(cache.release_idle()) == ["quick"]
         with pytest.raises(Conflict, match="slow is in use"):
             cache.unload()
         go_on.set()
@@ -121,18 +122,18 @@ def test_loading_may_use_the_cache() -> None:
 
 
 def test_unload_names_what_was_loaded() -> None:
-    """Unloading a group closes its models only, and names each once."""
+    """Unloading a group closes its models only, and names each."""
     cache = ModelCache()
     with cache.lease(spec("general@0.50")) as half, cache.lease(spec("general@1.00")):
         pass
     with cache.lease(spec("granite", group="enhancer")) as other:
         pass
-    assert cache.unload("captioner") == []
-    assert cache.unload("upscaler") == ["general"]
+    assert cache.unload("captioner") == ()
+    assert names(cache.unload("captioner", "upscaler")) == ["general", "general"]
     assert half.closed
     assert not other.closed
-    assert cache.unload() == ["granite"]
-    assert cache.unload() == []
+    assert names(cache.unload()) == ["granite"]
+    assert cache.unload() == ()
     fill(cache, "general@0.50")
     assert cache.loads == 4
 
@@ -146,7 +147,7 @@ def test_used_model_cannot_be_unloaded() -> None:
             cache.unload()
         assert keys(cache) == ["idle", "busy"]
         assert not model.closed
-    assert cache.unload() == ["idle", "busy"]
+    assert names(cache.unload()) == ["idle", "busy"]
 
 
 def test_error_inside_the_block_ends_the_lease() -> None:
@@ -164,8 +165,10 @@ def test_status_tells_what_is_loaded() -> None:
         for _ in range(3):
             stack.enter_context(cache.lease(spec("general@0.50", memory_mb=6)))
         (model,) = cache.status()
+        assert cache.status("upscaler") == (model,)
+        assert cache.status("face", "enhancer") == ()
     assert (model.name, model.group, model.key) == ("general", "upscaler", "general@0.50")
-    assert (model.leases, model.memory_mb) == (3, 6)
+    assert (model.leases, model.memory_bytes) == (3, 6 * MB)
     assert before <= model.loaded_at <= datetime.now(UTC)
 
 

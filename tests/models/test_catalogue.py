@@ -13,6 +13,9 @@ from tests.support.weights import published, upscaler_row
 _OFFICIAL = {
     "https://github.com/xinntao/Real-ESRGAN/releases/download/v": "BSD-3-Clause",
     "https://github.com/HolyWu/vs-rife/releases/download/model/": "MIT",
+    "https://huggingface.co/opencv/face_detection_yunet/resolve/3cc26e7f": "MIT",
+    "https://github.com/TencentARC/GFPGAN/releases/download/v": "Apache-2.0, with non-commercial parts of others: "
+    "StyleGAN2 (Nvidia), DFDNet (CC-BY-NC-SA-4.0)",
 }
 
 
@@ -36,6 +39,12 @@ def test_one_model_interpolates() -> None:
     assert row.weights[0].sha256.startswith("6615790efd62")
 
 
+def test_faces_take_two_models() -> None:
+    """One model finds faces and one restores them, in their published files."""
+    files = [(row.name, row.weights[0].size_bytes, row.weights[0].sha256[:8]) for row in CATALOGUE.group("face")]
+    assert files == [("YuNet", 232_589, "8f2383e4"), ("GFPGANv1.4", 348_632_874, "e2cd4703")]
+
+
 def test_only_the_general_model_has_a_companion() -> None:
     """One model is blended from two files, all others are one file."""
     assert {row.name for row in CATALOGUE.rows if len(row.weights) == 2} == {"RealESR-general-x4v3"}
@@ -45,13 +54,13 @@ def test_only_the_general_model_has_a_companion() -> None:
 def test_every_file_is_pinned() -> None:
     """Every file has an official https address, a plausible size, a SHA-256 of its own and a licence."""
     files = list(CATALOGUE.weights())
-    assert len({file.sha256 for file in files}) == len(files) == 8
+    assert len({file.sha256 for file in files}) == len(files) == 10
     for file in files:
         assert file.url is not None
         assert file.url.startswith(tuple(_OFFICIAL))
         assert file.url.endswith(f"/{file.filename}")
         assert re.fullmatch(r"[0-9a-f]{64}", file.sha256)
-        assert 1_000_000 < file.size_bytes < 100_000_000
+        assert 200_000 < file.size_bytes < 400_000_000
         assert file.licence == next(licence for place, licence in _OFFICIAL.items() if file.url.startswith(place))
 
 

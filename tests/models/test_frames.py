@@ -154,6 +154,13 @@ def test_frames_on_the_device_pass_as_they_are() -> None:
     )
 
 
+def test_networks_see_no_impossible_colours() -> None:
+    """What lies outside of 0..1, as after filters, is clipped where it was asked for, and only there."""
+    frame = DeviceFrame(torch.rand(3, 10, 20) * 2 - 0.5, Colors())
+    assert torch.equal(to_device([frame], CPU, torch.float32, Colors())[0], frame.tensor.clamp(0, 1))
+    assert torch.equal(to_device([frame], CPU, torch.float32, Colors(), clip=False)[0], frame.tensor)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 def test_the_batch_has_the_asked_precision(dtype: torch.dtype) -> None:
     """The numbers are rounded to the dtype at the end, not before."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ from framepack.errors import OutOfMemory
 from framepack.models.interpolator import Interpolator
 from framepack.models.memory import Device
 from framepack.models.nets.rife import load_rife
-from tests.support.interpolation import CPU, between, interpolator, mixing, noise, psnr
+from tests.support.interpolation import between, interpolator, mixing, noise, psnr
+from tests.support.recipes import Neighbours
 from tests.support.rife_reference import random_rife, reference
 
 RANDOM = random_rife(7)
@@ -65,8 +67,8 @@ class Short:
         self.model = model
         self.fails = fails
         self.given: list[tuple[int, int, int]] = []
-        self.freed = 0
-        model._on_pressure = self._free
+        self._neighbours = Neighbours()
+        model.device = replace(model.device, tenants=self._neighbours)
         network = model._network
         self._motion, self._seen = network.motion, network.seen
         network.motion, network.seen = self.motion, self.seen  # type: ignore[assignment,method-assign]
@@ -88,8 +90,10 @@ class Short:
         if self.fails(*shape):
             raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    def _free(self) -> None:
-        self.freed += 1
+    @property
+    def freed(self) -> int:
+        """How often others were asked to leave."""
+        return self._neighbours.asked
 
 
 def test_others_leave_first() -> None:
@@ -154,9 +158,3 @@ def test_too_little_memory_is_an_answer() -> None:
     short.fails = broken
     with pytest.raises(ZeroDivisionError):
         between(model, *noise(2, 64, 64), 0.5)
-
-
-def test_weights_are_accounted_for() -> None:
-    """It says how much memory its weights take."""
-    assert interpolator().device is CPU
-    assert 21 <= interpolator().memory_mb <= 23

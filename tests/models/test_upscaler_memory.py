@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
 from framepack.errors import OutOfMemory
-from framepack.models.memory import Device
+from framepack.models.memory import MB, Device
 from framepack.models.splitting import Case, Rung
 from framepack.models.upscaler import Upscaler
+from tests.support.recipes import Neighbours
 from tests.support.upscaling import Watched, compact, rrdb
 
 CPU = Device(torch.device("cpu"))
@@ -95,13 +97,52 @@ def test_what_fitted_is_remembered() -> None:
     assert counts[3] == 3 * counts[0]
 
 
+class Witnesses(Neighbours):
+    """Neighbours that note which exception is being handled when they are asked to leave."""
+
+    def __init__(self, idle: int = 0) -> None:
+        super().__init__(idle)
+        self.pending: list[BaseException | None] = []
+
+    def release_idle(self, until: Callable[[], bool] | None = None) -> Sequence[object]:
+        """Note and leave."""
+        self.pending.append(sys.exc_info()[1])
+        return super().release_idle(until)
+
+
 def test_others_are_asked_to_make_room() -> None:
     """Each time, whatever else is in memory may leave first; by then the error and its tensors are gone."""
-    pending: list[BaseException | None] = []
-    upscaler = Upscaler(compact(), CPU, on_pressure=lambda: pending.append(sys.exc_info()[1]))
+    others = Witnesses()
+    upscaler = Upscaler(compact(), replace(CPU, tenants=others))
     Watched(upscaler._network, above(15_000))
     upscaler(torch.rand(1, 3, 200, 300))
-    assert pending == [None, None]
+    assert others.pending == [None, None]
+
+
+def test_idle_models_leave_before_pictures_come_apart() -> None:
+    """When memory runs out, the same work is done again once something could leave; only then in smaller pieces."""
+    others = Neighbours(idle=1)
+    upscaler = Upscaler(compact(), replace(CPU, tenants=others))
+    watched = Watched(upscaler._network, lambda _, number: MemoryError() if number <= 2 else None)
+    upscaler(torch.rand(1, 3, 200, 300))
+    assert [shape[2:] for shape in watched.shapes[:2]] == [(200, 300)] * 2
+    assert max(shape[3] for shape in watched.shapes[2:]) < 300
+    assert others.asked == 2
+
+
+def test_idle_models_leave_before_pictures_are_cut() -> None:
+    """A picture that would fit beside fewer models is not cut into tiles: as many leave as are in its way."""
+    limit = 600 * MB
+    picture = torch.rand(1, 3, 290, 300)
+    alone = Upscaler(compact(feat=64), Device(CPU.place, limit))
+    free = limit - 290 * 300 * 2 * alone._bytes_per_pixel
+    others = Neighbours(idle=4, held_mb=free // MB // 2)
+    assert free > 0
+    upscaler = Upscaler(compact(feat=64), Device(CPU.place, limit, tenants=others))
+    watched = Watched(upscaler._network)
+    upscaler(picture)
+    assert [shape[2:] for shape in watched.shapes] == [(290, 300)]
+    assert others.idle == 2
 
 
 def test_there_is_an_end() -> None:

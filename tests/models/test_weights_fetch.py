@@ -230,12 +230,14 @@ def test_ensure_all_goes_on_after_a_failure(tmp_path: Path) -> None:
         rows = [upscaler_row(bad, good, name="pair")]
         lines: list[str] = []
         assert not ensure_all(rows, store(tmp_path), lines.append)
-        assert lines[0].startswith("[1/2] bad.pth (0.0 MB): failed: The weights file bad.pth could not be fetched")
-        assert lines[1:] == ["[2/2] good.pth (0.0 MB): fetched"]
+        assert lines[0].startswith(
+            "[1/2] bad.pth (0.0 MB, MIT): failed: The weights file bad.pth could not be fetched"
+        )
+        assert lines[1:] == ["[2/2] good.pth (0.0 MB, MIT): fetched"]
 
         lines.clear()
         assert ensure_all([upscaler_row(good)], store(tmp_path), lines.append)
-        assert lines == ["[1/1] good.pth (0.0 MB): already there"]
+        assert lines == ["[1/1] good.pth (0.0 MB, MIT): already there"]
 
 
 def test_image_build_refuses_unpublished_files(tmp_path: Path) -> None:
@@ -246,7 +248,7 @@ def test_image_build_refuses_unpublished_files(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "builder.fetch_weights", row.name, "--folder", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1
-    assert done.stdout.startswith("[1/1] realesr-animevideov3.pth (2.5 MB): failed: ")
+    assert done.stdout.startswith("[1/1] realesr-animevideov3.pth (2.5 MB, BSD-3-Clause): failed: ")
     assert "not the published one" in done.stdout
 
 

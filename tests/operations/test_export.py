@@ -65,13 +65,12 @@ def test_the_answer_is_the_documented_one(own: Bench, tmp_path: Path) -> None:
     [
         ("My Film", "My Film"),
         ("My Film.mp4", "My Film"),
-        ("../../etc/pass\u0000wd", "etc_pass_wd"),
         ("v1.2", "v1.2"),
         ("Über", "Uber"),
     ],
 )
-def test_a_name_of_ones_own_is_made_harmless(own: Bench, tmp_path: Path, name: str, stem: str) -> None:
-    """It takes the place of the source's; slashes and control characters have no power."""
+def test_a_name_of_ones_own_is_used(own: Bench, tmp_path: Path, name: str, stem: str) -> None:
+    """It takes the place of the source's, in plain letters."""
     answer = own.run("export", make_clip(tmp_path / "clip.mp4", Spec(count=2)), output_name=name, quality=50)
     assert answer["output_filename"].startswith(f"{stem}_exported_50q_1024w_")
     assert own.output(answer).parent.name == Path(answer["output_path"]).parent.name
@@ -171,7 +170,8 @@ def test_pictures_are_scaled_well(own: Bench, tmp_path: Path) -> None:
         ({"quality": -1}, "quality must be between 0 and 100"),
         ({"max_width": 255}, "max_width must be between 256 and 4096"),
         ({"max_width": 4097}, "max_width must be between 256 and 4096"),
-        ({"output_name": ""}, "output_name"),
+        ({"output_name": ""}, "output_name must be a name of 1 to 100 characters"),
+        ({"output_name": "../../etc/passwd"}, "output_name must be a name of plain letters"),
     ],
 )
 def test_what_cannot_be_done_is_said(own: Bench, tmp_path: Path, fields: dict[str, Any], words: str) -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -15,10 +16,11 @@ import pytest
 from framepack.errors import InvalidField, NotFound
 from framepack.job import Job, Progress
 from framepack.media.clip import Clip, Frame, HostFrame
+from framepack.models.frames import DeviceFrame
 from framepack.operations.postprocess.filters import FiltersParams, FiltersRequest, filtered
-from framepack.presets import FILTER_PRESETS, FilterSettings
+from framepack.presets import FILTER_PRESETS, FilterSettings, built_in_preset
 from tests.support.clips import Sound, Spec, make_clip, real_clip
-from tests.support.looks import codes, gray, luma, on_device, real_frames
+from tests.support.looks import codes, gray, host_frame, luma, on_device, real_frames
 from tests.support.readback import beep_times, psnr, read_back
 from tests.support.runs import bench
 
@@ -32,7 +34,8 @@ def applied(frames: Sequence[Frame], **fields: Any) -> list[Frame]:
 
 
 def _effect(clip: Clip, **fields: Any) -> Clip:
-    return filtered.apply(clip, FiltersParams.parse(fields), None)  # type: ignore[arg-type] # needs no surroundings
+    surroundings = SimpleNamespace(filter_preset=built_in_preset)
+    return filtered.apply(clip, FiltersParams.parse(fields), surroundings)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -184,14 +187,40 @@ def test_a_held_frame_is_filtered_once() -> None:
     assert (grainy[1] != grainy[2]).mean() > 0.5
 
 
-def test_frames_on_the_device_stay_there() -> None:
-    """Between networks nothing travels, and the look is that of the host."""
+def test_frames_of_the_cpu_are_filtered_on_the_host() -> None:
+    """A device that is the CPU gains nothing; the look is that of frames that never left the host."""
     plain = list(real_frames())
-    on_host, there = applied(plain, preset="dramatic"), applied([on_device(plain[0])], preset="dramatic")
+    on_host, near = applied(plain, preset="dramatic"), applied([on_device(plain[0])], preset="dramatic")
 
-    assert isinstance(on_host[0], HostFrame)
-    assert not isinstance(there[0], HostFrame)
-    assert psnr(codes(on_host[0])[0], codes(there[0])[0]) > 45
+    assert isinstance(near[0], HostFrame)
+    assert psnr(codes(on_host[0])[0], codes(near[0])[0]) > 45
+
+
+@pytest.mark.gpu
+def test_frames_on_the_gpu_stay_there() -> None:
+    """Between networks nothing travels."""
+    near = on_device(real_frames()[0])
+    there = applied([DeviceFrame(near.tensor.cuda(), near.colors)], preset="dramatic")
+
+    assert isinstance(there[0], DeviceFrame)
+    assert there[0].tensor.is_cuda
+
+
+def test_drawn_frames_may_come_between_those_of_a_deep_source() -> None:
+    """As after interpolating 10 bits on a CPU: each kind keeps its own past, and stays what it is."""
+    plain = real_frames()[0]
+    y, u, v = (plane * 4 for plane in codes(plain))
+    frames: list[Frame] = [host_frame(y, u, v, "yuv420p10le")] * 2
+    frames[1:1] = [on_device(plain)]
+
+    first, drawn, last = applied(frames, denoise=3.0, brightness=10)
+
+    assert [frame.on_host().format.name for frame in (first, drawn, last)] == [
+        "yuv420p10le",
+        "yuv420p",
+        "yuv420p10le",
+    ]
+    assert psnr(luma(first) / 4, luma(drawn)) > 45
 
 
 def test_a_job_run_twice_has_the_same_pixels() -> None:

@@ -34,7 +34,7 @@ from tests.support.runs import Bench, bench
 UPSCALE = {"type": "upscale", "params": {"model": "tiny", "scale_factor": 2.0}}
 FILTERS = {"type": "filters", "params": {"contrast": 1.2, "saturation": 1.3}}
 EXPORT = {"type": "export", "params": {"format": "MP4", "quality": 80, "max_width": 512}}
-CUSTOM = Key("state/workflow_presets/My%2Fown.json")
+CUSTOM = Key("state/workflow_presets/My own.json")
 
 
 @pytest.fixture
@@ -305,7 +305,7 @@ def test_autosave_decides_on_the_folder(worker: Bench, source: Path, endpoint: s
 
 
 def store(worker: Bench, data: bytes | dict[str, Any]) -> None:
-    """Store a preset, "My/own"."""
+    """Store a preset, "My own"."""
     worker.runtime.storage.put_bytes(CUSTOM, data if isinstance(data, bytes) else json.dumps(data).encode())
 
 
@@ -330,7 +330,7 @@ def test_a_preset_is_run_in_its_order(worker: Bench, source: Path) -> None:
         },
     )
 
-    answer = worker.run("pipeline_from_preset", source, preset_name="My/own")
+    answer = worker.run("pipeline_from_preset", source, preset_name="My own")
 
     output = worker.output(answer)
     done = answer["operations_completed"]
@@ -346,7 +346,7 @@ def test_a_presets_missing_parameters_have_their_defaults(worker: Bench, source:
     """A preset without parameters upscales with the presets' own default model."""
     store(worker, {"active_steps": ["upscale"]})
 
-    assert "RealESRGAN_x2plus" in worker.run("pipeline_from_preset", source, preset_name="My/own")["error"]
+    assert "RealESRGAN_x2plus" in worker.run("pipeline_from_preset", source, preset_name="My own")["error"]
 
 
 @pytest.mark.parametrize(
@@ -354,7 +354,8 @@ def test_a_presets_missing_parameters_have_their_defaults(worker: Bench, source:
     [
         ("None", 400, "Preset has no active steps to execute"),
         ("Nowhere", 404, "Workflow preset 'Nowhere' not found"),
-        ("none", 404, "Workflow preset 'none' not found"),
+        (" NONE ", 400, "Preset has no active steps to execute"),
+        ("My/own", 400, "preset_name must be a name of plain letters"),
     ],
 )
 def test_a_preset_that_cannot_be_run(worker: Bench, preset: str, status: int, sentence: str) -> None:
@@ -363,7 +364,8 @@ def test_a_preset_that_cannot_be_run(worker: Bench, preset: str, status: int, se
         answer = worker.run("pipeline_from_preset", video_url=f"{server.url}/a.mp4", preset_name=preset)
         assert server.requests == []
 
-    assert (answer["status"], answer["error"]) == (status, sentence)
+    assert answer["status"] == status
+    assert answer["error"].startswith(sentence)
 
 
 @pytest.mark.parametrize(
@@ -373,7 +375,7 @@ def test_a_preset_without_steps_is_refused(worker: Bench, source: Path, preset: 
     """Neither an empty list nor a loop that is none is a pipeline."""
     store(worker, preset)
 
-    assert worker.run("pipeline_from_preset", source, preset_name="My/own")["error"].startswith(
+    assert worker.run("pipeline_from_preset", source, preset_name="My own")["error"].startswith(
         "Preset has no active"
     )
 
@@ -392,8 +394,8 @@ def test_a_damaged_preset_is_set_aside(worker: Bench, source: Path, data: Any) -
     """A preset that was spoilt by hand counts as not there, and its text is kept."""
     store(worker, data)
 
-    answer = worker.run("pipeline_from_preset", source, preset_name="My/own")
+    answer = worker.run("pipeline_from_preset", source, preset_name="My own")
 
-    assert (answer["status"], answer["error"]) == (404, "Workflow preset 'My/own' not found")
+    assert (answer["status"], answer["error"]) == (404, "Workflow preset 'My own' not found")
     assert worker.runtime.storage.stat(CUSTOM) is None
-    assert worker.runtime.storage.stat(Key("state/damaged/workflow_presets/My%2Fown.json")) is not None
+    assert worker.runtime.storage.stat(Key("state/damaged/workflow_presets/My own.json")) is not None

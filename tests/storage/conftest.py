@@ -25,6 +25,7 @@ QUICK = S3Tuning(
     multipart_above_bytes=5 * MIB,
     part_bytes=5 * MIB,
     page_size=50,
+    looks=2,
 )
 
 

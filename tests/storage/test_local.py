@@ -134,6 +134,44 @@ def test_a_linked_folder_is_not_entered(local: LocalStorage, root: Path, outside
     assert len(list(outside.iterdir())) == 1
 
 
+def test_an_emptied_folder_is_removed(local: LocalStorage, root: Path) -> None:
+    """The last object of a folder takes it along, and those around it that hold nothing else, but not the store."""
+    for text in ("a/b/c/1", "a/b/c/2", "a/other"):
+        local.put_bytes(Key(text), b"")
+    local.delete(Key("a/b/c/1"))
+    assert (root / "a/b/c").is_dir()
+    local.delete(Key("a/b/c/2"))
+    assert not (root / "a/b").exists()
+    local.delete(Key("a/other"))
+    assert [path.name for path in root.iterdir()] == [".incoming"]
+
+
+def test_no_write_is_lost_to_the_removal_of_its_folder(local: LocalStorage) -> None:
+    """Writers into a folder that others keep emptying all arrive."""
+
+    def write_and_delete(worker: int) -> None:
+        for number in range(100):
+            key = Key(f"a/b/{worker}-{number}")
+            local.put_bytes(key, b"here")
+            assert local.read(key) == b"here"
+            assert local.delete(key)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write_and_delete, range(4)))
+    assert not list(local.list())
+
+
+def test_links_are_no_folders_and_hold_nothing(local: LocalStorage, root: Path, outside: Path) -> None:
+    """Neither a link to a folder nor a folder with nothing but links and pipes is listed as a folder."""
+    local.put_bytes(Key("in/real/1"), b"")
+    (root / "in" / "linked").symlink_to(outside)
+    (root / "in" / "only_links").mkdir()
+    (root / "in" / "only_links" / "file").symlink_to(outside / "clip.mp4")
+    (root / "in" / "only_links" / "folder").symlink_to(outside)
+    os.mkfifo(root / "in" / "only_links" / "pipe")
+    assert list(local.folders(Key("in"))) == ["real"]
+
+
 def test_a_linked_file_is_no_object(local: LocalStorage, root: Path, outside: Path, tmp_path: Path) -> None:
     """A link in an object's place is not followed; writing replaces the link and not what it leads to."""
     link = root / str(KEY)
@@ -271,17 +309,10 @@ def test_the_store_itself_may_be_a_link(tmp_path: Path, outside: Path) -> None:
     assert (outside / str(KEY)).read_bytes() == b"1"
 
 
-@pytest.mark.parametrize(
-    ("public_url", "url"),
-    [
-        (None, None),
-        ("https://host:8000", "https://host:8000/outputs/a%20b/c%2Bd%25/%C3%BC.mp4"),
-        ("https://host/base/", "https://host/base/outputs/a%20b/c%2Bd%25/%C3%BC.mp4"),
-    ],
-)
-def test_a_url_needs_a_public_address(root: Path, public_url: str | None, url: str | None) -> None:
-    """With a public address an object has a percent-encoded URL below `/outputs/`, without one it has none."""
-    assert LocalStorage(root, public_url).url(Key("a b/c+d%/ü.mp4"), filename="x.mp4") == url
+def test_a_url_needs_somebody_who_makes_links(root: Path) -> None:
+    """With somebody who makes links an object has one, without it has none."""
+    assert LocalStorage(root).url(KEY) is None
+    assert LocalStorage(root, lambda key: f"https://host/{key}").url(KEY, filename="x.mp4") == f"https://host/{KEY}"
 
 
 def test_the_folder_is_made_on_the_first_write(root: Path, local: LocalStorage) -> None:

@@ -128,9 +128,30 @@ def test_a_folder_lists_only_what_is_in_it(storage: Storage) -> None:
     assert not list(storage.list(Key("other")))
 
 
+def test_the_folders_of_a_folder_are_listed_one_level_deep(storage: Storage) -> None:
+    """Only folders that hold something count, each once, in the order of their keys; objects are no folders."""
+    for text in ("in/b/1", "in/b/2", "in/b-a/1", "in/deep/er/1", "in/object", "in/ü 日本/1", "other/c/1"):
+        storage.put_bytes(Key(text), b"")
+    assert list(storage.folders(Key("in"))) == ["b-a", "b", "deep", "ü 日本"]
+    storage.delete(Key("in/b-a/1"))
+    storage.delete(Key("in/deep/er/1"))
+    assert list(storage.folders(Key("in"))) == ["b", "ü 日本"]
+    assert not list(storage.folders(Key("in/object")))
+    assert not list(storage.folders(Key("none")))
+
+
+def test_many_folders_are_listed(storage: Storage) -> None:
+    """Their listing goes over several pages where the store has pages."""
+    keys = [Key(f"in/{index:03}/{name}") for index in range(120) for name in "ab"]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda key: storage.put_bytes(key, b""), keys))
+    assert list(storage.folders(Key("in"))) == [f"{index:03}" for index in range(120)]
+
+
 def test_an_empty_store_lists_nothing(storage: Storage) -> None:
     """There need not be anything before the first write."""
     assert not list(storage.list())
+    assert not list(storage.folders(Key("in")))
     assert storage.delete(KEY) is False
 
 

@@ -63,8 +63,9 @@ def real_frames(name: str = "bikes", first: int = 40, count: int = 1) -> tuple[H
 
 
 def on_device(frame: Frame, colors: Colors = BT709, dtype: torch.dtype = torch.float16) -> DeviceFrame:
-    """The same picture as an RGB tensor."""
-    return DeviceFrame(to_device([frame], torch.device("cpu"), torch.float32, colors)[0].to(dtype), colors)
+    """The same picture as an RGB tensor, colours outside of RGB's range included."""
+    batch = to_device([frame], torch.device("cpu"), torch.float32, colors, clip=False)
+    return DeviceFrame(batch[0].to(dtype), colors)
 
 
 def filtered(frames: Sequence[Frame], colors: Colors = BT709, /, **controls: float) -> list[Frame]:

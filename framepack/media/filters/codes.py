@@ -53,33 +53,30 @@ class Codes:
         steps, black = self.luma
         return (np.arange(2**self.bits) - black) / steps
 
-    def load(self, samples: NDArray[Any], zero: float) -> NDArray[np.float32]:
-        """Samples as steps of the unshifted depth above ``zero``."""
+    def load(self, samples: NDArray[Any], zero: float, out: NDArray[np.float32]) -> None:
+        """Write samples into ``out`` as steps of the unshifted depth above ``zero``."""
         import numpy as np
 
-        values: NDArray[np.float32] = samples.astype(np.float32)
+        np.copyto(out, samples)
         if self.shift:
-            values *= 2.0**-self.shift
-        values -= zero
-        return values
+            out *= 2.0**-self.shift
+        out -= zero
 
     def store_luma(self, values: NDArray[Any], out: NDArray[Any]) -> None:
         """Round steps above black to codes, clipped to black and white; overwrites ``values``."""
         import numpy as np
 
         steps, black = self.luma
-        values += black + 0.5  # casting cuts
-        np.clip(values, black + 0.5, black + steps + 0.5, out=values)
-        np.copyto(out, values, casting="unsafe")
+        np.clip(values, 0, steps, out=values)
+        _rounded(values, black, out)
 
     def store_chroma(self, values: NDArray[Any], out: NDArray[Any]) -> None:
         """Round steps above gray, at most half of all, to codes; overwrites ``values``."""
         import numpy as np
 
-        values += self.chroma[1] + 0.5
         if self.full_range:
-            np.clip(values, 0, self._all, out=values)  # half of all is half a step above the largest code
-        np.copyto(out, values, casting="unsafe")
+            np.clip(values, -self.chroma[1], self.chroma[1] - 1, out=values)  # half of all is beyond the largest code
+        _rounded(values, self.chroma[1], out)
 
     @property
     def _unit(self) -> float:
@@ -130,26 +127,31 @@ def requantised(samples: Samples, given: int, wanted: int, out: Samples) -> None
     np.copyto(out, rounded, casting="unsafe")
 
 
-class Table:
-    """A value for every code.
+def _rounded(values: NDArray[Any], zero: float, out: NDArray[Any]) -> None:
+    """Round ``values + zero``, none of them negative, to integers; overwrites ``values``."""
+    import cv2
+    import numpy as np
 
-    Bytes are looked up in pairs, which halves the work: two of them are one index into a table of all pairs.
-    """
+    if out.dtype == np.uint8 and values.dtype == np.float32:
+        cv2.convertScaleAbs(values, out, 1, zero)
+        return
+    values += zero + 0.5  # casting cuts
+    np.copyto(out, values, casting="unsafe")
+
+
+class Table:
+    """A value for every code: uint8, uint16 or float32."""
 
     def __init__(self, values: NDArray[Any]) -> None:
-        import numpy as np
-
         self._values = values
-        self._pairs: NDArray[Any] | None = None
-        if len(values) == _BYTE_VALUES:
-            both = np.stack([np.tile(values, _BYTE_VALUES), np.repeat(values, _BYTE_VALUES)], -1)
-            self._pairs = both.view(f"<u{2 * values.itemsize}").reshape(-1)
+        self._is_of_bytes = len(values) == _BYTE_VALUES
 
-    def __call__(self, codes: Samples) -> NDArray[Any]:
-        """Look up contiguous codes; shape as ``codes``."""
+    def __call__(self, codes: Samples, out: NDArray[Any]) -> None:
+        """Look up codes; ``out`` has their shape and the values' dtype."""
+        import cv2
         import numpy as np
 
-        if self._pairs is None or codes.size % 2:
-            return np.take(self._values, codes.astype(np.intp), mode="clip")
-        places = codes.reshape(-1).view("<u2").astype(np.intp)
-        return np.take(self._pairs, places, mode="clip").view(self._values.dtype).reshape(codes.shape)
+        if self._is_of_bytes:
+            cv2.LUT(codes, self._values, out)
+        else:
+            out[...] = np.take(self._values, codes, mode="clip")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from framepack.media.filters.codes import Table, requantised
 from framepack.media.filters.grade import Grade
 from framepack.media.filters.smoothing import Kernel, smooth
-from framepack.media.filters.strips import widened
+from framepack.media.filters.strips import Scratch, surroundings
 from framepack.media.filters.texture import Grain, vignette
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ _BYTE: Final = 8
 class LumaFilter:
     """Filters strips of luma, counted in steps above black.
 
+    Attributes:
+        is_copy: whether luma stays as it is.
+
     Args:
         settings: the look.
         layout: of the pictures.
@@ -46,6 +49,8 @@ class LumaFilter:
             self._vignette = vignette(settings.vignette / 100, layout.width, layout.height)
         self._is_tone_only = not (self._blur.radius or self._sharpen or grain or settings.vignette)
         self._table = None if grade.keeps_luma else Table(self._toned(grade))
+        self._scratch = Scratch()
+        self.is_copy = self._is_tone_only and self._table is None and layout.given == layout.wanted
 
     def __call__(self, samples: NDArray[Any], out: NDArray[Any], rows: slice, place: tuple[int, int]) -> None:
         """Filter the rows ``rows`` of a plane into ``out``, whole planes both.
@@ -56,14 +61,12 @@ class LumaFilter:
             rows: within one band of grain.
             place: where in its stock the grain of these rows begins.
         """
-        import numpy as np
-
         if not self._is_tone_only:
             self._layout.wanted.store_luma(self._filtered(samples, rows, place), out[rows])
         elif self._table is None:
             requantised(samples[rows], self._layout.given.bits, self._layout.wanted.bits, out[rows])
         else:
-            out[rows] = self._table(np.ascontiguousarray(samples[rows]))
+            self._table(samples[rows], out[rows])
 
     def _toned(self, grade: Grade) -> NDArray[Any]:
         """The tone curve over all codes: as codes if nothing is to follow, else as steps above black."""
@@ -78,34 +81,38 @@ class LumaFilter:
 
     def _filtered(self, samples: NDArray[Any], rows: slice, place: tuple[int, int]) -> Plane:
         halo = self._blur.radius + (DETAIL.radius if self._sharpen else 0)
-        wide = widened(samples, rows, halo, halo)
-        values: Plane = self._layout.given.load(wide, self._black) if self._table is None else self._table(wide)
+        around, inner = surroundings(rows, halo, len(samples))
+        given = samples[around]
+        values, spare = self._scratch("values", given.shape), self._scratch("spare", given.shape)
+        if self._table is None:
+            self._layout.given.load(given, self._black, values)
+        else:
+            self._table(given, values)
         if self._blur.radius:
-            values = smooth(values, self._blur, self._blur)
+            values, spare = smooth(values, self._blur, self._blur, spare), values
         if self._sharpen:
-            values = self._sharpened(values)
+            self._add_detail(values, spare)
+        values, spare = values[inner], spare[inner]
         if self._grain is not None:
-            values = self._grained(values, self._grain, place)
+            self._add_grain(values, self._grain, place, spare)
         if self._vignette is not None:
-            values = values * self._vignette[rows]
+            values *= self._vignette[rows]
         return values
 
-    def _sharpened(self, values: Plane) -> Plane:
-        """Add what is finer than the detail's kernel, whose surroundings are used up."""
+    def _add_detail(self, values: Plane, spare: Plane) -> None:
+        """Add what is finer than the detail's kernel."""
+        import cv2
+
+        smooth(values, DETAIL, DETAIL, spare)
+        cv2.addWeighted(values, 1 + self._sharpen, spare, -self._sharpen, 0, values)
+
+    def _add_grain(self, values: Plane, stock: Plane, place: tuple[int, int], spare: Plane) -> None:
+        """Add grain, in full in mid gray and none in black and white."""
         import numpy as np
 
-        edge = DETAIL.radius
-        inner = values[edge:-edge, edge:-edge] * np.float32(1 + self._sharpen)
-        soft = smooth(np.ascontiguousarray(values), DETAIL, DETAIL) * np.float32(self._sharpen)
-        inner -= soft
-        return inner
-
-    def _grained(self, values: Plane, stock: Plane, place: tuple[int, int]) -> Plane:
-        """Add grain, in full in mid gray and none in black and white."""
         row, column = place
         height, width = values.shape
-        grain: Plane = self._steps - values
-        grain *= values
-        grain *= stock[row : row + height, column : column + width]
-        grain += values
-        return grain
+        np.subtract(self._steps, values, out=spare)
+        spare *= values
+        spare *= stock[row : row + height, column : column + width]
+        values += spare

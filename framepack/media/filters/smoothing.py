@@ -1,9 +1,10 @@
-"""Gaussian smoothing made of sums of neighbours: a few additions per pixel instead of a multiplication per tap."""
+"""Gaussian smoothing by kernels of any width, down to nothing."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, cast
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 _WIDE_FROM: Final = 3.0  # variance from which a pass over every second pixel is smooth enough
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Kernel:
     """Averages that follow each other along one axis; their variances add up.
 
@@ -53,71 +54,25 @@ class Kernel:
             taps = np.convolve(taps, [0.25, 0, 0.5, 0, 0.25])
         return np.convolve(taps, [self.rest, 1 - 2 * self.rest, self.rest]) if self.rest else taps
 
+    @cached_property
+    def weights(self) -> Plane:
+        """``taps`` in single precision."""
+        import numpy as np
 
-def smooth(samples: Plane, across: Kernel, down: Kernel) -> Plane:
-    """Smooth a plane along its rows (``across``) and its columns (``down``).
+        return self.taps().astype(np.float32)
+
+
+def smooth(samples: Plane, across: Kernel, down: Kernel, out: Plane | None = None) -> Plane:
+    """Smooth a plane along its rows (``across``) and its columns (``down``); its edge repeats beyond its border.
 
     Args:
-        samples: shape (rows, columns), contiguous, float32; overwritten.
+        samples: shape (rows, columns), float32.
         across: kernel along each row.
         down: kernel along each column.
-
-    Returns:
-        What has all its neighbours, a view of shape (rows - 2 * down.radius, columns - 2 * across.radius).
+        out: where to, of the same shape; new memory if there is none.
     """
-    import numpy as np
-    from numpy.lib.stride_tricks import as_strided
+    import cv2
 
-    rows, columns = samples.shape
-    passes = _Passes(samples.reshape(-1), np.empty(samples.size, np.float32))
-    passes.run(across, 1)
-    passes.run(down, columns)
-    passes.finish()
-    shape = (rows - 2 * down.radius, columns - 2 * across.radius)
-    return as_strided(passes.samples, shape, (columns * samples.itemsize, samples.itemsize))
-
-
-class _Passes:
-    """Sums along one flat array, from one buffer into the other. What a row's end takes from the next is cut off."""
-
-    def __init__(self, samples: Plane, spare: Plane) -> None:
-        self.samples = samples
-        self._spare = spare
-        self._weight = 1.0
-
-    def run(self, kernel: Kernel, step: int) -> None:
-        """Apply a kernel to samples ``step`` apart; results move to the place of the first sample they count."""
-        for _ in range(2 * kernel.narrow):
-            self._sum(step)
-        for _ in range(2 * kernel.wide):
-            self._sum(2 * step)
-        if kernel.rest:
-            self._spread(kernel.rest, step)
-
-    def finish(self) -> None:
-        """Turn sums into means."""
-        if self._weight > 1:
-            self.samples *= 1 / self._weight
-
-    def _sum(self, step: int) -> None:
-        import numpy as np
-
-        count = self.samples.size - step
-        result = self._spare[:count]
-        np.add(self.samples[:-step], self.samples[step:], out=result)
-        self._take(result, 2)
-
-    def _spread(self, weight: float, step: int) -> None:
-        import numpy as np
-
-        count = self.samples.size - 2 * step
-        result = self._spare[:count]
-        np.add(self.samples[: -2 * step], self.samples[2 * step :], out=result)
-        result *= weight / (1 - 2 * weight)
-        result += self.samples[step:-step]
-        self._take(result, 1 / (1 - 2 * weight))
-
-    def _take(self, result: Plane, weight: float) -> None:
-        self._spare = self.samples
-        self.samples = result
-        self._weight *= weight
+    kernels = across.weights, down.weights
+    result: Any = cv2.sepFilter2D(samples, cv2.CV_32F, *kernels, out, borderType=cv2.BORDER_REPLICATE)
+    return cast("Plane", result)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,16 +23,40 @@ _FEWEST_ROWS: Final = 8
 _MOST_THREADS: Final = 8  # beyond, NumPy's calls wait for the interpreter more than they compute
 
 
+class Scratch(threading.local):
+    """Memory for what is computed on the way, kept from strip to strip; every thread has its own."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, NDArray[np.float32]] = {}
+
+    def __call__(self, name: str, shape: tuple[int, int]) -> NDArray[np.float32]:
+        """Some float32 numbers; the same memory whenever ``name`` is asked for."""
+        import numpy as np
+
+        count = shape[0] * shape[1]
+        array = self._arrays.get(name)
+        if array is None or array.size < count:
+            array = self._arrays[name] = np.empty(count, np.float32)
+        return array[:count].reshape(shape)
+
+
 @contextmanager
 def worker_threads() -> Iterator[Run]:
     """As many threads as this process has cores, up to a few."""
-    with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), _MOST_THREADS), "filter") as pool:
+    count = min(len(os.sched_getaffinity(0)), _MOST_THREADS)
+    with ThreadPoolExecutor(count, "filter") as pool:
 
         def run(pieces: Iterable[Callable[[], None]]) -> None:
-            for result in [pool.submit(piece) for piece in pieces]:
+            work = list(pieces)
+            for result in [pool.submit(_run_all, work[first::count]) for first in range(min(count, len(work)))]:
                 result.result()
 
         yield run
+
+
+def _run_all(pieces: list[Callable[[], None]]) -> None:
+    for piece in pieces:
+        piece()
 
 
 def rows_at_once(width: int) -> int:
@@ -49,6 +74,12 @@ def strips(height: int, rows: int) -> Iterator[slice]:
     """Cut ``height`` rows into strips of ``rows``; the last one may be smaller."""
     for start in range(0, height, rows):
         yield slice(start, min(start + rows, height))
+
+
+def surroundings(rows: slice, halo: int, height: int) -> tuple[slice, slice]:
+    """The rows and up to ``halo`` more on either side, within a picture; and where among them the rows are."""
+    top, bottom = max(rows.start - halo, 0), min(rows.stop + halo, height)
+    return slice(top, bottom), slice(rows.start - top, rows.stop - top)
 
 
 def widened(plane: Samples, rows: slice, halo_rows: int, halo_columns: int) -> NDArray[Any]:

@@ -35,7 +35,8 @@ class Grain:
         edge = 2 * kernel.radius
         rng = np.random.default_rng(seed)
         noise = rng.standard_normal((BAND_ROWS + _SPARE + edge, width + _SPARE + edge), np.float32)
-        grains = smooth(noise, kernel, kernel)
+        whole = slice(kernel.radius, -kernel.radius or None)
+        grains = smooth(noise, kernel, kernel)[whole, whole]
         self.stock: NDArray[np.float32] = grains * np.float32(_PARABOLA * _STRENGTH * strength / grains.std())
         self._seed = seed
         self._bands = bands(height)

@@ -37,7 +37,7 @@ def get_autosave(request: AutosaveQuery, ctx: Context) -> AutosaveResponse:
     return AutosaveResponse(message=f"Autosave is {_word(enabled=enabled)}", autosave_enabled=enabled)
 
 
-@operation("POST", "/postprocess/autosave", needs="store")
+@operation("POST", "/postprocess/autosave", needs="store", examples=({"enabled": True},))
 def set_autosave(request: AutosaveRequest, ctx: Context) -> AutosaveResponse:
     """Set the autosave mode: on keeps finished videos in the folder of saved ones."""
     store_autosave(ctx.state, enabled=request.enabled)

@@ -17,6 +17,7 @@ from framepack.operation import operation
 from framepack.render import render_chain
 from framepack.schemas import CallbackRequest, Response, VideoRequest, one_source
 from framepack.steps import chained
+from framepack.storage.claims import Claim
 from framepack.workflow import StepsRequest
 
 if TYPE_CHECKING:
@@ -86,14 +87,32 @@ class BatchResponse(Response):
         return self.model_dump(mode="json", exclude_none=True)
 
 
-@operation("POST", "/postprocess/batch")
+@operation(
+    "POST",
+    "/postprocess/batch",
+    examples=(
+        {
+            "videos": [
+                {"video_url": "https://example.com/video1.mp4"},
+                {"video_url": "https://example.com/video2.mp4"},
+                {"video_base64": "AAAAIGZ0eXBpc29t..."},
+            ],
+            "operations": [
+                {"type": "upscale", "params": {"model": "RealESRGAN_x2plus", "scale_factor": 2.0}},
+                {"type": "filters", "params": {"brightness": 5, "contrast": 1.2}},
+            ],
+        },
+    ),
+)
 def batch(request: BatchRequest, ctx: Context) -> BatchResponse:
     """Run the same operations on many videos, each on its own."""
     total = len(request.videos)
     if total > ctx.settings.max_batch_videos:
         raise TooLarge(f"There are {total} videos; at most {ctx.settings.max_batch_videos} are allowed.")
-    work = _Batch(chained(request.operations, ctx), total, ctx, round(ctx.settings.inline_limit_mb * 1e6))
-    results = [work.result(index, video) for index, video in enumerate(request.videos)]
+    chain = chained(request.operations, ctx)
+    with Claim(ctx.state) as claim:
+        work = _Batch(chain, total, ctx, claim, round(ctx.settings.inline_limit_mb * 1e6))
+        results = [work.result(index, video) for index, video in enumerate(request.videos)]
     successful = sum(result.success for result in results)
     failed = total - successful
     return BatchResponse(
@@ -114,6 +133,7 @@ class _Batch:
         chain: What is done with each video.
         total: Number of videos.
         ctx: Surroundings of the whole job.
+        claim: Keeps the results from being cleared away while the batch goes on.
         inline_bytes: How much more may be inlined in the answer.
         frames_done: Frames of the videos that are finished.
         started: When it began, on the monotonic clock.
@@ -122,6 +142,7 @@ class _Batch:
     chain: Chain
     total: int
     ctx: Context
+    claim: Claim
     inline_bytes: int
     frames_done: int = 0
     started: float = field(default_factory=time.monotonic)
@@ -160,6 +181,7 @@ class _Batch:
 
     def _processed(self, index: int, source: str, video: VideoRequest, ctx: Context) -> BatchResult:
         published, _ = render_chain(video, self.chain, ctx)
+        self.claim.add(published.filename)
         inlined = published.size_bytes <= self.inline_bytes
         self.inline_bytes -= published.size_bytes if inlined else 0
         return BatchResult(
@@ -175,5 +197,6 @@ class _Batch:
         )
 
     def _report(self, frames: int, videos: float) -> None:
+        self.claim.refresh()
         elapsed = time.monotonic() - self.started
         self.ctx.job.report(Progress(self.frames_done + frames, None, elapsed, videos / self.total))

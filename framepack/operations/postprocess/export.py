@@ -13,6 +13,7 @@ from framepack.context import Context
 from framepack.effect import effect
 from framepack.media.clip import Clip, Encoding, Format, Frame, HostFrame
 from framepack.media.scale import Scaler, fitted_size
+from framepack.names import Name
 from framepack.operation import operation
 from framepack.render import answered, finish, opened_clip
 from framepack.schemas import CallbackRequest, Request, VideoRequest, VideoResponse, Whole
@@ -36,7 +37,7 @@ class ExportParams(Request):
     max_width: Whole = Field(
         1024, ge=256, le=4096, description="Maximum width in pixels (maintains aspect ratio, never enlarges)"
     )
-    output_name: str | None = Field(None, min_length=1, description="Custom output filename")
+    output_name: Name | None = Field(None, description="Custom output filename")
 
 
 class ExportRequest(VideoRequest, ExportParams, CallbackRequest):
@@ -54,7 +55,11 @@ def exported(clip: Clip, params: ExportParams, _ctx: Context) -> Clip:
     return result.with_frames(lambda: _scaled(clip, width, height), width=width, height=height)
 
 
-@operation("POST", "/postprocess/export")
+@operation(
+    "POST",
+    "/postprocess/export",
+    examples=({"video_url": "https://example.com/video.mp4", "format": "GIF", "quality": 80, "max_width": 480},),
+)
 def export(request: ExportRequest, ctx: Context) -> VideoResponse:
     """Export a video to another format, with control of quality and size."""
     source, clip = opened_clip(request, ctx)

@@ -4,41 +4,64 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from framepack.context import Context
 from framepack.effect import effect
 from framepack.media.clip import Clip, Frame, HostFrame
+from framepack.names import PresetName
 from framepack.operation import operation
-from framepack.presets import FilterSettings, built_in_preset, find_preset, respelled
+from framepack.presets import (
+    BRIGHTNESS,
+    FILM_GRAIN,
+    S_CURVE_CONTRAST,
+    TEMPERATURE,
+    VIGNETTE,
+    Blur,
+    Brightness,
+    Contrast,
+    Denoise,
+    FilmGrain,
+    FilterSettings,
+    Saturation,
+    SCurveContrast,
+    Sharpen,
+    Temperature,
+    Vignette,
+    built_in_preset,
+    find_preset,
+    respelled,
+)
 from framepack.render import render
-from framepack.schemas import CallbackRequest, Request, VideoRequest, VideoResponse, Whole
+from framepack.schemas import CallbackRequest, Request, VideoRequest, VideoResponse, whole
 
 if TYPE_CHECKING:
     from framepack.media.filters.strips import Run
 
 
 _SPELLINGS = {"film_grain": "film_grain_strength"}
+_WHOLE = BeforeValidator(whole)
 
 
 class FiltersParams(Request):
     """The look: a preset, and controls that are set differently. ``film_grain_strength`` means ``film_grain``."""
 
-    brightness: Whole = Field(0, ge=-100, le=100, description="Brightness adjustment")
-    contrast: float = Field(1.0, ge=0, le=3, description="Contrast multiplier; 0 is flat gray")
-    saturation: float = Field(1.0, ge=0, le=3, description="Saturation multiplier; 0 is black and white")
-    temperature: Whole = Field(0, ge=-100, le=100, description="Color temperature; above 0 is warmer")
-    sharpen: float = Field(0.0, ge=0, le=5, description="Sharpening amount")
-    blur: float = Field(0.0, ge=0, le=5, description="Blur amount")
-    denoise: float = Field(0.0, ge=0, le=10, description="Denoise strength")
-    vignette: Whole = Field(0, ge=0, le=100, description="Vignette intensity")
-    s_curve_contrast: Whole = Field(0, ge=0, le=100, description="S-curve contrast")
-    film_grain: Whole = Field(0, ge=0, le=50, description="Film grain strength")
-    preset: str | None = Field(
+    brightness: Brightness = 0
+    contrast: Contrast = 1.0
+    saturation: Saturation = 1.0
+    temperature: Temperature = 0
+    sharpen: Sharpen = 0.0
+    blur: Blur = 0.0
+    denoise: Denoise = 0.0
+    vignette: Vignette = 0
+    s_curve_contrast: SCurveContrast = 0
+    film_grain: FilmGrain = 0
+    preset: PresetName | None = Field(
         None,
-        description="Filter preset name (none, cinematic, vintage, cool, warm, dramatic); sent fields win over it",
+        description="Filter preset name (none, cinematic, vintage, cool, warm, dramatic, or a saved one); "
+        "sent fields win over it",
     )
 
     @model_validator(mode="before")
@@ -62,22 +85,40 @@ class FiltersParams(Request):
 
 
 class FiltersRequest(VideoRequest, FiltersParams, CallbackRequest):
-    """A video and its look."""
+    """A video and its look; some controls are whole numbers here, though not in presets and steps."""
+
+    brightness: Annotated[int, BRIGHTNESS, _WHOLE] = 0
+    temperature: Annotated[int, TEMPERATURE, _WHOLE] = 0
+    vignette: Annotated[int, VIGNETTE, _WHOLE] = 0
+    s_curve_contrast: Annotated[int, S_CURVE_CONTRAST, _WHOLE] = 0
+    film_grain: Annotated[int, FILM_GRAIN, _WHOLE] = 0
 
 
 @effect("filters")
-def filtered(clip: Clip, params: FiltersParams, _ctx: Context) -> Clip:
+def filtered(clip: Clip, params: FiltersParams, ctx: Context) -> Clip:
     """Change how every frame looks; size, rate, length and sound stay. Without an effect, frames pass untouched."""
-    settings = params.settings()
+    settings = params.settings(ctx.filter_preset)
     if settings.is_neutral:
         return clip
     return clip.with_frames(lambda: _frames(clip, settings), width=clip.width, height=clip.height)
 
 
-@operation("POST", "/postprocess/filters")
+@operation(
+    "POST",
+    "/postprocess/filters",
+    examples=(
+        {
+            "video_url": "https://example.com/video.mp4",
+            "brightness": 10,
+            "contrast": 1.3,
+            "saturation": 0.9,
+            "vignette": 15,
+        },
+    ),
+)
 def filters(request: FiltersRequest, ctx: Context) -> VideoResponse:
     """Apply visual filters or a filter preset to a video."""
-    request.settings()  # before anything is downloaded
+    request.settings(ctx.filter_preset)  # before anything is downloaded
     return render(request, [filtered.bind(request)], ctx, suffix="filtered", message="Filters applied successfully")
 
 
@@ -113,7 +154,16 @@ class _Look:
         self._settings, self._colors, self._grain, self._run = settings, clip.colors, grain, run
 
     def __call__(self, frame: Frame, index: int) -> Frame:
-        return self._on_host(frame, index) if isinstance(frame, HostFrame) else self._on_device(frame, index)
+        if isinstance(frame, HostFrame) or self._is_near_host(frame):
+            return self._on_host(frame, index)
+        return self._on_device(frame, index)
+
+    @staticmethod
+    def _is_near_host(frame: Frame) -> bool:
+        """Whether the frame's device is the CPU, where the host's filters are several times as fast."""
+        from framepack.models.frames import DeviceFrame
+
+        return isinstance(frame, DeviceFrame) and frame.is_near_host
 
     @cached_property
     def _on_host(self) -> Callable[[Frame, int], Frame]:

@@ -54,6 +54,11 @@ class InterpolateParams(Request):
 class InterpolateRequest(VideoRequest, InterpolateParams, CallbackRequest):
     """A video and how to lay out its time anew."""
 
+    def described_work(self, operation: str) -> str:
+        """What is begun, in the words of the documentation."""
+        del operation
+        return "Interpolation processing"
+
 
 @effect("interpolate")
 def interpolated(clip: Clip, params: InterpolateParams, ctx: Context) -> Clip:
@@ -82,7 +87,11 @@ def interpolated(clip: Clip, params: InterpolateParams, ctx: Context) -> Clip:
     return replace(source, frames=frames, fps=retiming.fps(source.fps), length=length, audio=audio)
 
 
-@operation("POST", "/postprocess/interpolate")
+@operation(
+    "POST",
+    "/postprocess/interpolate",
+    examples=({"video_url": "https://example.com/video.mp4", "fps_mode": "2x", "speed_factor": 0.5},),
+)
 def interpolate(request: InterpolateRequest, ctx: Context) -> VideoResponse:
     """Interpolate frames to increase a video's frame rate, or to change its speed."""
     message = "Video interpolated successfully"

@@ -14,6 +14,7 @@ from framepack.media.concat import concatenated
 from framepack.media.limits import check_output
 from framepack.media.reader import open_clip
 from framepack.media.remux_join import Piece, copy_joined
+from framepack.names import Name
 from framepack.operation import operation
 from framepack.render import answered, finish, opened, results_folder
 from framepack.schemas import CallbackRequest, Url, VideoRequest, VideoResponse
@@ -29,7 +30,7 @@ class JoinRequest(CallbackRequest):
     """The videos to join, in order."""
 
     video_urls: Annotated[list[Url], Field(min_length=_LEAST)] = Field(description="Video URLs to join, at least 2")
-    output_name: str | None = Field(None, min_length=1, description="Custom output filename")
+    output_name: Name | None = Field(None, description="Custom output filename")
 
     @field_validator("video_urls", mode="before")
     @classmethod
@@ -43,7 +44,20 @@ class JoinRequest(CallbackRequest):
         return {"num_videos": len(self.video_urls), "output_name": self.output_name}
 
 
-@operation("POST", "/postprocess/join")
+@operation(
+    "POST",
+    "/postprocess/join",
+    examples=(
+        {
+            "video_urls": [
+                "https://example.com/video1.mp4",
+                "https://example.com/video2.mp4",
+                "https://example.com/video3.mp4",
+            ],
+            "output_name": "combined_video",
+        },
+    ),
+)
 def join(request: JoinRequest, ctx: Context) -> VideoResponse:
     """Join several videos into one."""
     count = len(request.video_urls)

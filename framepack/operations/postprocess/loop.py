@@ -53,7 +53,11 @@ def looped(clip: Clip, params: LoopParams, ctx: Context) -> Clip:
     return repeated(clip, params.num_loops + 1)
 
 
-@operation("POST", "/postprocess/loop")
+@operation(
+    "POST",
+    "/postprocess/loop",
+    examples=({"video_url": "https://example.com/video.mp4", "loop_type": "ping-pong", "num_loops": 3},),
+)
 def loop(request: LoopRequest, ctx: Context) -> VideoResponse:
     """Create a looped version of a video."""
     source, info = opened(request, ctx)

@@ -27,7 +27,7 @@ class ListModelsResponse(Response):
     models: dict[str, UpscaleModel]
 
 
-@operation("GET", "/postprocess/models")
+@operation("GET", "/postprocess/models", needs="process")
 def list_models(request: ListModelsRequest, ctx: Context) -> ListModelsResponse:  # noqa: ARG001 - it takes no fields
     """List all available upscale models, the deployment's own among them."""
     return ListModelsResponse(

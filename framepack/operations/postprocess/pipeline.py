@@ -9,12 +9,13 @@ from pydantic import BaseModel, Field
 
 from framepack.context import Context
 from framepack.errors import BadRequest, NotFound
+from framepack.names import PresetName
 from framepack.operation import operation
 from framepack.render import answered, render_chain
 from framepack.schemas import CallbackRequest, VideoRequest, VideoResponse
 from framepack.steps import chained
-from framepack.storage.documents import Documents
-from framepack.workflow import NO_WORKFLOW, PRESETS_FOLDER, StepsRequest, WorkflowPreset
+from framepack.storage.presets import workflow_presets
+from framepack.workflow import StepsRequest
 
 if TYPE_CHECKING:
     from framepack.media.clip import Clip
@@ -34,6 +35,11 @@ class CompletedStep(BaseModel):
 class PipelineRequest(VideoRequest, StepsRequest, CallbackRequest):
     """A video and what to do with it, in order."""
 
+    def described_work(self, operation: str) -> str:
+        """How many operations are begun."""
+        del operation
+        return f"Pipeline with {len(self.operations)} operations"
+
     def callback_metadata(self) -> dict[str, Any]:
         """How many operations there were, and which."""
         operations = [step.model_dump(mode="json") for step in self.operations]
@@ -43,7 +49,7 @@ class PipelineRequest(VideoRequest, StepsRequest, CallbackRequest):
 class PresetRequest(VideoRequest, CallbackRequest):
     """A video and the preset whose steps it goes through."""
 
-    preset_name: str = Field(description="Name of the workflow preset")
+    preset_name: PresetName = Field(description="Name of the workflow preset")
 
 
 class PipelineResponse(VideoResponse):
@@ -52,28 +58,40 @@ class PipelineResponse(VideoResponse):
     operations_completed: list[CompletedStep] = Field(description="Every step, in order")
 
 
-@operation("POST", "/postprocess/pipeline")
+@operation(
+    "POST",
+    "/postprocess/pipeline",
+    examples=(
+        {
+            "video_url": "https://example.com/video.mp4",
+            "operations": [
+                {"type": "upscale", "params": {"model": "RealESRGAN_x2plus", "scale_factor": 2.0}},
+                {"type": "filters", "params": {"brightness": 5, "contrast": 1.2}},
+                {"type": "export", "params": {"format": "MP4", "quality": 90}},
+            ],
+        },
+    ),
+)
 def pipeline(request: PipelineRequest, ctx: Context) -> PipelineResponse:
     """Run several operations on a video, decoding and encoding it once."""
     return _run(request, request.operations, ctx)
 
 
-@operation("POST", "/postprocess/pipeline/from-preset")
+@operation(
+    "POST",
+    "/postprocess/pipeline/from-preset",
+    in_query=True,
+    examples=({"preset_name": "4K Upscale + Cinematic", "video_url": "https://example.com/video.mp4"},),
+)
 def pipeline_from_preset(request: PresetRequest, ctx: Context) -> PipelineResponse:
     """Run the steps of a saved workflow preset on a video."""
-    steps = _preset(request.preset_name, ctx).steps()
+    preset = workflow_presets(ctx.state, ctx.settings.max_presets).find(request.preset_name)
+    if preset is None:
+        raise NotFound(f"Workflow preset '{request.preset_name}' not found")
+    steps = preset.steps()
     if not steps:
         raise BadRequest("Preset has no active steps to execute")
     return _run(request, steps, ctx)
-
-
-def _preset(name: str, ctx: Context) -> WorkflowPreset:
-    if name == NO_WORKFLOW:
-        return WorkflowPreset()
-    try:
-        return Documents(ctx.state, PRESETS_FOLDER, WorkflowPreset.parse).read(name)
-    except NotFound as error:
-        raise NotFound(f"Workflow preset '{name[:80]}' not found") from error
 
 
 def _run(request: VideoRequest, steps: Sequence[Step], ctx: Context) -> PipelineResponse:

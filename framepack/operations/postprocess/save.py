@@ -7,6 +7,7 @@ from pathlib import Path, PurePath
 from pydantic import Field
 
 from framepack.context import Context
+from framepack.names import Name
 from framepack.operation import operation
 from framepack.render import opened
 from framepack.schemas import Response, VideoRequest
@@ -30,7 +31,7 @@ _HEAD_BYTES = 64
 class SaveRequest(VideoRequest):
     """A video and the name to keep it under."""
 
-    custom_name: str | None = Field(None, min_length=1, description="Custom filename")
+    custom_name: Name | None = Field(None, description="Custom filename")
 
 
 class SaveResponse(Response):

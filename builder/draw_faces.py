@@ -1,0 +1,110 @@
+"""Draws ``docs/faces.png``: how faces are found, turned upright, and pasted under their masks.
+
+The faces are drawn, and so is the restorer: it knows the sharp drawing. GFPGAN's weights take no part. Run
+``python -m builder.draw_faces`` after a change of the alignment or of the mask, and look at the picture.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import torch  # noqa: TID253 - a script about tensors
+from torch import Tensor  # noqa: TID253
+from torch.nn import functional  # noqa: TID253
+
+from framepack.models.face_alignment import SIDE, Placement
+from framepack.models.face_pasting import mask, pasted
+from tests.support.faces import drawn, landmarks_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageDraw import ImageDraw
+
+PICTURE: Final = Path(__file__).parent.parent / "docs" / "faces.png"
+SIZE: Final = (480, 320)
+FACES: Final = (landmarks_of((150, 150), 140, 22), landmarks_of((375, 205), 150, -14))
+GAP: Final = 8
+LINE: Final = 18
+BLUR: Final = 8
+TITLES: Final = ("found: landmarks and squares", "upright: what the network sees", "mask: what is pasted", "result")
+
+
+def draw() -> Image:
+    """The picture: four cells in a square."""
+    from PIL import Image, ImageDraw
+
+    sharp = drawn(SIZE, FACES)
+    soft = _blurred(sharp)
+    placements = [place for face in FACES if (place := Placement.of(face, *SIZE)) is not None]
+    changes = [(place, place.seen(sharp) - place.seen(soft), 1.0) for place in placements]
+    cells = [_found(soft, placements), _upright(soft, placements), _masked(placements), pasted(soft, changes)]
+
+    width, height = SIZE
+    sheet = Image.new("RGB", (2 * width + 3 * GAP, 2 * (height + LINE) + 3 * GAP), "white")
+    pen = ImageDraw.Draw(sheet)
+    for index, (title, cell) in enumerate(zip(TITLES, cells, strict=True)):
+        left = GAP + index % 2 * (width + GAP)
+        top = GAP + index // 2 * (height + LINE + GAP)
+        pen.text((left, top), title, fill="black")
+        sheet.paste(_image(cell), (left, top + LINE))
+    return sheet
+
+
+def _blurred(picture: Tensor) -> Tensor:
+    small = functional.interpolate(picture[None], scale_factor=1 / BLUR, mode="bicubic", antialias=True)
+    return functional.interpolate(small, picture.shape[1:], mode="bicubic").clamp(0, 1)[0]
+
+
+def _found(picture: Tensor, placements: list[Placement]) -> Tensor:
+    """The picture with landmarks and the upright faces' squares."""
+    from PIL import ImageDraw
+
+    image = _image(picture)
+    pen = ImageDraw.Draw(image)
+    for face, placement in zip(FACES, placements, strict=True):
+        corners = torch.tensor([(0.0, 0.0), (SIDE, 0.0), (SIDE, SIDE), (0.0, SIDE), (0.0, 0.0)])
+        x, y = placement.upright.inverse()(*corners.T)
+        pen.line([*zip(x.tolist(), y.tolist(), strict=True)], fill="white", width=2)
+        for point in face:
+            _dot(pen, *point)
+    return _tensor(image)
+
+
+def _dot(pen: ImageDraw, x: float, y: float) -> None:
+    pen.ellipse((x - 3, y - 3, x + 3, y + 3), fill=(0, 255, 0))
+
+
+def _upright(picture: Tensor, placements: list[Placement]) -> Tensor:
+    """The upright faces side by side on white."""
+    cell = torch.ones(3, SIZE[1], SIZE[0])
+    side = SIZE[0] // 2 - GAP // 2
+    for index, placement in enumerate(placements):
+        seen = functional.interpolate(placement.seen(picture)[None], (side, side), mode="bilinear", antialias=True)
+        top, left = (SIZE[1] - side) // 2, index * (side + GAP)
+        cell[:, top : top + side, left : left + side] = seen[0]
+    return cell
+
+
+def _masked(placements: list[Placement]) -> Tensor:
+    """How much of a restored face shows, as gray."""
+    x, y = torch.arange(SIZE[0]).float(), torch.arange(SIZE[1]).float()
+    shares = [mask(*placement.upright(x[None, :], y[:, None])) for placement in placements]
+    return torch.stack(shares).amax(0).expand(3, -1, -1)
+
+
+def _image(picture: Tensor) -> Image:
+    from PIL import Image
+
+    return Image.fromarray((picture.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy())
+
+
+def _tensor(image: Image) -> Tensor:
+    import numpy as np
+
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
+
+
+if __name__ == "__main__":
+    draw().save(PICTURE, optimize=True)
+    print(PICTURE)

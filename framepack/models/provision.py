@@ -1,0 +1,91 @@
+"""All weights of a deployment, files and repositories alike: what there is, where it lies, and fetching it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from framepack.errors import FramepackError, NotFound
+from framepack.models.catalogue import CATALOGUE
+from framepack.models.snapshots import Snapshots
+from framepack.models.weights import WeightsFile, WeightsStore, ensure_all, listing
+
+if TYPE_CHECKING:
+    from framepack.models.repositories import Repository
+    from framepack.models.spec import Group, ModelRow
+    from framepack.settings import Settings
+
+WHAT_TO_FETCH: Final = (
+    "names or groups of models, such as upscaler, enhancer or captioner, or all; "
+    "by default all but the two language models, which are large"
+)
+
+_LANGUAGE: Final[tuple[Group, ...]] = ("enhancer", "captioner")
+_ALL: Final = "all"
+
+
+def list_weights(settings: Settings) -> list[WeightsFile]:
+    """Every file of weights and every repository, with where it is, hashes checked.
+
+    Raises:
+        ModelUnavailable: the settings name a language model that there cannot be.
+    """
+    store, snapshots = WeightsStore.from_settings(settings), Snapshots.from_settings(settings)
+    return [
+        *listing((*CATALOGUE.rows, *store.custom_models()), store),
+        *(
+            WeightsFile(
+                repository.name,
+                f"@{repository.revision[:12]}" if repository.revision else "(folder)",
+                repository.size_bytes,
+                repository.licence,
+                snapshots.where(repository, verify=True),
+            )
+            for repository in map(snapshots.chosen, _LANGUAGE)
+        ),
+    ]
+
+
+def fetch_weights(wanted: Sequence[str], settings: Settings, report: Callable[[str], None]) -> bool:
+    """Bring weights into the weights folder, reporting one line for each.
+
+    Args:
+        wanted: names or groups of models, or "all"; none: those of the catalogue.
+        settings: where to, and which language models the deployment uses.
+        report: takes a line for people.
+
+    Returns:
+        Whether all of them are there now and are the published ones; one that fails does not stop the others.
+
+    Raises:
+        NotFound: there is no such model.
+        ModelUnavailable: the settings name a language model that there cannot be.
+    """
+    snapshots = Snapshots.from_settings(settings)
+    repositories = tuple(snapshots.chosen(group) for group in _LANGUAGE)
+    known: tuple[ModelRow | Repository, ...] = (*CATALOGUE.rows, *repositories)
+    unknown = {*wanted} - {_ALL, *(each.name for each in known), *(each.group for each in known)}
+    if unknown:
+        there_are = ", ".join(each.name for each in known)
+        raise NotFound(f"There is no model called {min(unknown)}; there are {there_are}.")
+    rows = [row for row in CATALOGUE.rows if not wanted or _is_meant(row, wanted)]
+    complete = ensure_all(rows, WeightsStore.from_settings(settings), report)
+    fetched = [_fetched(each, snapshots, report) for each in repositories if _is_meant(each, wanted)]
+    return complete and all(fetched)
+
+
+def _is_meant(row: ModelRow | Repository, wanted: Sequence[str]) -> bool:
+    return not {row.name, row.group, _ALL}.isdisjoint(wanted)
+
+
+def _fetched(repository: Repository, snapshots: Snapshots, report: Callable[[str], None]) -> bool:
+    present = snapshots.where(repository) == "folder"
+    try:
+        snapshots.fetch(repository)
+        outcome = "already there" if present else "fetched"
+    except FramepackError as error:
+        outcome = f"failed: {error.message}" + (
+            f" ({str(error.__cause__).splitlines()[0]})" if error.__cause__ else ""
+        )
+    report(f"{repository.name} ({repository.size_bytes / 1e6:.1f} MB): {outcome}")
+    return not outcome.startswith("failed")

@@ -1,0 +1,69 @@
+"""``POST /caption-image``: what a picture shows, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import Field, model_validator
+
+from framepack.context import Context
+from framepack.operation import operation
+from framepack.schemas import CallbackRequest, Response, Url, one_source
+
+if TYPE_CHECKING:
+    from numpy import uint8
+    from numpy.typing import NDArray
+
+_WHITE = 255
+
+
+class CaptionImageRequest(CallbackRequest):
+    """An image to describe."""
+
+    image_base64: str | None = Field(None, description="Base64-encoded image", repr=False)
+    image_url: Url | None = Field(None, description="URL to download image from")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        one_source(image_base64=self.image_base64, image_url=self.image_url)
+        return self
+
+    def callback_metadata(self) -> dict[str, Any]:
+        """Nothing: there are no parameters beside the image."""
+        return {}
+
+    def callback_results(self, answer: Mapping[str, Any]) -> dict[str, Any]:
+        """The caption: this answer has no file that could carry it."""
+        return {"caption": answer["caption"]}
+
+
+class CaptionImageResponse(Response):
+    """The image in words."""
+
+    success: bool = True
+    caption: str
+    message: str
+
+
+@operation("POST", "/caption-image", examples=({"image_url": "https://example.com/cat.jpg"},))
+def caption_image(request: CaptionImageRequest, ctx: Context) -> CaptionImageResponse:
+    """Generate a descriptive caption from an image."""
+    picture = _picture(request, ctx)
+    with ctx.models.captioner() as captioner:
+        caption = captioner(picture, ctx.job)
+    return CaptionImageResponse(caption=caption, message="Image captioned successfully")
+
+
+def _picture(request: CaptionImageRequest, ctx: Context) -> NDArray[uint8]:
+    """The request's image, upright, transparent parts on white: shape (height, width, 3), RGB, 0 to 255."""
+    from framepack.media.image_files import read_image
+    from framepack.media.source import Source
+
+    settings = ctx.settings
+    if request.image_url is not None:
+        source = ctx.fetch(request.image_url, settings.max_image_mb)
+    else:
+        limit = round(settings.max_image_mb * 1e6)
+        source = Source.from_base64(request.image_base64 or "", ctx.workspace, limit, "image")
+    return read_image(source.path.read_bytes(), "The image", settings.max_image_pixels, behind=_WHITE)

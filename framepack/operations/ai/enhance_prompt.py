@@ -1,0 +1,63 @@
+"""``POST /enhance-prompt``: a short prompt, written out in detail."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from framepack.context import Context
+from framepack.errors import InvalidField
+from framepack.models.prompts import split
+from framepack.operation import operation
+from framepack.schemas import CallbackRequest, Response, Whole
+
+_MAX_CHARACTERS = 10_000
+_MAX_SEED = 2**32 - 1
+
+
+def _checked(text: str) -> str:
+    if not text.strip() or len(text) > _MAX_CHARACTERS:
+        raise ValueError(f"text of 1 to {_MAX_CHARACTERS:,} characters")
+    if any(unicodedata.category(char) == "Cs" for char in text):  # half of a surrogate pair is no text
+        raise ValueError("text without broken characters")
+    return text
+
+
+class EnhancePromptRequest(CallbackRequest):
+    """A prompt to write out."""
+
+    prompt: Annotated[str, AfterValidator(_checked)] = Field(
+        description="The simple prompt to enhance; sections such as `[1s: text]` are enhanced one by one"
+    )
+    seed: Whole | None = Field(None, ge=0, le=_MAX_SEED, description="Equal seeds give equal texts")
+
+    def callback_results(self, answer: Mapping[str, Any]) -> dict[str, Any]:
+        """The enhanced prompt: this answer has no file that could carry it."""
+        return {"enhanced_prompt": answer["enhanced_prompt"]}
+
+
+class EnhancePromptResponse(Response):
+    """The prompt before and after."""
+
+    success: bool = True
+    original_prompt: str
+    enhanced_prompt: str
+    message: str
+
+
+@operation("POST", "/enhance-prompt", examples=({"prompt": "a cat playing with yarn"},))
+def enhance_prompt(request: EnhancePromptRequest, ctx: Context) -> EnhancePromptResponse:
+    """Enhance a simple prompt into a detailed, cinematic video prompt."""
+    sections = sum(bool(part.text) for part in split(request.prompt))
+    if sections > ctx.settings.max_prompt_sections:
+        raise InvalidField(
+            f"prompt has {sections} timed sections; at most {ctx.settings.max_prompt_sections} are allowed."
+        )
+    with ctx.models.enhancer() as enhancer:
+        enhanced = enhancer(request.prompt, ctx.job, seed=request.seed)
+    return EnhancePromptResponse(
+        original_prompt=request.prompt, enhanced_prompt=enhanced, message="Prompt enhanced successfully"
+    )

@@ -1,0 +1,70 @@
+"""``/ai/unload`` and ``/ai/status``: the language and captioning models in memory."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from pydantic import BaseModel, Field
+
+from framepack.context import Context
+from framepack.operation import operation
+from framepack.schemas import Request, Response
+
+AiGroup = Literal["enhancer", "captioner"]
+
+_GROUPS: Final[tuple[AiGroup, ...]] = ("enhancer", "captioner")
+
+
+class AiStatusRequest(Request):
+    """No fields."""
+
+
+class AiModelStatus(BaseModel):
+    """One model as it is now."""
+
+    loaded: bool
+    model_name: str | None = Field(description="Hugging Face name of the model, null while it is not loaded")
+
+
+class AiStatusResponse(Response):
+    """Both models as they are now."""
+
+    enhancer: AiModelStatus
+    captioner: AiModelStatus
+
+
+class UnloadAiModelsRequest(Request):
+    """Which models to unload."""
+
+    model: Literal["enhancer", "captioner", "all"] = Field(
+        description='Model to unload: "enhancer", "captioner", or "all"'
+    )
+
+
+class UnloadAiModelsResponse(Response):
+    """Those that were loaded and are not any more."""
+
+    success: bool = True
+    message: str
+    models_unloaded: list[AiGroup]
+
+
+@operation("GET", "/ai/status", needs="process")
+def ai_status(request: AiStatusRequest, ctx: Context) -> AiStatusResponse:
+    """Check which AI models are loaded in memory."""
+    del request
+    return AiStatusResponse(enhancer=_status("enhancer", ctx), captioner=_status("captioner", ctx))
+
+
+@operation("POST", "/ai/unload", needs="process", examples=({"model": "all"},))
+def unload_ai_models(request: UnloadAiModelsRequest, ctx: Context) -> UnloadAiModelsResponse:
+    """Unload AI models from memory to free up VRAM and RAM."""
+    chosen = _GROUPS if request.model == "all" else (request.model,)
+    left = {model.group for model in ctx.models.cache.unload(*chosen)}
+    unloaded = [group for group in _GROUPS if group in left]
+    return UnloadAiModelsResponse(message=f"Successfully unloaded {len(unloaded)} model(s)", models_unloaded=unloaded)
+
+
+def _status(group: AiGroup, ctx: Context) -> AiModelStatus:
+    loaded = ctx.models.cache.status(group)
+    return AiModelStatus(loaded=bool(loaded), model_name=loaded[-1].name if loaded else None)

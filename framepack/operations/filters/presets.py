@@ -1,0 +1,103 @@
+"""``/filters/presets``: looks that are kept under a name, for every worker and for good."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from framepack.context import Context
+from framepack.errors import NotFound
+from framepack.names import PresetName
+from framepack.operation import operation
+from framepack.presets import FILTER_PRESETS, FilterSettings
+from framepack.schemas import Request, Response
+from framepack.storage.presets import filter_presets
+
+
+class FilterPresetsQuery(Request):
+    """No fields."""
+
+
+class FilterPresetsResponse(Response):
+    """All looks."""
+
+    success: bool = True
+    presets: dict[str, FilterSettings] = Field(
+        description="`none`, then the built-in and the saved ones in alphabetical order, each with all its settings"
+    )
+    message: str
+
+
+class FilterPresetRequest(Request):
+    """A look and its name."""
+
+    name: PresetName = Field(
+        description='Preset name (cannot be "none"); its case counts, spaces around it do not. A built-in one may be '
+        "replaced."
+    )
+    settings: FilterSettings = Field(description="Filter settings; those left out are as in `none`")
+
+
+class FilterPresetName(Request):
+    """The name of a look."""
+
+    name: PresetName = Field(description="Preset name to delete")
+
+
+class FilterPresetAnswer(Response):
+    """What was done."""
+
+    success: bool = True
+    message: str
+    note: str | None = Field(None, description="How to get a built-in preset back that was deleted")
+
+
+@operation("GET", "/filters/presets", needs="store")
+def list_filter_presets(request: FilterPresetsQuery, ctx: Context) -> FilterPresetsResponse:
+    """List all filter presets, built-in and saved."""
+    del request
+    presets = filter_presets(ctx.state, ctx.settings.max_presets).all()
+    return FilterPresetsResponse(presets=presets, message=f"Found {len(presets)} filter preset(s)")
+
+
+@operation(
+    "POST",
+    "/filters/presets",
+    needs="store",
+    examples=(
+        {
+            "name": "my_custom_look",
+            "settings": {
+                "brightness": 0,
+                "contrast": 1.4,
+                "saturation": 0.85,
+                "temperature": 10,
+                "vignette": 20,
+                "s_curve_contrast": 12,
+            },
+        },
+    ),
+)
+def save_filter_preset(request: FilterPresetRequest, ctx: Context) -> FilterPresetAnswer:
+    """Save a filter preset, or replace the one of that name."""
+    replaced = filter_presets(ctx.state, ctx.settings.max_presets).save(request.name, request.settings)
+    done = "updated" if replaced else "saved"
+    return FilterPresetAnswer(message=f"Filter preset '{request.name}' {done} successfully")
+
+
+@operation("DELETE", "/filters/presets/{name}", needs="store")
+def delete_filter_preset(request: FilterPresetName, ctx: Context) -> FilterPresetAnswer:
+    """Delete a filter preset; a built-in one stays deleted until one of its name is saved."""
+    name = request.name
+    if not filter_presets(ctx.state, ctx.settings.max_presets).delete(name):
+        raise NotFound(f"Filter preset '{name}' not found")
+    return FilterPresetAnswer(message=f"Filter preset '{name}' deleted successfully", note=_note(name))
+
+
+def _note(name: str) -> str | None:
+    """The original numbers of a built-in preset, so that deleting one loses nothing."""
+    built_in = FILTER_PRESETS.get(name)
+    if built_in is None:
+        return None
+    numbers = built_in.model_dump(exclude_defaults=True)
+    settings = ", ".join(f"{control} {value:g}" for control, value in numbers.items())
+    return f"To get the built-in preset back, save one called '{name}' with {settings}."

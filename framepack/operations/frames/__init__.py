@@ -1,0 +1,1 @@
+"""Frames studio: videos as folders of images, and back."""

@@ -1,0 +1,158 @@
+"""``POST /frames/extract``: a video as a folder of images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from framepack.context import Context
+from framepack.errors import TooLarge
+from framepack.media.audio import kept_sound
+from framepack.media.clip import Audio
+from framepack.media.contact_sheet import ContactSheet
+from framepack.media.images import png
+from framepack.operation import operation
+from framepack.render import opened_clip
+from framepack.schemas import CallbackRequest, Response, VideoRequest, Whole
+from framepack.storage.folder_record import FolderRecord
+from framepack.storage.folder_writer import FolderWriter, new_folder
+from framepack.storage.folders import folder_key, sheet_key
+from framepack.storage.keys import clean_stem
+from framepack.storage.outputs import PUBLIC_ROOT
+from framepack.storage.parallel import WORKERS, in_parallel
+
+if TYPE_CHECKING:
+    from framepack.media.clip import Clip, Frame
+
+_MAX_STEM = 55  # so that the whole is a name of at most 100 characters
+_MEMORY_BYTES = 512_000_000
+_PIXEL_BYTES = 9  # of a frame that waits: its planes, its RGB and its PNG file
+
+
+class ExtractRequest(VideoRequest, CallbackRequest):
+    """A video, and which of its frames."""
+
+    extraction_rate: Whole = Field(1, ge=1, le=100, description="Extract every Nth frame (1 = all frames)")
+
+    def callback_results(self, answer: Mapping[str, Any]) -> dict[str, Any]:
+        """Where the frames are, and how many."""
+        return {name: answer[name] for name in ("folder_name", "frame_count")}
+
+
+class ExtractResponse(Response):
+    """The new folder."""
+
+    success: bool = True
+    message: str
+    folder_name: str
+    frame_count: int
+    frames_path: str = Field(description="Path of the folder in the store")
+    contact_sheet_path: str | None = Field(None, description="Path of a picture that shows up to 48 of the frames")
+    contact_sheet_url: str | None = Field(None, description="URL to download that picture")
+    warnings: list[str] | None = Field(None, description="What the client should know, such as unreadable frames")
+
+
+@operation(
+    "POST", "/frames/extract", examples=({"video_url": "https://example.com/video.mp4", "extraction_rate": 2},)
+)
+def extract_frames(request: ExtractRequest, ctx: Context) -> ExtractResponse:
+    """Extract every Nth frame of a video as PNG files into a folder."""
+    source, clip = opened_clip(request, ctx)
+    rate = request.extraction_rate
+    count = -(-(clip.length or 0) // rate)
+    if count > ctx.settings.max_extracted_frames:
+        raise TooLarge(
+            f"There would be {count} frames; at most {ctx.settings.max_extracted_frames} are allowed. "
+            "A higher extraction_rate gives fewer."
+        )
+    storage = ctx.outputs.storage
+    stem = clean_stem(source.name).replace(".", "_")[:_MAX_STEM]
+    folder = f"{stem}_extracted_every_{rate}_{ctx.outputs.stamp()}"
+    with new_folder(storage, folder) as writer:
+        sound = _kept_sound(clip, writer, ctx)
+        sheet = ContactSheet(clip, count)
+        pictures = _every(clip, rate, writer, ctx)
+        for _ in ctx.job.watch(in_parallel(_putter(writer, sheet), pictures, ahead=_ahead(clip)), count):
+            pass
+        writer.put_sheet(sheet.jpeg())
+        ctx.job.check()
+        writer.finish(_record(source.name, clip, rate, count, sound))
+    return ExtractResponse(
+        message=f"Successfully extracted {count} frame{'' if count == 1 else 's'}",
+        folder_name=folder,
+        frame_count=count,
+        frames_path=f"{PUBLIC_ROOT}{folder_key(folder)}",
+        contact_sheet_path=f"{PUBLIC_ROOT}{sheet_key(folder)}",
+        contact_sheet_url=storage.url(sheet_key(folder)),
+        warnings=ctx.job.warnings or None,
+    )
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """One picture, encoded once however often it is shown."""
+
+    frame: Frame
+
+    @cached_property
+    def png(self) -> bytes:
+        return png(self.frame)
+
+
+def _every(clip: Clip, rate: int, writer: FolderWriter, ctx: Context) -> Iterator[tuple[int, _Picture]]:
+    """Every ``rate``-th picture with its position among them."""
+    latest: _Picture | None = None
+    with clip.playing() as frames:
+        for index, frame in enumerate(frames):
+            ctx.job.check()
+            writer.keep_alive()
+            if index % rate == 0:
+                if latest is None or latest.frame is not frame:
+                    latest = _Picture(frame)
+                yield index // rate, latest
+
+
+def _putter(writer: FolderWriter, sheet: ContactSheet) -> Callable[[tuple[int, _Picture]], None]:
+    """The work on one picture: encoded, uploaded, shown on the contact sheet."""
+
+    def put(numbered: tuple[int, _Picture]) -> None:
+        position, picture = numbered
+        sheet.offer(position, picture.frame)
+        writer.put_frame(position, picture.png)
+
+    return put
+
+
+def _ahead(clip: Clip) -> int:
+    """How many pictures may be under way at a time."""
+    return max(2, min(2 * WORKERS, _MEMORY_BYTES // (clip.width * clip.height * _PIXEL_BYTES)))
+
+
+def _kept_sound(clip: Clip, writer: FolderWriter, ctx: Context) -> Audio | None:
+    """Store the sound of the video, as it is, for whoever reassembles the frames."""
+    if not isinstance(clip.audio, Audio):
+        return None
+    path = ctx.workspace.path("sound.mka")
+    kept = kept_sound(clip.audio, path, ctx.job.warn)
+    if kept is not None:
+        writer.put_sound(path)
+        path.unlink()
+    return kept
+
+
+def _record(name: str, clip: Clip, rate: int, count: int, sound: Audio | None) -> FolderRecord:
+    return FolderRecord(
+        source_name=name,
+        fps=str(clip.fps),
+        extraction_rate=rate,
+        frame_count=count,
+        width=clip.width,
+        height=clip.height,
+        pixel_aspect=str(clip.pixel_aspect),
+        colors=[int(clip.colors.matrix), clip.colors.primaries, clip.colors.transfer],
+        sound_delay=None if sound is None else str(sound.delay),
+    )

@@ -1,0 +1,128 @@
+"""``GET /frames/folders``, ``GET`` and ``DELETE /frames/{folder}``: the folders of extracted frames."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, Field
+
+from framepack.context import Context
+from framepack.names import Name
+from framepack.operation import operation
+from framepack.schemas import Request, Response
+from framepack.storage.folders import FrameFolders, sheet_key
+from framepack.storage.outputs import PUBLIC_ROOT
+
+if TYPE_CHECKING:
+    from framepack.storage.folder_record import FolderRecord
+
+
+class FoldersQuery(Request):
+    """No fields."""
+
+
+class FoldersResponse(Response):
+    """The folders there are."""
+
+    success: bool = True
+    folders: list[str] = Field(description="Their names, sorted")
+    message: str
+
+
+class FolderRequest(Request):
+    """A folder."""
+
+    folder: Name = Field(description="Folder name from `/frames/folders`")
+
+
+class ListedFrame(BaseModel):
+    """One frame of a folder."""
+
+    filename: str
+    path: str = Field(description="Path of the frame in the store")
+    index: int = Field(description="Place in this list, from 0")
+    source_index: int | None = Field(None, description="Number of the video's frame it shows, where that is known")
+
+
+class FolderSource(BaseModel):
+    """The video that the frames of a folder come from."""
+
+    name: str
+    fps: str = Field(description='Frames per second, exactly: "30000/1001"')
+    extraction_rate: int = Field(description="Every which frame was extracted")
+    width: int
+    height: int
+    has_audio: bool = Field(description="Whether its sound was kept for `/frames/reassemble`")
+
+
+class FramesResponse(Response):
+    """The frames of a folder."""
+
+    success: bool = True
+    folder: str
+    frames: list[ListedFrame] = Field(description="In natural order: frame2 before frame10")
+    total_count: int
+    message: str
+    source: FolderSource | None = Field(None, description="Where the frames come from, if they were extracted")
+    contact_sheet_path: str | None = Field(None, description="Path of a picture that shows up to 48 of the frames")
+    contact_sheet_url: str | None = Field(None, description="URL to download that picture")
+
+
+class DeleteFolderResponse(Response):
+    """What was deleted."""
+
+    success: bool = True
+    folder: str
+    message: str = "Successfully deleted folder and all its contents"
+
+
+@operation("GET", "/frames/folders", needs="store")
+def list_frame_folders(request: FoldersQuery, ctx: Context) -> FoldersResponse:
+    """List all extracted frame folders."""
+    del request
+    names = FrameFolders(ctx.outputs.storage).names()
+    return FoldersResponse(folders=names, message=f"Found {len(names)} extracted frame folder(s)")
+
+
+@operation("GET", "/frames/{folder}", needs="store")
+def list_frames(request: FolderRequest, ctx: Context) -> FramesResponse:
+    """List all frames in a folder."""
+    folders = FrameFolders(ctx.outputs.storage)
+    stored = folders.frames(request.folder)
+    record = folders.record(request.folder)
+    frames = [
+        ListedFrame(
+            filename=each.key.name,
+            path=f"{PUBLIC_ROOT}{each.key}",
+            index=index,
+            source_index=record.source_index(each.key.name) if record else None,
+        )
+        for index, each in enumerate(stored)
+    ]
+    return FramesResponse(
+        folder=request.folder,
+        frames=frames,
+        total_count=len(frames),
+        message=f"Found {len(frames)} frame(s) in folder",
+        source=_source(record) if record else None,
+        contact_sheet_path=f"{PUBLIC_ROOT}{sheet_key(request.folder)}" if record else None,
+        contact_sheet_url=ctx.outputs.storage.url(sheet_key(request.folder)) if record else None,
+    )
+
+
+@operation("DELETE", "/frames/{folder}", needs="store")
+def delete_frame_folder(request: FolderRequest, ctx: Context) -> DeleteFolderResponse:
+    """Delete a folder with all its frames."""
+    FrameFolders(ctx.outputs.storage).delete(request.folder)
+    return DeleteFolderResponse(folder=request.folder)
+
+
+def _source(record: FolderRecord) -> FolderSource:
+    return FolderSource(
+        name=record.source_name,
+        fps=record.fps,
+        extraction_rate=record.extraction_rate,
+        width=record.width,
+        height=record.height,
+        has_audio=record.sound_delay is not None,
+    )

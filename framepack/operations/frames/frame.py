@@ -1,0 +1,118 @@
+"""``/frames/{folder}/{frame}``: one frame, fetched, deleted or saved for good."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import PurePath
+
+from pydantic import Field
+
+from framepack.context import Context
+from framepack.errors import NotFound
+from framepack.names import Name
+from framepack.operation import operation
+from framepack.schemas import Request, Response
+from framepack.storage.folders import MEDIA_TYPES, FrameFolders, no_such_frame
+from framepack.storage.keys import clean_stem, safe_name
+from framepack.storage.outputs import PUBLIC_ROOT
+
+
+class FrameRequest(Request):
+    """A frame."""
+
+    folder: Name = Field(description="Folder name")
+    frame: Name = Field(description="Frame filename (e.g., `frame_000042.png`)")
+
+
+class FrameResponse(Response):
+    """The frame and, when it is small enough, the image itself."""
+
+    success: bool = True
+    folder: str
+    filename: str
+    size: int = Field(description="Size in bytes")
+    mime_type: str
+    base64: str | None = Field(None, repr=False, description="The image, when it is small")
+    path: str = Field(description="Path of the frame in the store")
+    url: str | None = Field(None, description="URL to download the frame")
+
+
+class DeleteFrameResponse(Response):
+    """What was deleted."""
+
+    success: bool = True
+    folder: str
+    frame: str
+    message: str
+
+
+class SaveFrameResponse(Response):
+    """Where the frame lies now and, when it is small enough, the image itself."""
+
+    success: bool = True
+    message: str
+    saved_path: str = Field(description="Path of the saved image in the store")
+    frame_base64: str | None = Field(None, repr=False, description="The image, when it is small")
+    filename: str = Field("", description="Name of the saved image")
+    output_url: str | None = Field(None, description="URL to download the saved image")
+    output_file_size: int = Field(0, description="Size in bytes")
+
+
+@operation("GET", "/frames/{folder}/{frame}", needs="store")
+def get_frame(request: FrameRequest, ctx: Context) -> FrameResponse:
+    """Get one frame as an image."""
+    storage = ctx.outputs.storage
+    stored = FrameFolders(storage).frame(request.folder, request.frame)
+    is_small = stored.size_bytes <= round(ctx.settings.inline_limit_mb * 1e6)
+    with _still_there(request):
+        data = storage.read(stored.key) if is_small else None
+    return FrameResponse(
+        folder=request.folder,
+        filename=request.frame,
+        size=stored.size_bytes if data is None else len(data),
+        mime_type=MEDIA_TYPES[PurePath(request.frame).suffix.lower()],
+        base64=None if data is None else b64encode(data).decode(),
+        path=f"{PUBLIC_ROOT}{stored.key}",
+        url=storage.url(stored.key, filename=request.frame),
+    )
+
+
+@operation("DELETE", "/frames/{folder}/{frame}", needs="store")
+def delete_frame(request: FrameRequest, ctx: Context) -> DeleteFrameResponse:
+    """Delete one frame; the others keep their names."""
+    FrameFolders(ctx.outputs.storage).delete_frame(request.folder, request.frame)
+    return DeleteFrameResponse(
+        folder=request.folder, frame=request.frame, message=f"Successfully deleted frame '{request.frame}'"
+    )
+
+
+@operation("POST", "/frames/{folder}/save/{frame}", needs="store")
+def save_frame(request: FrameRequest, ctx: Context) -> SaveFrameResponse:
+    """Save one frame, byte for byte, to permanent storage."""
+    stored = FrameFolders(ctx.outputs.storage).frame(request.folder, request.frame)
+    name = PurePath(request.frame)
+    ctx.workspace.require_free(stored.size_bytes)
+    path = ctx.workspace.path(f"frame{name.suffix.lower()}")
+    with _still_there(request):
+        ctx.outputs.storage.fetch(stored.key, path)
+    prefix = f"saved_frame_{clean_stem(request.folder)}_{ctx.outputs.stamp()}"
+    saved = ctx.outputs.save(path, f"{prefix}_{safe_name(name.stem, 'frame')}{name.suffix.lower()}")
+    return SaveFrameResponse(
+        message=f"Successfully saved frame '{request.frame}'",
+        saved_path=saved.path,
+        frame_base64=saved.base64,
+        filename=saved.filename,
+        output_url=saved.url,
+        output_file_size=saved.size_bytes,
+    )
+
+
+@contextmanager
+def _still_there(request: FrameRequest) -> Iterator[None]:
+    """Name the frame if it is deleted between being looked up and being read."""
+    try:
+        yield
+    except NotFound as error:
+        raise no_such_frame(request.folder, request.frame) from error

@@ -1,0 +1,145 @@
+"""``POST /frames/reassemble``: a folder of images as a video."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from framepack.context import Context
+from framepack.errors import BadRequest, Conflict, NotFound, TooLarge
+from framepack.media.clip import Audio, Colors, Matrix
+from framepack.media.frame_sound import FASTEST, MAX_PIECES, SLOWEST, FrameSound
+from framepack.media.image_clip import image_clip
+from framepack.names import Name
+from framepack.operation import operation
+from framepack.render import answered, finish
+from framepack.schemas import CallbackRequest, VideoResponse, Whole
+from framepack.storage.folder_record import FolderRecord, sound_key
+from framepack.storage.folders import FrameFolders
+from framepack.storage.outputs import Folder
+from framepack.storage.parallel import WORKERS, in_parallel
+
+if TYPE_CHECKING:
+    from framepack.media.clip import Clip, Sound
+    from framepack.storage.base import Storage, StoredObject
+
+_MEMORY_BYTES = 256_000_000
+
+
+class ReassembleRequest(CallbackRequest):
+    """A folder of frames, and how to show them."""
+
+    folder_name: Name = Field(description="Folder containing frames")
+    output_fps: Whole = Field(30, ge=1, le=120, description="Output video FPS")
+    output_name: Name | None = Field(None, description="Custom output name")
+    with_audio: bool = Field(
+        default=False, description="Whether the sound of the video that the frames come from is put under them"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredImages:
+    """Images of a store, fetched several at a time and ``ahead`` of whoever reads them."""
+
+    storage: Storage
+    frames: Sequence[StoredObject]
+    ahead: int
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def first(self) -> tuple[str, bytes]:
+        return self._read(self.frames[0])
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        return in_parallel(self._read, self.frames, ahead=self.ahead)
+
+    def _read(self, frame: StoredObject) -> tuple[str, bytes]:
+        try:
+            return frame.key.name, self.storage.read(frame.key)
+        except NotFound as error:
+            raise Conflict(
+                f"Frame '{frame.key.name}' was deleted while the frames were being reassembled; try again."
+            ) from error
+
+
+@operation(
+    "POST",
+    "/frames/reassemble",
+    examples=(
+        {"folder_name": "video_extracted_every_1_241204_140000", "output_fps": 24, "output_name": "edited_video"},
+    ),
+)
+def reassemble_frames(request: ReassembleRequest, ctx: Context) -> VideoResponse:
+    """Reassemble the images of a folder into a video."""
+    folders = FrameFolders(ctx.outputs.storage)
+    frames = folders.frames(request.folder_name)
+    if not frames:
+        raise BadRequest(f"Folder '{request.folder_name}' has no frames")
+    record = folders.record(request.folder_name)
+    clip = _pictures(frames, record, Fraction(request.output_fps), ctx)
+    if request.with_audio:
+        clip = replace(clip, audio=_sound(request.folder_name, frames, record, clip.fps, ctx))
+    published = finish(
+        clip,
+        ctx,
+        stem=(request.output_name or "reassembled_video").removesuffix(".mp4"),
+        suffix=f"{request.output_fps}fps_reassembled",
+        unsaved=Folder.REASSEMBLED_VIDEOS,
+    )
+    return answered(published, "Frames reassembled successfully", ctx)
+
+
+def _pictures(frames: Sequence[StoredObject], record: FolderRecord | None, fps: Fraction, ctx: Context) -> Clip:
+    """The images as a clip; what their numbers mean, and the shape of a pixel, are those of the video."""
+    largest = max(frame.size_bytes for frame in frames)
+    if largest > ctx.settings.max_source_mb * 1e6:
+        raise TooLarge(f"A frame has {largest / 1e6:.1f} MB; at most {ctx.settings.max_source_mb:g} MB are allowed.")
+    clip = image_clip(
+        _StoredImages(ctx.outputs.storage, frames, ahead=max(2, min(2 * WORKERS, _MEMORY_BYTES // (largest + 1)))),
+        fps,
+        max_pixels=ctx.settings.max_pixels,
+        colors=_colors(record),
+        warn=ctx.job.warn,
+    )
+    if record is None or (clip.width, clip.height) != (record.width, record.height):
+        return clip
+    return replace(clip, pixel_aspect=Fraction(record.pixel_aspect))
+
+
+def _colors(record: FolderRecord | None) -> Colors:
+    if record is None or record.colors[0] not in set(Matrix):
+        return Colors()
+    matrix, primaries, transfer = record.colors
+    return Colors(Matrix(matrix), primaries, transfer)
+
+
+def _sound(
+    folder: str, frames: Sequence[StoredObject], record: FolderRecord | None, fps: Fraction, ctx: Context
+) -> Sound | None:
+    """The kept sound of the video, in step with the frames; a warning says why there is none."""
+    if record is None or record.sound_delay is None:
+        ctx.job.warn("The folder has no sound to put under its frames.")
+        return None
+    path = ctx.workspace.path("sound.mka")
+    kept = FrameSound(Audio(path, 0, Fraction(record.sound_delay)), Fraction(record.fps), record.extraction_rate)
+    if not SLOWEST <= kept.speed(fps) <= FASTEST:
+        ctx.job.warn(
+            f"The sound was left out: at {fps} frames per second the frames pass {float(kept.speed(fps)):g} times "
+            "as fast as in their video."
+        )
+        return None
+    numbers = [record.source_index(frame.key.name) for frame in frames]
+    if len(kept.pieces(numbers)) > MAX_PIECES:
+        ctx.job.warn(f"The sound was left out: deleted frames would cut it into more than {MAX_PIECES} pieces.")
+        return None
+    try:
+        ctx.outputs.storage.fetch(sound_key(folder), path)
+    except NotFound:
+        ctx.job.warn("The folder has no sound to put under its frames.")
+        return None
+    return kept.under(numbers, fps)

@@ -1,0 +1,70 @@
+"""``/model/...``: the main video model, a slot of the model cache that the deployment fills (FRAMEPACK_GENERATOR)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydantic import Field
+
+from framepack.context import Context
+from framepack.errors import Conflict
+from framepack.operation import operation
+from framepack.schemas import Request, Response
+
+_GB: Final = 1 << 30  # as graphics memory is counted
+
+
+class ModelStatusRequest(Request):
+    """No fields."""
+
+
+class ModelStatusResponse(Response):
+    """The main video model as it is now."""
+
+    model_loaded: bool
+    model_name: str | None = Field(description="Name of the model's class, null while none is loaded")
+    vram_usage: float = Field(description="Memory that the model holds on its device in GB, measured; 0 without one")
+
+
+class UnloadModelRequest(Request):
+    """No fields."""
+
+
+class UnloadModelResponse(Response):
+    """What was unloaded."""
+
+    success: bool = True
+    message: str
+    model_unloaded: str | None = Field(description="Name of the model's class, null if none was loaded")
+    vram_freed_estimate: str | None = Field(description='Memory given back, measured, such as "14.5 GB"')
+
+
+@operation("GET", "/model/status", needs="process")
+def model_status(request: ModelStatusRequest, ctx: Context) -> ModelStatusResponse:
+    """Get the status of the main video generation model."""
+    del request
+    loaded = ctx.models.cache.status("generator")
+    return ModelStatusResponse(
+        model_loaded=bool(loaded),
+        model_name=loaded[0].name if loaded else None,
+        vram_usage=round(sum(model.memory_bytes for model in loaded) / _GB, 2),
+    )
+
+
+@operation("POST", "/model/unload", needs="process")
+def unload_model(request: UnloadModelRequest, ctx: Context) -> UnloadModelResponse:
+    """Unload the main video generation model to free VRAM; the next job that needs it loads it again."""
+    del request
+    try:
+        unloaded = ctx.models.cache.unload("generator")
+    except Conflict as error:
+        raise Conflict("Cannot unload model: A video generation job is currently running") from error
+    if not unloaded:
+        message = "No model currently loaded to unload"
+        return UnloadModelResponse(message=message, model_unloaded=None, vram_freed_estimate=None)
+    name = unloaded[0].name
+    return UnloadModelResponse(
+        message=f"Model '{name}' unloaded successfully. VRAM freed.",
+        model_unloaded=name,
+        vram_freed_estimate=f"{round(unloaded[0].freed_bytes / _GB, 2):g} GB",
+    )

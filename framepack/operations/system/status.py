@@ -1,0 +1,86 @@
+"""``GET /system/status``: memory, GPU and disk of this worker, as they are now."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Final
+
+from pydantic import BaseModel, Field
+
+from framepack import __version__
+from framepack.context import Context
+from framepack.operation import operation
+from framepack.schemas import Request, Response
+
+_GB: Final = 1 << 30  # as memory is counted
+_NO_GPU: Final = "No GPU: networks run on the CPU"
+
+
+class Usage(BaseModel):
+    """How much of something is in use; 1 GB has 2^30 bytes."""
+
+    used_gb: float
+    total_gb: float
+    percent: float = Field(description="Share in use; 0 if there is none at all")
+
+    @classmethod
+    def of(cls, used_bytes: int, total_bytes: int) -> Usage:
+        """So many bytes of so many."""
+        percent = 100 * used_bytes / total_bytes if total_bytes else 0.0
+        return cls(
+            used_gb=round(used_bytes / _GB, 2), total_gb=round(total_bytes / _GB, 2), percent=round(percent, 1)
+        )
+
+
+class GpuStatus(BaseModel):
+    """The GPU that networks run on."""
+
+    name: str = Field(description=f'Its name, or "{_NO_GPU}"')
+    utilization: int | None = Field(description="Percent; 0 without a GPU, null if the driver does not say")
+    temperature: int | None = Field(description="Degrees Celsius; 0 without a GPU, null if the driver does not say")
+
+
+class StatusRequest(Request):
+    """No fields."""
+
+
+class StatusResponse(Response):
+    """The worker's resources."""
+
+    success: bool = True
+    message: str = "System status retrieved successfully"
+    ram: Usage = Field(description="Main memory, within the container's limit")
+    vram: Usage = Field(description="Memory of the GPU, in use by all its processes; all 0 without a GPU")
+    gpu: GpuStatus
+    disk_free_gb: float = Field(description="Room on the disk of working files")
+    disk_total_gb: float = Field(description="Size of that disk")
+    running_jobs: int = Field(description="Jobs under way on this machine beside this one")
+    device: str = Field(description="Where networks run, such as `cuda:0` or `cpu`")
+    version: str = Field(description="Version of the worker")
+
+
+@operation("GET", "/system/status", needs="process")
+def system_status(request: StatusRequest, ctx: Context) -> StatusResponse:
+    """Get the worker's memory, GPU and disk use."""
+    from framepack.media.workspace import living
+    from framepack.models.gpu import read_gpu
+    from framepack.models.memory import host_memory
+
+    del request
+    total, free = host_memory()
+    gpu = read_gpu(ctx.models.device)
+    disk = shutil.disk_usage(ctx.settings.temp_dir)
+    return StatusResponse(
+        ram=Usage.of(total - free, total),
+        vram=Usage.of(gpu.used_bytes, gpu.total_bytes) if gpu else Usage.of(0, 0),
+        gpu=GpuStatus(
+            name=gpu.name if gpu else _NO_GPU,
+            utilization=gpu.utilization if gpu else 0,
+            temperature=gpu.temperature if gpu else 0,
+        ),
+        disk_free_gb=round(disk.free / _GB, 2),
+        disk_total_gb=round(disk.total / _GB, 2),
+        running_jobs=living(ctx.settings.temp_dir) - 1,
+        device=str(ctx.models.device.place),
+        version=__version__,
+    )

@@ -1,0 +1,107 @@
+"""``/workflow/presets``: steps and their parameters that are kept under a name, for every worker and for good."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from framepack.context import Context
+from framepack.errors import BadRequest, NotFound
+from framepack.names import PresetName
+from framepack.operation import operation
+from framepack.schemas import Request, Response
+from framepack.storage.presets import workflow_presets
+from framepack.workflow import STEP_TYPES, WorkflowPreset
+
+
+class WorkflowPresetsQuery(Request):
+    """No fields."""
+
+
+class WorkflowPresetsResponse(Response):
+    """All workflows."""
+
+    success: bool = True
+    presets: dict[str, WorkflowPreset] = Field(
+        description="`None`, then the saved ones in alphabetical order, each with all its parameters"
+    )
+    message: str
+
+
+class WorkflowPresetRequest(Request):
+    """A workflow and its name."""
+
+    name: PresetName = Field(description='Preset name (cannot be "None"); its case counts, spaces around it do not')
+    preset_data: WorkflowPreset = Field(description="Preset configuration; parameters left out have their defaults")
+
+
+class WorkflowPresetName(Request):
+    """The name of a workflow."""
+
+    name: PresetName = Field(description="Preset name to delete")
+
+
+class WorkflowPresetAnswer(Response):
+    """What was done."""
+
+    success: bool = True
+    message: str
+
+
+@operation("GET", "/workflow/presets", needs="store")
+def list_workflow_presets(request: WorkflowPresetsQuery, ctx: Context) -> WorkflowPresetsResponse:
+    """List all saved workflow presets."""
+    del request
+    presets = workflow_presets(ctx.state, ctx.settings.max_presets).all()
+    return WorkflowPresetsResponse(presets=presets, message=f"Found {len(presets)} workflow preset(s)")
+
+
+@operation(
+    "POST",
+    "/workflow/presets",
+    needs="store",
+    examples=(
+        {
+            "name": "My Custom Workflow",
+            "preset_data": {
+                "active_steps": ["Upscale", "Filters"],
+                "params": {
+                    "upscale_model": "RealESRGAN_x2plus",
+                    "upscale_factor": 2.0,
+                    "tile_size": 512,
+                    "enhance_face": False,
+                    "brightness": 5,
+                    "contrast": 1.2,
+                    "saturation": 1.0,
+                },
+            },
+        },
+    ),
+)
+def save_workflow_preset(request: WorkflowPresetRequest, ctx: Context) -> WorkflowPresetAnswer:
+    """Save a workflow preset, or replace the one of that name."""
+    _check_params(request.preset_data, ctx)
+    replaced = workflow_presets(ctx.state, ctx.settings.max_presets).save(request.name, request.preset_data)
+    done = "updated" if replaced else "saved"
+    return WorkflowPresetAnswer(message=f"Workflow preset '{request.name}' {done} successfully")
+
+
+@operation("DELETE", "/workflow/presets/{name}", needs="store")
+def delete_workflow_preset(request: WorkflowPresetName, ctx: Context) -> WorkflowPresetAnswer:
+    """Delete a workflow preset."""
+    presets = workflow_presets(ctx.state, ctx.settings.max_presets)
+    if presets.protects(request.name):
+        raise BadRequest("Cannot delete the 'None' preset - it represents default values")
+    if not presets.delete(request.name):
+        raise NotFound(f"Preset '{request.name}' not found")
+    return WorkflowPresetAnswer(message=f"Workflow preset '{request.name}' deleted successfully")
+
+
+def _check_params(preset: WorkflowPreset, ctx: Context) -> None:
+    """Hold the parameters of every step, also of those that are not active, against what the step takes.
+
+    Raises:
+        InvalidField: One is out of range.
+    """
+    every_step = preset.model_copy(update={"active_steps": list(STEP_TYPES)})
+    for step in every_step.steps():
+        ctx.effects[step.kind].params.parse(step.params, "preset_data.params")

@@ -1,0 +1,1 @@
+"""Where jobs are carried out: by a worker process of this machine, or by a RunPod endpoint."""

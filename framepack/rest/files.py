@@ -1,0 +1,140 @@
+"""``/outputs``: results of the store, for everybody with a signed link or a key; ranges are understood."""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl, quote
+
+from fastapi import APIRouter, Request
+from fastapi.responses import FileResponse, RedirectResponse, Response
+
+from framepack.errors import InvalidField, NotFound, RangeNotSatisfiable, Unauthorized
+from framepack.rest.auth import missing_key
+from framepack.rest.errors import error_response
+from framepack.storage.base import no_such_object
+from framepack.storage.documents import STATE
+from framepack.storage.keys import Key
+from framepack.storage.links import Link
+from framepack.storage.outputs import PUBLIC_ROOT
+
+if TYPE_CHECKING:
+    from framepack.rest.server import Server
+
+_SHOWN_INLINE: Final = frozenset(
+    {"image/gif", "image/jpeg", "image/png", "image/webp", "video/mp4", "video/quicktime", "video/webm"}
+)
+"""What a browser may show at our address; all else is saved, for a page or a drawing may hold a script."""
+
+_SAFE_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    "Cache-Control": "private, max-age=3600",
+}
+_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "The file", "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}},
+    206: {"description": "The parts that `Range` asks for"},
+    304: {"description": "The file is the one that `If-None-Match` names"},
+    307: {"description": "The file lies in a bucket, at the address in `Location`"},
+}
+_LINK: Final = {
+    "parameters": [
+        {"name": "expires", "in": "query", "schema": {"type": "string"}, "description": "As in an `output_url`"}
+    ],
+    "security": [{"ApiKey": []}, {"SignedLink": []}],
+}
+_RANGE: Final = r"\s*(?:\d{1,18}-\d{0,18}|-\d{1,18})\s*"
+_RANGES: Final = re.compile(rf"bytes=({_RANGE}(?:,{_RANGE})*)", re.ASCII)
+
+
+def file_routes(server: Server) -> APIRouter:
+    """The route of finished files."""
+    router = APIRouter(tags=["files"])
+
+    @router.head("/outputs/{path:path}", include_in_schema=False)
+    @router.get("/outputs/{path:path}", response_class=Response, responses=_ANSWERS, openapi_extra=_LINK)
+    async def get_output(request: Request, path: str) -> Response:
+        """Download a result, whole or a range of it. A signed link (`output_url`) needs no API key."""
+        key = _key(path)
+        if key is None or key.segments[0] == STATE.text:
+            raise no_such_object()
+        return await asyncio.to_thread(_response, server, key, request)
+
+    return router
+
+
+async def check_link(server: Server, path: str, query: bytes) -> None:
+    """Return if a request without a key carries a signed link of ours to a file of a local store.
+
+    Raises:
+        Unauthorized: it carries none, or one that has expired.
+    """
+    given = dict(parse_qsl(query.decode("latin-1"), errors="replace"))
+    key = _key(path.removeprefix(PUBLIC_ROOT)) if path.startswith(PUBLIC_ROOT) and "signature" in given else None
+    if key is None or server.runtime.file_of(key) is None:
+        raise missing_key()
+    link = await asyncio.to_thread(server.link, key, given.get("expires", ""), given["signature"])
+    if link is Link.EXPIRED:
+        raise Unauthorized("This link has expired; look the job up again, or send an API key.")
+    if link is Link.FOREIGN:
+        raise missing_key()
+
+
+def _response(server: Server, key: Key, request: Request) -> Response:
+    """The file itself, or the way to it where the store is elsewhere."""
+    if server.runtime.storage.stat(key) is None:
+        raise no_such_object()
+    file = server.runtime.file_of(key)
+    if file is not None:
+        return _file_response(file, request)
+    url = server.runtime.storage.url(key, filename=key.name)
+    if url is None:
+        raise NotFound("The store gives no links to its files.")
+    return RedirectResponse(url, 307)
+
+
+def _file_response(file: Path, request: Request) -> Response:
+    try:
+        status = file.lstat()
+    except FileNotFoundError as error:
+        raise no_such_object() from error
+    media_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+    kind = "inline" if media_type in _SHOWN_INLINE else "attachment"
+    headers = {**_SAFE_HEADERS, "Content-Disposition": f"{kind}; filename*=UTF-8''{quote(file.name)}"}
+    answer = FileResponse(file, media_type=media_type, headers=headers, stat_result=status)
+    if answer.headers["etag"] in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers={**_SAFE_HEADERS, "ETag": answer.headers["etag"]})
+    ranges = _ranges(request.headers.get("range", ""), status.st_size)
+    if ranges is not None and not ranges:
+        refusal = RangeNotSatisfiable(f"The file has {status.st_size} bytes; the range lies behind its end.")
+        return error_response(refusal, {"Content-Range": f"bytes */{status.st_size}"})
+    others = [(name, value) for name, value in request.scope["headers"] if name != b"range"]
+    asked = [(b"range", f"bytes={','.join(ranges)}".encode())] if ranges else []
+    request.scope["headers"] = others + asked
+    return answer
+
+
+def _ranges(header: str, size_bytes: int) -> list[str] | None:
+    """The ranges of the header that the file has; None if the header means nothing, and then it is ignored."""
+    match = _RANGES.fullmatch(header)
+    if match is None:
+        return None
+    found = []
+    for part in match[1].split(","):
+        first, _, last = part.strip().partition("-")
+        if first and last and int(first) > int(last):
+            return None
+        if (int(first) < size_bytes) if first else (int(last) > 0 and size_bytes > 0):
+            found.append(f"{first}-{last}")
+    return found
+
+
+def _key(path: str) -> Key | None:
+    try:
+        return Key(path)
+    except (InvalidField, UnicodeEncodeError):
+        return None

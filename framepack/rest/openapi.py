@@ -1,0 +1,168 @@
+"""The OpenAPI page: schemas, and every documented example to try, from the operations' own declarations."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import BaseModel, Field
+from pydantic.json_schema import models_json_schema
+
+from framepack.rest.auth import OPEN_PATHS
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from framepack.registry import AnyOperation, Registry
+
+Json = dict[str, Any]
+
+_REF: Final = "#/components/schemas/{model}"
+_KEY: Final = "ApiKey"
+_SCHEMES: Final = {
+    _KEY: {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "SignedLink": {"type": "apiKey", "in": "query", "name": "signature", "description": "As in an `output_url`"},
+}
+_EVENTS: Final = "text/event-stream"
+_OF_THE_FRAMEWORK: Final = frozenset({"HTTPValidationError", "ValidationError"})
+_PREFER: Final = {
+    "name": "Prefer",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "`respond-async`: answer 202 at once and give the job's address; all else is ignored",
+}
+_IDEMPOTENCY: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "description": "Equal requests with one key make one job",
+}
+
+
+class Problem(BaseModel):
+    """What every error looks like."""
+
+    detail: str = Field(description="One sentence: what was wrong and what is allowed")
+    code: str = Field(description="A stable name of the error")
+
+
+class Processing(BaseModel):
+    """The immediate answer to a request whose result goes to its `callback_url`."""
+
+    success: bool
+    message: str
+    processing: bool
+    callback_url: str
+    note: str
+    job_id: str
+
+
+class Accepted(BaseModel):
+    """The answer to `Prefer: respond-async`: the job was taken in."""
+
+    success: bool
+    message: str
+    job_id: str
+    status_url: str = Field(description="Where the job can be looked at")
+
+
+def described(app: FastAPI, registry: Registry) -> Json:
+    """The OpenAPI document of the application, made once."""
+    if app.openapi_schema is None:
+        app.openapi_schema = _document(app, registry)
+    return app.openapi_schema
+
+
+def _document(app: FastAPI, registry: Registry) -> Json:
+    from fastapi.openapi.utils import get_openapi
+
+    document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    components = document.setdefault("components", {})
+    schemas = {name: each for name, each in components.get("schemas", {}).items() if name not in _OF_THE_FRAMEWORK}
+    schemas |= _schemas(registry)
+    components["schemas"] = schemas
+    components["securitySchemes"] = _SCHEMES
+    for operation in registry:
+        route = document["paths"][operation.path][operation.method.lower()]
+        route.update(_of(operation, schemas[operation.request.__name__]))
+    for path, methods in document["paths"].items():
+        for route in methods.values():
+            _complete(route, is_open=path in OPEN_PATHS)
+    return document
+
+
+def _complete(route: Json, *, is_open: bool) -> None:
+    """Say of a route what holds for all of them."""
+    route.setdefault("security", [] if is_open else [{_KEY: []}])
+    responses = route["responses"]
+    responses.pop("422", None)
+    responses["default"] = _answer("An error", "Problem")
+    for content in (each.get("content", {}) for each in responses.values()):
+        if _EVENTS in content:  # the framework describes the events in words of OpenAPI 3.2
+            content[_EVENTS] = {"schema": {"type": "string"}}
+
+
+def _schemas(registry: Registry) -> dict[str, Json]:
+    """The schemas of what operations take and give.
+
+    Raises:
+        ValueError: two different models share a name, or one is both taken and given.
+    """
+    models: list[tuple[type[BaseModel], Any]] = [(each.request, "validation") for each in registry]
+    answers: list[type[BaseModel]] = [*(each.response for each in registry), Problem, Processing, Accepted]
+    models += [(each, "serialization") for each in answers]
+    refs, definitions = models_json_schema(list(dict.fromkeys(models)), ref_template=_REF)
+    for (model, _), schema in refs.items():
+        if schema["$ref"] != _REF.format(model=model.__name__):
+            raise ValueError(f"the name {model.__name__} stands for several models")
+    return dict(definitions["$defs"])
+
+
+def _of(operation: AnyOperation, fields: Json) -> Json:
+    """What the document says of one operation beside its route."""
+    parameters = [_parameter(name, fields, "path") for name in operation.path_fields]
+    if operation.in_query:
+        parameters += [_parameter(name, fields, "query") for name in fields["properties"]]
+    description = inspect.cleandoc(operation.run.__doc__ or "")
+    described: Json = {"description": description, "responses": {"200": _answer("The result", _given(operation))}}
+    if operation.needs == "worker":
+        parameters += [_PREFER, _IDEMPOTENCY]
+        described["responses"]["202"] = _answer("The job was taken in; `Location` names it", "Accepted")
+    if parameters:
+        described["parameters"] = parameters
+    if (body := _body(operation, fields)) is not None:
+        described["requestBody"] = body
+    return described
+
+
+def _given(operation: AnyOperation) -> tuple[str, ...]:
+    answer = operation.response.__name__
+    return (answer, "Processing") if operation.supports_callback else (answer,)
+
+
+def _parameter(name: str, fields: Json, place: str) -> Json:
+    field = fields["properties"][name]
+    options = [each for each in field.get("anyOf", [field]) if each.get("type") != "null"]  # an address has no null
+    described = {"name": name, "in": place, "required": place == "path", "schema": options[0]}
+    return described | ({"description": field["description"]} if "description" in field else {})
+
+
+def _body(operation: AnyOperation, fields: Json) -> Json | None:
+    """The request's body: the fields that are not in the path."""
+    own = {name: each for name, each in fields.get("properties", {}).items() if name not in operation.path_fields}
+    if not own or operation.method == "GET":
+        return None
+    required = [name for name in fields.get("required", ()) if name in own]
+    content: Json = {"schema": {"$ref": _REF.format(model=operation.request.__name__)}}
+    if operation.path_fields:
+        content["schema"] = {**fields, "properties": own, "required": required}
+    examples = {f"example {number}": {"value": each} for number, each in enumerate(operation.examples, 1)}
+    if examples:
+        content["examples"] = examples
+    return {"required": bool(required) and not operation.in_query, "content": {"application/json": content}}
+
+
+def _answer(description: str, models: str | tuple[str, ...]) -> Json:
+    refs = [{"$ref": _REF.format(model=model)} for model in ((models,) if isinstance(models, str) else models)]
+    schema = refs[0] if len(refs) == 1 else {"anyOf": refs}
+    return {"description": description, "content": {"application/json": {"schema": schema}}}

@@ -1,0 +1,108 @@
+"""``framepack serve``: builds the server from its settings and runs it until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
+from types import FrameType
+from typing import TYPE_CHECKING, Final
+
+import uvicorn
+
+from framepack.errors import Unavailable
+from framepack.rest.app import create_app
+from framepack.rest.auth import ApiKeys, new_key
+from framepack.rest.backends.inline_files import fitted
+from framepack.rest.backends.local import LocalBackend
+from framepack.rest.backends.runpod import RunpodBackend
+from framepack.rest.logs import log_json
+from framepack.rest.server import Server
+from framepack.runtime import Runtime
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from framepack.rest.backends.base import Backend
+    from framepack.settings import Settings
+
+_CLOSE_SECONDS: Final = 5  # for answers that are on their way when everything else is done
+
+
+def serve(settings: Settings, host: str, port: int) -> None:
+    """Serve until SIGTERM or Ctrl-C.
+
+    Raises:
+        Unavailable: the settings do not say what is needed.
+    """
+    if settings.public_url is None:
+        shown = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104 - compared, not bound
+        settings = settings.model_copy(update={"public_url": f"http://{shown}:{port}"})
+    log_json(settings.log_level)
+    server, app = build(settings)
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_CLOSE_SECONDS,
+    )
+    DrainingServer(config, lambda: server.jobs.stop(settings.shutdown_grace_seconds)).run()
+
+
+def build(settings: Settings) -> tuple[Server, FastAPI]:
+    """The server that the settings describe, and its application.
+
+    Raises:
+        Unavailable: they do not say which RunPod endpoint to use.
+    """
+    keys = [key.get_secret_value() for key in settings.api_keys]
+    if not keys:
+        keys = [new_key()]
+        print(f"No FRAMEPACK_API_KEYS: the key of this run is {keys[0]}", file=sys.stderr, flush=True)  # noqa: T201 - once, for whoever started it
+    runtime = Runtime(settings)
+    server = Server(runtime, _backend(settings, runtime))
+    return server, create_app(server, ApiKeys.of(keys))
+
+
+def _backend(settings: Settings, runtime: Runtime) -> Backend:
+    if settings.backend == "local":
+        return LocalBackend({**os.environ, "FRAMEPACK_PUBLIC_URL": settings.public_url or ""})  # noqa: TID251 - handed on whole, read by nobody
+    if not settings.runpod_endpoint_id or settings.runpod_api_key is None:
+        raise Unavailable("The backend 'runpod' needs FRAMEPACK_RUNPOD_ENDPOINT_ID and RUNPOD_API_KEY.")
+    shared = runtime.storage if settings.storage.startswith("s3:") else None
+    fit = partial(fitted, storage=shared, temp_dir=settings.temp_dir, max_bytes=round(settings.max_source_mb * 1e6))
+    return RunpodBackend(settings.runpod_endpoint_id, settings.runpod_api_key.get_secret_value(), fit)
+
+
+class DrainingServer(uvicorn.Server):
+    """Told to stop, it first lets its jobs end, and goes on answering meanwhile."""
+
+    def __init__(self, config: uvicorn.Config, drain: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(config)
+        self._drain = drain
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._draining: asyncio.Task[None] | None = None
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until told to stop."""
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop at the first signal; the second one is in a hurry."""
+        if self._loop is None or not self.started or self._draining is not None:
+            super().handle_exit(sig, frame)
+            return
+
+        async def drained() -> None:
+            await self._drain()
+            super(DrainingServer, self).handle_exit(sig, frame)
+
+        loop = self._loop
+        loop.call_soon_threadsafe(lambda: setattr(self, "_draining", self._draining or loop.create_task(drained())))

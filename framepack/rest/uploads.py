@@ -1,0 +1,129 @@
+"""``POST /uploads``: a file of the client's, kept in the store for a while, for use in any request.
+
+Uploads are forgotten as long after their arrival as ended jobs are after their end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Final
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from framepack.errors import FramepackError, InvalidSource
+from framepack.media.source import clean_filename
+from framepack.media.workspace import Workspace
+from framepack.rest.fields import body_of
+from framepack.storage.base import CHUNK_BYTES, Storage
+from framepack.storage.keys import Key
+from framepack.storage.outputs import PUBLIC_ROOT, Outputs
+
+if TYPE_CHECKING:
+    from framepack.rest.server import Server
+
+UPLOADS: Final = Key("uploads")
+
+_SWEEP_SECONDS: Final = 600.0
+_FORM: Final = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {"file": {"type": "string", "format": "binary", "description": "A video or image"}},
+                    "additionalProperties": False,
+                }
+            }
+        },
+    }
+}
+
+
+class Upload(BaseModel):
+    """A file that was taken in."""
+
+    success: bool = True
+    message: str = "File uploaded successfully"
+    video_url: str = Field(description="What to give as `video_url` or `image_url` in a request")
+    filename: str = Field(description="The file's name as it was understood")
+    size_bytes: int = Field(description="Size of the file")
+
+
+def upload_routes(server: Server) -> APIRouter:
+    """The route of uploads."""
+    router = APIRouter(tags=["files"])
+
+    @router.post("/uploads", openapi_extra=_FORM)
+    async def upload(request: Request) -> Upload:
+        """Upload a video or image as `multipart/form-data`, in the field `file`."""
+        async with _file_of(request, server.max_upload_bytes) as file:
+            filename = clean_filename(file.filename or "")
+            key = await asyncio.to_thread(_stored, server, file, filename)
+            return Upload(video_url=f"{PUBLIC_ROOT}{key}", filename=filename, size_bytes=file.size or 0)
+
+    return router
+
+
+def keep_upload(storage: Storage, path: Path, filename: str) -> Key:
+    """Put a file among the uploads; what makes its name unique is left out again when results are named after it."""
+    name = PurePath(filename)
+    key = UPLOADS / f"{name.stem}_{Outputs(storage, 0).stamp()}{name.suffix}"
+    storage.put_file(key, path)
+    return key
+
+
+async def sweep_uploads(storage: Storage, keep: timedelta) -> None:
+    """Remove uploads that are older than ``keep``, now and again and again until cancelled."""
+    while True:
+        with contextlib.suppress(FramepackError):  # the store may be away for a while
+            await asyncio.to_thread(_remove_before, storage, datetime.now(UTC) - keep)
+        await asyncio.sleep(_SWEEP_SECONDS)
+
+
+def _remove_before(storage: Storage, oldest: datetime) -> None:
+    for stored in storage.list(UPLOADS):
+        if stored.modified < oldest:
+            storage.delete(stored.key)
+
+
+@contextlib.asynccontextmanager
+async def _file_of(request: Request, max_bytes: int) -> AsyncIterator[UploadFile]:
+    """The form's one file.
+
+    Raises:
+        InvalidSource: there is not exactly one in the field ``file``, or it is empty.
+        TooLarge: the form is larger than a source may be.
+    """
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise InvalidSource("The upload must be multipart/form-data with the file in the field 'file'.")
+    body = body_of(request, max_bytes, "An upload")
+    try:
+        form = await MultiPartParser(request.headers, body, max_files=1, max_fields=0).parse()
+    except (MultiPartException, ValueError) as error:
+        raise InvalidSource("The upload must be a valid form with exactly one field, the file 'file'.") from error
+    try:
+        file = form.get("file")
+        if not isinstance(file, UploadFile) or not file.size:
+            raise InvalidSource("The upload must have a file that is not empty in the field 'file'.")
+        yield file
+    finally:
+        await form.close()
+
+
+def _stored(server: Server, file: UploadFile, filename: str) -> Key:
+    """Put the file into the store, by way of a job's folder, as the store takes files that have a name."""
+    with Workspace(server.runtime.settings.temp_dir) as workspace:
+        path = workspace.path("upload")
+        with path.open("wb") as copy:
+            while chunk := file.file.read(CHUNK_BYTES):
+                copy.write(chunk)
+        return keep_upload(server.runtime.storage, path, filename)

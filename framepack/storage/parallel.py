@@ -1,0 +1,38 @@
+"""The same work on many objects, several at a time, with a bounded number of them in memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+WORKERS: Final = 8
+
+
+def in_parallel(
+    work: Callable[[T], R], items: Iterable[T], *, ahead: int = 2 * WORKERS, workers: int = WORKERS
+) -> Iterator[R]:
+    """Yield ``work(item)`` for each item, in the order of the items.
+
+    Args:
+        work: Called from several threads at once; its first error, in the order of the items, is raised here.
+        items: Iterated by the thread that asks for results.
+        ahead: Most items taken whose results have not been asked for.
+        workers: Number of threads. However the iterator ends, they have ended too.
+    """
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="store") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) >= ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

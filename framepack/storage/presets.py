@@ -1,0 +1,122 @@
+"""The presets there are: the built-in ones and those that clients saved, one document each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from framepack.errors import BadRequest, NotFound, TooLarge
+from framepack.names import is_name
+from framepack.presets import FILTER_PRESETS, FilterSettings
+from framepack.schemas import Request
+from framepack.storage.documents import Documents
+from framepack.workflow import NO_WORKFLOW, PRESETS_FOLDER, WorkflowPreset
+
+if TYPE_CHECKING:
+    from framepack.storage.base import Storage
+
+P = TypeVar("P", bound=Request)
+
+FILTERS_FOLDER: Final = "filter_presets"
+
+_DELETED: Final = {"deleted": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Presets(Generic[P]):
+    """Presets of one kind.
+
+    Names are exact: ``Look`` and ``look`` are two presets. Built-in ones are found in any case of their letters, and
+    the protected one, which always is what it was, in any case and with spaces around it.
+
+    Attributes:
+        documents: What clients saved; None stands for a built-in preset that was deleted.
+        built_in: The presets there are from the start.
+        protected: Name of the built-in preset that can be neither replaced nor deleted.
+        limit: Most presets that clients may save.
+    """
+
+    documents: Documents[P | None]
+    built_in: Mapping[str, P]
+    protected: str
+    limit: int
+
+    def find(self, name: str) -> P | None:
+        """The preset called ``name``; None if there is none."""
+        if self.protects(name):
+            return self.built_in[self.protected]
+        found = self._exact(name)
+        folded = name.casefold()
+        return self._exact(folded) if found is None and folded in self.built_in else found
+
+    def all(self) -> dict[str, P]:
+        """Every preset by its name: the protected one, then the others in alphabetical order."""
+        saved = {name: preset for name, preset in self.documents.list() if is_name(name)}
+        merged = {**self.built_in, **saved, self.protected: self.built_in[self.protected]}
+        known = {name: preset for name, preset in merged.items() if preset is not None}
+        others = sorted((name for name in known if not self.protects(name)), key=lambda name: (name.casefold(), name))
+        return {name: known[name] for name in (self.protected, *others)}
+
+    def save(self, name: str, preset: P) -> bool:
+        """Save a preset, whole or not at all; the last writer wins.
+
+        Returns:
+            Whether there was one of that name.
+
+        Raises:
+            BadRequest: The name is the protected one.
+            TooLarge: The preset is too long, or there are too many.
+        """
+        if self.protects(name):
+            raise BadRequest(f"'{self.protected}' is a protected preset and cannot be overwritten")
+        was_there = self._exact(name) is not None
+        if not was_there and self.documents.count() >= self.limit:
+            raise TooLarge(f"There are {self.limit} presets already; delete one before you save another.")
+        self.documents.save(name, preset.model_dump(mode="json"))
+        return was_there
+
+    def delete(self, name: str) -> bool:
+        """Delete a preset; a built-in one stays deleted until one of its name is saved.
+
+        Returns:
+            Whether there was one of that name.
+
+        Raises:
+            BadRequest: The name is the protected one.
+        """
+        if self.protects(name):
+            raise BadRequest(f"'{self.protected}' preset cannot be deleted")
+        if self._exact(name) is None:
+            return False
+        if name in self.built_in:
+            self.documents.save(name, _DELETED)
+            return True
+        return self.documents.delete(name)
+
+    def protects(self, name: str) -> bool:
+        """Whether ``name`` means the protected preset."""
+        return name.strip().casefold() == self.protected.casefold()
+
+    def _exact(self, name: str) -> P | None:
+        try:
+            return self.documents.read(name)
+        except NotFound:
+            return self.built_in.get(name)
+
+
+def filter_presets(state: Storage, limit: int) -> Presets[FilterSettings]:
+    """The filter presets of a deployment."""
+    documents = Documents(state, FILTERS_FOLDER, _or_deleted(FilterSettings.parse))
+    return Presets(documents, FILTER_PRESETS, "none", limit)
+
+
+def workflow_presets(state: Storage, limit: int) -> Presets[WorkflowPreset]:
+    """The workflow presets of a deployment."""
+    documents = Documents(state, PRESETS_FOLDER, _or_deleted(WorkflowPreset.parse))
+    return Presets(documents, MappingProxyType({NO_WORKFLOW: WorkflowPreset()}), NO_WORKFLOW, limit)
+
+
+def _or_deleted(parse: Callable[[dict[str, Any]], P]) -> Callable[[dict[str, Any]], P | None]:
+    return lambda content: None if content.get("deleted") is True else parse(content)

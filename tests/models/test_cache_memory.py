@@ -1,0 +1,180 @@
+"""The cache and memory: measured after loading, truly freed, and what happens when it runs out."""
+
+from __future__ import annotations
+
+import gc
+import random
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import pytest
+import torch
+
+from framepack.errors import OutOfMemory
+from framepack.models.cache import ModelCache
+from framepack.models.memory import MB
+from framepack.models.spec import ModelSpec
+from tests.support.recipes import Model, Tensors, fill, keys, limited, names, spec
+
+
+def tensors(key: str, size_mb: int, estimate_mb: int | None = None) -> ModelSpec[Tensors]:
+    """A recipe of a real module; its estimate is right unless told otherwise."""
+    return ModelSpec(key, key, "upscaler", lambda: Tensors(size_mb), size_mb if estimate_mb is None else estimate_mb)
+
+
+def test_loaded_models_are_measured() -> None:
+    """Status and accounts go by what the model really holds; before that, by its estimate."""
+    cache = limited(100)
+    seen = []
+
+    def load() -> Tensors:
+        seen.append((cache.held_bytes(), cache.promised_bytes()))
+        return Tensors(12)
+
+    with cache.lease(ModelSpec("a", "a", "face", load, 30)):
+        assert [model.memory_bytes for model in cache.status()] == [12 * MB]
+        assert (cache.held_bytes(), cache.promised_bytes()) == (12 * MB, 0)
+    assert seen == [(0, 30 * MB)]
+
+
+def test_what_was_measured_is_known_the_next_time() -> None:
+    """A model that turned out smaller than its estimate pushes nobody out when it comes back."""
+    cache = limited(40)
+    for _ in range(2):
+        with cache.lease(tensors("other", 25)):
+            pass
+        with cache.lease(tensors("small", 5, 30)):
+            seen = keys(cache)
+        cache.unload()
+    assert seen == ["other", "small"]
+
+
+def test_a_model_larger_than_promised_makes_room_afterwards() -> None:
+    """An estimate that was too small is made good once the model is there."""
+    cache = limited(30)
+    with cache.lease(tensors("a", 10)), cache.lease(tensors("b", 10)):
+        pass
+    with cache.lease(tensors("c", 15, 1)):
+        assert keys(cache) == ["a", "c"] or keys(cache) == ["b", "c"]
+        assert cache.held_bytes() == 25 * MB
+
+
+def test_unloading_says_what_it_freed() -> None:
+    """All of a model's memory is gone when it has left, unless somebody keeps part of it, which then is not freed."""
+    cache = ModelCache()
+    with cache.lease(tensors("a", 7)):
+        pass
+    assert [model.freed_bytes for model in cache.unload()] == [7 * MB]
+    with cache.lease(tensors("a", 7)) as model:
+        kept = model.weight
+    del model
+    assert [model.freed_bytes for model in cache.unload()] == [0]
+    assert kept.nbytes == 7 * MB
+
+
+def test_running_out_while_loading_is_tried_again_alone() -> None:
+    """When memory runs out in a load, idle models leave and it is loaded once more."""
+    cache, tries = ModelCache(), []
+    fill(cache, "idle")
+
+    def load() -> Model:
+        tries.append(keys(cache))
+        if len(tries) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return Model()
+
+    with cache.lease(spec("used")), cache.lease(spec("new", load=load)):
+        assert tries == [["idle", "used"], ["used"]]
+        assert keys(cache) == ["used", "new"]
+    assert cache.loads == 3
+
+
+def test_running_out_twice_is_an_answer() -> None:
+    """A model that does not fit even then is a 503 with a sentence, nothing of it stays, and others go on."""
+    cache, built = ModelCache(), []
+
+    def fail() -> Model:
+        half_built = Model()
+        built.append(weakref.ref(half_built))
+        raise MemoryError
+
+    with pytest.raises(OutOfMemory, match="too small to load big beside"), cache.lease(spec("big", load=fail)):
+        pass
+    gc.collect()
+    assert [model() for model in built] == [None, None]
+    assert (keys(cache), cache.held_bytes(), cache.promised_bytes()) == ([], 0, 0)
+    fill(cache, "small")
+    assert keys(cache) == ["small"]
+
+
+def test_a_model_that_can_never_fit_is_still_tried() -> None:
+    """Estimates may be wrong: with everything idle gone, loading decides."""
+    cache = limited(20)
+    fill(cache, "a")
+    with cache.lease(spec("huge", memory_mb=1000)):
+        assert keys(cache) == ["huge"]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory.")])
+def test_running_out_in_the_work_is_an_answer(error: Exception) -> None:
+    """A job whose work runs out of memory answers 503 with a sentence, and its model stays warm."""
+    cache = ModelCache()
+    with pytest.raises(OutOfMemory, match="too small for this job with one") as caught, cache.lease(spec()):
+        raise error
+    assert caught.value.status == 503
+    assert [model.leases for model in cache.status()] == [0]
+
+
+def test_memory_counts_until_it_is_given_back() -> None:
+    """A model that is just being closed still counts, so that nobody takes its memory too early."""
+    cache, seen = ModelCache(), []
+
+    class Closing(Tensors):
+        def close(self) -> None:
+            seen.append((keys(cache), cache.held_bytes()))
+
+    with cache.lease(ModelSpec("a", "a", "face", lambda: Closing(3), 3)):
+        pass
+    assert names(cache.unload()) == ["a"]
+    assert seen == [([], 3 * MB)]
+    assert cache.held_bytes() == 0
+
+
+def test_many_threads_share_little_memory() -> None:
+    """Threads that lease, release and unload as they like never see a closed model, and the books are right."""
+    cache, sizes, limit_mb = limited(60), {"a": 10, "b": 20, "c": 30, "d": 25, "e": 5}, 60
+    limits = threading.Semaphore(1)
+    broken: list[str] = []
+
+    class Closable(Tensors):
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+
+    def work(seed: int) -> None:
+        choice = random.Random(seed)  # noqa: S311 - reproducible, nothing secret
+        for _ in range(8):
+            key = choice.choice(sorted(sizes))
+            one = ModelSpec(key, key, "upscaler", partial(Closable, sizes[key]), sizes[key])
+            with cache.lease(one) as model:
+                if model.closed or float(model.weight[-1]) != 1:
+                    broken.append(key)
+            del model
+            if choice.random() < 0.2 and limits.acquire(blocking=False):
+                cache.release_idle()
+                limits.release()
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(work, seed) for seed in range(4)]:
+            done.result(120)
+    assert broken == []
+    assert cache.held_bytes() == sum(sizes[key] for key in keys(cache)) * MB
+    assert cache.promised_bytes() == 0
+    fill(cache, "last")
+    assert cache.held_bytes() <= limit_mb * MB
+    left = cache.unload()
+    assert sum(model.freed_bytes for model in left) == sum(sizes.get(model.name, 0) for model in left) * MB
+    assert cache.held_bytes() == 0

@@ -1,0 +1,433 @@
+"""``reassemble_frames`` from folder to video: any images, in natural order, at exact rates, with sound in step."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import struct
+import zlib
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from framepack.job import Job, Progress
+from framepack.media.clip import Colors, Matrix
+from framepack.operations.frames import reassemble
+from framepack.storage.folders import folder_key
+from tests.operations.conftest import StoreSettings
+from tests.support.clips import Sound, Spec, flat, make_clip, number_of, numbered, real_clip, scene
+from tests.support.http_server import Answer, HttpServer
+from tests.support.readback import beep_times, psnr, read_back, sound_of
+from tests.support.runs import Bench, bench
+
+FOLDER = "my frames"
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Bench:
+    """A worker that encodes quickly and may call back this machine."""
+    return bench(tmp_path, allowed_hosts=("127.0.0.1",), video_preset="ultrafast")
+
+
+def encoded(picture: NDArray[np.uint8] | Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    """An image file."""
+    file = io.BytesIO()
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def put(worker: Bench, images: dict[str, bytes], folder: str = FOLDER) -> None:
+    """Put images into a folder by hand."""
+    for name, data in images.items():
+        worker.runtime.storage.put_bytes(folder_key(folder) / name, data)
+
+
+def colored(red: int, size: tuple[int, int] = (64, 48)) -> NDArray[np.uint8]:
+    """A picture of one colour."""
+    return flat((red, 90, 60))(0, *size)
+
+
+def reds(path: Path) -> list[int]:
+    """The red in the middle of each picture of a video."""
+    return [
+        round(float(picture[picture.shape[0] // 2 - 4 :, picture.shape[1] // 2 - 4 :][:8, :8, 0].mean()))
+        for picture in read_back(path).pictures
+    ]
+
+
+def test_the_answer_is_the_documented_one(worker: Bench) -> None:
+    """Message, name and path are as documented."""
+    put(worker, {f"{number}.png": encoded(colored(number)) for number in range(3)})
+    answer = worker.run("reassemble_frames", folder_name=FOLDER, output_fps=24, output_name="edited_video")
+    data = worker.output(answer).read_bytes()
+    pattern = (
+        r"/outputs/postprocessed_output/frames/reassembled_videos/"
+        r"edited_video_24fps_reassembled_\d{6}_\d{6}_\d[0-9a-z]{5}\.mp4"
+    )
+    assert re.fullmatch(pattern, answer["output_path"])
+    assert answer["message"] == "Frames reassembled successfully"
+    assert answer["output_file_size"] == len(data)
+    assert set(answer) == {
+        *("success", "message", "output_video_base64", "output_path", "output_filename", "output_file_size"),
+    }
+    unnamed = worker.run("reassemble_frames", folder_name=FOLDER)
+    assert unnamed["output_filename"].startswith("reassembled_video_30fps_reassembled_")
+    assert worker.leftovers() == []
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        Spec(count=20, size=(96, 64)),
+        Spec(count=5, size=(61, 43), pix_fmt="yuv444p"),
+        Spec(count=5, colors=Colors(Matrix.BT601, 6, 6)),
+        Spec(count=5, colors=Colors(Matrix.BT2020, 9, 14), pix_fmt="yuv420p10le", codec="libx265"),
+        Spec(count=5, aspect=Fraction(16, 11)),
+    ],
+    ids=["plain", "odd", "bt601", "bt2020", "wide pixels"],
+)
+def test_there_and_back(tmp_path: Path, spec: Spec) -> None:
+    """Extracted and reassembled a video looks as before: pictures, colours, pixel shape, and the exact rate."""
+    worker = bench(tmp_path)
+    clip = make_clip(tmp_path / "clip.mkv", spec)
+    folder = worker.run("extract_frames", clip)["folder_name"]
+    before, after = (
+        read_back(path)
+        for path in (clip, worker.output(worker.run("reassemble_frames", folder_name=folder, output_fps=25)))
+    )
+    width, height = spec.size
+    assert len(after.pictures) == spec.count
+    assert after.pictures[0].shape == (height + height % 2, width + width % 2, 3)
+    assert after.colors == before.colors
+    assert after.rate == 25
+    assert after.times == [Fraction(index, 25) for index in range(spec.count)]
+    assert (after.aspect or 1) == (before.aspect or 1)
+    assert (
+        min(psnr(one, other[:height, :width]) for one, other in zip(before.pictures, after.pictures, strict=True))
+        > 36
+    )
+
+
+@pytest.mark.parametrize("fps", [1, 30, 120])
+def test_rates_are_exact(worker: Bench, fps: int) -> None:
+    """Whole rates from 1 to 120; frame n is shown at n/fps to the tick."""
+    put(worker, {f"{number}.png": encoded(colored(number)) for number in range(5)})
+    video = read_back(worker.output(worker.run("reassemble_frames", folder_name=FOLDER, output_fps=fps)))
+    assert video.rate == fps
+    assert video.times == [Fraction(index, fps) for index in range(5)]
+
+
+@pytest.mark.parametrize("fps", [0, 121, 29.97, "30"])
+def test_rates_outside_are_refused(worker: Bench, fps: object) -> None:
+    """1 to 120, whole."""
+    answer = worker.run("reassemble_frames", folder_name=FOLDER, output_fps=fps)
+    assert answer["status"] == 400
+    assert "output_fps" in answer["error"]
+
+
+def test_frames_come_in_natural_order(new_store: StoreSettings, tmp_path: Path) -> None:
+    """Hundreds of them, by the value of the numbers in their names, from either store."""
+    worker = bench(tmp_path, **new_store(), video_preset="ultrafast", inline_limit_mb=14)
+    put(worker, {f"frame{number}.png": encoded(numbered(number, 32, 32)) for number in range(230)})
+    answer = worker.run("reassemble_frames", folder_name=FOLDER)
+    video = tmp_path / "video.mp4"
+    video.write_bytes(worker.runtime.storage.read(folder_of(answer)))
+    assert [number_of(picture) for picture in read_back(video).pictures] == [number % 16 for number in range(230)]
+
+
+def folder_of(answer: dict[str, Any]) -> Any:
+    """The key of an answer's output."""
+    from framepack.storage.keys import Key
+
+    return Key(answer["output_path"].removeprefix("/outputs/"))
+
+
+def test_kinds_and_sizes_may_be_mixed(worker: Bench) -> None:
+    """All are shown upright in the shape of the first, others with black around; a warning says so."""
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    tall = np.ascontiguousarray(np.rot90(colored(150)))
+    images = {
+        "01.png": encoded(colored(20)),
+        "02.jpg": encoded(colored(40), "JPEG", quality=95),
+        "03.bmp": encoded(colored(60), "BMP"),
+        "04.webp": encoded(colored(80), "WEBP", lossless=True),
+        "05.png": encoded(Image.fromarray(np.full((48, 64), 100 * 257, np.uint16))),
+        "06.png": encoded(Image.fromarray(colored(120)).quantize(8)),
+        "07.png": encoded(Image.fromarray(np.dstack([colored(140), np.full((48, 64), 255, np.uint8)]))),
+        "08.jpg": encoded(tall, "JPEG", quality=95, exif=turned),
+        "09.png": encoded(colored(160, (31, 93))),
+        "10.png": encoded(colored(180, (640, 480))),
+        "11.png": encoded(colored(200)),
+    }
+    put(worker, images)
+    answer = worker.run("reassemble_frames", folder_name=FOLDER)
+    video = read_back(worker.output(answer))
+    assert {picture.shape for picture in video.pictures} == {(48, 64, 3)}
+    got = reds(worker.output(answer))
+    assert got == pytest.approx([20, 40, 60, 80, 100, 120, 140, 150, 160, 180, 200], abs=5)
+    assert (video.pictures[8][:, :20] < 6).all()  # black beside the tall one
+    assert answer["warnings"] == ["Frames of another size than the first were scaled to fit into 64 x 48 pixels."]
+
+
+def test_an_odd_first_frame_makes_an_even_video(worker: Bench) -> None:
+    """The shape is that of the first, grown by a column and a row; others are fitted into it."""
+    put(worker, {"1.png": encoded(colored(50, (61, 43))), "2.png": encoded(colored(200, (120, 120)))})
+    video = read_back(worker.output(worker.run("reassemble_frames", folder_name=FOLDER)))
+    assert {picture.shape for picture in video.pictures} == {(44, 62, 3)}
+
+
+def animated() -> bytes:
+    """A PNG file of two pictures."""
+    return encoded(Image.fromarray(colored(1)), save_all=True, append_images=[Image.fromarray(colored(200))])
+
+
+def huge() -> bytes:
+    """A PNG file that says it is huge."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(100)))
+
+
+@pytest.mark.parametrize("place", ["00.png", "10.png"])
+@pytest.mark.parametrize(
+    ("make", "status", "what"),
+    [
+        (lambda: encoded(scene(1, 64, 48))[:200], 400, "is damaged or not a"),
+        (lambda: b"<html>", 400, "is damaged or not a"),
+        (lambda: b"", 400, "is damaged or not a"),
+        (animated, 400, "is animated"),
+        (huge, 413, "pixels"),
+    ],
+)
+def test_what_is_no_frame_is_named(
+    worker: Bench, make: Callable[[], bytes], status: int, what: str, place: str
+) -> None:
+    """One sentence with the frame's name, whether it is the first or among others; no video is stored."""
+    put(worker, {f"{number:02}.png": encoded(colored(number)) for number in range(1, 20)})
+    put(worker, {place: make()})
+    answer = worker.run("reassemble_frames", folder_name=FOLDER)
+    assert answer["status"] == status
+    assert answer["error"].startswith(f"Frame '{place}' {what}") or (status, what) == (413, "pixels")
+    assert place in answer["error"]
+    assert not list((worker.folder / "outputs").rglob("*.mp4"))
+    assert worker.leftovers() == []
+
+
+def test_missing_and_empty_folders_are_told(worker: Bench, tmp_path: Path) -> None:
+    """404 for one that is not there, 400 for one without frames."""
+    answer = worker.run("reassemble_frames", folder_name="no such")
+    assert answer == {"error": "Folder 'no such' not found", "code": "not_found", "status": 404}
+    put(worker, {"notes.txt": b"none"})
+    folder = worker.run("extract_frames", make_clip(tmp_path / "clip.mp4", Spec(count=1)))["folder_name"]
+    worker.run("delete_frame", folder=folder, frame="frame_000000.png")
+    for name in (FOLDER, folder):
+        answer = worker.run("reassemble_frames", folder_name=name)
+        assert answer == {"error": f"Folder '{name}' has no frames", "code": "bad_request", "status": 400}
+
+
+@pytest.mark.parametrize("field", ["folder_name", "output_name"])
+@pytest.mark.parametrize("name", ["../x", "..", "/etc", "a\\b", " x", "x\n", ""])
+def test_names_that_are_none_are_refused(worker: Bench, field: str, name: str) -> None:
+    """400, before anything is looked up."""
+    put(worker, {"1.png": encoded(colored(1))})
+    fields: dict[str, Any] = {"folder_name": FOLDER, field: name}
+    answer = worker.run("reassemble_frames", **fields)
+    assert answer["status"] == 400
+    assert field in answer["error"]
+
+
+def test_a_frame_that_disappears_is_told(worker: Bench) -> None:
+    """409 and its name, when somebody deletes it while the video is being made."""
+    put(worker, {f"{number:03}.png": encoded(colored(number)) for number in range(60)})
+
+    def report(progress: Progress) -> None:
+        if progress.done == 1:
+            worker.run("delete_frame", folder=FOLDER, frame="059.png")
+
+    answer = worker.run("reassemble_frames", folder_name=FOLDER, job=Job("test", report))
+    sentence = "Frame '059.png' was deleted while the frames were being reassembled; try again."
+    assert answer == {"error": sentence, "code": "conflict", "status": 409}
+
+
+def test_frames_under_way_are_few(worker: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The larger the files, the fewer are fetched ahead; progress counts to the end."""
+    data = encoded(colored(90))
+    put(worker, {f"{number:03}.png": data for number in range(60)})
+    monkeypatch.setattr(reassemble, "_MEMORY_BYTES", 3 * (len(data) + 1))
+    storage = worker.runtime.storage
+    fetched: list[object] = []
+    read = storage.read
+
+    def counted(key: Any) -> bytes:
+        fetched.append(key)
+        return read(key)
+
+    monkeypatch.setattr(storage, "read", counted)
+    seen: list[tuple[int, int | None, int]] = []
+    job = Job("test", lambda progress: seen.append((progress.done, progress.total, len(fetched))))
+    worker.output(worker.run("reassemble_frames", folder_name=FOLDER, job=job))
+    assert [(done, total) for done, total, _ in seen] == [(done, 60) for done in range(1, 61)]
+    assert max(count - done for done, _, count in seen) <= 8  # three, the first one, the record, and a switch
+
+
+@pytest.mark.parametrize("after", [1, 30])
+def test_a_cancelled_job_leaves_nothing(worker: Bench, after: int) -> None:
+    """No video, no working files; the frames stay."""
+    put(worker, {f"{number:03}.png": encoded(colored(number)) for number in range(60)})
+    job = Job("test")
+    job.report = lambda progress: job.cancel() if progress.done == after else None
+    assert worker.run("reassemble_frames", folder_name=FOLDER, job=job)["code"] == "cancelled"
+    assert not list((worker.folder / "outputs").rglob("*.mp4"))
+    assert worker.leftovers() == []
+    assert worker.run("list_frames", folder=FOLDER)["total_count"] == 60
+
+
+def test_limits_are_checked_first(tmp_path: Path) -> None:
+    """Too many frames, or too large a file, is refused before anything is read."""
+    worker = bench(tmp_path, max_output_frames=10, max_source_mb=0.01)
+    put(worker, {f"{number:02}.png": encoded(colored(number)) for number in range(11)})
+    answer = worker.run("reassemble_frames", folder_name=FOLDER)
+    assert (answer["status"], "11 frames" in answer["error"]) == (413, True)
+    put(worker, {"large.png": bytes(10_001)})
+    answer = worker.run("reassemble_frames", folder_name=FOLDER)
+    assert (answer["status"], "0.01 MB" in answer["error"]) == (413, True)
+
+
+def test_autosave_keeps_the_video(worker: Bench) -> None:
+    """While it is on, reassembled videos lie among the saved ones like any other."""
+    put(worker, {"1.png": encoded(colored(1))})
+    worker.run("set_autosave", enabled=True)
+    answer = worker.run("reassemble_frames", folder_name=FOLDER, output_name="a.mp4")
+    assert answer["output_path"].startswith("/outputs/postprocessed_output/saved_videos/a_30fps_reassembled_")
+
+
+def test_the_callback_says_how(worker: Bench) -> None:
+    """The callback has the parameters and the output."""
+    put(worker, {"1.png": encoded(colored(1))})
+    with HttpServer({"/cb": Answer()}) as server:
+        answer = worker.run("reassemble_frames", folder_name=FOLDER, output_name="a", callback_url=f"{server.url}/cb")
+        [received] = server.requests
+    body = json.loads(received.body)
+    assert (body["operation"], body["success"]) == ("reassemble_frames", True)
+    assert body["output_path"] == answer["output_path"]
+    assert body["metadata"] == {
+        "folder_name": FOLDER,
+        "output_fps": 30,
+        "output_name": "a",
+        "with_audio": False,
+    }
+
+
+# Sound
+
+
+def extracted(worker: Bench, tmp_path: Path, rate: int = 1, **sound: Any) -> str:
+    """A folder of frames of a clip of 3 seconds with beeps at 0.5, 1.5 and 2.5 seconds."""
+    beeps = Sound(**{"seconds": 3, "beeps": (0.5, 1.5, 2.5), **sound})
+    clip = make_clip(tmp_path / "clip.mp4", Spec(count=75, sound=beeps))
+    folder: str = worker.run("extract_frames", clip, extraction_rate=rate)["folder_name"]
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("rate", "fps", "factor"),
+    [(1, 25, 1.0), (5, 5, 1.0), (1, 24, 25 / 24), (1, 50, 0.5), (2, 25, 0.5), (3, 4, 25 / 12)],
+)
+def test_sound_is_in_step_with_the_pictures(
+    worker: Bench, tmp_path: Path, rate: int, fps: int, factor: float
+) -> None:
+    """At the video's own speed or another, each beep comes with its picture, and the sound ends with the last."""
+    folder = extracted(worker, tmp_path, rate)
+    answer = worker.run("reassemble_frames", folder_name=folder, output_fps=fps, with_audio=True)
+    assert "warnings" not in answer
+    video = worker.output(answer)
+    assert beep_times(video) == pytest.approx(
+        [0.5 * factor, 1.5 * factor, 2.5 * factor], abs=0.04 if factor != 1 else 0.012
+    )
+    with av.open(str(video)) as container:
+        pictures, sound = container.streams.video[0], container.streams.audio[0]
+        assert sound.codec_context.name == "aac"
+        assert sound.duration is not None
+        assert pictures.duration is not None
+        seconds = float(pictures.duration * (pictures.time_base or 0))
+        assert float(sound.duration * (sound.time_base or 0)) == pytest.approx(seconds, abs=0.03)
+
+
+def test_sound_follows_deleted_frames(worker: Bench, tmp_path: Path) -> None:
+    """Where frames are gone their sound is gone, and what follows is in step again."""
+    folder = extracted(worker, tmp_path)
+    for number in range(25, 50):
+        worker.run("delete_frame", folder=folder, frame=f"frame_{number:06}.png")
+    answer = worker.run("reassemble_frames", folder_name=folder, output_fps=25, with_audio=True)
+    assert beep_times(worker.output(answer)) == pytest.approx([0.5, 1.5], abs=0.012)
+
+
+def test_short_sound_is_filled_with_silence(worker: Bench, tmp_path: Path) -> None:
+    """The sound is as long as the pictures, whatever the video's own was."""
+    folder = extracted(worker, tmp_path, seconds=1, beeps=(0.5,))
+    put(worker, {"zz.png": encoded(colored(7))}, folder)  # a frame that is not of the video
+    answer = worker.run("reassemble_frames", folder_name=folder, output_fps=25, with_audio=True)
+    samples, rate = sound_of(worker.output(answer))
+    assert len(samples) / rate == pytest.approx(76 / 25, abs=0.03)
+    assert beep_times(worker.output(answer)) == pytest.approx([0.5], abs=0.012)
+
+
+def test_a_real_video_keeps_its_sound(worker: Bench) -> None:
+    """A real clip's sound, reassembled at its rate, is nearly the same to the ear and the sample."""
+    folder = worker.run("extract_frames", real_clip("bigbuckbunny"), extraction_rate=5)["folder_name"]
+    answer = worker.run("reassemble_frames", folder_name=folder, output_fps=5, with_audio=True)
+    before, rate = sound_of(real_clip("bigbuckbunny"))
+    after, after_rate = sound_of(worker.output(answer))
+    assert rate == after_rate
+    length = min(len(before), len(after))
+    assert length > rate * 4
+    assert np.corrcoef(before[:length], after[:length])[0, 1] > 0.98
+
+
+@pytest.mark.parametrize(
+    ("prepare", "fps", "sentence"),
+    [
+        ("silent", 25, "The folder has no sound to put under its frames."),
+        ("by hand", 25, "The folder has no sound to put under its frames."),
+        (
+            "whole",
+            120,
+            "The sound was left out: at 120 frames per second the frames pass 4.8 times as fast as in their video.",
+        ),
+        ("gaps", 25, "The sound was left out: deleted frames would cut it into more than 5 pieces."),
+    ],
+)
+def test_why_there_is_no_sound_is_told(
+    worker: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepare: str, fps: int, sentence: str
+) -> None:
+    """A warning says why; the pictures are there all the same, and nobody gets sound unasked."""
+    monkeypatch.setattr(reassemble, "MAX_PIECES", 5)
+    folder = FOLDER
+    if prepare == "by hand":
+        put(worker, {"1.png": encoded(colored(1))})
+    elif prepare == "silent":
+        folder = worker.run("extract_frames", make_clip(tmp_path / "a.mp4", Spec(count=3)))["folder_name"]
+    else:
+        folder = extracted(worker, tmp_path)
+    for number in range(1, 12, 2) if prepare == "gaps" else ():
+        worker.run("delete_frame", folder=folder, frame=f"frame_{number:06}.png")
+    answer = worker.run("reassemble_frames", folder_name=folder, output_fps=fps, with_audio=True)
+    assert answer["warnings"] == [sentence]
+    unasked = worker.run("reassemble_frames", folder_name=folder, output_fps=fps)
+    assert "warnings" not in unasked
+    for each in (answer, unasked):
+        with av.open(str(worker.output(each))) as container:
+            assert not container.streams.audio

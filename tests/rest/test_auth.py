@@ -1,0 +1,196 @@
+"""Nobody gets past the door without a key, and nobody can tell one closed door from another."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from framepack.rest.auth import ApiKeys
+from tests.support.rest_server import KEY, Client, HeldBackend, RestServer, server_in_thread
+
+REFUSAL = {"detail": "Invalid or missing API key", "code": "unauthorized"}
+ROUTES = [
+    ("GET", "/postprocess/models"),
+    ("POST", "/postprocess/upscale"),
+    ("DELETE", "/frames/some"),
+    ("GET", "/jobs"),
+    ("GET", "/metrics"),
+    ("POST", "/uploads"),
+    ("GET", "/docs"),
+    ("GET", "/openapi.json"),
+    ("GET", "/docs/oauth2-redirect"),
+    ("GET", "/no/such/route"),
+    ("GET", "/"),
+    ("GET", "/health/"),
+    ("GET", "//health"),
+    ("GET", "/outputs/postprocessed_output/temp_processing/a.mp4"),
+    ("POST", "/outputs/a.mp4?expires=1&signature=2"),
+    ("OPTIONS", "/postprocess/upscale"),
+    ("HEAD", "/postprocess/models"),
+    ("TRACE", "/jobs"),
+    ("PATCH", "/jobs"),
+]
+HEADERS: dict[str, list[bytes]] = {
+    "none": [],
+    "empty": [b""],
+    "wrong": [b"wrong"],
+    "another case": [KEY.upper().encode()],
+    "part of the key": [KEY[:-1].encode()],
+    "longer than the key": [KEY.encode() + b"x"],
+    "not ASCII": [
+        "clé".encode(),
+    ],
+    "not even UTF-8": [b"\xff\xfe"],
+    "a megabyte": [b"x" * 1_000_000],
+    "right and wrong": [KEY.encode(), b"wrong"],
+    "wrong and right": [b"wrong", KEY.encode()],
+    "right twice": [KEY.encode(), KEY.encode()],
+}
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A server whose backend does nothing."""
+    with server_in_thread(tmp_path_factory.mktemp("auth"), HeldBackend()) as client:
+        yield client
+
+
+def raw(client: Client, method: str, path: str, keys: list[bytes]) -> tuple[int, bytes, http.client.HTTPMessage]:
+    """One request with exactly these ``X-API-Key`` headers."""
+    connection = http.client.HTTPConnection(urlsplit(client.url).netloc, timeout=30)
+    try:
+        connection.putrequest(method, path)
+        for key in keys:
+            connection.putheader("X-API-Key", key)
+        connection.endheaders()
+        answer = connection.getresponse()
+        return answer.status, answer.read(), answer.headers
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_every_route_is_closed(client: Client, method: str, path: str) -> None:
+    """Without a key every route answers the same 401, those that do not exist included."""
+    answer = client.ask(method, path, headers={"X-API-Key": None}, allow_redirects=False)
+
+    assert answer.status_code == 401
+    if method != "HEAD":
+        assert answer.json() == REFUSAL
+
+
+@pytest.mark.parametrize("keys", HEADERS.values(), ids=HEADERS)
+def test_only_one_right_key_opens(client: Client, keys: list[bytes]) -> None:
+    """Whatever is wrong with the header, the answer is the same."""
+    status, body, headers = raw(client, "GET", "/jobs", keys)
+
+    assert status == 401
+    assert body == raw(client, "GET", "/jobs", [])[1]
+    assert headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("path", ["/health", "/ping"])
+def test_health_is_open(client: Client, path: str) -> None:
+    """Who looks after the server needs no key."""
+    assert client.get(path, headers={"X-API-Key": None}).status_code == 200
+
+
+def test_the_key_opens(client: Client) -> None:
+    """With the key a route answers; an unknown one is 404, a wrong method 405 with the right ones."""
+    assert client.get("/jobs").status_code == 200
+    assert client.get("/no/such/route").json() == {"detail": "Not Found.", "code": "not_found"}
+    wrong = client.get("/postprocess/upscale")
+    assert (wrong.status_code, wrong.json()["code"], wrong.headers["allow"]) == (405, "method_not_allowed", "POST")
+
+
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json"])
+def test_the_pages_open_in_a_browser(client: Client, path: str) -> None:
+    """A browser is asked for a password, and the key is one."""
+    closed = client.get(path, headers={"X-API-Key": None})
+    assert closed.headers["www-authenticate"].startswith("Basic ")
+
+    assert client.get(path, headers={"X-API-Key": None}, auth=("anybody", KEY)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        "Basic " + base64.b64encode(b"user:wrong").decode(),
+        "Basic " + base64.b64encode(KEY.encode()).decode(),
+        "Basic ???",
+        "Basic",
+        f"Bearer {KEY}",
+    ],
+)
+def test_a_wrong_password_opens_no_page(client: Client, authorization: str) -> None:
+    """A password that is none of the keys, or cannot be read, is refused like a wrong key."""
+    answer = client.get("/docs", headers={"X-API-Key": None, "Authorization": authorization})
+
+    assert (answer.status_code, answer.json()) == (401, REFUSAL)
+
+
+def test_a_password_opens_pages_only(client: Client) -> None:
+    """A browser that keeps the password must not carry it into the API, where other sites could make it ask."""
+    answer = client.get("/jobs", headers={"X-API-Key": None}, auth=("anybody", KEY))
+
+    assert answer.status_code == 401
+
+
+def test_websockets_are_closed(client: Client) -> None:
+    """A request for a websocket is refused like any other."""
+    upgrade = {
+        "X-API-Key": None,
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": base64.b64encode(b"0123456789abcdef").decode(),
+    }
+    answer = client.get("/jobs", headers=upgrade)
+
+    assert (answer.status_code, answer.json()) == (401, REFUSAL)
+
+
+def test_several_keys_open() -> None:
+    """While keys are exchanged, both open; a key that was taken away does not."""
+    keys = ApiKeys.of(["old", "new"])
+
+    assert all(keys.allow([(b"x-api-key", key)]) for key in (b"old", b"new"))
+    assert not keys.allow([(b"x-api-key", b"older")])
+
+
+def test_no_keys_are_no_open_door() -> None:
+    """A door that nobody could open is a mistake."""
+    with pytest.raises(ValueError, match="at least one"):
+        ApiKeys.of([])
+
+
+def test_keys_are_not_kept_as_they_are() -> None:
+    """What shows the keys by accident shows digests."""
+    assert "secret-key" not in repr(ApiKeys.of(["secret-key"]))
+
+
+@pytest.mark.parametrize("setting", ["old,new", " old , new ,"])
+def test_a_server_with_several_keys(tmp_path: Path, setting: str) -> None:
+    """Keys are separated by commas, and blanks around them are no part of them."""
+    from framepack.settings import Settings
+
+    keys = ApiKeys.of(key.get_secret_value() for key in Settings(api_keys=setting).api_keys)
+
+    assert keys == ApiKeys.of(["old", "new"])
+
+
+def test_a_server_without_keys_makes_one(tmp_path: Path) -> None:
+    """With no key configured the server shows a new one, once, and only that one opens."""
+    with RestServer(tmp_path, api_keys="") as server:
+        shown = re.findall(r"fp_[\w-]{20,}", server.log)
+        assert len(shown) == 1
+        assert requests.get(f"{server.url}/jobs", headers={"X-API-Key": shown[0]}, timeout=30).status_code == 200
+        assert requests.get(f"{server.url}/jobs", headers={"X-API-Key": ""}, timeout=30).status_code == 401
+        assert requests.get(f"{server.url}/jobs", timeout=30).status_code == 401

@@ -1,0 +1,298 @@
+"""Whatever a client sends, it is understood or refused in one sentence."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+import requests
+
+from tests.support.rest_server import KEY, HeldBackend, LocalServer, RestServer, server_in_thread
+
+URL = "https://example.com/video.mp4"
+UPSCALE = "/postprocess/upscale"
+FROM_PRESET = "/postprocess/pipeline/from-preset"
+
+
+@pytest.fixture(scope="module")
+def backend() -> HeldBackend:
+    """Keeps what it is given."""
+    return HeldBackend(slots=1000)
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory, backend: HeldBackend) -> Iterator[LocalServer]:
+    """A server with a small limit."""
+    folder = tmp_path_factory.mktemp("fields")
+    with server_in_thread(folder, backend, max_body_mb=1, max_queued_jobs=1000) as client:
+        yield client
+
+
+def send(client: LocalServer, body: bytes, content_type: str = "application/json", path: str = UPSCALE) -> Any:
+    """POST these very bytes."""
+    headers: dict[str, str | None] = {"Content-Type": content_type, "Prefer": "respond-async"}
+    return client.post(path, headers=headers, data=body)
+
+
+def refusal(answer: requests.Response, status: int = 400) -> str:
+    """The sentence of a refusal, which has the documented form."""
+    assert answer.status_code == status, answer.text
+    body = answer.json()
+    assert set(body) == {"detail", "code"}
+    assert isinstance(body["detail"], str)
+    assert isinstance(body["code"], str)
+    assert "\n" not in body["detail"]
+    assert body["detail"]
+    return str(body["detail"])
+
+
+def taken(client: LocalServer, backend: HeldBackend, answer: requests.Response) -> dict[str, Any]:
+    """The fields that a job was made of."""
+    assert answer.status_code == 202, answer.text
+    return backend.wait_for(answer.json()["job_id"]).task.fields()
+
+
+BROKEN = {
+    "no JSON": b"video_url=x",
+    "cut off": b'{"video_url": "https://exa',
+    "two objects": b"{}{}",
+    "a list": b"[]",
+    "a word": b'"video_url"',
+    "null": b"null",
+    "a number": b"5",
+    "NaN": b'{"video_url": "https://e.com/v.mp4", "scale_factor": NaN}',
+    "Infinity": b'{"video_url": "https://e.com/v.mp4", "scale_factor": Infinity}',
+    "-Infinity": b'{"video_url": "https://e.com/v.mp4", "scale_factor": -Infinity}',
+    "1e999": b'{"video_url": "https://e.com/v.mp4", "scale_factor": 1e999}',
+    "5,000 digits": b'{"video_url": "https://e.com/v.mp4", "tile_size": ' + b"9" * 5000 + b"}",
+    "1,000 digits": b'{"video_url": "https://e.com/v.mp4", "scale_factor": ' + b"9" * 1000 + b"}",
+    "a lone surrogate": b'{"video_url": "https://e.com/\\ud800.mp4"}',
+    "a lone surrogate as a name": b'{"\\udfff": 1}',
+    "a name given twice": b'{"video_url": "https://e.com/a", "video_url": "https://e.com/b"}',
+    "a name given twice inside": b'{"video_url": "https://e.com/a", "model": {"a": 1, "a": 2}}',
+    "100,000 arrays in each other": b'{"video_url": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "100 objects in each other": b'{"a": ' * 100 + b"1" + b"}" * 100,
+    "no UTF-8": b'{"video_url": "\xff\xfe"}',
+    "UTF-16": '{"video_url": "https://e.com/v.mp4"}'.encode("utf-16"),
+    "UTF-32": '{"video_url": "https://e.com/v.mp4"}'.encode("utf-32"),
+    "gzip": b"\x1f\x8b\x08\x00\x00\x00\x00\x00",
+    "an unknown field": b'{"video_url": "https://e.com/v.mp4", "scale_fcator": 2}',
+    "a number as text": b'{"video_url": "https://e.com/v.mp4", "scale_factor": "2"}',
+    "a boolean as number": b'{"video_url": "https://e.com/v.mp4", "scale_factor": true}',
+    "half a tile": b'{"video_url": "https://e.com/v.mp4", "tile_size": 256.5}',
+    "no source": b"{}",
+    "an empty source": b'{"video_url": ""}',
+    "two sources": b'{"video_url": "https://e.com/v.mp4", "video_base64": "AAAA"}',
+    "the operation's own words": b'{"video_url": "https://e.com/v.mp4", "endpoint": "join", "method": "GET"}',
+    "NUL": b'{"video_url": "https://e.com/v.mp4\x00"}',
+}
+
+
+@pytest.mark.parametrize("body", BROKEN.values(), ids=BROKEN)
+def test_broken_bodies_are_refused(client: LocalServer, body: bytes) -> None:
+    """A body that is not one JSON object with the right fields is a bad request."""
+    refusal(send(client, body))
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"{", "The body is not valid JSON."),
+        (b"[]", "The body must be a JSON object."),
+        (b'{"scale_factor": NaN}', "NaN is not a JSON number."),
+        (b'{"scale_factor": 1e999}', "A number is too large."),
+        (b'{"a": 1, "a": 2}', "'a' is given twice."),
+        (b'{"a":' + b"[" * 40 + b"]" * 40 + b"}", "The body must be nested at most 32 deep."),
+        (b"{}", "Either video_base64 or video_url is required"),
+    ],
+)
+def test_the_sentence_says_what_was_wrong(client: LocalServer, body: bytes, words: str) -> None:
+    """A refusal names what is wrong."""
+    assert refusal(send(client, body)) == words
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/xml", "json"],
+)
+def test_other_kinds_of_bodies_are_refused(client: LocalServer, content_type: str) -> None:
+    """The sentence says which header is wanted."""
+    body = json.dumps({"video_url": URL}).encode()
+
+    assert "Content-Type: application/json" in refusal(send(client, body, content_type))
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8", ""])
+def test_json_is_taken(client: LocalServer, backend: HeldBackend, content_type: str) -> None:
+    """JSON may be called so with or without a character set; a body without any name is taken for JSON."""
+    answer = send(client, json.dumps({"video_url": URL}).encode(), content_type)
+
+    assert taken(client, backend, answer) == {"video_url": URL}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'\xef\xbb\xbf{"video_url": "https://e.com/v.mp4", "tile_size": 256.0}',
+        b' \r\n{"video_url": "https://e.com/v.mp4", "tile_size": 256, "model": null}\n',
+        b'{"video_url": "https://e.com/v.mp4", "scale_factor": 2E0, "tile_size": 256}',
+    ],
+)
+def test_unusual_json_is_taken(client: LocalServer, backend: HeldBackend, body: bytes) -> None:
+    """A byte order mark, white space, null for nothing and 256.0 for 256 are fine."""
+    assert taken(client, backend, send(client, body))["tile_size"] == 256
+
+
+def test_fields_may_stand_in_the_query(client: LocalServer, backend: HeldBackend) -> None:
+    """Numbers and booleans of the query are read as such, text stays text; the body adds to it."""
+    answer = client.post(
+        f"{UPSCALE}?scale_factor=3&enhance_face=false&model=2&tile_size=0",
+        {"video_url": URL},
+        headers={"Prefer": "respond-async"},
+    )
+
+    fields = taken(client, backend, answer)
+    assert fields == {"video_url": URL, "scale_factor": 3, "enhance_face": False, "model": "2", "tile_size": 0}
+
+
+@pytest.mark.parametrize("in_query", [True, False], ids=["query", "body"])
+def test_a_preset_is_named_in_the_query_or_in_the_body(
+    client: LocalServer, backend: HeldBackend, *, in_query: bool
+) -> None:
+    """The documented form with everything in the query works, and so does a body."""
+    fields = {"preset_name": "4K Upscale + Cinematic", "video_url": URL}
+    headers: dict[str, str | None] = {"Prefer": "respond-async"}
+    if in_query:
+        answer = client.post(FROM_PRESET, headers=headers, params=fields)
+    else:
+        answer = client.post(FROM_PRESET, fields, headers=headers)
+
+    assert taken(client, backend, answer) == fields
+
+
+@pytest.mark.parametrize(
+    ("query", "word"),
+    [
+        ("scale_fcator=2", "scale_fcator"),
+        ("scale_factor=NaN", "NaN"),
+        ("scale_factor=1e999", "too large"),
+        ("scale_factor=two", "scale_factor"),
+        ("scale_factor=", "scale_factor"),
+        ("enhance_face=True", "enhance_face"),
+        ("scale_factor=2&scale_factor=3", "twice"),
+        ("video_url=https://e.com/other.mp4", "twice"),
+        ("%ED%A0%80=1", "�"),
+        ("endpoint=join", "endpoint"),
+        ("scale_factor=" + "[" * 5000, "scale_factor"),
+        ("=1", "input"),
+    ],
+)
+def test_wrong_queries_are_refused(client: LocalServer, query: str, word: str) -> None:
+    """What stands in the query is checked like the body, and no field may stand in both."""
+    assert word in refusal(client.post(f"{UPSCALE}?{query}", {"video_url": URL}))
+
+
+@pytest.mark.parametrize("path", ["/filters/presets", "/frames/folders", "/postprocess/autosave"])
+def test_unknown_fields_of_a_get_are_refused(client: LocalServer, path: str) -> None:
+    """A route that takes nothing says so, for its query and for a body alike."""
+    assert client.get(path).status_code == 200
+    assert "extra" in refusal(client.get(f"{path}?extra=1"))
+    assert "extra" in refusal(client.get(path, body={"extra": 1}))
+    assert client.get(path, body={}).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/frames/x?folder=y", "/frames/x?folder=x"])
+def test_a_field_of_the_path_stands_nowhere_else(client: LocalServer, path: str) -> None:
+    """The path is not contradicted, nor repeated."""
+    assert "folder is given twice" in refusal(client.get(path))
+
+
+@pytest.mark.parametrize("name", ["%ff%fe", "a%00b", "%2e%2e", "..", "a%0d%0aX:1", "x" * 5000, "%ed%a0%80"])
+def test_odd_paths_name_nothing(client: LocalServer, name: str) -> None:
+    """Names that nothing can have are refused or not found, and never a failure."""
+    connection = http.client.HTTPConnection(urlsplit(client.url).netloc, timeout=30)
+    connection.request("GET", f"/frames/{name}", headers={"X-API-Key": KEY})
+    answer = connection.getresponse()
+    body = json.loads(answer.read())
+    connection.close()
+
+    assert answer.status in {400, 404}
+    assert isinstance(body["detail"], str)
+
+
+def test_a_stated_length_over_the_limit_is_refused_unread(client: LocalServer) -> None:
+    """Who announces 100 MB is refused before sending them."""
+    connection = http.client.HTTPConnection(urlsplit(client.url).netloc, timeout=30)
+    connection.putrequest("POST", UPSCALE)
+    for name, value in {"X-API-Key": KEY, "Content-Type": "application/json", "Content-Length": "100000000"}.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    answer = connection.getresponse()
+
+    assert answer.status == 413
+    assert json.loads(answer.read())["detail"] == "The request's body must have at most 1 MB."
+    connection.close()
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["with a length", "chunked"])
+def test_too_long_a_body_is_not_kept(client: LocalServer, tmp_path: Path, *, chunked: bool) -> None:
+    """100 MB are refused without ever lying in memory."""
+    large = tmp_path / "large"
+    large.touch()
+    os.truncate(large, 100_000_000)
+    before = psutil.Process().memory_info().rss
+    most = [before]
+    stop = threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(0.01):
+            most.append(psutil.Process().memory_info().rss)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        with large.open("rb") as file:
+            body = iter(lambda: file.read(1_000_000), b"") if chunked else file
+            answer = client.post(UPSCALE, headers={"Content-Type": "application/json"}, data=body)
+    finally:
+        stop.set()
+        watcher.join()
+
+    assert answer.request.headers.get("Content-Length") == (None if chunked else "100000000")
+    assert refusal(answer, 413) == "The request's body must have at most 1 MB."
+    assert max(most) - before < 30_000_000
+
+
+def test_a_body_at_the_limit_is_taken(client: LocalServer, backend: HeldBackend) -> None:
+    """The limit itself is allowed."""
+    body = json.dumps({"video_url": URL}).encode()
+
+    answer = send(client, body + b" " * (1_000_000 - len(body)))
+
+    assert taken(client, backend, answer) == {"video_url": URL}
+    refusal(send(client, body + b" " * (1_000_001 - len(body))), 413)
+
+
+def test_a_client_that_leaves_is_no_failure(tmp_path: Path) -> None:
+    """A body that ends too early is nobody's defect, and the server goes on."""
+    with RestServer(tmp_path) as server:
+        for path in (UPSCALE, "/uploads"):
+            connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)
+            connection.putrequest("POST", path)
+            connection.putheader("X-API-Key", KEY)
+            connection.putheader("Content-Type", "multipart/form-data; boundary=x")
+            connection.putheader("Content-Length", "1000")
+            connection.endheaders(b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.mp4"\r\n\r\nabc')
+            connection.close()
+        assert server.get("/jobs").status_code == 200
+        server.stop()
+        assert "Traceback" not in server.log
+        assert "unexpectedly" not in server.log

@@ -1,0 +1,349 @@
+"""Results can be fetched with a signed link or a key, in ranges, and show nothing that they should not."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+import requests
+
+from framepack.rest.server import Server
+from framepack.runtime import Runtime
+from framepack.settings import Settings
+from framepack.storage.keys import Key
+from framepack.storage.links import LinkSigner
+from framepack.storage.local import LocalStorage
+from framepack.storage.open import link_signer
+from tests.support.rest_server import KEY, HeldBackend, LocalServer, server_in_thread
+from tests.support.s3_server import S3Server, s3_server
+
+CONTENT = bytes(range(256)) * 40
+VIDEO = Key("postprocessed_output/temp_processing/clip_upscaled (1).mp4")
+REFUSAL = {"detail": "Invalid or missing API key", "code": "unauthorized"}
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
+    """A server with a result in its store."""
+    with server_in_thread(tmp_path_factory.mktemp("files"), HeldBackend()) as client:
+        client.server.runtime.storage.put_bytes(VIDEO, CONTENT)
+        yield client
+
+
+def fetch(url: str, method: str = "GET", **headers: str) -> requests.Response:
+    """Ask without a key, as a browser or a receiver does."""
+    return requests.request(method, url, headers=headers, timeout=30, allow_redirects=False)
+
+
+def link(client: LocalServer, key: Key = VIDEO) -> str:
+    """The signed link to an object."""
+    url = client.server.runtime.storage.url(key)
+    assert url is not None
+    return url
+
+
+def put(client: LocalServer, name: str, content: bytes = b"<script>alert(1)</script>") -> Key:
+    """Store a file among the results."""
+    key = Key(f"postprocessed_output/saved_videos/{name}")
+    client.server.runtime.storage.put_bytes(key, content)
+    return key
+
+
+def changed(url: str, **values: str) -> str:
+    """A link with another path, expiry or signature."""
+    parts = urlsplit(url)
+    query = {name: value[0] for name, value in parse_qs(parts.query).items()}
+    path = values.pop("path", parts.path)
+    return f"{parts.scheme}://{parts.netloc}{path}?{urlencode({**query, **values})}"
+
+
+def test_a_signed_link_needs_no_key(client: LocalServer) -> None:
+    """Whoever has the link gets the file."""
+    answer = fetch(link(client))
+
+    assert answer.status_code == 200
+    assert answer.content == CONTENT
+    assert answer.headers["content-type"] == "video/mp4"
+
+
+def test_a_key_needs_no_link(client: LocalServer) -> None:
+    """Whoever has a key gets the file by its path alone."""
+    assert client.get(f"/outputs/{VIDEO}").content == CONTENT
+    assert fetch(f"{client.url}/outputs/{VIDEO}").json() == REFUSAL
+
+
+def test_changed_links_are_refused(client: LocalServer) -> None:
+    """Another file, a later end or another signature is none of ours, with the same words as a missing key."""
+    other = put(client, "other.mp4")
+    url = link(client)
+    signature = parse_qs(urlsplit(url).query)["signature"][0]
+    changes = [
+        {"path": f"/outputs/{other}"},
+        {"expires": str(int(time.time()) + 10**6)},
+        {"expires": "9" * 400},
+        {"expires": "-1"},
+        {"expires": "١٢٣"},
+        {"expires": ""},
+        {"signature": signature[:-1] + ("0" if signature[-1] != "0" else "1")},
+        {"signature": signature.upper()},
+        {"signature": ""},
+        {"signature": "é\ud800".encode("utf-8", "surrogatepass").decode("latin-1")},
+    ]
+
+    for change in changes:
+        answer = fetch(changed(url, **change))
+        assert (answer.status_code, answer.json()) == (401, REFUSAL), change
+    assert fetch(url, "POST").status_code == 401
+    assert fetch(url).status_code == 200
+
+
+def test_an_expired_link_says_so(client: LocalServer) -> None:
+    """A link of ours that is too old is refused in words that help; a forged one learns nothing."""
+    signer = link_signer(client.server.runtime.settings, client.server.runtime.storage)
+    past = LinkSigner(signer.secret, 60, clock=lambda: time.time() - 3600)
+    url = f"{client.url}/outputs/{VIDEO}?{past.query(VIDEO)}"
+
+    answer = fetch(url)
+
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+    assert "expired" in answer.json()["detail"]
+    assert fetch(changed(url, signature="0" * 64)).json() == REFUSAL
+    assert client.get(urlsplit(url).path + "?" + urlsplit(url).query).content == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "expected"),
+    [
+        ("bytes=0-99", 206, CONTENT[:100]),
+        ("bytes=100-", 206, CONTENT[100:]),
+        ("bytes=-10", 206, CONTENT[-10:]),
+        ("bytes=0-999999999", 206, CONTENT),
+        ("bytes=-999999999", 206, CONTENT),
+        (f"bytes={len(CONTENT) - 1}-", 206, CONTENT[-1:]),
+        ("bytes=0-0,99999999-", 206, CONTENT[:1]),
+        ("bytes=5-2", 200, CONTENT),
+        ("bytes=a-b", 200, CONTENT),
+        ("bytes=", 200, CONTENT),
+        ("bytes=-", 200, CONTENT),
+        ("bytes=٣-", 200, CONTENT),
+        ("items=0-5", 200, CONTENT),
+        ("nonsense", 200, CONTENT),
+    ],
+)
+def test_ranges(client: LocalServer, asked: str, status: int, expected: bytes) -> None:
+    """A part is given where a part is asked for; a header that means nothing is ignored, as HTTP wants it."""
+    answer = requests.get(link(client), headers={"Range": asked.encode()}, timeout=30)
+
+    assert (answer.status_code, answer.content) == (status, expected)
+    assert answer.headers["accept-ranges"] == "bytes"
+
+
+@pytest.mark.parametrize("asked", ["bytes=99999999-", "bytes=-0"])
+def test_a_range_behind_the_end(client: LocalServer, asked: str) -> None:
+    """A part that the file has not is refused, and its size is said."""
+    answer = fetch(link(client), Range=asked)
+
+    assert (answer.status_code, answer.json()["code"]) == (416, "range_not_satisfiable")
+    assert answer.headers["content-range"] == f"bytes */{len(CONTENT)}"
+
+
+def test_several_ranges_come_together(client: LocalServer) -> None:
+    """Two parts are given as HTTP gives several."""
+    answer = fetch(link(client), Range="bytes=0-1,100-101")
+
+    assert answer.status_code == 206
+    assert answer.headers["content-type"].startswith("multipart/byteranges")
+    assert CONTENT[100:102] in answer.content
+
+
+def test_head_and_etag(client: LocalServer) -> None:
+    """A HEAD tells what a GET would, without the file; who has it already is told that it has not changed."""
+    head = fetch(link(client), "HEAD")
+    assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", str(len(CONTENT)))
+
+    again = fetch(link(client), **{"If-None-Match": head.headers["etag"]})
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", head.headers["etag"])
+    assert fetch(link(client), **{"If-None-Match": '"other"'}).status_code == 200
+    part = fetch(link(client), **{"If-Range": head.headers["etag"], "Range": "bytes=0-1"})
+    assert part.status_code == 206
+    assert fetch(link(client), **{"If-Range": '"other"', "Range": "bytes=0-1"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("a.mp4", "inline"),
+        ("a.webm", "inline"),
+        ("a.gif", "inline"),
+        ("a.png", "inline"),
+        ("a.svg", "attachment"),
+        ("a.svgz", "attachment"),
+        ("a.html", "attachment"),
+        ("a.xhtml", "attachment"),
+        ("a.xml", "attachment"),
+        ("a.js", "attachment"),
+        ("a.pdf", "attachment"),
+        ("a.mp4.html", "attachment"),
+        ("a", "attachment"),
+        ("a.unknown", "attachment"),
+    ],
+)
+def test_nothing_runs_in_a_browser(client: LocalServer, name: str, kind: str) -> None:
+    """Pictures and videos are shown, all else is saved, and no file may pose as another kind or run a script."""
+    answer = fetch(link(client, put(client, name)))
+
+    assert answer.headers["content-disposition"].startswith(f"{kind}; filename*=")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "sandbox" in answer.headers["content-security-policy"]
+    if kind == "attachment":
+        assert not answer.headers["content-type"].startswith(("video/", "image/png"))
+
+
+def test_odd_names_are_saved_as_they_are(client: LocalServer) -> None:
+    """Quotes, blanks and letters of all kinds cannot break the header."""
+    key = put(client, 'a "b" é; x=1.png')
+
+    answer = fetch(link(client, key))
+
+    assert answer.status_code == 200
+    assert answer.headers["content-disposition"] == "inline; filename*=UTF-8''a%20%22b%22%20%C3%A9%3B%20x%3D1.png"
+
+
+def test_what_is_not_there(client: LocalServer) -> None:
+    """A good link to a file that is gone is 404; without a key nobody learns which files there are."""
+    missing = Key("postprocessed_output/temp_processing/gone.mp4")
+
+    assert fetch(link(client, missing)).json()["code"] == "not_found"
+    assert client.get(f"/outputs/{missing}").status_code == 404
+    assert client.get("/outputs/postprocessed_output").status_code == 404
+    assert client.get("/outputs/").status_code == 404
+    assert fetch(f"{client.url}/outputs/{missing}").status_code == 401
+
+
+TRAVERSALS = [
+    "..",
+    "../secret.txt",
+    "%2e%2e/secret.txt",
+    "%2e%2e%2fsecret.txt",
+    "..%2fsecret.txt",
+    "..%5csecret.txt",
+    "%252e%252e/secret.txt",
+    "postprocessed_output/../../secret.txt",
+    "postprocessed_output/%2e%2e/%2e%2e/secret.txt",
+    "postprocessed_output/./temp_processing",
+    "/etc/passwd",
+    "%2fetc%2fpasswd",
+    "//etc/passwd",
+    "file:///etc/passwd",
+    "a%00b",
+    "%ff%fe",
+    "%ed%a0%80",
+    "a%0d%0aX:1",
+    "~/secret.txt",
+    "C:%5csecret.txt",
+    ".incoming",
+    ".incoming/x",
+    "x" * 5000,
+    "link.txt",
+    "folder/secret.txt",
+    "pipe",
+    "state/settings/link-secret.json",
+    "state%2fsettings%2flink-secret.json",
+    "state/%6cink-secret.json",
+    "./state/settings/link-secret.json",
+    "x/../state/settings/link-secret.json",
+    "state",
+    "state/",
+]
+
+
+@pytest.mark.parametrize("path", TRAVERSALS)
+def test_nothing_outside_is_served(client: LocalServer, path: str) -> None:
+    """Neither what lies beside the store, nor its state, nor what a link points at, is ever given, key or not."""
+    outputs = Path(client.server.runtime.settings.storage.removeprefix("file:"))
+    secret = outputs.parent / "secret.txt"
+    if not secret.exists():
+        import os
+
+        secret.write_text("secret")
+        (outputs / "link.txt").symlink_to(secret)
+        (outputs / "folder").symlink_to(outputs.parent)
+        os.mkfifo(outputs / "pipe")
+        link(client)
+        assert (outputs / "state/settings/link-secret.json").exists()
+    for headers, statuses in (({"X-API-Key": KEY}, {404}), ({}, {401})):
+        for query in ("", "?expires=9999999999&signature=0"):
+            connection = http.client.HTTPConnection(urlsplit(client.url).netloc, timeout=30)
+            connection.request("GET", f"/outputs/{path}{query}", headers=headers)
+            answer = connection.getresponse()
+            body = answer.read()
+            connection.close()
+            assert answer.status in statuses, (path, body)
+            assert b"secret" not in body
+
+
+def test_state_is_not_served_by_a_link_either(client: LocalServer) -> None:
+    """Even if something signed a link to the state, it would not be given."""
+    assert fetch(link(client, Key("state/settings/link-secret.json"))).status_code == 404
+
+
+def test_all_processes_sign_alike(tmp_path: Path) -> None:
+    """However many begin at the same moment, one secret remains, and every link is good everywhere."""
+    for attempt in range(20):
+        stores = [LocalStorage(tmp_path / str(attempt)) for _ in range(8)]
+        with ThreadPoolExecutor(8) as pool:
+            signers = list(pool.map(lambda store: link_signer(Settings(), store), stores))
+        assert len({signer.secret for signer in signers}) == 1
+        assert link_signer(Settings(), stores[0]).secret == signers[0].secret
+
+
+def test_the_secret_can_be_configured(tmp_path: Path) -> None:
+    """A deployment's own secret is used, and none is kept."""
+    store = LocalStorage(tmp_path)
+
+    signer = link_signer(Settings(link_secret="a secret of ours"), store)
+
+    assert signer.secret == b"a secret of ours"
+    assert list(store.list()) == []
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server."""
+    with s3_server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+def test_a_bucket_gives_its_own_links(s3: S3Server, tmp_path: Path) -> None:
+    """Behind a bucket, whoever has a key is sent on to a presigned link; nobody else is."""
+    settings = {
+        "storage": f"s3://{s3.make_bucket()}/deep",
+        "bucket_endpoint_url": s3.endpoint_url,
+        "bucket_access_key_id": s3.access_key,
+        "bucket_secret_access_key": s3.secret_key,
+    }
+    with server_in_thread(tmp_path, HeldBackend(), **settings) as client:
+        client.server.runtime.storage.put_bytes(VIDEO, CONTENT)
+
+        sent_on = client.get(f"/outputs/{VIDEO}", allow_redirects=False)
+
+        assert sent_on.status_code == 307
+        assert fetch(sent_on.headers["location"]).content == CONTENT
+        assert fetch(sent_on.headers["location"], Range="bytes=0-9").content == CONTENT[:10]
+        assert client.get("/outputs/state/jobs/x.json").status_code == 404
+        assert client.get("/outputs/gone.mp4").status_code == 404
+        query = LinkSigner(b"guessed", 60).query(VIDEO)
+        assert fetch(f"{client.url}/outputs/{VIDEO}?{query}").json() == REFUSAL
+
+
+def test_without_a_public_address_there_are_no_links(tmp_path: Path) -> None:
+    """A worker that nobody serves gives no address, and makes no secret."""
+    server = Server(Runtime(Settings(storage=f"file:{tmp_path}")), HeldBackend())
+
+    assert server.runtime.storage.url(VIDEO) is None
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,397 @@
+"""Jobs when things happen at once, when the store fails, and when several servers share one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from framepack.errors import StorageFailed
+from framepack.rest.presence import Presence
+from framepack.rest.records import JobRecord, JobRecords, State, now
+from framepack.storage.keys import Key
+from framepack.storage.local import LocalStorage
+from tests.support.http_server import Answer as HttpAnswer
+from tests.support.http_server import HttpServer
+from tests.support.rest_server import HeldBackend, LocalServer, eventually, server_in_thread
+
+CLIP = {"video_base64": "AAAA"}
+LOOP = "/postprocess/loop"
+
+
+@pytest.fixture
+def backend() -> HeldBackend:
+    """A backend that holds one job at a time."""
+    return HeldBackend()
+
+
+@pytest.fixture
+def server(backend: HeldBackend, tmp_path: Path) -> Iterator[LocalServer]:
+    """A server around it."""
+    with server_in_thread(tmp_path, backend) as running:
+        yield running
+
+
+@pytest.fixture
+def receiver() -> Iterator[HttpServer]:
+    """A webhook receiver."""
+    with HttpServer(lambda _received: HttpAnswer(200)) as running:
+        yield running
+
+
+def records_in(folder: Path) -> JobRecords:
+    """The jobs in a server's store."""
+    return JobRecords(LocalStorage(folder / "outputs"))
+
+
+def left_over(records: JobRecords, job_id: str, **values: Any) -> JobRecord:
+    """Put a job into the store as a server that is gone left it."""
+    record = JobRecord(id=job_id, operation="loop", state=State.QUEUED, created=now()).but(**values)
+    records.save_input(job_id, CLIP)
+    records.save(record)
+    return record
+
+
+def inputs(folder: Path) -> list[str]:
+    """The jobs whose input is still kept."""
+    return sorted(path.stem for path in (folder / "outputs" / "state" / "job_inputs").glob("*.json"))
+
+
+def told(receiver: HttpServer) -> list[dict[str, Any]]:
+    """What the receiver was told."""
+    return [json.loads(request.body) for request in receiver.requests]
+
+
+class Slow:
+    """Lets writes of records wait for ``go``, and tells by ``waiting`` that one does."""
+
+    def __init__(self, server: LocalServer, monkeypatch: pytest.MonkeyPatch, state: State) -> None:
+        self.go, self.waiting = threading.Event(), threading.Event()
+        save = JobRecords.save
+
+        def slow(records: JobRecords, record: JobRecord) -> None:
+            if record.state is state:
+                self.waiting.set()
+                assert self.go.wait(60)
+            save(records, record)
+
+        monkeypatch.setattr(JobRecords, "save", slow)
+
+
+def test_a_cancel_comes_too_late_while_the_end_is_written(
+    server: LocalServer, backend: HeldBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that is done stays done: the client is told so, and the result is there."""
+    job_id = server.start_job(LOOP, CLIP)
+    slow = Slow(server, monkeypatch, State.COMPLETED)
+    backend.wait_for(job_id).finish(success=True, message="done")
+    assert slow.waiting.wait(60)
+    with ThreadPoolExecutor() as pool:
+        cancelling = pool.submit(server.delete, f"/jobs/{job_id}")
+        slow.go.set()
+        assert cancelling.result().status_code == 409
+    assert server.wait_for(job_id)["result"]["message"] == "done"
+    assert server.post(LOOP, CLIP, headers={"Prefer": "respond-async"}).status_code == 202
+
+
+def test_a_cancel_while_a_job_begins_is_the_last_word(
+    server: LocalServer, backend: HeldBackend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A record that is being written does not come after the one that says "cancelled"."""
+    slow = Slow(server, monkeypatch, State.RUNNING)
+    job_id = server.start_job(LOOP, CLIP)
+    assert slow.waiting.wait(60)
+    with ThreadPoolExecutor() as pool:
+        cancelling = pool.submit(server.delete, f"/jobs/{job_id}")
+        slow.go.set()
+        assert cancelling.result().json()["state"] == "cancelled"
+    assert records_in(tmp_path).read(job_id).state is State.CANCELLED
+    assert job_id not in backend.held
+
+
+def test_a_waiting_job_that_is_being_cancelled_does_not_begin(
+    server: LocalServer, backend: HeldBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its turn may come while its end is still being written."""
+    first, second = server.start_job(LOOP, CLIP), server.start_job(LOOP, CLIP)
+    backend.wait_for(first)
+    slow = Slow(server, monkeypatch, State.CANCELLED)
+    with ThreadPoolExecutor() as pool:
+        cancelling = [pool.submit(server.delete, f"/jobs/{second}") for _ in range(2)]
+        assert slow.waiting.wait(60)
+        backend.held[first].finish()
+        third = server.start_job(LOOP, CLIP)
+        backend.wait_for(third).finish()
+        slow.go.set()
+        assert [each.result().json()["state"] for each in cancelling] == ["cancelled"] * 2
+    assert second not in backend.held
+
+
+def test_a_cancelled_job_whose_worker_dies_is_not_tried_again(server: LocalServer, backend: HeldBackend) -> None:
+    """The cancel and the loss may come together."""
+    backend.loses_when_cancelled = True
+    job_id = server.start_job(LOOP, CLIP)
+    backend.wait_for(job_id)
+    assert server.delete(f"/jobs/{job_id}").json()["state"] == "cancelled"
+    assert backend.held[job_id].attempt == 1
+
+
+def test_a_cancelled_jobs_receiver_is_told(server: LocalServer, backend: HeldBackend, receiver: HttpServer) -> None:
+    """A job that no worker ever had is reported by the server, once, under the job's own message id."""
+    server.start_job(LOOP, CLIP)
+    waiting = server.post(LOOP, {**CLIP, "callback_url": f"{receiver.url}/hook"}).json()["job_id"]
+    assert server.delete(f"/jobs/{waiting}").status_code == 200
+    assert eventually(lambda: receiver.requests)
+    (body,) = told(receiver)
+    assert (body["operation"], body["success"], body["error"]) == ("loop", False, "The job was cancelled.")
+
+
+def test_a_job_that_killed_its_workers_is_told(
+    server: LocalServer, backend: HeldBackend, receiver: HttpServer, tmp_path: Path
+) -> None:
+    """The receiver hears of the failure, and then nothing of the input is left."""
+    job_id = server.post(LOOP, {**CLIP, "callback_url": f"{receiver.url}/hook"}).json()["job_id"]
+    backend.wait_for(job_id).lose()
+    backend.wait_for(job_id, attempt=2).lose()
+    assert server.wait_for(job_id)["result"]["status"] == 503
+    assert eventually(lambda: not inputs(tmp_path))
+    (body,) = told(receiver)
+    assert body["error"] == "The worker was lost twice while it carried out this job."
+
+
+def test_nothing_is_promised_that_could_not_be_written(
+    server: LocalServer, backend: HeldBackend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """When the store fails, the job is refused and leaves nothing; the next one is fine."""
+
+    def fail(_records: JobRecords, _record: JobRecord) -> None:
+        raise StorageFailed("The store failed.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JobRecords, "save", fail)
+        answer = server.post(LOOP, CLIP, headers={"Idempotency-Key": "k"})
+        assert (answer.status_code, answer.json()["code"]) == (502, "storage_failed")
+        assert inputs(tmp_path) == []
+    assert server.get("/health").json()["jobs_queued"] == 0
+    job_id = server.start_job(LOOP, CLIP, **{"Idempotency-Key": "k"})
+    backend.wait_for(job_id).finish()
+    assert server.wait_for(job_id)["state"] == "completed"
+
+
+def test_an_end_that_could_not_be_written_is_written_later(
+    server: LocalServer, backend: HeldBackend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The client gets its answer although the store is away, and the record follows when it is back."""
+    job_id = server.start_job(LOOP, CLIP)
+    held = backend.wait_for(job_id)
+
+    def fail(_records: JobRecords, _job_id: str, _answer: object) -> None:
+        raise StorageFailed("The store failed.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JobRecords, "save_result", fail)
+        held.finish(success=True, message="done")
+        assert server.wait_for(job_id)["state"] == "completed"
+        assert records_in(tmp_path).read(job_id).state is State.RUNNING
+    look_around(server)
+    assert records_in(tmp_path).read(job_id).state is State.COMPLETED
+    assert server.job(job_id)["result"]["message"] == "done"
+    assert eventually(lambda: not inputs(tmp_path))
+
+
+def look_around(server: LocalServer) -> None:
+    """Let the server do now what it does every now and then."""
+    asyncio.run_coroutine_threadsafe(server.server.jobs._look_around(), server.loop).result(60)
+
+
+def test_a_new_server_takes_up_what_was_left(tmp_path: Path) -> None:
+    """The oldest first; a job that was ended but not tidied is tidied, and damaged records stop nobody."""
+    records = records_in(tmp_path)
+    left_over(records, "b" * 32, created=now() - timedelta(minutes=1))
+    left_over(records, "a" * 32, owner="gone", state=State.RUNNING, attempts=1)
+    left_over(records, "c" * 32, owner="gone", state=State.COMPLETED, ended=now())
+    for folder, name in (("jobs", "d"), ("job_inputs", "d"), ("job_inputs", "e"), ("servers", "f")):
+        records.storage.put_bytes(Key(f"state/{folder}/{name * 32}.json"), b"{broken")
+    left_over(records, "f" * 32, owner="f" * 32, created=now() + timedelta(minutes=1))
+    backend = HeldBackend()
+    with server_in_thread(tmp_path, backend) as server:
+        for name, attempts in (("b", 1), ("a", 2)):
+            backend.wait_for(name * 32).finish(success=True, message=name)
+            assert server.wait_for(name * 32)["result"]["message"] == name
+            assert records.read(name * 32).attempts == attempts
+        assert list(backend.held) == ["b" * 32, "a" * 32]
+        assert eventually(lambda: inputs(tmp_path) == ["d" * 32, "e" * 32, "f" * 32])
+        assert server.get("/jobs").status_code == 200
+        assert server.get(f"/jobs/{'d' * 32}").status_code == 404
+
+
+def test_a_job_that_killed_two_servers_is_not_tried_again(tmp_path: Path, receiver: HttpServer) -> None:
+    """It fails, and its receiver is told, instead of killing the third."""
+    records = records_in(tmp_path)
+    left_over(records, "a" * 32, owner="gone", state=State.RUNNING, attempts=2)
+    records.save_input("a" * 32, {**CLIP, "callback_url": f"{receiver.url}/hook"})
+    with server_in_thread(tmp_path, HeldBackend()) as server:
+        assert server.wait_for("a" * 32)["result"]["code"] == "unavailable"
+        assert eventually(lambda: receiver.requests)
+
+
+def test_an_untold_end_is_told_by_the_next_server(tmp_path: Path, receiver: HttpServer) -> None:
+    """A server that died between recording an end and reporting it loses no report."""
+    records = records_in(tmp_path)
+    left_over(records, "a" * 32, owner="gone", state=State.CANCELLED, ended=now(), untold=True)
+    records.save_input("a" * 32, {**CLIP, "callback_url": f"{receiver.url}/hook"})
+    records.save_result("a" * 32, {"error": "The job was cancelled.", "code": "cancelled", "status": 409})
+    with server_in_thread(tmp_path, HeldBackend()):
+        assert eventually(lambda: not inputs(tmp_path))
+    (body,) = told(receiver)
+    assert body["error"] == "The job was cancelled."
+    assert receiver.requests[0].headers["webhook-id"] == f"msg_loop_{'a' * 32}"
+
+
+def test_servers_share_a_store(tmp_path: Path) -> None:
+    """A living server's jobs are its own; others tell of them, wait for them, and leave them alone."""
+    first, second = HeldBackend(), HeldBackend()
+    with server_in_thread(tmp_path, first) as one, server_in_thread(tmp_path, second) as other:
+        headers = {"Idempotency-Key": "k"}
+        job_id = one.start_job(LOOP, CLIP, **headers)
+        held = first.wait_for(job_id)
+        look_around(other)
+        assert other.job(job_id)["state"] == "running"
+        refused = other.delete(f"/jobs/{job_id}")
+        assert (refused.status_code, refused.json()["detail"]) == (409, "Another server looks after this job.")
+        with ThreadPoolExecutor() as pool:
+            waiting = pool.submit(other.post, LOOP, CLIP, headers=headers)
+            held.finish(success=True, message="done")
+            assert waiting.result().json() == {"success": True, "message": "done"}
+        assert second.held == {}
+
+
+def test_a_server_that_leaves_hands_its_jobs_over(tmp_path: Path) -> None:
+    """The other one takes up its running and its waiting job; being stopped counts as no attempt."""
+    first, second = HeldBackend(), HeldBackend()
+    with server_in_thread(tmp_path, second) as other:
+        with server_in_thread(tmp_path, first) as one:
+            running, waiting = one.start_job(LOOP, CLIP), one.start_job(LOOP, CLIP)
+            first.wait_for(running)
+        assert first.cancelled == [running]
+        look_around(other)
+        for job_id in (running, waiting):
+            second.wait_for(job_id).finish()
+            other.wait_for(job_id)
+        assert records_in(tmp_path).read(running).attempts == 1
+    assert not list((tmp_path / "outputs" / "state" / "servers").glob("*"))
+
+
+def test_only_one_of_two_servers_takes_a_job_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both find it at the same moment."""
+    monkeypatch.setattr("framepack.rest.jobs._SETTLE_SECONDS", 0.5)
+    backends = HeldBackend(), HeldBackend()
+    with server_in_thread(tmp_path, backends[0]) as one, server_in_thread(tmp_path, backends[1]) as other:
+        for number in range(5):
+            left_over(records_in(tmp_path), f"{number}" * 32)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(look_around, (one, other)))
+        for number in range(5):
+            job_id = f"{number}" * 32
+            assert eventually(lambda job_id=job_id: any(job_id in each.held for each in backends))  # type: ignore[misc]
+            next(each for each in backends if job_id in each.held).held[job_id].finish()
+            one.wait_for(job_id)
+        assert sum(len(each.held) for each in backends) == 5
+
+
+def test_jobs_may_end_while_the_server_stops(server: LocalServer, backend: HeldBackend) -> None:
+    """New jobs are refused and the balancer is told, but a job under way is waited for, and its client answered."""
+    with ThreadPoolExecutor() as pool:
+        asking = pool.submit(server.post, LOOP, CLIP)
+        assert eventually(lambda: backend.held)
+        (job_id,) = backend.held
+        following = pool.submit(lambda: list(server.events(job_id)))
+        stopping = asyncio.run_coroutine_threadsafe(server.server.jobs.stop(60), server.loop)
+        assert eventually(lambda: server.get("/ping").status_code == 503)
+        refused = server.post(LOOP, CLIP)
+        assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+        assert int(refused.headers["Retry-After"]) > 0
+        backend.held[job_id].finish(success=True, message="just in time")
+        assert asking.result().json()["message"] == "just in time"
+        assert following.result()[-1][0] == "end"
+        stopping.result(60)
+
+
+def test_who_waits_is_told_when_the_server_stops(server: LocalServer, backend: HeldBackend) -> None:
+    """A client whose job did not end in time gets 503 and where to look; its followers see the stream end."""
+    with ThreadPoolExecutor() as pool:
+        asking = pool.submit(server.post, LOOP, CLIP)
+        assert eventually(lambda: backend.held)
+        (job_id,) = backend.held
+        waiting = server.start_job(LOOP, CLIP)
+        following = [pool.submit(lambda each=each: list(server.events(each))) for each in (job_id, waiting)]  # type: ignore[misc]
+        asyncio.run_coroutine_threadsafe(server.server.jobs.stop(0), server.loop).result(60)
+        told = asking.result()
+        assert told.status_code == 503
+        assert f"GET /jobs/{job_id}" in told.json()["detail"]
+        assert all(name == "progress" for each in following for name, _ in each.result())
+
+
+def test_old_jobs_are_forgotten(tmp_path: Path) -> None:
+    """Jobs that ended before the retention began, and inputs without a job, go; others stay."""
+    records = records_in(tmp_path)
+    long_ago = now() - timedelta(hours=30)
+    left_over(records, "a" * 32, state=State.COMPLETED, ended=long_ago)
+    records.save_result("a" * 32, {"success": True})
+    left_over(records, "b" * 32, state=State.COMPLETED, ended=now())
+    records.save_input("c" * 32, CLIP)
+    for path in (tmp_path / "outputs" / "state").rglob("*.json"):
+        if path.stem[0] in "ac":
+            os.utime(path, (long_ago.timestamp(), long_ago.timestamp()))
+    with server_in_thread(tmp_path, HeldBackend()) as server:
+        assert server.get(f"/jobs/{'a' * 32}").status_code == 404
+        assert server.get(f"/jobs/{'b' * 32}").status_code == 200
+        assert eventually(lambda: inputs(tmp_path) == [])
+    left = {path.stem for path in (tmp_path / "outputs" / "state").glob("job*/*.json")}
+    assert left == {"b" * 32}
+
+
+def test_a_large_result_is_kept(server: LocalServer, backend: HeldBackend) -> None:
+    """A result may be larger than a record: ten thousand lines stay readable after the job's end."""
+    job_id = server.start_job(LOOP, CLIP)
+    frames = [f"frame_{number:06}.png" for number in range(10_000)]
+    backend.wait_for(job_id).finish(success=True, frames=frames)
+    assert server.wait_for(job_id)["result"]["frames"] == frames
+
+
+def test_ended_jobs_do_not_fill_the_memory(server: LocalServer, backend: HeldBackend) -> None:
+    """Only the newest answers stay in memory; the others are read from the store."""
+    ids = []
+    for number in range(20):
+        ids.append(server.start_job(LOOP, CLIP))
+        backend.wait_for(ids[-1]).finish(success=True, number=number)
+        server.wait_for(ids[-1])
+    assert len(server.server.jobs._live.all()) <= 9
+    assert [server.job(job_id)["result"]["number"] for job_id in ids] == list(range(20))
+
+
+def test_a_server_is_gone_when_its_sign_is(tmp_path: Path) -> None:
+    """Servers are judged by the store's clock: silent ones are gone, others of unknown hosts are not."""
+    storage = LocalStorage(tmp_path)
+    ours, other = Presence(storage), Presence(storage)
+    ours.beat()
+    assert ours.is_gone(other.name)
+    assert ours.is_gone(None)
+    other.beat()
+    assert not ours.is_gone(other.name)
+    assert not ours.is_alone()
+    elsewhere = Key(f"state/servers/{other.name}.json")
+    storage.put_bytes(elsewhere, b'{"process": "another host 1 2.00", "pid": 1}')
+    assert not ours.is_gone(other.name)
+    sign = json.loads(storage.read(Key(f"state/servers/{ours.name}.json")))
+    sign["process"] = sign["process"].rpartition(" ")[0] + " 1.00"
+    storage.put_bytes(elsewhere, json.dumps(sign).encode())
+    assert ours.is_gone(other.name), "another process has its number now"

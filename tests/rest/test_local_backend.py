@@ -1,0 +1,264 @@
+"""The worker process: killed, stuck, noisy, broken, orphaned; the web side goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import textwrap
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from framepack.rest.backends.local import LocalBackend
+from tests.support.clips import Spec, make_clip
+from tests.support.http_server import Answer, HttpServer
+from tests.support.rest_server import (
+    LocalServer,
+    RestServer,
+    eventually,
+    inline,
+    server_in_thread,
+    tiny_weights,
+)
+
+UPSCALE = "/postprocess/upscale"
+FAST = {"model": "tiny", "scale_factor": 2.0}
+SLOW = {"model": "RealESRGAN_x4plus", "scale_factor": 4.0}
+LOOP = "/postprocess/loop"
+CLIP = {"video_base64": "AAAA"}
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A clip that the quick network needs a moment for, and a large one minutes, as base64."""
+    return inline(make_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", Spec(count=60)))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestServer]:
+    """A real server with a real worker."""
+    folder = tmp_path_factory.mktemp("server")
+    tiny_weights(folder / "weights")
+    with RestServer(folder) as running:
+        yield running
+
+
+@pytest.fixture
+def receiver() -> Iterator[HttpServer]:
+    """A webhook receiver."""
+    with HttpServer(lambda _received: Answer(200)) as running:
+        yield running
+
+
+def kill_worker(server: RestServer, job_id: str) -> int:
+    """Kill the worker while it computes a job; return its process id."""
+    assert eventually(lambda: "progress" in server.job(job_id) or "ended" in server.job(job_id))
+    assert server.job(job_id)["state"] == "running"
+    worker = server.worker
+    assert worker is not None
+    worker.kill()
+    return int(worker.pid)
+
+
+def test_the_web_process_loads_no_model(server: RestServer, clip: str) -> None:
+    """Torch is in the worker only, also after a job with progress to its end."""
+    answer = server.post(UPSCALE, {**FAST, "video_base64": clip})
+    assert answer.status_code == 200, answer.text
+    seen = server.job(answer.headers["X-Job-Id"])
+    assert (seen["progress"]["frames_done"], seen["progress"]["frames_total"]) == (60, 60)
+    worker = server.worker
+    assert worker is not None
+    assert "libtorch" in Path(f"/proc/{worker.pid}/maps").read_text()
+    assert "libtorch" not in Path(f"/proc/{server.pid}/maps").read_text()
+
+
+def test_the_web_side_answers_while_the_worker_computes(server: RestServer, clip: str) -> None:
+    """Health, lists and questions to the worker do not wait for its job, which a cancel stops within a frame."""
+    job_id = server.start_job(UPSCALE, {**SLOW, "video_base64": clip})
+    assert eventually(lambda: "progress" in server.job(job_id))
+    assert server.get("/health").json()["jobs_running"] == 1
+    assert server.get("/postprocess/models").json()["models"]["tiny"]["scale"] == 4
+    assert server.get("/filters/presets").status_code == 200
+    assert server.get("/model/status").json()["model_loaded"] is False
+    assert server.get("/ai/status").status_code == 200
+    assert server.post("/ai/unload", {"model": "all"}).json()["models_unloaded"] == []
+    assert server.job(job_id)["state"] == "running"
+    worker = server.worker
+    assert server.delete(f"/jobs/{job_id}").json()["state"] == "cancelled"
+    assert server.post(UPSCALE, {**FAST, "video_base64": clip}).status_code == 200
+    assert server.worker == worker, "the worker itself goes on"
+
+
+def test_a_killed_workers_job_is_done_by_the_next(server: RestServer, clip: str, receiver: HttpServer) -> None:
+    """The worker is replaced, the job runs again from its beginning, and its receiver is told once."""
+    body = {**SLOW, "video_base64": clip, "callback_url": f"{receiver.url}/hook"}
+    job_id = server.post(UPSCALE, body).json()["job_id"]
+    killed = kill_worker(server, job_id)
+    assert eventually(lambda: server.worker is not None and server.worker.pid != killed)
+    assert server.job(job_id)["state"] == "running"
+    assert server.delete(f"/jobs/{job_id}").json()["state"] == "cancelled"
+    assert [request.headers["webhook-id"] for request in receiver.requests] == [f"msg_upscale_{job_id}"]
+
+
+def test_a_job_that_kills_its_workers_fails(server: RestServer, clip: str, receiver: HttpServer) -> None:
+    """It is tried twice, then fails with 503, its receiver is told, and the next job is fine."""
+    body = {**SLOW, "video_base64": clip, "callback_url": f"{receiver.url}/hook"}
+    job_id = server.post(UPSCALE, body).json()["job_id"]
+    first = kill_worker(server, job_id)
+    assert eventually(lambda: "progress" not in server.job(job_id))
+    assert kill_worker(server, job_id) != first
+    ended = server.wait_for(job_id)
+    assert (ended["state"], ended["result"]["code"], ended["result"]["status"]) == ("failed", "unavailable", 503)
+    assert eventually(lambda: receiver.requests)
+    assert b'"success": false' in receiver.requests[0].body
+    assert server.post(UPSCALE, {**FAST, "video_base64": clip}).status_code == 200
+    assert eventually(lambda: not list((server.outputs / "state" / "job_inputs").glob("*")))
+
+
+def test_the_worker_ends_with_its_server(tmp_path: Path, clip: str) -> None:
+    """Also when the server is killed while the worker computes; signals to the whole group leave the job alone."""
+    with RestServer(tmp_path) as server:
+        job_id = server.start_job(UPSCALE, {**SLOW, "video_base64": clip})
+        assert eventually(lambda: "progress" in server.job(job_id))
+        worker = server.worker
+        assert worker is not None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(worker.pid, number)
+        frames = server.job(job_id)["progress"]["frames_done"]
+        assert eventually(lambda: server.job(job_id)["progress"]["frames_done"] > frames)
+        server.kill()
+        assert eventually(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE, 20)
+
+
+def test_a_worker_that_is_not_fit_breaks_the_server(tmp_path: Path) -> None:
+    """Jobs are refused with a sentence instead of being kept waiting, and what needs no worker goes on."""
+    server = RestServer(tmp_path, generator="no_such_module:make")
+    server.start(ready=False)
+    try:
+        assert eventually(lambda: server.answers({503}))
+        assert server.get("/health").json()["worker"] == "broken"
+        for path, body in ((LOOP, CLIP), ("/model/unload", None)):
+            answer = server.post(path, body)
+            assert answer.status_code == 503
+            assert answer.json()["detail"] == "The worker could not be started; the server's log says why."
+            assert "Retry-After" in answer.headers
+        assert server.get("/filters/presets").status_code == 200
+        assert "no_such_module" in server.log
+    finally:
+        server.stop()
+
+
+def test_what_libraries_print_does_no_harm(tmp_path: Path) -> None:
+    """Output on stdout, of Python, of C and of child processes, goes to the log."""
+    (tmp_path / "noisy.py").write_text(
+        textwrap.dedent("""
+            import os, subprocess, sys
+            def make(device):
+                print('{"id": "printed"}')
+                sys.stdout.flush()
+                os.write(1, b"written\\n")
+                subprocess.run(["echo", "echoed"])
+                return object()
+        """)
+    )
+    server = RestServer(tmp_path, generator="noisy:make")
+    server.environment["PYTHONPATH"] = str(tmp_path)
+    with server:
+        assert server.get("/model/status").json()["model_loaded"] is True
+    assert all(word in server.log for word in ("printed", "written", "echoed"))
+
+
+FAKE = """
+import json, os, sys, time
+
+def say(**message):
+    print(json.dumps(message), flush=True)
+
+lives = sys.argv[1]
+open(lives, "a").write("x")
+if os.path.getsize(lives) <= int(sys.argv[2]):
+    sys.exit(3)
+print("no message", flush=True)
+say(ready=True, statistics={"model_loads": 7})
+for line in sys.stdin:
+    message = json.loads(line)
+    if message.get("operation") == "loop":
+        say(id=message["id"], progress={"frames_done": 1})
+    elif message.get("operation") == "export":
+        say(id=message["id"], answer={"success": True, "output_video_base64": "A" * 30_000_000})
+"""
+
+
+def fake_worker(folder: Path, early_ends: int = 0) -> LocalBackend:
+    """A backend whose worker hangs in loops, gives huge exports, and dies at its first starts."""
+    (folder / "fake.py").write_text(FAKE)
+    return LocalBackend(
+        None, [sys.executable, str(folder / "fake.py"), str(folder / "lives"), str(early_ends)], stop_seconds=0.3
+    )
+
+
+def lives(folder: Path) -> int:
+    """How often the worker was started."""
+    return (folder / "lives").stat().st_size
+
+
+def ready(server: LocalServer) -> bool:
+    """Whether its worker is."""
+    return server.get("/ping").status_code == 200
+
+
+def test_a_worker_that_does_not_let_go_is_killed(tmp_path: Path) -> None:
+    """A cancelled job ends in any case, and the next worker takes the next job."""
+    with server_in_thread(tmp_path, fake_worker(tmp_path)) as server:
+        job_id = server.start_job(LOOP, CLIP)
+        assert eventually(lambda: "progress" in server.job(job_id))
+        assert server.delete(f"/jobs/{job_id}").json()["state"] == "cancelled"
+        assert server.post("/postprocess/export", CLIP).status_code == 200
+        assert lives(tmp_path) == 2
+
+
+def test_huge_answers_pass(tmp_path: Path) -> None:
+    """An answer may carry inline videos of tens of megabytes; the record keeps none of it."""
+    with server_in_thread(tmp_path, fake_worker(tmp_path)) as server:
+        answer = server.post("/postprocess/export", CLIP)
+        assert len(answer.json()["output_video_base64"]) == 30_000_000
+        assert server.job(answer.headers["X-Job-Id"])["result"] == {"success": True}
+        assert b"framepack_worker_model_loads 7.0" in server.get("/metrics").content
+    stored = sum(path.stat().st_size for path in (tmp_path / "outputs").rglob("*") if path.is_file())
+    assert stored < 10_000
+
+
+def test_a_worker_that_dies_at_its_start_is_tried_again(tmp_path: Path) -> None:
+    """Jobs wait for it, unless it does so several times in a row."""
+    with server_in_thread(tmp_path, fake_worker(tmp_path, early_ends=1)) as server:
+        assert server.post("/postprocess/export", CLIP).status_code == 200
+        assert lives(tmp_path) == 2
+
+
+def test_a_worker_that_keeps_dying_is_broken_until_it_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs are refused meanwhile, those that waited too; the server goes on trying."""
+    monkeypatch.setattr("framepack.rest.backends.local._LONGEST_PAUSE_SECONDS", 0.1)
+    with server_in_thread(tmp_path, fake_worker(tmp_path, early_ends=20)) as server:
+        answer = server.post("/postprocess/export", CLIP)
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert server.get("/ping").status_code == 503
+        assert eventually(lambda: ready(server))
+        assert server.post("/postprocess/export", CLIP).status_code == 200
+
+
+def test_a_server_stops_in_the_middle_of_everything(tmp_path: Path) -> None:
+    """Its worker is gone when it is, and a client that waited has an answer."""
+    found: dict[str, Any] = {}
+    with ThreadPoolExecutor() as pool:
+        with server_in_thread(tmp_path, fake_worker(tmp_path)) as server:
+            found["answer"] = pool.submit(server.post, LOOP, CLIP)
+            assert eventually(lambda: server.server.jobs.running == 1)
+            found["workers"] = [each for each in psutil.Process().children() if "fake.py" in " ".join(each.cmdline())]
+        assert found["answer"].result().status_code == 503
+    assert len(found["workers"]) == 1
+    assert not psutil.pid_exists(found["workers"][0].pid)

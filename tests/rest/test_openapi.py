@@ -1,0 +1,180 @@
+"""The OpenAPI page tells the truth: it is valid, has every documented example, and the server keeps to it."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import hypothesis
+import pytest
+import schemathesis
+from schemathesis.checks import load_all_checks
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
+from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
+
+from framepack.dispatch import Answer
+from framepack.registry import discover
+from framepack.rest.app import create_app
+from framepack.rest.auth import ApiKeys
+from framepack.rest.backends.base import Task
+from framepack.rest.openapi import described
+from framepack.rest.server import Server
+from framepack.runtime import Runtime
+from framepack.settings import Settings
+from tests.contract.answers_check import given_answer
+from tests.contract.contract_types import Endpoint, JsonObject
+from tests.contract.deviations import NOT_BUILT_YET
+from tests.contract.document import ENDPOINTS
+from tests.support.rest_server import KEY, HeldBackend, LocalServer, server_in_thread
+
+OPERATIONS = {operation.name: operation for operation in discover()}
+BUILT = [endpoint for endpoint in ENDPOINTS if endpoint.name not in NOT_BUILT_YET]
+BY_NAME = {endpoint.name: endpoint for endpoint in ENDPOINTS}
+EXAMPLES = [(endpoint, example) for endpoint in BUILT for example in endpoint.examples if endpoint.method == "POST"]
+
+
+def documented_answers() -> dict[str, Answer]:
+    """What a worker answers: the document's example answer of each operation, or of one like it."""
+    shown = {each.name: BY_NAME[each.answers_like or each.name].response for each in BUILT}
+    given = {name: given_answer(OPERATIONS[name].response, each) for name, each in shown.items() if each}
+    return {name: {**answer, "message": "done"} if "message" in answer else answer for name, answer in given.items()}
+
+
+@dataclass
+class AnsweringBackend(HeldBackend):
+    """A backend whose jobs are done at once, with the document's answers."""
+
+    answers: dict[str, Answer] = field(default_factory=documented_answers)
+
+    async def run(self, task: Task) -> Answer:
+        """The documented answer."""
+        return self.answers[task.operation]
+
+    async def ask(self, operation: str, fields: dict[str, Any]) -> Answer:
+        """The documented answer."""
+        return self.answers[operation]
+
+
+def nowhere(_host: str, port: int, **_: Any) -> list[tuple[Any, ...]]:
+    """An address that may not be reached, for every host that a made-up request names."""
+    return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.2", port))]
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
+    """A server whose worker answers at once."""
+    with server_in_thread(tmp_path_factory.mktemp("openapi"), AnsweringBackend(slots=4)) as client:
+        runtime = client.server.runtime
+        runtime._policy = replace(runtime._policy, resolve=nowhere)
+        yield client
+
+
+@pytest.fixture(scope="module")
+def page(client: LocalServer) -> JsonObject:
+    """The page as it is served."""
+    document: JsonObject = client.get("/openapi.json").json()
+    return document
+
+
+def test_the_page_is_valid(page: JsonObject) -> None:
+    """It is an OpenAPI 3.1 document."""
+    assert page["openapi"].startswith("3.1")
+    assert [error.message for error in OPENAPI_31_VALIDATOR.iter_errors(page)] == []
+
+
+def test_every_operation_is_on_the_page(page: JsonObject) -> None:
+    """Each operation has its route, its name and its sentence; and every reference leads somewhere."""
+    for name, operation in OPERATIONS.items():
+        route = page["paths"][operation.path][operation.method.lower()]
+        assert (route["operationId"], route["summary"]) == (name, operation.summary)
+    ids = [route["operationId"] for path in page["paths"].values() for route in path.values()]
+    assert len(ids) == len(set(ids))
+    assert {*references(page)} <= {f"#/components/schemas/{name}" for name in page["components"]["schemas"]}
+
+
+def references(value: Any) -> Iterator[str]:
+    """Every reference in a document."""
+    if isinstance(value, dict):
+        for name, each in value.items():
+            if name == "$ref":
+                yield each
+            else:
+                yield from references(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from references(each)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "example"), EXAMPLES, ids=lambda case: case.name if isinstance(case, Endpoint) else None
+)
+def test_every_documented_example_is_on_the_page(page: JsonObject, endpoint: Endpoint, example: JsonObject) -> None:
+    """What the document prints can be tried on the page, as it is printed."""
+    body = page["paths"][endpoint.path]["post"]["requestBody"]["content"]["application/json"]
+
+    assert example in [each["value"] for each in body["examples"].values()]
+
+
+def test_examples_are_there_to_be_tried() -> None:
+    """There are documented examples, and each is one that its operation takes."""
+    assert len(EXAMPLES) >= 15
+    for operation in OPERATIONS.values():
+        for example in operation.examples:
+            operation.request.parse(dict(example))
+
+
+def test_from_preset_shows_its_query(page: JsonObject) -> None:
+    """The fields that the document shows in the query are on the page as such."""
+    documented = {param.path for param in BY_NAME["pipeline_from_preset"].params if param.location == "query"}
+    parameters = page["paths"]["/postprocess/pipeline/from-preset"]["post"]["parameters"]
+
+    assert documented <= {each["name"] for each in parameters if each["in"] == "query"}
+
+
+def test_every_route_says_that_it_wants_a_key(page: JsonObject) -> None:
+    """Only the routes of health are open, and files open with a link, too."""
+    securities = {path: route["security"] for path, routes in page["paths"].items() for route in routes.values()}
+    special = {path: security for path, security in securities.items() if security != [{"ApiKey": []}]}
+
+    assert special == {"/health": [], "/ping": [], "/outputs/{path}": [{"ApiKey": []}, {"SignedLink": []}]}
+
+
+def test_it_can_be_read_in_a_browser(client: LocalServer) -> None:
+    """The page for people is there."""
+    answer = client.get("/docs")
+
+    assert "/openapi.json" in answer.text
+    assert answer.headers["content-type"].startswith("text/html")
+
+
+def the_page() -> JsonObject:
+    """The page of a server that nobody started, to make tests of it."""
+    server = Server(Runtime(Settings(storage="file:never-made")), HeldBackend())
+    return described(create_app(server, ApiKeys.of([KEY])), server.runtime.dispatcher.registry)
+
+
+load_all_checks()
+schema = schemathesis.openapi.from_dict(the_page())
+
+
+@schema.exclude(path="/jobs/{job_id}/events").parametrize()
+@hypothesis.settings(
+    max_examples=20,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+def test_the_server_keeps_to_the_page(client: LocalServer, case: schemathesis.Case[Any]) -> None:
+    """Whatever is sent, no answer is a failure of ours, and each has a documented status and shape.
+
+    The page cannot say that one of two sources must be given, so not all that it allows is accepted; and it does not
+    say of every field that null means nothing, so a null that it does not allow may be accepted.
+    """
+    unsure: list[Any] = [positive_data_acceptance]
+    if "null" in json.dumps(case.body, default=str):
+        unsure.append(negative_data_rejection)
+    case.call_and_validate(client.url, headers={"X-API-Key": KEY}, excluded_checks=unsure)

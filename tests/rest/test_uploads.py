@@ -1,0 +1,358 @@
+"""Files can be handed over, named in any request, and are forgotten in time."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import io
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from framepack.rest.uploads import UPLOADS, keep_upload
+from framepack.runtime import Runtime
+from framepack.settings import Settings
+from framepack.storage.keys import Key
+from framepack.storage.links import own_key
+from framepack.storage.local import LocalStorage
+from tests.support.clips import Spec, make_clip
+from tests.support.rest_server import KEY, Client, HeldBackend, LocalServer, RestServer, eventually, server_in_thread
+
+MEGABYTE = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short clip."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    make_clip(path, Spec(count=5))
+    return path
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
+    """A server that takes files of up to 2 MB."""
+    with server_in_thread(tmp_path_factory.mktemp("uploads"), HeldBackend(), max_source_mb=2) as client:
+        yield client
+
+
+def upload(client: Client, content: bytes, name: str = "clip.mp4", field: str = "file") -> requests.Response:
+    """Upload a file as a form."""
+    return client.ask("POST", "/uploads", files={field: (name, content, "video/mp4")})
+
+
+def send(client: Client, body: bytes, content_type: str = "multipart/form-data; boundary=x") -> requests.Response:
+    """POST these very bytes."""
+    return client.ask("POST", "/uploads", headers={"Content-Type": content_type}, data=body)
+
+
+def part(name: str = "file", filename: str | None = "a.mp4", content: bytes = b"abc") -> bytes:
+    """One part of a form with the boundary x."""
+    file = "" if filename is None else f'; filename="{filename}"'
+    return f'--x\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'.encode() + content + b"\r\n"
+
+
+def stored(client: LocalServer) -> list[Key]:
+    """All uploads there are."""
+    return [each.key for each in client.server.runtime.storage.list(UPLOADS)]
+
+
+def leftovers(client: LocalServer) -> list[str]:
+    """Working files that are still there."""
+    temp = client.server.runtime.settings.temp_dir
+    return [str(path) for path in temp.rglob("*") if path.is_file()]
+
+
+def test_an_upload_is_a_reference(client: LocalServer) -> None:
+    """The answer names the file, byte for byte what was sent, and nothing else remains of the transfer."""
+    content = os.urandom(1_500_000)
+
+    answer = upload(client, content, "My clip.MP4")
+
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    assert (body["success"], body["filename"], body["size_bytes"]) == (True, "My clip.MP4", len(content))
+    assert body["video_url"].startswith("/outputs/uploads/My clip_")
+    assert client.get(body["video_url"]).content == content
+    assert client.get(body["video_url"], headers={"X-API-Key": None}).status_code == 401
+    assert leftovers(client) == []
+
+
+BROKEN = {
+    "nothing": b"",
+    "no form": b"hello",
+    "only an end": b"--x--\r\n",
+    "cut off in the header": part()[:30],
+    "another boundary": b"--y\r\n" + part()[5:] + b"--x--\r\n",
+    "an empty file": part(content=b"") + b"--x--\r\n",
+    "another field": part(name="video") + b"--x--\r\n",
+    "a text": part(filename=None) + b"--x--\r\n",
+    "two files": part() + part() + b"--x--\r\n",
+    "a file and a text": part() + part(name="model", filename=None) + b"--x--\r\n",
+    "no name": b"--x\r\nContent-Disposition: form-data\r\n\r\nabc\r\n--x--\r\n",
+    "no disposition": b"--x\r\n\r\nabc\r\n--x--\r\n",
+}
+
+
+@pytest.mark.parametrize("body", BROKEN.values(), ids=BROKEN)
+def test_broken_forms_are_refused(client: LocalServer, body: bytes) -> None:
+    """A form that is not exactly one file is refused in a sentence, and keeps nothing."""
+    before = stored(client)
+
+    answer = send(client, body)
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_source"), answer.text
+    assert "'file'" in answer.json()["detail"]
+    assert stored(client) == before
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "multipart/form-data",
+        "multipart/form-data; boundary=",
+        "application/json",
+        "video/mp4",
+        "multipart/mixed; boundary=x",
+    ],
+)
+def test_other_kinds_of_bodies_are_refused(client: LocalServer, content_type: str) -> None:
+    """What is not a form is refused."""
+    assert send(client, part() + b"--x--\r\n", content_type).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("name", "understood"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("..\\..\\evil.mp4", "evil.mp4"),
+        ("a/b/c.mp4", "c.mp4"),
+        ("C:\\clips\\c.mp4", "c.mp4"),
+        (".htaccess", "htaccess"),
+        ("...", "video"),
+        ("", None),
+        ("ünï©ødé 🎬.mp4", "uni_de.mp4"),
+        ("x" * 300 + ".mp4", None),
+        ("a\x00b.mp4", None),
+        ("CON.mp4", "CON.mp4"),
+        ("state.json", "state.json"),
+    ],
+)
+def test_odd_names_do_no_harm(client: LocalServer, name: str, understood: str | None) -> None:
+    """Whatever a file is called, it lies directly among the uploads, under a harmless name."""
+    escaped = name.replace("\\", "\\\\")
+    answer = send(client, part(filename=escaped) + b"--x--\r\n")
+
+    if answer.status_code == 400:
+        assert understood is None
+        return
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    assert understood in {None, body["filename"]}
+    key = Key(body["video_url"].removeprefix("/outputs/"))
+    assert len(key.segments) == 2
+    assert client.server.runtime.storage.read(key) == b"abc"
+
+
+def test_uploads_at_once_are_all_kept(client: LocalServer) -> None:
+    """Twenty files of one name, sent together, are twenty uploads, each its own."""
+    contents = [os.urandom(100_000) for _ in range(20)]
+
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda content: upload(client, content), contents))
+
+    read = [client.get(answer.json()["video_url"]).content for answer in answers]
+    assert read == contents
+    assert leftovers(client) == []
+
+
+def test_too_large_an_upload_is_refused_early(client: LocalServer) -> None:
+    """Who announces too much is refused before sending it."""
+    connection = http.client.HTTPConnection(urlsplit(client.url).netloc, timeout=30)
+    connection.putrequest("POST", "/uploads")
+    connection.putheader("X-API-Key", KEY)
+    connection.putheader("Content-Type", "multipart/form-data; boundary=x")
+    connection.putheader("Content-Length", str(10**12))
+    connection.endheaders()
+
+    assert connection.getresponse().status == 413
+    connection.close()
+
+
+def test_too_large_an_upload_without_a_length_is_cut(client: LocalServer) -> None:
+    """Who sends too much without saying so is stopped at the limit, and nothing of it is kept."""
+    before = stored(client)
+
+    def pieces() -> Iterator[bytes]:
+        yield part()[:-5]
+        for _ in range(30):
+            yield b"x" * MEGABYTE
+
+    answer = client.ask(
+        "POST", "/uploads", headers={"Content-Type": "multipart/form-data; boundary=x"}, data=pieces()
+    )
+
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    assert stored(client) == before
+    assert leftovers(client) == []
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(client: LocalServer) -> None:
+    """A connection that ends in the middle of a file leaves no object and no working file."""
+    before = stored(client)
+    for _ in range(5):
+        connection = http.client.HTTPConnection(urlsplit(client.url).netloc, timeout=30)
+        connection.putrequest("POST", "/uploads")
+        connection.putheader("X-API-Key", KEY)
+        connection.putheader("Content-Type", "multipart/form-data; boundary=x")
+        connection.putheader("Content-Length", str(2 * MEGABYTE))
+        connection.endheaders(part()[:-5] + b"x" * MEGABYTE)
+        connection.close()
+
+    assert upload(client, b"afterwards").status_code == 200
+    assert len(stored(client)) == len(before) + 1
+    assert leftovers(client) == []
+
+
+def test_old_uploads_are_swept(tmp_path: Path) -> None:
+    """An upload is forgotten when its time is over; a newer one, and results, stay."""
+    source = tmp_path / "a.mp4"
+    source.write_bytes(b"abc")
+    storage = LocalStorage(tmp_path / "outputs")
+    old, new = keep_upload(storage, source, "old.mp4"), keep_upload(storage, source, "new.mp4")
+    result = Key("postprocessed_output/saved_videos/old.mp4")
+    storage.put_bytes(result, b"abc")
+    long_ago = time.time() - timedelta(hours=3).total_seconds()
+    for key in (old, result):
+        os.utime(tmp_path / "outputs" / key.text, (long_ago, long_ago))
+
+    with server_in_thread(tmp_path, HeldBackend(), job_retention_hours=2):
+        assert eventually(lambda: storage.stat(old) is None)
+
+    assert storage.stat(new) is not None
+    assert storage.stat(result) is not None
+
+
+# What our own addresses mean as sources: they are read from the store, never over HTTP.
+
+
+@pytest.fixture(scope="module")
+def fetched(client: LocalServer, video: Path) -> dict[str, str]:
+    """The forms in which a result of ours can be named."""
+    reference = upload(client, video.read_bytes()).json()["video_url"]
+    saved = client.post("/postprocess/save", {"video_url": reference, "custom_name": "a + b"}).json()
+    url = saved["output_url"]
+    return {
+        "upload": reference,
+        "path": saved["saved_path"],
+        "escaped path": urlsplit(url).path,
+        "link": url,
+        "link without its query": url.partition("?")[0],
+        "link with another query": url.partition("?")[0] + "?x=1#t=2",
+    }
+
+
+@pytest.mark.parametrize(
+    "form", ["upload", "path", "escaped path", "link", "link without its query", "link with another query"]
+)
+def test_our_own_addresses_are_read_from_the_store(
+    client: LocalServer, fetched: dict[str, str], video: Path, form: str
+) -> None:
+    """An upload, a path, and a link of ours are as good as the video itself."""
+    answer = client.post("/postprocess/save", {"video_url": fetched[form]})
+
+    assert answer.status_code == 200, answer.text
+    again = client.get(answer.json()["saved_path"]).content
+    assert hashlib.sha256(again).digest() == hashlib.sha256(video.read_bytes()).digest()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/outputs/state/settings/link-secret.json",
+        "/outputs/state%2Fsettings%2Flink-secret.json",
+        "/outputs/st%61te/settings/link-secret.json",
+        "/outputs/../secret.txt",
+        "/outputs/%2e%2e/secret.txt",
+        "/outputs/x/../state/settings/link-secret.json",
+        "/outputs//etc/passwd",
+        "/outputs/",
+        "/outputs/gone.mp4",
+        "/outputs/%ff",
+        "/outputs/a%00b",
+        "outputs/x.mp4",
+        "/etc/passwd",
+        "file:///etc/passwd",
+        "//127.0.0.1/outputs/x.mp4",
+        "{url}/outputs/state/settings/link-secret.json",
+        "{url}/outputs/gone.mp4?expires=1&signature=2",
+    ],
+)
+def test_nothing_else_can_be_named(client: LocalServer, url: str) -> None:
+    """State, what lies outside, and what is not there cannot be a source."""
+    before = len(client.server.runtime.dispatcher.registry)
+    assert before
+    answer = client.post("/postprocess/save", {"video_url": url.format(url=client.url)})
+
+    assert answer.status_code in {400, 404}, answer.text
+    assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("url", "key"),
+    [
+        ("http://host:8000/outputs/a.mp4", "a.mp4"),
+        ("http://host:8000/outputs/a%20b.mp4?expires=1&signature=2", "a b.mp4"),
+        ("/outputs/a.mp4", "a.mp4"),
+        ("http://host:80000/outputs/a.mp4", None),
+        ("http://host:8000.evil.com/outputs/a.mp4", None),
+        ("http://host:8000@evil.com/outputs/a.mp4", None),
+        ("http://evil.com/outputs/a.mp4", None),
+        ("http://host:8000/other/a.mp4", None),
+    ],
+)
+def test_what_is_ours(url: str, key: str | None) -> None:
+    """Only our own address, to the letter, is ours; others are fetched by the rules for strangers."""
+    found = own_key(url, "http://host:8000/")
+
+    assert (None if found is None else found.text) == key
+
+
+def test_an_upload_over_the_limit_of_sources_is_no_source(client: LocalServer, video: Path) -> None:
+    """A stored file obeys the limits of any source."""
+    small = Runtime(Settings(storage=client.server.runtime.settings.storage, max_source_mb=0.0001))
+    reference = upload(client, video.read_bytes()).json()["video_url"]
+
+    from framepack.dispatch import Call
+    from framepack.job import Job
+
+    answer = small.run(Call({"endpoint": "save_video", "video_url": reference}), Job("test"))
+
+    assert answer["code"] == "too_large"
+
+
+def test_the_worker_reads_uploads_and_signs_links_that_the_server_honours(tmp_path: Path, video: Path) -> None:
+    """An upload is upscaled by the worker process; the link in its answer opens without a key."""
+    from tests.support.rest_server import tiny_weights
+
+    tiny_weights(tmp_path / "weights")
+    with RestServer(tmp_path) as server:
+        reference = upload(server, video.read_bytes(), "My clip.mp4").json()["video_url"]
+        asked: dict[str, Any] = {"video_url": reference, "model": "tiny", "scale_factor": 2}
+        first = server.post("/postprocess/upscale", asked).json()
+        again = server.post("/postprocess/upscale", {**asked, "video_url": first["output_url"]}).json()
+
+        assert first["output_filename"].startswith("My clip_upscaled_")
+        for answer in (first, again):
+            fetched = requests.get(answer["output_url"], timeout=30)
+            assert (fetched.status_code, len(fetched.content)) == (200, answer["output_file_size"])
+            assert fetched.headers["content-type"] == "video/mp4"
+            assert io.BytesIO(fetched.content).read(8)[4:] == b"ftyp"

@@ -1,0 +1,44 @@
+"""Work on many objects at a time: in order, bounded, and over when the iterator is."""
+
+from __future__ import annotations
+
+import threading
+from copy import copy
+from itertools import count, islice
+
+import pytest
+
+from framepack.storage.parallel import in_parallel
+
+
+def test_results_come_in_order() -> None:
+    """However long each takes, results have the order of the items."""
+    gates = [threading.Event() for _ in range(6)]
+
+    def work(number: int) -> int:
+        if number < 5:
+            gates[number + 1].wait(5)  # ends after the one behind it
+        gates[number].set()
+        return number * number
+
+    assert list(in_parallel(work, range(6), ahead=6, workers=6)) == [0, 1, 4, 9, 16, 25]
+    assert list(in_parallel(work, [])) == []
+
+
+def test_items_are_taken_only_so_far_ahead() -> None:
+    """An endless source is fine: never more than ``ahead`` items are under way."""
+    items = count(1)
+    results = in_parallel(lambda item: item, items, ahead=4)
+    for result in islice(results, 50):
+        assert next(copy(items)) <= result + 4
+
+
+def test_the_first_error_is_raised_and_ends_it() -> None:
+    """An error comes in its item's place; no thread works on afterwards."""
+    before = threading.active_count()
+    results = in_parallel(lambda item: 6 // item, [3, 2, 0, 1, 0])
+    assert [next(results), next(results)] == [2, 3]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+    assert threading.active_count() == before
+    assert list(results) == []

@@ -1,0 +1,171 @@
+"""Run as a program: kills writers of presets at random moments and looks at what they leave, or lets many write.
+
+``python -m tests.support.killed_writers kill FOLDER COUNT SEED`` and ``... crowd SETTINGS_JSON EACH PROCESSES`` print
+one JSON object of counts. Writers are forked from this small program, so that starting one costs a millisecond.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from framepack.presets import FilterSettings
+from framepack.settings import Settings
+from framepack.storage.base import Storage
+from framepack.storage.local import LocalStorage
+from framepack.storage.open import open_storage
+from framepack.storage.presets import filter_presets, workflow_presets
+from framepack.workflow import WorkflowParams, WorkflowPreset
+
+LIMIT = 500
+NAMES = ("Look", "warm", "Night + rain", "über")
+STEPS_AT_MOST = 400
+MOST_WAITED_FOR = 4
+LONGEST_PAUSE_SECONDS = 0.008
+
+Model = dict[str, float]
+"""Contrast of every preset there is."""
+
+Step = tuple[str, float | None]
+"""A preset and its new contrast; None deletes it."""
+
+
+def kill_writers(folder: Path, count: int, seed: int) -> dict[str, int]:
+    """Kill ``count`` writers one after another; return how many steps they did and what was wrong afterwards.
+
+    What a writer was told is done must be there, and at most the one step that it was killed in beyond it.
+    """
+    rng = random.Random(seed)  # noqa: S311 - no secret
+    model = _stored(folder)
+    counts = {"kills": 0, "steps": 0, "wrong": 0, "left": 0, "swept": 0, "left_after": 0}
+    for _ in range(count):
+        steps = [_step(rng) for _ in range(STEPS_AT_MOST)]
+        done = _life(folder, steps, rng.randint(0, MOST_WAITED_FOR), rng.uniform(0, LONGEST_PAUSE_SECONDS))
+        certain = _after(model, steps[:done])
+        found = _stored(folder)
+        counts["wrong"] += found not in (certain, _after(model, steps[: done + 1]))
+        counts["kills"] += 1
+        counts["steps"] += done
+        model = found
+    counts["wrong"] += (folder / "state" / "damaged").exists()
+    counts["left"] = len(list((folder / ".incoming").iterdir()))
+    counts["swept"] = LocalStorage(folder, stale_after_seconds=1e9).sweep().files
+    LocalStorage(folder, stale_after_seconds=-1)
+    counts["left_after"] = len(list((folder / ".incoming").iterdir()))
+    return counts
+
+
+def crowd(settings: dict[str, Any], each: int, processes: int) -> dict[str, int]:
+    """Save so many presets of each kind from so many processes at once; return how many of them arrived."""
+    import boto3  # noqa: F401 - once for all the children
+
+    chosen = Settings(**settings)
+    begin, go = os.pipe()
+    shares = [(share, processes) for share in range(processes)]
+    children = [_forked(partial(_save_share, chosen, begin, each, share)) for share in shares]
+    os.write(go, b"." * processes)
+    failed = sum(os.waitpid(child, 0)[1] != 0 for child in children)
+    state = open_storage(chosen)
+    looks, flows = filter_presets(state, LIMIT).all(), workflow_presets(state, LIMIT).all()
+    right = sum(looks[f"Preset {i}"].contrast == i / 1000 for i in range(each) if f"Preset {i}" in looks)
+    right += sum(flows[f"Preset {i}"].params.contrast == i / 1000 for i in range(each) if f"Preset {i}" in flows)
+    return {"failed": failed, "right": right, "filters": len(looks), "workflows": len(flows)}
+
+
+def _save_share(settings: Settings, begin: int, each: int, part: tuple[int, int]) -> None:
+    """Save one part, of so many, of the presets of both kinds, once everybody is there."""
+    state = open_storage(settings)
+    os.read(begin, 1)
+    share, parts = part
+    for index in range(share, 2 * each, parts):
+        number, name = index % each, f"Preset {index % each}"
+        if index < each:
+            filter_presets(state, LIMIT).save(name, FilterSettings(contrast=number / 1000))
+        else:
+            params = WorkflowParams(contrast=number / 1000)
+            workflow_presets(state, LIMIT).save(name, WorkflowPreset(active_steps=["Loop"], params=params))
+
+
+def _life(folder: Path, steps: list[Step], at_least: int, pause_seconds: float) -> int:
+    """Let a process do the steps, kill it in the midst of one, and return how many it was told are done.
+
+    Args:
+        folder: The store's.
+        steps: What to do, more than it will get done.
+        at_least: How many steps to wait for.
+        pause_seconds: How long to let it go on after that.
+    """
+    told, tell = os.pipe()
+
+    def write() -> None:
+        storage = LocalStorage(folder)
+        for step in steps:
+            _do(storage, step)
+            os.write(tell, b".")
+        time.sleep(60)
+
+    child = _forked(write)
+    os.close(tell)
+    done = 0
+    while done < at_least:
+        done += len(os.read(told, 1))
+    time.sleep(pause_seconds)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    while chunk := os.read(told, 1 << 16):
+        done += len(chunk)
+    os.close(told)
+    return done
+
+
+def _forked(work: Callable[[], None]) -> int:
+    """Start a process that does the work; its exit status says whether all went well."""
+    child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        work()
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _step(rng: random.Random) -> Step:
+    return rng.choice(NAMES), rng.choice([None, *(round(rng.uniform(0, 3), 6) for _ in range(3))])
+
+
+def _do(storage: Storage, step: Step) -> None:
+    name, contrast = step
+    presets = filter_presets(storage, LIMIT)
+    if contrast is None:
+        presets.delete(name)
+    else:
+        presets.save(name, FilterSettings(contrast=contrast))
+
+
+def _after(model: Model, steps: list[Step]) -> Model:
+    changed: dict[str, float | None] = {**model, **dict(steps)}
+    return {name: contrast for name, contrast in changed.items() if contrast is not None}
+
+
+def _stored(folder: Path) -> Model:
+    presets = filter_presets(LocalStorage(folder), LIMIT).all()
+    return {name: preset.contrast for name, preset in presets.items() if name in NAMES}
+
+
+if __name__ == "__main__":
+    task, where, *numbers = sys.argv[1:]
+    if task == "kill":
+        result = kill_writers(Path(where), int(numbers[0]), int(numbers[1]))
+    else:
+        result = crowd(json.loads(where), int(numbers[0]), int(numbers[1]))
+    print(json.dumps(result))  # noqa: T201 - the program's answer
