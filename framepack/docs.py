@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from framepack.errors import FramepackError
+from framepack.errors import published
 from framepack.registry import AnyOperation, Registry, discover
 from framepack.settings import Settings
 
@@ -119,10 +119,7 @@ def _setting_default(name: str, field: FieldInfo) -> str:
 
 
 def _errors() -> str:
-    def family(error: type[FramepackError]) -> list[type[FramepackError]]:
-        return [error, *(each for child in error.__subclasses__() for each in family(child))]
-
-    rows = [(each.status, each.code, (each.__doc__ or "").strip()) for each in family(FramepackError)]
+    rows = [(each.status, each.code, (each.__doc__ or "").strip()) for each in published()]
     return "\n".join(
         [
             "| status | code | when |",

@@ -190,6 +190,15 @@ def is_disk_full(error: BaseException) -> bool:
     return getattr(error, "errno", None) in _DISK_FULL
 
 
+def published() -> list[type[FramepackError]]:
+    """Every error of this file, the base first: what a client can meet. Others only specialise these."""
+
+    def family(error: type[FramepackError]) -> list[type[FramepackError]]:
+        return [error, *(each for child in error.__subclasses__() for each in family(child))]
+
+    return [error for error in family(FramepackError) if error.__module__ == __name__]
+
+
 def public(error: Exception) -> FramepackError:
     """What a client may know of ``error``: itself if it is one of ours, else one that carries no details."""
     if isinstance(error, FramepackError):

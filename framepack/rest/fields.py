@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 _MAX_DEPTH: Final = 32
 _MAX_DIGITS: Final = 20
 _LONG_BYTES: Final = 100_000
-_BOM: Final = b"\xef\xbb\xbf"
 _JSON_TYPES: Final = ("", "application/json")
 
 
@@ -76,7 +75,7 @@ def parsed_body(body: bytes | bytearray, content_type: str) -> dict[str, Any]:
     if content_type.partition(";")[0].strip().lower() not in _JSON_TYPES:
         raise InvalidField("The body must be JSON, with the header Content-Type: application/json.")
     try:
-        content = _parsed(body.removeprefix(_BOM).decode())
+        content = _parsed(body.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         raise InvalidField("The body is not valid JSON.") from error
     if not isinstance(content, dict):

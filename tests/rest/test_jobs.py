@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from framepack.rest.backends.base import Readiness
 from tests.support.rest_server import HeldBackend, LocalServer, eventually, server_in_thread
 
 CLIP = {"video_base64": "AAAA"}
@@ -256,8 +255,8 @@ def test_too_many_waiting_jobs_are_refused(narrow: tuple[LocalServer, HeldBacken
     server, held = narrow
     headers = {"Prefer": "respond-async"}
     with ThreadPoolExecutor(20) as pool:
-        key = lambda number: {"Idempotency-Key": f"k{number}"} if number % 2 else {}  # noqa: E731
-        asked = [pool.submit(server.post, LOOP, CLIP, headers={**headers, **key(number)}) for number in range(40)]
+        keys = [{"Idempotency-Key": f"k{number}"} if number % 2 else {} for number in range(40)]
+        asked = [pool.submit(server.post, LOOP, CLIP, headers={**headers, **key}) for key in keys]
         answers = [each.result() for each in asked]
     statuses = [answer.status_code for answer in answers]
     assert set(statuses) == {202, 429}
@@ -301,7 +300,7 @@ def test_a_key_stands_for_one_request(server: LocalServer, backend: HeldBackend)
 @pytest.mark.parametrize("key", ["", "x" * 256, "a\tb", "a\x85b"], ids=["empty", "long", "tab", "C1"])
 def test_keys_must_be_plain(server: LocalServer, key: str) -> None:
     """An Idempotency-Key has 1 to 255 characters and no control characters."""
-    answer = server.post(LOOP, CLIP, headers={"Idempotency-Key": key.encode("latin-1")})  # type: ignore[dict-item]
+    answer = server.post(LOOP, CLIP, headers={"Idempotency-Key": key.encode("latin-1")})
     assert answer.status_code == 400
     assert answer.json()["detail"].startswith("Idempotency-Key must have 1 to 255 characters")
 
@@ -340,12 +339,3 @@ def test_questions_to_the_worker_are_answered_beside_its_job(server: LocalServer
     answer = server.post("/model/unload")
     assert (answer.status_code, answer.json()["detail"]) == (409, "Cannot unload model")
     assert backend.asked[-1] == ("unload_model", {})
-
-
-def test_ping_tells_the_workers_state(server: LocalServer, backend: HeldBackend) -> None:
-    """204 while it starts, 200 when it is ready, 503 when it cannot start."""
-    for readiness, status in ((Readiness.STARTING, 204), (Readiness.BROKEN, 503), (Readiness.READY, 200)):
-        backend.readiness = readiness
-        answer = server.get("/ping", headers={"X-API-Key": None})
-        assert (answer.status_code, answer.content) == (status, b"")
-        assert server.get("/health", headers={"X-API-Key": None}).json()["worker"] == readiness.value

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.clips import Spec, make_clip
 from tests.support.http_server import Answer, HttpServer
-from tests.support.rest_server import RestServer, eventually, inline, tiny_weights
+from tests.support.rest_server import RestServer, eventually, inline
 
 UPSCALE = "/postprocess/upscale"
 LOOP = "/postprocess/loop"
@@ -29,7 +29,6 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RestServer]:
     """A server that the test starts and kills; it is stopped in the end."""
-    tiny_weights(tmp_path / "weights")
     running = RestServer(tmp_path, shutdown_grace_seconds="60")
     yield running
     running.stop()

@@ -6,7 +6,6 @@ import base64
 import json
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,9 @@ import pytest
 import requests
 
 from tests.support.clips import Picture, Spec, make_clip
-from tests.support.control_plane import Record, Worker
+from tests.support.control_plane import Worker
 from tests.support.http_server import Answer, HttpServer
-from tests.support.platform import Platform
+from tests.support.client_side import Platform, before, working
 from tests.support.rest_server import RestServer, eventually, inline, tiny_weights
 from tests.support.s3_server import s3_server
 
@@ -74,25 +73,6 @@ def long_clip(tmp_path_factory: pytest.TempPathFactory) -> str:
 def noise(index: int, width: int, height: int) -> Picture:
     """A picture that no encoder can make small."""
     return np.random.default_rng(index).integers(0, 256, (height, width, 3), np.uint8)
-
-
-def before(platform: Platform, folder: Path, **settings: str) -> RestServer:
-    """A server that sends its jobs to the platform."""
-    server = RestServer(folder, **settings)
-    server.environment |= platform.client_environment()
-    return server
-
-
-def working(platform: Platform, folder: Path, server: RestServer, **environment: str) -> Worker:
-    """A worker with the server's store and settings."""
-    (folder / "worker").mkdir(exist_ok=True)
-    shared = {
-        name: value
-        for name, value in server.environment.items()
-        if name.startswith(("FRAMEPACK_", "BUCKET_", "OMP_")) and name != "FRAMEPACK_TEMP_DIR"
-    }
-    public = {"FRAMEPACK_PUBLIC_URL": server.url}
-    return Worker(platform, folder / "worker", **{**shared, **public, **environment})
 
 
 def the_only_new_job(platform: Platform, known: set[str]) -> str:
@@ -247,167 +227,6 @@ def test_a_large_inline_file_is_refused_without_a_bucket(
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
     assert "address" in answer.json()["detail"]
     assert platform.count("run") == before
-
-
-# Without a worker, the test plays it.
-
-
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Platform, RestServer]]:
-    """A platform without workers, and a server before it."""
-    with Platform() as platform, before(platform, tmp_path_factory.mktemp("alone")) as server:
-        yield platform, server
-
-
-def arrived(platform: Platform, known: set[str]) -> Record:
-    """The one job that was sent since, once it is there."""
-    assert eventually(lambda: set(platform.records) - known)
-    return platform.records[the_only_new_job(platform, known)]
-
-
-def sent(platform: Platform, server: RestServer, **fields: Any) -> tuple[str, Record]:
-    """Start a job; return its id here and what the platform knows of it."""
-    known = set(platform.records)
-    answer = server.post(
-        UPSCALE, {"video_url": "https://example.com/v.mp4", **fields}, headers={"Prefer": "respond-async"}
-    )
-    assert answer.status_code in {200, 202}, answer.text
-    return answer.json()["job_id"], arrived(platform, known)
-
-
-def test_a_job_that_the_platform_forgot_is_sent_once_more(alone: tuple[Platform, RestServer]) -> None:
-    """An unknown job is sent again, once; then it has failed."""
-    platform, server = alone
-    job_id, first = sent(platform, server)
-    known = set(platform.records)
-    platform.forget(first)
-    second = arrived(platform, known)
-    assert platform.inputs[second.id] == platform.inputs[first.id]
-    platform.forget(second)
-
-    ended = server.wait_for(job_id)
-
-    assert (ended["state"], ended["result"]["code"]) == ("failed", "unavailable")
-    assert set(platform.records) == known | {second.id}
-
-
-def test_a_new_server_follows_the_same_job(alone: tuple[Platform, RestServer]) -> None:
-    """Neither a server that is killed nor one that stops sends a job twice or cancels it."""
-    platform, server = alone
-    job_id, remote = sent(platform, server)
-    runs, cancels = platform.count("run"), platform.count("cancel")
-    assert eventually(lambda: ("status", remote.id) in platform.calls)
-    for end in (server.kill, server.stop):
-        end()
-        calls = len(platform.calls)
-        server.start()
-        assert eventually(partial(was_asked, platform, remote, calls))
-        assert server.job(job_id)["state"] == "running"
-    platform.end(remote, output={"success": True, "message": "done"})
-
-    ended = server.wait_for(job_id)
-
-    assert (ended["state"], ended["result"]["message"]) == ("completed", "done")
-    assert (platform.count("run"), platform.count("cancel")) == (runs, cancels)
-
-
-def was_asked(platform: Platform, record: Record, since: int) -> bool:
-    """Whether somebody looked at a job after the first ``since`` calls."""
-    return ("status", record.id) in platform.calls[since:]
-
-
-CRASHES = [
-    json.dumps({"error_type": "KeyError", "error_traceback": "File /app/handler.py", "hostname": "pod-1"}),
-    "Traceback (most recent call last):\n  File /app",
-    None,
-]
-
-
-@pytest.mark.parametrize("error", CRASHES, ids=["report", "traceback", "nothing"])
-def test_what_a_dying_worker_says_stays_here(alone: tuple[Platform, RestServer], error: str | None) -> None:
-    """The SDK's own report of a crash has paths and names of hosts: the client gets a sentence, and its callback."""
-    platform, server = alone
-    sentence = "The worker ended without an answer."
-    with HttpServer({"/done": Answer(200)}) as receiver:
-        job_id, remote = sent(platform, server, callback_url=f"{receiver.url}/done")
-        platform.end(remote, error=error)
-
-        ended = server.wait_for(job_id)
-
-        assert ended["state"] == "failed"
-        assert ended["result"] == {"error": sentence, "code": "source_failed", "status": 502}
-        assert eventually(lambda: receiver.requests)
-        assert json.loads(receiver.requests[0].body)["error"] == sentence
-
-
-ENDS: list[tuple[dict[str, Any], str, str | None]] = [
-    ({"output": {"success": True, "message": "x"}}, "completed", None),
-    ({"output": None}, "failed", "source_failed"),
-    ({"error": "No room.", "output": {"code": "disk_full", "status": 507}}, "failed", "disk_full"),
-    ({"error": "worker exited with exit code 137"}, "failed", "source_failed"),
-    ({"status": "TIMED_OUT"}, "cancelled", "cancelled"),
-    ({"status": "CANCELLED"}, "cancelled", "cancelled"),
-]
-
-
-@pytest.mark.parametrize(("result", "state", "code"), ENDS)
-def test_every_end_is_understood(
-    alone: tuple[Platform, RestServer], result: dict[str, Any], state: str, code: str | None
-) -> None:
-    """Whatever the platform calls the end of a job, the job ends here too."""
-    platform, server = alone
-    job_id, remote = sent(platform, server)
-    platform.end(remote, **result)
-
-    ended = server.wait_for(job_id)
-
-    assert (ended["state"], ended["result"].get("code")) == (state, code)
-
-
-def test_a_job_that_waits_at_the_platform_is_taken_back(alone: tuple[Platform, RestServer]) -> None:
-    """A cancelled job that no worker has begun leaves the platform's queue, and its receiver hears of it."""
-    platform, server = alone
-    with HttpServer({"/done": Answer(200)}) as receiver:
-        job_id, remote = sent(platform, server, callback_url=f"{receiver.url}/done")
-        assert eventually(lambda: ("status", remote.id) in platform.calls)
-
-        assert server.delete(f"/jobs/{job_id}").json()["state"] == "cancelled"
-
-        assert platform.state(remote) == "CANCELLED"
-        assert remote.id not in {job["id"] for job in platform._jobs}
-        assert eventually(lambda: len(receiver.requests) == 1)
-
-
-def test_a_wrong_account_is_said(tmp_path: Path) -> None:
-    """A key or an endpoint that RunPod does not know is the deployment's mistake, and is said so."""
-    with Platform() as platform:
-        server = before(platform, tmp_path)
-        server.environment["RUNPOD_API_KEY"] = "rpa_wrong"
-        with server:
-            answer = server.post(UPSCALE, {"video_url": "https://e.com/v.mp4"})
-            assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
-            assert "API key" in answer.json()["detail"]
-            assert "rpa_" not in answer.text + server.log
-        server.environment |= {**platform.client_environment(), "FRAMEPACK_RUNPOD_ENDPOINT_ID": "other"}
-        with server:
-            answer = server.post(UPSCALE, {"video_url": "https://e.com/v.mp4"})
-            assert (answer.status_code, answer.json()["detail"]) == (503, "RunPod has no such endpoint.")
-
-
-def test_without_an_endpoint_nothing_starts(tmp_path: Path) -> None:
-    """Half a configuration is refused at start, in a sentence."""
-    import subprocess
-    import sys
-
-    from tests.support.control_plane import ROOT
-
-    server = RestServer(tmp_path, backend="runpod")
-    command = [sys.executable, "-m", "framepack", "serve", "--port", "0"]
-
-    ended = subprocess.run(command, cwd=ROOT, env=server.environment, capture_output=True, timeout=60, check=False)
-
-    assert ended.returncode == 1
-    assert b"FRAMEPACK_RUNPOD_ENDPOINT_ID" in ended.stderr
 
 
 def test_a_large_inline_file_goes_through_the_bucket(tmp_path: Path) -> None:

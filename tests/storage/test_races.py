@@ -142,6 +142,9 @@ def test_a_store_that_needs_a_moment_is_given_one(open_s3: OpenS3, proxy: Proxy)
 def test_saving_and_deleting_and_listing_together(shared: Storage) -> None:
     """None of them fails, and every object that is read is whole."""
     bodies = [bytes([index]) * 1000 * (index + 1) for index in range(4)]
+    sizes = {len(body) for body in bodies}
+    if not isinstance(shared, LocalStorage):
+        sizes.add(0)  # rclone's server lists an object that it is just making
 
     def act(worker: int) -> None:
         for count in range(12):
@@ -151,7 +154,7 @@ def test_saving_and_deleting_and_listing_together(shared: Storage) -> None:
             elif worker == 2:
                 shared.delete(key)
             else:
-                assert {found.size_bytes for found in shared.list(Key("state"))} <= {len(body) for body in bodies}
+                assert {found.size_bytes for found in shared.list(Key("state"))} <= sizes
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(act, range(4)))

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -212,10 +212,11 @@ class RestServer(Client):
     @property
     def worker(self) -> psutil.Process | None:
         """The worker's process, while there is one."""
-        children = [
-            each for each in psutil.Process(self.pid).children() if "worker_process" in " ".join(each.cmdline())
-        ]
-        return children[0] if children else None
+        for child in psutil.Process(self.pid).children():
+            with suppress(psutil.Error):  # it has just ended
+                if "worker_process" in " ".join(child.cmdline()):
+                    return child
+        return None
 
     @property
     def log(self) -> str:

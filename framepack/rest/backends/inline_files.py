@@ -41,7 +41,8 @@ def fitted(fields: dict[str, Any], storage: Storage | None, temp_dir: Path, max_
 
 
 def _fits(fields: dict[str, Any]) -> bool:
-    return len(json.dumps(fields)) <= MAX_INPUT_BYTES
+    is_long = any(isinstance(each, str) and len(each) > MAX_INPUT_BYTES for each in fields.values())
+    return not is_long and len(json.dumps(fields)) <= MAX_INPUT_BYTES  # in this order: writing JSON takes its time
 
 
 def _with_addresses(value: Any, storage: Storage, workspace: Workspace, max_bytes: int) -> Any:

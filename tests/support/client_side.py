@@ -6,11 +6,13 @@ import asyncio
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Self
 
 from aiohttp import web
 
-from tests.support.control_plane import ControlPlane, Record
+from tests.support.control_plane import ControlPlane, Record, Worker
+from tests.support.rest_server import RestServer
 
 ENDPOINT = "endpoint1"
 ACCOUNT_KEY = "rpa_account-key"
@@ -24,6 +26,7 @@ class Platform(ControlPlane):
         calls: Every call of a client that was let in: verb and job id.
         inputs: What each job was given, by job id.
         ill: Status that every call is answered with at the moment; None when all is well.
+        hesitation_seconds: How long it takes to answer that a job was taken.
     """
 
     def __init__(self) -> None:
@@ -31,6 +34,7 @@ class Platform(ControlPlane):
         self.calls: list[tuple[str, str]] = []
         self.inputs: dict[str, dict[str, Any]] = {}
         self.ill: int | None = None
+        self.hesitation_seconds = 0.0
         self._cancelled: set[str] = set()
         self._forgotten: set[str] = set()
         self._runner: web.AppRunner
@@ -141,6 +145,7 @@ class Platform(ControlPlane):
         given = await request.json()
         record = self.submit(given["input"], prefix=uuid.uuid4().hex[:4])
         self.inputs[record.id] = given["input"]
+        await asyncio.sleep(self.hesitation_seconds)
         return web.json_response({"id": record.id, "status": "IN_QUEUE"})
 
     async def _status(self, request: web.Request) -> web.Response:
@@ -162,3 +167,22 @@ class Platform(ControlPlane):
             if not waiting:
                 self.cancel(record)
         return web.json_response({"id": record.id, "status": self.state(record)})
+
+
+def before(platform: Platform, folder: Path, **settings: str) -> RestServer:
+    """A server that sends its jobs to the platform."""
+    server = RestServer(folder, **settings)
+    server.environment |= platform.client_environment()
+    return server
+
+
+def working(platform: Platform, folder: Path, server: RestServer, **environment: str) -> Worker:
+    """A worker with the server's store and settings."""
+    (folder / "worker").mkdir(exist_ok=True)
+    shared = {
+        name: value
+        for name, value in server.environment.items()
+        if name.startswith(("FRAMEPACK_", "BUCKET_", "OMP_")) and name != "FRAMEPACK_TEMP_DIR"
+    }
+    public = {"FRAMEPACK_PUBLIC_URL": server.url}
+    return Worker(platform, folder / "worker", **{**shared, **public, **environment})

@@ -1,0 +1,91 @@
+"""``/health`` and ``/ping``: quick, open, and true while everything else is busy."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from framepack import __version__
+from framepack.errors import StorageFailed
+from framepack.rest.backends.base import Readiness
+from framepack.rest.records import JobRecords
+from tests.support.rest_server import HeldBackend, LocalServer, eventually, server_in_thread
+
+LOOP = "/postprocess/loop"
+CLIP = {"video_base64": "AAAA"}
+
+
+@pytest.fixture
+def backend() -> HeldBackend:
+    """A backend that holds one job at a time."""
+    return HeldBackend()
+
+
+@pytest.fixture
+def server(backend: HeldBackend, tmp_path: Path) -> Iterator[LocalServer]:
+    """A server around it."""
+    with server_in_thread(tmp_path, backend) as running:
+        yield running
+
+
+def test_health_tells_how_the_server_is(server: LocalServer, backend: HeldBackend) -> None:
+    """Without a key: the state of the worker, the jobs, the version."""
+    first = server.start_job(LOOP, CLIP)
+    server.start_job(LOOP, CLIP)
+    backend.wait_for(first)
+    assert server.get("/health", headers={"X-API-Key": None}).json() == {
+        "status": "ok",
+        "worker": "ready",
+        "backend": "local",
+        "jobs_queued": 1,
+        "jobs_running": 1,
+        "version": __version__,
+    }
+
+
+@pytest.mark.parametrize(
+    ("readiness", "status"), [(Readiness.STARTING, 204), (Readiness.READY, 200), (Readiness.BROKEN, 503)]
+)
+def test_ping_tells_the_workers_state(
+    server: LocalServer, backend: HeldBackend, readiness: Readiness, status: int
+) -> None:
+    """204 while it starts, 200 when it is ready, 503 when it cannot start; no key, no body."""
+    backend.readiness = readiness
+    answer = server.get("/ping", headers={"X-API-Key": None})
+    assert (answer.status_code, answer.content) == (status, b"")
+    assert server.get("/health").json()["worker"] == readiness.value
+
+
+def test_a_slow_store_stops_nobody_else(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the store hangs, health is answered: nothing waits for it in the event loop."""
+    calls = []
+
+    def hang(_records: JobRecords, job_id: str) -> None:
+        calls.append(job_id)
+        while len(calls) < 2:
+            time.sleep(0.01)
+
+    monkeypatch.setattr(JobRecords, "read", hang)
+    answers: list[int] = []
+    thread = threading.Thread(target=lambda: answers.append(server.get("/jobs/one").status_code))
+    thread.start()
+    assert eventually(lambda: calls)
+    assert server.get("/health").status_code == 200
+    assert answers == []
+    calls.append("go on")
+    thread.join()
+
+
+def test_a_server_starts_without_its_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says what fails when jobs come, and takes the old ones up when the store is back."""
+
+    def fail(_records: JobRecords) -> None:
+        raise StorageFailed("The store failed.")
+
+    monkeypatch.setattr(JobRecords, "unfinished", fail)
+    with server_in_thread(tmp_path, HeldBackend()) as server:
+        assert server.get("/health").status_code == 200

@@ -1,0 +1,84 @@
+"""Links are signed alike by all processes of a deployment, and a bucket gives its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+
+from framepack.rest.server import Server
+from framepack.runtime import Runtime
+from framepack.settings import Settings
+from framepack.storage.keys import Key
+from framepack.storage.links import LinkSigner
+from framepack.storage.local import LocalStorage
+from framepack.storage.open import link_signer
+from tests.support.rest_server import HeldBackend, server_in_thread
+from tests.support.s3_server import S3Server, s3_server
+
+CONTENT = bytes(range(256)) * 40
+VIDEO = Key("postprocessed_output/temp_processing/clip_upscaled (1).mp4")
+REFUSAL = {"detail": "Invalid or missing API key", "code": "unauthorized"}
+
+
+def test_all_processes_sign_alike(tmp_path: Path) -> None:
+    """However many begin at the same moment, one secret remains, and every link is good everywhere."""
+    for attempt in range(20):
+        stores = [LocalStorage(tmp_path / str(attempt)) for _ in range(8)]
+        with ThreadPoolExecutor(8) as pool:
+            signers = list(pool.map(lambda store: link_signer(Settings(), store), stores))
+        assert len({signer.secret for signer in signers}) == 1
+        assert link_signer(Settings(), stores[0]).secret == signers[0].secret
+
+
+def test_the_secret_can_be_configured(tmp_path: Path) -> None:
+    """A deployment's own secret is used, and none is kept."""
+    store = LocalStorage(tmp_path)
+
+    signer = link_signer(Settings(link_secret="a secret of ours"), store)
+
+    assert signer.secret == b"a secret of ours"
+    assert list(store.list()) == []
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server."""
+    with s3_server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+def test_a_bucket_gives_its_own_links(s3: S3Server, tmp_path: Path) -> None:
+    """Behind a bucket, whoever has a key is sent on to a presigned link; nobody else is."""
+    settings = {
+        "storage": f"s3://{s3.make_bucket()}/deep",
+        "bucket_endpoint_url": s3.endpoint_url,
+        "bucket_access_key_id": s3.access_key,
+        "bucket_secret_access_key": s3.secret_key,
+    }
+    with server_in_thread(tmp_path, HeldBackend(), **settings) as client:
+        client.server.runtime.storage.put_bytes(VIDEO, CONTENT)
+
+        sent_on = client.get(f"/outputs/{VIDEO}", allow_redirects=False)
+
+        assert sent_on.status_code == 307
+        assert requests.get(sent_on.headers["location"], timeout=30).content == CONTENT
+        assert (
+            requests.get(sent_on.headers["location"], headers={"Range": "bytes=0-9"}, timeout=30).content
+            == CONTENT[:10]
+        )
+        assert client.get("/outputs/state/jobs/x.json").status_code == 404
+        assert client.get("/outputs/gone.mp4").status_code == 404
+        query = LinkSigner(b"guessed", 60).query(VIDEO)
+        assert requests.get(f"{client.url}/outputs/{VIDEO}?{query}", timeout=30).json() == REFUSAL
+
+
+def test_without_a_public_address_there_are_no_links(tmp_path: Path) -> None:
+    """A worker that nobody serves gives no address, and makes no secret."""
+    server = Server(Runtime(Settings(storage=f"file:{tmp_path}")), HeldBackend())
+
+    assert server.runtime.storage.url(VIDEO) is None
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,88 @@
+"""``/metrics``: what Prometheus is told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.rest_server import HeldBackend, LocalServer, server_in_thread
+
+LOOP = "/postprocess/loop"
+CLIP = {"video_base64": "AAAA"}
+
+
+@pytest.fixture
+def backend() -> HeldBackend:
+    """A backend that holds one job at a time, with figures of its worker."""
+    return HeldBackend(statistics={"model_loads": 3, "models_loaded": 2, "memory_bytes": 5_000_000})
+
+
+@pytest.fixture
+def server(backend: HeldBackend, tmp_path: Path) -> Iterator[LocalServer]:
+    """A server around it."""
+    with server_in_thread(tmp_path, backend) as running:
+        yield running
+
+
+def figures(server: LocalServer) -> dict[str, float]:
+    """All samples by name and labels."""
+    answer = server.get("/metrics")
+    assert answer.headers["Content-Type"].startswith("text/plain")
+    lines = [line for line in answer.text.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
+def test_jobs_are_counted_and_timed(server: LocalServer, backend: HeldBackend) -> None:
+    """By operation and end; with their frames and the speed of the last."""
+    done = server.start_job(LOOP, CLIP)
+    held = backend.wait_for(done)
+    held.progress(frames_done=120, frames_total=120)
+    held.finish()
+    server.wait_for(done)
+    failed = server.start_job(LOOP, CLIP)
+    backend.wait_for(failed).finish(error="No.", code="bad_request", status=400)
+    server.wait_for(failed)
+    running, waiting = server.start_job(LOOP, CLIP), server.start_job(LOOP, CLIP)
+    backend.wait_for(running)
+    assert figures(server)["framepack_jobs_queued"] == figures(server)["framepack_jobs_running"] == 1
+    server.delete(f"/jobs/{waiting}")
+    seen = figures(server)
+    ends = {name: value for name, value in seen.items() if name.startswith("framepack_jobs_total")}
+    assert ends == {
+        f'framepack_jobs_total{{operation="loop",state="{state}"}}': 1
+        for state in ("completed", "failed", "cancelled")
+    }
+    assert seen['framepack_job_seconds_count{operation="loop"}'] == 2, "a job that never began took no time"
+    assert seen['framepack_frames_total{operation="loop"}'] == 120
+    assert seen['framepack_frames_per_second{operation="loop"}'] > 0
+
+
+def test_the_worker_and_the_server_are_shown(server: LocalServer) -> None:
+    """Model loads, memory of both processes."""
+    seen = figures(server)
+    assert seen["framepack_worker_model_loads"] == 3
+    assert seen["framepack_worker_models_loaded"] == 2
+    assert seen["framepack_worker_memory_bytes"] == 5_000_000
+    assert seen["process_resident_memory_bytes"] > 1_000_000
+
+
+def test_answers_are_counted_by_method_and_status(server: LocalServer) -> None:
+    """Methods that nothing here knows do not make series of their own."""
+    server.get("/filters/presets")
+    server.get("/filters/presets", headers={"X-API-Key": None})
+    for method in ("PROPFIND", "MKCOL", "REPORT"):
+        server.ask(method, "/")
+    names = {name: value for name, value in figures(server).items() if name.startswith("framepack_requests_total")}
+    assert names['framepack_requests_total{method="GET",status="200"}'] >= 1
+    assert names['framepack_requests_total{method="GET",status="401"}'] == 1
+    strange = [name for name in names if not re.search('method="(GET|POST|DELETE)"', name)]
+    assert len(strange) == 1
+    assert 'method="other"' in strange[0]
+
+
+def test_figures_need_a_key(server: LocalServer) -> None:
+    """They tell what a deployment does."""
+    assert server.get("/metrics", headers={"X-API-Key": None}).status_code == 401
