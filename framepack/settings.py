@@ -17,7 +17,12 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="FRAMEPACK_", env_ignore_empty=True, frozen=True, populate_by_name=True, extra="forbid"
+        env_prefix="FRAMEPACK_",
+        env_ignore_empty=True,
+        frozen=True,
+        populate_by_name=True,
+        extra="forbid",
+        hide_input_in_errors=True,  # a value may be a secret
     )
 
     # Where outputs and state live

@@ -40,6 +40,7 @@ log = logging.getLogger("framepack.rest")
 
 _TITLE: Final = "FramePack worker"
 _THREADS: Final = 64  # for the store and name servers, which may be slow
+_BEGINNINGS: Final = 8
 _LONGEST_PATH: Final = 200
 _OF_FRAMEWORK: Final = {each.status: each for each in (NotFound, MethodNotAllowed)}
 
@@ -84,8 +85,24 @@ def create_app(server: Server, keys: ApiKeys) -> FastAPI:
     app.state.routes = [route for route in routes if isinstance(route, APIRoute)]
     app.openapi = lambda: described(app, server.runtime.dispatcher.registry)  # type: ignore[method-assign]
     app.add_middleware(KeyGate, keys=keys, check_link=partial(check_link, server))
+    app.add_middleware(Pace)
     app.add_middleware(AccessLog, server=server)
     return app
+
+
+class Pace:
+    """ASGI middleware: of many requests at once a few begin per turn of the event loop; health checks pass by."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._turn = asyncio.Semaphore(_BEGINNINGS)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Wait for a turn, then pass the request on."""
+        if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
+            async with self._turn:
+                await asyncio.sleep(0)
+        await self._app(scope, receive, send)
 
 
 class AccessLog:

@@ -23,7 +23,7 @@ LOOP = "/postprocess/loop"
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A clip that a network needs seconds for, as base64."""
-    return inline(make_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", Spec(count=200)))
+    return inline(make_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", Spec(count=80)))
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import requests
 
+from tests.support.client_side import Platform, before, working
 from tests.support.clips import Picture, Spec, make_clip
 from tests.support.control_plane import Worker
 from tests.support.http_server import Answer, HttpServer
-from tests.support.client_side import Platform, before, working
 from tests.support.rest_server import RestServer, eventually, inline, tiny_weights
 from tests.support.s3_server import s3_server
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.client_side import Platform, before
 from tests.support.control_plane import ROOT, Record
 from tests.support.http_server import Answer, HttpServer
-from tests.support.client_side import Platform, before
 from tests.support.rest_server import RestServer, eventually
 
 UPSCALE = "/postprocess/upscale"

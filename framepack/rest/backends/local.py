@@ -21,6 +21,7 @@ WORKER: Final = (sys.executable, "-m", "framepack.rest.backends.worker_process")
 _LINE_LIMIT: Final = 1 << 30  # an answer is one line, with all its inline videos
 _STOP_SECONDS: Final = 30.0
 _START_TRIES: Final = 3
+_QUESTIONS: Final = 8  # asked at once; each is a thread of the worker
 _LONGEST_PAUSE_SECONDS: Final = 60
 
 
@@ -48,6 +49,7 @@ class LocalBackend:
         self._keeper: asyncio.Task[None] | None = None
         self._answers: dict[str, asyncio.Future[Answer]] = {}
         self._tasks: dict[str, Task] = {}
+        self._questions = asyncio.Semaphore(_QUESTIONS)
         self._settled = asyncio.Event()
         self._readiness = Readiness.STARTING
         self._early_ends = 0
@@ -78,7 +80,8 @@ class LocalBackend:
 
     async def ask(self, operation: str, fields: dict[str, Any]) -> Answer:
         """Ask the worker something beside its job; see `Backend.ask`."""
-        return await self._asked({"id": uuid4().hex, "operation": operation, "fields": fields})
+        async with self._questions:
+            return await self._asked({"id": uuid4().hex, "operation": operation, "fields": fields})
 
     async def _asked(self, message: dict[str, Any]) -> Answer:
         await self._settled.wait()

@@ -91,33 +91,28 @@ class RunpodBackend:
         """Hand a job to the platform and return its id there; patient with a platform that is away for a while."""
         deadline = time.monotonic() + _SEND_PATIENCE_SECONDS
         while True:
-            sending = asyncio.ensure_future(self._call("post", "run", body))
+            sending = asyncio.ensure_future(self._handed_over(task, body))
             try:
-                remote_id = str((await asyncio.shield(sending))["id"])
+                return await asyncio.shield(sending)
             except _Away:
                 if time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(self._poll_seconds)
             except asyncio.CancelledError as error:  # the platform may have taken it a moment ago
                 with contextlib.suppress(FramepackError):
-                    await self._left(str((await sending)["id"]), task, error)
+                    remote_id = await sending
+                    if STOPPING not in error.args:
+                        await self._stopped(remote_id)
                 raise
-            else:
-                await self._noted(remote_id, task)
-                return remote_id
 
-    async def _left(self, remote_id: str, task: Task, reason: asyncio.CancelledError) -> None:
-        """See to a job that is no longer followed: note where the next server finds it, or stop it."""
-        if STOPPING in reason.args:
-            await self._noted(remote_id, task)
-        else:
-            await self._stopped(remote_id)
-
-    async def _noted(self, remote_id: str, task: Task) -> None:
+    async def _handed_over(self, task: Task, body: dict[str, Any]) -> str:
+        """Hand a job to the platform once, and have its id there noted, where the next server finds it."""
+        remote_id = str((await self._call("post", "run", body))["id"])
         try:
             await task.on_sent(remote_id)
         except FramepackError:  # the job goes on; only a restart would not find it again
             log.warning("job %s: its id at RunPod could not be kept", task.id)
+        return remote_id
 
     async def _stopped(self, remote_id: str) -> None:
         try:

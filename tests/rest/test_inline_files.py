@@ -1,0 +1,73 @@
+"""What a job brings inline goes through the store where RunPod would not carry it."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from framepack.errors import InvalidSource, TooLarge
+from framepack.rest.backends.inline_files import fitted
+from framepack.rest.uploads import UPLOADS
+from framepack.storage.keys import Key
+from framepack.storage.local import LocalStorage
+
+LARGE = bytes(8_000_000)
+INLINE = base64.b64encode(LARGE).decode()
+HALF = base64.b64encode(LARGE[:5_000_000]).decode()
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> LocalStorage:
+    """A store that gives links."""
+    return LocalStorage(tmp_path / "outputs", lambda key: f"https://store/{key}")
+
+
+def fit(fields: dict[str, Any], storage: LocalStorage | None, tmp_path: Path) -> dict[str, Any]:
+    """Make fields fit, with a limit of 10 MB for each file."""
+    return fitted(fields, storage, tmp_path / "temp", 10_000_000)
+
+
+def test_what_fits_goes_as_it_is(storage: LocalStorage, tmp_path: Path) -> None:
+    """A job that the platform carries is not touched."""
+    fields = {"video_base64": HALF, "scale_factor": 2.0}
+
+    assert fit(fields, storage, tmp_path) is fields
+    assert list(storage.list()) == []
+
+
+def test_every_inline_file_gets_an_address(storage: LocalStorage, tmp_path: Path) -> None:
+    """Files at any depth become uploads, byte for byte; all else stays as it was, and nothing else is left."""
+    fields = {"videos": [{"video_base64": HALF}, {"video_url": "https://e.com/v"}, {"video_base64": HALF}], "n": None}
+
+    found = fit(fields, storage, tmp_path)
+
+    first, second, third = (video["video_url"] for video in found["videos"])
+    assert (second, found["n"]) == ("https://e.com/v", None)
+    assert first != third
+    for url in (first, third):
+        key = Key(url.removeprefix("https://store/"))
+        assert key.segments[0] == UPLOADS.text
+        assert storage.read(key) == LARGE[:5_000_000]
+    assert [path for path in (tmp_path / "temp").rglob("*") if path.is_file()] == []
+
+
+def test_without_a_store_it_is_refused(tmp_path: Path) -> None:
+    """Without a store that workers reach, the sentence says what to do."""
+    with pytest.raises(TooLarge, match="give the address"):
+        fit({"video_base64": INLINE}, None, tmp_path)
+
+
+def test_what_is_no_file_stays_too_large(storage: LocalStorage, tmp_path: Path) -> None:
+    """Text that is no file cannot be handed over otherwise."""
+    with pytest.raises(TooLarge):
+        fit({"prompt": "x" * 11_000_000}, storage, tmp_path)
+
+
+def test_broken_base64_is_refused(storage: LocalStorage, tmp_path: Path) -> None:
+    """A file that cannot be read is the client's mistake, and keeps nothing."""
+    with pytest.raises(InvalidSource):
+        fit({"video_base64": INLINE + "!"}, storage, tmp_path)
+    assert list(storage.list()) == []
