@@ -149,7 +149,7 @@ class Settings(BaseSettings):
     )
     max_queued_jobs: int = Field(100, ge=1, description="Most jobs that wait at a time; more are answered 429.")
     max_body_mb: float = Field(
-        256, gt=0, description="Largest JSON body; larger videos come by address or through `/uploads`."
+        64, gt=0, description="Largest JSON body; larger videos come by address or through `/uploads`."
     )
     job_retention_hours: float = Field(24, gt=0, description="How long ended jobs are remembered.")
     shutdown_grace_seconds: float = Field(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 MB: Final = 1 << 20
+GB: Final = 1 << 30  # as memory is counted, also in what clients see
 """What settings and the catalogue call a megabyte."""
 
 _CPU_INFO: Final = Path("/proc/cpuinfo")

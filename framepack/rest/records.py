@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import to_json
 
 from framepack.errors import InvalidField, NotFound
 from framepack.storage.documents import STATE, Documents
@@ -130,7 +131,7 @@ class JobRecords:
 
     def save_input(self, job_id: str, fields: dict[str, Any]) -> None:
         """Keep what a job was given; it may be as large as a video."""
-        self.storage.put_bytes(_at(_INPUTS, job_id), json.dumps(fields).encode())
+        self.storage.put_bytes(_at(_INPUTS, job_id), to_json(fields))
 
     def read_input(self, job_id: str) -> dict[str, Any]:
         """What a job was given.

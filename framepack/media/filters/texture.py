@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 BAND_ROWS: Final = 64
 _SPARE: Final = 192  # rows and columns by which the stock is larger than a band: 36864 places to cut one from
-_STRENGTH: Final = 12 / 255 / 50  # standard deviation in mid gray for each unit of the control
+_STRENGTH: Final = 7 / 255 / 50  # standard deviation in mid gray for each unit of the control, as the original's
 _PARABOLA: Final = 4  # y (1 - y) in mid gray is a quarter
 _GRAIN_SIZE: Final = 0.6 / 1080  # standard deviation of a grain's shape, in pixels for each row of the picture
 

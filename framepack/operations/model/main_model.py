@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from pydantic import Field
 
 from framepack.context import Context
 from framepack.errors import Conflict
+from framepack.models.memory import GB
 from framepack.operation import operation
 from framepack.schemas import Request, Response
-
-_GB: Final = 1 << 30  # as graphics memory is counted
 
 
 class ModelStatusRequest(Request):
@@ -47,7 +44,7 @@ def model_status(request: ModelStatusRequest, ctx: Context) -> ModelStatusRespon
     return ModelStatusResponse(
         model_loaded=bool(loaded),
         model_name=loaded[0].name if loaded else None,
-        vram_usage=round(sum(model.memory_bytes for model in loaded) / _GB, 2),
+        vram_usage=round(sum(model.memory_bytes for model in loaded) / GB, 2),
     )
 
 
@@ -66,5 +63,5 @@ def unload_model(request: UnloadModelRequest, ctx: Context) -> UnloadModelRespon
     return UnloadModelResponse(
         message=f"Model '{name}' unloaded successfully. VRAM freed.",
         model_unloaded=name,
-        vram_freed_estimate=f"{round(unloaded[0].freed_bytes / _GB, 2):g} GB",
+        vram_freed_estimate=f"{round(unloaded[0].freed_bytes / GB, 2):g} GB",
     )

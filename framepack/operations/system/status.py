@@ -9,10 +9,10 @@ from pydantic import BaseModel, Field
 
 from framepack import __version__
 from framepack.context import Context
+from framepack.models.memory import GB
 from framepack.operation import operation
 from framepack.schemas import Request, Response
 
-_GB: Final = 1 << 30  # as memory is counted
 _NO_GPU: Final = "No GPU: networks run on the CPU"
 
 
@@ -27,9 +27,7 @@ class Usage(BaseModel):
     def of(cls, used_bytes: int, total_bytes: int) -> Usage:
         """So many bytes of so many."""
         percent = 100 * used_bytes / total_bytes if total_bytes else 0.0
-        return cls(
-            used_gb=round(used_bytes / _GB, 2), total_gb=round(total_bytes / _GB, 2), percent=round(percent, 1)
-        )
+        return cls(used_gb=round(used_bytes / GB, 2), total_gb=round(total_bytes / GB, 2), percent=round(percent, 1))
 
 
 class GpuStatus(BaseModel):
@@ -78,8 +76,8 @@ def system_status(request: StatusRequest, ctx: Context) -> StatusResponse:
             utilization=gpu.utilization if gpu else 0,
             temperature=gpu.temperature if gpu else 0,
         ),
-        disk_free_gb=round(disk.free / _GB, 2),
-        disk_total_gb=round(disk.total / _GB, 2),
+        disk_free_gb=round(disk.free / GB, 2),
+        disk_total_gb=round(disk.total / GB, 2),
         running_jobs=living(ctx.settings.temp_dir) - 1,
         device=str(ctx.models.device.place),
         version=__version__,
