@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from framepack.errors import TooLarge
+from framepack.media.timeline import MAX_FPS
 
 if TYPE_CHECKING:
     from framepack.media.clip import Clip
@@ -40,8 +41,10 @@ def check_output(clip: Clip, settings: Settings) -> None:
     """Return if a clip may be rendered.
 
     Raises:
-        TooLarge: It is over ``max_output_pixels`` or ``max_output_frames``.
+        TooLarge: It is over ``max_output_pixels``, ``max_output_frames`` or the rate that a source may have.
     """
+    if clip.fps > MAX_FPS:
+        raise TooLarge(f"The output would have {float(clip.fps):g} frames per second; at most {MAX_FPS} are allowed.")
     if clip.width * clip.height > settings.max_output_pixels:
         raise TooLarge(
             f"The output's frames would have {clip.width} x {clip.height} pixels; "

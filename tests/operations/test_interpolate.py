@@ -407,3 +407,14 @@ def test_a_cancelled_job_leaves_nothing(own: Bench, tmp_path: Path) -> None:
     assert answer["code"] == "cancelled"
     assert own.leftovers() == []
     assert not list((own.folder / "outputs").rglob("*.mp4"))
+
+
+def test_no_rate_is_made_that_no_source_may_have(own: Bench, tmp_path: Path) -> None:
+    """4x of 120 frames per second is refused before any work; 2x is not, and its result is a source again."""
+    source = make_clip(tmp_path / "source.mp4", Spec(count=4, fps=Fraction(120), picture=gliding))
+
+    refused = own.run("interpolate", source, fps_mode="4x")
+    again = own.run("interpolate", own.output(own.run("interpolate", source, fps_mode="2x")), fps_mode="none")
+
+    assert refused["error"] == "The output would have 480 frames per second; at most 240 are allowed."
+    assert "error" not in again
