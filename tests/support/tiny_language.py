@@ -47,13 +47,14 @@ def _bpe(special: list[str], size: int) -> Tokenizer:
     return tokenizer
 
 
-def granite(folder: Path, *, context: int = CONTEXT, endings: Iterable[int] = ()) -> Path:
+def granite(folder: Path, *, context: int = CONTEXT, endings: Iterable[int] = (), inner: int = 64) -> Path:
     """Save a small GraniteForCausalLM with its tokenizer and chat template into ``folder``.
 
     Args:
         folder: where to.
         context: tokens there is room for.
         endings: tokens that end a text, beside the usual one.
+        inner: width of the inner layers, which makes it as large as a test wants.
     """
     tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=_bpe([END, TURN, TURN_ENDS], 400),
@@ -66,7 +67,7 @@ def granite(folder: Path, *, context: int = CONTEXT, endings: Iterable[int] = ()
     config = GraniteConfig(
         vocab_size=len(tokenizer),
         hidden_size=32,
-        intermediate_size=64,
+        intermediate_size=inner,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
@@ -83,8 +84,11 @@ def granite(folder: Path, *, context: int = CONTEXT, endings: Iterable[int] = ()
     return folder
 
 
-def florence(folder: Path) -> Path:
-    """Save a small Florence2ForConditionalGeneration with its processor, for pictures of 32 x 32, into ``folder``."""
+def florence(folder: Path, *, inner: int = 64) -> Path:
+    """Save a small Florence2ForConditionalGeneration with its processor, for pictures of 32 x 32, into ``folder``.
+
+    ``inner`` is the width of the inner layers, which makes it as large as a test wants.
+    """
     side = 32
     tokens = _bpe(["<s>", "<pad>", "</s>", "<unk>", "<image>"], 400)
     tokens.post_processor = processors.TemplateProcessing(
@@ -122,8 +126,8 @@ def florence(folder: Path) -> Path:
             "decoder_layers": 1,
             "encoder_attention_heads": 2,
             "decoder_attention_heads": 2,
-            "encoder_ffn_dim": 64,
-            "decoder_ffn_dim": 64,
+            "encoder_ffn_dim": inner,
+            "decoder_ffn_dim": inner,
             "max_position_embeddings": 48,
             "init_std": 0.3,
             "bos_token_id": 0,
