@@ -56,4 +56,4 @@ def remedy(repository: Repository) -> str:
     """What helps when a repository is missing."""
     if not repository.revision:
         return "put its files there"
-    return f"run `framepack weights fetch {repository.name}` where it can be reached"
+    return f"run `python -m framepack weights fetch {repository.name}` where it can be reached"

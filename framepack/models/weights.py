@@ -228,7 +228,8 @@ def _remedy(weights: Weights) -> str:
     """What helps when weights are missing."""
     if weights.url is None:
         return "put it back into the weights folder"
-    return "put the published file into the weights folder, or run `framepack weights fetch` where it can be reached"
+    fetch = "run `python -m framepack weights fetch` where it can be reached"
+    return f"put the published file into the weights folder, or {fetch}"
 
 
 def _publish(part: Path, path: Path) -> None:

@@ -51,7 +51,8 @@ def _models(runtime: Runtime) -> str | None:
     if not absent or runtime.settings.weights_download:
         return None
     usable = [row for row in runtime.models.upscalers() if row.name not in absent]
-    remedy = "put them into FRAMEPACK_WEIGHTS_DIR with `framepack weights fetch`, or set FRAMEPACK_WEIGHTS_DOWNLOAD"
+    fetch = "`python -m framepack weights fetch`"
+    remedy = f"put them into FRAMEPACK_WEIGHTS_DIR with {fetch}, or set FRAMEPACK_WEIGHTS_DOWNLOAD"
     sentence = f"Weights are missing for {', '.join(absent)}: {remedy}."
     if not usable:
         return sentence

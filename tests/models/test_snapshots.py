@@ -139,7 +139,9 @@ def test_a_file_is_hashed_once(tmp_path: Path, row: Repository) -> None:
 
 def test_what_is_nowhere_is_explained(tmp_path: Path) -> None:
     """The sentence names the command that gets it."""
-    with pytest.raises(ModelUnavailable, match=r"run `framepack weights fetch ibm-granite/granite-3\.3-2b-instruct`"):
+    with pytest.raises(
+        ModelUnavailable, match=r"run `python -m framepack weights fetch ibm-granite/granite-3\.3-2b-instruct`"
+    ):
         _snapshots(tmp_path).open(GRANITE)
     assert _snapshots(tmp_path).where(GRANITE) == "missing"
 
@@ -210,7 +212,7 @@ def test_the_table_is_pinned() -> None:
 
 
 def _fetch_by_command(tmp_path: Path, hub: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """``framepack weights fetch enhancer`` in a process of its own."""
+    """``python -m framepack weights fetch enhancer`` in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "framepack", "weights", "fetch", "enhancer"],
         env={

@@ -116,7 +116,7 @@ def test_bad_answers_leave_nothing(tmp_path: Path, bad: Answer) -> None:
         assert len(server.requests) == 2
     assert str(refusal.value) == (
         "The weights file tiny.pth could not be fetched: put the published file into the weights folder,"
-        " or run `framepack weights fetch` where it can be reached."
+        " or run `python -m framepack weights fetch` where it can be reached."
     )
     assert files(tmp_path) == []
 

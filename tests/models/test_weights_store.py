@@ -111,7 +111,7 @@ def test_offline_says_what_to_do(tmp_path: Path) -> None:
         offline(tmp_path).state_dict(published(CONTENT, url="http://127.0.0.1:9/tiny.pth"))
     assert str(refusal.value) == (
         "The weights file tiny.pth is missing: put the published file into the weights folder,"
-        " or run `framepack weights fetch` where it can be reached."
+        " or run `python -m framepack weights fetch` where it can be reached."
     )
     assert (refusal.value.status, refusal.value.code) == (503, "model_unavailable")
 
