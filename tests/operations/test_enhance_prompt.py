@@ -118,7 +118,7 @@ def test_a_cancelled_job_ends(worker: Bench) -> None:
     job = Job()
     job.report = lambda _progress: job.cancel()
 
-    assert worker.run("enhance_prompt", prompt="a cat", job=job)["code"] == "cancelled"
+    assert worker.run("enhance_prompt", prompt="a cat", seed=7, job=job)["code"] == "cancelled"
 
 
 def test_the_end_is_reported(worker: Bench) -> None:

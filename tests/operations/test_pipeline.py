@@ -236,7 +236,7 @@ def test_a_mistake_costs_nothing(worker: Bench, steps: list[Any], sentence: str)
         ),
         (
             [{"type": "interpolate", "params": {"fps_mode": "4x", "speed_factor": 0.25}}] * 4,
-            "operations[3] (interpolate): The output would have ",
+            "operations[1] (interpolate): The output would have 400 frames per second",
         ),
     ],
 )
