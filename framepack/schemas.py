@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Annotated, Any, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -117,19 +118,32 @@ class VideoResponse(Response):
     warnings: list[str] | None = Field(None, description="What the client should know, such as unreadable frames")
 
 
-def from_text(model: type[BaseModel], name: str, text: str) -> Any:
+def from_text(model: type[BaseModel], name: str, text: str, parse: Callable[[str], Any] = json.loads) -> Any:
     """The value that ``text``, from a query or a command line, has for the field ``name``.
 
     Numbers and booleans are read as JSON where the field is no text; what cannot be read stays text, for the model
     to refuse.
+
+    Args:
+        model: Whose field it is.
+        name: The field; it need not exist.
+        text: What was written.
+        parse: Reads JSON; its ValueError and RecursionError mean that the text is none.
     """
-    schema = model.model_json_schema().get("properties", {}).get(name, {})
-    if any(option.get("type") == "string" for option in (schema, *schema.get("anyOf", ()))):
+    if name in _text_fields(model):
         return text
     try:
-        return json.loads(text)
+        return parse(text)
     except (ValueError, RecursionError):
         return text
+
+
+@cache
+def _text_fields(model: type[BaseModel]) -> frozenset[str]:
+    """The names of the fields that may be text."""
+    properties = model.model_json_schema().get("properties", {}).items()
+    options = {name: (schema, *schema.get("anyOf", ())) for name, schema in properties}
+    return frozenset(name for name in options if any(each.get("type") == "string" for each in options[name]))
 
 
 def one_source(**sources: object) -> None:
@@ -182,7 +196,7 @@ def _out_of_range(model: type[BaseModel], name: str, finding: Any) -> str:
     limits = {} if field is None else _limits(field.metadata)
     shown = f", not {finding['input']!r:.40}"
     if "minimum" in limits and "maximum" in limits:
-        return f"{name} must be between {limits['minimum']:g} and {limits['maximum']:g}{shown}."
+        return f"{name} must be between {limits['minimum']:.10g} and {limits['maximum']:.10g}{shown}."
     return f"{name} must be {finding['msg'].removeprefix('Input should be ')}{shown}."
 
 
@@ -201,6 +215,10 @@ def _too_short(_model: type[BaseModel], name: str, finding: Any) -> str:
     return f"{name} must have at least {least} item{'s' if least != 1 else ''}, not {given}."
 
 
+def _no_object(_model: type[BaseModel], name: str, _finding: Any) -> str:
+    return f"{name} must be an object."
+
+
 def _other(_model: type[BaseModel], name: str, finding: Any) -> str:
     message = finding["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     given = finding["input"]
@@ -211,6 +229,8 @@ def _other(_model: type[BaseModel], name: str, finding: Any) -> str:
 _SENTENCES = {
     "extra_forbidden": _unknown,
     "missing": _missing,
+    "model_type": _no_object,
+    "dict_type": _no_object,
     "too_short": _too_short,
     "greater_than_equal": _out_of_range,
     "less_than_equal": _out_of_range,

@@ -8,7 +8,11 @@ from pydantic import Field
 from framepack.errors import FramepackError, InvalidField, InvalidSource
 from framepack.schemas import CallbackRequest, Request, Response, VideoRequest, Whole
 
-ALLOWED = "Allowed fields: enabled, name, num_loops, scale_factor."
+ALLOWED = "Allowed fields: enabled, inner, name, num_loops, params, scale_factor, seed."
+
+
+class Inner(Request):
+    """An object inside a request."""
 
 
 class Sample(Request):
@@ -18,6 +22,9 @@ class Sample(Request):
     num_loops: Whole = Field(1, ge=1, le=10)
     name: str = "plain"
     enabled: bool = False
+    seed: Whole | None = Field(None, ge=0, le=2**32 - 1)
+    inner: Inner | None = None
+    params: dict[str, Any] | None = None
 
 
 class Named(Request):
@@ -45,6 +52,9 @@ class Video(VideoRequest, CallbackRequest):
         ({"scale_factor": float("nan")}, "scale_factor must be a finite number, not nan."),
         ({"scale_factor": float("inf")}, "scale_factor must be a finite number, not inf."),
         ({"enabled": 1}, "enabled must be a valid boolean, not 1."),
+        ({"seed": -1}, "seed must be between 0 and 4294967295, not -1."),
+        ({"inner": "x"}, "inner must be an object."),
+        ({"params": []}, "params must be an object."),
         ({"name": ["x"]}, "name must be a valid string."),
         ({"scale_facter": 2}, f"Unknown field 'scale_facter'; did you mean 'scale_factor'? {ALLOWED}"),
         ({"zzz": 2}, f"Unknown field 'zzz'. {ALLOWED}"),

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from framepack.errors import NotFound
 from framepack.models.spec import Group, ModelRow, Weights, WheelWeights
 
 _RELEASES = "https://github.com/xinntao/Real-ESRGAN/releases/download"
@@ -51,19 +50,6 @@ class Catalogue:
     def find(self, name: str) -> ModelRow | None:
         """The row with this exact name, or None."""
         return next((row for row in self.rows if row.name == name), None)
-
-    def select(self, names: Iterable[str]) -> tuple[ModelRow, ...]:
-        """The named rows in the order of the table; all of them if no name is given.
-
-        Raises:
-            NotFound: no row has one of the names.
-        """
-        wanted = set(names)
-        unknown = wanted - {row.name for row in self.rows}
-        if unknown:
-            there_are = ", ".join(row.name for row in self.rows)
-            raise NotFound(f"There is no model called {min(unknown)}; there are {there_are}.")
-        return tuple(row for row in self.rows if not wanted or row.name in wanted)
 
     def group(self, group: Group) -> tuple[ModelRow, ...]:
         """The rows of one group, in order."""

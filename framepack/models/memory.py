@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     import torch
 
 MB: Final = 1 << 20
-GB: Final = 1 << 30  # as memory is counted, also in what clients see
 """What settings and the catalogue call a megabyte."""
+
+GB: Final = 1 << 30
+"""As memory is counted, also in what clients see."""
 
 _CPU_INFO: Final = Path("/proc/cpuinfo")
 _BFLOAT16_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16"})

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from framepack.storage.documents import STATE, Documents
 
@@ -22,15 +21,14 @@ def frame_name(position: int) -> str:
     return f"frame_{position:06d}.png"
 
 
-def _checked_fraction(text: str) -> str:
-    try:
-        return str(Fraction(text))
-    except ZeroDivisionError as error:
-        raise ValueError("a fraction, such as 30000/1001") from error
+FractionText = Annotated[str, Field(pattern=r"^-?\d{1,30}(/[1-9]\d{0,29})?$")]
+"""A number in full precision, such as "-1/3"."""
 
+PositiveText = Annotated[str, Field(pattern=r"^[1-9]\d{0,29}(/[1-9]\d{0,29})?$")]
+"""A number above 0 in full precision, such as "30000/1001"."""
 
-FractionText = Annotated[str, Field(max_length=50), AfterValidator(_checked_fraction)]
-"""A number in full precision, such as "30000/1001"."""
+Code = Annotated[int, Field(ge=0, le=65_535)]
+"""A code of ITU-T H.273, or one of those that FFmpeg has beyond them."""
 
 
 class FolderRecord(BaseModel):
@@ -51,13 +49,13 @@ class FolderRecord(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
 
     source_name: str
-    fps: FractionText
+    fps: PositiveText
     extraction_rate: int = Field(ge=1)
     frame_count: int = Field(ge=0)
     width: int = Field(ge=1)
     height: int = Field(ge=1)
-    pixel_aspect: FractionText = "1"
-    colors: Annotated[list[int], Field(min_length=3, max_length=3)]
+    pixel_aspect: PositiveText = "1"
+    colors: Annotated[list[Code], Field(min_length=3, max_length=3)]
     sound_delay: FractionText | None = None
 
     def source_index(self, filename: str) -> int | None:

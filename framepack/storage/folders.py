@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from framepack.errors import NotFound
-from framepack.names import checked_name
+from framepack.names import is_name
 from framepack.storage.folder_record import FolderRecord, folder_records, sound_key
 from framepack.storage.outputs import Folder
 from framepack.storage.parallel import in_parallel
@@ -47,7 +47,7 @@ class FrameFolders:
     def names(self) -> list[str]:
         """The names of all folders, sorted."""
         found = {*self.storage.folders(Folder.EXTRACTED_FRAMES.key), *folder_records(self.storage).names()}
-        return sorted(filter(_is_name, found - {folder for folder, _ in marks(self.storage)}))
+        return sorted(filter(is_name, found - {folder for folder, _ in marks(self.storage)}))
 
     def frames(self, folder: str) -> list[StoredObject]:
         """The frames of a folder in natural order: ``frame2.png`` before ``frame10.png``.
@@ -111,7 +111,7 @@ class FrameFolders:
             raise no_such_frame(folder, frame)
 
     def _check_whole(self, folder: str) -> None:
-        if not _is_name(folder) or is_marked(self.storage, folder):
+        if not is_name(folder) or is_marked(self.storage, folder):
             raise _no_such_folder(folder)
 
     def _check_there(self, folder: str) -> None:
@@ -132,7 +132,7 @@ def sheet_key(folder: str) -> Key:
 
 def is_frame(filename: str) -> bool:
     """Whether a file is a frame: an image by its extension, of a name that a client can write."""
-    return f".{filename.rpartition('.')[2].lower()}" in MEDIA_TYPES and _is_name(filename)
+    return f".{filename.rpartition('.')[2].lower()}" in MEDIA_TYPES and is_name(filename)
 
 
 def natural(filename: str) -> tuple[list[str | int], str]:
@@ -190,10 +190,3 @@ def _deleted(storage: Storage, page: Iterable[StoredObject]) -> Iterable[bool]:
 
 def _no_such_folder(folder: str) -> NotFound:
     return NotFound(f"Folder '{folder}' not found")
-
-
-def _is_name(text: str) -> bool:
-    try:
-        return checked_name(text) == text
-    except ValueError:
-        return False

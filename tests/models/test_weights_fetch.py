@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from framepack.errors import Cancelled, DiskFull, ModelUnavailable, NotFound
+from framepack.errors import Cancelled, DiskFull, ModelUnavailable
 from framepack.models.catalogue import CATALOGUE
 from framepack.models.weights import WeightsStore, ensure_all
 from framepack.settings import Settings
@@ -258,14 +258,3 @@ def test_image_build_refuses_unknown_names(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1
     assert "no model called RealESRGAN_x8; there are RealESRGAN_x2plus, " in done.stderr
-
-
-def test_rows_are_selected_by_name() -> None:
-    """Named rows come in the table's order, no name means all, an unknown one is refused."""
-    assert [row.name for row in CATALOGUE.select(["RealESR_AnimeVideo_v3", "RealESRGAN_x4plus"])] == [
-        "RealESRGAN_x4plus",
-        "RealESR_AnimeVideo_v3",
-    ]
-    assert CATALOGUE.select([]) == CATALOGUE.rows
-    with pytest.raises(NotFound, match="no model called nothing"):
-        CATALOGUE.select(["nothing"])

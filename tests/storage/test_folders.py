@@ -161,7 +161,21 @@ def test_the_record_knows_the_source() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"fps": "1/0"}, {"fps": 25}, {"extraction_rate": 0}, {"colors": [1]}, {"width": "2"}]
+    "change",
+    [
+        {"fps": "1/0"},
+        {"fps": "0"},
+        {"fps": "-25"},
+        {"fps": "1e999999999"},
+        {"fps": 25},
+        {"pixel_aspect": "0/1"},
+        {"sound_delay": "1/0"},
+        {"extraction_rate": 0},
+        {"colors": [1]},
+        {"colors": [1, -5, 1]},
+        {"colors": [1, 1, 2**70]},
+        {"width": "2"},
+    ],
 )
 def test_a_damaged_record_is_none(storage: Storage, tmp_path: Path, change: dict[str, Any]) -> None:
     """A folder whose record was spoilt is a folder made by hand; its frames are all there."""
