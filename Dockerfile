@@ -16,7 +16,8 @@ COPY framepack/net framepack/net
 COPY framepack/models framepack/models
 COPY builder builder
 ENV FRAMEPACK_WEIGHTS_DIR=/models
-RUN python -m builder.fetch_weights --folder $FRAMEPACK_WEIGHTS_DIR
+# The worker may add the language models, which are not baked.
+RUN python -m builder.fetch_weights --folder $FRAMEPACK_WEIGHTS_DIR && chown -R worker $FRAMEPACK_WEIGHTS_DIR
 
 COPY framepack framepack
 COPY handler.py test_input.json README.md ./
@@ -25,4 +26,5 @@ RUN python -m compileall -q framepack handler.py
 ENV FRAMEPACK_STORAGE=file:/runpod-volume/outputs FRAMEPACK_TEMP_DIR=/tmp/framepack RUNPOD_LOG_LEVEL=INFO
 USER worker
 ENTRYPOINT ["tini", "--"]
+# The REST side of the same image (docs/rest.md): python -m framepack serve --host 0.0.0.0 --port 8000
 CMD ["python", "-u", "handler.py"]

@@ -80,7 +80,9 @@ def export_weights(model: str, target: Path) -> None:
     from framepack.models.weights import WeightsStore
     from framepack.settings import Settings
 
-    row = CATALOGUE.select([model])[0]
+    row = CATALOGUE.find(model)
+    if row is None:
+        raise ValueError(f"there is no model called {model}")
     torch.save({"params": WeightsStore.from_settings(Settings()).state_dict(row.weights[0])}, target)
 
 

@@ -103,7 +103,9 @@ class Settings(BaseSettings):
         (), description="Private hosts or CIDRs that may be fetched or called back, separated by commas."
     )
     https_only: bool = Field(default=False, description="Whether sources and callbacks must use https.")
-    download_timeout_seconds: float = Field(300, gt=0, description="Longest time one source may take to arrive.")
+    download_timeout_seconds: float = Field(
+        300, gt=0, description="Longest time one source, or a JSON body, may take to arrive."
+    )
     webhook_secret: SecretStr | None = Field(
         None, description="Signs callbacks (Standard Webhooks): `whsec_` and base64, or any text."
     )
@@ -151,7 +153,7 @@ class Settings(BaseSettings):
     max_body_mb: float = Field(
         64, gt=0, description="Largest JSON body; larger videos come by address or through `/uploads`."
     )
-    job_retention_hours: float = Field(24, gt=0, description="How long ended jobs are remembered.")
+    job_retention_hours: float = Field(24, gt=0, description="How long ended jobs and uploads are kept.")
     shutdown_grace_seconds: float = Field(
         25,
         ge=0,

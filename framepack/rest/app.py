@@ -30,6 +30,7 @@ from framepack.rest.job_routes import job_routes
 from framepack.rest.openapi import described
 from framepack.rest.routes import add_operations
 from framepack.rest.uploads import sweep_uploads, upload_routes
+from framepack.storage.outputs import PUBLIC_ROOT
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -84,6 +85,7 @@ def create_app(server: Server, keys: ApiKeys) -> FastAPI:
     routes = [*app.routes, *(route for router in (*strict, *lenient) for route in router.routes)]
     app.state.routes = [route for route in routes if isinstance(route, APIRoute)]
     app.openapi = lambda: described(app, server.runtime.dispatcher.registry)  # type: ignore[method-assign]
+    app.add_middleware(Head)
     app.add_middleware(KeyGate, keys=keys, check_link=partial(check_link, server))
     app.add_middleware(Pace)
     app.add_middleware(AccessLog, server=server)
@@ -103,6 +105,30 @@ class Pace:
             async with self._turn:
                 await asyncio.sleep(0)
         await self._app(scope, receive, send)
+
+
+class Head:
+    """ASGI middleware: HEAD is answered as GET is, without the body; files do so by themselves."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on as a GET, and end the answer where its body begins."""
+        if scope["type"] != "http" or scope["method"] != "HEAD" or scope["path"].startswith(PUBLIC_ROOT):
+            await self._app(scope, receive, send)
+            return
+        has_ended = False
+
+        async def bodiless(message: Message) -> None:
+            nonlocal has_ended
+            if message["type"] == "http.response.body" and not has_ended:
+                has_ended = True
+                await send({"type": "http.response.body", "body": b""})
+            elif not has_ended:
+                await send(message)
+
+        await self._app({**scope, "method": "GET"}, receive, bodiless)
 
 
 class AccessLog:
@@ -163,4 +189,5 @@ async def _told(request: Request, error: Exception) -> Response:
 def _methods(request: Request) -> list[str]:
     """The methods of the path, on all its routes: the framework looks no further than the first."""
     routes: list[APIRoute] = [each for each in request.app.state.routes if each.matches(request.scope)[0].value]
-    return sorted({method for each in routes if each.path == routes[0].path for method in each.methods or ()})
+    methods = {method for each in routes if each.path == routes[0].path for method in each.methods or ()}
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.requests import Request as HttpRequest
 
-from framepack.errors import InvalidField, TooLarge
+from framepack.errors import BadRequest, InvalidField, TooLarge
+from framepack.schemas import from_text
 
 if TYPE_CHECKING:
     from framepack.registry import AnyOperation
@@ -18,20 +21,58 @@ if TYPE_CHECKING:
 _MAX_DEPTH: Final = 32
 _MAX_DIGITS: Final = 20
 _LONG_BYTES: Final = 100_000
+_LARGE_BYTES: Final = 1_000_000
+_LARGE_BODIES: Final = 4  # each is in memory some four times while it is read, checked and stored
 _JSON_TYPES: Final = ("", "application/json")
 
 
-async def fields_of(request: HttpRequest, operation: AnyOperation, max_body_bytes: int) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Bodies:
+    """How the JSON bodies of one server are read: large ones a few at a time, the others wait outside, unread.
+
+    Attributes:
+        max_bytes: Longest body.
+        max_seconds: Longest time a body may take to arrive, so that a slow client does not keep others out.
+        places: How many large bodies may be in memory.
+    """
+
+    max_bytes: int
+    max_seconds: float
+    places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_LARGE_BODIES))
+
+    @asynccontextmanager
+    async def room(self, request: HttpRequest) -> AsyncIterator[None]:
+        """Hold a place for the request's body for as long as the block needs it, if it is large or may be."""
+        is_large = stated_length(request) > _LARGE_BYTES or "transfer-encoding" in request.headers
+        async with self.places if is_large else nullcontext():
+            yield
+
+    async def read(self, request: HttpRequest) -> bytearray:
+        """The body.
+
+        Raises:
+            TooLarge: it has more than ``max_bytes``.
+            BadRequest: it takes too long to arrive.
+        """
+        raw = bytearray()
+        try:
+            async with asyncio.timeout(self.max_seconds):
+                async for chunk in body_of(request, self.max_bytes, "The request's body"):
+                    raw += chunk
+        except TimeoutError as error:
+            raise BadRequest(f"The request's body must arrive within {self.max_seconds:g} seconds.") from error
+        return raw
+
+
+async def fields_of(request: HttpRequest, operation: AnyOperation, bodies: Bodies) -> dict[str, Any]:
     """Collect the fields that a request carries, unchecked but for their form.
 
     Raises:
         InvalidField: the body is not one JSON object, or a field is given twice.
-        TooLarge: the body has more than ``max_body_bytes``.
+        TooLarge, BadRequest: the body is too long or too slow.
     """
     content_type = request.headers.get("content-type", "")
-    raw = bytearray()
-    async for chunk in body_of(request, max_body_bytes, "The request's body"):
-        raw += chunk
+    raw = await bodies.read(request)
     if len(raw) > _LONG_BYTES:  # as long as a video perhaps: others must not wait for it
         body = await asyncio.to_thread(parsed_body, raw, content_type)
     else:
@@ -51,8 +92,7 @@ async def body_of(request: HttpRequest, max_bytes: int, what: str) -> AsyncGener
     Raises:
         TooLarge: it has more, or says so.
     """
-    stated = request.headers.get("content-length", "")
-    received = int(stated[:20]) if stated.isascii() and stated.isdecimal() else 0
+    received = stated_length(request)
     if received <= max_bytes:
         received = 0
         async for chunk in request.stream():
@@ -62,6 +102,12 @@ async def body_of(request: HttpRequest, max_bytes: int, what: str) -> AsyncGener
             yield chunk
     if received > max_bytes:
         raise TooLarge(f"{what} must have at most {max_bytes / 1e6:g} MB.")
+
+
+def stated_length(request: HttpRequest) -> int:
+    """How many bytes the request says its body has; 0 if it does not say."""
+    stated = request.headers.get("content-length", "")
+    return int(stated[:20]) if stated.isascii() and stated.isdecimal() else 0
 
 
 def parsed_body(body: bytes | bytearray, content_type: str) -> dict[str, Any]:
@@ -89,10 +135,7 @@ def query_fields(items: Sequence[tuple[str, str]], operation: AnyOperation) -> d
     Raises:
         InvalidField: one is given twice.
     """
-    if not items:
-        return {}
-    properties = operation.request.model_json_schema().get("properties", {})
-    return _once_each((name, _typed(text, properties.get(name, {}))) for name, text in items)
+    return _once_each((name, from_text(operation.request, name, text, _parsed)) for name, text in items)
 
 
 def declared_query(request: HttpRequest) -> None:
@@ -105,17 +148,6 @@ def declared_query(request: HttpRequest) -> None:
     for name in request.query_params:
         if name not in known:
             raise InvalidField(f"Unknown field '{name[:80]}'. Allowed fields: {', '.join(sorted(known)) or 'none'}.")
-
-
-def _typed(text: str, schema: Mapping[str, Any]) -> Any:
-    """``text`` as the schema's type if it can be read so; else as it is, for the operation to refuse."""
-    options = [schema, *schema.get("anyOf", ())]
-    if any(option.get("type") == "string" for option in options):
-        return text
-    try:
-        return _parsed(text)
-    except (ValueError, RecursionError):
-        return text
 
 
 def _parsed(text: str) -> Any:

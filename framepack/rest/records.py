@@ -2,7 +2,8 @@
 
 Three objects per job, below ``state``: ``jobs/ID.json`` is small and stays until the job is forgotten,
 ``job_results/ID.json`` likewise, once there is a result, and ``job_inputs/ID.json`` is there as long as the job needs
-looking after. The input is what the client sent, with whatever secrets its addresses hold; the others hold none.
+looking after. The input is what the client sent, with whatever secrets its addresses hold; the others hold none but
+links that expire, and whoever looks gets new ones.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from pydantic_core import to_json
 
 from framepack.errors import InvalidField, NotFound
 from framepack.storage.documents import STATE, Documents
+from framepack.storage.keys import Key
+from framepack.storage.outputs import PUBLIC_ROOT
 from framepack.storage.parallel import in_parallel
 from framepack.worker.payload import without_inline
 
 if TYPE_CHECKING:
     from framepack.dispatch import Answer
     from framepack.storage.base import Storage
-    from framepack.storage.keys import Key
 
 _RECORDS: Final = "jobs"
 _INPUTS: Final = STATE / "job_inputs"
@@ -150,12 +152,13 @@ class JobRecords:
         self.storage.put_bytes(_at(_RESULTS, job_id), json.dumps(without_inline(answer)).encode())
 
     def read_result(self, job_id: str) -> Answer:
-        """A job's answer or error envelope.
+        """A job's answer or error envelope, with links that work from now on for as long as new ones do.
 
         Raises:
             NotFound: there is none.
         """
-        return self._read(_at(_RESULTS, job_id))
+        answer: Answer = self._with_new_links(self._read(_at(_RESULTS, job_id)))
+        return answer
 
     def delete(self, job_id: str) -> None:
         """Forget everything about a job."""
@@ -168,6 +171,20 @@ class JobRecords:
             for stored in self.storage.list(folder):
                 if stored.modified < before and is_old(self._known(_job_id(stored.key))):
                     self.delete(_job_id(stored.key))
+
+    def _with_new_links(self, value: Any) -> Any:
+        """``value`` with a new ``..._url`` beside every ``..._path`` of the store, at any depth."""
+        if isinstance(value, list):
+            return [self._with_new_links(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        found = {name: self._with_new_links(each) for name, each in value.items()}
+        for name, path in value.items():
+            address = f"{name.removesuffix('_path')}_url"
+            if name.endswith("_path") and found.get(address) and str(path).startswith(PUBLIC_ROOT):
+                key = Key(path.removeprefix(PUBLIC_ROOT))
+                found[address] = self.storage.url(key, filename=key.name) or found[address]
+        return found
 
     def _known(self, job_id: str) -> JobRecord | None:
         try:

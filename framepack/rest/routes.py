@@ -52,16 +52,25 @@ def add_operations(app: FastAPI, server: Server) -> None:
 
 def _endpoint(operation: AnyOperation, server: Server) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        fields = await fields_of(request, operation, server.max_body_bytes)
-        parsed = await asyncio.to_thread(_checked, operation, fields, server)
-        if operation.needs == "store":
-            return answer_response(await _on_the_spot(operation, fields, server))
-        if operation.needs == "process":
-            return answer_response(await _asked(operation, fields, server))
-        record = await _submitted(request, operation, fields, server)
-        return await _told(request, operation, parsed, record, server)
+        async with server.bodies.room(request):
+            begun = await _begun(request, operation, server)
+        if isinstance(begun, Response):
+            return begun
+        return answer_response(await server.jobs.answer(begun), {_JOB_ID: begun})  # holds nothing large meanwhile
 
     return endpoint
+
+
+async def _begun(request: Request, operation: AnyOperation, server: Server) -> Response | str:
+    """Take a request in: the answer if there is one at once, else the id of the job that will have it."""
+    fields = await fields_of(request, operation, server.bodies)
+    parsed = await asyncio.to_thread(_checked, operation, fields, server)
+    if operation.needs == "store":
+        return answer_response(await _on_the_spot(operation, fields, server))
+    if operation.needs == "process":
+        return answer_response(await _asked(operation, fields, server))
+    record = await _submitted(request, operation, fields, server)
+    return _at_once(request, operation, parsed, record) or record.id
 
 
 def _checked(operation: AnyOperation, fields: dict[str, Any], server: Server) -> OperationRequest:
@@ -104,10 +113,10 @@ def _digest(fields: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
-async def _told(
-    request: Request, operation: AnyOperation, parsed: OperationRequest, record: JobRecord, server: Server
-) -> Response:
-    """What the client is told of its job: the documented "processing", a 202, or the result."""
+def _at_once(
+    request: Request, operation: AnyOperation, parsed: OperationRequest, record: JobRecord
+) -> Response | None:
+    """What a client is told that does not wait: the documented "processing" or a 202; None if it waits."""
     headers = {_JOB_ID: record.id}
     if isinstance(parsed, CallbackRequest) and parsed.callback_url:
         return JSONResponse(_processing(operation, parsed, record), headers=headers)
@@ -117,7 +126,7 @@ async def _told(
         return JSONResponse(
             accepted, 202, headers={**headers, "Location": location, "Preference-Applied": "respond-async"}
         )
-    return answer_response(await server.jobs.answer(record.id), headers)
+    return None
 
 
 def _processing(operation: AnyOperation, parsed: CallbackRequest, record: JobRecord) -> dict[str, Any]:

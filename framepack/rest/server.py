@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from framepack.job import Job
+from framepack.rest.fields import Bodies
 from framepack.rest.jobs import Jobs, Limits
 from framepack.rest.metrics import Metrics
 from framepack.rest.records import JobRecord, JobRecords
@@ -40,7 +41,7 @@ class Server:
         limits = Limits(settings.max_queued_jobs, timedelta(hours=settings.job_retention_hours))
         self.jobs = Jobs(JobRecords(runtime.storage), backend, self._tell, limits, self.metrics.ended)
         self.threads = asyncio.Semaphore(_THREADS)
-        self.max_body_bytes = round(settings.max_body_mb * 1e6)
+        self.bodies = Bodies(round(settings.max_body_mb * 1e6), settings.download_timeout_seconds)
         self.max_upload_bytes = round(settings.max_source_mb * 1e6) + _FORM_BYTES
         self._watch()
 

@@ -12,6 +12,7 @@ import pytest
 from framepack.docs import pages
 from framepack.errors import published
 from framepack.registry import discover
+from framepack.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [path for path in (ROOT / "framepack").rglob("*.py") if "nets" not in path.parts]
@@ -104,3 +105,21 @@ def test_locks_carry_hashes() -> None:
         text = (ROOT / "builder" / name).read_text()
         packages = re.findall(r"^[a-z0-9][\w.\-]*(?:\[[\w,]+\])?==[^\n]*\\\n +--hash=sha256:", text, re.MULTILINE)
         assert len(packages) == len(re.findall(r"^[a-z0-9]", text, re.MULTILINE)) > 50
+
+
+def test_the_hub_knows_the_worker() -> None:
+    """What the RunPod Hub offers to set are settings, with their own defaults, and what it tries are operations."""
+    hub = json.loads((ROOT / ".runpod" / "hub.json").read_text())
+    tried = json.loads((ROOT / ".runpod" / "tests.json").read_text())
+    settings = {
+        str(field.validation_alias or f"FRAMEPACK_{name.upper()}"): field
+        for name, field in Settings.model_fields.items()
+    }
+    offered = {each["key"]: each["input"].get("default") for each in hub["config"]["env"]}
+    assert offered.pop("FRAMEPACK_STORAGE") in (ROOT / "Dockerfile").read_text()
+    for name, default in offered.items():
+        assert settings[name].default == default, name
+    assert {each["key"] for each in tried["config"]["env"]} <= settings.keys()
+    assert len(tried["tests"]) >= 1
+    for each in tried["tests"]:
+        discover().find(each["input"]["endpoint"])

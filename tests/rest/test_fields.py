@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import os
 import threading
+import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,8 +17,10 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 import requests
+from starlette.requests import Request
 
-from tests.support.rest_server import KEY, HeldBackend, LocalServer, RestServer, server_in_thread
+from framepack.rest.fields import Bodies
+from tests.support.rest_server import KEY, HeldBackend, LocalServer, RestServer, eventually, server_in_thread
 
 URL = "https://example.com/video.mp4"
 UPSCALE = "/postprocess/upscale"
@@ -296,3 +301,71 @@ def test_a_client_that_leaves_is_no_failure(tmp_path: Path) -> None:
         server.stop()
         assert "Traceback" not in server.log
         assert "unexpectedly" not in server.log
+
+
+def test_clients_that_wait_hold_no_bodies(tmp_path: Path) -> None:
+    """Twenty requests with 8 MB each wait for their jobs, and the server keeps none of that in memory meanwhile."""
+    body = json.dumps({"video_base64": "A" * 8_000_000}).encode()
+    headers: dict[str, str | None] = {"Content-Type": "application/json"}
+    held = HeldBackend(slots=20)
+    with server_in_thread(tmp_path, held) as server, ThreadPoolExecutor(20) as pool:
+        tracemalloc.start()
+        try:
+            waiting = [pool.submit(server.post, UPSCALE, headers=headers, data=body) for _ in range(20)]
+            assert eventually(lambda: len(held.held) == 20)
+            assert eventually(lambda: tracemalloc.get_traced_memory()[0] < 20_000_000, seconds=10)
+        finally:
+            tracemalloc.stop()
+            for each in list(held.held.values()):
+                each.finish(success=True)
+        assert [answer.result().json() for answer in waiting] == [{"success": True}] * 20
+
+
+def request_with(**headers: str) -> Request:
+    """A request of which only the headers matter."""
+    raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    return Request({"type": "http", "headers": raw})
+
+
+@pytest.mark.parametrize("headers", [{"content_length": "5000000"}, {"transfer_encoding": "chunked"}])
+def test_large_bodies_take_turns(headers: dict[str, str]) -> None:
+    """A few are let in at once, those of unknown length among them; the next when one is done; small ones always."""
+
+    async def let_in() -> list[int]:
+        bodies, inside, counts = Bodies(10_000_000, 60), 0, []
+        done = asyncio.Event()
+
+        async def hold() -> None:
+            nonlocal inside
+            async with bodies.room(request_with(**headers)):
+                inside += 1
+                await done.wait()
+                counts.append(inside)
+                inside -= 1
+
+        holding = [asyncio.create_task(hold()) for _ in range(10)]
+        await asyncio.sleep(0)
+        async with bodies.room(request_with(content_length="1000")), bodies.room(request_with()):
+            done.set()
+        await asyncio.gather(*holding)
+        return counts
+
+    counts = asyncio.run(let_in())
+
+    assert len(counts) == 10
+    assert max(counts) == 4
+
+
+def test_a_body_that_does_not_arrive_is_not_waited_for(tmp_path: Path) -> None:
+    """A client that stops in the middle of its body is told so."""
+    with server_in_thread(tmp_path, HeldBackend(), download_timeout_seconds=0.2) as server:
+        connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)
+        connection.putrequest("POST", UPSCALE)
+        for name, value in {"X-API-Key": KEY, "Content-Type": "application/json", "Content-Length": "100"}.items():
+            connection.putheader(name, value)
+        connection.endheaders(b'{"video_url":')
+        answer = connection.getresponse()
+
+        assert answer.status == 400
+        assert json.loads(answer.read())["detail"] == "The request's body must arrive within 0.2 seconds."
+        connection.close()

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
+from framepack.storage.keys import Key
 from tests.support.rest_server import HeldBackend, LocalServer, eventually, server_in_thread
 
 CLIP = {"video_base64": "AAAA"}
@@ -339,3 +341,33 @@ def test_questions_to_the_worker_are_answered_beside_its_job(server: LocalServer
     answer = server.post("/model/unload")
     assert (answer.status_code, answer.json()["detail"]) == (409, "Cannot unload model")
     assert backend.asked[-1] == ("unload_model", {})
+
+
+def test_a_jobs_links_are_always_new(server: LocalServer, backend: HeldBackend) -> None:
+    """Who looks a job up after its links have expired gets links that work, at any depth; without a key, too."""
+    key = Key("postprocessed_output/temp_processing/a b.mp4")
+    server.server.runtime.storage.put_bytes(key, b"video")
+    old = {"output_path": f"/outputs/{key}", "output_url": f"{server.url}/outputs/{key}?expires=1&signature=old"}
+    job_id = server.start_job(LOOP, CLIP)
+    backend.wait_for(job_id).finish(success=True, **old, results=[{**old, "sheet_path": "/outputs/c.png"}])
+
+    result = server.wait_for(job_id)["result"]
+
+    for found in (result, result["results"][0]):
+        assert found["output_path"] == old["output_path"]
+        assert requests.get(found["output_url"], timeout=30).content == b"video"
+    assert set(result["results"][0]) == {"output_path", "output_url", "sheet_path"}
+
+
+def test_head_is_get_without_a_body(server: LocalServer, backend: HeldBackend) -> None:
+    """Every route that can be read answers HEAD as GET, also the events of a job that goes on."""
+    job_id = server.start_job(LOOP, CLIP)
+    for path in ("/health", "/jobs/none", f"/jobs/{job_id}", "/filters/presets", "/openapi.json"):
+        got, head = server.get(path), server.ask("HEAD", path)
+        assert (head.status_code, head.content) == (got.status_code, b""), path
+        assert head.headers["Content-Length"] == got.headers["Content-Length"] == str(len(got.content))
+    events = server.ask("HEAD", f"/jobs/{job_id}/events")
+    assert (events.status_code, events.headers["Content-Type"].split(";")[0]) == (200, "text/event-stream")
+    assert server.ask("HEAD", LOOP).headers["Allow"] == "POST"
+    assert server.ask("PUT", "/jobs").headers["Allow"] == "GET, HEAD"
+    backend.wait_for(job_id).finish(success=True)

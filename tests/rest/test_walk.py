@@ -1,4 +1,4 @@
-"""The README's walk through the REST side works, line by line."""
+"""The README's walk through the REST side works line by line, and so does the example in Python."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.support.control_plane import ROOT
 from tests.support.http_server import Answer, HttpServer
 from tests.support.rest_server import KEY, RestServer, eventually
 
+EXAMPLE = re.compile(r"## From Python\n\n```python\n(.*?)```", re.DOTALL)
 WALK = re.compile(r"<!-- walk -->\n```bash\n(.*?)```", re.DOTALL)
 
 
@@ -51,3 +53,30 @@ def test_the_walk_of_the_readme_works(tmp_path: Path) -> None:
     assert "Pipeline completed successfully (2 operations)" in done.stdout
     assert done.stdout.rstrip().endswith("}")
     assert '"state":"cancelled"' in done.stdout.splitlines()[-1]
+
+
+def test_the_example_in_python_works(tmp_path: Path) -> None:
+    """It uploads, starts, follows and fetches; with an operation that needs no weights, and says why a job failed."""
+    make_clip(tmp_path / "video.mp4", Spec(size=(96, 64), count=12))
+    found = EXAMPLE.search((ROOT / "docs" / "rest.md").read_text())
+    assert found is not None
+    with RestServer(tmp_path) as server:
+        lines = found[1].replace("http://localhost:8000", server.url).replace("my-key", KEY)
+        good = lines.replace("postprocess/interpolate", "postprocess/filters").replace(
+            '"fps_mode": "2x"', '"blur": 1'
+        )
+        assert good != lines
+        bad = good.replace("json={", 'json={"preset": "unknown", ')
+        outcomes = [
+            subprocess.run(
+                [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+            )
+            for code in (good, bad)
+        ]
+
+    assert outcomes[0].returncode == 0, outcomes[0].stderr
+    assert outcomes[0].stdout.splitlines()[-1].startswith("completed")
+    assert probe(tmp_path / "smooth.mp4").width == 96
+    assert outcomes[1].returncode == 1
+    assert "unknown" in outcomes[1].stderr
+    assert "Traceback" not in outcomes[1].stderr
