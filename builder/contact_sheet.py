@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final
 
 from framepack.media.clip import Clip, Frame, HostFrame
@@ -14,7 +15,7 @@ from framepack.media.images import to_rgb
 from framepack.media.probe import probe
 from framepack.media.reader import open_clip
 from framepack.operations.postprocess.filters import FiltersParams, filtered
-from framepack.presets import FILTER_PRESETS
+from framepack.presets import FILTER_PRESETS, built_in_preset
 from tests.support.clips import real_clip
 
 if TYPE_CHECKING:
@@ -93,7 +94,8 @@ def look(clip: Clip, frames: list[Frame], fields: dict[str, object]) -> Image:
     from PIL import Image
 
     source = replace(clip, frames=lambda: iter(frames))
-    *_, last = filtered.apply(source, FiltersParams.parse(fields), None).frames()  # type: ignore[arg-type] # unused
+    surroundings = SimpleNamespace(filter_preset=built_in_preset)  # all that it uses
+    *_, last = filtered.apply(source, FiltersParams.parse(fields), surroundings).frames()  # type: ignore[arg-type]
     return Image.fromarray(to_rgb(last))
 
 
