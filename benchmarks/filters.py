@@ -38,6 +38,7 @@ CASES: dict[str, dict[str, Any]] = {
     "cinematic": {"preset": "cinematic"},
     "brightness": {"brightness": 10},
     "contrast": {"contrast": 1.3},
+    "contrast_of_colours": {"contrast": 1.3},
     "saturation": {"saturation": 1.4},
     "temperature": {"temperature": 20},
     "s_curve_contrast": {"s_curve_contrast": 15},
@@ -47,6 +48,9 @@ CASES: dict[str, dict[str, Any]] = {
     "vignette": {"vignette": 10},
     "denoise": {"denoise": 3.0},
 }
+# The original's contrast leaves the colours as they are, ours raises them with the light. This is FFmpeg's chain for
+# our picture, beside the original's.
+SAME_PICTURE: dict[str, str] = {"contrast_of_colours": "eq=contrast=1.30:saturation=1.30,format=yuv420p"}
 FRAMES, REPEATS = 24, 4
 ENCODER = {"crf": 16, "preset": "medium"}
 
@@ -170,20 +174,21 @@ def find_ffmpeg() -> str | None:
     return str(imageio_ffmpeg.get_ffmpeg_exe())
 
 
-def measure(ours: Ours, theirs: Theirs, fields: dict[str, Any], rounds: int) -> dict[str, tuple[Cost, Cost]]:
+def measure(ours: Ours, theirs: Theirs, name: str, rounds: int) -> dict[str, tuple[Cost, Cost]]:
     """The cost of ours and of theirs, alone and as a job."""
-    filters = chain(settings_of(fields))
+    fields = CASES[name]
+    filters = SAME_PICTURE.get(name) or chain(settings_of(fields))
     best: dict[str, Cost | None] = {}
     for _ in range(rounds):
-        for name, work in {
+        for side, work in {
             "ours alone": lambda: ours.alone(fields),
             "theirs alone": lambda: theirs.alone(filters),
             "nothing": lambda: theirs.alone("null"),
             "ours job": lambda: ours.job(fields),
             "theirs job": lambda: theirs.job(filters),
         }.items():
-            best[name] = Cost.of(work).best(best.get(name))
-    cost = {name: value for name, value in best.items() if value is not None}
+            best[side] = Cost.of(work).best(best.get(side))
+    cost = {side: value for side, value in best.items() if value is not None}
     return {
         "alone": (cost["ours alone"], cost["theirs alone"] - cost["nothing"]),
         "job": (cost["ours job"], cost["theirs job"]),
@@ -203,13 +208,13 @@ def main() -> int:
     from tests.support.clips import real_clip
 
     source = real_clip("bigbuckbunny")
-    print(f"{'':18}{'job: seconds':>16}{'ratio':>8}{'CPU':>6}{'alone: ms a frame':>24}{'ratio':>8}{'CPU':>6}")
+    print(f"{'':20}{'job: seconds':>16}{'ratio':>8}{'CPU':>6}{'alone: ms a frame':>24}{'ratio':>8}{'CPU':>6}")
     with TemporaryDirectory() as folder:
         ours, theirs = Ours(source, Path(folder) / "ours.mp4"), Theirs(options.ffmpeg, source, Path(folder) / "t.mp4")
         for name in options.cases:
-            costs = measure(ours, theirs, CASES[name], options.rounds)
+            costs = measure(ours, theirs, name, options.rounds)
             alone = line(*costs["alone"], 1000 / (FRAMES * REPEATS)) if CASES[name] else ""
-            print(f"{name:18}{line(*costs['job'], 1)}{alone:>38}", flush=True)
+            print(f"{name:20}{line(*costs['job'], 1)}{alone:>38}", flush=True)
     return 0
 
 
