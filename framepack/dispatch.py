@@ -92,6 +92,11 @@ def failure(error: FramepackError) -> Answer:
     return {"error": sentence, "code": error.code, "status": error.status}
 
 
+def is_failure(answer: Answer) -> bool:
+    """Whether an answer is an error envelope, as `failure` makes them."""
+    return "error" in answer and "status" in answer
+
+
 def _logged(error: Exception, job: Job) -> FramepackError:
     """What a client may know of ``error``; the rest goes to the log."""
     known = public(error)

@@ -20,6 +20,17 @@ _RESERVED: Final = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORE
 _LOOKALIKES: Final = frozenset({"CYRILLIC", "GREEK"})
 
 
+def unbroken(text: str) -> str:
+    """Return the text if it can be written down: without halves of surrogate pairs.
+
+    Raises:
+        ValueError: it cannot; the message says what is allowed, as the end of a sentence.
+    """
+    if any(unicodedata.category(char) == "Cs" for char in text):
+        raise ValueError("text without broken characters")
+    return text
+
+
 def checked_name(text: str) -> str:
     """Return the name in its NFC form, so that two ways of typing one letter make one name.
 
@@ -31,9 +42,7 @@ def checked_name(text: str) -> str:
     Raises:
         ValueError: it is none; the message says what is allowed, as the end of a sentence.
     """
-    if any(unicodedata.category(char) == "Cs" for char in text):  # half of a surrogate pair is no text
-        raise ValueError("text without broken characters")
-    name = unicodedata.normalize("NFC", text)
+    name = unicodedata.normalize("NFC", unbroken(text))
     if not 0 < len(name) <= MAX_CHARACTERS or len(name.encode()) > MAX_BYTES:
         raise ValueError(f"a name of 1 to {MAX_CHARACTERS} characters and at most {MAX_BYTES} bytes")
     if not all(_is_allowed(char) for char in name) or unicodedata.normalize("NFKC", name) != name:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from framepack.dispatch import Call
+from framepack.dispatch import Call, is_failure
 from framepack.errors import FramepackError, InvalidField, InvalidSource
 from framepack.job import Job, Progress
 from framepack.runtime import Runtime
@@ -58,7 +58,7 @@ def run(settings: Settings, name: str, source: Path, target: Path, options: Sequ
         runtime.storage.put_file(key, source)
         call = Call({"endpoint": operation.name, **fields, "video_url": f"{PUBLIC_ROOT}{key}"})
         answer = runtime.run(call, Job("run", _Line().show))
-        if "error" in answer:
+        if is_failure(answer):
             raise Failed(answer["error"])
         made = runtime.location(answer)
         if made is None:

@@ -15,6 +15,7 @@ from framepack.presets import (
     Contrast,
     Denoise,
     FilmGrain,
+    FilterSettings,
     Saturation,
     SCurveContrast,
     Sharpen,
@@ -175,9 +176,9 @@ def _interpolate(params: WorkflowParams) -> dict[str, Any]:
 
 
 def _filters(params: WorkflowParams) -> dict[str, Any]:
-    names = ("brightness", "contrast", "saturation", "temperature", "sharpen", "blur", "denoise", "vignette")
-    controls = {name: getattr(params, name) for name in (*names, "s_curve_contrast")}
-    return {**controls, "film_grain": params.film_grain_strength}
+    controls = {name: getattr(params, name) for name in FilterSettings.model_fields}
+    controls["film_grain"] = controls.pop("film_grain_strength")
+    return controls
 
 
 def _loop(params: WorkflowParams) -> dict[str, Any]:

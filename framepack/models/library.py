@@ -242,7 +242,7 @@ class ModelLibrary:
             name=repository.name,
             group=group,
             load=lambda: load(snapshots.open(repository)),
-            memory_mb=repository.memory_mb * (1 if self.device.is_cuda else 2),  # CPUs run in single precision
+            memory_mb=repository.memory_mb * (1 if self.device.is_cuda else 2),  # a CPU may need single precision
         )
         return self.cache.lease(spec)
 

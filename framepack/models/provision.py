@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from framepack.errors import FramepackError, NotFound
+from framepack.errors import NotFound
 from framepack.models.catalogue import CATALOGUE
 from framepack.models.snapshots import Snapshots
-from framepack.models.weights import WeightsFile, WeightsStore, ensure_all, listing
+from framepack.models.weights import WeightsFile, WeightsStore, ensure_all, listing, outcome_of
 
 if TYPE_CHECKING:
     from framepack.models.repositories import Repository
@@ -80,12 +81,6 @@ def _is_meant(row: ModelRow | Repository, wanted: Sequence[str]) -> bool:
 
 def _fetched(repository: Repository, snapshots: Snapshots, report: Callable[[str], None]) -> bool:
     present = snapshots.where(repository) == "folder"
-    try:
-        snapshots.fetch(repository)
-        outcome = "already there" if present else "fetched"
-    except FramepackError as error:
-        outcome = f"failed: {error.message}" + (
-            f" ({str(error.__cause__).splitlines()[0]})" if error.__cause__ else ""
-        )
+    is_there, outcome = outcome_of(partial(snapshots.fetch, repository), present=present)
     report(f"{repository.name} ({repository.size_bytes / 1e6:.1f} MB): {outcome}")
-    return not outcome.startswith("failed")
+    return is_there

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -213,15 +214,26 @@ def ensure_all(rows: Iterable[ModelRow], store: WeightsStore, report: Callable[[
     failed = 0
     for number, weights in enumerate(files, start=1):
         present = (store.folder / weights.filename).exists()
-        try:
-            store.fetch(weights)
-            outcome = "already there" if present else "fetched"
-        except FramepackError as error:
-            failed += 1
-            outcome = f"failed: {error.message}" + (f" ({error.__cause__})" if error.__cause__ else "")
+        is_there, outcome = outcome_of(partial(store.fetch, weights), present=present)
+        failed += not is_there
         what = f"{weights.filename} ({weights.size_bytes / 1e6:.1f} MB, {weights.licence})"
         report(f"[{number}/{len(files)}] {what}: {outcome}")
     return not failed
+
+
+def outcome_of(fetch: Callable[[], object], *, present: bool) -> tuple[bool, str]:
+    """Whether something is there after it was fetched, and how that went, in words for people.
+
+    Args:
+        fetch: Fetches it, unless it is there.
+        present: Whether it was there before.
+    """
+    try:
+        fetch()
+    except FramepackError as error:
+        cause = str(error.__cause__ or "").partition("\n")[0]
+        return False, f"failed: {error.message}" + (f" ({cause})" if cause else "")
+    return True, "already there" if present else "fetched"
 
 
 def _remedy(weights: Weights) -> str:

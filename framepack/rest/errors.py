@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from framepack.dispatch import Answer, failure
+from framepack.dispatch import Answer, failure, is_failure
 from framepack.errors import FramepackError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def answer_response(answer: Answer, headers: Mapping[str, str] | None = None) ->
     """A handler's answer as an HTTP answer: 200 and the answer itself, or its error in the documented form."""
     from starlette.responses import JSONResponse
 
-    if "error" not in answer or "status" not in answer:
+    if not is_failure(answer):
         return JSONResponse(answer, headers=dict(headers or {}))
     status = int(answer["status"])
     body: dict[str, Any] = {"detail": answer["error"], "code": answer["code"]}

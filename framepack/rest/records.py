@@ -122,8 +122,8 @@ class JobRecords:
 
     def newest(self, limit: int) -> tuple[list[JobRecord], int]:
         """The records written last, the newest job first, and how many there are in all."""
-        stored = sorted(self.storage.list(STATE / _RECORDS), key=lambda each: each.modified, reverse=True)
-        found = self._found(_job_id(each.key) for each in stored[:limit])
+        stored = sorted(self._records.stored(), key=lambda each: each[1].modified, reverse=True)
+        found = self._found(job_id for job_id, _ in stored[:limit])
         return sorted(found, key=lambda record: record.created, reverse=True), len(stored)
 
     def unfinished(self) -> list[JobRecord]:

@@ -64,9 +64,9 @@ def _endpoint(operation: AnyOperation, server: Server) -> Callable[[Request], Aw
 async def _begun(request: Request, operation: AnyOperation, server: Server) -> Response | str:
     """Take a request in: the answer if there is one at once, else the id of the job that will have it."""
     fields = await fields_of(request, operation, server.bodies)
-    parsed = await asyncio.to_thread(_checked, operation, fields, server)
-    if operation.needs == "store":
+    if operation.needs == "store":  # checks the fields by itself
         return answer_response(await _on_the_spot(operation, fields, server))
+    parsed = await asyncio.to_thread(_checked, operation, fields, server)
     if operation.needs == "process":
         return answer_response(await _asked(operation, fields, server))
     record = await _submitted(request, operation, fields, server)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from framepack.dispatch import Answer, failure
+from framepack.dispatch import Answer, failure, is_failure
 from framepack.errors import Cancelled, FramepackError, Unavailable, public
 from framepack.rest.backends.base import STOPPING, Backend, Task, WorkerLost
 from framepack.rest.live import Live, LiveJobs
@@ -192,6 +192,6 @@ class Runner:
 
 
 def _state_of(answer: Answer) -> State:
-    if "error" not in answer or "status" not in answer:
+    if not is_failure(answer):
         return State.COMPLETED
     return State.CANCELLED if answer.get("code") == Cancelled.code else State.FAILED

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from uuid import uuid4
 
 from framepack.errors import FramepackError, InvalidField, NotFound
-from framepack.storage.documents import STATE, Documents
+from framepack.storage.documents import Documents
 
 if TYPE_CHECKING:
     from framepack.storage.base import Storage
@@ -83,8 +83,7 @@ def claimed_results(state: Storage, now: datetime, *, grace: timedelta, lifetime
     """
     documents = _documents(state)
     names: set[str] = set()
-    for stored in state.list(STATE / _FOLDER):
-        owner = stored.key.name.removesuffix(".json")
+    for owner, stored in documents.stored():
         age = now - stored.modified
         try:
             claimed = documents.read(owner)

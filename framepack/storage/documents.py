@@ -15,7 +15,7 @@ from framepack.storage.keys import Key
 from framepack.storage.parallel import in_parallel
 
 if TYPE_CHECKING:
-    from framepack.storage.base import Storage
+    from framepack.storage.base import Storage, StoredObject
 
 log = logging.getLogger("framepack.storage")
 
@@ -63,20 +63,24 @@ class Documents(Generic[T]):
 
     def list(self) -> Iterator[tuple[str, T]]:
         """Every document with its name, in the order of their keys."""
-        for name, found in in_parallel(self._loaded, self._keys()):
+        for name, found in in_parallel(self._loaded, self.stored()):
             if found is not None:
                 yield name, found[0]
 
     def count(self) -> int:
         """How many documents there are, damaged ones among them."""
-        return sum(1 for _ in self._keys())
+        return sum(1 for _ in self.stored())
 
     def names(self) -> Iterator[str]:
         """The names of all documents, unread ones that may be damaged among them, in the order of their keys."""
+        return (name for name, _ in self.stored())
+
+    def stored(self) -> Iterator[tuple[str, StoredObject]]:
+        """Name and object of each document, also of unread ones that may be damaged, in the order of their keys."""
         for stored in self.storage.list(STATE / self.folder):
             name = self._name(stored.key)
             if name is not None:
-                yield name
+                yield name, stored
 
     def save(self, name: str, content: Mapping[str, Any]) -> bool:
         """Write a document, whole or not at all; the last writer wins.
@@ -115,16 +119,10 @@ class Documents(Generic[T]):
         except (UnicodeEncodeError, InvalidField) as error:
             raise InvalidField(_NAMES) from error
 
-    def _keys(self) -> Iterator[tuple[str, Key]]:
-        for stored in self.storage.list(STATE / self.folder):
-            name = self._name(stored.key)
-            if name is not None:
-                yield name, stored.key
-
-    def _loaded(self, named: tuple[str, Key]) -> tuple[str, tuple[T] | None]:
-        name, key = named
+    def _loaded(self, named: tuple[str, StoredObject]) -> tuple[str, tuple[T] | None]:
+        name, stored = named
         try:
-            return name, self._parsed(key, self.storage.read(key))
+            return name, self._parsed(stored.key, self.storage.read(stored.key))
         except NotFound:  # deleted meanwhile
             return name, None
 

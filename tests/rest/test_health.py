@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,19 +16,6 @@ from tests.support.rest_server import HeldBackend, LocalServer, eventually, serv
 
 LOOP = "/postprocess/loop"
 CLIP = {"video_base64": "AAAA"}
-
-
-@pytest.fixture
-def backend() -> HeldBackend:
-    """A backend that holds one job at a time."""
-    return HeldBackend()
-
-
-@pytest.fixture
-def server(backend: HeldBackend, tmp_path: Path) -> Iterator[LocalServer]:
-    """A server around it."""
-    with server_in_thread(tmp_path, backend) as running:
-        yield running
 
 
 def test_health_tells_how_the_server_is(server: LocalServer, backend: HeldBackend) -> None:

@@ -28,19 +28,6 @@ LOOP = "/postprocess/loop"
 
 
 @pytest.fixture
-def backend() -> HeldBackend:
-    """A backend that holds one job at a time."""
-    return HeldBackend()
-
-
-@pytest.fixture
-def server(backend: HeldBackend, tmp_path: Path) -> Iterator[LocalServer]:
-    """A server around it."""
-    with server_in_thread(tmp_path, backend) as running:
-        yield running
-
-
-@pytest.fixture
 def receiver() -> Iterator[HttpServer]:
     """A webhook receiver."""
     with HttpServer(lambda _received: HttpAnswer(200)) as running:

@@ -16,16 +16,14 @@ from framepack.job import Job
 from framepack.runtime import Runtime
 from framepack.settings import Settings
 from framepack.storage.links import own_key
-from tests.support.clips import Spec, make_clip
-from tests.support.rest_server import Client, HeldBackend, LocalServer, RestServer, server_in_thread, tiny_weights
-
-
-@pytest.fixture(scope="module")
-def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A short clip."""
-    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
-    make_clip(path, Spec(count=5))
-    return path
+from tests.support.rest_server import (
+    HeldBackend,
+    LocalServer,
+    RestServer,
+    server_in_thread,
+    tiny_weights,
+    upload,
+)
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +31,6 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
     """A server."""
     with server_in_thread(tmp_path_factory.mktemp("own"), HeldBackend()) as client:
         yield client
-
-
-def upload(client: Client, content: bytes, name: str = "clip.mp4") -> requests.Response:
-    """Upload a file as a form."""
-    return client.ask("POST", "/uploads", files={"file": (name, content, "video/mp4")})
 
 
 @pytest.fixture(scope="module")

@@ -17,18 +17,9 @@ import requests
 from framepack.rest.uploads import UPLOADS, keep_upload
 from framepack.storage.keys import Key
 from framepack.storage.local import LocalStorage
-from tests.support.clips import Spec, make_clip
-from tests.support.rest_server import KEY, Client, HeldBackend, LocalServer, eventually, server_in_thread
+from tests.support.rest_server import KEY, Client, HeldBackend, LocalServer, eventually, server_in_thread, upload
 
 MEGABYTE = 1_000_000
-
-
-@pytest.fixture(scope="module")
-def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A short clip."""
-    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
-    make_clip(path, Spec(count=5))
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +27,6 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
     """A server that takes files of up to 2 MB."""
     with server_in_thread(tmp_path_factory.mktemp("uploads"), HeldBackend(), max_source_mb=2) as client:
         yield client
-
-
-def upload(client: Client, content: bytes, name: str = "clip.mp4", field: str = "file") -> requests.Response:
-    """Upload a file as a form."""
-    return client.ask("POST", "/uploads", files={field: (name, content, "video/mp4")})
 
 
 def send(client: Client, body: bytes, content_type: str = "multipart/form-data; boundary=x") -> requests.Response:

@@ -126,6 +126,11 @@ class Client:
                     yield name, json.loads(value)
 
 
+def upload(client: Client, content: bytes, name: str = "clip.mp4", field: str = "file") -> requests.Response:
+    """Upload a file as a form."""
+    return client.ask("POST", "/uploads", files={field: (name, content, "video/mp4")})
+
+
 class RestServer(Client):
     """``python -m framepack serve`` as a person starts it: a context manager; may be killed and started again.
 

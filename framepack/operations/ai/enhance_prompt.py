@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -11,6 +10,7 @@ from pydantic import AfterValidator, Field
 from framepack.context import Context
 from framepack.errors import InvalidField
 from framepack.models.prompts import split
+from framepack.names import unbroken
 from framepack.operation import operation
 from framepack.schemas import CallbackRequest, Response, Whole
 
@@ -21,9 +21,7 @@ _MAX_SEED = 2**32 - 1
 def _checked(text: str) -> str:
     if not text.strip() or len(text) > _MAX_CHARACTERS:
         raise ValueError(f"text of 1 to {_MAX_CHARACTERS:,} characters")
-    if any(unicodedata.category(char) == "Cs" for char in text):  # half of a surrogate pair is no text
-        raise ValueError("text without broken characters")
-    return text
+    return unbroken(text)
 
 
 class EnhancePromptRequest(CallbackRequest):
