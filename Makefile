@@ -36,10 +36,8 @@ lock: $(READY)  ## Resolve pyproject.toml anew into builder/requirements*.txt
 	  --custom-compile-command "make lock" --extra weights --group dev -c builder/requirements.txt \
 	  -o builder/requirements-dev.txt
 
-$(READY): builder/requirements-dev.txt
-	$(PYTHON) -c "import sys; assert sys.version_info >= (3, 11), 'Python 3.11 or newer is needed'"
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r builder/requirements-dev.txt
+$(READY): builder/requirements-dev.txt builder/install.sh
+	@sh builder/install.sh $(PYTHON) builder/requirements-dev.txt $(VENV)
 	@touch $(READY)
 
 clean:  ## Remove what the targets made
