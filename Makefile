@@ -36,7 +36,7 @@ lock: $(READY)  ## Resolve pyproject.toml anew into builder/requirements*.txt
 	  --custom-compile-command "make lock" --extra weights --group dev -c builder/requirements.txt \
 	  -o builder/requirements-dev.txt
 
-$(READY): builder/requirements-dev.txt builder/install.sh
+$(READY): builder/requirements-dev.txt
 	@sh builder/install.sh $(PYTHON) builder/requirements-dev.txt $(VENV)
 	@touch $(READY)
 
