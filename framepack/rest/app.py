@@ -22,6 +22,7 @@ from starlette.requests import ClientDisconnect
 from framepack import __version__
 from framepack.errors import BadRequest, FramepackError, InvalidField, MethodNotAllowed, NotFound, public
 from framepack.rest.auth import OPEN_PATHS, ApiKeys, KeyGate
+from framepack.rest.docs_page import docs_routes
 from framepack.rest.errors import error_response
 from framepack.rest.fields import declared_query
 from framepack.rest.files import check_link, file_routes
@@ -64,6 +65,7 @@ def create_app(server: Server, keys: ApiKeys) -> FastAPI:
         title=_TITLE,
         version=__version__,
         lifespan=lifespan,
+        docs_url=None,
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
         redirect_slashes=False,
@@ -77,7 +79,7 @@ def create_app(server: Server, keys: ApiKeys) -> FastAPI:
     )
     add_operations(app, server)
     strict = [job_routes(server.jobs), upload_routes(server)]
-    lenient = [file_routes(server), health_routes(server)]  # links and health checks may carry what others put there
+    lenient = [file_routes(server), health_routes(server), docs_routes(app)]  # others may add to these addresses
     for router in strict:
         app.include_router(router, dependencies=[Depends(declared_query)])
     for router in lenient:

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from framepack.errors import FramepackError, Unauthorized
+from framepack.rest.docs_page import PAGES
 from framepack.rest.errors import error_response
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 OPEN_PATHS: Final = frozenset({"/health", "/ping"})
-PAGES: Final = frozenset({"/docs", "/openapi.json"})
 
 CheckLink = Callable[[str, bytes], Awaitable[None]]
 """Returns if (path, query) is a signed link of ours that still works; raises Unauthorized otherwise."""

@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from framepack.rest.auth import ApiKeys
+from framepack.rest.docs_page import PAGES
 from tests.support.rest_server import KEY, Client, HeldBackend, RestServer, server_in_thread
 
 REFUSAL = {"detail": "Invalid or missing API key", "code": "unauthorized"}
@@ -25,7 +26,8 @@ ROUTES = [
     ("POST", "/uploads"),
     ("GET", "/docs"),
     ("GET", "/openapi.json"),
-    ("GET", "/docs/oauth2-redirect"),
+    ("GET", "/docs/swagger-ui.css"),
+    ("GET", "/docs/no-such-file"),
     ("GET", "/no/such/route"),
     ("GET", "/"),
     ("GET", "/health/"),
@@ -110,7 +112,7 @@ def test_the_key_opens(client: Client) -> None:
     assert (wrong.status_code, wrong.json()["code"], wrong.headers["allow"]) == (405, "method_not_allowed", "POST")
 
 
-@pytest.mark.parametrize("path", ["/docs", "/openapi.json"])
+@pytest.mark.parametrize("path", sorted(PAGES))
 def test_the_pages_open_in_a_browser(client: Client, path: str) -> None:
     """A browser is asked for a password, and the key is one."""
     closed = client.get(path, headers={"X-API-Key": None})

@@ -142,14 +142,6 @@ def test_every_route_says_that_it_wants_a_key(page: JsonObject) -> None:
     assert special == {"/health": [], "/ping": [], "/outputs/{path}": [{"ApiKey": []}, {"SignedLink": []}]}
 
 
-def test_it_can_be_read_in_a_browser(client: LocalServer) -> None:
-    """The page for people is there."""
-    answer = client.get("/docs")
-
-    assert "/openapi.json" in answer.text
-    assert answer.headers["content-type"].startswith("text/html")
-
-
 def the_page() -> JsonObject:
     """The page of a server that nobody started, to make tests of it."""
     server = Server(Runtime(Settings(storage="file:never-made")), HeldBackend())
