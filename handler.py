@@ -1,8 +1,8 @@
 """RunPod entry point: builds the runtime once, then serves jobs."""
 
 from framepack.runtime import Runtime
-from framepack.settings import Settings
+from framepack.settings import settings_or_exit
 from framepack.worker.loop import start
 
 if __name__ == "__main__":
-    start(Runtime(Settings()))
+    start(Runtime(settings_or_exit()))

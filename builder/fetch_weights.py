@@ -11,7 +11,7 @@ from pathlib import Path
 
 from framepack.errors import FramepackError
 from framepack.models.provision import WHAT_TO_FETCH, fetch_weights
-from framepack.settings import Settings
+from framepack.settings import settings_or_exit
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("models", nargs="*", help=WHAT_TO_FETCH)
     parser.add_argument("--folder", type=Path, default=Path("weights"), help="where the files go")
     options = parser.parse_args(arguments)
-    settings = Settings(weights_dir=options.folder, weights_download=True)
+    settings = settings_or_exit(weights_dir=options.folder, weights_download=True)
     try:
         complete = fetch_weights(options.models, settings, lambda line: print(line, flush=True))
     except FramepackError as error:

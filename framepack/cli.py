@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from framepack.errors import FramepackError, ModelUnavailable
+from framepack.errors import FramepackError, InvalidSettings, ModelUnavailable
 from framepack.media.compare import compare
 from framepack.models.provision import WHAT_TO_FETCH, fetch_weights, list_weights
 from framepack.run import run
-from framepack.settings import Settings
+from framepack.settings import INVALID_SETTINGS_STATUS, load_settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,6 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen.options = rest
     try:
         chosen.run(chosen)
+    except InvalidSettings as error:
+        print(error.message, file=sys.stderr)
+        return INVALID_SETTINGS_STATUS
     except FramepackError as error:
         print(f"framepack: {error.message}", file=sys.stderr)
         return 1
@@ -65,18 +68,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list_weights(_chosen: argparse.Namespace) -> None:
-    for each in list_weights(Settings()):
+    for each in list_weights(load_settings()):
         size = f"{each.size_bytes / 1e6:.1f} MB"
         print(f"{each.model:36} {each.filename:34} {size:>9}  {each.where:8} {each.licence}")
 
 
 def _fetch_weights(chosen: argparse.Namespace) -> None:
-    if not fetch_weights(chosen.models, Settings(), print):
+    if not fetch_weights(chosen.models, load_settings(), print):
         raise ModelUnavailable("Not all weights could be fetched.")
 
 
 def _run(chosen: argparse.Namespace) -> None:
-    for warning in run(Settings(), chosen.operation, chosen.source, chosen.target, chosen.options):
+    for warning in run(load_settings(), chosen.operation, chosen.source, chosen.target, chosen.options):
         print(warning, file=sys.stderr)
     print(chosen.target)
 
@@ -84,7 +87,7 @@ def _run(chosen: argparse.Namespace) -> None:
 def _serve(chosen: argparse.Namespace) -> None:
     from framepack.rest.serve import serve  # only this command needs FastAPI
 
-    serve(Settings(), chosen.host, chosen.port)
+    serve(load_settings(), chosen.host, chosen.port)
 
 
 def _compare(chosen: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Writes the generated documentation: ``docs/endpoints.md`` and the tables of the README.
+"""Writes the generated pages of ``docs/`` (endpoints, settings, errors) and the README's table of endpoints.
 
 Run ``python -m framepack.docs`` after a change of an operation or a setting; the tests say when it is due.
 """
@@ -9,28 +9,29 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from framepack.environment import variable
 from framepack.errors import published
 from framepack.registry import AnyOperation, Registry, discover
-from framepack.settings import Settings
+from framepack.settings import GROUPS
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
+    from pydantic_settings import BaseSettings
 
 _ROOT = Path(__file__).parent.parent
+_GENERATED = "Generated from the code by `python -m framepack.docs`; do not edit."
 
 
 def pages(root: Path = _ROOT) -> dict[Path, str]:
     """Every generated file and what it should hold."""
     registry = discover()
     readme = root / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    for name, table in (
-        ("endpoints", endpoint_table(registry)),
-        ("settings", settings_table()),
-        ("errors", _errors()),
-    ):
-        text = _between(text, name, table)
-    return {readme: text, root / "docs" / "endpoints.md": endpoints_page(registry)}
+    return {
+        readme: _between(readme.read_text(encoding="utf-8"), "endpoints", endpoint_table(registry)),
+        root / "docs" / "endpoints.md": endpoints_page(registry),
+        root / "docs" / "settings.md": settings_page(),
+        root / "docs" / "errors.md": errors_page(),
+    }
 
 
 def endpoint_table(registry: Registry) -> str:
@@ -39,20 +40,34 @@ def endpoint_table(registry: Registry) -> str:
     return "\n".join(["| endpoint | route | |", "|---|---|---|", *rows])
 
 
-def settings_table() -> str:
-    """One row per environment variable."""
-    rows = []
-    for name, field in Settings.model_fields.items():
-        variable = field.validation_alias or f"FRAMEPACK_{name.upper()}"
-        rows.append(f"| `{variable}` | {_setting_default(name, field)} | {field.description} |")
-    return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows])
+def settings_page() -> str:
+    """The reference of all environment variables, by topic."""
+    head = (
+        f"# Settings\n\n{_GENERATED}\n\n"
+        "All settings are environment variables, read once at start. A blank variable counts as unset. A wrong\n"
+        "value ends the process with exit status 2 and one line per wrong variable. Unknown `FRAMEPACK_` variables\n"
+        "cause a warning. Relative paths are resolved against the current folder at start.\n"
+    )
+    return head + "".join(_settings_section(group) for group in GROUPS)
+
+
+def errors_page() -> str:
+    """The reference of all errors."""
+    rows = [(each.status, each.code, (each.__doc__ or "").strip().splitlines()[0]) for each in published()]
+    table = [f"| {status} | `{code}` | {meaning} |" for status, code, meaning in sorted(rows)]
+    head = (
+        f"# Errors\n\n{_GENERATED}\n\n"
+        'Every error is one sentence with a stable code. A job\'s answer is `{"error": sentence, "code": ...,\n'
+        '"status": ...}`; the REST server answers with the status and `{"detail": sentence, "code": ...}`.\n'
+    )
+    return "\n".join([head, "| status | code | meaning |", "|---|---|---|", *table, ""])
 
 
 def endpoints_page(registry: Registry) -> str:
     """The reference of all operations."""
     head = (
         "# Endpoints\n\n"
-        "Generated from the code by `python -m framepack.docs`; do not edit.\n\n"
+        f"{_GENERATED}\n\n"
         'A job names its endpoint: `{"input": {"endpoint": "upscale", ...}}`. The name, the route, or the route\n'
         "with `method` are all understood. Fields set to null count as not given; unknown fields are refused.\n"
     )
@@ -109,24 +124,23 @@ def _default(field: dict[str, Any]) -> str:
     return "" if value is None else f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
-def _setting_default(name: str, field: FieldInfo) -> str:
+def _settings_section(group: type[BaseSettings]) -> str:
+    rows = [
+        f"| `{variable(name, field)}` | {_setting_default(field)} | {field.description} |"
+        for name, field in group.model_fields.items()
+    ]
+    title = (group.__doc__ or "").strip().removesuffix(".")
+    return "\n".join([f"\n## {title}\n", "| variable | default | meaning |", "|---|---|---|", *rows, ""])
+
+
+def _setting_default(field: FieldInfo) -> str:
+    extra = field.json_schema_extra
+    if isinstance(extra, dict) and "default" in extra:  # depends on the machine, so it is given in words
+        return str(extra["default"])
     value = field.get_default()
-    if name == "temp_dir":
-        return "the system's"
     if value is None or value == ():
         return ""
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
-
-
-def _errors() -> str:
-    rows = [(each.status, each.code, (each.__doc__ or "").strip()) for each in published()]
-    return "\n".join(
-        [
-            "| status | code | when |",
-            "|---|---|---|",
-            *(f"| {status} | `{code}` | {doc} |" for status, code, doc in sorted(rows)),
-        ]
-    )
 
 
 def _between(text: str, name: str, content: str) -> str:

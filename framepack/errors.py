@@ -1,4 +1,4 @@
-"""Every error a client can meet, with its HTTP status and its stable code. The only place with status codes.
+"""Every error that is told to somebody, with its HTTP status and its stable code. The only place with status codes.
 
     FramepackError            500  internal_error      a defect of ours; the text never carries details
     ├─ BadRequest             400  bad_request
@@ -21,20 +21,25 @@
     │  ├─ ModelUnavailable    503  model_unavailable   weights neither present nor fetchable, or not as published
     │  └─ OutOfMemory         503  out_of_memory       not even the smallest piece of work fits
     ├─ SourceTooSlow          504  source_timeout
-    └─ DiskFull               507  disk_full
+    ├─ DiskFull               507  disk_full
+    └─ InvalidSettings        500  invalid_settings    ends the process at its start; no client meets it
 
 A message is one sentence for the client: what was wrong and what is allowed. Errors of other libraries are
 translated where they enter, with ``raise ... from``.
 """
 
 import errno
+from collections.abc import Sequence
 from typing import ClassVar, Final
 
 _DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class FramepackError(Exception):
-    """Base of everything that is answered to a client; its text is public."""
+    """Something unexpected went wrong; only the worker's log has the details.
+
+    The base of all errors that are told to somebody: their text is public.
+    """
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
@@ -185,6 +190,20 @@ class DiskFull(FramepackError):
     code = "disk_full"
 
 
+class InvalidSettings(FramepackError):
+    """Environment variables are wrong, told to whoever starts the process.
+
+    Attributes:
+        problems: One sentence per wrong variable, with its full name and what is allowed.
+    """
+
+    code = "invalid_settings"
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
 def is_disk_full(error: BaseException) -> bool:
     """Whether ``error`` says that a disk, a quota or a file has no room left; the system's or FFmpeg's."""
     return getattr(error, "errno", None) in _DISK_FULL
@@ -196,7 +215,9 @@ def published() -> list[type[FramepackError]]:
     def family(error: type[FramepackError]) -> list[type[FramepackError]]:
         return [error, *(each for child in error.__subclasses__() for each in family(child))]
 
-    return [error for error in family(FramepackError) if error.__module__ == __name__]
+    return [
+        error for error in family(FramepackError) if error.__module__ == __name__ and error is not InvalidSettings
+    ]
 
 
 def public(error: Exception) -> FramepackError:

@@ -2,42 +2,75 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from framepack import checks
+from framepack.environment import PREFIX, data_folder, problems, unknown, whole_sentence
+from framepack.errors import InvalidSettings
 
-class Settings(BaseSettings):
-    """Configuration of one worker, read once at start.
+INVALID_SETTINGS_STATUS: Final = 2
+"""Exit status of a process whose settings are wrong."""
 
-    Names are ``FRAMEPACK_`` plus the field's name in capitals, beside RunPod's usual ``BUCKET_...`` three.
-    """
+_ENHANCER: Final = "ibm-granite/granite-3.3-2b-instruct"
+_CAPTIONER: Final = "florence-community/Florence-2-large"
+
+
+AbsolutePath = Annotated[Path, AfterValidator(checks.absolute)]
+WebAddress = Annotated[str, AfterValidator(checks.web_address)]
+
+
+class _Group(BaseSettings):
+    """Base of all groups."""
 
     model_config = SettingsConfigDict(
-        env_prefix="FRAMEPACK_",
+        env_prefix=PREFIX,
         env_ignore_empty=True,
         frozen=True,
         populate_by_name=True,
         extra="forbid",
+        allow_inf_nan=False,
+        validate_default=True,
         hide_input_in_errors=True,  # a value may be a secret
     )
 
-    # Where outputs and state live
-    storage: str = Field(
-        "file:outputs",
-        pattern=r"^(file:.+|s3://[^/]+.*)$",
-        description="The store: `file:FOLDER` or `s3://BUCKET/PREFIX`.",
+    @model_validator(mode="before")
+    @classmethod
+    def _without_blanks(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """A variable of nothing but spaces counts as unset."""
+        return {name: value for name, value in values.items() if not isinstance(value, str) or value.strip()}
+
+
+class StoreSettings(_Group):
+    """Store and files."""
+
+    storage: Annotated[str, AfterValidator(checks.store)] = Field(
+        default_factory=lambda: f"file:{data_folder('outputs')}",
+        description="Where outputs and state are kept: `file:FOLDER` or `s3://BUCKET/PREFIX`.",
+        json_schema_extra={"default": "folder `outputs` of the checkout, else of the user's data folder"},
     )
-    public_url: str | None = Field(
-        None, description="Public address of the REST side; with a `file:` store it begins every `output_url`."
+    public_url: WebAddress | None = Field(
+        None,
+        description="Public address of the REST server; every `output_url` of a `file:` store begins with it.",
     )
-    bucket_endpoint_url: str | None = Field(
+    bucket_endpoint_url: WebAddress | None = Field(
         None,
         validation_alias="BUCKET_ENDPOINT_URL",
-        description="S3 endpoint, for stores other than AWS; a bucket in its path is understood.",
+        description="S3 endpoint, for stores other than AWS; may contain the bucket.",
     )
     bucket_access_key_id: SecretStr | None = Field(
         None, validation_alias="BUCKET_ACCESS_KEY_ID", description="S3 access key."
@@ -45,129 +78,223 @@ class Settings(BaseSettings):
     bucket_secret_access_key: SecretStr | None = Field(
         None, validation_alias="BUCKET_SECRET_ACCESS_KEY", description="S3 secret key."
     )
-    s3_region: str | None = Field(None, description="S3 region; guessed from the endpoint when unset.")
+    s3_region: str | None = Field(None, description="S3 region; derived from the endpoint if unset.")
     url_lifetime_seconds: int = Field(
-        86_400, ge=1, le=604_800, description="How long a presigned output URL works (S3 allows 7 days)."
+        86_400, ge=1, le=604_800, description="How long an `output_url` is valid (S3 allows up to 7 days)."
     )
     inline_limit_mb: float = Field(
-        5, ge=0, le=14, description="Outputs up to this size are also given inline as base64; 0 never inlines."
+        5, ge=0, le=14, description="Outputs up to this size are also returned as base64; 0 disables this."
     )
-    temp_dir: Path = Field(
-        Path(tempfile.gettempdir()) / "framepack", description="Folder of the jobs' working files."
+    temp_dir: AbsolutePath = Field(
+        Path(tempfile.gettempdir()) / "framepack",
+        description="Folder for the temporary files of running jobs.",
+        json_schema_extra={"default": "`framepack` in the system's temporary folder"},
     )
-
-    temp_grace_seconds: float = Field(
-        300, ge=0, description="Age from which a finished result may be cleared away as temporary."
-    )
+    temp_grace_seconds: float = Field(300, ge=0, description="Minimum age before `clear-temp` may delete a result.")
     claim_lifetime_seconds: float = Field(
-        3600,
-        ge=120,
-        description="How long results of a job that gives no sign of life are kept from being cleared away.",
+        3600, ge=120, description="How long results of an unresponsive job are protected from clean-up."
     )
 
-    # Models
-    weights_dir: Path = Field(
-        Path("weights"), description="Folder of model weights (baked into the image or a network volume)."
+    @field_validator("bucket_secret_access_key")
+    @classmethod
+    def _both_keys(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if (secret is None) != (info.data.get("bucket_access_key_id") is None):
+            raise whole_sentence("BUCKET_ACCESS_KEY_ID and BUCKET_SECRET_ACCESS_KEY must be set together.")
+        return secret
+
+
+class ModelSettings(_Group):
+    """Models and devices."""
+
+    weights_dir: AbsolutePath = Field(
+        default_factory=lambda: data_folder("weights"),
+        description="Folder of model weights.",
+        json_schema_extra={"default": "folder `weights` of the checkout, else of the user's data folder"},
     )
     weights_download: bool = Field(
-        default=True, description="Whether missing weights may be fetched from their official addresses."
+        default=True, description="Whether missing weights may be downloaded from their official addresses."
     )
-    hub_cache_dir: Path = Field(
+    hub_cache_dir: AbsolutePath = Field(
         Path("/runpod-volume/huggingface-cache/hub"),
-        description="A Hugging Face cache that is read before the usual one: RunPod's cached models, by default.",
+        description="A Hugging Face cache to read before the usual one; by default RunPod's cached models.",
     )
-    enhancer_model: str = Field(
-        "ibm-granite/granite-3.3-2b-instruct",
-        description="What enhances prompts: this one, another chat model as `organisation/name@COMMIT`, or a folder.",
+    enhancer_model: Annotated[str, AfterValidator(checks.language_model(_ENHANCER))] = Field(
+        _ENHANCER,
+        description="Model that enhances prompts: this one, another chat model as `organization/name@COMMIT`, "
+        "or a folder.",
     )
-    captioner_model: str = Field(
-        "florence-community/Florence-2-large",
-        description="What captions images: this one, another Florence-2 as `organisation/name@COMMIT`, or a folder.",
+    captioner_model: Annotated[str, AfterValidator(checks.language_model(_CAPTIONER))] = Field(
+        _CAPTIONER,
+        description="Model that captions images: this one, another Florence-2 as `organization/name@COMMIT`, "
+        "or a folder.",
     )
-    device: str = Field(
-        "auto",
-        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
-        description="Where networks run: `auto`, `cpu`, `cuda` or `cuda:N`.",
+    device: Annotated[str, AfterValidator(checks.device)] = Field(
+        "auto", description="Device for inference: `auto`, `cpu`, `cuda` or `cuda:N`."
     )
     memory_limit_mb: int | None = Field(
-        None, ge=64, description="Memory that models and their work may use; unset means what is free."
+        None, ge=64, description="Memory that models and inference may use; if unset, all free memory."
     )
-    generator: str | None = Field(
+    generator: Annotated[str, AfterValidator(checks.factory)] | None = Field(
         None,
-        description="The main video model: `package.module:factory`, which is called with the torch device and "
-        "returns the model; unset means none.",
+        description="The main video model: `package.module:factory`, a function that is called with the torch device "
+        "and returns the model; none if unset.",
     )
 
-    # What may be fetched and called
-    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Private hosts or CIDRs that may be fetched or called back, separated by commas."
+
+class NetworkSettings(_Group):
+    """Sources and callbacks."""
+
+    allowed_hosts: Annotated[tuple[Annotated[str, AfterValidator(checks.host_or_network)], ...], NoDecode] = Field(
+        (),
+        description="Private hosts or CIDR blocks that sources and callbacks may use, separated by commas.",
     )
     https_only: bool = Field(default=False, description="Whether sources and callbacks must use https.")
     download_timeout_seconds: float = Field(
-        300, gt=0, description="Longest time one source, or a JSON body, may take to arrive."
+        300, gt=0, description="Maximum time for one source, or one JSON body, to arrive."
     )
     webhook_secret: SecretStr | None = Field(
-        None, description="Signs callbacks (Standard Webhooks): `whsec_` and base64, or any text."
+        None, description="Signs callbacks (Standard Webhooks): `whsec_` followed by base64, or any text."
     )
-    callback_attempts: int = Field(4, ge=1, le=10, description="How often a callback is tried.")
+    callback_attempts: int = Field(4, ge=1, le=10, description="Delivery attempts per callback.")
 
-    # Limits, checked before decoding starts
-    max_source_mb: float = Field(1024, gt=0, description="Largest source file.")
-    max_seconds: float = Field(600, gt=0, description="Longest source.")
-    max_frames: int = Field(36_000, gt=0, description="Most frames of a source.")
-    max_pixels: int = Field(4096 * 2304, gt=0, description="Most pixels of a source frame.")
-    max_output_pixels: int = Field(7680 * 4320, gt=0, description="Most pixels of an output frame.")
-    max_output_frames: int = Field(144_000, gt=0, description="Most frames of an output.")
+    @field_validator("webhook_secret")
+    @classmethod
+    def _usable(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None:
+            checks.signing_key(secret.get_secret_value())
+        return secret
 
-    max_extracted_frames: int = Field(10_000, gt=0, description="Most frames of one extraction.")
-    max_image_mb: float = Field(25, gt=0, description="Largest image to caption.")
-    max_image_pixels: int = Field(50_000_000, gt=0, description="Most pixels of an image to caption.")
-    max_prompt_sections: int = Field(60, ge=1, description="Most timed sections of a prompt.")
 
-    max_operations: int = Field(10, ge=1, description="Most operations of a pipeline.")
-    max_batch_videos: int = Field(50, ge=1, description="Most videos of a batch.")
-    max_join_videos: int = Field(20, ge=2, description="Most videos that are joined.")
+class LimitSettings(_Group):
+    """Limits."""
 
-    max_presets: int = Field(500, ge=1, description="Most presets of a kind that clients may save.")
+    max_source_mb: float = Field(1024, gt=0, description="Maximum size of a source file.")
+    max_seconds: float = Field(600, gt=0, description="Maximum duration of a source video.")
+    max_frames: int = Field(36_000, gt=0, description="Maximum frames per source video.")
+    max_pixels: int = Field(4096 * 2304, gt=0, description="Maximum pixels per source frame.")
+    max_output_pixels: int = Field(7680 * 4320, gt=0, description="Maximum pixels per output frame.")
+    max_output_frames: int = Field(144_000, gt=0, description="Maximum frames per output video.")
+    max_extracted_frames: int = Field(10_000, gt=0, description="Maximum frames per extraction.")
+    max_image_mb: float = Field(25, gt=0, description="Maximum size of an image to caption.")
+    max_image_pixels: int = Field(50_000_000, gt=0, description="Maximum pixels of an image to caption.")
+    max_prompt_sections: int = Field(60, ge=1, description="Maximum timed sections per prompt.")
+    max_operations: int = Field(10, ge=1, description="Maximum operations per pipeline.")
+    max_batch_videos: int = Field(50, ge=1, description="Maximum videos per batch.")
+    max_join_videos: int = Field(20, ge=2, description="Maximum videos per join.")
+    max_presets: int = Field(500, ge=1, description="Maximum presets of each kind that clients may save.")
 
-    # Encoding
+
+class EncodingSettings(_Group):
+    """Encoding."""
+
     video_crf: int = Field(
-        16, ge=0, le=40, description="H.264 quality of outputs: lower is better and larger; 16 looks lossless."
+        16,
+        ge=0,
+        le=40,
+        description="H.264 quality (CRF) of outputs: lower is better and larger; 16 is visually lossless.",
     )
     video_preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"] = Field(
-        "medium", description="H.264 effort: slower presets make smaller files."
+        "medium", description="H.264 preset: slower ones make smaller files."
     )
 
-    # The REST side
+
+class RestSettings(_Group):
+    """REST server."""
+
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
-        (), description="Keys that `X-API-Key` may carry, separated by commas; unset makes one for this run."
+        (),
+        description="Accepted `X-API-Key` values, separated by commas; "
+        "if unset, a temporary key is generated at start-up.",
     )
     backend: Literal["local", "runpod"] = Field(
-        "local", description="Who carries out jobs: a process of this machine, or a RunPod endpoint."
+        "local", description="Where jobs run: in a process of this machine, or on a RunPod endpoint."
     )
-    runpod_endpoint_id: str | None = Field(None, description="The endpoint that the backend `runpod` sends jobs to.")
+    runpod_endpoint_id: str | None = Field(None, description="The endpoint that the `runpod` backend sends jobs to.")
     runpod_api_key: SecretStr | None = Field(
-        None, validation_alias="RUNPOD_API_KEY", description="Key of the RunPod account that owns the endpoint."
+        None, validation_alias="RUNPOD_API_KEY", description="API key of the RunPod account that owns the endpoint."
     )
-    max_queued_jobs: int = Field(100, ge=1, description="Most jobs that wait at a time; more are answered 429.")
+    max_queued_jobs: int = Field(100, ge=1, description="Maximum queued jobs; further ones are answered with 429.")
     max_body_mb: float = Field(
-        64, gt=0, description="Largest JSON body; larger videos come by address or through `/uploads`."
+        64, gt=0, description="Maximum size of a JSON body; send larger videos by address or through `/uploads`."
     )
-    job_retention_hours: float = Field(24, gt=0, description="How long ended jobs and uploads are kept.")
+    job_retention_hours: float = Field(24, gt=0, description="How long finished jobs and uploads are kept.")
     shutdown_grace_seconds: float = Field(
-        25,
-        ge=0,
-        description="Time that running jobs get when the server is told to stop; the next one redoes the rest.",
+        25, ge=0, description="Time for running jobs at shutdown; the next server resumes unfinished ones."
     )
     link_secret: SecretStr | None = Field(
-        None, min_length=16, description="Signs `output_url` of a `file:` store; unset keeps one in the store."
+        None,
+        min_length=16,
+        description="Signs each `output_url` of a `file:` store; if unset, a secret is kept in the store.",
     )
 
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level logged.")
+    @field_validator("runpod_endpoint_id", "runpod_api_key")
+    @classmethod
+    def _needed(cls, value: object, info: ValidationInfo) -> object:
+        if value is None and info.data.get("backend") == "runpod":
+            raise whole_sentence(
+                "FRAMEPACK_RUNPOD_ENDPOINT_ID and RUNPOD_API_KEY must be set when FRAMEPACK_BACKEND is runpod."
+            )
+        return value
+
+
+class LogSettings(_Group):
+    """Logs."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Minimum log level.")
+
+
+class Settings(
+    LogSettings,
+    RestSettings,
+    EncodingSettings,
+    LimitSettings,
+    NetworkSettings,
+    ModelSettings,
+    StoreSettings,
+):
+    """Configuration of one worker, read once at start; a variable is ``FRAMEPACK_`` and the field's name."""
 
     @field_validator("allowed_hosts", "api_keys", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
+        if not isinstance(value, str):
+            return value
+        parts = tuple(part.strip() for part in value.split(",") if part.strip())
+        if not parts:
+            raise ValueError("one or more values separated by commas")
+        return parts
+
+
+GROUPS: Final[tuple[type[BaseSettings], ...]] = tuple(
+    base for base in reversed(Settings.__bases__) if issubclass(base, BaseSettings)
+)
+"""The settings by topic, in the order of the documentation; each class's docstring is its title."""
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings of this process from its environment.
+
+    Args:
+        **overrides: Settings that count in place of the environment's.
+
+    Raises:
+        InvalidSettings: variables are wrong; the message has one line for each.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise InvalidSettings(problems(Settings, error)) from None  # the cause would show what was set
+
+
+def settings_or_exit(**overrides: Any) -> Settings:
+    """`load_settings` for a program's first line: wrong settings go to stderr and end it with status 2."""
+    try:
+        return load_settings(**overrides)
+    except InvalidSettings as error:
+        print(error.message, file=sys.stderr)  # noqa: T201 - for whoever started it; there is no log yet
+        sys.exit(INVALID_SETTINGS_STATUS)
+
+
+def unknown_variables() -> list[str]:
+    """One sentence per variable of the environment that is called like a setting and is none."""
+    return list(unknown(os.environ, Settings))

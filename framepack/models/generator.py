@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import re
 from functools import reduce
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from framepack.errors import ModelUnavailable
 from framepack.models.memory import is_out_of_memory
 
 if TYPE_CHECKING:
     import torch
-
-_REFERENCE: Final = re.compile(
-    r"(?P<module>[A-Za-z_]\w*(\.[A-Za-z_]\w*)*):(?P<factory>[A-Za-z_]\w*(\.[A-Za-z_]\w*)*)"
-)
 
 
 def build_generator(reference: str, place: torch.device) -> Any:
@@ -31,12 +26,10 @@ def build_generator(reference: str, place: torch.device) -> Any:
     Raises:
         ModelUnavailable: there is no such factory, or it fails or makes nothing; the error behind it is its cause.
     """
-    parts = _REFERENCE.fullmatch(reference)
-    if parts is None:
-        raise ModelUnavailable(f"FRAMEPACK_GENERATOR must be of the form package.module:factory, not '{reference}'.")
+    module_name, _, factory_name = reference.partition(":")
     try:
-        module = importlib.import_module(parts["module"])
-        factory = reduce(getattr, parts["factory"].split("."), module)
+        module = importlib.import_module(module_name)
+        factory = reduce(getattr, factory_name.split("."), module)
     except Exception as error:  # a module of the deployment's can fail in any way while it is imported
         raise ModelUnavailable(f"FRAMEPACK_GENERATOR names {reference}, which cannot be imported.") from error
     try:

@@ -6,19 +6,18 @@ are pinned by their own SHA-256 as well, because they may come from anywhere.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from framepack.checks import PINNED_MODEL
 from framepack.errors import ModelUnavailable
 
 if TYPE_CHECKING:
     from framepack.models.spec import Group
 
 _MB: Final = 1_000_000
-_PINNED: Final = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +140,7 @@ def resolve(setting: str, group: Group, table: Iterable[Repository] = REPOSITORI
     known = {repository.name: repository for repository in table if repository.group == group}
     if setting in known:
         return known[setting]
-    pinned = _PINNED.fullmatch(setting)
+    pinned = PINNED_MODEL.fullmatch(setting)
     folder = Path(setting)
     if pinned is not None:
         return _own(pinned["name"], group, revision=pinned["revision"])

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
+from framepack.checks import HOST_NAME
 from framepack.errors import SourceFailed, SourceNotAllowed
 from framepack.net.ranges import Address, Network, is_public, is_within
 
@@ -29,7 +30,6 @@ _MAX_HOST_LENGTH = 253
 _SCHEME_PORTS = {"http": 80, "https": 443}
 _UNSAFE_CHARACTER = re.compile(r"[\x00-\x20\x7f-\xa0\\\ud800-\udfff]|\s")
 _AUTHORITY = re.compile(r"[a-z]+://([^/?#]*)", re.IGNORECASE)
-_HOST_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.(?!-)[a-z0-9_-]{1,63})*\.?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _LOCAL_SUFFIXES = (".localhost", ".local", ".internal", ".localdomain", ".home.arpa", ".lan")
 
@@ -43,21 +43,12 @@ class Policy:
         https_only: Whether plain http is refused.
         ports: Ports of public hosts that may be reached.
         resolve: Looks names up, with the signature of ``socket.getaddrinfo``.
-
-    Raises:
-        ValueError: An entry of ``allowed_hosts`` looks like a CIDR and is none.
     """
 
     allowed_hosts: tuple[str, ...] = ()
     https_only: bool = False
     ports: frozenset[int] = frozenset(_SCHEME_PORTS.values())
     resolve: Resolver = socket.getaddrinfo
-
-    def __post_init__(self) -> None:
-        """Refuse a mistyped CIDR at start instead of ignoring it for ever."""
-        for host in self.allowed_hosts:
-            if "/" in host and _network(host) is None:
-                raise ValueError(f"allowed_hosts: {host!r} is neither a host name nor a CIDR.")
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Policy:
@@ -195,7 +186,7 @@ def _is_host(host: str) -> bool:
     if _literal(host) is not None:
         return True
     ends_in_number = _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]) is not None
-    return not ends_in_number and len(host) <= _MAX_HOST_LENGTH and _HOST_NAME.fullmatch(host) is not None
+    return not ends_in_number and len(host) <= _MAX_HOST_LENGTH and HOST_NAME.fullmatch(host) is not None
 
 
 def _literal(host: str) -> Address | None:

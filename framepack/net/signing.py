@@ -8,7 +8,7 @@ import hmac
 import time
 from collections.abc import Callable
 
-_PREFIX = "whsec_"
+from framepack.checks import signing_key
 
 
 class Signer:
@@ -23,7 +23,7 @@ class Signer:
     """
 
     def __init__(self, secret: str, clock: Callable[[], float] = time.time) -> None:
-        self._key = _key(secret)
+        self._key = signing_key(secret)
         self._clock = clock
 
     def sign(self, message_id: str, body: bytes) -> dict[str, str]:
@@ -36,17 +36,3 @@ class Signer:
             "webhook-timestamp": timestamp,
             "webhook-signature": f"v1,{signature}",
         }
-
-
-def _key(secret: str) -> bytes:
-    if not secret.startswith(_PREFIX):
-        key = secret.encode()
-    else:
-        text = secret.removeprefix(_PREFIX).rstrip("=")
-        try:
-            key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-        except ValueError as error:
-            raise ValueError("The webhook secret is not base64 after whsec_.") from error
-    if not key:
-        raise ValueError("The webhook secret is empty.")
-    return key

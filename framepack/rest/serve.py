@@ -73,8 +73,8 @@ def build(settings: Settings) -> tuple[Server, FastAPI]:
 def _backend(settings: Settings, runtime: Runtime) -> Backend:
     if settings.backend == "local":
         return LocalBackend({**os.environ, "FRAMEPACK_PUBLIC_URL": settings.public_url or ""})  # noqa: TID251 - handed on whole, read by nobody
-    if not settings.runpod_endpoint_id or settings.runpod_api_key is None:
-        raise Unavailable("The backend 'runpod' needs FRAMEPACK_RUNPOD_ENDPOINT_ID and RUNPOD_API_KEY.")
+    if settings.runpod_endpoint_id is None or settings.runpod_api_key is None:  # the settings have seen to it
+        raise Unavailable("The backend 'runpod' needs an endpoint and a key.")
     shared = runtime.storage if settings.storage.startswith("s3:") else None
     fit = partial(fitted, storage=shared, temp_dir=settings.temp_dir, max_bytes=round(settings.max_source_mb * 1e6))
     return RunpodBackend(settings.runpod_endpoint_id, settings.runpod_api_key.get_secret_value(), fit)

@@ -6,10 +6,10 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from framepack.checks import is_segment
 from framepack.errors import InvalidField
 
 MAX_KEY_BYTES = 1024
-MAX_SEGMENT_BYTES = 255
 MAX_NAME_LENGTH = 100
 UNTITLED = "untitled_video"
 RESULTS = "postprocessed_output"
@@ -19,7 +19,6 @@ _REFUSAL = (
     "A name must have 1 to 255 bytes, neither start nor end with a dot or a space, "
     "and contain no slash, backslash or control character."
 )
-_FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9 ._+()-]+")
 # A time stamp of ours is followed by a short id; it begins with a digit so that no word is mistaken for one.
 _TIMESTAMP = re.compile(r"_\d{6}_(?:\d{6}|\d{4})(?!\d)(?:_\d[0-9a-z]{5}(?![0-9A-Za-z]))?")
@@ -44,7 +43,7 @@ class Key:
 
     def __post_init__(self) -> None:
         """Refuse what is no key."""
-        if not all(_is_segment(segment) for segment in self.segments) or len(self.text.encode()) > MAX_KEY_BYTES:
+        if not all(is_segment(segment) for segment in self.segments) or len(self.text.encode()) > MAX_KEY_BYTES:
             raise InvalidField(_REFUSAL)
 
     @classmethod
@@ -112,11 +111,3 @@ def clean_stem(name: str) -> str:
         A safe name, ``untitled_video`` when nothing is left.
     """
     return safe_name(_TIMESTAMP.sub("", name).strip("_"), UNTITLED)
-
-
-def _is_segment(segment: str) -> bool:
-    if not segment or segment != segment.strip().strip("."):
-        return False
-    if any(char in "\\\ufffd" or unicodedata.category(char) in _FORBIDDEN_CATEGORIES for char in segment):
-        return False
-    return len(segment.encode()) <= MAX_SEGMENT_BYTES and unicodedata.is_normalized("NFC", segment)

@@ -23,7 +23,7 @@ def open_storage(settings: Settings) -> Storage:
     """Open the worker's own store.
 
     Raises:
-        InvalidField: the settings name no usable bucket, endpoint or prefix, or half of the credentials.
+        InvalidField: the settings name no usable bucket, endpoint or prefix.
         StorageFailed: the folder cannot be opened.
     """
     kind, _, place = settings.storage.partition(":")
@@ -81,11 +81,9 @@ def _local(root: Path, settings: Settings) -> LocalStorage:
 
 def _credentials(settings: Settings) -> S3Credentials | None:
     access_key, secret_key = settings.bucket_access_key_id, settings.bucket_secret_access_key
-    if access_key and secret_key:
-        return S3Credentials(access_key.get_secret_value(), secret_key.get_secret_value())
-    if access_key or secret_key:
-        raise InvalidField("BUCKET_ACCESS_KEY_ID and BUCKET_SECRET_ACCESS_KEY must be set together.")
-    return None
+    if access_key is None or secret_key is None:
+        return None
+    return S3Credentials(access_key.get_secret_value(), secret_key.get_secret_value())
 
 
 def _text(s3_config: Mapping[str, Any], name: str) -> str:

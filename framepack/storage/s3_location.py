@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
 
+from framepack.checks import BUCKET, parsed_address
 from framepack.errors import InvalidField
 
 DEFAULT_REGION = "us-east-1"
@@ -25,7 +26,6 @@ _BUCKET_HOST = re.compile(
 _AWS_HOST = re.compile(r"s3(?:[.-][a-z]{2}(?:-[a-z]+)+-\d)?\.amazonaws\.com(?:\.cn)?")
 _REGION_IN_HOST = re.compile(r"(?:^|\.)s3(?:-fips)?[.-](?:dualstack\.)?(?P<region>[a-z]{2}(?:-[a-z0-9]+)+)\.")
 _RUNPOD_HOST = re.compile(r"s3api-(?P<region>[a-z0-9-]+)\.runpod\.io")
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +72,12 @@ def s3_location(bucket: str | None, endpoint_url: str | None = None, region: str
 
 
 def _parsed(endpoint_url: str) -> SplitResult:
-    refusal = "The object store's endpoint must be an http or https address without user name, query or fragment."
     try:
-        url = urlsplit(endpoint_url.strip())
-        port_is_right = url.port is None or url.port > 0
+        return parsed_address(endpoint_url)
     except ValueError as error:
-        raise InvalidField(refusal) from error
-    if url.scheme not in {"http", "https"} or not url.hostname or not port_is_right:
-        raise InvalidField(refusal)
-    if "@" in url.netloc or url.query or url.fragment or any(char.isspace() for char in url.geturl()):
-        raise InvalidField(refusal)
-    return url
+        raise InvalidField(
+            "The object store's endpoint must be an http or https address without user name, query or fragment."
+        ) from error
 
 
 def _without_bucket(host: str, bucket: str | None) -> tuple[str, str | None]:
@@ -116,6 +111,6 @@ def _region(host: str) -> str:
 def _checked(bucket: str | None) -> str:
     if not bucket:
         raise InvalidField("The object store's bucket must be named.")
-    if not _BUCKET.fullmatch(bucket):
+    if not BUCKET.fullmatch(bucket):
         raise InvalidField("The bucket's name must have 3 to 255 letters, digits, dots, dashes or underscores.")
     return bucket

@@ -44,7 +44,6 @@ def test_the_factory_fills_the_slot(tmp_path: Path) -> None:
         ("missing", "names tests.support.generators:missing, which cannot be imported"),
         ("broken", "tests.support.generators:broken, failed"),
         ("nothing", "made no model"),
-        ("trans former", "must be of the form package.module:factory"),
     ],
 )
 def test_an_empty_slot_is_explained(tmp_path: Path, factory: str | None, sentence: str) -> None:

@@ -60,12 +60,6 @@ def test_a_bucket_is_opened(server: S3Server, bucket: str, place: str, prefix: s
     assert "X-Amz-Expires=1234&" in (storage.url(KEY) or "")
 
 
-def test_half_of_the_credentials_is_refused() -> None:
-    """A key without its secret is a mistake, found at the start."""
-    with pytest.raises(InvalidField, match="must be set together"):
-        open_storage(Settings(storage="s3://bucket", bucket_access_key_id=SecretStr("key")))
-
-
 def test_a_job_brings_its_own_bucket(server: S3Server, bucket: str) -> None:
     """The job's bucket is used without the worker's prefix, and its endpoint is checked first."""
     checked: list[str] = []

@@ -24,7 +24,7 @@ from framepack.job import Job, Progress
 from framepack.rest.logs import JOB_THREAD, log_json
 from framepack.rest.records import JobRecords
 from framepack.runtime import Runtime
-from framepack.settings import Settings
+from framepack.settings import settings_or_exit
 from framepack.worker.fitness import check_fitness
 from framepack.worker.progress import shown
 
@@ -121,6 +121,7 @@ class WorkerProcess:
 
 def main() -> None:
     """Serve the process that started this one."""
+    settings = settings_or_exit()
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group; the server decides what becomes of jobs
         signal.signal(number, signal.SIG_IGN)
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -128,7 +129,6 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not come between the messages
     os.nice(_NICENESS)
-    settings = Settings()
     log_json(settings.log_level)
     worker = WorkerProcess(Runtime(settings), out)
     if not worker.get_ready():

@@ -1,0 +1,128 @@
+"""Checks of text that a deployment sets. Each returns the value to use, or raises ValueError with what is allowed.
+
+The message completes the sentence "FRAMEPACK_... must be ...".
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import unicodedata
+from collections.abc import Callable
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+HOST_NAME: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.(?!-)[a-z0-9_-]{1,63})*\.?")
+BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
+PINNED_MODEL: Final = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
+MAX_SEGMENT_BYTES: Final = 255
+
+_DEVICE: Final = re.compile(r"auto|cpu|cuda(:\d+)?")
+_FACTORY: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_FORBIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
+_SIGNING_PREFIX: Final = "whsec_"
+
+
+def store(text: str) -> str:
+    """``file:FOLDER`` with the folder made absolute, or ``s3://BUCKET/PREFIX``."""
+    kind, _, place = text.partition(":")
+    if kind == "file" and place.strip():
+        return f"file:{absolute(Path(place))}"
+    if kind != "s3" or not place.startswith("//"):
+        raise ValueError("file:FOLDER or s3://BUCKET/PREFIX")
+    bucket, _, prefix = place.removeprefix("//").partition("/")
+    if not BUCKET.fullmatch(bucket):
+        raise ValueError("s3://BUCKET/PREFIX with a bucket of 3 to 255 letters, digits, dots, dashes or underscores")
+    if prefix.strip("/") and not all(is_segment(each) for each in prefix.strip("/").split("/")):
+        raise ValueError("s3://BUCKET/PREFIX with a prefix of names such as videos/2025")
+    return text
+
+
+def absolute(path: Path) -> Path:
+    """The path from the root of the file system, so that it means the same whatever the current folder becomes."""
+    return path.expanduser().absolute()
+
+
+def is_segment(text: str) -> bool:
+    """Whether the text can stand between two slashes of an object's key."""
+    if not text or text != text.strip().strip("."):
+        return False
+    if any(char in "\\\ufffd" or unicodedata.category(char) in _FORBIDDEN_CATEGORIES for char in text):
+        return False
+    return len(text.encode()) <= MAX_SEGMENT_BYTES and unicodedata.is_normalized("NFC", text)
+
+
+def web_address(text: str) -> str:
+    """An http or https address that paths can be appended to."""
+    parsed_address(text)
+    return text
+
+
+def parsed_address(text: str) -> SplitResult:
+    """The parts of such an address."""
+    allowed = "an http or https address without user name, query or fragment, such as https://video.example.com"
+    try:
+        url = urlsplit(text.strip())
+        port_is_right = url.port is None or url.port > 0
+    except ValueError as error:
+        raise ValueError(allowed) from error
+    if url.scheme not in {"http", "https"} or not url.hostname or not port_is_right:
+        raise ValueError(allowed)
+    if "@" in url.netloc or url.query or url.fragment or any(char.isspace() for char in url.geturl()):
+        raise ValueError(allowed)
+    return url
+
+
+def host_or_network(text: str) -> str:
+    """A host name, an IP address or a CIDR block."""
+    try:
+        ip_network(text, strict=False)
+    except ValueError as error:
+        if not HOST_NAME.fullmatch(text.lower()):
+            allowed = "host names, IP addresses or networks such as 10.0.0.0/8, without port, separated by commas"
+            raise ValueError(allowed) from error
+    return text
+
+
+def device(text: str) -> str:
+    """Where networks run."""
+    if not _DEVICE.fullmatch(text):
+        raise ValueError("auto, cpu, cuda or cuda:N")
+    return text
+
+
+def factory(text: str) -> str:
+    """A reference to a function."""
+    if not _FACTORY.fullmatch(text):
+        raise ValueError("of the form package.module:factory")
+    return text
+
+
+def language_model(default: str) -> Callable[[str], str]:
+    """The check of a language model's name: the default one, another one with its revision, or a folder."""
+
+    def check(text: str) -> str:
+        if text == default or PINNED_MODEL.fullmatch(text):
+            return text
+        path = Path(text).expanduser()
+        if path.is_absolute() or path.is_dir():  # a volume may still be mounted; the model's first job tells
+            return str(absolute(path))
+        raise ValueError(f"{default}, another model as organization/name@COMMIT (40 hex digits), or a folder")
+
+    return check
+
+
+def signing_key(secret: str) -> bytes:
+    """The key in a secret of Standard Webhooks: ``whsec_`` and base64, or any other text as UTF-8."""
+    key = secret.encode()
+    if secret.startswith(_SIGNING_PREFIX):
+        text = secret.removeprefix(_SIGNING_PREFIX).rstrip("=")
+        try:
+            key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        except ValueError:
+            key = b""
+    if not key:
+        raise ValueError("whsec_ followed by base64, or any other text")
+    return key

@@ -1,0 +1,121 @@
+"""Names and defaults of environment variables, and what is wrong with them: a line each, without possible secrets."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
+
+from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic_core import PydanticCustomError
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+PREFIX: Final = "FRAMEPACK_"
+
+_OF_TESTS: Final = "TEST_FILES"
+_SENTENCE: Final = "sentence"
+_LONGEST_VALUE: Final = 80
+
+
+def data_folder(name: str) -> Path:
+    """Where files are kept unless a setting says otherwise: in the checkout, else in the user's data folder."""
+    root = Path(__file__).resolve().parent.parent
+    if (root / "pyproject.toml").is_file() and (root / "handler.py").is_file():
+        return root / name
+    from platformdirs import user_data_path
+
+    return user_data_path("framepack", appauthor=False) / name
+
+
+def variable(name: str, field: FieldInfo) -> str:
+    """The environment variable of a setting."""
+    return str(field.validation_alias or f"{PREFIX}{name.upper()}")
+
+
+def whole_sentence(text: str) -> PydanticCustomError:
+    """A validator's error that is a sentence of its own, for what several variables have to do with each other."""
+    return PydanticCustomError(_SENTENCE, text)
+
+
+def problems(model: type[BaseModel], error: ValidationError) -> list[str]:
+    """One line per wrong variable: its full name, what is allowed and, unless it may be secret, its value."""
+    fields = {variable(name, field): field for name, field in model.model_fields.items()}
+    lines = []
+    for finding in error.errors(include_url=False):
+        name = _variable_of(str(finding["loc"][0]), model)
+        lines.append(_line(name, fields.get(name), finding))
+    return list(dict.fromkeys(lines))
+
+
+def unknown(names: Iterable[str], model: type[BaseModel]) -> Iterator[str]:
+    """One sentence per variable that looks like one of ours and is none: it may be a typing error."""
+    # Compared without the prefix, which would make all of them alike.
+    known = {name.upper(): variable(name, field) for name, field in model.model_fields.items()}
+    for name in sorted(names):
+        short = name.upper().removeprefix(PREFIX)
+        if name.upper().startswith(PREFIX) and short not in {*known, _OF_TESTS}:
+            close = difflib.get_close_matches(short, known, n=1)
+            yield f"{name} is not a setting and is ignored" + (f"; did you mean {known[close[0]]}?" if close else ".")
+
+
+def _variable_of(location: str, model: type[BaseModel]) -> str:
+    field = model.model_fields.get(location)
+    return location if field is None else variable(location, field)
+
+
+def _line(name: str, field: FieldInfo | None, finding: Any) -> str:
+    if finding["type"] == _SENTENCE:
+        return str(finding["msg"])
+    if field is None:
+        return f"{name}: {finding['msg']}."
+    parts = set(_parts(field.annotation))
+    if finding["type"] == "too_short":
+        return f"{name} must have at least {finding['ctx']['min_length']} characters."
+    shown = "" if SecretStr in parts else _shown(finding["input"])
+    if finding["type"] == "value_error":
+        return f"{name} must be {finding['ctx']['error']}{shown}."
+    return f"{name} must be {_allowed(field, parts) or finding['msg'].removeprefix('Input should be ')}{shown}."
+
+
+def _parts(annotation: object) -> Iterator[object]:
+    """A type and all types that it is made of."""
+    yield annotation
+    for part in () if get_origin(annotation) is Literal else get_args(annotation):
+        yield from _parts(part)
+
+
+def _allowed(field: FieldInfo, parts: set[object]) -> str:
+    """What a setting that is no text may be."""
+    if get_origin(field.annotation) is Literal:
+        *others, last = get_args(field.annotation)
+        return f"{', '.join(others)} or {last}"
+    if bool in parts:
+        return "true or false"
+    if int in parts or float in parts:
+        return ("a whole number" if int in parts else "a number") + _range(field)
+    return ""
+
+
+def _range(field: FieldInfo) -> str:
+    limits = {
+        name: value
+        for entry in field.metadata
+        for name in ("ge", "le", "gt")
+        if (value := getattr(entry, name, None)) is not None
+    }
+    if "ge" in limits and "le" in limits:
+        return f" from {limits['ge']:.10g} to {limits['le']:.10g}"
+    words = {"ge": "of at least", "gt": "above", "le": "of at most"}
+    return "".join(f" {words[name]} {value:.10g}" for name, value in limits.items())
+
+
+def _shown(value: object) -> str:
+    """The end of a sentence with the wrong value; nothing where it may hold a password or a signature."""
+    text = str(value)
+    if set("@?") & set(text):
+        return ""
+    shortened = text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
+    return f", not {shortened!r}"
