@@ -11,7 +11,7 @@ COPY builder/requirements.txt builder/requirements.txt
 RUN pip install --require-hashes -r builder/requirements.txt
 
 # Then the weights, checked against their published SHA-256.
-COPY framepack/__init__.py framepack/errors.py framepack/settings.py framepack/checks.py framepack/environment.py framepack/job.py framepack/schemas.py framepack/
+COPY framepack/__init__.py framepack/errors.py framepack/settings.py framepack/setting_checks.py framepack/environment.py framepack/job.py framepack/schemas.py framepack/
 COPY framepack/net framepack/net
 COPY framepack/models framepack/models
 COPY builder builder

@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from framepack import checks
+from framepack import setting_checks as checks
 from framepack.environment import PREFIX, data_folder, problems, unknown, whole_sentence
 from framepack.errors import InvalidSettings
 

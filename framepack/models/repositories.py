@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from framepack.checks import PINNED_MODEL
 from framepack.errors import ModelUnavailable
+from framepack.setting_checks import PINNED_MODEL
 
 if TYPE_CHECKING:
     from framepack.models.spec import Group

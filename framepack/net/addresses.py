@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
-from framepack.checks import HOST_NAME
 from framepack.errors import SourceFailed, SourceNotAllowed
 from framepack.net.ranges import Address, Network, is_public, is_within
+from framepack.setting_checks import HOST_NAME
 
 if TYPE_CHECKING:
     from framepack.settings import Settings

@@ -8,7 +8,7 @@ import hmac
 import time
 from collections.abc import Callable
 
-from framepack.checks import signing_key
+from framepack.setting_checks import signing_key
 
 
 class Signer:

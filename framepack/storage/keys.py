@@ -6,8 +6,8 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from framepack.checks import is_segment
 from framepack.errors import InvalidField
+from framepack.setting_checks import is_segment
 
 MAX_KEY_BYTES = 1024
 MAX_NAME_LENGTH = 100

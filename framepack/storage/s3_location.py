@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import SplitResult
 
-from framepack.checks import BUCKET, parsed_address
 from framepack.errors import InvalidField
+from framepack.setting_checks import BUCKET, parsed_address
 
 DEFAULT_REGION = "us-east-1"
 
