@@ -1,3 +1,3 @@
 """FramePack worker: finishes AI videos as RunPod jobs or over REST."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -1,4 +1,4 @@
-"""Writes the generated pages of ``docs/`` (endpoints, settings, errors) and the README's table of endpoints.
+"""Writes the generated pages of ``docs/`` and the generated tables of the README and the notices.
 
 Run ``python -m framepack.docs`` after a change of an operation or a setting; the tests say when it is due.
 """
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from framepack.environment import variable
 from framepack.errors import published
+from framepack.models.catalogue import CATALOGUE
+from framepack.models.repositories import REPOSITORIES
 from framepack.registry import AnyOperation, Registry, discover
 from framepack.settings import GROUPS
 
@@ -25,12 +27,13 @@ _GENERATED = "Generated from the code by `python -m framepack.docs`; do not edit
 def pages(root: Path = _ROOT) -> dict[Path, str]:
     """Every generated file and what it should hold."""
     registry = discover()
-    readme = root / "README.md"
+    readme, notices = root / "README.md", root / "THIRD_PARTY_NOTICES.md"
     return {
         readme: _between(readme.read_text(encoding="utf-8"), "endpoints", endpoint_table(registry)),
         root / "docs" / "endpoints.md": endpoints_page(registry),
         root / "docs" / "settings.md": settings_page(),
         root / "docs" / "errors.md": errors_page(),
+        notices: _between(notices.read_text(encoding="utf-8"), "weights", weights_table()),
     }
 
 
@@ -61,6 +64,26 @@ def errors_page() -> str:
         '"status": ...}`; the REST server answers with the status and `{"detail": sentence, "code": ...}`.\n'
     )
     return "\n".join([head, "| status | code | meaning |", "|---|---|---|", *table, ""])
+
+
+def weights_table() -> str:
+    """One row per file of weights and per language model, with its license and where it is fetched from."""
+    rows = [
+        f"| {row.name} | `{file.filename}` | {file.licence} | {_project(file.url)} |"
+        for row in CATALOGUE.rows
+        for file in row.weights
+        if file.url
+    ]
+    rows += [
+        f"| {each.name.partition('/')[2]} | `{each.name}` | {each.licence} | https://huggingface.co/{each.name} |"
+        for each in REPOSITORIES
+    ]
+    return "\n".join(["| model | file or repository | license | from |", "|---|---|---|---|", *rows])
+
+
+def _project(url: str) -> str:
+    """The address of the project or repository that a file's address belongs to: host, owner and name."""
+    return "/".join(url.split("/")[:5])
 
 
 def endpoints_page(registry: Registry) -> str:
@@ -148,7 +171,7 @@ def _between(text: str, name: str, content: str) -> str:
     begin, end = f"<!-- {name}: generated -->", f"<!-- /{name} -->"
     pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
     if not pattern.search(text):
-        raise ValueError(f"README.md lacks the marks of {name}")
+        raise ValueError(f"a page lacks the marks of {name}")
     return pattern.sub(lambda _: f"{begin}\n{content}\n{end}", text)
 
 

@@ -41,6 +41,16 @@ if TYPE_CHECKING:
 log = logging.getLogger("framepack.rest")
 
 _TITLE: Final = "FramePack worker"
+_LICENSE: Final = {"name": "MIT", "identifier": "MIT"}
+_DESCRIPTION: Final = """\
+Finishes AI videos: upscales, interpolates, filters, loops, joins and exports them, with progress, cancellation and
+callbacks.
+
+Every request carries an API key in `X-API-Key`, except health checks and signed links. A source is base64, or an
+address that the server fetches. A request waits for its result; with `Prefer: respond-async` it is answered 202 at
+once, and `GET /jobs/{job_id}` tells how the job is going. An error is one sentence in `detail` and a stable name in
+`code`.
+"""
 _THREADS: Final = 64  # for the store and name servers, which may be slow
 _BEGINNINGS: Final = 8
 _LONGEST_PATH: Final = 200
@@ -63,7 +73,9 @@ def create_app(server: Server, keys: ApiKeys) -> FastAPI:
 
     app = FastAPI(
         title=_TITLE,
+        description=_DESCRIPTION,
         version=__version__,
+        license_info=_LICENSE,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,

@@ -76,7 +76,13 @@ def described(app: FastAPI, registry: Registry) -> Json:
 def _document(app: FastAPI, registry: Registry) -> Json:
     from fastapi.openapi.utils import get_openapi
 
-    document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        license_info=app.license_info,
+        routes=app.routes,
+    )
     components = document.setdefault("components", {})
     schemas = {name: each for name, each in components.get("schemas", {}).items() if name not in _OF_THE_FRAMEWORK}
     schemas |= _schemas(registry)

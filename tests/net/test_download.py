@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from framepack import __version__
 from framepack.errors import DiskFull, SourceFailed, TooLarge
 from framepack.net import download
 from framepack.net.addresses import Policy, check_url
@@ -52,6 +53,7 @@ def test_the_request_says_nothing_it_need_not(fetch: Fetch, monkeypatch: pytest.
     assert (first.method, first.query) == ("GET", "x=%C3%A4")
     for request in (first, second):
         assert {name.lower() for name in request.headers} == {"host", "user-agent", "accept", "accept-encoding"}
+        assert request.headers["User-Agent"] == f"framepack/{__version__}"
         assert request.headers["Accept-Encoding"] == "identity"
         assert request.headers["Host"] == f"127.0.0.1:{server.port}"
 

@@ -15,6 +15,7 @@ from schemathesis.checks import load_all_checks
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
+from framepack import __version__
 from framepack.dispatch import Answer
 from framepack.registry import discover
 from framepack.rest.app import create_app
@@ -77,6 +78,15 @@ def page(client: LocalServer) -> JsonObject:
     """The page as it is served."""
     document: JsonObject = client.get("/openapi.json").json()
     return document
+
+
+def test_the_page_names_version_and_license(page: JsonObject) -> None:
+    """`info` says what this is, in the package's version and under its license."""
+    info = page["info"]
+
+    assert (info["title"], info["version"]) == ("FramePack worker", __version__)
+    assert info["license"] == {"name": "MIT", "identifier": "MIT"}
+    assert "`X-API-Key`" in info["description"]
 
 
 def test_the_page_is_valid(page: JsonObject) -> None:
