@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # torch's threads wait for work without burning the cores that x264 wants; on two cores this is worth up to 8 times.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test test-long check docs lock clean
+.PHONY: demo test test-long check docs dist lock clean
 
 demo: $(READY)  ## The worker's main job for real: upscale the clip of test_input.json
 	@PYTHONPATH=. $(BIN)/python builder/demo.py
@@ -27,6 +27,11 @@ check: $(READY)  ## Format, lint, types and architecture
 
 docs: $(READY)  ## Write the generated documentation
 	$(BIN)/python -m framepack.docs
+
+dist: $(READY)  ## Build the source archive, and from it the wheel, with the locked tools
+	rm -rf dist
+	$(BIN)/python -c "from setuptools import build_meta; build_meta.build_sdist('dist')"
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir dist dist/*.tar.gz
 
 lock: $(READY)  ## Resolve pyproject.toml anew into builder/requirements*.txt
 	$(BIN)/pip install --quiet uv
