@@ -46,7 +46,7 @@ def test_the_wheel_holds_the_package_and_its_notices_alone(built: Built) -> None
         notices = [wheel.read(f"{INFO}/licenses/{name}").decode() for name in NOTICES]
 
     assert sorted(name for name in names if not name.startswith(f"{INFO}/")) == [
-        path for path in tracked() if path.startswith("framepack/")
+        path for path in tracked(and_new=True) if path.startswith("framepack/")
     ]
     assert "framepack/py.typed" in names
     assert notices == [(built.tree / name).read_text() for name in NOTICES]
@@ -69,7 +69,8 @@ def test_the_source_archive_holds_what_git_tracks(built: Built) -> None:
     assert {path.parts[0] for path in members} == {f"framepack_worker-{__version__}"}
     inside = {str(Path(*path.parts[1:])) for path in members}
     generated = {name for name in inside if name.startswith("framepack_worker.egg-info/")} | {"PKG-INFO", "setup.cfg"}
-    assert inside - generated == set(tracked())
+    assert set(tracked()) - inside == set()
+    assert inside - generated - set(tracked(and_new=True)) == set()
 
 
 def test_the_command_works_from_any_folder(installed: Installed) -> None:

@@ -61,19 +61,20 @@ class Installed:
         )
 
 
-def tracked() -> list[str]:
-    """Paths of the files that git tracks or would track; the test is skipped outside a checkout."""
+def tracked(*, and_new: bool = False) -> list[str]:
+    """Paths of the files that git tracks, also those that are new; the test is skipped outside a checkout."""
     if not (ROOT / ".git").exists():
         pytest.skip("compares with what git tracks, and this is no checkout")
-    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    paths = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    new = ["--others", "--exclude-standard"] if and_new else []
+    command = ["git", "ls-files", "--cached", *new, "-z"]
+    paths = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
     return sorted(path for path in paths if path and (ROOT / path).is_file())
 
 
 def build(folder: Path) -> Built:
-    """Copy what git tracks into `folder` and run `make dist` there, with the tools of this environment."""
+    """Copy what git tracks, or would, into `folder` and run `make dist` there, with the tools of this environment."""
     tree = folder / "tree"
-    for path in tracked():
+    for path in tracked(and_new=True):
         target = tree / path
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / path, target)
