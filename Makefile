@@ -1,19 +1,25 @@
-# Each target does all its own set-up on a fresh machine with Python 3.11+, git and make.
+# Each target does all its own set-up on a fresh Linux machine with Python 3.11 to 3.14, git and make.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PIPS := $(VENV)/pips/.ready
+TOOLS := .venv-tools/bin
+TOOLS_READY := .venv-tools/.ready
 
 # torch's threads wait for work without burning the cores that x264 wants; on two cores this is worth up to 8 times.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test test-long check docs dist lock clean
+.PHONY: demo help test test-long check coverage docs dist lock upgrade audit sbom clean
 
 demo: $(READY)  ## The worker's main job for real: upscale the clip of test_input.json
 	@PYTHONPATH=. $(BIN)/python builder/demo.py
 
-test: check  ## Everything that guards the project, except the long tests
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+test: check $(PIPS)  ## Everything that guards the project, except the long tests
 	$(BIN)/pytest
 
 test-long: $(READY)  ## The tests that take minutes
@@ -25,6 +31,9 @@ check: $(READY)  ## Format, lint, types and architecture
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+coverage: $(READY) $(PIPS)  ## Run the tests and show how much of the code they run; the lines are in build/coverage/
+	$(BIN)/pytest --cov --cov-report=term:skip-covered --cov-report=html:build/coverage
+
 docs: $(READY)  ## Write the generated documentation
 	$(BIN)/python -m framepack.docs
 
@@ -33,17 +42,35 @@ dist: $(READY)  ## Build the source archive, and from it the wheel, with the loc
 	$(BIN)/python -c "from setuptools import build_meta; build_meta.build_sdist('dist')"
 	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir dist dist/*.tar.gz
 
-lock: $(READY)  ## Resolve pyproject.toml anew into builder/requirements*.txt
-	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --upgrade \
-	  --custom-compile-command "make lock" -o builder/requirements.txt
-	$(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --upgrade \
-	  --custom-compile-command "make lock" --extra weights --group dev -c builder/requirements.txt \
-	  -o builder/requirements-dev.txt
+lock: $(TOOLS_READY)  ## Bring the locks in line with pyproject.toml; pins that fit stay (UPGRADE="-P torch" frees one)
+	sh builder/lock.sh $(TOOLS)/uv $(UPGRADE)
+
+upgrade:  ## Lock the newest version of everything
+	$(MAKE) lock UPGRADE=--upgrade
+
+audit: $(TOOLS_READY)  ## Ask the advisory database about every locked package
+	@$(TOOLS)/python builder/audit.py builder/requirements-dev.txt builder/requirements-tools.txt
+
+sbom: $(TOOLS_READY)  ## Write build/sbom.cdx.json: what an installation consists of, as CycloneDX
+	@mkdir -p build
+	@$(TOOLS)/python -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml --output-reproducible \
+	  --output-file build/sbom.cdx.json builder/requirements.txt
+	@echo build/sbom.cdx.json
 
 $(READY): builder/requirements-dev.txt
 	@sh builder/install.sh $(PYTHON) builder/requirements-dev.txt $(VENV)
-	@touch $(READY)
+	@touch $@
 
-clean:  ## Remove what the targets made
-	rm -rf $(VENV)
+$(TOOLS_READY): builder/requirements-tools.txt
+	@sh builder/install.sh $(PYTHON) builder/requirements-tools.txt .venv-tools
+	@touch $@
+
+# One at a time: pip refuses two versions of a package in one file.
+$(PIPS): builder/requirements-pips.txt $(READY)
+	@grep '^pip==' $< | while read -r pip; do echo "$$pip" > $(@D).txt && $(BIN)/pip download --quiet --no-deps \
+	  --require-hashes --disable-pip-version-check --dest $(@D) -r $(@D).txt || exit 1; done
+	@touch $@
+
+clean:  ## Remove the environments, caches, build/ and dist/; outputs/ and weights/ may be yours, so they stay
+	rm -rf $(VENV) .venv-tools build dist .*_cache .hypothesis .coverage* *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -12,8 +12,11 @@
 # something newer than a locked package with an extra (`pydantic[email]`) is released. `pip check` proves the lock whole.
 set -eu
 
-PACKAGES_GB=7 # what torch and its CUDA libraries take, which is nearly all
-WHEELS_GB=4   # what pip downloads for them
+# Measured with the lock of torch 2.15 and its CUDA libraries, which are nearly all of it.
+DOWNLOAD_GB=3.4
+INSTALLED_GB=7
+NEEDED_GB=11 # while it installs, with the wheels still there
+CACHE_GB=3   # and pip keeps a copy of them, unless PIP_NO_CACHE_DIR is set
 
 fail() {
   echo "install: $*" >&2
@@ -40,17 +43,17 @@ if [ -n "$folder" ]; then
     fail "$python cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv"
 fi
 
-# The disk: pip unpacks beside what it downloads, and keeps a copy in its cache unless PIP_NO_CACHE_DIR is set.
+# The disk.
 free_gb() {
   df -Pk "$1" | awk 'NR == 2 { print int($4 / 1000000) }'
 }
 place=$(dirname "${folder:-$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')}")
 if grep -q '^torch==' "$lock" && ! ls "$folder"/lib/python*/site-packages/torch >/dev/null 2>&1; then
-  needed=$((PACKAGES_GB + WHEELS_GB))
-  [ -n "${PIP_NO_CACHE_DIR-}" ] || needed=$((needed + WHEELS_GB))
+  needed=$NEEDED_GB
+  [ -n "${PIP_NO_CACHE_DIR-}" ] || needed=$((needed + CACHE_GB))
   free=$(free_gb "$place")
   [ "$free" -ge "$needed" ] || fail "$needed GB of free disk are needed, but $place has $free GB"
-  echo "install: about $WHEELS_GB GB to download and $PACKAGES_GB GB on disk; this takes 3 to 15 minutes"
+  echo "install: $DOWNLOAD_GB GB to download, $INSTALLED_GB GB on disk; this takes 2 to 15 minutes"
 fi
 
 work=$(mktemp -d)
@@ -81,9 +84,9 @@ all=$(grep -c '^[A-Za-z0-9].*==' "$lock")
 progress() {
   seconds=$(($(date +%s) - began))
   if grep -q '^Installing collected' "$log"; then
-    what="$(($(count_installed) - before)) of $(grep -c '^Collecting' "$log") packages installed"
+    what="$(($(count_installed) - before)) of $(grep -c -E '^(Collecting|Processing)' "$log") packages installed"
   else
-    what="$(grep -c -e '^Collecting' -e '^Requirement already' -e '^Ignoring' "$log") of $all packages"
+    what="$(grep -c -E '^(Collecting|Processing|Requirement already|Ignoring)' "$log") of $all packages"
     what="$what: $(awk '/^Collecting/ { name = $2; size = "" } /^ +Downloading/ { size = $(NF - 1) " " $NF } END { print name, size }' "$log")"
   fi
   printf "install: %s, %d:%02d" "$what" $((seconds / 60)) $((seconds % 60))
