@@ -48,6 +48,7 @@ free_gb() {
   df -Pk "$1" | awk 'NR == 2 { print int($4 / 1000000) }'
 }
 place=$(dirname "${folder:-$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')}")
+[ -d "$place" ] || place=.
 if grep -q '^torch==' "$lock" && ! ls "$folder"/lib/python*/site-packages/torch >/dev/null 2>&1; then
   needed=$NEEDED_GB
   [ -n "${PIP_NO_CACHE_DIR-}" ] || needed=$((needed + CACHE_GB))
@@ -57,9 +58,11 @@ if grep -q '^torch==' "$lock" && ! ls "$folder"/lib/python*/site-packages/torch 
 fi
 
 work=$(mktemp -d)
+log=$work/log
 trap 'rm -rf "$work"' EXIT
+trap 'echo; fail "stopped; run it again to go on"' INT TERM
 if [ -n "$folder" ]; then
-  "$python" -m venv "$folder"
+  "$python" -m venv "$folder" >"$log" 2>&1 || { cat "$log" >&2 && fail "$python could not make the environment $folder"; }
   python=$folder/bin/python
   mkdir -p "$folder/tmp" # /tmp is often a small part of the memory; the wheels would not fit
   trap 'rm -rf "$work" "$folder/tmp"' EXIT
@@ -69,12 +72,14 @@ fi
 site=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 # pip's own words go to a log, which is shown if it fails; a person sees one line that counts.
-log=$work/log
 PYTHONUNBUFFERED=1 "$python" -m pip install --no-deps --require-hashes --only-binary :all: --no-user --no-input \
   --disable-pip-version-check --progress-bar off -r "$lock" >"$log" 2>&1 &
 pip=$!
-trap 'kill $pip 2>/dev/null; wait $pip; echo; fail "stopped; run it again to go on"' INT TERM
+trap 'kill $pip 2>/dev/null; wait $pip || :; echo; fail "stopped; run it again to go on"' INT TERM
 
+count() {
+  grep -c -E "$1" "$log" || :
+}
 count_installed() {
   find "$site" -maxdepth 1 -name '*.dist-info' | wc -l
 }
@@ -83,11 +88,12 @@ before=$(count_installed)
 all=$(grep -c '^[A-Za-z0-9].*==' "$lock")
 progress() {
   seconds=$(($(date +%s) - began))
-  if grep -q '^Installing collected' "$log"; then
-    what="$(($(count_installed) - before)) of $(grep -c -E '^(Collecting|Processing)' "$log") packages installed"
+  if [ "$(count '^Installing collected')" -gt 0 ]; then
+    what="$(($(count_installed) - before)) of $(count '^(Collecting|Processing)') packages installed"
   else
-    what="$(grep -c -E '^(Collecting|Processing|Requirement already|Ignoring)' "$log") of $all packages"
-    what="$what: $(awk '/^Collecting/ { name = $2; size = "" } /^ +Downloading/ { size = $(NF - 1) " " $NF } END { print name, size }' "$log")"
+    what="$(count '^(Collecting|Processing|Requirement already|Ignoring)') of $all packages"
+    what="$what$(awk '/^Collecting/ { name = ": " $2 } /^ +Downloading/ { size = " " $(NF - 1) " " $NF; sub(/$/, size, name) }
+      END { print name }' "$log")"
   fi
   printf "install: %s, %d:%02d" "$what" $((seconds / 60)) $((seconds % 60))
 }

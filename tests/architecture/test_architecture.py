@@ -21,6 +21,7 @@ PROJECT = [
     for pattern in ("**/*.py", "**/*.md", "**/*.txt", "**/*.toml", "**/*.json", "**/*.sh", "Makefile", "Dockerfile")
     for path in ROOT.glob(pattern)
     if not any(part.startswith(".") and part != ".runpod" for part in path.relative_to(ROOT).parts)
+    and path.relative_to(ROOT).parts[0] not in {"build", "dist", "outputs", "weights"}
 ]
 HEAVY = {
     "torch",
@@ -97,14 +98,6 @@ def test_no_registry_is_named() -> None:
     named = [str(path) for path in PROJECT if path != Path(__file__) and registries.search(path.read_text())]
 
     assert named == []
-
-
-def test_locks_carry_hashes() -> None:
-    """Every locked package has a version and hashes."""
-    for name in ("requirements.txt", "requirements-dev.txt"):
-        text = (ROOT / "builder" / name).read_text()
-        packages = re.findall(r"^[a-z0-9][\w.\-]*(?:\[[\w,]+\])?==[^\n]*\\\n +--hash=sha256:", text, re.MULTILINE)
-        assert len(packages) == len(re.findall(r"^[a-z0-9]", text, re.MULTILINE)) > 50
 
 
 def test_the_hub_knows_the_worker() -> None:
