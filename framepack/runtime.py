@@ -7,7 +7,6 @@ from contextlib import contextmanager, suppress
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from framepack.callback import Callbacks, Send
 from framepack.context import Context, Fetch
@@ -45,13 +44,14 @@ class Runtime:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._policy = Policy.from_settings(settings)
+        self.snapshots = Snapshots.from_settings(settings)
         self.models = ModelLibrary(
             CATALOGUE,
             WeightsStore.from_settings(settings),
             device=settings.device,
             memory_limit_mb=settings.memory_limit_mb,
             generator=settings.generator,
-            snapshots=Snapshots.from_settings(settings),
+            snapshots=self.snapshots,
         )
         callbacks = Callbacks(_sender(settings, self._policy), self._check_callback)
         self.dispatcher = Dispatcher(discover(), self._surroundings, callbacks)
@@ -68,16 +68,6 @@ class Runtime:
     def run(self, call: Call, job: Job) -> Answer:
         """Carry out one call; see `Dispatcher.run`."""
         return self.dispatcher.run(call, job)
-
-    def check_store(self) -> None:
-        """Return if the store can be read and written.
-
-        Raises:
-            FramepackError: it cannot.
-        """
-        key = Key(f"fitness-{uuid4().hex}")
-        self.storage.put_bytes(key, b"fit")
-        self.storage.delete(key)
 
     def location(self, answer: Answer) -> Path | None:
         """The file of the host that an answer's ``output_path`` names; None if the store is not a folder here."""

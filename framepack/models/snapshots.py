@@ -8,6 +8,7 @@ when they are complete.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -127,7 +128,8 @@ class Snapshots:
 
     def _places(self, repository: Repository) -> list[Path]:
         caches = self._caches() if repository.revision else ()
-        return [self._home(repository), *(snapshot_in(cache, repository) for cache in caches)]
+        snapshots = [snapshot_in(cache, repository) for cache in caches]
+        return [self._home(repository), *(each for each in snapshots if os.access(each, os.R_OK | os.X_OK))]
 
     def _fetch_to(self, home: Path, repository: Repository) -> None:
         part = home.with_name(f".{home.name}.part")

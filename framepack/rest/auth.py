@@ -23,6 +23,7 @@ OPEN_PATHS: Final = frozenset({"/health", "/ping"})
 CheckLink = Callable[[str, bytes], Awaitable[None]]
 """Returns if (path, query) is a signed link of ours that still works; raises Unauthorized otherwise."""
 
+_MARK: Final = "framepack.has_key"
 _HEADER: Final = b"x-api-key"
 _REALM: Final = 'Basic realm="Any user name, the API key as the password"'
 
@@ -92,8 +93,9 @@ class KeyGate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 401."""
         path = scope.get("path", "")
-        if scope["type"] == "lifespan" or path in OPEN_PATHS or self._has_key(path, scope["headers"]):
-            await self._app(scope, receive, send)
+        is_known = scope["type"] != "lifespan" and self._has_key(path, scope["headers"])
+        if scope["type"] == "lifespan" or path in OPEN_PATHS or is_known:
+            await self._app({**scope, _MARK: is_known}, receive, send)
             return
         try:
             if scope["type"] != "http" or scope["method"] not in {"GET", "HEAD"}:
@@ -107,6 +109,11 @@ class KeyGate:
 
     def _has_key(self, path: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         return self._keys.allow(headers) or (path in PAGES and self._keys.allow_page(headers))
+
+
+def has_key(scope: Scope) -> bool:
+    """Whether a request that the gate let pass carries a key of ours."""
+    return bool(scope.get(_MARK))
 
 
 def missing_key() -> Unauthorized:

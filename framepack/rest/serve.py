@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
 import os
 import socket
 import sys
@@ -13,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
-from framepack.errors import Unavailable
+from framepack.checks.store import explained, try_store
+from framepack.errors import DiskFull, FramepackError, Unavailable
 from framepack.rest.app import create_app
 from framepack.rest.auth import ApiKeys, new_key
 from framepack.rest.backends.inline_files import fitted
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
     from framepack.rest.backends.base import Backend
     from framepack.settings import Settings
 
+log = logging.getLogger("framepack.rest")
+
+_BACKLOG: Final = 2048
 _CLOSE_SECONDS: Final = 5  # for answers that are on their way when everything else is done
 
 
@@ -38,10 +44,12 @@ def serve(settings: Settings, host: str, port: int) -> None:
     Raises:
         Unavailable: the settings do not say what is needed.
     """
-    if settings.public_url is None:
-        shown = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104 - compared, not bound
-        settings = settings.model_copy(update={"public_url": f"http://{shown}:{port}"})
     log_json(settings.log_level)
+    listening = _listen(host, port)  # first: a server that cannot be reached must not take up jobs
+    port = listening.getsockname()[1]
+    if settings.public_url is None:
+        settings = settings.model_copy(update={"public_url": _own_url(host, port)})
+    _refuse_useless_folder(settings)
     server, app = build(settings)
     config = uvicorn.Config(
         app,
@@ -52,7 +60,56 @@ def serve(settings: Settings, host: str, port: int) -> None:
         server_header=False,
         timeout_graceful_shutdown=_CLOSE_SECONDS,
     )
-    DrainingServer(config, lambda: server.jobs.stop(settings.shutdown_grace_seconds)).run()
+    DrainingServer(config, lambda: server.jobs.stop(settings.shutdown_grace_seconds)).run([listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Begin to listen; connections wait until the server is ready.
+
+    Raises:
+        Unavailable: the address cannot be listened on.
+    """
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        remedy = "Choose another one with --port." if error.errno == errno.EADDRINUSE else "Check --host and --port."
+        reason = "it is in use" if error.errno == errno.EADDRINUSE else (error.strerror or str(error)).lower()
+        raise Unavailable(f"The server cannot listen on port {port} of {host}: {reason}. {remedy}") from error
+    return listening
+
+
+def _own_url(host: str, port: int) -> str:
+    """The address that links begin with where no setting says it."""
+    if host not in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    log.warning(
+        "every output_url, in answers and callbacks, begins with http://127.0.0.1:%d, which no other machine can "
+        "open: set FRAMEPACK_PUBLIC_URL to the address that clients use",
+        port,
+    )
+    return f"http://127.0.0.1:{port}"
+
+
+def _refuse_useless_folder(settings: Settings) -> None:
+    """Refuse to start with a store that is a folder and cannot be written, which no wait will change.
+
+    A bucket may come back, and a full disk can be cleared through the API: with these the server starts.
+
+    Raises:
+        Unavailable: the folder cannot be written; the sentence says why, and what helps.
+    """
+    if not settings.storage.startswith("file:"):
+        return
+    try:
+        try_store(Runtime(settings))
+    except DiskFull:
+        return
+    except FramepackError as error:
+        raise Unavailable(str(explained(settings, error))) from error
 
 
 def build(settings: Settings) -> tuple[Server, FastAPI]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -114,8 +115,9 @@ def disk_error(error: OSError) -> FramepackError:
     """Translate trouble with a file: no room, or a store that failed."""
     if is_disk_full(error):
         return DiskFull("The disk is full; try again later or with a smaller video.")
-    name = errno.errorcode.get(error.errno or 0, "unknown")
-    return StorageFailed(f"The file store failed ({name}).")
+    number = error.errno or 0
+    reason = os.strerror(number).lower() if number else "unknown reason"
+    return StorageFailed(f"The file store failed: {reason} ({errno.errorcode.get(number, 'unknown')}).")
 
 
 @contextlib.contextmanager

@@ -1,70 +1,54 @@
-"""Checks, before the first job, that the worker has what its jobs will need; says what is missing.
+"""Examines a worker before its first job: what is missing is said once, not by every job after its work.
 
-Loads the main video model, if the deployment names one.
+Loads the main video model, if the deployment names one, and torch, if there is a GPU: what that takes is not taken
+from the first job then.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from framepack.errors import FramepackError, Unavailable
+from framepack.checks.models import check_device, check_generator, check_weights
+from framepack.checks.store import check_store
+from framepack.checks.temp import check_temp
+from framepack.errors import Unavailable
+from framepack.models.device_check import examine_device
 
 if TYPE_CHECKING:
+    from framepack.checks.finding import Finding
+    from framepack.models.device_check import DeviceReport
     from framepack.runtime import Runtime
 
 log = logging.getLogger("framepack.worker")
 
 
-def check_fitness(runtime: Runtime) -> None:
-    """Return if the worker is fit for jobs.
+def check_fitness(runtime: Runtime) -> DeviceReport:
+    """Return if the worker is fit for jobs, after logging where its networks run and what it lacks for some jobs.
+
+    Returns:
+        The device that networks run on.
 
     Raises:
-        Unavailable: with one sentence per thing that is missing.
+        Unavailable: with a sentence, and a remedy, for each thing that is missing.
     """
-    missing = [sentence for check in (_store, _temp, _models, _generator) if (sentence := check(runtime))]
+    device = examine_device(runtime.settings.device)
+    findings = list(_findings(runtime, device))
+    missing = [str(each) for each in findings if each.state == "error"]
     if missing:
         raise Unavailable(" ".join(missing))
+    for each in findings:
+        if each.state == "warning":
+            log.warning(str(each))
+    log.info("Networks run on %s.", device.description)
+    return device
 
 
-def _store(runtime: Runtime) -> str | None:
-    try:
-        runtime.check_store()
-    except FramepackError as error:
-        return f"The store cannot be used: {error.message} Check FRAMEPACK_STORAGE and BUCKET_*."
-    return None
-
-
-def _temp(runtime: Runtime) -> str | None:
-    try:
-        runtime.settings.temp_dir.mkdir(parents=True, exist_ok=True)
-        probe = runtime.settings.temp_dir / ".fitness"
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError:
-        return "The working folder cannot be written: set FRAMEPACK_TEMP_DIR to one that can."
-    return None
-
-
-def _models(runtime: Runtime) -> str | None:
-    absent = runtime.models.missing()
-    if not absent or runtime.settings.weights_download:
-        return None
-    usable = [row for row in runtime.models.upscalers() if row.name not in absent]
-    fetch = "`python -m framepack weights fetch`"
-    remedy = f"put them into FRAMEPACK_WEIGHTS_DIR with {fetch}, or set FRAMEPACK_WEIGHTS_DOWNLOAD"
-    sentence = f"Weights are missing for {', '.join(absent)}: {remedy}."
-    if not usable:
-        return sentence
-    log.warning(sentence)  # the worker is fit for the other models
-    return None
-
-
-def _generator(runtime: Runtime) -> str | None:
-    if runtime.settings.generator is None:
-        return None
-    try:
-        with runtime.models.generator():
-            return None
-    except FramepackError as error:
-        return error.message + (f" ({error.__cause__})" if error.__cause__ else "")
+def _findings(runtime: Runtime, device: DeviceReport) -> Iterator[Finding]:
+    yield check_store(runtime)
+    yield check_temp(runtime)
+    yield from check_weights(runtime)
+    yield check_device(device)
+    if device.trouble is None and (generator := check_generator(runtime)) is not None:
+        yield generator

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from framepack.dispatch import Answer, Call, failure
 from framepack.errors import InvalidField
 from framepack.job import Job
-from framepack.worker.payload import fitted, limit_bytes
+from framepack.worker.payload import fitted, is_inline, limit_bytes
 from framepack.worker.progress import ProgressSender
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def printable(answer: Answer) -> str:
 
     def shorten(value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: shorten(each) if not key.endswith("_base64") else _head(each) for key, each in value.items()}
+            return {key: _head(each) if is_inline(key) else shorten(each) for key, each in value.items()}
         return [shorten(each) for each in value] if isinstance(value, list) else value
 
     return json.dumps(shorten(answer), indent=2, ensure_ascii=False)

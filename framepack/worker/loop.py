@@ -8,14 +8,18 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from framepack.errors import Unavailable
 from framepack.worker.fitness import check_fitness
 from framepack.worker.handler import make_handler, printable
+from framepack.worker.payload import limit_warnings
 from framepack.worker.progress import described
 
 if TYPE_CHECKING:
     from framepack.dispatch import Answer
     from framepack.runtime import Runtime
     from framepack.worker.handler import Handler
+
+log = logging.getLogger("framepack.worker")
 
 
 def start(runtime: Runtime) -> None:
@@ -32,12 +36,28 @@ def start(runtime: Runtime) -> None:
     # The SDK's default level logs every job's input; below INFO only on the operator's own --rp_log_level.
     rp_logger.RunPodLogger().level = "INFO"
     handler = make_handler(runtime, _send_update)
+    chosen = runpod.serverless.parser.parse_known_args()[0]
+    is_one_job = not chosen.rp_serve_api and (worker_state.IS_LOCAL_TEST or chosen.test_input)
+    if not is_one_job:
+        for sentence in limit_warnings(runtime.settings):
+            log.warning(sentence)
     if worker_state.IS_LOCAL_TEST:
         rp_logger.RunPodLogger().level = "WARN"  # INFO would print the whole result a second time
         handler = _printing(handler, runtime)
+    if is_one_job or chosen.rp_serve_api:
+        _check_now(runtime)  # the SDK examines a worker only in its production loop
     else:
         runpod.serverless.register_fitness_check(_fitness_check(runtime))
     runpod.serverless.start({"handler": handler})
+
+
+def _check_now(runtime: Runtime) -> None:
+    """Refuse to start a worker that is not fit, before it computes anything."""
+    try:
+        check_fitness(runtime)
+    except Unavailable as error:
+        log.error("The worker is not fit for jobs: %s", error.message)  # noqa: TRY400 - the sentence says it
+        sys.exit(1)
 
 
 def _fitness_check(runtime: Runtime) -> Callable[[], None]:

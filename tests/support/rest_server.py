@@ -261,6 +261,8 @@ class HeldBackend:
     Attributes:
         slots: How many jobs it takes at once.
         readiness: What it says of itself.
+        device: Where it says that networks run.
+        problem: What it says is wrong with it.
         held: Every job it was given, by id and in order; one that is tried twice is there as its last try.
         cancelled: The ids of jobs whose work was cancelled.
         asked: The questions it was asked.
@@ -271,6 +273,8 @@ class HeldBackend:
     slots: int = 1
     readiness: Readiness = Readiness.READY
     statistics: dict[str, Any] = field(default_factory=dict)
+    device: dict[str, Any] | None = None
+    problem: str | None = None
     held: dict[str, Held] = field(default_factory=dict)
     cancelled: list[str] = field(default_factory=list)
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)

@@ -37,6 +37,7 @@ class FrameResponse(Response):
     base64: str | None = Field(None, repr=False, description="The image, when it is small")
     path: str = Field(description="Path of the frame in the store")
     url: str | None = Field(None, description="URL to download the frame")
+    warnings: list[str] | None = Field(None, description="What the client should know")
 
 
 class DeleteFrameResponse(Response):
@@ -58,6 +59,7 @@ class SaveFrameResponse(Response):
     filename: str = Field("", description="Name of the saved image")
     output_url: str | None = Field(None, description="URL to download the saved image")
     output_file_size: int = Field(0, description="Size in bytes")
+    warnings: list[str] | None = Field(None, description="What the client should know")
 
 
 @operation("GET", "/frames/{folder}/{frame}", needs="store")

@@ -43,6 +43,7 @@ class SaveResponse(Response):
     filename: str = Field(description="Its name there; another than asked for if that one was taken")
     output_url: str | None = Field(None, description="URL to download the video")
     output_file_size: int = Field(description="Size in bytes")
+    warnings: list[str] | None = Field(None, description="What the client should know")
 
 
 @operation("POST", "/postprocess/save", needs="store")

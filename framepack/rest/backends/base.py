@@ -13,6 +13,10 @@ STOPPING: Final = "stopping"
 """The message with which `Backend.run` is cancelled when the server stops, but the job is to go on."""
 
 
+LARGEST_ANSWER_BYTES: Final = 1 << 29
+"""Of a worker process: larger ones come without their inline files, which can be downloaded."""
+
+
 class WorkerLost(Exception):
     """The worker ended in the middle of a job, which may be tried again."""
 
@@ -52,10 +56,14 @@ class Backend(Protocol):
     Attributes:
         slots: How many jobs it carries out at once.
         statistics: Figures of the worker's process, as far as known.
+        device: Where its networks run, as `Health` shows it; None: not known.
+        problem: Why it is broken, as the log says it; None: it is not, or nobody knows.
     """
 
     slots: int
     statistics: dict[str, Any]
+    device: dict[str, Any] | None
+    problem: str | None
 
     @property
     def readiness(self) -> Readiness:

@@ -12,13 +12,13 @@ from uuid import uuid4
 
 from framepack.dispatch import Answer
 from framepack.errors import Unavailable
-from framepack.rest.backends.base import STOPPING, Readiness, Task, WorkerLost
+from framepack.rest.backends.base import LARGEST_ANSWER_BYTES, STOPPING, Readiness, Task, WorkerLost
 
 log = logging.getLogger("framepack.rest")
 
 WORKER: Final = (sys.executable, "-m", "framepack.rest.backends.worker_process")
 
-_LINE_LIMIT: Final = 1 << 30  # an answer is one line, with all its inline videos
+_LINE_LIMIT: Final = 2 * LARGEST_ANSWER_BYTES  # an answer is one line, with all its inline videos
 _STOP_SECONDS: Final = 30.0
 _START_TRIES: Final = 3
 _QUESTIONS: Final = 8  # asked at once; each is a thread of the worker
@@ -54,6 +54,8 @@ class LocalBackend:
         self._readiness = Readiness.STARTING
         self._early_ends = 0
         self.statistics: dict[str, Any] = {}
+        self.device: dict[str, Any] | None = None
+        self.problem: str | None = None
 
     @property
     def readiness(self) -> Readiness:
@@ -154,8 +156,10 @@ class LocalBackend:
         self.statistics = message.get("statistics", self.statistics)
         if message.get("ready"):
             self._process, self._early_ends = process, 0
+            self.device, self.problem = message.get("device"), None
             self._settle(Readiness.READY)
         elif "ready" in message:
+            self.problem = message.get("problem")
             self._settle(Readiness.BROKEN)
         elif "progress" in message:
             if (task := self._tasks.get(message["id"])) is not None:
@@ -176,6 +180,7 @@ class LocalBackend:
         else:
             self._early_ends += 1
             if self._early_ends >= _START_TRIES:
+                self.problem = self.problem or "The worker ends before it is ready; the server's log says why."
                 self._settle(Readiness.BROKEN)
         for answer in self._answers.values():
             if not answer.done():

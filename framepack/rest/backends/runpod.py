@@ -57,6 +57,8 @@ class RunpodBackend:
         # Threads of its own: a platform that does not answer must not hold up the store's.
         self._threads = ThreadPoolExecutor(_THREADS, "runpod")
         self.statistics: dict[str, Any] = {}
+        self.device: dict[str, Any] | None = None  # each of the platform's workers says so in its own log
+        self.problem: str | None = None
 
     @property
     def readiness(self) -> Readiness:

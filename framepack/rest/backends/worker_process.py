@@ -21,15 +21,19 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from framepack.dispatch import Call, failure
 from framepack.errors import FramepackError, public
 from framepack.job import Job, Progress
+from framepack.models.memory import GB
+from framepack.rest.backends.base import LARGEST_ANSWER_BYTES
 from framepack.rest.logs import JOB_THREAD, log_json
 from framepack.rest.records import JobRecords
 from framepack.runtime import Runtime
 from framepack.settings import settings_or_exit
 from framepack.worker.fitness import check_fitness
+from framepack.worker.payload import without_inline
 from framepack.worker.progress import shown
 
 if TYPE_CHECKING:
     from framepack.dispatch import Answer
+    from framepack.models.device_check import DeviceReport
 
 log = logging.getLogger("framepack.worker")
 
@@ -54,12 +58,12 @@ class WorkerProcess:
     def get_ready(self) -> bool:
         """Tell the server whether this worker is fit for jobs; the log says what is missing."""
         try:
-            check_fitness(self._runtime)
+            device = check_fitness(self._runtime)
         except FramepackError as error:
             log.error("the worker is not fit for jobs: %s", error.message)  # noqa: TRY400 - the sentence says it
-            self._send({"ready": False})
+            self._send({"ready": False, "problem": error.message})
             return False
-        self._send({"ready": True, "statistics": self._statistics()})
+        self._send({"ready": True, "device": described(device), "statistics": self._statistics()})
         return True
 
     def obey(self, message: dict[str, Any]) -> None:
@@ -87,8 +91,8 @@ class WorkerProcess:
         if fields is None:  # as large as a video perhaps: kept in the store, not sent through the pipe
             fields = JobRecords(self._runtime.storage).read_input(job.id)
         answer = self._runtime.run(Call({"endpoint": message["operation"], **fields}), job)
-        json.dumps(answer)
-        return answer
+        is_large = len(json.dumps(answer)) > LARGEST_ANSWER_BYTES
+        return without_inline(answer) if is_large else answer
 
     def _reporter(self, job_id: str) -> Callable[[Progress], None]:
         """Sends progress now and then, and always the last."""
@@ -117,6 +121,18 @@ class WorkerProcess:
         with self._lock:
             self._out.write(line)
             self._out.flush()
+
+
+def described(device: DeviceReport) -> dict[str, Any]:
+    """The device as ``GET /health`` shows it."""
+    memory_gb = None if device.memory_bytes is None else round(device.memory_bytes / GB, 1)
+    return {
+        "device": device.device,
+        "name": device.name,
+        "capability": device.capability,
+        "memory_gb": memory_gb,
+        "driver": device.driver,
+    }
 
 
 def main() -> None:

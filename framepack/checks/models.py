@@ -1,0 +1,95 @@
+"""Whether models have their weights and a device that computes, and whether the main video model can be loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from framepack.checks.finding import Finding, State
+from framepack.errors import FramepackError
+
+if TYPE_CHECKING:
+    from framepack.models.device_check import DeviceReport
+    from framepack.models.spec import Group
+    from framepack.runtime import Runtime
+
+_GROUPS: Final[tuple[Group, ...]] = ("upscaler", "interpolator", "face")
+_LANGUAGE: Final[tuple[Group, ...]] = ("enhancer", "captioner")
+_MAY_FETCH: Final = "FRAMEPACK_WEIGHTS_DOWNLOAD"
+
+
+def check_weights(runtime: Runtime) -> Iterator[Finding]:
+    """Whether the weights of each group of models are there or may be fetched; hashes are not read for it.
+
+    Without any upscaler a worker is of no use, so that is an error; other models may be missing on purpose.
+    """
+    for group in _GROUPS:
+        yield _weights(runtime, group)
+
+
+def check_language_models(runtime: Runtime) -> Iterator[Finding]:
+    """Whether the models that write and describe are there or may be fetched; hashes are not read for it."""
+    settings = runtime.settings
+    for group in _LANGUAGE:
+        name = f"{group} model"
+        try:
+            repository = runtime.snapshots.chosen(group)
+            where = runtime.snapshots.where(repository)
+        except FramepackError as error:
+            yield Finding(name, "error", error.message, f"Set FRAMEPACK_{group.upper()}_MODEL to one of these.")
+            continue
+        size = f" ({repository.size_bytes / 1e9:.1f} GB)" if repository.size_bytes else ""
+        if where == "wrong":
+            remedy = "Delete its folder; it can be fetched anew."
+            yield Finding(name, "warning", f"{repository.name} is there, but is not the published one.", remedy)
+        elif where != "missing":
+            yield Finding(name, "ok", f"{repository.name} is there.")
+        elif settings.weights_download:
+            yield Finding(name, "ok", f"{repository.name}{size} is fetched when it is first needed.")
+        else:
+            remedy = f"Run `framepack weights fetch {group}`, or set {_MAY_FETCH}=true."
+            yield Finding(name, "warning", f"{repository.name}{size} is missing.", remedy)
+
+
+def check_device(report: DeviceReport) -> Finding:
+    """Whether networks have a device that computes as it should."""
+    if report.trouble is not None:
+        return Finding("device", "error", report.trouble, report.remedy)
+    return Finding("device", "ok", f"Networks run on {report.description}.")
+
+
+def check_generator(runtime: Runtime) -> Finding | None:
+    """Whether the main video model can be loaded, which it is; None if the deployment names none."""
+    if runtime.settings.generator is None:
+        return None
+    try:
+        with runtime.models.generator():
+            return Finding("main model", "ok", f"{runtime.settings.generator} is loaded.")
+    except FramepackError as error:
+        cause = f" ({error.__cause__})" if error.__cause__ else ""
+        remedy = "Set FRAMEPACK_GENERATOR to a factory that can be imported and called, or to nothing."
+        return Finding("main model", "error", error.message + cause, remedy)
+
+
+def _weights(runtime: Runtime, group: Group) -> Finding:
+    """The state of one group of the catalogue."""
+    name, settings, store = f"{group} weights", runtime.settings, runtime.models.store
+    rows = runtime.models.catalogue.group(group)
+    places = {row.name: {store.where(weights) for weights in row.weights} for row in rows}
+    wrong = [row for row, found in places.items() if "wrong" in found]
+    missing = [row for row, found in places.items() if "missing" in found and row not in wrong]
+    usable = [row for row in places if row not in {*wrong, *missing}]
+    if group == "upscaler":
+        usable += [row.name for row in store.custom_models()]
+    here = f"{', '.join(usable)}: there." if usable else ""
+    if not wrong and not missing:
+        return Finding(name, "ok", here)
+    if not wrong and settings.weights_download:
+        return Finding(name, "ok", f"{here} {', '.join(missing)}: fetched when first needed.".lstrip())
+    state: State = "error" if group == "upscaler" and not usable and not settings.weights_download else "warning"
+    sentence = f"Weights are missing for {', '.join([*missing, *wrong])}."
+    if wrong:
+        sentence += f" Those of {', '.join(wrong)} are there, but are not the published ones: delete them."
+    fetch = f"`framepack weights fetch {' '.join([*missing, *wrong])}`"
+    remedy = f"Put them into FRAMEPACK_WEIGHTS_DIR ({settings.weights_dir.absolute()}) with {fetch}"
+    return Finding(name, state, sentence, f"{remedy}, or set {_MAY_FETCH}=true.")

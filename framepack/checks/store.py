@@ -1,0 +1,116 @@
+"""Whether the deployment's store can be written, read and deleted from, and how to mend it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from framepack.checks.finding import Finding
+from framepack.checks.folders import folder_trouble, this_user
+from framepack.errors import FramepackError, StorageFailed
+from framepack.storage.keys import Key
+
+if TYPE_CHECKING:
+    from framepack.runtime import Runtime
+    from framepack.settings import Settings
+
+_NAME: Final = "store"
+_LINKS: Final = "links"
+_LINK_SECONDS: Final = 15.0
+_PROBE: Final = b"fit"
+# By the code that S3 servers, or botocore's errors, give.
+_S3_REMEDIES: Final = {
+    "SignatureDoesNotMatch": "Check BUCKET_SECRET_ACCESS_KEY; set FRAMEPACK_S3_REGION if the provider has regions.",
+    "AuthorizationHeaderMalformed": "Set FRAMEPACK_S3_REGION to the bucket's region.",
+    "InvalidAccessKeyId": "Check BUCKET_ACCESS_KEY_ID.",
+    "NoCredentialsError": "Set BUCKET_ACCESS_KEY_ID and BUCKET_SECRET_ACCESS_KEY.",
+    "NoSuchBucket": "Make the bucket, or name another one in FRAMEPACK_STORAGE.",
+    "AccessDenied": "Let this key put, get, list and delete objects of the bucket.",
+    "EndpointConnectionError": "Check BUCKET_ENDPOINT_URL, and that the store is running.",
+}
+_S3_REMEDY: Final = "Check FRAMEPACK_STORAGE, BUCKET_ENDPOINT_URL and the two keys BUCKET_..."
+
+
+def check_store(runtime: Runtime) -> Finding:
+    """Whether the store does all that jobs ask of it."""
+    try:
+        try_store(runtime)
+    except FramepackError as error:
+        return explained(runtime.settings, error)
+    return Finding(_NAME, "ok", f"The store {described(runtime.settings)} can be written, read and deleted from.")
+
+
+def try_store(runtime: Runtime) -> None:
+    """Write a small object, read it back and delete it.
+
+    Raises:
+        FramepackError: one of these fails; see `explained`.
+    """
+    storage = runtime.storage
+    key = Key(f"fitness-{uuid4().hex}")
+    storage.put_bytes(key, _PROBE)
+    if storage.read(key) != _PROBE:
+        raise StorageFailed("It does not give back what was written.")
+    storage.delete(key)
+
+
+def explained(settings: Settings, error: FramepackError) -> Finding:
+    """What an operator should know of an error of the store: which store, which user, what helps."""
+    store = f"The store {described(settings)} (FRAMEPACK_STORAGE)"
+    if not settings.storage.startswith("file:"):
+        remedy = next((each for code, each in _S3_REMEDIES.items() if f"({code})" in error.message), _S3_REMEDY)
+        return Finding(_NAME, "error", f"{store} cannot be used: {error.message}", remedy)
+    if not isinstance(error.__cause__, OSError):
+        return Finding(_NAME, "error", f"{store} cannot be used: {error.message}", "Set FRAMEPACK_STORAGE anew.")
+    trouble = folder_trouble(_folder(settings), error.__cause__)
+    remedy = f"Set FRAMEPACK_STORAGE to a folder that {this_user()} may write, or to s3://BUCKET/PREFIX"
+    remedy += f"; or run, as root: {trouble.command}" if trouble.command else "."
+    return Finding(_NAME, "error", f"{store} cannot be written: {trouble.reason}.", remedy)
+
+
+def described(settings: Settings) -> str:
+    """The store as an operator knows it, a folder with its whole path."""
+    return f"file:{_folder(settings)}" if settings.storage.startswith("file:") else settings.storage
+
+
+def _folder(settings: Settings) -> Path:
+    return Path(settings.storage.removeprefix("file:")).absolute()
+
+
+def check_links(runtime: Runtime) -> Finding:
+    """Whether clients can download what is in the store; a bucket's link is tried."""
+    settings = runtime.settings
+    if not settings.storage.startswith("file:"):
+        return _bucket_link(runtime)
+    if settings.public_url is None:
+        limit = f"{settings.inline_limit_mb:g} MB"
+        sentence = f"`framepack serve` gives links to files; a RunPod worker gives outputs up to {limit} inline only."
+        return Finding(_LINKS, "ok", sentence, "For larger ones there, set FRAMEPACK_STORAGE=s3://BUCKET/PREFIX.")
+    address = urlsplit(settings.public_url)
+    if address.scheme not in {"http", "https"} or not address.hostname:
+        sentence = "FRAMEPACK_PUBLIC_URL is no http or https address, and every link begins with it."
+        return Finding(_LINKS, "error", sentence, "Set it to one such as https://videos.example.com.")
+    return Finding(_LINKS, "ok", f"Links begin with {address.scheme}://{address.netloc.rpartition('@')[2]}.")
+
+
+def _bucket_link(runtime: Runtime) -> Finding:
+    """Try a presigned link, which not every S3 store has."""
+    import requests
+
+    key = Key(f"fitness-{uuid4().hex}")
+    try:
+        runtime.storage.put_bytes(key, _PROBE)
+        try:
+            answer = requests.get(str(runtime.storage.url(key)), timeout=_LINK_SECONDS)
+            works, reason = answer.content == _PROBE, f"HTTP {answer.status_code}"
+        except requests.RequestException as error:
+            works, reason = False, type(error).__name__
+        runtime.storage.delete(key)
+    except FramepackError:
+        return Finding(_LINKS, "warning", "Links could not be tried: the store cannot be written.")
+    if works:
+        return Finding(_LINKS, "ok", "A presigned link to an object of the bucket works.")
+    sentence = f"Presigned links of this store do not work ({reason}): no client can download by output_url."
+    return Finding(_LINKS, "warning", sentence, "Use a store that has them, or check BUCKET_ENDPOINT_URL.")

@@ -1,0 +1,40 @@
+"""Whether jobs have a folder, and room, for their working files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from framepack.checks.finding import Finding
+from framepack.checks.folders import folder_trouble, this_user
+from framepack.media.scratch import free_bytes, scratch_file
+
+if TYPE_CHECKING:
+    from framepack.runtime import Runtime
+
+_NAME: Final = "working folder"
+
+
+def check_temp(runtime: Runtime) -> Finding:
+    """Whether the working folder can be written and has room for the largest source that is allowed."""
+    settings = runtime.settings
+    folder = settings.temp_dir.absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with scratch_file(folder) as file:
+            file.write(b"fit")
+            file.flush()
+        free_mb = free_bytes(folder) / 1e6
+    except OSError as error:
+        trouble = folder_trouble(folder, error)
+        remedy = f"Set FRAMEPACK_TEMP_DIR to a folder that {this_user()} may write"
+        remedy += f"; or run, as root: {trouble.command}" if trouble.command else "."
+        sentence = f"The working folder {folder} (FRAMEPACK_TEMP_DIR) cannot be written: {trouble.reason}."
+        return Finding(_NAME, "error", sentence, remedy)
+    if free_mb < settings.max_source_mb:
+        sentence = (
+            f"The working folder {folder} has {free_mb:,.0f} MB left, "
+            f"less than the largest source that is allowed ({settings.max_source_mb:,.0f} MB)."
+        )
+        remedy = "Set FRAMEPACK_TEMP_DIR to a larger disk, or lower FRAMEPACK_MAX_SOURCE_MB."
+        return Finding(_NAME, "warning", sentence, remedy)
+    return Finding(_NAME, "ok", f"The working folder {folder} can be written and has {free_mb / 1000:,.1f} GB left.")

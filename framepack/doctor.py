@@ -1,0 +1,170 @@
+"""Examines a deployment, for ``framepack doctor``: what is in force, what is there, what is wrong, what helps."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from pydantic import SecretStr
+
+from framepack import __version__
+from framepack.checks.finding import Finding
+from framepack.checks.models import check_device, check_generator, check_language_models, check_weights
+from framepack.checks.store import check_links, check_store
+from framepack.checks.temp import check_temp
+from framepack.errors import FramepackError
+from framepack.runtime import Runtime
+
+if TYPE_CHECKING:
+    from framepack.settings import Settings
+
+T = TypeVar("T")
+
+__all__ = ["Finding", "examine"]
+
+_PACKAGES: Final = {"PyTorch": "torch", "PyAV": "av", "RunPod SDK": "runpod"}
+_USER_INFO: Final = re.compile(r"//[^/@]*@")
+_REINSTALL: Final = "Install the packages anew, as the README says."
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Check everything that a worker or a server with these settings needs; yields each finding as it is made.
+
+    Loads torch, and the main video model if the deployment names one. Writes a small object to the store and a small
+    file to the working folder, and deletes both. Never raises: a check that fails in a way nobody thought of is an
+    error like others.
+    """
+    for name, check in _OF_SETTINGS.items():
+        yield from _tried(name, check, settings)
+    try:
+        runtime = Runtime(settings.model_copy(update={"webhook_secret": None}))  # a wrong one was found by now
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+        yield _unexpected("worker", error)
+        return
+    for name, look in _OF_RUNTIME.items():
+        yield from _tried(name, look, runtime)
+
+
+def _tried(name: str, check: Callable[[T], Iterable[Finding]], about: T) -> list[Finding]:
+    try:
+        return list(check(about))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+        return [_unexpected(name, error)]
+
+
+def _unexpected(name: str, error: Exception) -> Finding:
+    said = error.message if isinstance(error, FramepackError) else f"{type(error).__name__}: {error}"
+    return Finding(name, "error", f"This could not be checked: {said}")
+
+
+def _settings(settings: Settings) -> Iterator[Finding]:
+    """What was set, secrets hidden."""
+    fields = type(settings).model_fields
+    chosen = {
+        str(field.validation_alias or f"FRAMEPACK_{name.upper()}"): getattr(settings, name)
+        for name, field in fields.items()
+        if name in settings.model_fields_set and getattr(settings, name) != field.default
+    }
+    listed = ", ".join(f"{name}={_shown(value)}" for name, value in chosen.items())
+    yield Finding("settings", "ok", f"Other than the defaults: {listed}." if listed else "All are the defaults.")
+
+
+def _shown(value: Any) -> str:
+    """A setting's value for people; of a secret only that it is set."""
+    if isinstance(value, SecretStr):
+        return "(set)"
+    if isinstance(value, tuple):
+        return ",".join(map(_shown, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return _USER_INFO.sub("//(hidden)@", str(value))
+
+
+def _versions(_settings: Settings) -> Iterator[Finding]:
+    found = [f"framepack {__version__}", f"Python {platform.python_version()} on {platform.system()}"]
+    missing = []
+    for shown, package in _PACKAGES.items():
+        try:
+            found.append(f"{shown} {version(package)}")
+        except PackageNotFoundError:
+            missing.append(shown)
+    if missing:
+        yield Finding("versions", "error", f"{', '.join(missing)} is not installed.", _REINSTALL)
+    yield Finding("versions", "ok", ", ".join(found) + ".")
+
+
+def _device(settings: Settings) -> Iterator[Finding]:
+    from framepack.models.device_check import examine_device, try_cpu
+
+    report = examine_device(settings.device)
+    if report.trouble is None and (trouble := try_cpu()) is not None:
+        yield Finding("device", "error", trouble, _REINSTALL)
+    else:
+        yield check_device(report)
+
+
+def _codecs(_settings: Settings) -> Iterator[Finding]:
+    from framepack.media.codecs import read_codecs
+
+    codecs = read_codecs()
+    head = f"FFmpeg {codecs.ffmpeg}, in PyAV {codecs.pyav}"
+    if codecs.missing:
+        remedy = "Install the published wheel of PyAV (`pip install --only-binary av av`)."
+        yield Finding("codecs", "error", f"{head}, lacks {', '.join(codecs.missing)}.", remedy)
+    else:
+        nvidia = f"; {' and '.join(codecs.nvidia)} built in, not used" if codecs.nvidia else ""
+        yield Finding("codecs", "ok", f"{head}, has {', '.join(codecs.there)}{nvidia}.")
+
+
+def _callbacks(settings: Settings) -> Iterator[Finding]:
+    from framepack.net.signing import Signer
+
+    if settings.webhook_secret is None:
+        remedy = "To have them signed, set FRAMEPACK_WEBHOOK_SECRET."
+        yield Finding("callbacks", "ok", "Callbacks are not signed: there is no secret.", remedy)
+        return
+    try:
+        Signer(settings.webhook_secret.get_secret_value())
+    except ValueError as error:
+        remedy = "Set FRAMEPACK_WEBHOOK_SECRET to `whsec_` and base64, or to any other text."
+        yield Finding("callbacks", "error", str(error), remedy)
+        return
+    yield Finding("callbacks", "ok", "Callbacks are signed with the secret that is set.")
+
+
+def _rest(settings: Settings) -> Iterator[Finding]:
+    if settings.backend == "runpod" and not (settings.runpod_endpoint_id and settings.runpod_api_key):
+        sentence = "FRAMEPACK_BACKEND=runpod lacks the endpoint or the key of its account."
+        yield Finding("REST", "error", sentence, "Set FRAMEPACK_RUNPOD_ENDPOINT_ID and RUNPOD_API_KEY.")
+    count = len(settings.api_keys)
+    if count:
+        yield Finding("REST", "ok", f"`framepack serve` lets in whoever has {'the key' if count == 1 else 'a key'}.")
+    else:
+        remedy = "To keep it from run to run, set FRAMEPACK_API_KEYS."
+        yield Finding("REST", "ok", "`framepack serve` makes an API key for each run and prints it.", remedy)
+
+
+def _main_model(runtime: Runtime) -> Iterator[Finding]:
+    if (finding := check_generator(runtime)) is not None:
+        yield finding
+
+
+_OF_SETTINGS: Final[dict[str, Callable[[Settings], Iterable[Finding]]]] = {
+    "settings": _settings,
+    "versions": _versions,
+    "device": _device,
+    "codecs": _codecs,
+    "callbacks": _callbacks,
+    "REST": _rest,
+}
+_OF_RUNTIME: Final[dict[str, Callable[[Runtime], Iterable[Finding]]]] = {
+    "store": lambda runtime: [check_store(runtime)],
+    "links": lambda runtime: [check_links(runtime)],
+    "working folder": lambda runtime: [check_temp(runtime)],
+    "weights": check_weights,
+    "language models": check_language_models,
+    "main model": _main_model,
+}

@@ -1,0 +1,197 @@
+"""Whether networks have the device that was promised, and whether it computes as it should.
+
+torch falls back to the CPU without a word when it cannot use a GPU. On a rented GPU that is the worst of all
+outcomes: every job succeeds, at a hundredth of the speed and the full price. Here the driver is asked what there is,
+torch what it can use, and the device to compute something whose result is known.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from framepack.models.driver import Driver, oldest_driver, read_driver
+from framepack.models.memory import GB
+from framepack.settings import are_gpus_hidden
+
+if TYPE_CHECKING:
+    import torch
+
+_TOLERANCE: Final = 0.02  # of results of about 1: half precision keeps 11 bits, and some devices sum in it
+_ON_CPU: Final = "set FRAMEPACK_DEVICE=cpu to compute on the CPU"
+_GIVE: Final = (
+    "Give the container the GPU (`docker run --gpus all`, NVIDIA_DRIVER_CAPABILITIES=compute,utility,video)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceReport:
+    """Where networks run.
+
+    Attributes:
+        device: As torch names it, such as "cuda:0"; the setting, if there is no such device.
+        name: What people call it.
+        capability: Compute capability of a GPU, such as "9.0".
+        memory_bytes: Memory of a GPU.
+        driver: Version of the NVIDIA driver.
+        cuda: Version of CUDA that torch was built for; None if torch was not asked.
+        trouble: A sentence that says why networks cannot run there; None if they can.
+        remedy: What helps against it.
+    """
+
+    device: str
+    name: str
+    capability: str | None = None
+    memory_bytes: int | None = None
+    driver: str | None = None
+    cuda: str | None = None
+    trouble: str | None = None
+    remedy: str | None = None
+
+    @property
+    def description(self) -> str:
+        """As part of a sentence: "NVIDIA H200 (cuda:0, compute capability 9.0, 139.8 GB, driver 580.65.06)"."""
+        facts = [] if self.device == "cpu" else [self.device]
+        if self.capability is not None:
+            facts.append(f"compute capability {self.capability}")
+        if self.memory_bytes is not None:
+            facts.append(f"{self.memory_bytes / GB:.1f} GB")
+        if self.driver is not None and self.device != "cpu":
+            facts.append(f"driver {self.driver}")
+        return f"{self.name} ({', '.join(facts)})" if facts else self.name
+
+
+def examine_device(setting: str, driver: Driver | None = None, torch: Any = None) -> DeviceReport:
+    """Find the device that the setting means, and have it compute something small.
+
+    Loads torch only where there may be a GPU or where the setting names one; a worker without one starts as quickly
+    as before.
+
+    Args:
+        setting: "auto", "cpu", "cuda" or "cuda:N".
+        driver: What the driver says; None asks it.
+        torch: The module, or what stands in for it; None imports it.
+    """
+    if setting == "cpu":
+        return _cpu()
+    driver = read_driver() if driver is None else driver
+    may_have_gpu = bool(driver.gpus or driver.has_library) and not are_gpus_hidden()
+    if setting == "auto" and not may_have_gpu:
+        return _cpu()
+    if torch is None:
+        import torch
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    index = int(setting.partition(":")[2] or 0) if setting != "auto" else 0
+    if index < count:
+        return _examined(torch.device("cuda", index), driver, torch)
+    if count == 0 and driver.gpus and not are_gpus_hidden():
+        return _unusable(setting, driver, torch)
+    if setting == "auto":
+        return _cpu()
+    return _absent(setting, count, torch.version.cuda)
+
+
+def try_cpu() -> str | None:
+    """Compute something small on the CPU with torch; return what went wrong, None if nothing."""
+    try:
+        import torch
+
+        error = convolution_error(torch.device("cpu"), torch.float32)
+    except (ImportError, OSError, RuntimeError) as failed:
+        return f"PyTorch cannot be used: {_first_line(str(failed))}"
+    return f"PyTorch computes wrong results on the CPU: off by {error:.2g}." if error > _TOLERANCE else None
+
+
+def convolution_error(place: torch.device, dtype: torch.dtype) -> float:
+    """How far a small convolution on a device, in a precision, is from the CPU's in single precision, at most.
+
+    The results are of about the size of 1.
+    """
+    import torch
+
+    random = torch.Generator().manual_seed(1)
+    picture = torch.randn(1, 16, 48, 48, generator=random).to(dtype)
+    kernel = (torch.randn(16, 16, 3, 3, generator=random) / 12).to(dtype)
+    convolve = torch.nn.functional.conv2d
+    expected = convolve(picture.float(), kernel.float(), padding=1)
+    computed = convolve(picture.to(place), kernel.to(place), padding=1).float().cpu()
+    return float((computed - expected).abs().nan_to_num(nan=float("inf")).max())
+
+
+def _cpu() -> DeviceReport:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return DeviceReport("cpu", f"the CPU ({cores} core{'s' if cores > 1 else ''})")
+
+
+def _examined(place: torch.device, driver: Driver, torch: Any) -> DeviceReport:
+    """A GPU that torch offers: described, and tried."""
+    found = DeviceReport(str(place), str(place), driver=driver.version, cuda=torch.version.cuda)
+    try:
+        properties = torch.cuda.get_device_properties(place)
+        found = replace(
+            found,
+            name=properties.name,
+            capability=f"{properties.major}.{properties.minor}",
+            memory_bytes=properties.total_memory,
+        )
+        error = convolution_error(place, torch.float16)
+    except RuntimeError as failed:
+        return _broken(found, str(failed), torch)
+    if error > _TOLERANCE:
+        return replace(
+            found,
+            trouble=f"{found.description} computes wrongly: a convolution in half precision is off by {error:.2g}.",
+            remedy=f"Use another machine: the GPU or its driver is faulty. Or {_ON_CPU}.",
+        )
+    return found
+
+
+def _broken(found: DeviceReport, reason: str, torch: Any) -> DeviceReport:
+    if "no kernel image" in reason:
+        known = ", ".join(torch.cuda.get_arch_list())
+        trouble = f"PyTorch {torch.__version__} has no code for {found.description}; it has {known}."
+        return replace(found, trouble=trouble, remedy=f"Use a GPU of these, or {_ON_CPU}.")
+    trouble = f"{found.description} cannot compute: {_first_line(reason)}"
+    return replace(found, trouble=trouble, remedy=f"Use another machine, or {_ON_CPU}.")
+
+
+def _unusable(setting: str, driver: Driver, torch: Any) -> DeviceReport:
+    """The driver shows a GPU, and torch has none."""
+    cuda: str | None = torch.version.cuda
+    shown = f"The driver {driver.version or '(of unknown version)'} shows a GPU ({driver.gpus[0]})"
+    oldest = oldest_driver(cuda) if cuda else None
+    if cuda is None:
+        reason, remedy = "is built without CUDA.", "Install a PyTorch with CUDA"
+    elif oldest is not None and driver.major is not None and driver.major < oldest:
+        reason = f"is built for CUDA {cuda}, which needs driver {oldest} or newer."
+        remedy = (
+            f"Use a machine with driver {oldest} or newer (on RunPod: allow CUDA {cuda.partition('.')[0]}.0 and up)"
+        )
+    else:
+        reason = f"is built for CUDA {cuda}, which needs driver {oldest} or newer, and says: {_refusal(torch)}"
+        remedy = _GIVE
+    trouble = f"{shown} that PyTorch {torch.__version__} cannot use: it {reason}"
+    return DeviceReport(
+        setting, driver.gpus[0], None, None, driver.version, cuda, trouble, f"{remedy}, or {_ON_CPU}."
+    )
+
+
+def _absent(setting: str, count: int, cuda: str | None) -> DeviceReport:
+    there = f"there are {count}, from cuda:0" if count else "this machine shows none"
+    trouble = f"FRAMEPACK_DEVICE={setting} names a GPU that is not there: {there}."
+    remedy = "Set FRAMEPACK_DEVICE to one that is there" if count else _GIVE
+    return DeviceReport(setting, setting, cuda=cuda, trouble=trouble, remedy=f"{remedy}, or {_ON_CPU}.")
+
+
+def _refusal(torch: Any) -> str:
+    """Why torch has no GPU, in its own words."""
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as error:
+        return _first_line(str(error))
+    return "no CUDA device."
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0]
