@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from framepack.checks.finding import Finding
 from framepack.checks.folders import folder_trouble, this_user
-from framepack.errors import FramepackError, StorageFailed
+from framepack.errors import DiskFull, FramepackError, StorageFailed
 from framepack.storage.keys import Key
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ def explained(settings: Settings, error: FramepackError) -> Finding:
     if not isinstance(error.__cause__, OSError):
         return Finding(_NAME, "error", f"{store} cannot be used: {error.message}", "Set FRAMEPACK_STORAGE anew.")
     trouble = folder_trouble(_folder(settings), error.__cause__)
-    remedy = f"Set FRAMEPACK_STORAGE to a folder that {this_user()} may write, or to s3://BUCKET/PREFIX"
+    verb = "Free some room, or set" if isinstance(error, DiskFull) else "Set"
+    remedy = f"{verb} FRAMEPACK_STORAGE to a folder that {this_user()} may write, or to s3://BUCKET/PREFIX"
     remedy += f"; or run, as root: {trouble.command}" if trouble.command else "."
     return Finding(_NAME, "error", f"{store} cannot be written: {trouble.reason}.", remedy)
 

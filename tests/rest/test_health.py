@@ -10,7 +10,9 @@ import pytest
 
 from framepack import __version__
 from framepack.errors import StorageFailed
+from framepack.models.device_check import DeviceReport
 from framepack.rest.backends.base import Readiness
+from framepack.rest.backends.worker_process import described
 from framepack.rest.records import JobRecords
 from tests.support.rest_server import HeldBackend, LocalServer, eventually, server_in_thread
 
@@ -26,6 +28,8 @@ def test_health_tells_how_the_server_is(server: LocalServer, backend: HeldBacken
     assert server.get("/health", headers={"X-API-Key": None}).json() == {
         "status": "ok",
         "worker": "ready",
+        "problem": None,
+        "device": None,
         "backend": "local",
         "jobs_queued": 1,
         "jobs_running": 1,
@@ -44,6 +48,31 @@ def test_ping_tells_the_workers_state(
     answer = server.get("/ping", headers={"X-API-Key": None})
     assert (answer.status_code, answer.content) == (status, b"")
     assert server.get("/health").json()["worker"] == readiness.value
+
+
+def test_health_says_why_a_worker_is_broken_to_those_with_a_key(server: LocalServer, backend: HeldBackend) -> None:
+    """Folders and settings are nobody else's business; a problem that is over is not told."""
+    backend.problem = "The store file:/outputs cannot be written."
+    assert server.get("/health").json()["problem"] is None
+
+    backend.readiness = Readiness.BROKEN
+    assert server.get("/health").json()["problem"] == backend.problem
+    for key in (None, "wrong"):
+        health = server.get("/health", headers={"X-API-Key": key}).json()
+        assert health["problem"] == "The worker is not fit for jobs; asked with an API key, this says why."
+
+
+def test_health_shows_the_device(server: LocalServer, backend: HeldBackend) -> None:
+    """As the worker tells of it."""
+    backend.device = described(DeviceReport("cuda:0", "NVIDIA L4", "8.9", 24 << 30, driver="580.65.06", cuda="13.2"))
+
+    assert server.get("/health", headers={"X-API-Key": None}).json()["device"] == {
+        "device": "cuda:0",
+        "name": "NVIDIA L4",
+        "capability": "8.9",
+        "memory_gb": 24.0,
+        "driver": "580.65.06",
+    }
 
 
 def test_a_slow_store_stops_nobody_else(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import signal
 import sys
@@ -14,7 +16,9 @@ from typing import Any
 import psutil
 import pytest
 
+from framepack.job import Job
 from framepack.rest.backends.local import LocalBackend
+from framepack.rest.backends.worker_process import WorkerProcess
 from tests.support.clips import Spec, make_clip
 from tests.support.http_server import Answer, HttpServer
 from tests.support.rest_server import (
@@ -24,6 +28,7 @@ from tests.support.rest_server import (
     inline,
     server_in_thread,
 )
+from tests.support.runs import bench
 
 UPSCALE = "/postprocess/upscale"
 FAST = {"model": "RealESR_AnimeVideo_v3", "scale_factor": 2.0}
@@ -72,6 +77,8 @@ def test_the_web_process_loads_no_model(server: RestServer, clip: str) -> None:
     assert worker is not None
     assert "libtorch" in Path(f"/proc/{worker.pid}/maps").read_text()
     assert "libtorch" not in Path(f"/proc/{server.pid}/maps").read_text()
+    assert server.get("/health").json()["device"]["device"] in {"cpu", "cuda:0"}
+    assert "Networks run on " in server.log
 
 
 def test_the_web_side_answers_while_the_worker_computes(server: RestServer, clip: str) -> None:
@@ -139,7 +146,10 @@ def test_a_worker_that_is_not_fit_breaks_the_server(tmp_path: Path) -> None:
     server.start(ready=False)
     try:
         assert eventually(lambda: server.answers({503}))
-        assert server.get("/health").json()["worker"] == "broken"
+        health = server.get("/health").json()
+        assert health["worker"] == "broken"
+        assert "no_such_module" in health["problem"]
+        assert health["device"] is None
         for path, body in ((LOOP, CLIP), ("/model/unload", None)):
             answer = server.post(path, body)
             assert answer.status_code == 503
@@ -169,6 +179,23 @@ def test_what_libraries_print_does_no_harm(tmp_path: Path) -> None:
     with server:
         assert server.get("/model/status").json()["model_loaded"] is True
     assert all(word in server.log for word in ("printed", "written", "echoed"))
+
+
+def test_an_answer_too_large_for_a_line_loses_only_its_inline_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file can be downloaded; a limit of RunPod's is not looked at."""
+    source = make_clip(tmp_path / "clip.mp4", Spec(count=10))
+    told = io.BytesIO()
+    worker = WorkerProcess(bench(tmp_path, public_url="https://a.example", inline_limit_mb=40).runtime, told)
+    message = {"id": "1", "operation": "loop", "fields": {"video_base64": inline(source)}}
+    worker._run(message, worker._jobs.setdefault("1", Job("1")))
+    monkeypatch.setattr("framepack.rest.backends.worker_process.LARGEST_ANSWER_BYTES", 2000)
+    worker._run(message, worker._jobs.setdefault("1", Job("1")))
+
+    whole, light = [answer for line in told.getvalue().splitlines() if (answer := json.loads(line).get("answer"))]
+    assert light.keys() == whole.keys() - {"output_video_base64"}
+    assert light["output_url"].startswith("https://a.example/outputs/")
 
 
 FAKE = """
@@ -244,6 +271,7 @@ def test_a_worker_that_keeps_dying_is_broken_until_it_lives(tmp_path: Path, monk
     with server_in_thread(tmp_path, fake_worker(tmp_path, early_ends=20)) as server:
         answer = server.post("/postprocess/export", CLIP)
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert "ends before it is ready" in server.get("/health").json()["problem"]
         assert server.get("/ping").status_code == 503
         assert eventually(lambda: ready(server))
         assert server.post("/postprocess/export", CLIP).status_code == 200

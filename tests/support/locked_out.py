@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+_LESS = "-dac_override,-dac_read_search"
+
 
 def as_ordinary_user() -> list[str]:
     """What to put before a command so that it meets permissions as ordinary users do."""
@@ -19,7 +21,7 @@ def as_ordinary_user() -> list[str]:
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         pytest.skip("root passes by permissions, and setpriv is not there")
-    return [setpriv, "--bounding-set=-dac_override", "--inh-caps=-dac_override"]
+    return [setpriv, f"--bounding-set={_LESS}", f"--inh-caps={_LESS}"]
 
 
 @contextmanager

@@ -182,6 +182,7 @@ def test_an_oversized_answer_loses_only_its_inline_copy(plane: ControlPlane, wor
     assert record.result is not None
     output = record.result["output"]
     assert "output_video_base64" not in output
+    assert ["FRAMEPACK_STORAGE=s3://" in warning for warning in output["warnings"]] == [True]
     assert output["output_file_size"] > 7_500_000
     assert record.refused == 0
     assert (worker.outputs / output["output_path"].removeprefix("/outputs/")).stat().st_size > 7_500_000
@@ -205,6 +206,14 @@ def test_a_jobs_own_store_is_honoured(plane: ControlPlane, worker: Worker, clip:
         hashlib.sha256(fetched).digest() == hashlib.sha256(base64.b64decode(output["output_video_base64"])).digest()
     )
     assert server.secret_key not in worker.log
+
+
+def test_the_start_is_told(plane: ControlPlane, worker: Worker) -> None:
+    """Where networks run, and that outputs over a limit have no address; a limit over the platform's is told, too."""
+    assert eventually(lambda: "Networks run on " in worker.log)
+    assert worker.log.count("Networks run on ") == 1
+    assert "Outputs of more than 7.42 MB cannot be downloaded" in worker.log
+    assert "FRAMEPACK_INLINE_LIMIT_MB=14 is more than RunPod carries" in worker.log
 
 
 def test_inputs_and_secrets_stay_out_of_the_log(plane: ControlPlane, worker: Worker, clip: str) -> None:

@@ -1,11 +1,13 @@
 """Answers stay within what the platform can carry."""
 
 import json
+from typing import Any
 
 import pytest
 
+from framepack.settings import Settings
 from framepack.worker.handler import printable
-from framepack.worker.payload import fitted, limit_bytes
+from framepack.worker.payload import fitted, limit_bytes, limit_warnings
 
 
 def test_a_small_answer_is_left_alone() -> None:
@@ -23,7 +25,70 @@ def test_inline_files_are_dropped_first() -> None:
         "results": [{"output_path": "/outputs/a.mp4", "output_video_base64": "A" * 2000}],
     }
 
-    assert fitted(answer, 1000) == {"success": True, "results": [{"output_path": "/outputs/a.mp4"}]}
+    light = fitted(answer, 1000)
+
+    assert light.keys() == {"success", "results"}
+    assert light["results"][0].keys() == {"output_path", "warnings"}
+
+
+def test_a_frame_is_an_inline_file_too() -> None:
+    """Its field is called base64 alone; without it the rest is still answered."""
+    frame = {"path": "/outputs/f.png", "mime_type": "image/png", "base64": "A" * 2000, "url": "https://a/f.png"}
+
+    assert fitted(frame, 1000) == {name: each for name, each in frame.items() if name != "base64"}
+
+
+@pytest.mark.parametrize(
+    "out_of_reach",
+    [
+        {"output_path": "/outputs/a.mp4", "output_file_size": 6_000_000},
+        {"saved_path": "/outputs/a.mp4", "filename": "a.mp4"},
+        {"path": "/outputs/f.png", "mime_type": "image/png"},
+    ],
+)
+def test_a_file_that_nobody_can_download_is_told_with_what_helps(out_of_reach: dict[str, Any]) -> None:
+    """Neither inline nor with an address: a warning after those there were, also deep inside, names the settings."""
+    answer = fitted({**out_of_reach, "warnings": ["Frame 3 is damaged."]}, 10_000)
+    batch = fitted({"success": True, "results": [out_of_reach]}, 10_000)
+
+    assert answer["warnings"][0] == "Frame 3 is damaged."
+    assert batch["results"][0]["warnings"] == answer["warnings"][1:]
+    for part in ("FRAMEPACK_STORAGE=s3://", "FRAMEPACK_PUBLIC_URL", "FRAMEPACK_INLINE_LIMIT_MB", "up to 7.4."):
+        assert part in answer["warnings"][1]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"output_path": "/outputs/a.mp4", "output_url": "https://a/a.mp4"},
+        {"output_path": "/outputs/a.mp4", "output_video_base64": "AAAA"},
+        {"path": "/outputs/f.png", "filename": "f.png", "index": 0},
+        {"error": "The source is no video.", "code": "invalid_media", "status": 400},
+    ],
+)
+def test_an_answer_with_a_way_to_its_file_gets_no_warning(answer: dict[str, Any]) -> None:
+    """With an address or inline; a frame in a list is asked for by name, and a failure has no file."""
+    assert fitted(answer, 1000) == answer
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({}, ["Outputs of more than 5 MB cannot be downloaded"]),
+        ({"inline_limit_mb": 0}, ["Outputs of more than 0 MB cannot be downloaded"]),
+        ({"public_url": "https://a.example"}, []),
+        ({"storage": "s3://bucket/x"}, []),
+        ({"storage": "s3://bucket/x", "inline_limit_mb": 7.4}, []),
+        ({"storage": "s3://bucket/x", "inline_limit_mb": 30}, ["FRAMEPACK_INLINE_LIMIT_MB=30 is more than RunPod"]),
+        ({"inline_limit_mb": 30}, ["FRAMEPACK_INLINE_LIMIT_MB=30", "Outputs of more than 7.42 MB cannot"]),
+    ],
+)
+def test_the_limits_of_a_deployment_are_told_at_its_start(settings: dict[str, Any], told: list[str]) -> None:
+    """A folder without an address, and a limit that the platform does not carry."""
+    sentences = list(limit_warnings(Settings(**{"storage": "file:outputs", **settings})))
+
+    assert len(sentences) == len(told)
+    assert all(sentence.startswith(start) for sentence, start in zip(sentences, told, strict=True))
 
 
 def test_an_answer_that_cannot_fit_says_so() -> None:

@@ -1,0 +1,39 @@
+"""The check of the working folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from framepack.checks.temp import check_temp
+from tests.support.locked_out import mounted
+from tests.support.runs import bench
+
+
+def test_a_working_folder_is_made_and_left_empty(tmp_path: Path) -> None:
+    """It is there afterwards, with nothing in it, and its room is told."""
+    finding = check_temp(bench(tmp_path, max_source_mb=1).runtime)
+
+    assert finding.state == "ok"
+    assert f"{tmp_path}/temp can be written and has " in finding.sentence
+    assert list((tmp_path / "temp").iterdir()) == []
+
+
+def test_a_working_folder_below_a_file_is_an_error(tmp_path: Path) -> None:
+    """The setting, the folder and the reason are named."""
+    (tmp_path / "file").write_text("")
+
+    finding = check_temp(bench(tmp_path, temp_dir=tmp_path / "file" / "temp").runtime)
+
+    assert finding.state == "error"
+    assert f"{tmp_path}/file/temp (FRAMEPACK_TEMP_DIR) cannot be written: {tmp_path}/file is a file" in str(finding)
+
+
+@pytest.mark.parametrize(("max_source_mb", "state"), [(1.5, "ok"), (2.5, "warning")])
+def test_a_disk_too_small_for_a_source_is_a_warning(tmp_path: Path, max_source_mb: float, state: str) -> None:
+    """Jobs with small sources still run, so it is no more than that."""
+    with mounted(tmp_path / "disk", "size=2m") as disk:
+        finding = check_temp(bench(tmp_path, temp_dir=disk, max_source_mb=max_source_mb).runtime)
+
+    assert finding.state == state

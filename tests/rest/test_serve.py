@@ -1,0 +1,108 @@
+"""The start of ``framepack serve``: the port first, then the store, both with a sentence when they fail."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+
+from framepack.errors import Unavailable
+from framepack.rest.serve import _listen, _own_url
+from tests.support.control_plane import ROOT
+from tests.support.locked_out import as_ordinary_user
+from tests.support.rest_server import RestServer, eventually, free_port
+from tests.support.s3_server import s3_server
+
+
+def serve(server: RestServer, *arguments: str, ordinary: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run a server that ends by itself."""
+    command = [*(as_ordinary_user() if ordinary else []), sys.executable, "-m", "framepack", "serve", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, env=server.environment, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def test_a_port_in_use_is_noticed_before_the_store_is_touched(tmp_path: Path) -> None:
+    """One sentence with the port and the option; jobs of the server that has it are left alone."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = serve(RestServer(tmp_path), "--port", str(port))
+
+    assert result.returncode == 1
+    assert f"The server cannot listen on port {port} of 127.0.0.1: it is in use. Choose another one with --port." in (
+        result.stderr
+    )
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_an_address_that_is_not_ours_is_refused() -> None:
+    """With what the system says of it."""
+    with pytest.raises(Unavailable, match=r"port 0 of 192\.0\.2\.1: cannot assign requested address\. Check --host"):
+        _listen("192.0.2.1", 0)
+
+
+def test_a_folder_that_cannot_be_written_ends_the_server(tmp_path: Path) -> None:
+    """No wait will change it: exit status 1 with folder, user and remedy."""
+    server = RestServer(tmp_path)
+    server.outputs.mkdir()
+    server.outputs.chmod(0o555)
+
+    result = serve(server, "--port", str(free_port()), ordinary=True)
+
+    assert result.returncode == 1
+    assert (
+        f"The store file:{server.outputs} (FRAMEPACK_STORAGE) cannot be written: uid {os.geteuid()} " in result.stderr
+    )
+    assert "Traceback" not in result.stderr
+
+
+def test_a_bucket_that_is_away_is_waited_for_and_told_of(tmp_path: Path) -> None:
+    """It may come back: the server runs, and health says what is wrong."""
+    with s3_server(tmp_path) as s3:
+        bucket = s3.make_bucket()
+        server = RestServer(tmp_path, storage=f"s3://{bucket}/x")
+        server.environment |= {
+            "BUCKET_ENDPOINT_URL": s3.endpoint_url,
+            "BUCKET_ACCESS_KEY_ID": s3.access_key,
+            "BUCKET_SECRET_ACCESS_KEY": "wrong-secret-key",
+        }
+        server.start(ready=False)
+        try:
+            assert eventually(lambda: server.answers({503}))
+            health = server.get("/health").json()
+            assert f"The store s3://{bucket}/x (FRAMEPACK_STORAGE) cannot be used" in health["problem"]
+            assert "BUCKET_SECRET_ACCESS_KEY" in health["problem"]
+        finally:
+            server.stop()
+
+
+def test_any_port_is_listened_on_and_told(tmp_path: Path) -> None:
+    """Port 0 takes a free one, which every link begins with; on all addresses without a public one is warned of."""
+    server = RestServer(tmp_path)
+    command = [sys.executable, "-m", "framepack", "serve", "--host", "0.0.0.0", "--port", "0"]  # noqa: S104
+    with server.log_path.open("wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=server.environment, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        assert eventually(lambda: "begins with http://127.0.0.1:" in server.log)
+        server.url = server.log.partition("begins with ")[2].partition(",")[0]
+        assert eventually(lambda: requests.get(f"{server.url}/ping", timeout=30).status_code == 200)
+        assert "set FRAMEPACK_PUBLIC_URL to the address that clients use" in server.log
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [("127.0.0.1", "http://127.0.0.1:80"), ("::1", "http://[::1]:80"), ("a.example", "http://a.example:80")],
+)
+def test_links_begin_with_the_address_listened_on(host: str, url: str) -> None:
+    """An IPv6 address in brackets."""
+    assert _own_url(host, 80) == url

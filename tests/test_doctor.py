@@ -1,0 +1,151 @@
+"""The doctor, on a laptop with nothing set, on a deployment where everything is wrong, and on a good one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from framepack.doctor import Finding, examine
+from framepack.media.codecs import read_codecs
+from framepack.settings import Settings
+from tests.support.control_plane import ROOT
+from tests.support.s3_server import s3_server
+
+SECRET = "canary-1234567890"
+NAMES = {
+    "settings",
+    "versions",
+    "device",
+    "codecs",
+    "callbacks",
+    "REST",
+    "store",
+    "links",
+    "working folder",
+    "upscaler weights",
+    "interpolator weights",
+    "face weights",
+    "enhancer model",
+    "captioner model",
+}
+
+
+def found(folder: Path, **settings: Any) -> dict[str, Finding]:
+    """What the doctor finds, by name."""
+    chosen = {"storage": f"file:{folder / 'outputs'}", "temp_dir": folder / "temp", "device": "cpu", **settings}
+    return {each.name: each for each in examine(Settings(**chosen))}
+
+
+def test_a_laptop_with_nothing_set_has_no_errors(tmp_path: Path) -> None:
+    """Everything is examined, and nothing is said to be wrong that is not."""
+    code = (
+        "from framepack.doctor import examine\nfrom framepack.settings import Settings\n"
+        "for each in examine(Settings()): print(each.name, each.state, sep='=')\n"
+    )
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("FRAMEPACK_", "BUCKET_", "RUNPOD_"))
+    }
+    environment = {**kept, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+
+    states = dict(line.split("=") for line in result.stdout.splitlines())
+    assert states.keys() == NAMES
+    assert set(states.values()) == {"ok"}
+
+
+def test_a_deployment_where_everything_is_wrong_is_told_all_of_it(tmp_path: Path) -> None:
+    """Each fault has its own sentence and remedy, none hides another, none raises, and no secret is shown."""
+    (tmp_path / "file").write_text("")
+    findings = found(
+        tmp_path,
+        storage=f"file:{tmp_path}/file/outputs",
+        public_url="not-a-url",
+        temp_dir=tmp_path / "file" / "temp",
+        weights_dir=tmp_path / "file" / "weights",
+        weights_download=False,
+        device="cuda:97",
+        generator="no_such_module:make",
+        enhancer_model="no/such",
+        webhook_secret="whsec_@@@" + SECRET,
+        api_keys=(SECRET,),
+        backend="runpod",
+        bucket_endpoint_url=f"https://user:{SECRET}@s3.example",
+    )
+
+    wrong = {"store", "links", "working folder", "device", "main model", "enhancer model", "callbacks"}
+    assert {each.name for each in findings.values() if each.state == "error"} >= wrong
+    assert all(findings[name].remedy for name in wrong)
+    assert not any(SECRET in str(each) for each in findings.values())
+    assert "FRAMEPACK_WEBHOOK_SECRET=(set)" in findings["settings"].sentence
+    assert "FRAMEPACK_API_KEYS=(set)" in findings["settings"].sentence
+    assert "FRAMEPACK_DEVICE=cuda:97" in findings["settings"].sentence
+
+
+def test_a_backend_without_its_endpoint_is_an_error(tmp_path: Path) -> None:
+    """Both settings are named."""
+    settings = Settings(storage=f"file:{tmp_path}", temp_dir=tmp_path, device="cpu", backend="runpod")
+
+    [error] = [each for each in examine(settings) if each.state == "error"]
+
+    assert error.remedy == "Set FRAMEPACK_RUNPOD_ENDPOINT_ID and RUNPOD_API_KEY."
+
+
+def test_a_good_deployment_is_ok_throughout(tmp_path: Path) -> None:
+    """With a bucket, whose links are tried, keys and a secret."""
+    with s3_server(tmp_path) as server:
+        findings = found(
+            tmp_path,
+            storage=f"s3://{server.make_bucket()}/x",
+            bucket_endpoint_url=server.endpoint_url,
+            bucket_access_key_id=server.access_key,
+            bucket_secret_access_key=server.secret_key,
+            webhook_secret="whsec_" + "QUJD" * 8,
+            api_keys=("one", "two"),
+            weights_dir=tmp_path / "weights",
+        )
+
+    assert {each.state for each in findings.values()} == {"ok"}
+    assert "presigned link" in findings["links"].sentence
+    assert server.secret_key not in "".join(map(str, findings.values()))
+
+
+def test_a_check_that_fails_unexpectedly_is_an_error_like_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others go on."""
+
+    def fail() -> None:
+        raise ImportError("libavcodec.so: cannot open shared object file")
+
+    monkeypatch.setattr("framepack.media.codecs.read_codecs", fail)
+
+    findings = found(tmp_path)
+
+    assert findings["codecs"].state == "error"
+    assert "ImportError: libavcodec.so: cannot open" in findings["codecs"].sentence
+    assert findings["store"].state == "ok"
+
+
+def test_the_locked_ffmpeg_has_every_codec() -> None:
+    """Those that operations write, and those that sources come in."""
+    codecs = read_codecs()
+
+    assert codecs.missing == ()
+    assert {"encoder libx264", "encoder libopus", "decoder av1"} <= set(codecs.there)
+
+
+def test_a_missing_codec_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an FFmpeg that was built without x264."""
+    monkeypatch.setattr("framepack.media.codecs._ENCODERS", ("libx264", "libx264-of-nobody"))
+
+    finding = found(tmp_path)["codecs"]
+
+    assert finding.state == "error"
+    assert "lacks encoder libx264-of-nobody." in finding.sentence

@@ -1,0 +1,79 @@
+"""A worker that is not fit is refused however it is started, before it computes anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.control_plane import ROOT
+from tests.support.locked_out import as_ordinary_user
+from tests.support.rest_server import free_port
+
+JOB = json.loads((ROOT / "test_input.json").read_text())
+SHORT = {"input": {"endpoint": "list_models"}}
+
+
+def start(folder: Path, *arguments: str, locked: bool = True, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Start the handler as a person would, with a store that it may not write, and wait for its end."""
+    store = folder / "store"
+    store.mkdir()
+    store.chmod(0o555 if locked else 0o755)
+    command = [*(as_ordinary_user() if locked else []), sys.executable, str(ROOT / "handler.py"), *arguments]
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("RUNPOD_")},
+        "FRAMEPACK_STORAGE": f"file:{store}",
+        "FRAMEPACK_TEMP_DIR": str(folder / "temp"),
+        "FRAMEPACK_WEIGHTS_DOWNLOAD": "false",
+        **settings,
+    }
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+@pytest.mark.parametrize("way", ["test_input.json", "--test_input", "--rp_serve_api"])
+def test_a_store_that_cannot_be_written_stops_the_start(tmp_path: Path, way: str) -> None:
+    """Exit status 1, the sentence with folder, user and remedy, no job begun."""
+    (tmp_path / "test_input.json").write_text(json.dumps(JOB))
+    arguments = {
+        "test_input.json": [],
+        "--test_input": ["--test_input", json.dumps(SHORT)],
+        "--rp_serve_api": ["--rp_serve_api", "--rp_api_port", str(free_port())],
+    }
+
+    result = start(tmp_path, *arguments[way])
+
+    assert result.returncode == 1
+    assert (
+        f"The store file:{tmp_path}/store (FRAMEPACK_STORAGE) cannot be written: uid {os.geteuid()} " in result.stderr
+    )
+    assert "Set FRAMEPACK_STORAGE to a folder that" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "frames" not in result.stderr
+    assert "success" not in result.stdout
+    assert list((tmp_path / "temp").iterdir()) == []
+
+
+def test_a_gpu_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
+    """A setting that names a GPU is never answered with the CPU."""
+    job = ["--test_input", json.dumps(SHORT)]
+
+    result = start(tmp_path, *job, locked=False, FRAMEPACK_DEVICE="cuda:97")
+
+    assert result.returncode == 1
+    assert "FRAMEPACK_DEVICE=cuda:97 names a GPU that is not there" in result.stderr
+
+
+def test_a_fit_worker_says_where_networks_run_and_does_its_job(tmp_path: Path) -> None:
+    """One job from the command line: one line about the device, nothing about limits, the answer."""
+    result = start(tmp_path, "--test_input", json.dumps(SHORT), locked=False)
+
+    assert result.returncode == 0
+    assert result.stderr.count("Networks run on ") == 1
+    assert "cannot be downloaded" not in result.stderr
+    assert '"success": true' in result.stdout
