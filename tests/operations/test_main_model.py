@@ -143,4 +143,4 @@ def test_a_model_that_cannot_be_built_keeps_the_worker_from_starting(
     with pytest.raises(Unavailable) as caught:
         check_fitness(bench(tmp_path, device="cpu", generator=generator).runtime)
     assert "FRAMEPACK_GENERATOR" in caught.value.message
-    assert caught.value.message.endswith(sentence)
+    assert sentence in caught.value.message
