@@ -66,20 +66,17 @@ def test_a_deployment_where_everything_is_wrong_is_told_all_of_it(tmp_path: Path
     findings = found(
         tmp_path,
         storage=f"file:{tmp_path}/file/outputs",
-        public_url="not-a-url",
         temp_dir=tmp_path / "file" / "temp",
         weights_dir=tmp_path / "file" / "weights",
         weights_download=False,
         device="cuda:97",
         generator="no_such_module:make",
-        enhancer_model="no/such",
-        webhook_secret="whsec_@@@" + SECRET,
+        enhancer_model="/no/such",
+        webhook_secret=SECRET,
         api_keys=(SECRET,),
-        backend="runpod",
-        bucket_endpoint_url=f"https://user:{SECRET}@s3.example",
     )
 
-    wrong = {"store", "links", "working folder", "device", "main model", "enhancer model", "callbacks"}
+    wrong = {"store", "working folder", "device", "main model", "enhancer model"}
     assert {each.name for each in findings.values() if each.state == "error"} >= wrong
     assert all(findings[name].remedy for name in wrong)
     assert not any(SECRET in str(each) for each in findings.values())
@@ -88,13 +85,14 @@ def test_a_deployment_where_everything_is_wrong_is_told_all_of_it(tmp_path: Path
     assert "FRAMEPACK_DEVICE=cuda:97" in findings["settings"].sentence
 
 
-def test_a_backend_without_its_endpoint_is_an_error(tmp_path: Path) -> None:
-    """Both settings are named."""
-    settings = Settings(storage=f"file:{tmp_path}", temp_dir=tmp_path, device="cpu", backend="runpod")
+def test_what_looks_like_a_setting_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistyped variable has no effect, which nobody would notice otherwise."""
+    monkeypatch.setenv("FRAMEPACK_STORAG", "s3://bucket")
+    settings = Settings(storage=f"file:{tmp_path}/outputs", temp_dir=tmp_path, device="cpu")
 
-    [error] = [each for each in examine(settings) if each.state == "error"]
+    [warning] = [each for each in examine(settings) if each.state == "warning"]
 
-    assert error.remedy == "Set FRAMEPACK_RUNPOD_ENDPOINT_ID and RUNPOD_API_KEY."
+    assert warning.sentence == "FRAMEPACK_STORAG is not a setting and is ignored; did you mean FRAMEPACK_STORAGE?"
 
 
 def test_a_good_deployment_is_ok_throughout(tmp_path: Path) -> None:

@@ -91,5 +91,5 @@ def _weights(runtime: Runtime, group: Group) -> Finding:
     if wrong:
         sentence += f" Those of {', '.join(wrong)} are there, but are not the published ones: delete them."
     fetch = f"`framepack weights fetch {' '.join([*missing, *wrong])}`"
-    remedy = f"Put them into FRAMEPACK_WEIGHTS_DIR ({settings.weights_dir.absolute()}) with {fetch}"
+    remedy = f"Put them into FRAMEPACK_WEIGHTS_DIR ({settings.weights_dir}) with {fetch}"
     return Finding(name, state, sentence, f"{remedy}, or set {_MAY_FETCH}=true.")

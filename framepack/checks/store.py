@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from framepack.checks.finding import Finding
@@ -39,7 +38,7 @@ def check_store(runtime: Runtime) -> Finding:
         try_store(runtime)
     except FramepackError as error:
         return explained(runtime.settings, error)
-    return Finding(_NAME, "ok", f"The store {described(runtime.settings)} can be written, read and deleted from.")
+    return Finding(_NAME, "ok", f"The store {runtime.settings.storage} can be written, read and deleted from.")
 
 
 def try_store(runtime: Runtime) -> None:
@@ -58,7 +57,7 @@ def try_store(runtime: Runtime) -> None:
 
 def explained(settings: Settings, error: FramepackError) -> Finding:
     """What an operator should know of an error of the store: which store, which user, what helps."""
-    store = f"The store {described(settings)} (FRAMEPACK_STORAGE)"
+    store = f"The store {settings.storage} (FRAMEPACK_STORAGE)"
     if not settings.storage.startswith("file:"):
         remedy = next((each for code, each in _S3_REMEDIES.items() if f"({code})" in error.message), _S3_REMEDY)
         return Finding(_NAME, "error", f"{store} cannot be used: {error.message}", remedy)
@@ -71,13 +70,8 @@ def explained(settings: Settings, error: FramepackError) -> Finding:
     return Finding(_NAME, "error", f"{store} cannot be written: {trouble.reason}.", remedy)
 
 
-def described(settings: Settings) -> str:
-    """The store as an operator knows it, a folder with its whole path."""
-    return f"file:{_folder(settings)}" if settings.storage.startswith("file:") else settings.storage
-
-
 def _folder(settings: Settings) -> Path:
-    return Path(settings.storage.removeprefix("file:")).absolute()
+    return Path(settings.storage.removeprefix("file:"))
 
 
 def check_links(runtime: Runtime) -> Finding:
@@ -89,11 +83,7 @@ def check_links(runtime: Runtime) -> Finding:
         limit = f"{settings.inline_limit_mb:g} MB"
         sentence = f"`framepack serve` gives links to files; a RunPod worker gives outputs up to {limit} inline only."
         return Finding(_LINKS, "ok", sentence, "For larger ones there, set FRAMEPACK_STORAGE=s3://BUCKET/PREFIX.")
-    address = urlsplit(settings.public_url)
-    if address.scheme not in {"http", "https"} or not address.hostname:
-        sentence = "FRAMEPACK_PUBLIC_URL is no http or https address, and every link begins with it."
-        return Finding(_LINKS, "error", sentence, "Set it to one such as https://videos.example.com.")
-    return Finding(_LINKS, "ok", f"Links begin with {address.scheme}://{address.netloc.rpartition('@')[2]}.")
+    return Finding(_LINKS, "ok", f"Links begin with {settings.public_url}.")
 
 
 def _bucket_link(runtime: Runtime) -> Finding:

@@ -17,7 +17,7 @@ _NAME: Final = "working folder"
 def check_temp(runtime: Runtime) -> Finding:
     """Whether the working folder can be written and has room for the largest source that is allowed."""
     settings = runtime.settings
-    folder = settings.temp_dir.absolute()
+    folder = settings.temp_dir
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with scratch_file(folder) as file:

@@ -89,7 +89,7 @@ def test_language_models_may_come_later(tmp_path: Path, *, download: bool, state
 
 def test_a_language_model_that_there_cannot_be_is_an_error(tmp_path: Path) -> None:
     """The setting is named."""
-    found = list(check_language_models(bench(tmp_path, enhancer_model="no/such").runtime))
+    found = list(check_language_models(bench(tmp_path, enhancer_model="/no/such").runtime))
 
     assert (found[0].state, found[1].name) == ("error", "captioner model")
     assert "FRAMEPACK_ENHANCER_MODEL" in str(found[0])
