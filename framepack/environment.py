@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
@@ -28,6 +29,14 @@ def data_folder(name: str) -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("framepack", appauthor=False) / name
+
+
+def are_gpus_hidden() -> bool:
+    """Whether ``CUDA_VISIBLE_DEVICES`` hides every GPU from CUDA, as somebody does who wants the CPU.
+
+    It is CUDA's variable and none of our settings, in which an empty one would count as unset.
+    """
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in {"", "-1"}  # noqa: TID251 - not a setting
 
 
 def variable(name: str, field: FieldInfo) -> str:

@@ -83,10 +83,7 @@ class StoreSettings(_Group):
         86_400, ge=1, le=604_800, description="How long an `output_url` is valid (S3 allows up to 7 days)."
     )
     inline_limit_mb: float = Field(
-        5,
-        ge=0,
-        description="Outputs up to this size are also returned as base64; 0 disables this. "
-        "RunPod's answers hold up to 7 MB (`/run`) or 15 MB (`/runsync`).",
+        5, ge=0, description="Outputs up to this size are also returned as base64; 0 disables this."
     )
     temp_dir: AbsolutePath = Field(
         Path(tempfile.gettempdir()) / "framepack",
@@ -301,8 +298,3 @@ def settings_or_exit(**overrides: Any) -> Settings:
 def unknown_variables() -> list[str]:
     """One sentence per variable of the environment that is called like a setting and is none."""
     return list(unknown(os.environ, Settings))
-
-
-def are_gpus_hidden() -> bool:
-    """Whether ``CUDA_VISIBLE_DEVICES`` hides every GPU from CUDA, as somebody does who wants the CPU."""
-    return os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in {"", "-1"}

@@ -41,7 +41,7 @@ def found(folder: Path, **settings: Any) -> dict[str, Finding]:
     return {each.name: each for each in examine(Settings(**chosen))}
 
 
-def test_a_laptop_with_nothing_set_has_no_errors(tmp_path: Path) -> None:
+def test_a_laptop_with_nothing_but_empty_folders_has_no_errors(tmp_path: Path) -> None:
     """Everything is examined, and nothing is said to be wrong that is not."""
     code = (
         "from framepack.doctor import examine\nfrom framepack.settings import Settings\n"
@@ -50,9 +50,14 @@ def test_a_laptop_with_nothing_set_has_no_errors(tmp_path: Path) -> None:
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("FRAMEPACK_", "BUCKET_", "RUNPOD_"))
     }
-    environment = {**kept, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+    folders = {"STORAGE": f"file:{tmp_path}/outputs", "TEMP_DIR": f"{tmp_path}/temp", "WEIGHTS_DIR": f"{tmp_path}/w"}
+    environment = {
+        **kept,
+        "CUDA_VISIBLE_DEVICES": "",
+        **{f"FRAMEPACK_{name}": each for name, each in folders.items()},
+    }
     result = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
     )
 
     states = dict(line.split("=") for line in result.stdout.splitlines())

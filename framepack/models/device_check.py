@@ -11,9 +11,9 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from framepack.environment import are_gpus_hidden
 from framepack.models.driver import Driver, oldest_driver, read_driver
 from framepack.models.memory import GB
-from framepack.settings import are_gpus_hidden
 
 if TYPE_CHECKING:
     import torch

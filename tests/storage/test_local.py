@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from framepack.errors import DiskFull, NotFound, StorageFailed
+from framepack.storage.base import disk_error
 from framepack.storage.keys import Key
 from framepack.storage.local import LocalStorage
 
@@ -321,3 +322,19 @@ def test_the_folder_is_made_on_the_first_write(root: Path, local: LocalStorage) 
     assert not root.exists()
     local.put_bytes(KEY, b"1")
     assert (root / str(KEY)).stat().st_mode & 0o111 == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.EACCES, "permission denied (EACCES)"),
+        (errno.EROFS, "read-only file system (EROFS)"),
+        (errno.EIO, "input/output error (EIO)"),
+        (0, "unknown reason (unknown)"),
+    ],
+)
+def test_trouble_with_the_disk_is_told_in_words(number: int, words: str) -> None:
+    """A client reads what happened, and no path of the worker."""
+    error = disk_error(OSError(number, "no matter what", "/secret/path"))
+
+    assert error.message == f"The file store failed: {words}."
