@@ -7,16 +7,28 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from framepack.effect import Effect
     from framepack.freed import Freed
     from framepack.job import Job
+    from framepack.media.clip import Clip
     from framepack.media.source import Source
     from framepack.media.workspace import Workspace
     from framepack.models.library import ModelLibrary
     from framepack.presets import FilterSettings
+    from framepack.schemas import Request
     from framepack.settings import Settings
     from framepack.storage.base import Storage
     from framepack.storage.outputs import Outputs
+
+
+class BindableEffect(Protocol):
+    """What an operation composes of an effect; see `framepack.effect.Effect`."""
+
+    @property
+    def params(self) -> type[Request]:
+        """Model of its parameters."""
+
+    def bind(self, params: Any) -> Callable[[Clip, Context], Clip]:
+        """The effect with its parameters fixed."""
 
 
 class Fetch(Protocol):
@@ -52,5 +64,5 @@ class Context:
     state: Storage
     swept: Freed
     filter_preset: Callable[[str], FilterSettings | None]
-    effects: Mapping[str, Effect[Any]]
+    effects: Mapping[str, BindableEffect]
     fetch: Fetch

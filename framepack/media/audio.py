@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from framepack.errors import InvalidMedia
 from framepack.media.clip import Audio
-from framepack.media.output import open_output
+from framepack.media.demux import open_output
 from framepack.media.sound import Renderer, at_most, leaves
 from framepack.media.soundfile import Losses, SoundFile, open_sound
 

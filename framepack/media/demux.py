@@ -1,18 +1,22 @@
-"""Open media files that strangers made: nothing but the file itself is ever opened, and only known containers."""
+"""Open media files: untrusted ones to read, of known containers only, and new ones, whole in the end or removed."""
 
 from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from framepack.errors import InvalidMedia
+from framepack.media.scratch import disk_errors
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
+    from av.container import InputContainer, OutputContainer
     from av.packet import Packet
     from av.stream import Stream
+
+    from framepack.media.clip import Format
 
 CONTAINERS: Final = "mov,mp4,matroska,webm,avi,gif,mpegts,mpeg,flv,ogg,asf"
 """Demuxers that read one self-contained file; playlists and scripts (hls, dash, concat, sdp, ...) are not."""
@@ -21,6 +25,13 @@ MAX_PIXELS: Final = 2**26
 """Most pixels a decoder may allocate for one picture while a file is only being looked at."""
 
 UNREADABLE: Final = "The file is not a video that can be read."
+
+_OPTIONS: Final[dict[str, dict[str, str]]] = {
+    "mp4": {"movflags": "+faststart"},  # the index first: a player begins before the file has fully arrived
+    "webm": {"cues_to_front": "1"},
+    "gif": {"loop": "0"},  # for ever
+    "matroska": {},
+}
 
 
 def open_input(path: Path, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
@@ -66,3 +77,24 @@ def read_packets(container: InputContainer, *streams: Stream) -> Iterator[Packet
         yield from container.demux(*streams)
     except (av.FFmpegError, IndexError) as error:  # PyAV stumbles over streams that appear midway
         raise InvalidMedia(UNREADABLE) from error
+
+
+@contextmanager
+def open_output(path: Path, format_name: Format | Literal["matroska"]) -> Iterator[OutputContainer]:
+    """Create the file ``path``, replaced if it exists, removed on any failure.
+
+    Raises:
+        DiskFull: There is no room for the file.
+    """
+    import av
+
+    with disk_errors():
+        container = av.open(f"file:{path}", "w", format=format_name, container_options=_OPTIONS[format_name])
+        try:
+            yield container
+            container.close()
+        except BaseException:
+            path.unlink(missing_ok=True)  # before closing, which would take the time to finish the file
+            with suppress(av.FFmpegError):
+                container.close()
+            raise

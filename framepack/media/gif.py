@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 from framepack.errors import InvalidMedia
 from framepack.media.clip import HostFrame
+from framepack.media.demux import open_output
 from framepack.media.encoders import DEFAULT_QUALITY
 from framepack.media.fit import evened
 from framepack.media.images import rgb_picture
-from framepack.media.output import open_output
 from framepack.media.spool import Spool, open_spool, recorded
 
 if TYPE_CHECKING:

@@ -1,15 +1,11 @@
-"""A file under construction: complete in the end or not there at all, pictures and sound side by side in it."""
+"""Interleaves the packets of video and audio in a file under construction."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
-
-from framepack.media.scratch import disk_errors
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -17,35 +13,6 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
     from framepack.media.audio import SoundTrack
-    from framepack.media.clip import Format
-
-_OPTIONS: Final[dict[str, dict[str, str]]] = {
-    "mp4": {"movflags": "+faststart"},  # the index first: a player begins before the file has fully arrived
-    "webm": {"cues_to_front": "1"},
-    "gif": {"loop": "0"},  # for ever
-    "matroska": {},
-}
-
-
-@contextmanager
-def open_output(path: Path, format_name: Format | Literal["matroska"]) -> Iterator[OutputContainer]:
-    """Create the file ``path``, replaced if it exists, removed on any failure.
-
-    Raises:
-        DiskFull: There is no room for the file.
-    """
-    import av
-
-    with disk_errors():
-        container = av.open(f"file:{path}", "w", format=format_name, container_options=_OPTIONS[format_name])
-        try:
-            yield container
-            container.close()
-        except BaseException:
-            path.unlink(missing_ok=True)  # before closing, which would take the time to finish the file
-            with suppress(av.FFmpegError):
-                container.close()
-            raise
 
 
 @dataclass(slots=True)

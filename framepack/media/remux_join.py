@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from framepack.errors import InvalidMedia
 from framepack.media.audio import sound_track
-from framepack.media.demux import open_input, read_packets
+from framepack.media.demux import open_input, open_output, read_packets
 from framepack.media.h264 import starts_anew
-from framepack.media.output import Muxer, open_output
+from framepack.media.output import Muxer
 
 if TYPE_CHECKING:
     from av.packet import Packet

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from framepack.errors import FramepackError, InvalidMedia
 from framepack.media.audio import sound_track
+from framepack.media.demux import open_output
 from framepack.media.encoders import Effort, add_video
 from framepack.media.fit import Fitter
 from framepack.media.gif import write_gif
-from framepack.media.output import Muxer, open_output
+from framepack.media.output import Muxer
 from framepack.media.prefetch import prefetch
 from framepack.media.remux import repeat_file
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-if TYPE_CHECKING:
-    from framepack.models.face_detection import Landmarks
+Landmarks = NDArray[np.float64]
+"""Two eyes, tip of the nose, two corners of the mouth, pairs from the picture's left: (x, y), shape (5, 2)."""
 
 SIDE: Final = 512
 

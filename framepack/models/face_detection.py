@@ -17,17 +17,14 @@ import torch
 from numpy.typing import NDArray
 
 from framepack.errors import ModelUnavailable
-from framepack.models.face_alignment import Placement, Similarity
+from framepack.models.face_alignment import Landmarks, Placement, Similarity
 from framepack.models.frames import to_device
-from framepack.models.stream import resize
+from framepack.models.scaling import resize
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from framepack.media.clip import Colors, Frame
-
-Landmarks = NDArray[np.float64]
-"""Two eyes, tip of the nose, two corners of the mouth, pairs from the picture's left: (x, y), shape (5, 2)."""
 
 Picture = NDArray[np.uint8]
 """Blue, green and red as OpenCV has them, shape (height, width, 3)."""

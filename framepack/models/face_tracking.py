@@ -18,7 +18,8 @@ import numpy as np
 from framepack.models.face_detection import spread
 
 if TYPE_CHECKING:
-    from framepack.models.face_detection import Detection, Landmarks
+    from framepack.models.face_alignment import Landmarks
+    from framepack.models.face_detection import Detection
 
 SURE: Final = 0.7  # score that a face needs once; afterwards it is followed while the detector sees it at all
 FADE: Final = 3  # pictures from nothing to all of a face

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from framepack.errors import ModelUnavailable
 from framepack.models.memory import is_out_of_memory
@@ -13,12 +13,18 @@ if TYPE_CHECKING:
     from spandrel import ImageModelDescriptor
     from torch import Tensor
 
-    from framepack.models.spec import ModelRow
-    from framepack.models.weights import WeightsStore
+    from framepack.models.spec import ModelRow, Weights
+
+
+class ReadsWeights(Protocol):
+    """Where weights are found."""
+
+    def state_dict(self, weights: Weights) -> Mapping[str, Tensor]:
+        """The tensors of a file, by name."""
 
 
 def load_upscaler_network(
-    row: ModelRow, store: WeightsStore, denoise_strength: float = 1.0
+    row: ModelRow, store: ReadsWeights, denoise_strength: float = 1.0
 ) -> ImageModelDescriptor[Any]:
     """Load the network of an upscaler's row, on the CPU in single precision, ready for inference.
 

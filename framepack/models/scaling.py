@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
+from torch.nn import functional
 
 from framepack.models.frames import DeviceFrame
-from framepack.models.stream import resize
 
 if TYPE_CHECKING:
     from framepack.media.clip import Frame
@@ -20,3 +21,20 @@ def scaled_on_device(frame: Frame, width: int, height: int) -> DeviceFrame | Non
         return None
     picture = resize(frame.tensor[None], width, height)[0]
     return DeviceFrame(picture.to(frame.tensor.dtype), frame.colors)
+
+
+def resize(batch: Tensor, width: int, height: int) -> Tensor:
+    """Resize pictures by bicubic interpolation, without aliasing when they become smaller.
+
+    Args:
+        batch: shape (N, 3, H, W), any float dtype, range 0..1.
+        width: columns of the result.
+        height: rows of the result.
+
+    Returns:
+        Shape (N, 3, height, width), float32, range 0..1.
+    """
+    resized = functional.interpolate(
+        batch.to(torch.float32), (height, width), mode="bicubic", antialias=True, align_corners=False
+    )
+    return resized.clamp_(0, 1)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from framepack.models.frames import DeviceFrame, to_device
+from framepack.models.scaling import resize
 from framepack.models.splitting import Case
 
 if TYPE_CHECKING:
@@ -80,23 +80,6 @@ def upscale_frames(
         close = getattr(frames, "close", None)
         if close is not None:
             close()
-
-
-def resize(batch: Tensor, width: int, height: int) -> Tensor:
-    """Resize pictures by bicubic interpolation, without aliasing when they become smaller.
-
-    Args:
-        batch: shape (N, 3, H, W), any float dtype, range 0..1.
-        width: columns of the result.
-        height: rows of the result.
-
-    Returns:
-        Shape (N, 3, height, width), float32, range 0..1.
-    """
-    resized = functional.interpolate(
-        batch.to(torch.float32), (height, width), mode="bicubic", antialias=True, align_corners=False
-    )
-    return resized.clamp_(0, 1)
 
 
 def in_a_row(frames: Iterator[F], check: Callable[[], None]) -> Iterator[tuple[F, int]]:

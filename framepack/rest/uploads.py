@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Final
 
 from fastapi import APIRouter, Request
@@ -23,12 +22,11 @@ from framepack.media.workspace import Workspace
 from framepack.rest.fields import body_of
 from framepack.storage.base import CHUNK_BYTES, Storage
 from framepack.storage.keys import Key
-from framepack.storage.outputs import PUBLIC_ROOT, Outputs
+from framepack.storage.outputs import PUBLIC_ROOT
+from framepack.storage.uploads import keep_upload, remove_uploads_before
 
 if TYPE_CHECKING:
     from framepack.rest.server import Server
-
-UPLOADS: Final = Key("uploads")
 
 _SWEEP_SECONDS: Final = 600.0
 _FORM: Final = {
@@ -73,26 +71,12 @@ def upload_routes(server: Server) -> APIRouter:
     return router
 
 
-def keep_upload(storage: Storage, path: Path, filename: str) -> Key:
-    """Put a file among the uploads; what makes its name unique is left out again when results are named after it."""
-    name = PurePath(filename)
-    key = UPLOADS / f"{name.stem}_{Outputs(storage, 0).stamp()}{name.suffix}"
-    storage.put_file(key, path)
-    return key
-
-
 async def sweep_uploads(storage: Storage, keep: timedelta) -> None:
     """Remove uploads that are older than ``keep``, now and again and again until cancelled."""
     while True:
         with contextlib.suppress(FramepackError):  # the store may be away for a while
-            await asyncio.to_thread(_remove_before, storage, datetime.now(UTC) - keep)
+            await asyncio.to_thread(remove_uploads_before, storage, datetime.now(UTC) - keep)
         await asyncio.sleep(_SWEEP_SECONDS)
-
-
-def _remove_before(storage: Storage, oldest: datetime) -> None:
-    for stored in storage.list(UPLOADS):
-        if stored.modified < oldest:
-            storage.delete(stored.key)
 
 
 @contextlib.asynccontextmanager

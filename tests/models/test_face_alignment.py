@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from framepack.models.face_alignment import SIDE, Placement, Similarity
-from framepack.models.face_detection import Landmarks
+from framepack.models.face_alignment import SIDE, Landmarks, Placement, Similarity
 from tests.support.faces import drawn, landmarks_of
 from tests.support.interpolation import psnr
 

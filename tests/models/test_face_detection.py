@@ -15,8 +15,8 @@ from framepack.errors import ModelUnavailable
 from framepack.media.clip import Colors, HostFrame
 from framepack.models.catalogue import CATALOGUE
 from framepack.models.checkpoints import read_published
-from framepack.models.face_alignment import SIDE, Placement
-from framepack.models.face_detection import Detection, Landmarks, Picture, YuNet, find_faces
+from framepack.models.face_alignment import SIDE, Landmarks, Placement
+from framepack.models.face_detection import Detection, Picture, YuNet, find_faces
 from framepack.models.frames import DeviceFrame
 from tests.support.at_hand import at_hand
 from tests.support.clips import to_frame

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from framepack.errors import Cancelled
 from framepack.media.clip import Colors, Frame
-from framepack.models.face_detection import Landmarks
+from framepack.models.face_alignment import Landmarks
 from framepack.models.face_restorer import FaceRestorer, load_face_network
 from framepack.models.faces import FaceModels, enhance_faces
 from framepack.models.frames import DeviceFrame

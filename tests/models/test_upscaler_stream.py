@@ -17,7 +17,8 @@ from framepack.errors import Cancelled
 from framepack.media.clip import Colors, Frame, HostFrame
 from framepack.models.frames import DeviceFrame, to_device
 from framepack.models.memory import Device
-from framepack.models.stream import Target, resize, target_size, upscale_frames
+from framepack.models.scaling import resize
+from framepack.models.stream import Target, target_size, upscale_frames
 from framepack.models.upscaler import Upscaler
 from tests.support.upscaling import (
     BIKES_COLORS,

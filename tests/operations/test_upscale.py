@@ -22,7 +22,7 @@ from torch import Tensor
 from framepack.job import Job, Progress
 from framepack.models.catalogue import CATALOGUE
 from framepack.models.networks import load_upscaler_network
-from framepack.models.stream import resize
+from framepack.models.scaling import resize
 from tests.support.clips import Sound, Spec, make_clip, real_clip
 from tests.support.networks import tiny_compact
 from tests.support.runs import Bench, bench

@@ -10,9 +10,9 @@ import pytest
 
 from framepack.errors import InvalidSource, TooLarge
 from framepack.rest.backends.inline_files import fitted
-from framepack.rest.uploads import UPLOADS
 from framepack.storage.keys import Key
 from framepack.storage.local import LocalStorage
+from framepack.storage.uploads import UPLOADS
 
 LARGE = bytes(8_000_000)
 INLINE = base64.b64encode(LARGE).decode()

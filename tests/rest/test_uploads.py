@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from framepack.rest.uploads import UPLOADS, keep_upload
 from framepack.storage.keys import Key
 from framepack.storage.local import LocalStorage
+from framepack.storage.uploads import UPLOADS, keep_upload
 from tests.support.rest_server import KEY, Client, HeldBackend, LocalServer, eventually, server_in_thread, upload
 
 MEGABYTE = 1_000_000

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 from framepack.media.clip import Colors, Frame
 from framepack.models.catalogue import Catalogue
-from framepack.models.face_alignment import SIDE
-from framepack.models.face_detection import Detection, Landmarks, Picture
+from framepack.models.face_alignment import SIDE, Landmarks
+from framepack.models.face_detection import Detection, Picture
 from framepack.models.face_restorer import FaceRestorer
 from framepack.models.faces import FaceModels, enhance_faces
 from framepack.models.frames import DeviceFrame
 from framepack.models.memory import Device
+from framepack.models.scaling import resize
 from framepack.models.spec import ModelRow
-from framepack.models.stream import resize
 from tests.support.interpolation import device_frames, noise
 from tests.support.weights import checkpoint, published
 from tests.support.yunet import green_yunet

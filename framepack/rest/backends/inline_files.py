@@ -9,8 +9,8 @@ from typing import Any, Final
 from framepack.errors import TooLarge
 from framepack.media.source import Source
 from framepack.media.workspace import Workspace
-from framepack.rest.uploads import keep_upload
 from framepack.storage.base import Storage
+from framepack.storage.uploads import keep_upload
 
 MAX_INPUT_BYTES: Final = 9_900_000  # the platform takes 10 MB with its envelope
 

@@ -1,0 +1,35 @@
+"""Files that clients uploaded: kept in the store for a while, for use as the source of any request."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Final
+
+from framepack.storage.keys import Key
+from framepack.storage.outputs import Outputs
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from framepack.storage.base import Storage
+
+UPLOADS: Final = Key("uploads")
+
+
+def keep_upload(storage: Storage, path: Path, filename: str) -> Key:
+    """Put a file among the uploads.
+
+    The suffix that makes its name unique is left out again when results are named after it.
+    """
+    name = PurePath(filename)
+    key = UPLOADS / f"{name.stem}_{Outputs(storage, 0).stamp()}{name.suffix}"
+    storage.put_file(key, path)
+    return key
+
+
+def remove_uploads_before(storage: Storage, oldest: datetime) -> None:
+    """Delete the uploads that arrived before ``oldest``."""
+    for stored in storage.list(UPLOADS):
+        if stored.modified < oldest:
+            storage.delete(stored.key)
