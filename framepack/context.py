@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from framepack.freed import Freed
     from framepack.job import Job
     from framepack.media.clip import Clip
+    from framepack.media.section import Section
     from framepack.media.source import Source
     from framepack.media.workspace import Workspace
     from framepack.models.library import ModelLibrary
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from framepack.settings import Settings
     from framepack.storage.base import Storage
     from framepack.storage.outputs import Outputs
+
+T = TypeVar("T")
 
 
 class BindableEffect(Protocol):
@@ -54,6 +58,8 @@ class Context:
         filter_preset: Gives the filter preset of a name, or None; the same one as long as the job runs.
         effects: The effects there are, by the name that pipelines call them.
         fetch: Brings the file behind an address into the workspace.
+        section: The part of every source video that is used; None: all of it.
+        finishing: The last step of every video that is rendered; None: there is none.
     """
 
     settings: Settings
@@ -66,3 +72,18 @@ class Context:
     filter_preset: Callable[[str], FilterSettings | None]
     effects: Mapping[str, BindableEffect]
     fetch: Fetch
+    section: Section | None = None
+    finishing: Callable[[Clip, Context], Clip] | None = None
+
+    @property
+    def may_copy(self) -> bool:
+        """Whether coded video may be copied from sources: the whole of them is used and nothing is done to it."""
+        return self.section is None and self.finishing is None
+
+    @contextmanager
+    def loaded(self, name: str, lease: AbstractContextManager[T]) -> Iterator[T]:
+        """Lease a model of ``models`` as ``lease``, telling the job that ``name`` is being loaded."""
+        with ExitStack() as stack:
+            with self.job.loading(name):
+                model = stack.enter_context(lease)
+            yield model

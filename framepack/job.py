@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -47,12 +48,25 @@ class Progress:
 
 @dataclass(slots=True)
 class Job:
-    """A running job. Threads share it: cancelling from one stops the others at their next ``check``."""
+    """A running job. Threads share it: cancelling from one stops the others at their next ``check``.
+
+    Attributes:
+        id: What the log calls it.
+        report: Called with the progress after each frame.
+        warnings: Sentences for the client about the result.
+        announce: Called with the name of a model when loading it begins, and with None when it is loaded.
+        keeps_part: Whether a video is finished early, with the frames there are, when the job is cancelled.
+        loading_seconds: Time spent so far on loading models; it says nothing about the speed of the work.
+    """
 
     id: str = "local"
     report: Callable[[Progress], None] = lambda _progress: None
     warnings: list[str] = field(default_factory=list)
+    announce: Callable[[str | None], None] = lambda _model: None
+    keeps_part: bool = False
+    loading_seconds: float = field(default=0.0, init=False)
     _stop: threading.Event = field(default_factory=threading.Event)
+    _whole: Job | None = None
 
     def cancel(self) -> None:
         """Ask the job to stop; safe from any thread."""
@@ -74,12 +88,43 @@ class Job:
 
     def part(self, report: Callable[[Progress], None]) -> Job:
         """A job within this one: it has warnings and progress of its own, and is cancelled with this one."""
-        return Job(self.id, report, _stop=self._stop)
+        return Job(self.id, report, announce=self.announce, keeps_part=self.keeps_part, _stop=self._stop, _whole=self)
+
+    @contextmanager
+    def loading(self, model: str) -> Iterator[None]:
+        """Announce that a model is being loaded, and keep the time it takes out of the estimates."""
+        self.announce(model)
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._add_loading(time.monotonic() - began)
+            self.announce(None)
 
     def watch(self, items: Iterable[T], total: int | None) -> Iterator[T]:
         """Pass ``items`` on, reporting progress after each and stopping as soon as the job is cancelled."""
-        started = time.monotonic()
+        started = time.monotonic() - self.loading_seconds
         for done, item in enumerate(items, start=1):
             self.check()
             yield item
-            self.report(Progress(done, total, time.monotonic() - started))
+            self.report(Progress(done, total, time.monotonic() - started - self.loading_seconds))
+
+    def until_cancelled(self, items: Iterable[T]) -> Iterator[T]:
+        """Pass ``items`` on; when the job is cancelled, end after those there are if it keeps its part.
+
+        Raises:
+            Cancelled: the job was cancelled before the first item, or does not keep its part.
+        """
+        is_empty = True
+        try:
+            for item in items:
+                is_empty = False
+                yield item
+        except Cancelled:
+            if is_empty or not self.keeps_part:
+                raise
+
+    def _add_loading(self, seconds: float) -> None:
+        self.loading_seconds += seconds
+        if self._whole is not None:
+            self._whole._add_loading(seconds)

@@ -43,7 +43,7 @@ def opened(request: VideoRequest, ctx: Context) -> tuple[Source, VideoInfo]:
 def opened_clip(request: VideoRequest, ctx: Context) -> tuple[Source, Clip]:
     """Bring the request's video into the workspace, within the limits, and open it; see `opened`."""
     source, info = opened(request, ctx)
-    return source, open_clip(source.path, info, warn=ctx.job.warn)
+    return source, open_clip(source.path, info, warn=ctx.job.warn, section=ctx.section)
 
 
 def render(request: VideoRequest, steps: Sequence[Step], ctx: Context, *, suffix: str, message: str) -> VideoResponse:
@@ -71,6 +71,8 @@ def finish(
 ) -> Published:
     """Compute, encode and publish a clip; progress is reported and cancellation obeyed frame by frame.
 
+    A job that keeps its part publishes the frames that were computed before it was cancelled.
+
     Args:
         clip: What to publish.
         ctx: The surroundings of the job.
@@ -82,12 +84,15 @@ def finish(
         TooLarge: the output would be over a limit of the settings; nothing was decoded.
         Cancelled: the job was asked to stop.
     """
+    if ctx.finishing is not None:
+        clip = ctx.finishing(clip, ctx)
     check_output(clip, ctx.settings)
     folder = results_folder(ctx, unsaved)  # a store that fails must not cost the work
     target = ctx.workspace.path(f"output{clip.encoding.extension}")
-    watched = replace(clip, frames=lambda: ctx.job.watch(clip.frames(), clip.length))
+    watched = replace(clip, frames=lambda: ctx.job.until_cancelled(ctx.job.watch(clip.frames(), clip.length)))
     write(watched, target, crf=ctx.settings.video_crf, preset=ctx.settings.video_preset, warn=ctx.job.warn)
-    ctx.job.check()
+    if not ctx.job.keeps_part:
+        ctx.job.check()
     return ctx.outputs.publish(target, folder=folder, stem=stem, suffix=suffix)
 
 

@@ -1,7 +1,10 @@
 """Cancelling, progress and warnings of a job."""
 
+from collections.abc import Iterator
+
 import pytest
 
+from framepack import job as job_module
 from framepack.errors import Cancelled
 from framepack.job import Job, Progress
 
@@ -75,3 +78,49 @@ def test_progress_may_be_known_otherwise_than_from_frames() -> None:
     assert (progress.percent, progress.remaining_seconds) == (25, 30)
     assert Progress(0, None, 1, 0).remaining_seconds is None
     assert Progress(5, None, 1).percent is None
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, which passes only when a test adds to it."""
+    now = [100.0]
+    monkeypatch.setattr(job_module.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_time_left_does_not_count_loading(clock: list[float]) -> None:
+    """A model that loads for 30 seconds before the first frame says nothing about the speed of the frames."""
+    reports: list[Progress] = []
+    announced: list[str | None] = []
+    whole = Job(announce=announced.append)
+    job = whole.part(reports.append)
+
+    def frames() -> Iterator[int]:
+        with job.loading("a network"):
+            clock[0] += 30
+        for number in range(4):
+            clock[0] += 2
+            yield number
+
+    assert len(list(job.watch(frames(), 4))) == 4
+
+    assert [report.elapsed_seconds for report in reports] == [2, 4, 6, 8]
+    assert [report.remaining_seconds for report in reports] == [6, 4, 2, 0]
+    assert announced == ["a network", None]
+    assert (job.loading_seconds, whole.loading_seconds) == (30, 30)
+
+
+def test_a_job_that_keeps_its_part_ends_early() -> None:
+    """After cancelling there are no more items; without a first item, or without that wish, it is cancelled."""
+    keeper, other, late = Job(keeps_part=True), Job(), Job(keeps_part=True)
+    kept = keeper.until_cancelled(keeper.watch(range(10), 10))
+    lost = other.until_cancelled(other.watch(range(10), 10))
+    assert (next(kept), next(kept), next(lost)) == (0, 1, 0)
+    for job in (keeper, other, late):
+        job.cancel()
+
+    assert list(kept) == []
+    with pytest.raises(Cancelled):
+        next(lost)
+    with pytest.raises(Cancelled):
+        next(late.until_cancelled(late.watch(range(10), 10)))

@@ -42,14 +42,17 @@ class Decoder:
     damaged: int = 0
     refused: int = 0
 
-    def pictures(self) -> Generator[av.VideoFrame]:
+    def pictures(self, begin: int | None = None) -> Generator[av.VideoFrame]:
         """Yield the pictures, normalized, in the order of showing. Close it to stop early.
+
+        Args:
+            begin: Timestamp of a picture; those before may be left out as far as the file allows it.
 
         Raises:
             InvalidMedia: The file cannot be opened.
         """
         latest = None
-        for picture in self._decoded(None, threaded=True):
+        for picture in self._decoded_from(begin):
             latest = picture.pts
             yield self._counted(picture)
         end = self.info.timeline.latest
@@ -75,6 +78,20 @@ class Decoder:
         self.read += 1
         self.damaged += picture.is_corrupt
         return picture
+
+    def _decoded_from(self, begin: int | None) -> Iterator[av.VideoFrame]:
+        """Decode from a picture at or before the timestamp ``begin`` on."""
+        if begin is None or begin <= (self.info.timeline.start or 0):
+            yield from self._decoded(None, threaded=True)
+            return
+        # Indexes may list decoding times, which are earlier than those of showing: hence the second.
+        pictures = self._decoded(begin - int(1 / self.info.timeline.time_base), threaded=True)
+        first = next(pictures, None)
+        if first is None or first.pts is None or first.pts > begin:  # the file has no usable index
+            pictures = self._decoded(None, threaded=True)
+        else:
+            yield first
+        yield from pictures
 
     def _decoded(self, begin: int | None, *, threaded: bool) -> Iterator[av.VideoFrame]:
         """Open the file and decode it, from the key frame at or before the timestamp ``begin`` on if there is one."""

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     import av
 
     from framepack.media.probe import VideoInfo
+    from framepack.media.section import Section
     from framepack.media.timeline import Timeline
 
 
-def open_clip(path: Path, info: VideoInfo, *, warn: Callable[[str], None]) -> Clip:
+def open_clip(path: Path, info: VideoInfo, *, warn: Callable[[str], None], section: Section | None = None) -> Clip:
     """Open the video that ``probe`` looked at.
 
     Its frames are ``HostFrame`` objects holding planar YUV (yuv420p, yuv422p or yuv444p with 8, 10 or 12 bits,
@@ -34,39 +35,47 @@ def open_clip(path: Path, info: VideoInfo, *, warn: Callable[[str], None]) -> Cl
         path: The file.
         info: What ``probe`` said of it.
         warn: Is told, in sentences for the client, what of the file was lost or changed.
+        section: The part of the video to show, with its sound; None: all of it. Decoding begins at the last key
+            frame before it.
+
+    Raises:
+        InvalidField: The video has no frame in the section.
     """
     for sentence in info.warnings:
         warn(sentence)
     if is_hdr(info.colors):
         warn("The video has a high dynamic range; its brightness curve is kept, in 8 bits per colour.")
     audio = info.audio
+    slots = range(info.length) if section is None else section.slots(info.timeline)
 
     def frames() -> Iterator[Frame]:
-        return prefetch(lambda: _frames(Decoder(path, info), warn))
+        return prefetch(lambda: _frames(Decoder(path, info), slots, warn))
 
     return Clip(
         frames=frames,
         fps=info.fps,
         width=info.width,
         height=info.height,
-        length=info.length,
+        length=len(slots),
         colors=info.colors,
-        audio=Audio(path, audio.stream, audio.delay) if audio else None,
+        audio=Audio(path, audio.stream, audio.delay - slots.start / info.fps) if audio else None,
         pixel_aspect=info.pixel_aspect,
     )
 
 
-def _frames(decoder: Decoder, warn: Callable[[str], None]) -> Generator[HostFrame]:
-    with closing(decoder.pictures()) as pictures:
-        yield from _hold(pictures, decoder.info.timeline)
+def _frames(decoder: Decoder, slots: range, warn: Callable[[str], None]) -> Generator[HostFrame]:
+    timeline = decoder.info.timeline
+    with closing(decoder.pictures(timeline.timestamp(slots.start))) as pictures:
+        yield from _hold(pictures, timeline, slots)
     if not decoder.read:
         raise InvalidMedia("No picture of the video can be decoded.")
-    for sentence in decoder.sentences():
-        warn(sentence)
+    if len(slots) == timeline.length:
+        for sentence in decoder.sentences():
+            warn(sentence)
 
 
-def _hold(pictures: Iterator[av.VideoFrame], timeline: Timeline) -> Iterator[HostFrame]:
-    """Show each picture from its own slot until the next one's, and fill the timeline to its end."""
+def _hold(pictures: Iterator[av.VideoFrame], timeline: Timeline, slots: range) -> Iterator[HostFrame]:
+    """Show each picture from its own slot until the next one's, from the first of ``slots`` to the last."""
     held: HostFrame | None = None
     filled = slot = 0
     for picture in pictures:
@@ -77,11 +86,15 @@ def _hold(pictures: Iterator[av.VideoFrame], timeline: Timeline) -> Iterator[Hos
         if held is None:
             held = HostFrame(picture)
             continue
-        while filled < min(slot, timeline.length):
-            yield held
+        while filled < min(slot, slots.stop):
+            if filled >= slots.start:
+                yield held
             filled += 1
+        if filled == slots.stop < timeline.length:
+            return
         if slot >= filled:
             held = HostFrame(picture)
-    while held is not None and filled < timeline.length:
-        yield held
+    while held is not None and filled < slots.stop:
+        if filled >= slots.start:
+            yield held
         filled += 1

@@ -80,6 +80,10 @@ class Timeline:
         """Number of the slot that begins nearest to ``timestamp``."""
         return _slot(timestamp - (self.start or 0), self.time_base * self.fps)
 
+    def timestamp(self, slot: int) -> int | None:
+        """When a slot begins; None if pictures carry no usable times."""
+        return None if self.start is None else self.start + int(slot / (self.fps * self.time_base))
+
 
 def build_timeline(frame_count: int, stamps: Stamps, header_rates: Iterable[Fraction | None]) -> Timeline:
     """Choose the rate at which a stream is shown.

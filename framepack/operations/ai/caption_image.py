@@ -50,7 +50,7 @@ class CaptionImageResponse(Response):
 def caption_image(request: CaptionImageRequest, ctx: Context) -> CaptionImageResponse:
     """Generate a descriptive caption from an image."""
     picture = _picture(request, ctx)
-    with ctx.models.captioner() as captioner:
+    with ctx.loaded("the captioning model", ctx.models.captioner()) as captioner:
         caption = captioner(picture, ctx.job)
     return CaptionImageResponse(caption=caption, message="Image captioned successfully")
 

@@ -54,7 +54,7 @@ def enhance_prompt(request: EnhancePromptRequest, ctx: Context) -> EnhancePrompt
         raise InvalidField(
             f"prompt has {sections} timed sections; at most {ctx.settings.max_prompt_sections} are allowed."
         )
-    with ctx.models.enhancer() as enhancer:
+    with ctx.loaded("the language model", ctx.models.enhancer()) as enhancer:
         enhanced = enhancer(request.prompt, ctx.job, seed=request.seed)
     return EnhancePromptResponse(
         original_prompt=request.prompt, enhanced_prompt=enhanced, message="Prompt enhanced successfully"

@@ -198,5 +198,5 @@ class _Batch:
 
     def _report(self, frames: int, videos: float) -> None:
         self.claim.refresh()
-        elapsed = time.monotonic() - self.started
+        elapsed = time.monotonic() - self.started - self.ctx.job.loading_seconds
         self.ctx.job.report(Progress(self.frames_done + frames, None, elapsed, videos / self.total))

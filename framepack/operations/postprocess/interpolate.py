@@ -73,9 +73,10 @@ def interpolated(clip: Clip, params: InterpolateParams, ctx: Context) -> Clip:
             with closing(retimed(source.frames(), retiming)) as shots:
                 yield from (shot.before for shot in shots)
             return
-        from framepack.models.inbetween import interpolate_frames
+        with ctx.job.loading("RIFE"):  # the first import of torch takes seconds
+            from framepack.models.inbetween import interpolate_frames
 
-        with ctx.models.interpolator() as interpolator:
+        with ctx.loaded("RIFE", ctx.models.interpolator()) as interpolator:
             yield from interpolate_frames(
                 source.frames(), interpolator, retiming, colors=source.colors, check=ctx.job.check
             )

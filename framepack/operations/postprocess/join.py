@@ -92,6 +92,6 @@ def _written(clip: Clip, pieces: Sequence[Piece], ctx: Context, *, stem: str) ->
     check_output(clip, ctx.settings)
     folder = results_folder(ctx)
     copied = ctx.workspace.path("joined.mp4")
-    if copy_joined(pieces, clip, copied, warn=ctx.job.warn, watch=ctx.job.watch):
+    if ctx.may_copy and copy_joined(pieces, clip, copied, warn=ctx.job.warn, watch=ctx.job.watch):
         return ctx.outputs.publish(copied, folder=folder, stem=stem, suffix=suffix)
     return finish(clip, ctx, stem=stem, suffix=suffix)

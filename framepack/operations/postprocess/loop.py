@@ -61,9 +61,9 @@ def looped(clip: Clip, params: LoopParams, ctx: Context) -> Clip:
 def loop(request: LoopRequest, ctx: Context) -> VideoResponse:
     """Create a looped version of a video."""
     source, info = opened(request, ctx)
-    clip = looped.apply(open_clip(source.path, info, warn=ctx.job.warn), request, ctx)
+    clip = looped.apply(open_clip(source.path, info, warn=ctx.job.warn, section=ctx.section), request, ctx)
     suffix = f"{request.loop_type}_{request.num_loops}x"
-    coded = copyable(source.path, info) if request.loop_type == "loop" else None
+    coded = copyable(source.path, info) if request.loop_type == "loop" and ctx.may_copy else None
     if coded is None:
         published = finish(clip, ctx, stem=source.name, suffix=suffix)
     else:

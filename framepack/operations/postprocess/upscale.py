@@ -40,13 +40,14 @@ class UpscaleRequest(VideoRequest, UpscaleParams, CallbackRequest):
 @effect("upscale")
 def upscaled(clip: Clip, params: UpscaleParams, ctx: Context) -> Clip:
     """Enlarge every frame; rate, length and sound stay."""
-    from framepack.models.stream import Target, target_size, upscale_frames
-
     check_models(params, ctx)
+    with ctx.job.loading(params.model):  # the first import of torch takes seconds
+        from framepack.models.stream import Target, target_size, upscale_frames
+
     width, height = target_size(clip.width, clip.height, params.scale_factor)
 
     def larger(frames: Iterator[Frame]) -> Iterator[DeviceFrame]:
-        with ctx.models.upscaler(params.model, params.denoise_strength) as upscaler:
+        with ctx.loaded(params.model, ctx.models.upscaler(params.model, params.denoise_strength)) as upscaler:
             yield from upscale_frames(
                 frames,
                 upscaler,
@@ -62,7 +63,10 @@ def upscaled(clip: Clip, params: UpscaleParams, ctx: Context) -> Clip:
             return
         from framepack.models.faces import FaceModels, enhance_faces
 
-        with ctx.models.face_detector() as detector, ctx.models.face_restorer() as restorer:
+        with (
+            ctx.loaded("the face detector", ctx.models.face_detector()) as detector,
+            ctx.loaded("GFPGAN", ctx.models.face_restorer()) as restorer,
+        ):
             models = FaceModels(detector, restorer)
             yield from enhance_faces(clip.frames(), larger, models, colors=clip.colors, check=ctx.job.check)
 

@@ -1,0 +1,99 @@
+"""A section of a video: the right frames, and the sound that belongs to them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from framepack.errors import InvalidField
+from framepack.media.clip import Clip, Encoding
+from framepack.media.images import to_rgb
+from framepack.media.probe import probe
+from framepack.media.reader import open_clip
+from framepack.media.section import Section
+from framepack.media.writer import write
+from tests.support.clips import Sound, Spec, make_clip, number_of, numbered
+from tests.support.readback import beep_times, sound_of
+
+NUMBERED = Spec(
+    size=(64, 48), fps=Fraction(25), count=90, picture=numbered, options={"g": "12", "bf": "2", "preset": "ultrafast"}
+)
+FORMATS = {
+    "clip.mp4": NUMBERED,
+    "clip.mkv": NUMBERED,
+    "clip.webm": Spec(size=(64, 48), count=90, picture=numbered, options={"g": "12", "deadline": "realtime"}),
+    "clip.ts": NUMBERED,
+    "clip.avi": Spec(size=(64, 48), count=90, picture=numbered, codec="mpeg4", options={"g": "12", "q": "2"}),
+    "ntsc.mp4": Spec(size=(64, 48), fps=Fraction(30000, 1001), count=90, picture=numbered, options={"g": "12"}),
+}
+
+
+def cut(path: Path, begin: str, end: str | None, warnings: list[str] | None = None) -> Clip:
+    """A section of a file."""
+    section = Section(Fraction(begin), None if end is None else Fraction(end))
+    return open_clip(path, probe(path), warn=(warnings if warnings is not None else []).append, section=section)
+
+
+def shown(clip: Clip) -> list[int]:
+    """The numbers that ``numbered`` drew into the frames of a clip, modulo 16."""
+    return [number_of(to_rgb(frame)) for frame in clip.frames()]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_section_has_the_frames_that_begin_in_it(name: str, tmp_path: Path) -> None:
+    """Also between key frames, at the start and the end of the file, and for a rate that is no whole number."""
+    path = make_clip(tmp_path / name, FORMATS[name])
+    fps = probe(path).fps
+    warnings: list[str] = []
+
+    for begin, end in (("0", "1"), ("1", "2"), ("1.5", "1.66"), ("2.9", None), ("0", None)):
+        clip = cut(path, begin, end, warnings)
+        expected = [
+            number % 16
+            for number in range(90)
+            if number / fps >= Fraction(begin) and (end is None or number / fps < Fraction(end))
+        ]
+        assert clip.length == len(expected)
+        assert shown(clip) == expected
+        assert shown(clip) == expected  # a clip can be read again
+
+    assert warnings == []
+
+
+def test_a_section_of_a_variable_rate_begins_with_the_frame_on_screen(tmp_path: Path) -> None:
+    """A frame that began earlier and is still shown fills the first slots."""
+    times = [Fraction(index, 25) for index in (*range(10), *range(40, 60))]
+    path = make_clip(tmp_path / "held.mp4", Spec(size=(64, 48), picture=numbered, times=times, options={"g": "5"}))
+
+    clip = cut(path, "1", "1.8")
+
+    assert clip.length == 20
+    assert shown(clip) == [9] * 15 + [10, 11, 12, 13, 14]
+
+
+def test_the_sound_of_a_section_is_cut_with_it(tmp_path: Path) -> None:
+    """A beep is heard where it was seen, copied and encoded, and the sound ends within a frame of the pictures."""
+    sound = Sound(seconds=4.0, beeps=(1.4, 2.0, 3.2))
+    path = make_clip(tmp_path / "beeps.mp4", Spec(size=(64, 48), count=100, sound=sound, options={"g": "12"}))
+
+    for name in ("part.mp4", "part.webm"):
+        clip = cut(path, "1", "2.6")
+        if name.endswith("webm"):
+            clip = replace(clip, encoding=Encoding("webm"))
+        written = write(clip, tmp_path / name, preset="ultrafast")
+        samples, rate = sound_of(tmp_path / name)
+
+        assert written.frames == 40
+        assert beep_times(tmp_path / name) == pytest.approx([0.4, 1.0], abs=0.015)
+        assert len(samples) / rate == pytest.approx(1.6, abs=0.04)
+
+
+def test_a_section_behind_the_end_is_refused(tmp_path: Path) -> None:
+    """The sentence says how long the video is."""
+    path = make_clip(tmp_path / "short.mp4", Spec(count=25))
+
+    with pytest.raises(InvalidField, match=r"from 1 s on: it lasts 1 s\."):
+        cut(path, "1", "2")
