@@ -56,6 +56,7 @@ class Job:
         warnings: Sentences for the client about the result.
         announce: Called with the name of a model when loading it begins, and with None when it is loaded.
         keeps_part: Whether a video is finished early, with the frames there are, when the job is cancelled.
+        whole: The job that this one is a part of, or None.
         loading_seconds: Time spent so far on loading models; it says nothing about the speed of the work.
     """
 
@@ -65,8 +66,8 @@ class Job:
     announce: Callable[[str | None], None] = lambda _model: None
     keeps_part: bool = False
     loading_seconds: float = field(default=0.0, init=False)
+    whole: Job | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
-    _whole: Job | None = None
 
     def cancel(self) -> None:
         """Ask the job to stop; safe from any thread."""
@@ -88,7 +89,7 @@ class Job:
 
     def part(self, report: Callable[[Progress], None]) -> Job:
         """A job within this one: it has warnings and progress of its own, and is cancelled with this one."""
-        return Job(self.id, report, announce=self.announce, keeps_part=self.keeps_part, _stop=self._stop, _whole=self)
+        return Job(self.id, report, announce=self.announce, keeps_part=self.keeps_part, whole=self, _stop=self._stop)
 
     @contextmanager
     def loading(self, model: str) -> Iterator[None]:
@@ -98,7 +99,11 @@ class Job:
         try:
             yield
         finally:
-            self._add_loading(time.monotonic() - began)
+            seconds = time.monotonic() - began
+            job: Job | None = self
+            while job is not None:
+                job.loading_seconds += seconds
+                job = job.whole
             self.announce(None)
 
     def watch(self, items: Iterable[T], total: int | None) -> Iterator[T]:
@@ -123,8 +128,3 @@ class Job:
         except Cancelled:
             if is_empty or not self.keeps_part:
                 raise
-
-    def _add_loading(self, seconds: float) -> None:
-        self.loading_seconds += seconds
-        if self._whole is not None:
-            self._whole._add_loading(seconds)

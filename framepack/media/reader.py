@@ -66,16 +66,19 @@ def open_clip(path: Path, info: VideoInfo, *, warn: Callable[[str], None], secti
 def _frames(decoder: Decoder, slots: range, warn: Callable[[str], None]) -> Generator[HostFrame]:
     timeline = decoder.info.timeline
     with closing(decoder.pictures(timeline.timestamp(slots.start))) as pictures:
-        yield from _hold(pictures, timeline, slots)
+        for slot, frame in enumerate(_hold(pictures, timeline)):
+            if slot >= slots.start:
+                yield frame
+            if slot + 1 == slots.stop < timeline.length:
+                return
     if not decoder.read:
         raise InvalidMedia("No picture of the video can be decoded.")
-    if len(slots) == timeline.length:
-        for sentence in decoder.sentences():
-            warn(sentence)
+    for sentence in decoder.sentences():
+        warn(sentence)
 
 
-def _hold(pictures: Iterator[av.VideoFrame], timeline: Timeline, slots: range) -> Iterator[HostFrame]:
-    """Show each picture from its own slot until the next one's, from the first of ``slots`` to the last."""
+def _hold(pictures: Iterator[av.VideoFrame], timeline: Timeline) -> Iterator[HostFrame]:
+    """Show each picture from its own slot until the next one's, and fill the timeline to its end."""
     held: HostFrame | None = None
     filled = slot = 0
     for picture in pictures:
@@ -86,15 +89,11 @@ def _hold(pictures: Iterator[av.VideoFrame], timeline: Timeline, slots: range) -
         if held is None:
             held = HostFrame(picture)
             continue
-        while filled < min(slot, slots.stop):
-            if filled >= slots.start:
-                yield held
+        while filled < min(slot, timeline.length):
+            yield held
             filled += 1
-        if filled == slots.stop < timeline.length:
-            return
         if slot >= filled:
             held = HostFrame(picture)
-    while held is not None and filled < slots.stop:
-        if filled >= slots.start:
-            yield held
+    while held is not None and filled < timeline.length:
+        yield held
         filled += 1
