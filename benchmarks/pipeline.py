@@ -89,7 +89,7 @@ def unencoded(runtime: Runtime, source: Path) -> list[Any]:
     from framepack.workflow import Step
     from tests.support.readback import rgb_of
 
-    surroundings = runtime._surroundings(Job("benchmark"), Call({}))  # noqa: SLF001 - looks between two steps
+    surroundings = runtime.surroundings(Job("benchmark"), Call({}))
     with surroundings as ctx:
         clip = open_clip(source, probe(source), warn=lambda _: None)
         clip = chained([Step.parse(step) for step in STEPS], ctx).apply(clip, ctx)[-1]

@@ -54,7 +54,7 @@ class Runtime:
             snapshots=self.snapshots,
         )
         callbacks = Callbacks(_sender(settings, self._policy), self._check_callback)
-        self.dispatcher = Dispatcher(discover(), self._surroundings, callbacks)
+        self.dispatcher = Dispatcher(discover(), self.surroundings, callbacks)
 
     @cached_property
     def storage(self) -> Storage:
@@ -80,7 +80,8 @@ class Runtime:
         return Path(folder).joinpath(*key.segments) if kind == "file" else None
 
     @contextmanager
-    def _surroundings(self, job: Job, call: Call) -> Iterator[Context]:
+    def surroundings(self, job: Job, call: Call) -> Iterator[Context]:
+        """Set up what one call works with, and take it down when it ends."""
         from framepack.media.workspace import Workspace, sweep
 
         storage = self._storage_of(call)

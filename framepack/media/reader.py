@@ -73,8 +73,9 @@ def _frames(decoder: Decoder, slots: range, warn: Callable[[str], None]) -> Gene
                 return
     if not decoder.read:
         raise InvalidMedia("No picture of the video can be decoded.")
-    for sentence in decoder.sentences():
-        warn(sentence)
+    if len(slots) == timeline.length:
+        for sentence in decoder.sentences():
+            warn(sentence)
 
 
 def _hold(pictures: Iterator[av.VideoFrame], timeline: Timeline) -> Iterator[HostFrame]:

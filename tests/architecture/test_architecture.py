@@ -35,6 +35,8 @@ HEAVY = {
     "cv2",
     "PIL",
     "requests",
+    "rich",
+    "typer",
 }
 
 

@@ -79,7 +79,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
 
 def unencoded(worker: Bench, source: Path, steps: list[dict[str, Any]]) -> Iterator[Picture]:
     """What the steps make of a video, before any encoder has seen it."""
-    with worker.runtime._surroundings(Job("test"), Call({})) as ctx:
+    with worker.runtime.surroundings(Job("test"), Call({})) as ctx:
         clip = open_clip(source, probe(source), warn=lambda _: None)
         clip = chained([Step.parse(step) for step in steps], ctx).apply(clip, ctx)[-1]
         fit = Fitter(clip)

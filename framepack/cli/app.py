@@ -1,0 +1,152 @@
+"""The commands of ``framepack``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from framepack.cli.commands import Order, add_command
+from framepack.cli.execute import FAILED, perform
+from framepack.cli.shapes import command_name, offered
+from framepack.cli.target import check_file
+from framepack.errors import ModelUnavailable
+from framepack.models.provision import WHAT_TO_FETCH, fetch_weights, list_weights
+from framepack.settings import Settings, load_settings, unknown_variables
+
+if TYPE_CHECKING:
+    from framepack.registry import AnyOperation, Registry
+
+RUN: Final = "run"
+
+_STATES: Final = {"folder": "here", "wheel": "in a package", "missing": "missing", "wrong": "damaged"}
+
+
+def build(registry: Registry) -> typer.Typer:
+    """The whole command line; every operation that makes sense on files is a command below ``run``."""
+    app = _group("Finish AI videos: upscale, smooth, grade, loop, join and export them.")
+    app.callback()(_root)
+    running = _group("Apply an operation to files. `framepack run OPERATION --help` lists its fields.")
+    for operation, shape in offered(registry):
+        add_command(running, operation, shape, perform=_perform, notes=_notes(operation))
+    app.add_typer(running, name=RUN)
+    app.command("operations", help="List the operations that `run` knows.")(_operations(registry))
+    weights = _group("See and fetch the models' weights.")
+    weights.command("list", help="Show every file, its size, where it is and its licence.")(_list_weights)
+    weights.command("fetch", help="Fetch weights into FRAMEPACK_WEIGHTS_DIR.")(_fetch_weights)
+    app.add_typer(weights, name="weights")
+    app.command("compare", help="Draw a frame of two videos side by side, whole and in detail.")(_compare)
+    app.command("doctor", help="Check settings, device, codecs, store, disk and weights.")(_doctor)
+    app.command("serve", help="Serve the REST API.")(_serve)
+    return app
+
+
+def settings_for_people() -> Settings:
+    """The settings of the environment; variables that are none of them are mentioned on stderr."""
+    settings = load_settings()
+    for sentence in unknown_variables():
+        print(sentence, file=sys.stderr)
+    return settings
+
+
+def _group(text: str) -> typer.Typer:
+    return typer.Typer(help=text, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+def _root(*, version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False) -> None:
+    del version  # `main` answers it, whatever else is given
+
+
+def _perform(order: Order) -> int:
+    return perform(order, settings_for_people())
+
+
+def _notes(operation: AnyOperation) -> Mapping[str, str]:
+    """What to add to the description of fields: names that the request's model does not know."""
+    from framepack.models.catalogue import CATALOGUE
+
+    names = ", ".join(row.name for row in CATALOGUE.group("upscaler"))
+    return {
+        "upscale": {"model": f"{names}, or a model of your own"},
+        "export": {"format": "if OUT does not say it"},
+        "filters": {"preset": "or a JSON file with such settings"},
+    }.get(operation.name, {})
+
+
+def _operations(registry: Registry) -> Callable[[], None]:
+    def show() -> None:
+        names = {command_name(operation.name): operation.summary for operation, _ in offered(registry)}
+        width = max(map(len, names))
+        for name, summary in names.items():
+            print(f"{name:{width}}  {summary}")
+
+    return show
+
+
+def _list_weights(
+    *, as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False
+) -> None:
+    files = list_weights(settings_for_people())
+    if as_json:
+        rows = [{name: getattr(each, name) for name in type(each).__dataclass_fields__} for each in files]
+        print(json.dumps(rows, indent=2))
+        return
+    print(f"{'MODEL':36} {'FILE':34} {'SIZE':>10}  {'WHERE':12} LICENCE")
+    for each in files:
+        size = f"{each.size_bytes / 1e6:.1f} MB"
+        print(f"{each.model:36} {each.filename:34} {size:>10}  {_STATES[each.where]:12} {each.licence}")
+    missing = [each for each in files if each.where not in {"folder", "wheel"}]
+    size = sum(each.size_bytes for each in missing) / 1e6
+    print(f"{len(files)} files, {len(missing)} of them to fetch ({size:.1f} MB): framepack weights fetch")
+
+
+def _fetch_weights(
+    models: Annotated[
+        list[str] | None, typer.Argument(metavar="MODEL", help=f"{WHAT_TO_FETCH.capitalize()}.")
+    ] = None,
+) -> None:
+    if not fetch_weights(models or [], settings_for_people(), lambda line: print(line, flush=True)):
+        raise ModelUnavailable("Not all weights could be fetched.")
+
+
+def _compare(
+    before: Annotated[Path, typer.Argument(help="The first video.")],
+    after: Annotated[Path, typer.Argument(help="The second video.")],
+    picture: Annotated[Path, typer.Argument(help="PNG file to write; one that exists is replaced.")],
+    *,
+    second: Annotated[float, typer.Option("--second", min=0, help="Which moment to draw.")] = 0.5,
+) -> None:
+    from framepack.media.compare import compare
+
+    check_file(picture, [before, after], overwrite=True)
+    compare(before, after, picture, second=second)
+    print(picture)
+
+
+def _doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False) -> int:
+    from framepack.doctor import examine
+
+    findings = []
+    for finding in examine(settings_for_people()):
+        findings.append(finding)
+        if not as_json:
+            remedy = f" -> {finding.remedy}" if finding.remedy else ""
+            print(f"{finding.state:7}  {finding.name}: {finding.sentence}{remedy}", flush=True)
+    if as_json:
+        names = ("name", "state", "sentence", "remedy")
+        print(json.dumps([{name: getattr(each, name) for name in names} for each in findings], indent=2))
+    return FAILED if any(each.state == "error" for each in findings) else 0
+
+
+def _serve(
+    *,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is every one.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8000,
+) -> None:
+    from framepack.rest.serve import serve  # only this command needs FastAPI
+
+    serve(load_settings(), host, port)

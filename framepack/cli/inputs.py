@@ -1,0 +1,161 @@
+"""What stands in files beside the videos: steps, presets, and folders of frames."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from framepack.errors import InvalidField, InvalidSource, NotFound
+from framepack.media.section import Section
+from framepack.names import is_name
+from framepack.storage.folder_record import folder_records, sound_key
+from framepack.storage.folders import MEDIA_TYPES, folder_key, natural, sheet_key
+
+if TYPE_CHECKING:
+    from framepack.presets import FilterSettings
+    from framepack.runtime import Runtime
+    from framepack.workflow import WorkflowPreset
+
+PRESET: Final = "preset"
+"""What a preset from a file is called in the store of the run."""
+
+RECORD: Final = "frames.json"
+SOUND: Final = "sound.mka"
+SHEET: Final = "contact-sheet.jpg"
+OWN_NAMES: Final = frozenset({RECORD, SOUND, SHEET})
+"""What an extraction writes beside the frames."""
+
+_STAGED: Final = "frames"
+
+
+def section_of(text: str) -> Section:
+    """The section that ``FROM:TO`` names.
+
+    Raises:
+        InvalidField: it is not written so, or is empty.
+    """
+    begin, colon, end = text.partition(":")
+    try:
+        section = Section(Fraction(begin.strip() or "0"), Fraction(end.strip()) if end.strip() else None)
+    except (ValueError, ZeroDivisionError):
+        section = None
+    if section is None or not colon or section.begin < 0:
+        raise InvalidField(f"--seconds must be FROM:TO in seconds, such as 0:2, 10: or :5, not {text[:40]!r}.")
+    if section.end is not None and section.end <= section.begin:
+        raise InvalidField(f"--seconds must end after it begins, not {text[:40]!r}.")
+    return section
+
+
+def read_json(option: str, text: str) -> Any:
+    """The content of the JSON file that an option names; JSON itself is understood too.
+
+    Raises:
+        InvalidField: the file cannot be read, or does not hold JSON.
+    """
+    if text.lstrip().startswith(("[", "{")):
+        name, content = "its value", text
+    else:
+        try:
+            name, content = text, Path(text).read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "it is not text"
+            raise InvalidField(f"{option}: {text} cannot be read ({reason}).") from error
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise InvalidField(f"{option}: {name} is not valid JSON ({error}).") from error
+
+
+def steps_of(text: str) -> Any:
+    """The steps that ``--operations`` names: a list, or an object with one as the REST API takes it."""
+    content = read_json("--operations", text)
+    return content["operations"] if isinstance(content, dict) and "operations" in content else content
+
+
+def preset_of(kind: type[WorkflowPreset | FilterSettings], text: str) -> dict[str, Any]:
+    """The preset in a file: alone, or as the REST API takes it with its name.
+
+    Raises:
+        InvalidField: the file holds none.
+    """
+    content = read_json("--preset", text)
+    for wrapper in ("preset_data", "settings"):
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    if not isinstance(content, dict):
+        raise InvalidField("--preset: the file must hold an object.")
+    try:
+        kind.parse(content)
+    except InvalidField as error:
+        raise InvalidField(f"--preset: {error.message}") from error
+    return content
+
+
+def frames_of(folder: Path) -> list[Path]:
+    """The images of a folder, in natural order.
+
+    Raises:
+        InvalidSource: it is not a folder, or holds none.
+    """
+    if not folder.is_dir():
+        raise InvalidSource(f"{folder} is not a folder of frames.")
+    found = [path for path in folder.iterdir() if path.suffix.lower() in MEDIA_TYPES and path.name != SHEET]
+    if not found:
+        raise InvalidSource(f"{folder} holds no images ({', '.join(MEDIA_TYPES)}).")
+    unfit = next((path for path in sorted(found) if not is_name(path.name)), None)
+    if unfit is not None:
+        raise InvalidSource(f"{unfit} cannot be used under this name; rename it to letters and digits.")
+    return sorted(found, key=lambda path: natural(path.name))
+
+
+def stage_frames(folder: Path, runtime: Runtime) -> str:
+    """Put a folder of frames, with the sound that an extraction kept, into the store of the run; return its name."""
+    for path in frames_of(folder):
+        _link(path, _file(runtime, str(folder_key(_STAGED) / path.name)))
+    if (folder / RECORD).is_file():
+        try:
+            record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InvalidSource(f"{folder / RECORD} cannot be read.") from error
+        folder_records(runtime.storage).save(_STAGED, record)
+        if (folder / SOUND).is_file():
+            _link(folder / SOUND, _file(runtime, str(sound_key(_STAGED))))
+    return _STAGED
+
+
+def gather_frames(answer: Mapping[str, Any], runtime: Runtime, into: Path) -> Path:
+    """Collect everything that an extraction made in one folder, ``into``."""
+    name = str(answer["folder_name"])
+    _file(runtime, str(folder_key(name))).rename(into)
+    for key, target in ((sheet_key(name), SHEET), (sound_key(name), SOUND)):
+        path = _file(runtime, str(key))
+        if path.exists():
+            path.rename(into / target)
+    try:
+        record = folder_records(runtime.storage).read(name)
+    except NotFound:
+        return into
+    (into / RECORD).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return into
+
+
+def _file(runtime: Runtime, key: str) -> Path:
+    from framepack.storage.keys import Key
+
+    path = runtime.file_of(Key(key))
+    assert path is not None  # noqa: S101 - the store of a run is a folder
+    return path
+
+
+def _link(source: Path, target: Path) -> None:
+    """Make a file appear elsewhere, by a hard link where that is possible."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copyfile(source, target)

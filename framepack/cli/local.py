@@ -1,0 +1,131 @@
+"""A worker for files of this machine: they are read where they are, and nothing is stored but their results."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from framepack.errors import NotFound, TooLarge
+from framepack.runtime import Runtime
+from framepack.storage.outputs import Folder, Outputs, Published
+
+if TYPE_CHECKING:
+    from framepack.context import Context
+    from framepack.dispatch import Call
+    from framepack.effect import Step
+    from framepack.job import Job
+    from framepack.media.clip import Clip, Format
+    from framepack.media.section import Section
+    from framepack.media.source import Source
+    from framepack.settings import Settings
+
+_UNLIMITED: Final[dict[str, float]] = {
+    "max_source_mb": math.inf,
+    "max_seconds": math.inf,
+    "max_frames": sys.maxsize,
+    "max_output_frames": sys.maxsize,
+    "max_extracted_frames": sys.maxsize,
+    "max_join_videos": sys.maxsize,
+    "max_operations": sys.maxsize,
+}
+"""Limits that protect a server from its clients; they hold here only where somebody has set them."""
+
+_WIDEST: Final = 4096  # as wide as the effect "export" goes
+
+
+@dataclass(slots=True)
+class Request:
+    """What one job of the command line has beside its fields.
+
+    Attributes:
+        sources: Files by the name that the job's fields call them.
+        section: The part of the source video that is used; None: all of it.
+        format: What format the result gets whatever the operation makes; None: what it makes.
+    """
+
+    sources: dict[str, Path] = field(default_factory=dict)
+    section: Section | None = None
+    format: Format | None = None
+
+
+class FileRuntime(Runtime):
+    """A worker without clients: sources are files, and results stay in its folder until they are moved.
+
+    Args:
+        settings: The worker's; its store is not touched.
+        folder: Everything that it writes is below it.
+
+    Attributes:
+        request: What the next job has beside its fields.
+        results: Where finished videos are.
+    """
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        limits = {name: value for name, value in _UNLIMITED.items() if name not in settings.model_fields_set}
+        own: dict[str, Any] = {"storage": f"file:{folder / 'store'}", "temp_dir": folder, "inline_limit_mb": 0}
+        super().__init__(settings.model_copy(update=limits | own))
+        self.request = Request()
+        self.results = folder / "results"
+
+    @contextmanager
+    def surroundings(self, job: Job, call: Call) -> Iterator[Context]:
+        """The context of a job, in which sources and results are files."""
+        request = self.request
+        self.results.mkdir(parents=True, exist_ok=True)
+        with super().surroundings(job, call) as ctx:
+            yield replace(
+                ctx,
+                fetch=self._open,
+                outputs=FileOutputs(ctx.outputs.storage, self.results),
+                section=request.section,
+                finishing=None if request.format is None else written_as(request.format),
+            )
+
+    def _open(self, url: str, max_mb: float | None = None) -> Source:
+        from framepack.media.source import Source
+
+        path = self.request.sources.get(url)
+        if path is None:
+            raise NotFound(f"{url} is not a file of this job.")
+        size_mb = path.stat().st_size / 1e6
+        if max_mb is not None and size_mb > max_mb:
+            raise TooLarge(f"{path} has {size_mb:.1f} MB; at most {max_mb:g} MB are allowed.")
+        return Source(path, path.name)
+
+
+class FileOutputs(Outputs):
+    """Keeps results as files instead of copying them into a store."""
+
+    def __init__(self, storage: Any, results: Path) -> None:
+        super().__init__(storage, 0)
+        self._results = results
+
+    def publish(
+        self, path: Path, *, folder: Folder, stem: str, suffix: str, content_type: str | None = None
+    ) -> Published:
+        """Move a finished file to the other results."""
+        del content_type
+        filename = self.filename(stem, suffix, path.suffix)
+        kept = path.rename(self._results / filename)
+        return Published(folder.key / filename, filename, kept.stat().st_size, "", None)
+
+
+def written_as(format_name: Format) -> Step:
+    """The last step of a video that is written in a format other than its operation's."""
+
+    def step(clip: Clip, ctx: Context) -> Clip:
+        from framepack.media.clip import Encoding
+
+        if clip.pixel_aspect != Fraction(1):  # of the formats only MP4 says how wide a pixel is
+            export = ctx.effects["export"]
+            params = export.params.parse({"format": format_name, "max_width": _WIDEST})
+            clip = export.apply(clip, params, ctx)
+        return replace(clip, encoding=Encoding(cast("Format", format_name)))
+
+    return step

@@ -1,0 +1,207 @@
+"""Carry out jobs in this process, stop them when a person or the system says so, and keep the log for people."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from framepack.dispatch import Call
+from framepack.errors import Cancelled
+from framepack.job import Job
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from framepack.cli.display import Display
+    from framepack.cli.local import FileRuntime, Request
+    from framepack.dispatch import Answer
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_POLL_SECONDS: Final = 0.1
+_PATIENCE_SECONDS: Final = 1.0  # for a job that has nothing to finish
+_EXIT_BASE: Final = 128  # the shell's convention: plus the number of the signal
+_SHOW_CURSOR: Final = "\x1b[?25h"
+
+
+@dataclass(slots=True)
+class Stop:
+    """Whether the run was told to stop.
+
+    Attributes:
+        folder: Removed when the process ends at once.
+        number: The signal that said so, or 0.
+        job: The job that is running.
+        wants_json: Whether the last sentence is for a program, too.
+    """
+
+    folder: Path
+    number: int = 0
+    job: Job | None = None
+    wants_json: bool = False
+
+    @property
+    def status(self) -> int:
+        """The exit status of a run that was stopped."""
+        return _EXIT_BASE + self.number
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take SIGINT and SIGTERM as the wish to stop; a second one ends the process at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._take) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _take(self, number: int, _frame: FrameType | None) -> None:
+        if self.number:
+            self.end_at_once("Stopped at once; nothing was kept.")
+        self.number = number
+        if self.job is not None:
+            self.job.cancel()
+
+    def end_at_once(self, sentence: str) -> None:
+        """Remove the working files and end the process, whatever its threads are doing."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.with_suffix(".lock").unlink(missing_ok=True)
+        cursor = _SHOW_CURSOR if sys.stderr.isatty() else ""
+        if self.wants_json:
+            print(json.dumps({"error": sentence, "code": Cancelled.code}))
+        sys.stdout.flush()
+        os.write(2, f"{cursor}\r\n{sentence}\n".encode() if cursor else f"{sentence}\n".encode())
+        os._exit(self.status)
+
+
+@dataclass(slots=True)
+class Session:
+    """Runs jobs one after another on one runtime, whose models stay loaded.
+
+    Attributes:
+        runtime: Does the work.
+        display: Shows how far it is.
+        stop: Whether it was told to stop.
+    """
+
+    runtime: FileRuntime
+    display: Display
+    stop: Stop
+
+    def carry_out(self, fields: Mapping[str, Any], request: Request) -> Answer:
+        """Carry out one job in a thread of its own, while this one waits for it and for signals."""
+        job = Job("run", self.display.progress, announce=self.display.loading, keeps_part=True)
+        answers: list[Answer] = []
+        self.runtime.request = request
+        self.stop.job = job
+        if self.stop.number:
+            job.cancel()
+        thread = threading.Thread(
+            target=lambda: answers.append(self.runtime.run(Call(dict(fields)), job)), name="job", daemon=True
+        )
+        thread.start()
+        self._wait(thread)
+        return answers[0]
+
+    def _wait(self, thread: threading.Thread) -> None:
+        since = None
+        while thread.is_alive():
+            thread.join(_POLL_SECONDS)
+            if not self.stop.number:
+                continue
+            if since is None:
+                since = time.monotonic()
+                if self.display.latest is not None:
+                    self.display.note("Stopping after this frame; press Ctrl-C again to stop at once.")
+            if self.display.latest is None and time.monotonic() - since > _PATIENCE_SECONDS:
+                self.display.__exit__()
+                self.stop.end_at_once(nothing_kept())
+        thread.join()
+
+
+def nothing_kept() -> str:
+    """What is said of a job that was stopped before it had anything to keep."""
+    return "Stopped before the first frame was finished; nothing was written."
+
+
+@dataclass(slots=True)
+class Log:
+    """What the code under the command line logs: warnings are shown, the traceback of a defect is kept.
+
+    Attributes:
+        show: Takes a line for people.
+        folder: Where the traceback of a defect is written.
+        debug: Whether everything is shown, tracebacks too.
+    """
+
+    show: Callable[[str], None]
+    folder: Path
+    debug: bool = False
+    _error: BaseException | None = field(default=None, init=False)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Listen to the package's loggers."""
+        logger = logging.getLogger("framepack")
+        handler = _Handler(self)
+        before = logger.level, logger.propagate
+        logger.addHandler(handler)
+        logger.setLevel(logging.DEBUG if self.debug else logging.WARNING)
+        logger.propagate = False
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+            logger.level, logger.propagate = before
+
+    def take(self, record: logging.LogRecord) -> None:
+        """Show a record, or keep its error."""
+        if record.exc_info and record.exc_info[1] is not None:
+            self._error = record.exc_info[1]
+        elif self.debug or record.levelno >= logging.WARNING:
+            self.show(record.getMessage())
+
+    def defect(self, sentence: str) -> str:
+        """What to say of a defect: what was logged, and where its traceback is, or else ``sentence``."""
+        return (
+            sentence if self._error is None else defect(self._error, self.folder, self.show if self.debug else None)
+        )
+
+
+class _Handler(logging.Handler):
+    def __init__(self, log: Log) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._log.take(record)
+
+
+def defect(error: BaseException, folder: Path, show: Callable[[str], None] | None) -> str:
+    """A sentence for an error that nobody foresaw; its traceback is shown, or written into a file."""
+    text = "".join(traceback.format_exception(error))
+    what = f"Something went wrong inside framepack ({type(error).__name__}: {str(error)[:200]})"
+    if show is not None:
+        show(text.rstrip())
+        return f"{what}; the traceback is above."
+    path = folder / f"error-{time.strftime('%y%m%d-%H%M%S')}-{os.getpid()}.log"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError:
+        return f"{what}; --debug shows the traceback."
+    return f"{what}; the traceback is in {path}, and --debug shows it."
