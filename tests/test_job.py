@@ -1,10 +1,10 @@
 """Cancelling, progress and warnings of a job."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from framepack import job as job_module
 from framepack.errors import Cancelled
 from framepack.job import Job, Progress
 
@@ -84,7 +84,7 @@ def test_progress_may_be_known_otherwise_than_from_frames() -> None:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, which passes only when a test adds to it."""
     now = [100.0]
-    monkeypatch.setattr(job_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     return now
 
 

@@ -14,7 +14,7 @@ from framepack.cli.commands import Order, add_command
 from framepack.cli.execute import FAILED, perform
 from framepack.cli.shapes import command_name, offered
 from framepack.cli.target import check_file
-from framepack.errors import ModelUnavailable
+from framepack.errors import InvalidField, InvalidSource, ModelUnavailable
 from framepack.models.provision import WHAT_TO_FETCH, fetch_weights, list_weights
 from framepack.settings import Settings, load_settings, unknown_variables
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 RUN: Final = "run"
 
-_STATES: Final = {"folder": "here", "wheel": "in a package", "missing": "missing", "wrong": "damaged"}
+_STATES: Final = {"folder": "here", "cache": "in a cache", "wheel": "in a package", "wrong": "damaged"}
 
 
 def build(registry: Registry) -> typer.Typer:
@@ -36,7 +36,7 @@ def build(registry: Registry) -> typer.Typer:
     app.add_typer(running, name=RUN)
     app.command("operations", help="List the operations that `run` knows.")(_operations(registry))
     weights = _group("See and fetch the models' weights.")
-    weights.command("list", help="Show every file, its size, where it is and its licence.")(_list_weights)
+    weights.command("list", help="Show every file, its size, where it is and its license.")(_list_weights)
     weights.command("fetch", help="Fetch weights into FRAMEPACK_WEIGHTS_DIR.")(_fetch_weights)
     app.add_typer(weights, name="weights")
     app.command("compare", help="Draw a frame of two videos side by side, whole and in detail.")(_compare)
@@ -95,13 +95,19 @@ def _list_weights(
         rows = [{name: getattr(each, name) for name in type(each).__dataclass_fields__} for each in files]
         print(json.dumps(rows, indent=2))
         return
-    print(f"{'MODEL':36} {'FILE':34} {'SIZE':>10}  {'WHERE':12} LICENCE")
+    print(f"{'MODEL':36} {'FILE':34} {'SIZE':>10}  {'WHERE':12} LICENSE")
     for each in files:
         size = f"{each.size_bytes / 1e6:.1f} MB"
-        print(f"{each.model:36} {each.filename:34} {size:>10}  {_STATES[each.where]:12} {each.licence}")
-    missing = [each for each in files if each.where not in {"folder", "wheel"}]
-    size = sum(each.size_bytes for each in missing) / 1e6
-    print(f"{len(files)} files, {len(missing)} of them to fetch ({size:.1f} MB): framepack weights fetch")
+        print(
+            f"{each.model:36} {each.filename:34} {size:>10}  {_STATES.get(each.where, each.where):12} {each.licence}"
+        )
+    missing = [each.size_bytes for each in files if each.where in {"missing", "wrong"}]
+    fetch = (
+        f", {len(missing)} of them to fetch ({sum(missing) / 1e6:.1f} MB): framepack weights fetch MODEL"
+        if missing
+        else ""
+    )
+    print(f"{len(files)} files of {sum(each.size_bytes for each in files) / 1e6:.1f} MB{fetch}")
 
 
 def _fetch_weights(
@@ -109,7 +115,14 @@ def _fetch_weights(
         list[str] | None, typer.Argument(metavar="MODEL", help=f"{WHAT_TO_FETCH.capitalize()}.")
     ] = None,
 ) -> None:
-    if not fetch_weights(models or [], settings_for_people(), lambda line: print(line, flush=True)):
+    from rich.console import Console
+
+    from framepack.cli.fetching import Fetching
+
+    fetching = Fetching(Console())
+    with fetching.shown():
+        complete = fetch_weights(models or [], settings_for_people(), fetching.say, fetching.begin)
+    if not complete:
         raise ModelUnavailable("Not all weights could be fetched.")
 
 
@@ -122,6 +135,11 @@ def _compare(
 ) -> None:
     from framepack.media.compare import compare
 
+    missing = next((path for path in (before, after) if not path.is_file()), None)
+    if missing is not None:
+        raise InvalidSource(f"{missing} is not a file.")
+    if picture.suffix.lower() != ".png":
+        raise InvalidField(f"{picture}: the name of the picture must end in .png.")
     check_file(picture, [before, after], overwrite=True)
     compare(before, after, picture, second=second)
     print(picture)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from framepack.errors import NotFound, TooLarge
 from framepack.runtime import Runtime
@@ -126,6 +126,6 @@ def written_as(format_name: Format) -> Step:
             export = ctx.effects["export"]
             params = export.params.parse({"format": format_name, "max_width": _WIDEST})
             clip = export.apply(clip, params, ctx)
-        return replace(clip, encoding=Encoding(cast("Format", format_name)))
+        return replace(clip, encoding=Encoding(format_name))
 
     return step

@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from framepack.errors import InvalidMedia
 from framepack.media.images import to_rgb
 from framepack.media.probe import probe
 from framepack.media.reader import open_clip
@@ -54,7 +55,10 @@ def _frame(path: Path, second: float) -> Image:
     """The frame of ``path`` shown at ``second``, or its last one."""
     from PIL import Image
 
-    info = probe(path)
+    try:
+        info = probe(path)
+    except InvalidMedia as error:
+        raise InvalidMedia(f"{path}: {error.message}") from error
     clip = open_clip(path, info, warn=lambda _: None)
     wanted = min(round(second * clip.fps), max(0, info.length - 1))
     frames = clip.frames()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from framepack.errors import NotFound
 from framepack.models.catalogue import CATALOGUE
 from framepack.models.snapshots import Snapshots
-from framepack.models.weights import WeightsFile, WeightsStore, ensure_all, listing, outcome_of
+from framepack.models.weights import Begin, WeightsFile, WeightsStore, ensure_all, listing, outcome_of
 
 if TYPE_CHECKING:
     from framepack.models.repositories import Repository
@@ -47,13 +47,19 @@ def list_weights(settings: Settings) -> list[WeightsFile]:
     ]
 
 
-def fetch_weights(wanted: Sequence[str], settings: Settings, report: Callable[[str], None]) -> bool:
+def fetch_weights(
+    wanted: Sequence[str],
+    settings: Settings,
+    report: Callable[[str], None],
+    begin: Begin = lambda _name, _size, _part: None,
+) -> bool:
     """Bring weights into the weights folder, reporting one line for each.
 
     Args:
         wanted: names or groups of models, or "all"; none: those of the catalogue.
         settings: where to, and which language models the deployment uses.
         report: takes a line for people.
+        begin: told before a file is fetched.
 
     Returns:
         Whether all of them are there now and are the published ones; one that fails does not stop the others.
@@ -70,7 +76,7 @@ def fetch_weights(wanted: Sequence[str], settings: Settings, report: Callable[[s
         there_are = ", ".join(each.name for each in known)
         raise NotFound(f"There is no model called {min(unknown)}; there are {there_are}.")
     rows = [row for row in CATALOGUE.rows if not wanted or _is_meant(row, wanted)]
-    complete = ensure_all(rows, WeightsStore.from_settings(settings), report)
+    complete = ensure_all(rows, WeightsStore.from_settings(settings), report, begin)
     fetched = [_fetched(each, snapshots, report) for each in repositories if _is_meant(each, wanted)]
     return complete and all(fetched)
 

@@ -128,6 +128,10 @@ class WeightsStore:
             ) from error
         return path
 
+    def part(self, weights: Weights) -> Path:
+        """Where a file is while it is being fetched."""
+        return self.folder / f".{weights.filename}.part"
+
     def where(self, weights: Weights, *, verify: bool = False) -> Place:
         """Say where the weights are, by name and size alone unless ``verify`` asks for their hash as well."""
         path = self.folder / weights.filename
@@ -152,7 +156,7 @@ class WeightsStore:
             raise ModelUnavailable(f"{weights.filename} in the weights folder cannot be read.") from error
 
     def _fetch(self, url: str, weights: Weights) -> None:
-        part = self.folder / f".{weights.filename}.part"
+        part = self.part(weights)
         try:
             for _ in range(_ATTEMPTS):
                 problem = self._attempt(url, part, weights)
@@ -182,6 +186,10 @@ class WeightsStore:
         return None
 
 
+Begin = Callable[[str, int, Path], None]
+"""Told of a file that is about to be fetched: its name, its size in bytes, and where it is until it is complete."""
+
+
 @dataclass(frozen=True, slots=True)
 class WeightsFile:
     """One line of ``framepack weights list``."""
@@ -204,8 +212,19 @@ def listing(rows: Iterable[ModelRow], store: WeightsStore) -> list[WeightsFile]:
     ]
 
 
-def ensure_all(rows: Iterable[ModelRow], store: WeightsStore, report: Callable[[str], None]) -> bool:
+def ensure_all(
+    rows: Iterable[ModelRow],
+    store: WeightsStore,
+    report: Callable[[str], None],
+    begin: Begin = lambda _name, _size, _part: None,
+) -> bool:
     """Bring every file of every row into the weights folder, reporting one line for each.
+
+    Args:
+        rows: Whose files.
+        store: Fetches them.
+        report: Takes the line.
+        begin: Told before a file is fetched.
 
     Returns:
         Whether all of them are there now and are the published ones; one that fails does not stop the others.
@@ -214,6 +233,8 @@ def ensure_all(rows: Iterable[ModelRow], store: WeightsStore, report: Callable[[
     failed = 0
     for number, weights in enumerate(files, start=1):
         present = (store.folder / weights.filename).exists()
+        if not present:
+            begin(weights.filename, weights.size_bytes, store.part(weights))
         is_there, outcome = outcome_of(partial(store.fetch, weights), present=present)
         failed += not is_there
         what = f"{weights.filename} ({weights.size_bytes / 1e6:.1f} MB, {weights.licence})"

@@ -1,0 +1,73 @@
+"""What a person sees while a job runs."""
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from framepack.cli.display import described, display, duration
+from framepack.job import Job, Progress
+
+
+def test_elsewhere_than_on_a_terminal_there_are_a_few_lines() -> None:
+    """Loading at once and once, the first frame, the last one; no control characters."""
+    stream = io.StringIO()
+    with display(Console(file=stream)) as shown:
+        job = Job("test", shown.progress, announce=shown.loading)
+        shown.begin("upscale in.mp4")
+        for _ in range(2):
+            with job.loading("a network"):
+                pass
+        list(job.watch(range(200), 200))
+
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "Loading a network ..."
+    assert lines[1].startswith("1 of 200 frames, ")
+    assert lines[-1].startswith("200 of 200 frames, ")
+    assert len(lines) == 3
+
+
+def test_a_terminal_shows_loading_then_frames_in_one_line() -> None:
+    """The line is gone at the end, and what was noted stays."""
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=100, _environ={"TERM": "xterm"})
+    with display(console) as shown:
+        shown.begin("upscale in.mp4")
+        shown.loading("a network")
+        shown._bar.refresh()  # type: ignore[attr-defined] # as it does by itself, ten times a second
+        shown.note("A note.")
+        shown.loading(None)
+        shown.progress(Progress(6, 24, 2.0))
+        shown._bar.refresh()  # type: ignore[attr-defined]
+
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
+    for expected in (
+        "Loading a network ...",
+        "A note.",
+        "upscale in.mp4",
+        "6 of 24 frames, 3.00 frames per second, 6.0 s left",
+    ):
+        assert expected in text
+    assert stream.getvalue().rstrip("\n").endswith("\x1b[2K")
+
+
+@pytest.mark.parametrize(
+    ("progress", "line"),
+    [
+        (Progress(0, 24, 0.0), "0 of 24 frames"),
+        (Progress(24, 24, 2.0), "24 of 24 frames, 12 frames per second"),
+        (Progress(7, None, 7.0), "7 frames, 1.00 frames per second"),
+        (Progress(30, None, 10, 0.25, "tokens"), "30 tokens, 3.00 tokens per second, 30 s left"),
+        (Progress(1, 1000, 20.0), "1 of 1000 frames, 0.05 frames per second, 5 h 33 min left"),
+    ],
+)
+def test_progress_is_told_in_words(progress: Progress, line: str) -> None:
+    """What is not known is left out."""
+    assert described(progress) == line
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.04, "0.0 s"), (9.94, "9.9 s"), (59.4, "59 s"), (185, "3 min 5 s")])
+def test_times_are_short(seconds: float, text: str) -> None:
+    """Tenths below ten seconds, no seconds from an hour on."""
+    assert duration(seconds) == text

@@ -1,0 +1,258 @@
+"""``framepack run``: from files to files."""
+
+import json
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from framepack.cli import main
+from framepack.media.probe import probe
+from tests.support.clips import Spec, flat, make_clip, number_of
+from tests.support.readback import beep_times, read_back, sound_of
+
+
+def run(*arguments: object) -> int:
+    """Run one command."""
+    return main(["run", *map(str, arguments)])
+
+
+def test_a_result_is_written_where_it_was_asked_for(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its name, and nothing else, is on stdout; the progress and a summary are on stderr; no working file is left."""
+    target = tmp_path / "out.mp4"
+
+    assert run("loop", clip, "-o", target, "--loop-type=loop", "--num_loops", 2) == 0
+
+    printed = capsys.readouterr()
+    assert printed.out == f"{target}\n"
+    assert "36 of 36 frames" in printed.err
+    assert f"{target}: 64 x 36, 36 frames" in printed.err
+    assert probe(target).frame_count == 3 * 12
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4", "temp"]
+    assert list((tmp_path / "temp").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["out.webm", "out.GIF"])
+@pytest.mark.parametrize("operation", ["filters", "loop", "export", "join", "pipeline"])
+def test_the_format_follows_the_name(operation: str, name: str, clip: Path, tmp_path: Path) -> None:
+    """Whatever the operation, in one go."""
+    options = {
+        "filters": ["--brightness", 5],
+        "join": [clip],
+        "pipeline": ["--operations", '[{"type": "loop"}]'],
+    }.get(operation, [])
+
+    assert run(operation, clip, *options, "-o", tmp_path / name) == 0
+
+    kind = {"out.webm": "matroska", "out.GIF": "gif"}[name]
+    info = probe(tmp_path / name)
+    assert kind in info.container
+    assert (info.width, info.height) == (64, 36)
+
+
+def test_pixels_that_are_not_square_become_so_in_other_formats(tmp_path: Path) -> None:
+    """Only MP4 says how wide a pixel is."""
+    wide = make_clip(tmp_path / "wide.mp4", Spec(size=(64, 48), count=4, aspect=Fraction(2)))
+
+    assert run("filters", wide, "-o", tmp_path / "out.webm") == 0
+
+    info = probe(tmp_path / "out.webm")
+    assert info.width / info.height == pytest.approx(128 / 48, rel=0.05)
+    assert info.pixel_aspect == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["export", "--format", "WebM"],
+        ["pipeline", "--operations", '[{"type": "export", "params": {"format": "webm"}}, {"type": "filters"}]'],
+        ["pipeline-from-preset", "--preset", '{"active_steps": ["Export"], "params": {"export_format": "WebM"}}'],
+    ],
+    ids=lambda options: options[0],
+)
+def test_a_contradiction_of_name_and_format_is_refused(
+    options: list[str], clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is done; the same options with the right name work, and so they do without a format."""
+    operation, *rest = options
+
+    assert run(operation, clip, "-o", tmp_path / "out.mp4", *rest) == 2
+    assert "the name of the result ends in .mp4; change one of them." in capsys.readouterr().err
+    assert not (tmp_path / "out.mp4").exists()
+
+    assert run(operation, clip, "-o", tmp_path / "out.webm", *rest) == 0
+    assert "matroska" in probe(tmp_path / "out.webm").container
+
+
+def test_presets_come_from_files(clip: Path, tmp_path: Path) -> None:
+    """A workflow, alone or as the REST API takes it, and a look, whose controls options override."""
+    workflow = {"active_steps": ["Frame Adjust", "Loop"], "params": {"num_loops": 2}}
+    (tmp_path / "workflow.json").write_text(json.dumps({"name": "mine", "preset_data": workflow}))
+    (tmp_path / "look.json").write_text(json.dumps({"brightness": 40, "contrast": 0}))
+
+    assert run("pipeline-from-preset", clip, "-o", tmp_path / "w.mp4", "--preset", tmp_path / "workflow.json") == 0
+    assert (
+        run("filters", clip, "-o", tmp_path / "l.mp4", "--preset", tmp_path / "look.json", "--brightness", -40) == 0
+    )
+
+    assert probe(tmp_path / "w.mp4").frame_count == 36
+    dark = read_back(tmp_path / "l.mp4").pictures[3]
+    assert dark.std() < 3
+    assert dark.mean() < 127
+
+
+def test_a_section_is_worked_on(clip: Path, tmp_path: Path) -> None:
+    """The frames that begin in it, with their sound; a loop of it too, which is not copied."""
+    assert run("filters", clip, "-o", tmp_path / "part.mp4", "--seconds", "0.16:0.32") == 0
+    assert run("loop", clip, "-o", tmp_path / "loop.mp4", "--seconds", "0.4:") == 0
+
+    pictures = read_back(tmp_path / "part.mp4").pictures
+    samples, rate = sound_of(tmp_path / "part.mp4")
+    assert [number_of(picture) for picture in pictures] == [4, 5, 6, 7]
+    assert len(samples) / rate == pytest.approx(0.16, abs=0.04)
+    assert beep_times(tmp_path / "part.mp4") == pytest.approx([0.04], abs=0.015)
+    assert [number_of(picture) for picture in read_back(tmp_path / "loop.mp4").pictures] == [10, 11, 10, 11]
+
+
+def test_videos_are_joined_in_order(tmp_path: Path) -> None:
+    """As many as there are."""
+    colors = [(200, 0, 0), (0, 200, 0), (0, 0, 200)]
+    clips = [
+        make_clip(tmp_path / f"{number}.mp4", Spec(size=(64, 36), count=5, picture=flat(color)))
+        for number, color in enumerate(colors)
+    ]
+
+    assert run("join", *clips, "-o", tmp_path / "joined.mp4") == 0
+
+    pictures = read_back(tmp_path / "joined.mp4").pictures
+    assert [int(picture.mean(axis=(0, 1)).argmax()) for picture in pictures] == [0] * 5 + [1] * 5 + [2] * 5
+
+
+def test_several_videos_go_into_a_folder(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One that cannot be read is named and spoils the exit status, not the others."""
+    text = tmp_path / "text.mp4"
+    text.write_text("no video")
+    other = make_clip(tmp_path / "other.mp4", Spec(size=(64, 36), count=7))
+    folder = tmp_path / "results"
+
+    assert run("filters", clip, text, other, "-o", folder, "--blur", 1) == 1
+
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [str(folder / "in.mp4"), str(folder / "other.mp4")]
+    assert f"framepack: {text}: The file is not a video that can be read." in printed.err
+    assert [probe(folder / name).frame_count for name in ("in.mp4", "other.mp4")] == [12, 7]
+
+    assert run("filters", clip, clip, "-o", folder) == 2
+    assert "Two results would be called" in capsys.readouterr().err
+    assert run("pipeline", clip, "-o", tmp_path / "x.gif", "--operations", '[{"type": "export"}]') == 0
+    assert (
+        run(
+            "pipeline", clip, other, "-o", folder, "--operations", '[{"type": "export", "params": {"format": "gif"}}]'
+        )
+        == 0
+    )
+    assert sorted(path.name for path in folder.glob("*.gif")) == ["in.gif", "other.gif"]
+
+
+def test_answers_are_json(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On stdout, for one file an object and for several a list."""
+    assert run("analyze", clip) == 0
+    analysis = json.loads(capsys.readouterr().out)["analysis"]
+    assert (analysis["filename"], analysis["resolution"], analysis["total_frames"]) == ("in.mp4", "64x36", 12)
+    assert run("analyze", clip, clip) == 0
+    assert [each["success"] for each in json.loads(capsys.readouterr().out)] == [True, True]
+    assert run("list-models") == 0
+    assert "RealESRGAN_x4plus" in json.loads(capsys.readouterr().out)["models"]
+    assert run("list-filter-presets") == 0
+    assert "cinematic" in json.loads(capsys.readouterr().out)["presets"]
+
+
+def test_programs_get_the_answer_with_the_file(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its path, frames and seconds; nothing of the store that the run had; an error has its code."""
+    target = tmp_path / "out.mp4"
+    assert run("pipeline", clip, "-o", target, "--operations", '[{"type": "loop"}]', "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert {name: answer[name] for name in ("success", "output_path", "frames", "seconds", "width", "height")} == {
+        "success": True,
+        "output_path": str(target),
+        "frames": 24,
+        "seconds": 0.96,
+        "width": 64,
+        "height": 36,
+    }
+    assert [step["type"] for step in answer["operations_completed"]] == ["loop"]
+    assert "output_url" not in answer
+    assert "output_filename" not in answer
+
+    assert run("upscale", clip, "-o", tmp_path / "x.mp4", "--model", "RealESRGAN_x2plus", "--json") == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert set(answer) == {"error", "code"}
+    assert answer["code"] == "model_unavailable"
+
+
+def test_frames_are_extracted_and_reassembled(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Into a folder and back, with the sound; an extraction is only replaced when asked for."""
+    folder = tmp_path / "frames"
+    assert run("extract-frames", clip, "-o", folder, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["frames"] == 12
+    assert len(list(folder.glob("frame_*.png"))) == 12
+    assert {"contact-sheet.jpg", "frames.json", "sound.mka"} < {path.name for path in folder.iterdir()}
+
+    assert run("extract-frames", clip, "-o", folder) == 2
+    assert "is not empty; add --overwrite" in capsys.readouterr().err
+    assert run("extract-frames", clip, "-o", folder, "--overwrite", "--extraction_rate", 2) == 0
+    assert len(list(folder.glob("frame_*.png"))) == 6
+    (folder / "mine.txt").write_text("mine")
+    assert run("extract-frames", clip, "-o", folder, "--overwrite") == 2
+    assert "holds mine.txt, which no extraction made" in capsys.readouterr().err
+
+    assert (
+        run("reassemble_frames", folder, "-o", tmp_path / "again.mp4", "--output-fps", 25, "--with-audio", "true")
+        == 0
+    )
+    assert [number_of(each) for each in read_back(tmp_path / "again.mp4").pictures] == [0, 2, 4, 6, 8, 10]
+    assert probe(tmp_path / "again.mp4").audio is not None
+
+
+def test_images_of_any_folder_become_a_video(clip: Path, tmp_path: Path) -> None:
+    """In natural order, in any format; other files in the folder do not matter."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    with av.open(str(clip)) as container:
+        for number, frame in enumerate(container.decode(video=0), start=1):
+            frame.to_image().save(folder / f"shot {number}.png")
+    (folder / "notes.txt").write_text("no picture")
+
+    assert run("reassemble-frames", folder, "-o", tmp_path / "out.gif", "--output-fps", 10, "--no-with-audio") == 0
+
+    assert probe(tmp_path / "out.gif").frame_count == 12
+
+
+def test_limits_of_servers_hold_only_where_they_are_set(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A person's own film may be longer than what strangers may send."""
+    long = make_clip(tmp_path / "long.mp4", Spec(size=(32, 32), fps=Fraction(1), count=700))
+    assert run("analyze", long) == 0
+
+    monkeypatch.setenv("FRAMEPACK_MAX_SECONDS", "0.2")
+    assert run("analyze", clip) == 1
+    assert "at most 0.2 are allowed" in capsys.readouterr().err
+
+
+def test_warnings_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the name of the file that they are about."""
+    whole = make_clip(tmp_path / "whole.mp4", Spec(size=(64, 48), count=25))
+    cut = tmp_path / "cut.ts"
+    data = make_clip(tmp_path / "full.ts", Spec(size=(64, 48), count=60)).read_bytes()
+    cut.write_bytes(data[: len(data) // 3] + os.urandom(400) + data[len(data) // 3 + 400 :])
+
+    assert run("join", whole, cut, "-o", tmp_path / "out.mp4") == 0
+
+    assert f"Note: {cut}: " in capsys.readouterr().err

@@ -1,0 +1,156 @@
+"""Where results go: refused before any work, written whole, and never lost."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from framepack.cli import main
+from framepack.cli.target import NotDelivered, check_file, check_new_folder, deliver, free_name
+from framepack.errors import InvalidField
+from framepack.media.probe import probe
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        (".", "is a folder; name the file to write, such as "),
+        ("no/such/out.mp4", "does not exist; make it first: mkdir -p "),
+        ("in.mp4/out.mp4", "is a file, not a folder."),
+        ("in.mp4", "is the source itself; name another file."),
+        ("link.mp4", "is the source itself; name another file."),
+        ("other.mp4", "exists; add --overwrite to replace it."),
+        ("pipe.mp4", "is not a regular file; name another one."),
+        ("out.mov", "must end in .mp4, .webm or .gif"),
+        ("out", "must end in .mp4, .webm or .gif"),
+        ("x" * 300 + ".mp4", "cannot be written: File name too long."),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_a_target_that_cannot_be_is_refused_before_any_work(
+    target: str, sentence: str, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The exit status is 2, the model is not loaded, and everything is as it was."""
+    shutil.copy(clip, tmp_path / "other.mp4")
+    (tmp_path / "link.mp4").symlink_to(clip)
+    os.mkfifo(tmp_path / "pipe.mp4")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+
+    assert main(["run", "upscale", str(clip), "-o", str(tmp_path / target)]) == 2
+
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert "Loading" not in said
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written_is_refused(clip: Path, tmp_path: Path) -> None:
+    """By trying it."""
+    (tmp_path / "locked").mkdir(mode=0o500)
+
+    with pytest.raises(InvalidField, match="cannot be written: Permission denied"):
+        check_file(tmp_path / "locked" / "out.mp4", [clip], overwrite=False)
+
+
+def test_a_file_is_replaced_only_when_asked_for(clip: Path, tmp_path: Path) -> None:
+    """A link to it keeps pointing at it."""
+    old = tmp_path / "old.mp4"
+    old.write_text("old")
+    link = tmp_path / "out.mp4"
+    link.symlink_to(old)
+
+    assert main(["run", "filters", str(clip), "-o", str(link)]) == 2
+    assert old.read_text() == "old"
+    assert main(["run", "filters", str(clip), "-o", str(link), "--overwrite"]) == 0
+
+    assert link.is_symlink()
+    assert probe(old).frame_count == 12
+
+
+def test_a_result_that_cannot_be_delivered_is_kept(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The folder is gone when the work is done: the sentence names the place where the finished file is."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    monkeypatch.setattr("framepack.cli.commands.check_file", lambda *_, **__: folder.rmdir())
+
+    assert main(["run", "filters", str(clip), "-o", str(folder / "out.mp4")]) == 1
+
+    said = capsys.readouterr().err
+    kept = tmp_path / "temp" / "kept" / "out.mp4"
+    assert f"could not be written (No such file or directory); the finished result is kept: {kept}" in said
+    assert probe(kept).frame_count == 12
+
+
+def test_what_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    """Neither a file nor a folder; the finished result is kept, also when something of its name is kept already."""
+    refuge = tmp_path / "kept"
+    for content in ("first", "second"):
+        made, goal = tmp_path / "made", tmp_path / "goal.mp4"
+        made.write_text(content)
+        goal.write_text("somebody's")
+
+        with pytest.raises(NotDelivered, match="has appeared meanwhile"):
+            deliver(made, goal, overwrite=False, refuge=refuge)
+
+        assert goal.read_text() == "somebody's"
+
+    assert (refuge / "goal.mp4").read_text() == "first"
+    assert (refuge / "goal-2.mp4").read_text() == "second"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["goal.mp4", "kept"]
+
+
+def test_a_result_that_fails_in_the_last_step_is_kept(tmp_path: Path) -> None:
+    """It was beside its goal already when it could not be renamed: a folder stands there."""
+    made, goal = tmp_path / "made", tmp_path / "goal.mp4"
+    made.write_text("finished")
+    (goal / "inner").mkdir(parents=True)
+
+    with pytest.raises(NotDelivered) as raised:
+        deliver(made, goal, overwrite=True, refuge=tmp_path / "kept")
+
+    assert (tmp_path / "kept" / "goal.mp4").read_text() == "finished"
+    assert str(tmp_path / "kept" / "goal.mp4") in raised.value.message
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["goal.mp4", "kept"]
+
+
+def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
+    """The old one is gone, and nothing is left beside it."""
+    made, goal = tmp_path / "made", tmp_path / "goal"
+    for folder, name in ((made, "new"), (goal, "old")):
+        folder.mkdir()
+        (folder / name).touch()
+
+    deliver(made, goal, overwrite=True, refuge=tmp_path / "kept")
+
+    assert [path.name for path in goal.iterdir()] == ["new"]
+    assert [path.name for path in tmp_path.iterdir()] == ["goal"]
+
+
+def test_a_folder_of_frames_is_checked(tmp_path: Path) -> None:
+    """A file of that name, other people's files, a missing parent; an empty folder is fine."""
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "holiday.jpg").touch()
+    own = frozenset({"frames.json"})
+
+    check_new_folder(tmp_path / "empty", overwrite=False, ours=own)
+    check_new_folder(tmp_path / "new", overwrite=False, ours=own)
+    for name, sentence in (("file", "is a file"), ("full", "holds holiday.jpg"), ("no/such", "does not exist")):
+        with pytest.raises(InvalidField, match=sentence):
+            check_new_folder(tmp_path / name, overwrite=True, ours=own)
+
+
+def test_a_free_name_has_a_number(tmp_path: Path) -> None:
+    """The first that is not taken."""
+    (tmp_path / "out.part.mp4").touch()
+    (tmp_path / "out.part-2.mp4").touch()
+
+    assert free_name(tmp_path / "out.part.mp4").name == "out.part-3.mp4"
+    assert free_name(tmp_path / "new.mp4").name == "new.mp4"
