@@ -1,0 +1,219 @@
+"""Ctrl-C and SIGTERM, in real processes: the finished part is kept, the temporary folder is gone, no traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from framepack.media.probe import probe
+from tests.support.clips import Sound, Spec, make_clip, number_of, numbered
+from tests.support.control_plane import ROOT
+from tests.support.readback import read_back, sound_of
+
+SECONDS = 120
+FRAMES = 3000
+SLOWLY = ["--denoise", "10", "--film-grain", "50"]
+STOPPED = re.compile(r"Stopped after (\d+) of (\d+) frames; the finished part is in (\S+)\.")
+
+
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video that takes long with every operation that decodes it."""
+    spec = Spec(size=(192, 108), count=FRAMES, picture=numbered, sound=Sound(seconds=120.0), options={"crf": "30"})
+    return make_clip(tmp_path_factory.mktemp("clips") / "long.mp4", spec)
+
+
+@dataclass
+class Running:
+    """A command that runs, with what it printed so far on stderr, or on its terminal."""
+
+    process: subprocess.Popen[bytes]
+    reading: int
+    printed: bytes = b""
+    stdout: bytes = field(default=b"")
+
+    def until(self, pattern: str) -> None:
+        """Wait until something is printed."""
+        deadline = time.monotonic() + SECONDS
+        while not re.search(pattern, self.text) and time.monotonic() < deadline and self._read():
+            pass
+        assert re.search(pattern, self.text), self.text
+
+    def end(self) -> int:
+        """Wait for the end; returns the exit status."""
+        while self._read():
+            pass
+        self.stdout = self.process.stdout.read() if self.process.stdout else b""
+        return self.process.wait(SECONDS)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.printed.decode(errors="replace"))
+
+    def _read(self) -> bool:
+        try:
+            data = os.read(self.reading, 65_536)
+        except OSError:  # the other end of the terminal is closed
+            return False
+        self.printed += data
+        return bool(data)
+
+
+@contextmanager
+def running(folder: Path, *arguments: object, terminal: bool = False) -> Iterator[Running]:
+    """Start a command in ``folder``, on a terminal of its own if asked for."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "TERM": "xterm",
+        "FRAMEPACK_TEMP_DIR": str(folder / "temp"),
+        "FRAMEPACK_WEIGHTS_DIR": str(folder / "weights"),
+        "FRAMEPACK_WEIGHTS_DOWNLOAD": "false",
+        "FRAMEPACK_DEVICE": "cpu",
+    }
+    reading, writing = pty.openpty() if terminal else os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "framepack", "run", *map(str, arguments)],
+        cwd=folder,
+        env=environment,
+        stdin=writing if terminal else subprocess.DEVNULL,
+        stdout=writing if terminal else subprocess.PIPE,
+        stderr=writing,
+        start_new_session=True,
+        preexec_fn=_take_terminal if terminal else None,  # noqa: PLW1509 - no threads in between
+    )
+    os.close(writing)
+    try:
+        yield Running(process, reading)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(reading)
+        if process.stdout:
+            process.stdout.close()
+
+
+def _take_terminal() -> None:
+    """Make stdin the controlling terminal, so that Ctrl-C on it is a signal."""
+    import fcntl
+    import termios
+
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def nothing_left(folder: Path) -> bool:
+    """Whether no working file of a run is there."""
+    temp = folder / "temp"
+    return not temp.exists() or list(temp.iterdir()) == []
+
+
+def test_ctrl_c_on_a_terminal_keeps_the_finished_part(long_clip: Path, tmp_path: Path) -> None:
+    """One sentence, exit status 130; the part plays, has the frames from the start, and its sound ends with them."""
+    (tmp_path / "out.part.mp4").write_text("an older part")
+    with running(tmp_path, "filters", long_clip, "-o", "out.mp4", *SLOWLY, terminal=True) as run:
+        run.until(r"\d\d of 3000 frames")
+        os.write(run.reading, b"\x03")
+        status = run.end()
+
+    found = STOPPED.search(run.text)
+    assert found is not None, run.text
+    assert (status, found[3]) == (130, "out.part-2.mp4")
+    assert "Traceback" not in run.text
+    written = read_back(tmp_path / "out.part-2.mp4")
+    samples, rate = sound_of(tmp_path / "out.part-2.mp4")
+    assert int(found[1]) == len(written.pictures) < FRAMES
+    assert [number_of(each) for each in written.pictures[:20]] == [number % 16 for number in range(20)]
+    assert len(samples) / rate == pytest.approx(len(written.pictures) / 25, abs=0.04)
+    assert sorted(path.name for path in tmp_path.glob("*.mp4")) == ["out.part-2.mp4", "out.part.mp4"]
+    assert nothing_left(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "gif"])
+def test_sigterm_keeps_the_finished_part_too(suffix: str, long_clip: Path, tmp_path: Path) -> None:
+    """Exit status 143; a program is told in JSON."""
+    with running(tmp_path, "filters", long_clip, "-o", f"out.{suffix}", *SLOWLY, "--json") as run:
+        run.until(r"of 3000 frames")
+        run.process.terminate()
+        status = run.end()
+
+    answer = json.loads(run.stdout)
+    assert (status, answer["code"], answer["output_path"]) == (143, "cancelled", f"out.part.{suffix}")
+    assert STOPPED.fullmatch(answer["error"])
+    assert probe(tmp_path / f"out.part.{suffix}").frame_count == answer["frames"]
+    assert "Traceback" not in run.text
+    assert nothing_left(tmp_path)
+
+
+def test_a_stop_before_the_first_frame_leaves_nothing(long_clip: Path, tmp_path: Path) -> None:
+    """While a model is being loaded, for example."""
+    with running(tmp_path, "upscale", long_clip, "-o", "out.mp4", "--model", "RealESR_AnimeVideo_v3") as run:
+        run.until("Loading RealESR_AnimeVideo_v3 ...")
+        run.process.send_signal(signal.SIGINT)
+        status = run.end()
+
+    assert status == 130
+    assert run.text.splitlines()[-1].removeprefix("framepack: ").startswith("Stopped before the first frame")
+    assert "Traceback" not in run.text
+    assert run.stdout == b""
+    assert list(tmp_path.glob("out*")) == []
+    assert nothing_left(tmp_path)
+
+
+def test_upscaling_stops_within_a_frame(tmp_path: Path) -> None:
+    """Through the network's own checks; the part has the frames that were counted."""
+    clip = make_clip(tmp_path / "in.mp4", Spec(size=(64, 48), count=400))
+    with running(tmp_path, "upscale", clip, "-o", "out.mp4", "--model", "RealESR_AnimeVideo_v3") as run:
+        run.until(r"of 400 frames")
+        run.process.send_signal(signal.SIGINT)
+        assert run.end() == 130
+
+    found = STOPPED.search(run.text)
+    assert found is not None, run.text
+    part = probe(tmp_path / "out.part.mp4")
+    assert (part.width, part.frame_count) == (128, int(found[1]))
+
+
+def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
+    """In the middle of a frame that takes seconds; nothing is kept, and the temporary folder is gone all the same."""
+    clip = make_clip(tmp_path / "in.mp4", Spec(size=(128, 96), count=400))
+    with running(tmp_path, "upscale", clip, "-o", "out.mp4", "--model", "RealESRGAN_x4plus") as run:
+        run.until(r"of 400 frames")
+        run.process.send_signal(signal.SIGINT)
+        run.until("press Ctrl-C again")
+        run.process.send_signal(signal.SIGINT)
+        status = run.end()
+
+    assert status == 130
+    assert run.text.splitlines()[-1] == "Stopped at once; nothing was kept."
+    assert (
+        "RealESRGAN_x4plus is slow on a CPU; the model RealESR_AnimeVideo_v3 takes a fraction of the time."
+        in run.text
+    )
+    assert "Traceback" not in run.text
+    assert list(tmp_path.glob("out*")) == []
+    assert nothing_left(tmp_path)
+
+
+def test_the_rest_of_several_videos_is_not_begun(long_clip: Path, tmp_path: Path) -> None:
+    """What is finished stays, the part of the one under way is kept."""
+    short = make_clip(tmp_path / "short.mp4", Spec(size=(64, 48), count=5))
+    other = make_clip(tmp_path / "other.mp4", Spec(size=(64, 48), count=5))
+    with running(tmp_path, "filters", short, long_clip, other, "-o", "results", *SLOWLY) as run:
+        run.until(r"of 3000 frames")
+        run.process.send_signal(signal.SIGINT)
+        assert run.end() == 130
+
+    assert run.stdout.decode().splitlines() == ["results/short.mp4"]
+    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["long.part.mp4", "short.mp4"]
