@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -186,7 +187,8 @@ def _checked_sources(order: Order) -> list[Path]:
     missing = next((each for each in sources if not Path(each).exists()), None)
     if missing is not None:
         if order.output is None and shape.gives != "answer" and missing == sources[-1] and len(sources) > 1:
-            raise InvalidField(f"The result goes behind -o: {order.example}")
+            line = shlex.join([command_name(order.operation.name), *sources[:-1], "-o", missing])
+            raise InvalidField(f"The result goes behind -o: framepack run {line}")
         raise InvalidSource(f"{missing} does not exist.")
     paths = [Path(each) for each in sources]
     if shape.takes == "frames":

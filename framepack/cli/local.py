@@ -125,7 +125,7 @@ def written_as(format_name: Format) -> Step:
         if clip.pixel_aspect != Fraction(1):  # of the formats only MP4 says how wide a pixel is
             export = ctx.effects["export"]
             params = export.params.parse({"format": format_name, "max_width": _WIDEST})
-            clip = export.apply(clip, params, ctx)
+            clip = export.bind(params)(clip, ctx)
         return replace(clip, encoding=Encoding(format_name))
 
     return step

