@@ -46,7 +46,8 @@ class Task:
         request: Files and what else it has beside its fields.
         sources: What it works on, as the person wrote it.
         target: File or folder to write; None for an answer.
-        setup: Jobs to run before it, which put presets into the store of the run.
+        setup: Jobs to run before it, which put presets into the store of the run; shared with the other tasks, of
+            which the first runs and removes them.
     """
 
     label: str
@@ -123,14 +124,15 @@ def tasks(order: Order) -> list[Task]:
     section = section_of(seconds) if seconds else None
     result = []
     together = [sources] if shape.takes in {"videos", "nothing", "text"} else [[source] for source in sources]
-    for paths, target in zip(together, targets, strict=True):
+    for number, (paths, target) in enumerate(zip(together, targets, strict=True), start=1):
         own = copy.deepcopy(fields)
-        request = Request({f"file-{number}": path for number, path in enumerate(paths)}, section)
+        request = Request({f"file-{index}": path for index, path in enumerate(paths)}, section)
         if shape.gives == "video" and target is not None:
             request.format = settle(order.operation.name, own, preset, format_of(target))
         _fill(order, own, request)
         name = command_name(order.operation.name)
         label = f"{name} {paths[0].name}" if paths and shape.takes != "videos" else name
+        label = f"{number} of {len(targets)}: {label}" if len(targets) > 1 else label
         result.append(Task(label, {"endpoint": order.operation.name, **own}, request, paths, target, setup))
     return result
 

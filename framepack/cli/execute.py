@@ -57,16 +57,15 @@ def perform(order: Order, settings: Settings) -> int:
         log = Log(shown.note, settings.temp_dir / _LOGS, debug=bool(order.given.get("debug")))
         with stop.listening(), log.kept(), shown:
             runtime = FileRuntime(settings, space.folder)
-            run = Run(order, Session(runtime, shown, stop), log, settings.temp_dir / _KEPT)
+            run = Run(order, Session(runtime, shown, stop), log, settings.temp_dir / _KEPT, len(planned) > 1)
             shown.on_loaded = run.warn_of_slow_model
-            for number, task in enumerate(planned, start=1):
-                run.carry_out(task, f"{number} of {len(planned)}: " if len(planned) > 1 else "")
+            for task in planned:
                 if stop.number:
+                    run.is_cut = True
                     break
-    run.print_answers(several=len(planned) > 1)
-    if stop.number:
-        return stop.status
-    return run.status
+                run.carry_out(task)
+    run.print_answers()
+    return stop.status if run.is_cut else run.status
 
 
 @dataclass(slots=True)
@@ -78,7 +77,9 @@ class Run:
         session: Does the work.
         log: Keeps the tracebacks of defects.
         refuge: Folder for results that cannot be delivered.
+        several: Whether there is more than one task.
         status: Exit status of what was done so far.
+        is_cut: Whether a signal has ended it before everything was done.
         answers: What is printed on stdout as JSON.
         hinted: Models that were called slow.
     """
@@ -87,7 +88,9 @@ class Run:
     session: Session
     log: Log
     refuge: Path
+    several: bool = False
     status: int = 0
+    is_cut: bool = False
     answers: list[Answer] = field(default_factory=list)
     hinted: set[str] = field(default_factory=set)
 
@@ -101,26 +104,26 @@ class Run:
         """Whether results and errors are for a program."""
         return bool(self.order.given.get("json"))
 
-    def carry_out(self, task: Task, prefix: str) -> None:
+    def carry_out(self, task: Task) -> None:
         """Carry out one task and deliver its result; what goes wrong is said and stays with it."""
         began = time.monotonic()
-        self.shown.begin(f"{prefix}{task.label}")
+        self.shown.begin(task.label)
         try:
             answer = self._answer(task)
             if is_failure(answer):
-                self._fail(task, prefix, answer)
+                self._fail(task, answer)
             elif task.target is None:
                 self.answers.append(_without_places(answer))
             else:
-                self._deliver(task, prefix, answer, began)
+                self._deliver(task, answer, began)
         except FramepackError as error:
-            self._fail(task, prefix, {"error": error.message, "code": error.code})
+            self._fail(task, {"error": error.message, "code": error.code})
 
-    def print_answers(self, *, several: bool) -> None:
+    def print_answers(self) -> None:
         """Print the results: names of files, or JSON where the answer is the result or a program asks."""
         if self.wants_json or self.order.shape.gives == "answer":
             if self.answers:
-                print(json.dumps(self.answers if several else self.answers[0], indent=2, ensure_ascii=False))
+                print(json.dumps(self.answers if self.several else self.answers[0], indent=2, ensure_ascii=False))
             return
         for answer in self.answers:
             print(answer["output_path"])
@@ -147,24 +150,21 @@ class Run:
             if is_failure(answer):
                 return answer
         task.setup.clear()
-        self.shown.begin(task.label)
         return self.session.carry_out(task.fields, task.request)
 
-    def _fail(self, task: Task, prefix: str, answer: Answer) -> None:
-        code, sentence = answer["code"], str(answer["error"])
-        for number, source in enumerate(task.sources):
-            sentence = sentence.replace(f"video_urls[{number}]", str(source))
+    def _fail(self, task: Task, answer: Answer) -> None:
+        code, sentence = answer["code"], self._named(task, answer["error"])
         if code == _DEFECT:
             sentence = self.log.defect(sentence)
         if code == _CANCELLED:
-            sentence = nothing_kept()
-        if prefix:
+            sentence, self.is_cut = nothing_kept(), True
+        if self.several:
             sentence = f"{task.sources[0]}: {sentence}"
-        self.status = max(self.status, status_of(code)) if not prefix else FAILED
+        self.status = FAILED if self.several else status_of(code)
         self._say_error(sentence, {"error": sentence, "code": code})
 
-    def _deliver(self, task: Task, prefix: str, answer: Answer, began: float) -> None:
-        target, made = task.target, self._made(task, answer)
+    def _deliver(self, task: Task, answer: Answer, began: float) -> None:
+        target, made = task.target, self._made(answer)
         assert target is not None  # noqa: S101 - the caller looked
         latest = self.shown.latest
         is_part = self.session.stop.number and latest is not None and latest.total and latest.done < latest.total
@@ -173,10 +173,11 @@ class Run:
         try:
             deliver(made, target, overwrite=self.order.overwrite and not is_part, refuge=self.refuge)
         except NotDelivered as error:
-            self._fail(task, prefix, {"error": error.message, "code": error.code})
+            self._fail(task, {"error": error.message, "code": error.code})
             return
         facts = _facts(target, answer)
         if is_part and latest is not None:
+            self.is_cut = True
             sentence = f"Stopped after {latest.done} of {latest.total} frames; the finished part is in {target}."
             self._say_error(sentence, {"error": sentence, "code": _CANCELLED, **facts})
             return
@@ -188,11 +189,10 @@ class Run:
             took = duration(time.monotonic() - began)
             self.shown.note(f"{target}: {_summary(facts)}; took {took}.")
 
-    def _made(self, task: Task, answer: Answer) -> Path:
+    def _made(self, answer: Answer) -> Path:
         runtime = self.session.runtime
         if self.order.shape.gives == "frames":
             return gather_frames(answer, runtime, runtime.results / "frames")
-        assert task.target is not None  # noqa: S101 - videos have a target
         return runtime.results / str(answer["output_filename"])
 
     def _named(self, task: Task, sentence: str) -> str:

@@ -193,6 +193,24 @@ def test_a_download_is_shown_as_it_grows(tmp_path: Path) -> None:
     assert pipe.getvalue() == "Fetching a.pth (6.0 MB) ...\na.pth: fetched\n"
 
 
+def test_the_doctor_says_what_is_wrong_and_what_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line for each finding, or all of them as JSON; the exit status says whether one is an error."""
+    monkeypatch.setenv("FRAMEPACK_STORAGE", f"file:{tmp_path / 'store'}")
+    monkeypatch.setenv("FRAMEPACK_DEVICE", "cpu")
+    assert main(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(line.split()[0] in {"ok", "warning"} for line in lines)
+
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FRAMEPACK_STORAGE", f"file:{tmp_path / 'file' / 'store'}")
+    assert main(["doctor", "--json"]) == 1
+    findings = json.loads(capsys.readouterr().out)
+    assert len(findings) == len(lines)
+    assert "error" in {each["state"] for each in findings if each["name"] == "store"}
+
+
 def test_two_videos_are_drawn_side_by_side(tmp_path: Path) -> None:
     """The picture holds both videos at one size, whole and in detail."""
     before = make_clip(tmp_path / "before.mp4", Spec(size=(64, 36), count=20))
