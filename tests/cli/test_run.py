@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import pytest
+from PIL import Image
 
 from framepack.cli import main
 from framepack.media.probe import probe
@@ -40,7 +41,7 @@ def test_a_result_is_written_where_it_was_asked_for(
 @pytest.mark.parametrize("operation", ["filters", "loop", "export", "join", "pipeline"])
 def test_the_format_follows_the_name(operation: str, name: str, clip: Path, tmp_path: Path) -> None:
     """Whatever the operation, in one go."""
-    options = {
+    options: list[object] = {
         "filters": ["--brightness", 5],
         "join": [clip],
         "pipeline": ["--operations", '[{"type": "loop"}]'],
@@ -226,7 +227,7 @@ def test_images_of_any_folder_become_a_video(clip: Path, tmp_path: Path) -> None
     folder.mkdir()
     with av.open(str(clip)) as container:
         for number, frame in enumerate(container.decode(video=0), start=1):
-            frame.to_image().save(folder / f"shot {number}.png")
+            Image.fromarray(frame.to_ndarray(format="rgb24")).save(folder / f"shot {number}.png")
     (folder / "notes.txt").write_text("no picture")
 
     assert run("reassemble-frames", folder, "-o", tmp_path / "out.gif", "--output-fps", 10, "--no-with-audio") == 0

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from framepack.context import Context
+from framepack.dispatch import Call
 from framepack.job import Job
 from framepack.media.probe import probe
 from framepack.media.reader import open_clip
@@ -96,11 +95,11 @@ def test_without_faces_it_is_the_plain_upscale(own: Bench, tmp_path: Path) -> No
     """Where no face is found, every frame is the plain upscale's to the last bit."""
     path = make_clip(tmp_path / "empty.mp4", Spec(size=SIZE, count=2))
     clip = open_clip(path, probe(path), warn=lambda _: None)
-    ctx = cast("Context", SimpleNamespace(models=own.runtime.models, job=Job("test")))
-    plain, made = (
-        list(upscaled.apply(clip, UpscaleParams(model="tiny", enhance_face=wanted), ctx).frames())
-        for wanted in (False, True)
-    )
+    with own.runtime.surroundings(Job("test"), Call({})) as ctx:
+        plain, made = (
+            list(upscaled.apply(clip, UpscaleParams(model="tiny", enhance_face=wanted), ctx).frames())
+            for wanted in (False, True)
+        )
     assert len(made) == 2
     assert all(torch.equal(a.tensor, b.tensor) for a, b in zip(plain, made, strict=True))  # type: ignore[attr-defined]
 
