@@ -99,7 +99,7 @@ def _metavar(field: Schema) -> str:
 
 def _range(field: Schema) -> str:
     for each in _options(field):
-        low, high = each.get("minimum"), each.get("maximum")
+        low, high = (each.get(name, each.get(short)) for name, short in (("minimum", "ge"), ("maximum", "le")))
         if low is not None and high is not None:
             return f"{low:.10g} to {high:.10g}"
     return ""

@@ -41,13 +41,13 @@ def test_a_result_is_written_where_it_was_asked_for(
 @pytest.mark.parametrize("operation", ["filters", "loop", "export", "join", "pipeline"])
 def test_the_format_follows_the_name(operation: str, name: str, clip: Path, tmp_path: Path) -> None:
     """Whatever the operation, in one go."""
-    options: list[object] = {
+    options: dict[str, list[object]] = {
         "filters": ["--brightness", 5],
         "join": [clip],
         "pipeline": ["--operations", '[{"type": "loop"}]'],
-    }.get(operation, [])
+    }
 
-    assert run(operation, clip, *options, "-o", tmp_path / name) == 0
+    assert run(operation, clip, *options.get(operation, ()), "-o", tmp_path / name) == 0
 
     kind = {"out.webm": "matroska", "out.GIF": "gif"}[name]
     info = probe(tmp_path / name)
