@@ -29,7 +29,7 @@ def pages(root: Path = _ROOT) -> dict[Path, str]:
     registry = discover()
     readme, notices = root / "README.md", root / "THIRD_PARTY_NOTICES.md"
     return {
-        readme: _between(readme.read_text(encoding="utf-8"), "endpoints", endpoint_table(registry)),
+        readme: _between(readme.read_text(encoding="utf-8"), "endpoints", family_table(registry)),
         root / "docs" / "endpoints.md": endpoints_page(registry),
         root / "docs" / "settings.md": settings_page(),
         root / "docs" / "errors.md": errors_page(),
@@ -37,10 +37,27 @@ def pages(root: Path = _ROOT) -> dict[Path, str]:
     }
 
 
+def family_table(registry: Registry) -> str:
+    """One row per family of operations."""
+    families: dict[str, list[str]] = {}
+    for each in registry:
+        families.setdefault(each.family, []).append(f"`{each.name}`")
+    rows = [f"| {family} | {', '.join(names)} |" for family, names in sorted(families.items())]
+    return "\n".join(["| family | endpoints |", "|---|---|", *rows])
+
+
 def endpoint_table(registry: Registry) -> str:
     """One row per operation."""
-    rows = [f"| `{each.name}` | `{each.method} {each.path}` | {each.summary} |" for each in registry]
+    rows = [
+        f"| [`{each.name}`](#{_anchor(each)}) | `{each.method} {each.path}` | {each.summary} |" for each in registry
+    ]
     return "\n".join(["| endpoint | route | |", "|---|---|---|", *rows])
+
+
+def _anchor(operation: AnyOperation) -> str:
+    """The fragment that forges give the operation's heading."""
+    heading = f"{operation.name}: {operation.method} {operation.path}".lower().replace(" ", "-")
+    return re.sub(r"[^\w-]", "", heading)
 
 
 def settings_page() -> str:
@@ -92,7 +109,8 @@ def endpoints_page(registry: Registry) -> str:
         "# Endpoints\n\n"
         f"{_GENERATED}\n\n"
         'A job names its endpoint: `{"input": {"endpoint": "upscale", ...}}`. The name, the route, or the route\n'
-        "with `method` are all understood. Fields set to null count as not given; unknown fields are refused.\n"
+        "with `method` are all understood. Fields set to null count as not given; unknown fields are refused.\n\n"
+        f"{endpoint_table(registry)}\n"
     )
     return head + "".join(_section(each) for each in registry)
 
