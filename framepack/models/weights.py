@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
 from framepack.errors import Cancelled, DiskFull, FramepackError, ModelUnavailable, is_disk_full
 from framepack.models.catalogue import CATALOGUE, Catalogue
@@ -111,7 +112,7 @@ class WeightsStore:
         if path.exists():
             self._read(weights)
             return path
-        if not self._allow_download or weights.url is None:
+        if not self._allow_download or not weights.urls:
             raise ModelUnavailable(f"The weights file {weights.filename} is missing: {_remedy(weights)}.")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -119,7 +120,7 @@ class WeightsStore:
                 if path.exists():
                     self._read(weights)
                 else:
-                    self._fetch(weights.url, weights)
+                    self._fetch(weights)
         except OSError as error:
             if is_disk_full(error):
                 raise DiskFull(f"There is no room in the weights folder for {weights.filename}.") from error
@@ -155,17 +156,20 @@ class WeightsStore:
         except OSError as error:
             raise ModelUnavailable(f"{weights.filename} in the weights folder cannot be read.") from error
 
-    def _fetch(self, url: str, weights: Weights) -> None:
+    def _fetch(self, weights: Weights) -> None:
+        """Try every address in order, then once more: what failed may have passed."""
         part = self.part(weights)
+        problems: dict[str, str] = {}
         try:
-            for _ in range(_ATTEMPTS):
+            for url in weights.urls * _ATTEMPTS:
                 problem = self._attempt(url, part, weights)
                 if problem is None:
                     _publish(part, self.folder / weights.filename)
                     return
+                problems[urlsplit(url).netloc] = str(problem).partition("\n")[0]
             raise ModelUnavailable(
                 f"The weights file {weights.filename} could not be fetched: {_remedy(weights)}."
-            ) from problem
+            ) from ModelUnavailable("; ".join(f"{host}: {problem}" for host, problem in problems.items()))
         finally:
             part.unlink(missing_ok=True)
 
@@ -253,7 +257,7 @@ def outcome_of(fetch: Callable[[], object], *, present: bool) -> tuple[bool, str
         fetch()
     except FramepackError as error:
         cause = str(error.__cause__ or "").partition("\n")[0]
-        return False, f"failed: {error.message}" + (f" ({cause})" if cause else "")
+        return False, f"failed ({cause or error.message})"
     return True, "already there" if present else "fetched"
 
 

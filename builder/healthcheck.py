@@ -1,0 +1,51 @@
+"""Health of the container, for Docker: whether ``framepack serve`` is ready; a handler is healthy while it runs.
+
+A handler has no port. When its process ends the container ends, so there is nothing more to ask.
+"""
+
+from __future__ import annotations
+
+import http.client
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+_SECONDS = 5.0
+_FIRST_PROCESS = Path("/proc/1/cmdline")
+
+
+def port_of(command: Sequence[str]) -> int | None:
+    """The port that the container's command serves on, or None if it is not ``framepack serve``.
+
+    Args:
+        command: the words of the first process, such as ``tini -- ... python -m framepack serve --port 80``.
+    """
+    if "serve" not in command:
+        return None
+    options = list(command[command.index("serve") + 1 :])
+    for option, value in zip(options, [*options[1:], ""], strict=True):
+        if option == "--port" and value.isdigit():
+            return int(value)
+        if option.startswith("--port="):
+            return int(option.removeprefix("--port="))
+    return 8000
+
+
+def main() -> int:
+    """Return 0 if the container is healthy, else 1."""
+    port = port_of(_FIRST_PROCESS.read_bytes().decode(errors="replace").split("\0"))
+    if port is None:
+        return 0
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_SECONDS)
+    try:
+        connection.request("GET", "/ping")
+        status = connection.getresponse().status
+    except OSError as error:
+        print(f"GET /ping on port {port}: {error}")
+        return 1
+    print(f"GET /ping on port {port}: {status}")
+    return 0 if status == http.HTTPStatus.OK else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""Remove from installed packages what only compiling or testing them needs: a sixth of the image.
+
+Static libraries, C headers, and the packages' own tests go. Triton stays whole: it compiles kernels on the machine
+with headers of its own.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+_WHOLE = ("triton",)
+_WITH_HEADERS = ("nvidia", "numpy", "torch")
+_TESTS = ("tests", "test")
+
+
+def superfluous(site: Path) -> Iterator[Path]:
+    """Files and folders of the folder of packages ``site`` that running them never opens; none lies in another."""
+    for package in sorted(path for path in site.iterdir() if path.is_dir() and path.name not in _WHOLE):
+        yield from _in_folder(package, headers=package.name in _WITH_HEADERS)
+
+
+def _in_folder(folder: Path, *, headers: bool) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not path.is_symlink():
+            if path.name in _TESTS or (headers and path.name == "include"):
+                yield path
+            else:
+                yield from _in_folder(path, headers=headers)
+        elif path.suffix == ".a":
+            yield path
+
+
+def size_bytes(path: Path) -> int:
+    """Size of a file, or of all files in a folder."""
+    files = path.rglob("*") if path.is_dir() else (path,)
+    return sum(file.lstat().st_size for file in files if not file.is_dir())
+
+
+def main() -> None:
+    """Trim the packages of this Python."""
+    freed = 0
+    for path in list(superfluous(Path(sysconfig.get_path("purelib")))):
+        freed += size_bytes(path)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    print(f"Removed {freed / 1e6:.0f} MB of static libraries, headers and tests.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
