@@ -25,11 +25,11 @@ WORKDIR /app
 COPY --from=weights --chown=10001:10001 /models /models
 
 # pip compiles to bytecode, which makes every cold start several times faster.
-COPY builder/requirements.txt builder/trim_packages.py builder/
-RUN pip install --no-deps --require-hashes -r builder/requirements.txt && pip check \
+COPY builder/install.sh builder/requirements.txt builder/trim_packages.py builder/
+RUN sh builder/install.sh python builder/requirements.txt \
     && python builder/trim_packages.py
 
-COPY LICENSE* THIRD_PARTY* NOTICE* README.md test_input.json handler.py ./
+COPY LICENSE THIRD_PARTY_NOTICES.md README.md test_input.json handler.py ./
 COPY builder/entrypoint.sh builder/healthcheck.py builder/
 COPY framepack framepack
 RUN python -m compileall -q framepack handler.py
@@ -38,7 +38,7 @@ RUN python -m compileall -q framepack handler.py
 # Hugging Face Hub, torch and Triton along.
 ENV HOME=/tmp FRAMEPACK_WEIGHTS_DIR=/models FRAMEPACK_TEMP_DIR=/tmp/framepack RUNPOD_LOG_LEVEL=INFO
 EXPOSE 8000
-HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 CMD ["python", "-I", "builder/healthcheck.py"]
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 CMD ["python", "-I", "/app/builder/healthcheck.py"]
 
 ARG VERSION=unreleased
 LABEL org.opencontainers.image.title="FramePack worker" \
@@ -48,6 +48,6 @@ LABEL org.opencontainers.image.title="FramePack worker" \
 
 # Started as root, the entry script gives a network volume's folder to the user `worker` (10001) and becomes that user.
 # It also runs as any other user: docker run --user 10001 ...
-ENTRYPOINT ["tini", "--", "builder/entrypoint.sh"]
+ENTRYPOINT ["tini", "--", "/app/builder/entrypoint.sh"]
 # The REST side of the same image (docs/rest.md): python -m framepack serve --host 0.0.0.0 --port 8000
 CMD ["python", "-u", "handler.py"]

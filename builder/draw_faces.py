@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import torch  # noqa: TID253 - a script about tensors
-from torch import Tensor  # noqa: TID253
-from torch.nn import functional  # noqa: TID253
+import torch
+from torch import Tensor
+from torch.nn import functional
 
 from framepack.models.face_alignment import SIDE, Placement
 from framepack.models.face_pasting import mask, pasted

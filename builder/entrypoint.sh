@@ -36,7 +36,7 @@ claim() {
     writable "$1"
 }
 
-case "${FRAMEPACK_STORAGE:-}" in
+case "$(echo "${FRAMEPACK_STORAGE:-}" | tr -d '[:space:]')" in
 '')
     FRAMEPACK_STORAGE="file:$IN_CONTAINER"
     if mountpoint -q "$VOLUME"; then

@@ -51,7 +51,7 @@ class File:
     sha256: str
 
 
-class Unavailable(Exception):  # noqa: N818 - what happened, as in framepack.errors
+class Unavailable(Exception):
     """A file could not be had; says why."""
 
 
@@ -59,9 +59,7 @@ def read_table(path: Path = TABLE) -> list[File]:
     """The files that the catalogue of models has."""
     rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
     return [
-        File(
-            row["filename"], row["model"], row["group"], tuple(row["urls"]), int(row["size_bytes"]), row["sha256"]
-        )
+        File(row["filename"], row["model"], row["group"], tuple(row["urls"]), int(row["size_bytes"]), row["sha256"])
         for row in rows
     ]
 
