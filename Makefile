@@ -11,7 +11,7 @@ TOOLS_READY := .venv-tools/.ready
 # torch's threads wait for work without burning the cores that x264 wants; on two cores this is worth up to 8 times.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo help test test-long check coverage docs dist lock upgrade audit sbom clean
+.PHONY: demo help test test-long check coverage docs dist image image-test lock upgrade audit sbom clean
 
 demo: $(READY)  ## The worker's main job for real: upscale the clip of test_input.json
 	@PYTHONPATH=. $(BIN)/python builder/demo.py
@@ -41,6 +41,12 @@ dist: $(READY)  ## Build the source archive, and from it the wheel, with the loc
 	rm -rf dist
 	$(BIN)/python -c "from setuptools import build_meta; build_meta.build_sdist('dist')"
 	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir dist dist/*.tar.gz
+
+image:  ## Build the image with Docker or buildah; builder/image.sh says what may be chosen
+	@sh builder/image.sh
+
+image-test: $(READY)  ## Build the image without a Docker engine and run jobs in it: root, ten minutes, 25 GB
+	@$(BIN)/python -m builder.image_test
 
 lock: $(TOOLS_READY)  ## Bring the locks in line with pyproject.toml; pins that fit stay (UPGRADE="-P torch" frees one)
 	sh builder/lock.sh $(TOOLS)/uv $(UPGRADE)

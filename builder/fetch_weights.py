@@ -182,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             outcome = provide(file, options.to, options.given, options.cache)
         except Unavailable as problem:
-            outcome = f"failed ({problem})"
+            outcome = f"failed: {problem}"
             missing.append(file.filename)
         print(f"[{number}/{len(files)}] {file.filename} ({file.size_bytes / 1e6:.1f} MB): {outcome}", flush=True)
     if missing:

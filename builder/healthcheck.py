@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 _SECONDS = 5.0
@@ -22,8 +23,7 @@ def port_of(command: Sequence[str]) -> int | None:
     """
     if "serve" not in command:
         return None
-    options = list(command[command.index("serve") + 1 :])
-    for option, value in zip(options, [*options[1:], ""], strict=True):
+    for option, value in pairwise([*command[command.index("serve") + 1 :], ""]):
         if option == "--port" and value.isdigit():
             return int(value)
         if option.startswith("--port="):

@@ -138,6 +138,9 @@ class Builder:
         for folder in ("var/cache/apt/archives", "var/lib/apt/lists"):
             shutil.rmtree(Path(root, folder))
             Path(root, folder, "partial").mkdir(parents=True)
+        # As the official images do: apt keeps no caches of its lists.
+        clean = 'Dir::Cache::pkgcache "";\nDir::Cache::srcpkgcache "";\n'
+        Path(root, "etc/apt/apt.conf.d/docker-clean").write_text(clean)
         self.buildah("config", *(f"--env={each}" for each in _BASE_ENV), container)
         self.buildah("commit", "--rm", "--quiet", container, BASE)
 
@@ -374,8 +377,9 @@ def _sizes(storage: Path, driver: str, image: str) -> list[int]:
 
 def _words(made_by: str) -> str:
     """The instruction of a layer, short."""
-    words = re.sub(r"^/bin/sh -c (#\(nop\) )?", "", made_by)
-    return re.sub(r"\s+", " ", re.sub(r"^\|\d+ .*? /bin/sh -c ", "", words))[:60]
+    words = re.sub(r"^(\|\d+ .*? )?/bin/sh( -c (#\(nop\) )?)?", "", made_by)
+    words = re.sub(r"\b(dir|file|multi):[0-9a-f]+ in ", "-> ", words)
+    return re.sub(r"\s+", " ", words)[:70] or "base"
 
 
 def _is_below(process: str, ancestor: int) -> bool:

@@ -14,6 +14,7 @@ from framepack.models.spec import Group, ModelRow, Weights, WheelWeights
 
 _RELEASES = "https://github.com/xinntao/Real-ESRGAN/releases/download"
 _HUB = "https://huggingface.co"
+_ZOO = "https://media.githubusercontent.com/media/opencv/opencv_zoo/main"
 
 
 def _published(
@@ -213,10 +214,7 @@ CATALOGUE = Catalogue(
                     size_bytes=232_589,
                     sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
                     licence="MIT",
-                    mirrors=(
-                        "https://media.githubusercontent.com/media/opencv/opencv_zoo/main/"
-                        "models/face_detection_yunet/face_detection_yunet_2023mar.onnx",
-                    ),
+                    mirrors=(f"{_ZOO}/models/face_detection_yunet/face_detection_yunet_2023mar.onnx",),
                 ),
             ),
             memory_mb=1,

@@ -78,7 +78,10 @@ def fetch_weights(
     rows = [row for row in CATALOGUE.rows if not wanted or _is_meant(row, wanted)]
     complete = ensure_all(rows, WeightsStore.from_settings(settings), report, begin)
     fetched = [_fetched(each, snapshots, report) for each in repositories if _is_meant(each, wanted)]
-    return complete and all(fetched)
+    if complete and all(fetched):
+        return True
+    report(f"Put what is missing into {settings.weights_dir}, or try again where its address can be reached.")
+    return False
 
 
 def _is_meant(row: ModelRow | Repository, wanted: Sequence[str]) -> bool:

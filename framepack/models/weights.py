@@ -257,7 +257,7 @@ def outcome_of(fetch: Callable[[], object], *, present: bool) -> tuple[bool, str
         fetch()
     except FramepackError as error:
         cause = str(error.__cause__ or "").partition("\n")[0]
-        return False, f"failed ({cause or error.message})"
+        return False, f"failed: {cause or error.message}"
     return True, "already there" if present else "fetched"
 
 

@@ -12,7 +12,6 @@ import pytest
 from framepack.docs import pages
 from framepack.errors import published
 from framepack.registry import discover
-from framepack.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [path for path in (ROOT / "framepack").rglob("*.py") if "nets" not in path.parts]
@@ -100,21 +99,3 @@ def test_no_registry_is_named() -> None:
     named = [str(path) for path in PROJECT if path != Path(__file__) and registries.search(path.read_text())]
 
     assert named == []
-
-
-def test_the_hub_knows_the_worker() -> None:
-    """What the RunPod Hub offers to set are settings, with their own defaults, and what it tries are operations."""
-    hub = json.loads((ROOT / ".runpod" / "hub.json").read_text())
-    tried = json.loads((ROOT / ".runpod" / "tests.json").read_text())
-    settings = {
-        str(field.validation_alias or f"FRAMEPACK_{name.upper()}"): field
-        for name, field in Settings.model_fields.items()
-    }
-    offered = {each["key"]: each["input"].get("default") for each in hub["config"]["env"]}
-    assert offered.pop("FRAMEPACK_STORAGE") in (ROOT / "Dockerfile").read_text()
-    for name, default in offered.items():
-        assert settings[name].default == default, name
-    assert {each["key"] for each in tried["config"]["env"]} <= settings.keys()
-    assert len(tried["tests"]) >= 1
-    for each in tried["tests"]:
-        discover().find(each["input"]["endpoint"])

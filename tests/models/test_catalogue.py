@@ -64,6 +64,14 @@ def test_every_file_is_pinned() -> None:
         assert file.licence == next(licence for place, licence in _OFFICIAL.items() if file.url.startswith(place))
 
 
+def test_mirrors_are_other_addresses() -> None:
+    """Each is https and not the official one; most files have one."""
+    for file in CATALOGUE.weights():
+        assert len({*file.urls}) == len(file.urls) >= 1
+        assert all(url.startswith("https://") for url in file.mirrors)
+    assert sum(bool(file.mirrors) for file in CATALOGUE.weights()) >= 7
+
+
 def test_every_model_says_what_it_is() -> None:
     """Every row has a description, an architecture and a memory estimate no smaller than its weights."""
     for row in CATALOGUE.rows:

@@ -19,8 +19,12 @@ def _settings(tmp_path: Path, **chosen: Any) -> Settings:
 
 
 def _lines(tmp_path: Path, *wanted: str) -> list[str]:
+    """The lines on each model; none can be fetched, and the last line says once what to do."""
     lines: list[str] = []
     assert not fetch_weights(wanted, _settings(tmp_path), lines.append)
+    assert lines.pop() == (
+        f"Put what is missing into {tmp_path / 'weights'}, or try again where its address can be reached."
+    )
     return lines
 
 

@@ -1,0 +1,128 @@
+"""The Dockerfile and the scripts that it copies."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from builder.healthcheck import port_of
+from builder.trim_packages import size_bytes, superfluous
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+SHELL_SCRIPTS = sorted((ROOT / "builder").glob("*.sh"))
+
+
+def stages() -> dict[str, list[str]]:
+    """The instructions of each stage, by its name."""
+    lines = re.sub(r"\\\n\s*", "", re.sub(r"^#.*\n", "", DOCKERFILE, flags=re.MULTILINE)).splitlines()
+    found: dict[str, list[str]] = {}
+    name = ""
+    for line in lines:
+        if line.startswith("FROM "):
+            name = line.partition(" AS ")[2]
+        if line:
+            found.setdefault(name, []).append(line)
+    return found
+
+
+def copied(instructions: list[str]) -> Iterator[str]:
+    """What is copied out of the build context."""
+    for line in instructions:
+        words = line.split()
+        if words[0] == "COPY" and not any(word.startswith("--from") for word in words):
+            yield from (word for word in words[1:-1] if not word.startswith(("--", "$")))
+
+
+def test_the_base_is_an_exact_version_of_a_tested_python() -> None:
+    """A patch release and a Debian release, so that a rebuild is the same image."""
+    found = re.search(r"^ARG BASE=python:(\d\.\d+)\.\d+-slim-[a-z]+$", DOCKERFILE, re.MULTILINE)
+
+    assert found is not None
+    assert f'"Programming Language :: Python :: {found[1]}"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_fetching_weights_needs_nothing_that_changes_with_the_code() -> None:
+    """Their stage copies the script and its table only."""
+    assert set(copied(stages()["weights"])) == {"builder/fetch_weights.py", "builder/weights.json"}
+
+
+def test_everything_that_is_copied_is_there_and_reaches_the_build() -> None:
+    """.dockerignore lets through exactly what the Dockerfile copies."""
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    let_through = [line.removeprefix("!") for line in lines if line.startswith("!")]
+    needed = {name for instructions in stages().values() for name in copied(instructions)}
+
+    assert "*" in lines
+    for name in needed:
+        assert (ROOT / name).exists()
+        assert any(fnmatch.fnmatch(name, pattern) for pattern in let_through), name
+    for pattern in let_through:
+        assert pattern.startswith("weights/") or any(fnmatch.fnmatch(name, pattern) for name in needed), pattern
+
+
+@pytest.mark.parametrize("script", SHELL_SCRIPTS, ids=lambda path: path.name)
+def test_shell_scripts_are_well_formed(script: Path) -> None:
+    """They can be run, the shell can read them, and shellcheck, where there is one, finds nothing."""
+    assert os.access(script, os.X_OK) or script.name == "install.sh"
+    subprocess.run(["sh", "-n", script], check=True)
+    if shutil.which("shellcheck"):
+        done = subprocess.run(["shellcheck", script], capture_output=True, text=True, check=False)
+        assert done.stdout == ""
+
+
+def test_the_entry_script_leaves_a_store_that_is_set_alone(tmp_path: Path) -> None:
+    """It becomes the command, with its arguments, its exit status and the environment."""
+    environment = {**os.environ, "FRAMEPACK_STORAGE": "s3://bucket/prefix"}
+    shown = 'echo "$FRAMEPACK_STORAGE|$1|$$"; exit 7'
+
+    with subprocess.Popen(
+        [ROOT / "builder" / "entrypoint.sh", "sh", "-c", shown, "sh", "two words"],
+        env=environment, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        output = process.communicate(timeout=30)[0]
+
+    assert output == f"s3://bucket/prefix|two words|{process.pid}\n"
+    assert process.returncode == 7
+
+
+@pytest.mark.parametrize(
+    ("command", "port"),
+    [
+        ("tini -- entrypoint.sh python -u handler.py", None),
+        ("tini -- entrypoint.sh python -m framepack serve", 8000),
+        ("tini -- entrypoint.sh python -m framepack serve --host 0.0.0.0 --port 80", 80),
+        ("docker-init -- tini -- entrypoint.sh python -m framepack serve --port=8081", 8081),
+    ],
+)
+def test_the_health_check_asks_the_port_that_the_command_serves_on(command: str, port: int | None) -> None:
+    """A handler serves on none."""
+    assert port_of(command.split()) == port
+
+
+def test_trimming_takes_what_only_compiling_and_testing_need(tmp_path: Path) -> None:
+    """Static libraries, headers and tests go; code, shared libraries and all of Triton stay."""
+    gone = ["nvidia/cu13/lib/libx.a", "torch/include/torch/x.h", "numpy/_core/tests/test_x.py", "sympy/a/tests/x.py"]
+    kept = [
+        "nvidia/cu13/lib/libx.so.1",
+        "torch/testing/x.py",
+        "triton/backends/nvidia/include/cuda.h",
+        "pkg/tests.py",
+    ]
+    kept += ["other/include/needed.py"]
+    for name in (*gone, *kept):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"12345678")
+
+    found = list(superfluous(tmp_path))
+
+    assert sum(map(size_bytes, found)) == 8 * len(gone)
+    assert all(any((tmp_path / name).is_relative_to(path) for path in found) for name in gone)
+    assert not any((tmp_path / name).is_relative_to(path) for name in kept for path in found)

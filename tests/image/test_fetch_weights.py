@@ -1,0 +1,186 @@
+"""The image build's script brings the published weights, wherever they are to be had, and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from builder.fetch_weights import choose, read_table
+from framepack.models.catalogue import CATALOGUE
+from tests.support.http_server import Answer, HttpServer
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "builder" / "fetch_weights.py"
+CONTENT = bytes(range(256)) * 10_000
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+UNREACHABLE = "http://127.0.0.1:9/tiny.pth"
+
+
+@dataclass(frozen=True)
+class Build:
+    """A build stage: a copy of the script beside a table of one file, and the folders that the script gets."""
+
+    folder: Path
+
+    def run(self, *urls: str, given: Path | None = None, wanted: str = "default") -> subprocess.CompletedProcess[str]:
+        """Fetch as the Dockerfile does, with a Python that finds no package."""
+        stage = self.folder / "builder"
+        stage.mkdir(exist_ok=True)
+        shutil.copy(SCRIPT, stage)
+        row = {"filename": "tiny.pth", "model": "tiny", "group": "upscaler", "urls": urls}
+        row |= {"size_bytes": len(CONTENT), "sha256": SHA256}
+        (stage / "weights.json").write_text(json.dumps([row]))
+        command = [sys.executable, "-I", "-S", str(stage / SCRIPT.name), wanted, "--to", str(self.models)]
+        command += ["--given", str(given or self.folder), "--cache", str(self.folder / "cache")]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+    @property
+    def models(self) -> Path:
+        """Where the files go."""
+        return self.folder / "models"
+
+    def files(self) -> list[str]:
+        """What lies there."""
+        return sorted(path.name for path in self.models.iterdir())
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Build:
+    """A build stage."""
+    return Build(tmp_path)
+
+
+def test_the_table_is_the_catalogue() -> None:
+    """It has every file with every address, size and hash."""
+    assert {(file.model, file.filename, file.urls, file.size_bytes, file.sha256) for file in read_table()} == {
+        (row.name, weights.filename, weights.urls, weights.size_bytes, weights.sha256)
+        for row in CATALOGUE.rows
+        for weights in row.weights
+    }
+
+
+def test_the_default_is_what_may_be_used_freely() -> None:
+    """It upscales, interpolates and finds faces; what has non-commercial parts comes only when it is asked for."""
+    groups = {weights.filename: row.group for row in CATALOGUE.rows for weights in row.weights}
+    restricted = {each.filename for each in CATALOGUE.weights() if "non-commercial" in each.licence}
+
+    default = {file.filename for file in choose(read_table(), "default")}
+
+    assert restricted == {"GFPGANv1.4.pth"}
+    assert default == set(groups) - restricted
+    assert {groups[name] for name in default} == {"upscaler", "interpolator", "face"}
+    assert {file.filename for file in choose(read_table(), "all")} == set(groups)
+    assert {groups[file.filename] for file in choose(read_table(), "upscalers")} == {"upscaler"}
+    assert choose(read_table(), "none") == []
+
+
+def test_models_can_be_named() -> None:
+    """Beside or instead of sets; all files of a model come with it."""
+    named = choose(read_table(), "RIFE_v4.25, RealESR-general-x4v3")
+
+    assert [file.filename for file in named] == [
+        "realesr-general-x4v3.pth",
+        "realesr-general-wdn-x4v3.pth",
+        "flownet_v4.25.pkl",
+    ]
+
+
+def test_an_unknown_name_is_refused_with_those_that_there_are(build: Build) -> None:
+    """Nothing is fetched."""
+    done = build.run(UNREACHABLE, wanted="everything")
+
+    assert done.returncode == 2
+    assert done.stderr == "WEIGHTS names everything; it may name none, upscalers, default, all, tiny.\n"
+
+
+def test_a_file_is_fetched_without_any_package(build: Build) -> None:
+    """It lies in the folder under its name, and alone."""
+    with HttpServer({"/tiny.pth": Answer(body=CONTENT)}) as server:
+        done = build.run(f"{server.url}/tiny.pth")
+
+    assert done.returncode == 0
+    assert done.stdout == f"[1/1] tiny.pth (2.6 MB): fetched from 127.0.0.1:{server.port}\n"
+    assert (build.models / "tiny.pth").read_bytes() == CONTENT
+    assert build.files() == ["tiny.pth"]
+
+
+@pytest.mark.parametrize(
+    "official", [Answer(404), Answer(503), Answer(body=CONTENT[:-1] + b"!"), Answer(body=CONTENT * 2)]
+)
+def test_a_mirror_helps_when_the_official_address_does_not(build: Build, official: Answer) -> None:
+    """Refused, broken, another file or too much: the mirror is asked at once."""
+    with HttpServer({"/official": official, "/mirror": Answer(body=CONTENT)}) as server:
+        done = build.run(f"{server.url}/official", f"{server.url}/mirror")
+        asked = [request.path for request in server.requests]
+
+    assert done.returncode == 0
+    assert asked == ["/official", "/mirror"]
+    assert build.files() == ["tiny.pth"]
+
+
+def test_a_fault_that_passes_is_tried_again(build: Build) -> None:
+    """After a 503, the same address once more."""
+    answers = [Answer(503), Answer(body=CONTENT)]
+    with HttpServer(lambda _: answers.pop(0)) as server:
+        assert build.run(f"{server.url}/tiny.pth").returncode == 0
+
+
+def test_a_file_that_is_nowhere_fails_the_build_with_the_way_out(build: Build) -> None:
+    """One line names file and reasons, one says what to do; nothing half fetched stays."""
+    with HttpServer({"/mirror": Answer(body=b"another file")}) as server:
+        done = build.run(f"{server.url}/official", f"http://localhost:{server.port}/mirror")
+
+    assert done.returncode == 1
+    assert (
+        f"failed: 127.0.0.1:{server.port}: HTTP 404; localhost:{server.port}: not the published file\n" in done.stdout
+    )
+    assert done.stderr == (
+        "Missing: tiny.pth. Put such a file into the folder weights/ and build with WEIGHTS_FROM=weights, "
+        "or leave its model out of WEIGHTS.\n"
+    )
+    assert build.files() == []
+
+
+def test_a_given_file_is_taken_and_nobody_is_asked(build: Build, tmp_path: Path) -> None:
+    """From the folder of WEIGHTS_FROM."""
+    given = tmp_path / "given"
+    given.mkdir()
+    (given / "tiny.pth").write_bytes(CONTENT)
+
+    done = build.run(UNREACHABLE, given=given)
+
+    assert done.returncode == 0
+    assert "taken from WEIGHTS_FROM" in done.stdout
+    assert (build.models / "tiny.pth").read_bytes() == CONTENT
+
+
+def test_a_given_file_that_is_another_one_fails_the_build(build: Build, tmp_path: Path) -> None:
+    """It is not replaced in silence by a fetched one."""
+    given = tmp_path / "given"
+    given.mkdir()
+    (given / "tiny.pth").write_bytes(CONTENT[::-1])
+    with HttpServer({"/tiny.pth": Answer(body=CONTENT)}) as server:
+        done = build.run(f"{server.url}/tiny.pth", given=given)
+
+    assert done.returncode == 1
+    assert "in WEIGHTS_FROM is not the published one" in done.stdout
+    assert build.files() == []
+
+
+def test_a_file_of_an_earlier_build_is_not_fetched_again(build: Build) -> None:
+    """The cache of the build keeps it under its hash, and is checked as well."""
+    with HttpServer({"/tiny.pth": Answer(body=CONTENT)}) as server:
+        for _ in range(2):
+            assert build.run(f"{server.url}/tiny.pth").returncode == 0
+            (build.models / "tiny.pth").unlink()
+        assert len(server.requests) == 1
+        (build.folder / "cache" / SHA256).write_bytes(b"spoiled")
+        assert build.run(f"{server.url}/tiny.pth").returncode == 0
+        assert len(server.requests) == 2

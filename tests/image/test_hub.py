@@ -1,0 +1,152 @@
+"""What the RunPod Hub offers, sets and tries fits the worker and the lock."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from framepack.environment import variable
+from framepack.models.catalogue import CATALOGUE, Catalogue
+from framepack.models.library import ModelLibrary
+from framepack.models.spec import ModelRow
+from framepack.models.weights import WeightsStore
+from framepack.registry import discover
+from framepack.settings import Settings, load_settings
+from tests.support.interpolation import mixing
+from tests.support.runs import Bench, bench
+from tests.support.weights import checkpoint, fetch_never, published
+
+ROOT = Path(__file__).parents[2]
+HUB = json.loads((ROOT / ".runpod" / "hub.json").read_text())["config"]
+TRIED = json.loads((ROOT / ".runpod" / "tests.json").read_text())
+JOBS: dict[str, dict[str, Any]] = {each["name"]: each["input"] for each in TRIED["tests"]}
+OFFERED: dict[str, dict[str, Any]] = {each["key"]: each["input"] for each in HUB["env"]}
+FIELDS = {variable(name, field): (name, field) for name, field in Settings.model_fields.items()}
+
+
+def as_text(value: object) -> str:
+    """A value of the Hub's form as the environment variable that the platform makes of it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def deployed(values: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The settings of a worker that was deployed with these values."""
+    for name, value in values.items():
+        monkeypatch.setenv(name, as_text(value))
+    return load_settings()
+
+
+@pytest.mark.parametrize("name", OFFERED)
+def test_a_field_of_the_form_is_a_setting_with_its_default(name: str) -> None:
+    """It has a description, and the setting's own default; empty means unset."""
+    assert OFFERED[name]["description"]
+    assert OFFERED[name]["name"]
+    if name != "FRAMEPACK_STORAGE":  # the entry script of the image has a default of its own
+        default = FIELDS[name][1].get_default(call_default_factory=True)
+        assert OFFERED[name]["default"] == ("" if default in (None, ()) else default)
+
+
+@pytest.mark.parametrize("name", [name for name, each in OFFERED.items() if each["type"] == "number"])
+def test_the_limits_of_a_number_are_those_of_the_setting(name: str) -> None:
+    """What the form allows the worker takes; where the setting has limits the form has the same."""
+    schema = Settings.model_json_schema()["properties"][FIELDS[name][0]]
+    assert OFFERED[name].get("max") == schema.get("maximum")
+    if "minimum" in schema:
+        assert OFFERED[name]["min"] == schema["minimum"]
+    else:
+        assert OFFERED[name]["min"] > schema["exclusiveMinimum"]
+
+
+def test_choices_are_all_that_the_setting_takes() -> None:
+    """A field with options lists every value."""
+    properties = Settings.model_json_schema()["properties"]
+    with_options = {name: each["options"] for name, each in OFFERED.items() if "options" in each}
+
+    assert with_options
+    for name, options in with_options.items():
+        assert [each["value"] for each in options] == properties[FIELDS[name][0]]["enum"]
+
+
+def test_deploying_with_every_field_as_offered_is_deploying_with_nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The form's own values leave every setting at its default."""
+    plain = load_settings()
+
+    assert deployed({name: each["default"] for name, each in OFFERED.items()}, monkeypatch) == plain
+
+
+@pytest.mark.parametrize("preset", HUB["presets"], ids=lambda preset: str(preset["name"]))
+def test_a_preset_sets_fields_of_the_form_to_what_the_worker_takes(
+    preset: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every name is on the form, and the settings are valid."""
+    assert set(preset["defaults"]) <= set(OFFERED)
+    assert deployed(preset["defaults"], monkeypatch)
+
+
+def locked(package: str) -> tuple[int, int]:
+    """Major and minor version of a package in the lock."""
+    text = (ROOT / "builder" / "requirements.txt").read_text()
+    found = re.search(rf"^{package}==(\d+)\.(\d+)", text, re.MULTILINE)
+    assert found is not None
+    return int(found[1]), int(found[2])
+
+
+def test_hosts_with_any_driver_that_runs_the_locked_cuda_are_allowed() -> None:
+    """The list has every minor version of the locked major, up to the newest CUDA that the lock knows of.
+
+    A driver runs libraries of its own major version of CUDA whatever their minor. ``cuda-bindings`` is released with
+    every CUDA, so a newer lock asks here for a longer list.
+    """
+    major, minor = locked("cuda-toolkit")
+    newest = max(minor, *(version for of, version in [locked("cuda-bindings")] if of == major))
+    allowed = [f"{major}.{each}" for each in range(newest + 1)]
+
+    assert HUB["allowedCudaVersions"] == TRIED["config"]["allowedCudaVersions"] == allowed
+
+
+def test_the_hub_tries_the_defaults() -> None:
+    """Its worker starts with nothing set."""
+    assert TRIED["config"]["env"] == []
+
+
+def test_what_the_hub_tries_needs_networks_weights_and_an_encoder() -> None:
+    """An upscale, an interpolation and a pipeline, each of a clip that is small enough to be inline."""
+    assert {"upscale", "interpolate", "pipeline"} <= {each["endpoint"] for each in JOBS.values()}
+    for fields in map(dict, JOBS.values()):
+        assert discover().find(fields.pop("endpoint")).request.parse(fields)
+        assert len(fields.get("video_base64", "")) < 20_000
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Bench:
+    """A worker with the published upscalers of an installed package, and an interpolator of random weights."""
+    made = bench(tmp_path)
+    content = checkpoint({f"module.{key}": value for key, value in mixing().items()}, key=None)
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "flownet.pkl").write_bytes(content)
+    row = ModelRow("RIFE_test", "interpolator", "IFNet", 1, (published(content, "flownet.pkl"),), 25, "Test")
+    catalogue = Catalogue((row, *(each for each in CATALOGUE.rows if each.group == "upscaler")))
+    store = WeightsStore(tmp_path / "weights", allow_download=False, download=fetch_never, catalogue=catalogue)
+    made.runtime.models = ModelLibrary(catalogue, store, device="cpu")
+    return made
+
+
+@pytest.mark.parametrize(("name", "frames"), [("upscale", 9), ("interpolate", 18), ("pipeline", 9)])
+def test_what_the_hub_tries_succeeds(worker: Bench, name: str, frames: int) -> None:
+    """Each job gives a video inline; the default network would take a minute on a CPU, so a smaller one stands in."""
+    fields = dict(JOBS[name])
+    if "model" in fields:
+        fields["model"] = "RealESR_AnimeVideo_v3"
+
+    answer = worker.run(fields.pop("endpoint"), **fields)
+
+    assert answer["success"] is True, answer
+    with av.open(io.BytesIO(base64.b64decode(answer["output_video_base64"]))) as video:
+        assert sum(1 for _ in video.decode(video=0)) == frames
