@@ -1,7 +1,7 @@
-"""Remove from installed packages what only compiling or testing them needs: a sixth of the image.
+"""Remove from installed packages what only compiling or testing them needs: some 0.3 GB.
 
-Static libraries, C headers, and the packages' own tests go. Triton stays whole: it compiles kernels on the machine
-with headers of its own.
+Static libraries, C headers, and the packages' own tests go. Triton keeps its headers: it compiles kernels with them
+on the machine.
 """
 
 from __future__ import annotations
@@ -9,27 +9,29 @@ from __future__ import annotations
 import shutil
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-_WHOLE = ("triton",)
+_COMPILER = "triton"
 _WITH_HEADERS = ("nvidia", "numpy", "torch")
 _TESTS = ("tests", "test")
 
 
 def superfluous(site: Path) -> Iterator[Path]:
     """Files and folders of the folder of packages ``site`` that running them never opens; none lies in another."""
-    for package in sorted(path for path in site.iterdir() if path.is_dir() and path.name not in _WHOLE):
-        yield from _in_folder(package, headers=package.name in _WITH_HEADERS)
+    for package in sorted(path for path in site.iterdir() if path.is_dir()):
+        headers = ("include",) if package.name in _WITH_HEADERS else ()
+        yield from _in_folder(package, () if package.name == _COMPILER else (*_TESTS, *headers))
 
 
-def _in_folder(folder: Path, *, headers: bool) -> Iterator[Path]:
+def _in_folder(folder: Path, unused: Sequence[str]) -> Iterator[Path]:
+    """Static libraries in ``folder``, and folders that are called like ``unused``."""
     for path in sorted(folder.iterdir()):
         if path.is_dir() and not path.is_symlink():
-            if path.name in _TESTS or (headers and path.name == "include"):
+            if path.name in unused:
                 yield path
             else:
-                yield from _in_folder(path, headers=headers)
+                yield from _in_folder(path, unused)
         elif path.suffix == ".a":
             yield path
 

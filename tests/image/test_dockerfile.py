@@ -70,8 +70,7 @@ def test_everything_that_is_copied_is_there_and_reaches_the_build() -> None:
 
 @pytest.mark.parametrize("script", SHELL_SCRIPTS, ids=lambda path: path.name)
 def test_shell_scripts_are_well_formed(script: Path) -> None:
-    """They can be run, the shell can read them, and shellcheck, where there is one, finds nothing."""
-    assert os.access(script, os.X_OK) or script.name == "install.sh"
+    """The shell can read them, and shellcheck, where there is one, finds nothing."""
     subprocess.run(["sh", "-n", script], check=True)
     if shutil.which("shellcheck"):
         done = subprocess.run(["shellcheck", script], capture_output=True, text=True, check=False)
@@ -108,8 +107,9 @@ def test_the_health_check_asks_the_port_that_the_command_serves_on(command: str,
 
 
 def test_trimming_takes_what_only_compiling_and_testing_need(tmp_path: Path) -> None:
-    """Static libraries, headers and tests go; code, shared libraries and all of Triton stay."""
+    """Static libraries, headers and tests go; code, shared libraries and Triton's headers stay."""
     gone = ["nvidia/cu13/lib/libx.a", "torch/include/torch/x.h", "numpy/_core/tests/test_x.py", "sympy/a/tests/x.py"]
+    gone += ["triton/backends/nvidia/lib/cupti/libcupti_static.a"]
     kept = [
         "nvidia/cu13/lib/libx.so.1",
         "torch/testing/x.py",
