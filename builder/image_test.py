@@ -11,6 +11,7 @@ import base64
 import http.client
 import io
 import json
+import logging
 import os
 import shutil
 import sys
@@ -53,8 +54,8 @@ def hub_jobs() -> dict[str, dict[str, Any]]:
 
 def frames_of(inline: str) -> int:
     """The number of frames of a base64 video."""
-    with av.open(io.BytesIO(base64.b64decode(inline))) as video:
-        return sum(1 for _ in video.decode(video=0))
+    with av.open(io.BytesIO(base64.b64decode(inline)), "r") as video:
+        return len(list(video.decode(video=0)))
 
 
 @contextmanager
@@ -249,6 +250,7 @@ def sizes(engine: Builder) -> None:
 
 def main() -> int:
     """Return 0 if everything holds, 1 if something does not, 2 if this machine cannot tell."""
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # a worker that is killed leaves requests of its own open
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--weights", default="none", help="build argument WEIGHTS (default none: nothing is fetched)")
     parser.add_argument("--weights-from", type=Path, help="folder of files of weights for the build")

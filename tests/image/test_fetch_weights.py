@@ -34,7 +34,7 @@ class Build:
         stage = self.folder / "builder"
         stage.mkdir(exist_ok=True)
         shutil.copy(SCRIPT, stage)
-        row = {"filename": "tiny.pth", "model": "tiny", "group": "upscaler", "urls": urls}
+        row: dict[str, object] = {"filename": "tiny.pth", "model": "tiny", "group": "upscaler", "urls": urls}
         row |= {"size_bytes": len(CONTENT), "sha256": SHA256}
         (stage / "weights.json").write_text(json.dumps([row]))
         command = [sys.executable, "-I", "-S", str(stage / SCRIPT.name), wanted, "--to", str(self.models)]
