@@ -45,7 +45,7 @@ case "$(echo "${FRAMEPACK_STORAGE:-}" | tr -d '[:space:]')" in
         else
             if [ -n "$DROPS" ]; then user=$WORKER; else user=$(id -u); fi
             say "user $user may not write to $VOLUME/outputs; outputs stay in this container." \
-                "Start the container as root, or run: chown $user $VOLUME/outputs"
+                "Start the container as root once, or make that folder for the user"
         fi
     fi
     if [ "$FRAMEPACK_STORAGE" = "file:$IN_CONTAINER" ]; then

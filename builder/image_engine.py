@@ -7,6 +7,7 @@ namespaces of its own, with the capabilities that Docker gives. Both need root.
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import os
 import re
@@ -246,12 +247,11 @@ class Container:
         entering += [str(self.root), str(volume or ""), "read-only" if read_only else "", str(self._packages())]
         with log.open("w") as output:
             process = subprocess.Popen([*entering, *inner], stdout=output, stderr=subprocess.STDOUT)
+            running = Running(process, log)
             try:
-                yield Running(process, log)
+                yield running
             finally:
-                if process.poll() is None:
-                    process.kill()
-                    process.wait()
+                running.kill()
 
     def _packages(self) -> Path:
         """A folder with the package of upscalers' weights, which an image built without weights lacks."""
@@ -301,6 +301,14 @@ class Running:
         """Run a command inside, as ``docker exec`` does."""
         enter = ["nsenter", "--target", str(self.first_process()), "--mount", "--pid", "--root", "--wdns=/app"]
         return subprocess.run([*enter, *command], check=False, capture_output=True, text=True, timeout=60)
+
+    def kill(self) -> None:
+        """End every process of the container, if any is left."""
+        if self.process.poll() is None:
+            with contextlib.suppress(IndexError, OSError):  # it has just ended, or not begun
+                os.kill(self.first_process(), signal.SIGKILL)
+            self.process.kill()
+            self.process.wait()
 
     def stop(self, seconds: float) -> tuple[int, float]:
         """Send SIGTERM to the first process, as ``docker stop`` does; return exit status and seconds taken.
