@@ -107,6 +107,7 @@ def defaults(container: Container) -> None:
         check(holds=running.user_of("handler.py") == WORKER, claim="the handler runs as 10001")
         stored = container.root / "tmp/framepack-outputs" / answers[0]["output_path"].removeprefix("/outputs/")
         check(holds=stored.stat().st_uid == WORKER, claim="the output is in the container's folder")
+        check(holds=(container.root / "models").stat().st_uid == WORKER, claim="language models may come to /models")
         healthy = running.execute(*container.config["Healthcheck"]["Test"][1:])
         check(holds=healthy.returncode == 0, claim="the health check is content")
         status, seconds = running.stop(_START_SECONDS)

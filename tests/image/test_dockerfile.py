@@ -14,6 +14,7 @@ import pytest
 
 from builder.healthcheck import port_of
 from builder.trim_packages import size_bytes, superfluous
+from framepack import __version__
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -90,6 +91,48 @@ def test_the_entry_script_leaves_a_store_that_is_set_alone(tmp_path: Path) -> No
 
     assert output == f"s3://bucket/prefix|two words|{process.pid}\n"
     assert process.returncode == 7
+
+
+@pytest.mark.parametrize(
+    ("engines", "begin"),
+    [
+        (("docker", "buildah"), "docker build "),
+        (("no docker", "buildah"), "buildah bud --layers --format docker "),
+        (("buildah",), "buildah bud --layers --format docker "),
+    ],
+)
+def test_make_image_builds_with_what_there_is(tmp_path: Path, engines: tuple[str, ...], begin: str) -> None:
+    """Docker if its engine runs, else buildah; the choices of the command line become build arguments."""
+    chosen = {"TAG": "mine:1", "WEIGHTS": "all", "WEIGHTS_FROM": "weights", "BASE": "python:3.14.0-slim-trixie"}
+
+    done = build_image(tmp_path, engines, **chosen)
+
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"{begin}--platform linux/amd64 --build-arg VERSION={__version__} --tag mine:1 ")
+    for name in ("BASE", "WEIGHTS", "WEIGHTS_FROM"):
+        assert f" --build-arg {name}={chosen[name]} " in done.stdout
+
+
+def test_make_image_without_an_engine_says_what_is_missing(tmp_path: Path) -> None:
+    """One sentence with the remedy."""
+    done = build_image(tmp_path, ("no docker",))
+
+    assert done.returncode == 1
+    assert done.stderr == "image: needs a running Docker engine, or buildah (apt-get install buildah).\n"
+
+
+def build_image(folder: Path, engines: tuple[str, ...], **chosen: str) -> subprocess.CompletedProcess[str]:
+    """Run the script of `make image` where these engines are; each prints what it is told to do."""
+    for name in ("sh", "sed", "dirname"):
+        (folder / name).symlink_to(shutil.which(name) or name)
+    for engine in engines:
+        works = not engine.startswith("no ")
+        program = folder / engine.removeprefix("no ")
+        program.write_text(f'#!/bin/sh\n[ "$1" = info ] || echo {program.name} "$@"\nexit {int(not works)}\n')
+        program.chmod(0o755)
+    script = ROOT / "builder" / "image.sh"
+    environment = {"PATH": str(folder), **chosen}
+    return subprocess.run(["sh", script], env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(
