@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import sys
 import time
 import urllib.error
@@ -252,6 +253,7 @@ def sizes(engine: Builder) -> None:
 
 def main() -> int:
     """Return 0 if everything holds, 1 if something does not, 2 if this machine cannot tell."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_BY_SIGTERM))  # so that everything is cleaned up then, too
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # a worker that is killed leaves requests of its own open
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--weights", default="none", help="build argument WEIGHTS (default none: nothing is fetched)")
