@@ -14,12 +14,13 @@ from framepack.schemas import CallbackRequest, Request
 
 if TYPE_CHECKING:
     from framepack.job import Job
+    from framepack.net.delivery import Delivery
     from framepack.registry import AnyOperation
 
 log = logging.getLogger("framepack.callback")
 
-Send = Callable[[str, str, bytes, Mapping[str, str]], bool]
-"""Delivers a message: (address, message id, body, headers) -> whether it arrived. Retries and signs by itself."""
+Send = Callable[[str, str, bytes, Mapping[str, str]], "Delivery"]
+"""Delivers a message: (address, message id, body, headers) -> how that went. Retries and signs by itself."""
 
 _OUTPUT_FIELDS = {
     "output_path": "output_path",
@@ -98,9 +99,17 @@ class Callbacks:
             "X-Operation-Type": operation.name,
             "webhook-id": message_id,  # the same at every try: a receiver can tell what it has seen
         }
+        extra: dict[str, Any] = {"job_id": job.id, "operation": operation.name}
         try:
-            arrived = self.send(address, message_id, json.dumps(body).encode(), headers)
-        except SourceNotAllowed:
-            arrived = False
-        if not arrived:
-            log.warning("job %s: the callback of %s could not be delivered", job.id, operation.name)
+            delivery = self.send(address, message_id, json.dumps(body).encode(), headers)
+        except SourceNotAllowed as error:
+            log.warning("job %s: callback not delivered: %s", job.id, error.message, extra=extra)
+            return
+        extra |= {"attempts": delivery.attempts, "status": delivery.status}
+        if delivery.delivered:
+            log.info("job %s: callback delivered, attempts: %d", job.id, delivery.attempts, extra=extra)
+        else:
+            reason = "no answer" if delivery.status is None else f"last answer {delivery.status}"
+            log.warning(
+                "job %s: callback not delivered: %s, attempts: %d", job.id, reason, delivery.attempts, extra=extra
+            )

@@ -65,6 +65,13 @@ class Dispatcher:
             return failure(known)
         return answer
 
+    def operation_of(self, call: Call) -> str:
+        """Name of the operation that a call asks for; "unknown" if there is none."""
+        try:
+            return self._resolve(call)[0].name
+        except FramepackError:
+            return "unknown"
+
     def _resolve(self, call: Call) -> tuple[AnyOperation, dict[str, Any]]:
         if not isinstance(call.fields, dict):
             raise InvalidField("input must be an object with an endpoint and its fields.")
@@ -100,8 +107,6 @@ def is_failure(answer: Answer) -> bool:
 def _logged(error: Exception, job: Job) -> FramepackError:
     """What a client may know of ``error``; the rest goes to the log."""
     known = public(error)
-    if known is error:
-        log.info("job %s: %s", job.id, known.code)
-    else:
-        log.error("job %s failed unexpectedly", job.id, exc_info=error)
+    if known is not error:
+        log.error("job %s failed unexpectedly", job.id, exc_info=error, extra={"job_id": job.id})
     return known

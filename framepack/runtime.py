@@ -17,7 +17,7 @@ from framepack.models.library import ModelLibrary
 from framepack.models.snapshots import Snapshots
 from framepack.models.weights import WeightsStore
 from framepack.net.addresses import Policy, check_public
-from framepack.net.delivery import Courier
+from framepack.net.delivery import Courier, Delivery
 from framepack.net.download import Downloaded, Downloader
 from framepack.net.signing import Signer
 from framepack.registry import discover
@@ -138,8 +138,8 @@ def _sender(settings: Settings, policy: Policy) -> Send:
     secret = settings.webhook_secret
     signer = Signer(secret.get_secret_value()) if secret is not None else None
 
-    def send(url: str, message_id: str, body: bytes, headers: Mapping[str, str]) -> bool:
+    def send(url: str, message_id: str, body: bytes, headers: Mapping[str, str]) -> Delivery:
         sign = partial(signer.sign, message_id) if signer is not None else None
-        return courier.deliver(url, body, headers, sign).delivered
+        return courier.deliver(url, body, headers, sign)
 
     return send

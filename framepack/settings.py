@@ -34,6 +34,11 @@ AbsolutePath = Annotated[Path, AfterValidator(checks.absolute)]
 WebAddress = Annotated[str, AfterValidator(checks.web_address)]
 
 
+def _usable(secret: SecretStr) -> SecretStr:
+    checks.signing_key(secret.get_secret_value())
+    return secret
+
+
 class _Group(BaseSettings):
     """Base of all groups."""
 
@@ -152,17 +157,10 @@ class NetworkSettings(_Group):
     download_timeout_seconds: float = Field(
         300, gt=0, description="Maximum time for one source, or one JSON body, to arrive."
     )
-    webhook_secret: SecretStr | None = Field(
+    webhook_secret: Annotated[SecretStr, AfterValidator(_usable)] | None = Field(
         None, description="Signs callbacks (Standard Webhooks): `whsec_` followed by base64, or any text."
     )
     callback_attempts: int = Field(4, ge=1, le=10, description="Delivery attempts per callback.")
-
-    @field_validator("webhook_secret")
-    @classmethod
-    def _usable(cls, secret: SecretStr | None) -> SecretStr | None:
-        if secret is not None:
-            checks.signing_key(secret.get_secret_value())
-        return secret
 
 
 class LimitSettings(_Group):
@@ -241,16 +239,13 @@ class LogSettings(_Group):
     """Logs."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Minimum log level.")
+    log_format: Literal["auto", "text", "json"] = Field(
+        "auto", description="Log lines for people or for machines; `auto` writes text on a terminal, JSON elsewhere."
+    )
 
 
 class Settings(
-    LogSettings,
-    RestSettings,
-    EncodingSettings,
-    LimitSettings,
-    NetworkSettings,
-    ModelSettings,
-    StoreSettings,
+    LogSettings, RestSettings, EncodingSettings, LimitSettings, NetworkSettings, ModelSettings, StoreSettings
 ):
     """Configuration of one worker, read once at start; a variable is ``FRAMEPACK_`` and the field's name."""
 

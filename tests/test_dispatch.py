@@ -16,6 +16,7 @@ from framepack.context import Context
 from framepack.dispatch import Call, Dispatcher
 from framepack.errors import Busy, Cancelled, Conflict, FramepackError, OutOfMemory, SourceNotAllowed, TooLarge
 from framepack.job import Job
+from framepack.net.delivery import Delivery
 from framepack.operation import operation
 from framepack.registry import Registry
 from framepack.schemas import CallbackRequest, Response
@@ -64,9 +65,9 @@ class Desk:
         finally:
             self.open -= 1
 
-    def _send(self, address: str, message_id: str, body: bytes, headers: Mapping[str, str]) -> bool:
+    def _send(self, address: str, message_id: str, body: bytes, headers: Mapping[str, str]) -> Delivery:
         self.sent.append((address, message_id, json.loads(body), dict(headers)))
-        return "deaf" not in address
+        return Delivery(delivered="deaf" not in address, attempts=2, status=None if "deaf" in address else 204)
 
     def _check_address(self, address: str) -> None:
         if "private" in address:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from framepack.errors import DiskFull, ModelUnavailable, is_disk_full
+from framepack.logs import adopt, is_terminal
 
 if TYPE_CHECKING:
     from framepack.models.repositories import Repository
@@ -41,7 +42,11 @@ def download(repository: Repository, to: Path) -> None:
         DiskFull: there is no room for it.
     """
     from huggingface_hub import snapshot_download
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
+    adopt("huggingface_hub")
+    if not is_terminal():
+        disable_progress_bars()
     try:
         snapshot_download(repository.name, revision=repository.revision, local_dir=to, allow_patterns=list(WANTED))
     except Exception as error:  # its HTTP and storage libraries each have errors of their own

@@ -12,6 +12,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from framepack.errors import ModelUnavailable
 from framepack.job import Progress
+from framepack.logs import adopt
 from framepack.models.memory import is_out_of_memory
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def load_network(kind: Any, folder: Path, device: Device, dtype: torch.dtype) ->
     Raises:
         ModelUnavailable: the folder holds no such network, or not all of its weights.
     """
+    adopt("transformers")
     disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         network, found = kind.from_pretrained(

@@ -72,6 +72,12 @@ class ModelLibrary:
         """
         return Device.find(self._setting, self._limit_mb, self.cache)
 
+    @property
+    def device_in_use(self) -> str | None:
+        """Where networks run, such as "cuda:0"; None while nothing has needed it."""
+        found: Device | None = self.__dict__.get("device")  # as the cached property keeps it
+        return None if found is None else str(found.place)
+
     def upscalers(self) -> Iterator[ModelRow]:
         """The upscale models: the published ones, then the deployment's own."""
         yield from self.catalogue.group("upscaler")

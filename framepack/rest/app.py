@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -21,6 +20,7 @@ from starlette.requests import ClientDisconnect
 
 from framepack import __version__
 from framepack.errors import BadRequest, FramepackError, InvalidField, MethodNotAllowed, NotFound, public
+from framepack.rest.access import AccessLog
 from framepack.rest.auth import OPEN_PATHS, ApiKeys, KeyGate
 from framepack.rest.docs_page import docs_routes
 from framepack.rest.errors import error_response
@@ -53,7 +53,6 @@ once, and `GET /jobs/{job_id}` tells how the job is going. An error is one sente
 """
 _THREADS: Final = 64  # for the store and name servers, which may be slow
 _BEGINNINGS: Final = 8
-_LONGEST_PATH: Final = 200
 _OF_FRAMEWORK: Final = {each.status: each for each in (NotFound, MethodNotAllowed)}
 
 
@@ -86,7 +85,6 @@ def create_app(server: Server, keys: ApiKeys) -> FastAPI:
             RequestValidationError: _told,
             HTTPException: _told,
             ClientDisconnect: _told,
-            Exception: _told,
         },
     )
     add_operations(app, server)
@@ -102,7 +100,7 @@ def create_app(server: Server, keys: ApiKeys) -> FastAPI:
     app.add_middleware(Head)
     app.add_middleware(KeyGate, keys=keys, check_link=partial(check_link, server))
     app.add_middleware(Pace)
-    app.add_middleware(AccessLog, server=server)
+    app.add_middleware(AccessLog, answered=server.metrics.answered, tell=_told)
     return app
 
 
@@ -143,44 +141,6 @@ class Head:
                 await send(message)
 
         await self._app({**scope, "method": "GET"}, receive, bodiless)
-
-
-class AccessLog:
-    """ASGI middleware: one line and one count per answer, without queries and bodies, which may hold secrets."""
-
-    def __init__(self, app: ASGIApp, server: Server) -> None:
-        self._app = app
-        self._metrics = server.metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on and note how it was answered."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        began, status, job_id = time.monotonic(), 500, "-"
-
-        async def noting(message: Message) -> None:
-            nonlocal status, job_id
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                job_id = dict(message.get("headers", ())).get(b"x-job-id", b"-").decode()
-            await send(message)
-
-        try:
-            await self._app(scope, receive, noting)
-        finally:
-            self._metrics.answered(scope["method"], status)
-            log.log(
-                logging.DEBUG if scope["path"] in OPEN_PATHS else logging.INFO,  # polled every second or so
-                "request",
-                extra={
-                    "method": scope["method"],
-                    "path": scope["path"][:_LONGEST_PATH],
-                    "status": status,
-                    "job_id": job_id,
-                    "milliseconds": round(1000 * (time.monotonic() - began), 1),
-                },
-            )
 
 
 async def _told(request: Request, error: Exception) -> Response:

@@ -102,6 +102,8 @@ class KeyGate:
                 raise missing_key()
             await self._check_link(path, scope["query_string"])
         except FramepackError as error:
+            if isinstance(error, Unauthorized) and _has_bearer(scope["headers"]):
+                error = Unauthorized("Send the API key in the X-API-Key header, not as Authorization: Bearer.")
             extra = {"WWW-Authenticate": _REALM} if path in PAGES else {}
             await error_response(error, extra)(scope, receive, send)
             return
@@ -117,8 +119,14 @@ def has_key(scope: Scope) -> bool:
 
 
 def missing_key() -> Unauthorized:
-    """The documented error, the same whatever is wrong with the key or the link."""
+    """The documented error, whatever is wrong with the key or the link."""
     return Unauthorized("Invalid or missing API key")
+
+
+def _has_bearer(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a client sent a token where other services want one, and nothing where we want it."""
+    given = dict(headers)
+    return _HEADER not in given and given.get(b"authorization", b"")[:7].lower() == b"bearer "
 
 
 def _digest(key: bytes) -> bytes:

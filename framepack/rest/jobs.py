@@ -218,7 +218,7 @@ class Jobs:
                 await asyncio.to_thread(self._sweep)
                 self._swept = time.monotonic()
         except FramepackError as error:  # the store may be away for a while
-            log.warning("the jobs could not be looked after: %s", error.code)
+            log.warning("the jobs could not be looked after: %s", error.message, extra={"code": error.code})
         except Exception:
             log.exception("the jobs could not be looked after")
 

@@ -11,9 +11,10 @@ from typing import Any, Final
 
 from framepack.dispatch import Answer, failure, is_failure
 from framepack.errors import Cancelled, FramepackError, Unavailable, public
+from framepack.journal import JobEnd, log_job_end, log_job_start
 from framepack.rest.backends.base import STOPPING, Backend, Task, WorkerLost
 from framepack.rest.live import Live, LiveJobs
-from framepack.rest.records import JobRecord, State
+from framepack.rest.records import JobRecord, State, now
 
 log = logging.getLogger("framepack.rest")
 
@@ -90,16 +91,34 @@ class Runner:
         """Record how a job ended, before anybody is told."""
         live.answer = answer
         record = live.record.moved(_state_of(answer), untold=untold)
+        log_job_end(self._end_of(record, answer))
         await self.save_end(live, record)
         self._ended(record)
         self._jobs.forget_old()
+
+    def _end_of(self, record: JobRecord, answer: Answer) -> JobEnd:
+        started, ended = record.started, record.ended or now()
+        return JobEnd(
+            record.id,
+            record.operation,
+            answer,
+            run_seconds=None if started is None else (ended - started).total_seconds(),
+            queued_seconds=((started or ended) - record.created).total_seconds(),
+            frames=(record.progress or {}).get("frames_done"),
+            attempts=record.attempts,
+            device=(self._backend.device or {}).get("device"),
+        )
 
     async def save_end(self, live: Live, record: JobRecord) -> None:
         """Bring a job's end into the store; if that is away, remember to try again."""
         try:
             await self._jobs.save(live, record, answer=live.answer)
-        except FramepackError:
-            log.warning("the end of a job could not be stored yet", extra={"job_id": record.id})
+        except FramepackError as error:
+            log.warning(
+                "the end of a job could not be stored yet: %s",
+                error.message,
+                extra={"job_id": record.id, "code": error.code},
+            )
             live.is_saved = False
             live.update(record)
         else:
@@ -146,6 +165,7 @@ class Runner:
         while live.record.attempts < _MAX_ATTEMPTS or live.record.remote_id is not None:
             attempts = live.record.attempts + 1
             await self._jobs.save(live, live.record.moved(State.RUNNING, attempts=attempts, progress=None))
+            log_job_start(live.record.id, live.record.operation, attempts)
             try:
                 return await self._backend.run(self._task(live))
             except WorkerLost:

@@ -7,7 +7,6 @@ import errno
 import logging
 import os
 import socket
-import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 from types import FrameType
@@ -17,12 +16,12 @@ import uvicorn
 
 from framepack.checks.store import explained, try_store
 from framepack.errors import DiskFull, FramepackError, Unavailable
+from framepack.logs import log_start, start_logging
 from framepack.rest.app import create_app
 from framepack.rest.auth import ApiKeys, new_key
 from framepack.rest.backends.inline_files import fitted
 from framepack.rest.backends.local import LocalBackend
 from framepack.rest.backends.runpod import RunpodBackend
-from framepack.rest.logs import log_json
 from framepack.rest.server import Server
 from framepack.runtime import Runtime
 
@@ -44,7 +43,8 @@ def serve(settings: Settings, host: str, port: int) -> None:
     Raises:
         Unavailable: the settings do not say what is needed.
     """
-    log_json(settings.log_level)
+    start_logging(settings)
+    log_start(settings)
     listening = _listen(host, port)  # first: a server that cannot be reached must not take up jobs
     port = listening.getsockname()[1]
     if settings.public_url is None:
@@ -121,7 +121,8 @@ def build(settings: Settings) -> tuple[Server, FastAPI]:
     keys = [key.get_secret_value() for key in settings.api_keys]
     if not keys:
         keys = [new_key()]
-        print(f"No FRAMEPACK_API_KEYS: the key of this run is {keys[0]}", file=sys.stderr, flush=True)  # noqa: T201 - once, for whoever started it
+        level = max(logging.WARNING, logging.root.level)  # there is no other way to learn of it
+        log.log(level, "No FRAMEPACK_API_KEYS: the API key of this run is %s", keys[0])
     runtime = Runtime(settings)
     server = Server(runtime, _backend(settings, runtime))
     return server, create_app(server, ApiKeys.of(keys))
@@ -151,6 +152,14 @@ class DrainingServer(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         await super().serve(sockets)
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer, and say where a person can look."""
+        await super().startup(sockets)
+        if self.started:
+            log.info(
+                "Open %s/docs in a browser; any user name, the API key as the password.", _local_url(self.config)
+            )
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop at the first signal; the second one is in a hurry."""
         if self._loop is None or not self.started or self._draining is not None:
@@ -163,3 +172,9 @@ class DrainingServer(uvicorn.Server):
 
         loop = self._loop
         loop.call_soon_threadsafe(lambda: setattr(self, "_draining", self._draining or loop.create_task(drained())))
+
+
+def _local_url(config: uvicorn.Config) -> str:
+    """Where a browser on this machine finds the server."""
+    host = "127.0.0.1" if config.host in {"0.0.0.0", "::"} else config.host  # noqa: S104 - compared, not bound
+    return f"http://{f'[{host}]' if ':' in host else host}:{config.port}"

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from framepack.dispatch import Answer, Call, failure
 from framepack.errors import InvalidField
-from framepack.job import Job
+from framepack.job import Job, Progress
+from framepack.journal import JobEnd, log_job_end, log_job_start
 from framepack.worker.payload import fitted, is_inline, limit_bytes
 from framepack.worker.progress import ProgressSender
 
@@ -42,7 +45,7 @@ def make_handler(runtime: Runtime, send_update: SendUpdate) -> Handler:
 
 async def _in_thread(runtime: Runtime, call: Call, job: Job) -> Answer:
     """Run the call in a thread. A stopped job is over only when its thread has let go of everything."""
-    work = asyncio.ensure_future(asyncio.to_thread(runtime.run, call, job))
+    work = asyncio.ensure_future(asyncio.to_thread(_logged, runtime, call, job))
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
@@ -50,6 +53,39 @@ async def _in_thread(runtime: Runtime, call: Call, job: Job) -> Answer:
         log.info("job %s: stopping", job.id)
         await asyncio.wait([work])
         raise
+
+
+@dataclass(slots=True)
+class _Newest:
+    """Passes progress on and remembers the newest."""
+
+    report: Callable[[Progress], None]
+    progress: Progress | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.report(progress)
+
+
+def _logged(runtime: Runtime, call: Call, job: Job) -> Answer:
+    """Carry out a call between its two log lines."""
+    newest = job.report = _Newest(job.report)
+    operation = runtime.dispatcher.operation_of(call)
+    log_job_start(job.id, operation)
+    began = time.monotonic()
+    answer = runtime.run(call, job)
+    progress = newest.progress
+    log_job_end(
+        JobEnd(
+            job.id,
+            operation,
+            answer,
+            run_seconds=time.monotonic() - began,
+            frames=progress.done if progress is not None and progress.unit == "frames" else None,
+            device=runtime.models.device_in_use,
+        )
+    )
+    return answer
 
 
 def printable(answer: Answer) -> str:

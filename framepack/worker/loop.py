@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from framepack.errors import Unavailable
+from framepack.logs import log_start, start_logging
 from framepack.worker.fitness import check_fitness
 from framepack.worker.handler import make_handler, printable
 from framepack.worker.payload import limit_warnings
@@ -27,8 +28,8 @@ def start(runtime: Runtime) -> None:
 
     Takes the SDK's own flags from the command line, such as ``--test_input`` and ``--rp_serve_api``.
     """
-    logging.basicConfig(level=runtime.settings.log_level, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings can show a URL's query
+    start_logging(runtime.settings)
+    log_start(runtime.settings)
     _skip_processor_survey()
     import runpod
     from runpod.serverless.modules import rp_logger, worker_state
@@ -83,7 +84,7 @@ async def _send_update(job: dict[str, Any], update: dict[str, Any]) -> None:
     from runpod.serverless.modules import rp_http, worker_state
 
     if worker_state.IS_LOCAL_TEST:
-        print("  " + described(update), file=sys.stderr, flush=True)  # noqa: T201 - for who started it
+        log.info("%s", described(update), extra={"job_id": job.get("id")})
         return
     async with AsyncClientSession() as session:
         await rp_http.send_result(session, {"status": "IN_PROGRESS", "output": update}, job)

@@ -112,6 +112,20 @@ def test_the_key_opens(client: Client) -> None:
     assert (wrong.status_code, wrong.json()["code"], wrong.headers["allow"]) == (405, "method_not_allowed", "POST")
 
 
+@pytest.mark.parametrize("path", ["/jobs", "/docs", "/outputs/a.mp4"])
+def test_a_bearer_token_is_answered_with_the_right_header(client: Client, path: str) -> None:
+    """A right key in the wrong header opens nothing, but the sentence says where it belongs."""
+    answer = client.get(path, headers={"X-API-Key": None, "Authorization": f"Bearer {KEY}"})
+
+    assert answer.status_code == 401
+    assert answer.json() == {
+        "detail": "Send the API key in the X-API-Key header, not as Authorization: Bearer.",
+        "code": "unauthorized",
+    }
+    both = client.get("/jobs", headers={"X-API-Key": "wrong", "Authorization": f"Bearer {KEY}"})
+    assert (both.status_code, both.json()) == (401, REFUSAL)
+
+
 @pytest.mark.parametrize("path", sorted(PAGES))
 def test_the_pages_open_in_a_browser(client: Client, path: str) -> None:
     """A browser is asked for a password, and the key is one."""
@@ -128,7 +142,6 @@ def test_the_pages_open_in_a_browser(client: Client, path: str) -> None:
         "Basic " + base64.b64encode(KEY.encode()).decode(),
         "Basic ???",
         "Basic",
-        f"Bearer {KEY}",
     ],
 )
 def test_a_wrong_password_opens_no_page(client: Client, authorization: str) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from framepack.rest.logs import JOB_THREAD, JsonLines
 from tests.support.clips import Spec, make_clip
 from tests.support.http_server import Answer, HttpServer
 from tests.support.rest_server import KEY, RestServer, eventually, inline
@@ -66,47 +64,46 @@ def test_secrets_stay_secret(tmp_path: Path, source: HttpServer) -> None:
         assert CANARY not in text, place
 
 
-def test_every_line_is_json_with_the_jobs_id(tmp_path: Path, source: HttpServer) -> None:
-    """Lines of the server and of its worker have one form, and those about a job say which."""
-    with RestServer(tmp_path) as server:
-        good = server.post("/postprocess/loop", {"video_base64": inline(_clip(tmp_path))})
-        bad = server.post("/postprocess/loop", {"video_url": f"{source.url}/forbidden.mp4"})
-        assert (good.status_code, bad.status_code) == (200, 502)
+def test_every_line_is_json_and_tells_the_story_of_a_job(tmp_path: Path, source: HttpServer) -> None:
+    """Lines of the server and of its worker have one form; each job has one line at its start and one at its end."""
+    clip, down = inline(_clip(tmp_path)), {"callback_url": f"{source.url}/down?token={CANARY}"}
+    with RestServer(tmp_path, callback_attempts="1", storag="misspelled") as server:
+        good = server.start_job("/postprocess/loop", {"video_base64": clip})
+        server.wait_for(good)
+        bad = server.post("/postprocess/loop", {"video_url": f"{source.url}/forbidden.mp4"}).headers["X-Job-Id"]
+        wrong = server.post("/postprocess/loop", {"video_base64": "bm90IGEgdmlkZW8=", **down}).json()["job_id"]
+        server.wait_for(wrong)
+        assert server.post("/postprocess/loop", {"loop_count": 2}).status_code == 400
     lines = [json.loads(line) for line in server.log.splitlines()]
-    requests = [line for line in lines if line["message"] == "request" and line["path"] == "/postprocess/loop"]
-    assert [(line["job_id"], line["status"]) for line in requests] == [
-        (good.headers["X-Job-Id"], 200),
-        (bad.headers["X-Job-Id"], 502),
+
+    assert [each["message"] for each in lines if "FRAMEPACK_STORAG " in each["message"]] == [
+        "FRAMEPACK_STORAG is not a setting and is ignored; did you mean FRAMEPACK_STORAGE?"
     ]
-    failure = next(line for line in lines if line["logger"] == "framepack.dispatch")
-    assert failure["job_id"] == bad.headers["X-Job-Id"]
+    jobs = [each for each in lines if each["logger"] == "framepack.jobs"]
+    assert [(each["job_id"], each["state"], each["level"]) for each in jobs] == [
+        (good, "running", "INFO"),
+        (good, "completed", "INFO"),
+        (bad, "running", "INFO"),
+        (bad, "failed", "WARNING"),
+        (wrong, "running", "INFO"),
+        (wrong, "failed", "INFO"),
+    ]
+    assert {each["operation"] for each in jobs} == {"loop"}
+    [output] = server.outputs.rglob("*.mp4")
+    ended = jobs[1]
+    assert (ended["attempts"], ended["output_bytes"]) == (1, output.stat().st_size)
+    assert 0 <= ended["queued_seconds"] < 60
+    assert 0 < ended["run_seconds"] < 60
+    assert (jobs[3]["code"], jobs[3]["error"]) == (
+        "source_failed",
+        "The source answered with HTTP status 403 instead of 200.",
+    )
+    assert jobs[5]["code"] == "invalid_media"
+    [undelivered] = [each for each in lines if each["logger"] == "framepack.callback"]
+    assert (undelivered["level"], undelivered["job_id"], undelivered["status"]) == ("WARNING", wrong, 500)
+    [refused] = [each for each in lines if each.get("status") == 400]
+    assert (refused["code"], refused["path"]) == ("invalid_field", "/postprocess/loop")
 
 
 def _clip(folder: Path) -> Path:
     return make_clip(folder / "clip.mp4", Spec(count=5))
-
-
-def formatted(message: str, error: Exception | None = None, thread: str = "MainThread") -> dict[str, str]:
-    """What the log shows."""
-    info = None if error is None else (type(error), error, None)
-    record = logging.LogRecord("a", logging.INFO, "", 0, message, None, info)
-    record.threadName = thread
-    line: dict[str, str] = json.loads(JsonLines().format(record))
-    return line
-
-
-def test_queries_and_passwords_are_left_out() -> None:
-    """Wherever an address stands in a line or in an error; the rest of the line stays."""
-    line = formatted("got http://h/a.mp4?sig=secret&b=1, then 'http://me:secret@h/b?c' in \"ftp://x:secret@y\"")
-    assert "secret" not in line["message"]
-    assert line["message"].startswith("got http://h/a.mp4?... then 'http://...@h/b?c'")
-    assert formatted("what now? a = b")["message"] == "what now? a = b"
-    shown = formatted("no", OSError("refused: /a.mp4?X-Amz-Signature=secret"))
-    assert "secret" not in json.dumps(shown)
-    assert "refused: /a.mp4" in shown["exception"]
-
-
-def test_a_jobs_thread_names_its_job() -> None:
-    """Lines that are written in a job's thread carry its id."""
-    assert formatted("hello", thread=f"{JOB_THREAD}abc")["job_id"] == "abc"
-    assert "job_id" not in formatted("hello")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,6 +83,36 @@ def test_answers_are_counted_by_method_and_status(server: LocalServer) -> None:
     strange = [name for name in names if not re.search('method="(GET|POST|DELETE)"', name)]
     assert len(strange) == 1
     assert 'method="other"' in strange[0]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [(OSError(errno.ENOSPC, "full"), 507, "disk_full"), (RuntimeError("secret"), 500, "internal_error")],
+)
+def test_an_unexpected_error_is_logged_and_counted_as_it_was_answered(
+    server: LocalServer,
+    error: Exception,
+    status: int,
+    code: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What the client got is what the operator sees, with the sentence, once."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(server.server.runtime, "run", fail)
+    with caplog.at_level(logging.INFO, "framepack"):
+        answer = server.get("/filters/presets")
+
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert figures(server)[f'framepack_requests_total{{method="GET",status="{status}"}}'] == 1
+    [line] = [each for each in caplog.records if getattr(each, "path", None) == "/filters/presets"]
+    assert (line.levelno, line.getMessage()) == (logging.WARNING, f"GET /filters/presets {status}")
+    assert (vars(line)["code"], vars(line)["error"]) == (code, answer.json()["detail"])
+    [traceback] = [each for each in caplog.records if each.exc_info]
+    assert traceback.getMessage() == "a request failed unexpectedly"
 
 
 def test_figures_need_a_key(server: LocalServer) -> None:

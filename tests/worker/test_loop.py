@@ -145,6 +145,7 @@ def test_a_cancelled_job_stops_and_leaves_nothing(
     assert plane.run({**FAST, "video_base64": clip})["output"]["success"]
     assert record.result is None
     assert record.updates[-1]["frames_done"] < 250
+    assert f'"message": "job {record.id}: upscale cancelled (' in worker.log
     assert worker.leftovers() == []
     assert len(sorted(worker.outputs.rglob("*.mp4"))) == len(stored) + 1
 
@@ -224,6 +225,40 @@ def test_inputs_and_secrets_stay_out_of_the_log(plane: ControlPlane, worker: Wor
     assert "canary" not in worker.log
     assert SECRET not in worker.log
     assert "platform-key" not in worker.log
+
+
+def test_every_job_has_a_line_at_its_start_and_one_at_its_end(weights: Path, tmp_path: Path, clip: str) -> None:
+    """On the platform every line is JSON; those of a job say what it was, how it ended, and what it took."""
+    settings = {"FRAMEPACK_WEIGHTS_DIR": str(weights), "FRAMEPACK_STORAG": "misspelled", "FRAMEPACK_DEVICE": "cpu"}
+    with ControlPlane() as own, Worker(own, tmp_path, RUNPOD_ENDPOINT_ID="endpoint", **settings) as worker:
+        done = own.submit({**FAST, "video_base64": clip})
+        assert done.finished.wait(120)
+        for fields in ({"endpoint": "nowhere"}, {"endpoint": "/postprocess/upscale", "video_base64": "AAAA"}):
+            own.run(fields)
+    banner = "--- Starting Serverless Worker"  # of the SDK
+    lines = [json.loads(line) for line in worker.log.splitlines() if not line.startswith(banner)]
+
+    ours = [each for each in lines if "logger" in each]
+    assert [each["message"] for each in ours if "misspelled" in str(each) or "FRAMEPACK_STORAG " in str(each)] == [
+        "FRAMEPACK_STORAG is not a setting and is ignored; did you mean FRAMEPACK_STORAGE?"
+    ]
+    assert f"store file:{worker.outputs}" in next(each["message"] for each in ours if each["level"] == "INFO")
+    jobs = [each for each in ours if each["logger"] == "framepack.jobs"]
+    assert [(each["operation"], each["state"], each.get("code")) for each in jobs] == [
+        ("upscale", "running", None),
+        ("upscale", "completed", None),
+        ("unknown", "running", None),
+        ("unknown", "failed", "unknown_endpoint"),
+        ("upscale", "running", None),
+        ("upscale", "failed", "invalid_media"),
+    ]
+    assert {each["level"] for each in jobs} == {"INFO"}
+    assert done.result is not None
+    assert jobs[1]["job_id"] == done.id
+    assert (jobs[1]["frames"], jobs[1]["device"]) == (12, "cpu")
+    assert jobs[1]["output_bytes"] == done.result["output"]["output_file_size"]
+    assert jobs[1]["run_seconds"] > 0
+    assert jobs[5]["error"] == "The file is not a video that can be read."
 
 
 def test_sigterm_lets_the_job_finish(plane: ControlPlane, weights: Path, tmp_path: Path, long_clip: str) -> None:

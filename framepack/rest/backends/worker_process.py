@@ -16,6 +16,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from framepack.dispatch import Call, failure
@@ -23,7 +25,7 @@ from framepack.errors import FramepackError, public
 from framepack.job import Job, Progress
 from framepack.models.memory import GB
 from framepack.rest.backends.base import LARGEST_ANSWER_BYTES
-from framepack.rest.logs import JOB_THREAD, log_json
+from framepack.logs import JOB_THREAD, start_logging
 from framepack.rest.records import JobRecords
 from framepack.runtime import Runtime
 from framepack.settings import settings_or_exit
@@ -73,10 +75,12 @@ class WorkerProcess:
                 job.cancel()
             return
         job_id = message["id"]
-        job = self._jobs[job_id] = Job(job_id, self._reporter(job_id))
-        threading.Thread(target=self._run, args=(message, job), name=JOB_THREAD + job_id, daemon=True).start()
+        reporter = _Reporter(partial(self._send_progress, job_id))
+        job = self._jobs[job_id] = Job(job_id, reporter.report)
+        arguments = (message, job, reporter)
+        threading.Thread(target=self._run, args=arguments, name=JOB_THREAD + job_id, daemon=True).start()
 
-    def _run(self, message: dict[str, Any], job: Job) -> None:
+    def _run(self, message: dict[str, Any], job: Job, reporter: _Reporter) -> None:
         """Carry out one job and send its answer."""
         try:
             answer = self._answer(message, job)
@@ -84,6 +88,7 @@ class WorkerProcess:
             log.exception("the job failed unexpectedly")
             answer = failure(public(error))
         del self._jobs[job.id]
+        reporter.flush()
         self._send({"id": job.id, "answer": answer, "statistics": self._statistics()})
 
     def _answer(self, message: dict[str, Any], job: Job) -> Answer:
@@ -94,17 +99,8 @@ class WorkerProcess:
         is_large = len(json.dumps(answer)) > LARGEST_ANSWER_BYTES
         return without_inline(answer) if is_large else answer
 
-    def _reporter(self, job_id: str) -> Callable[[Progress], None]:
-        """Sends progress now and then, and always the last."""
-        sent_at = 0.0
-
-        def report(progress: Progress) -> None:
-            nonlocal sent_at
-            if time.monotonic() - sent_at >= _INTERVAL_SECONDS or progress.done == progress.total:
-                sent_at = time.monotonic()
-                self._send({"id": job_id, "progress": shown(progress), "statistics": self._statistics()})
-
-        return report
+    def _send_progress(self, job_id: str, progress: Progress) -> None:
+        self._send({"id": job_id, "progress": shown(progress), "statistics": self._statistics()})
 
     def _statistics(self) -> dict[str, Any]:
         import psutil
@@ -135,6 +131,31 @@ def described(device: DeviceReport) -> dict[str, Any]:
     }
 
 
+@dataclass(slots=True)
+class _Reporter:
+    """Sends progress now and then, and the newest one when it is flushed.
+
+    Attributes:
+        send: Sends one update.
+    """
+
+    send: Callable[[Progress], None]
+    _unsent: Progress | None = None
+    _sent_at: float = 0.0
+
+    def report(self, progress: Progress) -> None:
+        """Note progress, and send it if the last update was a while ago."""
+        self._unsent = progress
+        if time.monotonic() - self._sent_at >= _INTERVAL_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send the newest progress, if it has not been sent."""
+        if (progress := self._unsent) is not None:
+            self._unsent, self._sent_at = None, time.monotonic()
+            self.send(progress)
+
+
 def main() -> None:
     """Serve the process that started this one."""
     settings = settings_or_exit()
@@ -145,7 +166,7 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not come between the messages
     os.nice(_NICENESS)
-    log_json(settings.log_level)
+    start_logging(settings, is_first=False)  # the server has warned of unknown variables
     worker = WorkerProcess(Runtime(settings), out)
     if not worker.get_ready():
         os._exit(1)

@@ -1,0 +1,109 @@
+"""The two log lines of every job: one when it starts and one when it ends, the same for every kind of worker."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from framepack.dispatch import Answer, is_failure
+from framepack.errors import Cancelled
+
+log = logging.getLogger("framepack.jobs")
+
+_OUR_FAULT: Final = 500  # from this status on, it was not the client's
+_LONGEST_SENTENCE: Final = 300  # it may list all that is allowed
+_MB: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnd:
+    """How a job ended.
+
+    Attributes:
+        job_id: Its id.
+        operation: Name of its operation.
+        answer: What the client got.
+        run_seconds: From its start to its end; None if it never started.
+        queued_seconds: From its acceptance to its start, where that is known.
+        frames: Frames of output, where that is known.
+        attempts: How often it was started, where that is known.
+        device: Where networks ran, such as "cuda:0", where that is known.
+    """
+
+    job_id: str
+    operation: str
+    answer: Answer
+    run_seconds: float | None = None
+    queued_seconds: float | None = None
+    frames: int | None = None
+    attempts: int | None = None
+    device: str | None = None
+
+
+def log_job_start(job_id: str, operation: str, attempts: int | None = None) -> None:
+    """Write that a job starts."""
+    again = f" (attempt {attempts})" if attempts is not None and attempts > 1 else ""
+    extra = {"job_id": job_id, "operation": operation, "state": "running", "attempts": attempts}
+    log.info("job %s: %s started%s", job_id, operation, again, extra=extra)
+
+
+def log_job_end(end: JobEnd) -> None:
+    """Write how a job ended; a warning if that was not the client's doing."""
+    answer = end.answer
+    has_failed = is_failure(answer)
+    size = output_bytes(answer)
+    extra = {
+        "job_id": end.job_id,
+        "operation": end.operation,
+        "state": _state(answer),
+        "code": answer["code"] if has_failed else None,
+        "error": answer["error"] if has_failed else None,
+        "queued_seconds": _rounded(end.queued_seconds),
+        "run_seconds": _rounded(end.run_seconds),
+        "frames": end.frames,
+        "output_bytes": size or None,
+        "attempts": end.attempts,
+        "device": end.device,
+    }
+    is_ours = has_failed and answer["status"] >= _OUR_FAULT
+    figures = ", ".join(_figures(end, size))
+    reason = f": {answer['error'][:_LONGEST_SENTENCE]} ({answer['code']})" if has_failed else ""
+    line = f"{end.operation} {_state(answer)}{f' ({figures})' if figures else ''}{reason}"
+    log.log(logging.WARNING if is_ours else logging.INFO, "job %s: %s", end.job_id, line, extra=extra)
+
+
+def output_bytes(value: Any) -> int:
+    """Size of all output files that an answer names, at any depth."""
+    if isinstance(value, list):
+        return sum(map(output_bytes, value))
+    if not isinstance(value, Mapping):
+        return 0
+    size = value.get("output_file_size")
+    return (size if isinstance(size, int) else 0) + sum(map(output_bytes, value.values()))
+
+
+def _state(answer: Answer) -> str:
+    if not is_failure(answer):
+        return "completed"
+    return "cancelled" if answer["code"] == Cancelled.code else "failed"
+
+
+def _figures(end: JobEnd, size: int) -> Iterator[str]:
+    if end.run_seconds is not None:
+        yield f"{end.run_seconds:.1f} s"
+    if end.queued_seconds is not None:
+        yield f"queued {end.queued_seconds:.1f} s"
+    if end.frames:
+        yield f"{end.frames} frames"
+    if size:
+        yield f"{size / _MB:.2f} MB"
+    if end.attempts is not None and end.attempts > 1:
+        yield f"{end.attempts} attempts"
+    if end.device is not None:
+        yield end.device
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

@@ -1,0 +1,120 @@
+"""The server's log of jobs, and what it says to a person who starts it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.control_plane import ROOT
+from tests.support.rest_server import HeldBackend, LocalServer, RestServer, eventually, free_port, server_in_thread
+
+CLIP = {"video_base64": "AAAA"}
+LOOP = "/postprocess/loop"
+
+
+@pytest.fixture
+def backend() -> HeldBackend:
+    """A backend that holds one job at a time and knows its device."""
+    return HeldBackend(device={"device": "cuda:0"})
+
+
+@pytest.fixture
+def server(backend: HeldBackend, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[LocalServer]:
+    """A server around it, whose log is kept."""
+    caplog.set_level(logging.INFO, "framepack")
+    with server_in_thread(tmp_path, backend) as running:
+        yield running
+
+
+def lines_of(caplog: pytest.LogCaptureFixture, job_id: str) -> list[dict[str, Any]]:
+    """What the log says of a job, requests aside."""
+    records = [vars(each) for each in caplog.records if getattr(each, "job_id", None) == job_id]
+    return [each for each in records if "path" not in each]
+
+
+def test_a_job_that_outlives_its_worker_is_followed_through(
+    server: LocalServer, backend: HeldBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both starts, the loss between them, and an end with all its figures."""
+    job_id = server.start_job(LOOP, CLIP)
+    backend.wait_for(job_id).lose()
+    held = backend.wait_for(job_id, attempt=2)
+    held.progress(frames_done=24)
+    held.finish(success=True, message="done", output_file_size=1000)
+    server.wait_for(job_id)
+
+    first, lost, second, end = lines_of(caplog, job_id)
+    assert [each["levelname"] for each in (first, lost, second, end)] == ["INFO", "WARNING", "INFO", "INFO"]
+    assert (first["message"], lost["message"], second["message"]) == (
+        f"job {job_id}: loop started",
+        "the worker of a job was lost",
+        f"job {job_id}: loop started (attempt 2)",
+    )
+    assert (end["operation"], end["state"], end["attempts"], end["frames"]) == ("loop", "completed", 2, 24)
+    assert (end["output_bytes"], end["device"]) == (1000, "cuda:0")
+    assert end["run_seconds"] >= 0
+    assert end["queued_seconds"] >= 0
+
+
+def test_a_job_that_no_worker_survives_is_a_warning(
+    server: LocalServer, backend: HeldBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The last line says how often it was tried and what the client was told."""
+    job_id = server.start_job(LOOP, CLIP)
+    backend.wait_for(job_id).lose()
+    backend.wait_for(job_id, attempt=2).lose()
+    server.wait_for(job_id)
+
+    end = lines_of(caplog, job_id)[-1]
+    assert (end["levelname"], end["state"], end["code"], end["attempts"]) == ("WARNING", "failed", "unavailable", 2)
+    assert end["error"] == "The worker was lost twice while it carried out this job."
+
+
+def test_a_job_that_is_cancelled_while_it_waits_has_an_end(
+    server: LocalServer, backend: HeldBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It never started, so there is no line of its start and no time that it ran."""
+    running, waiting = server.start_job(LOOP, CLIP), server.start_job(LOOP, CLIP)
+    backend.wait_for(running)
+    server.delete(f"/jobs/{waiting}")
+
+    [end] = lines_of(caplog, waiting)
+    assert (end["levelname"], end["state"], end["run_seconds"]) == ("INFO", "cancelled", None)
+    assert end["queued_seconds"] >= 0
+
+
+def test_a_person_is_told_where_to_look_and_which_key_opens(tmp_path: Path) -> None:
+    """On a terminal the server says in readable lines what to open, and which key it has made."""
+    environment = {**RestServer(tmp_path).environment, "FRAMEPACK_API_KEYS": ""}
+    port = free_port()
+    parent, child = pty.openpty()
+    os.set_blocking(parent, False)
+    written = ""
+
+    def says(words: str) -> bool:
+        nonlocal written
+        with suppress(BlockingIOError):
+            written += os.read(parent, 100_000).decode()
+        return words in written
+
+    command = [sys.executable, "-m", "framepack", "serve", "--port", str(port)]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=child) as process:
+        try:
+            assert eventually(lambda: says(f"Open http://127.0.0.1:{port}/docs in a browser")), written
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+            os.close(parent)
+            os.close(child)
+    assert "the API key of this run is fp_" in written
+    assert "{" not in written
