@@ -225,15 +225,6 @@ class RestSettings(_Group):
         description="Signs each `output_url` of a `file:` store; if unset, a secret is kept in the store.",
     )
 
-    @field_validator("runpod_endpoint_id", "runpod_api_key")
-    @classmethod
-    def _needed(cls, value: object, info: ValidationInfo) -> object:
-        if value is None and info.data.get("backend") == "runpod":
-            raise whole_sentence(
-                "FRAMEPACK_RUNPOD_ENDPOINT_ID and RUNPOD_API_KEY must be set when FRAMEPACK_BACKEND is runpod."
-            )
-        return value
-
 
 class LogSettings(_Group):
     """Logs."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import uvicorn
 
 from framepack.checks.store import explained, try_store
-from framepack.errors import DiskFull, FramepackError, Unavailable
+from framepack.errors import DiskFull, FramepackError, InvalidSettings, Unavailable
 from framepack.logs import log_start, start_logging
 from framepack.rest.app import create_app
 from framepack.rest.auth import ApiKeys, new_key
@@ -41,7 +41,8 @@ def serve(settings: Settings, host: str, port: int) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
     Raises:
-        Unavailable: the settings do not say what is needed.
+        InvalidSettings: they do not say which RunPod endpoint to use.
+        Unavailable: the port is in use, or the store's folder cannot be written.
     """
     start_logging(settings)
     log_start(settings)
@@ -116,7 +117,7 @@ def build(settings: Settings) -> tuple[Server, FastAPI]:
     """The server that the settings describe, and its application.
 
     Raises:
-        Unavailable: they do not say which RunPod endpoint to use.
+        InvalidSettings: they do not say which RunPod endpoint to use.
     """
     keys = [key.get_secret_value() for key in settings.api_keys]
     if not keys:
@@ -131,8 +132,9 @@ def build(settings: Settings) -> tuple[Server, FastAPI]:
 def _backend(settings: Settings, runtime: Runtime) -> Backend:
     if settings.backend == "local":
         return LocalBackend({**os.environ, "FRAMEPACK_PUBLIC_URL": settings.public_url or ""})  # noqa: TID251 - handed on whole, read by nobody
-    if settings.runpod_endpoint_id is None or settings.runpod_api_key is None:  # the settings have seen to it
-        raise Unavailable("The backend 'runpod' needs an endpoint and a key.")
+    if settings.runpod_endpoint_id is None or settings.runpod_api_key is None:  # workers do without them
+        sentence = "FRAMEPACK_RUNPOD_ENDPOINT_ID and RUNPOD_API_KEY must be set when FRAMEPACK_BACKEND is runpod."
+        raise InvalidSettings([sentence])
     shared = runtime.storage if settings.storage.startswith("s3:") else None
     fit = partial(fitted, storage=shared, temp_dir=settings.temp_dir, max_bytes=round(settings.max_source_mb * 1e6))
     return RunpodBackend(settings.runpod_endpoint_id, settings.runpod_api_key.get_secret_value(), fit)
