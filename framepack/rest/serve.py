@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("framepack.rest")
 
+_ALL_ADDRESSES: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not bound
 _BACKLOG: Final = 2048
 _CLOSE_SECONDS: Final = 5  # for answers that are on their way when everything else is done
 
@@ -85,14 +86,20 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _own_url(host: str, port: int) -> str:
     """The address that links begin with where no setting says it."""
-    if host not in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    log.warning(
-        "every output_url, in answers and callbacks, begins with http://127.0.0.1:%d, which no other machine can "
-        "open: set FRAMEPACK_PUBLIC_URL to the address that clients use",
-        port,
-    )
-    return f"http://127.0.0.1:{port}"
+    url = _local_url(host, port)
+    if host in _ALL_ADDRESSES:
+        log.warning(
+            "every output_url, in answers and callbacks, begins with %s, which no other machine can open: "
+            "set FRAMEPACK_PUBLIC_URL to the address that clients use",
+            url,
+        )
+    return url
+
+
+def _local_url(host: str, port: int) -> str:
+    """Where a browser on this machine finds the server."""
+    name = "127.0.0.1" if host in _ALL_ADDRESSES else host
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
 def _refuse_useless_folder(settings: Settings) -> None:
@@ -158,9 +165,8 @@ class DrainingServer(uvicorn.Server):
         """Begin to answer, and say where a person can look."""
         await super().startup(sockets)
         if self.started:
-            log.info(
-                "Open %s/docs in a browser; any user name, the API key as the password.", _local_url(self.config)
-            )
+            url = _local_url(self.config.host, self.config.port)
+            log.info("Open %s/docs in a browser; any user name, the API key as the password.", url)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop at the first signal; the second one is in a hurry."""
@@ -174,9 +180,3 @@ class DrainingServer(uvicorn.Server):
 
         loop = self._loop
         loop.call_soon_threadsafe(lambda: setattr(self, "_draining", self._draining or loop.create_task(drained())))
-
-
-def _local_url(config: uvicorn.Config) -> str:
-    """Where a browser on this machine finds the server."""
-    host = "127.0.0.1" if config.host in {"0.0.0.0", "::"} else config.host  # noqa: S104 - compared, not bound
-    return f"http://{f'[{host}]' if ':' in host else host}:{config.port}"

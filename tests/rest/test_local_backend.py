@@ -18,7 +18,7 @@ import pytest
 
 from framepack.job import Job
 from framepack.rest.backends.local import LocalBackend
-from framepack.rest.backends.worker_process import WorkerProcess
+from framepack.rest.backends.worker_process import Reporter, WorkerProcess
 from tests.support.clips import Spec, make_clip
 from tests.support.http_server import Answer, HttpServer
 from tests.support.rest_server import (
@@ -189,9 +189,9 @@ def test_an_answer_too_large_for_a_line_loses_only_its_inline_copy(
     told = io.BytesIO()
     worker = WorkerProcess(bench(tmp_path, public_url="https://a.example", inline_limit_mb=40).runtime, told)
     message = {"id": "1", "operation": "loop", "fields": {"video_base64": inline(source)}}
-    worker._run(message, worker._jobs.setdefault("1", Job("1")))
+    worker._run(message, worker._jobs.setdefault("1", Job("1")), Reporter(lambda _progress: None))
     monkeypatch.setattr("framepack.rest.backends.worker_process.LARGEST_ANSWER_BYTES", 2000)
-    worker._run(message, worker._jobs.setdefault("1", Job("1")))
+    worker._run(message, worker._jobs.setdefault("1", Job("1")), Reporter(lambda _progress: None))
 
     whole, light = [answer for line in told.getvalue().splitlines() if (answer := json.loads(line).get("answer"))]
     assert light.keys() == whole.keys() - {"output_video_base64"}

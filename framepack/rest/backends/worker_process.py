@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from framepack.dispatch import Call, failure
 from framepack.errors import FramepackError, public
 from framepack.job import Job, Progress
+from framepack.logs import JOB_THREAD, start_logging
 from framepack.models.memory import GB
 from framepack.rest.backends.base import LARGEST_ANSWER_BYTES
-from framepack.logs import JOB_THREAD, start_logging
 from framepack.rest.records import JobRecords
 from framepack.runtime import Runtime
 from framepack.settings import settings_or_exit
@@ -75,12 +75,12 @@ class WorkerProcess:
                 job.cancel()
             return
         job_id = message["id"]
-        reporter = _Reporter(partial(self._send_progress, job_id))
+        reporter = Reporter(partial(self._send_progress, job_id))
         job = self._jobs[job_id] = Job(job_id, reporter.report)
         arguments = (message, job, reporter)
         threading.Thread(target=self._run, args=arguments, name=JOB_THREAD + job_id, daemon=True).start()
 
-    def _run(self, message: dict[str, Any], job: Job, reporter: _Reporter) -> None:
+    def _run(self, message: dict[str, Any], job: Job, reporter: Reporter) -> None:
         """Carry out one job and send its answer."""
         try:
             answer = self._answer(message, job)
@@ -132,7 +132,7 @@ def described(device: DeviceReport) -> dict[str, Any]:
 
 
 @dataclass(slots=True)
-class _Reporter:
+class Reporter:
     """Sends progress now and then, and the newest one when it is flushed.
 
     Attributes:
