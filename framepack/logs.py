@@ -9,7 +9,7 @@ import sys
 import threading
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from framepack import __version__
 from framepack.settings import unknown_variables
@@ -92,6 +92,18 @@ class TextLines(_Lines):
         return "\n".join(line for line in lines if line is not None)
 
 
+class _ToStderr(logging.StreamHandler[TextIO]):
+    """Writes to whatever stderr is at the moment: a progress display takes its place for a while."""
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, _stream: TextIO) -> None:
+        """Stay with stderr."""
+
+
 def start_logging(settings: Settings, *, is_command: bool = False, is_first: bool = True) -> None:
     """Set up this process's log, which goes to stderr, and warn of unknown variables.
 
@@ -103,7 +115,7 @@ def start_logging(settings: Settings, *, is_command: bool = False, is_first: boo
     """
     chosen = settings.log_format
     is_text = chosen == "text" or (chosen == "auto" and (is_command or is_terminal()))
-    handler = logging.StreamHandler()
+    handler = _ToStderr()
     handler.setFormatter(TextLines() if is_text else JsonLines())
     logging.root.handlers = [handler]
     is_quiet = is_command and "log_level" not in settings.model_fields_set

@@ -63,7 +63,7 @@ ENTRIES = {
     "handler --rp_serve_api": ["handler.py", "--rp_serve_api"],
     "serve": ["-m", "framepack", "serve"],
     "weights": ["-m", "framepack", "weights", "list"],
-    "run": ["-m", "framepack", "run", "upscale", "in.mp4", "out.mp4"],
+    "run": ["-m", "framepack", "run", "upscale", "test_input.json", "-o", "out.mp4"],
     "worker process": ["-m", "framepack.rest.backends.worker_process"],
     "image build": ["-m", "builder.fetch_weights"],
 }
@@ -127,7 +127,7 @@ def test_a_server_before_an_endpoint_needs_its_name_and_a_key(given: str) -> Non
 
     assert ended.returncode == 2
     assert ended.stderr.decode().splitlines()[-1] == (
-        "FRAMEPACK_RUNPOD_ENDPOINT_ID and RUNPOD_API_KEY must be set when FRAMEPACK_BACKEND is runpod."
+        "framepack: FRAMEPACK_RUNPOD_ENDPOINT_ID and RUNPOD_API_KEY must be set when FRAMEPACK_BACKEND is runpod."
     )
     assert b"canary" not in ended.stderr
 
@@ -143,7 +143,7 @@ def test_every_entry_refuses_wrong_settings_with_status_2(entry: str, tmp_path: 
     )
 
     assert ended.returncode == 2
-    lines = ended.stderr.decode().splitlines()
+    lines = [line.removeprefix("framepack: ") for line in ended.stderr.decode().splitlines()]
     assert sorted(lines) == sorted(f"{name} {WRONG[name][1]}" for name in wrong)
 
 

@@ -113,5 +113,6 @@ def _failed(sentence: str, code: str, given: Sequence[str], status: int) -> int:
     if "--json" in given:
         print(json.dumps({"error": sentence, "code": code}, indent=2, ensure_ascii=False))
     else:
-        print(f"framepack: {sentence}", file=sys.stderr)
+        for line in sentence.splitlines():  # one for each wrong setting
+            print(f"framepack: {line}", file=sys.stderr)
     return status

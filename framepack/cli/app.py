@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -15,8 +14,9 @@ from framepack.cli.execute import FAILED, perform
 from framepack.cli.shapes import command_name, offered
 from framepack.cli.target import check_file
 from framepack.errors import InvalidField, InvalidSource, ModelUnavailable
+from framepack.logs import start_logging
 from framepack.models.provision import WHAT_TO_FETCH, fetch_weights, list_weights
-from framepack.settings import Settings, load_settings, unknown_variables
+from framepack.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from framepack.registry import AnyOperation, Registry
@@ -46,10 +46,9 @@ def build(registry: Registry) -> typer.Typer:
 
 
 def settings_for_people() -> Settings:
-    """The settings of the environment; variables that are none of them are mentioned on stderr."""
+    """The settings of the environment; the log of this process begins with what looks like a setting and is none."""
     settings = load_settings()
-    for sentence in unknown_variables():
-        print(sentence, file=sys.stderr)
+    start_logging(settings, is_command=True)
     return settings
 
 
