@@ -31,7 +31,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from framepack.presets import FilterSettings
+    from framepack.api.filter_settings import FilterSettings
 
 CASES: dict[str, dict[str, Any]] = {
     "nothing": {},
@@ -114,8 +114,8 @@ class Ours:
     """Our side."""
 
     def __init__(self, source: Path, target: Path) -> None:
-        from framepack.media.probe import probe
-        from framepack.media.reader import open_clip
+        from framepack.media.read.probe import probe
+        from framepack.media.read.reader import open_clip
 
         self._target = target
         self._clip = open_clip(source, probe(source), warn=lambda _: None)
@@ -131,14 +131,14 @@ class Ours:
 
     def job(self, fields: dict[str, Any]) -> None:
         """Filter the file."""
-        from framepack.media.writer import write
+        from framepack.media.write.writer import write
 
         write(self._filtered(self._clip, fields), self._target, **ENCODER)  # type: ignore[arg-type]
 
     @staticmethod
     def _filtered(clip: Any, fields: dict[str, Any]) -> Any:
         from framepack.operations.postprocess.filters import FiltersParams, filtered
-        from framepack.presets import built_in_preset
+        from framepack.api.filter_settings import built_in_preset
 
         surroundings = SimpleNamespace(filter_preset=built_in_preset)
         return filtered.apply(clip, FiltersParams.parse(fields), surroundings)  # type: ignore[arg-type] # all it uses

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from framepack.models.interpolator import Interpolator
+    from framepack.models.interpolate.interpolator import Interpolator
 
 CASES = (("bikes", None, 2), ("bikes", None, 4), ("bigbuckbunny", (640, 360), 2), ("bigbuckbunny", None, 2))
 FIRST = 40
@@ -39,7 +39,7 @@ class PlainLoop:
     def __init__(self, state: dict[str, Tensor], place: torch.device) -> None:
         import torch
 
-        from framepack.models.nets.rife import Rife
+        from framepack.models.interpolate.rife import Rife
 
         self.place = place
         self.dtype = torch.float16 if place.type == "cuda" else torch.float32
@@ -129,10 +129,10 @@ def decoded(clip: str, size: tuple[int, int] | None, count: int) -> list[av.Vide
 def ours(frames: list[av.VideoFrame], interpolator: Interpolator, factor: int) -> list[av.VideoFrame]:
     """New frames between all pairs, ready for the encoder."""
     from framepack.media.clip import HostFrame
-    from framepack.media.colors import resolve
-    from framepack.models.frames import DeviceFrame
-    from framepack.models.inbetween import interpolate_frames
-    from framepack.models.retiming import Retiming
+    from framepack.media.frames.colors import resolve
+    from framepack.models.frames.device_frame import DeviceFrame
+    from framepack.models.interpolate.interpolate_frames import interpolate_frames
+    from framepack.media.timeline.retiming import Retiming
 
     colors = resolve(frames[0], frames[0].format)
     source = map(HostFrame, frames)
@@ -174,9 +174,9 @@ def main() -> None:
     """Measure every case and print a line for each."""
     import torch
 
-    from framepack.models.interpolator import Interpolator
-    from framepack.models.memory import Device
-    from framepack.models.nets.rife import load_rife
+    from framepack.models.interpolate.interpolator import Interpolator
+    from framepack.models.memory.device import Device
+    from framepack.models.interpolate.rife import load_rife
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, help="the published flownet_v4.25.pkl")

@@ -38,9 +38,10 @@ STEPS: list[dict[str, Any]] = [
 @contextmanager
 def counting() -> Iterator[dict[str, int]]:
     """Count the passes of the decoder and of the encoder."""
-    from framepack.media import reader, writer
-    from framepack.media.decoder import Decoder
-    from framepack.media.encoders import add_video
+    from framepack.media.read import reader
+    from framepack.media.write import writer
+    from framepack.media.read.decoder import Decoder
+    from framepack.media.write.encoders import add_video
 
     counts = {"decodes": 0, "encodes": 0}
 
@@ -82,11 +83,11 @@ def one_by_one(runtime: Runtime, source: Path) -> Path:
 
 def unencoded(runtime: Runtime, source: Path) -> list[Any]:
     """What the steps make of the clip, as RGB pictures of shape (height, width, 3)."""
-    from framepack.media.fit import Fitter
-    from framepack.media.probe import probe
-    from framepack.media.reader import open_clip
-    from framepack.steps import chained
-    from framepack.workflow import Step
+    from framepack.media.frames.encoder_frames import Fitter
+    from framepack.media.read.probe import probe
+    from framepack.media.read.reader import open_clip
+    from framepack.processing.steps import chained
+    from framepack.api.workflow import Step
     from tests.support.readback import rgb_of
 
     surroundings = runtime.surroundings(Job("benchmark"), Call({}))

@@ -76,8 +76,8 @@ def export_weights(model: str, target: Path) -> None:
     """Write the model's weights as the checkpoint that the peer reads."""
     import torch
 
-    from framepack.models.catalogue import CATALOGUE
-    from framepack.models.weights import WeightsStore
+    from framepack.models.weights.catalog import CATALOGUE
+    from framepack.models.weights.store import WeightsStore
     from framepack.settings import Settings
 
     row = CATALOGUE.find(model)

@@ -11,11 +11,11 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final
 
 from framepack.media.clip import Clip, Frame, HostFrame
-from framepack.media.images import to_rgb
-from framepack.media.probe import probe
-from framepack.media.reader import open_clip
+from framepack.media.images.convert import to_rgb
+from framepack.media.read.probe import probe
+from framepack.media.read.reader import open_clip
 from framepack.operations.postprocess.filters import FiltersParams, filtered
-from framepack.presets import FILTER_PRESETS, built_in_preset
+from framepack.api.filter_settings import FILTER_PRESETS, built_in_preset
 from tests.support.clips import real_clip
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def with_noise(frames: list[Frame]) -> list[Frame]:
     import av
     import numpy as np
 
-    from framepack.media.arrays import planes_of
+    from framepack.media.frames.arrays import planes_of
 
     rng = np.random.default_rng(1)
     results: list[Frame] = []

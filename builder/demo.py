@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from framepack.media.compare import compare
+from framepack.media.images.compare import compare
 
 ROOT = Path(__file__).parent.parent
 MARK = "The output lies at "

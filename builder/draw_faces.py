@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from framepack.models.face_alignment import SIDE, Placement
-from framepack.models.face_pasting import mask, pasted
+from framepack.models.faces.alignment import SIDE, Placement
+from framepack.models.faces.blending import mask, pasted
 from tests.support.faces import drawn, landmarks_of
 
 if TYPE_CHECKING:

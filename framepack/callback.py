@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from framepack.errors import FramepackError, SourceNotAllowed
-from framepack.schemas import CallbackRequest, Request
+from framepack.api.schemas import CallbackRequest, Request
 
 if TYPE_CHECKING:
     from framepack.job import Job

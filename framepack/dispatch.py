@@ -15,7 +15,7 @@ from framepack.errors import FramepackError, InvalidField, public
 
 if TYPE_CHECKING:
     from framepack.callback import Callbacks
-    from framepack.context import Context
+    from framepack.processing.context import Context
     from framepack.job import Job
     from framepack.registry import AnyOperation, Registry
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from framepack.environment import variable
 from framepack.errors import published
-from framepack.models.catalogue import CATALOGUE
-from framepack.models.repositories import REPOSITORIES
+from framepack.models.weights.catalog import CATALOGUE
+from framepack.models.weights.language_catalog import REPOSITORIES
 from framepack.registry import AnyOperation, Registry, discover
 from framepack.settings import GROUPS
 

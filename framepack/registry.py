@@ -9,9 +9,9 @@ from types import MappingProxyType
 from typing import Any
 
 from framepack import operations
-from framepack.effect import Effect
+from framepack.processing.effect import Effect
 from framepack.errors import InvalidField, UnknownEndpoint
-from framepack.operation import Operation
+from framepack.processing.operation import Operation
 
 AnyOperation = Operation[Any, Any]
 AnyEffect = Effect[Any]

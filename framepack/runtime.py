@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from framepack.callback import Callbacks, Send
-from framepack.context import Context, Fetch
+from framepack.processing.context import Context, Fetch
 from framepack.dispatch import Answer, Call, Dispatcher
 from framepack.errors import SourceFailed, TooLarge
-from framepack.models.catalogue import CATALOGUE
+from framepack.models.weights.catalog import CATALOGUE
 from framepack.models.library import ModelLibrary
-from framepack.models.snapshots import Snapshots
-from framepack.models.weights import WeightsStore
+from framepack.models.weights.hub_snapshots import Snapshots
+from framepack.models.weights.store import WeightsStore
 from framepack.net.addresses import Policy, check_public
 from framepack.net.delivery import Courier, Delivery
 from framepack.net.download import Downloaded, Downloader
@@ -29,8 +29,8 @@ from framepack.storage.presets import filter_presets
 
 if TYPE_CHECKING:
     from framepack.job import Job
-    from framepack.media.source import Source
-    from framepack.media.workspace import Workspace
+    from framepack.files.source import Source
+    from framepack.files.workspace import Workspace
     from framepack.settings import Settings
     from framepack.storage.base import Storage
 
@@ -82,7 +82,7 @@ class Runtime:
     @contextmanager
     def surroundings(self, job: Job, call: Call) -> Iterator[Context]:
         """Set up what one call works with, and take it down when it ends."""
-        from framepack.media.workspace import Workspace, sweep
+        from framepack.files.workspace import Workspace, sweep
 
         storage = self._storage_of(call)
         swept = sweep(self.settings.temp_dir)
@@ -110,7 +110,7 @@ class Runtime:
         return storage_of_job(self.settings, call.s3_config, lambda url: check_public(url, self._policy))
 
     def _fetcher(self, job: Job, workspace: Workspace) -> Fetch:
-        from framepack.media.source import Source
+        from framepack.files.source import Source
 
         downloader = Downloader(self._policy, self.settings.download_timeout_seconds)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from builder.contact_sheet import CELL, PRESET_CELL, control_cell, preset_cell
-from framepack.media.probe import probe
-from framepack.media.reader import open_clip
+from framepack.media.read.probe import probe
+from framepack.media.read.reader import open_clip
 from tests.support.clips import Spec, make_clip
 
 

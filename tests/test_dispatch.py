@@ -12,14 +12,14 @@ from typing import Any, cast
 import pytest
 
 from framepack.callback import Callbacks
-from framepack.context import Context
+from framepack.processing.context import Context
 from framepack.dispatch import Call, Dispatcher
 from framepack.errors import Busy, Cancelled, Conflict, FramepackError, OutOfMemory, SourceNotAllowed, TooLarge
 from framepack.job import Job
 from framepack.net.delivery import Delivery
-from framepack.operation import operation
+from framepack.processing.operation import operation
 from framepack.registry import Registry
-from framepack.schemas import CallbackRequest, Response
+from framepack.api.schemas import CallbackRequest, Response
 
 
 class Sample(CallbackRequest):

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 
 from framepack.errors import InvalidField
-from framepack.names import MAX_BYTES, MAX_CHARACTERS, Name, PresetName, checked_name, is_name
-from framepack.schemas import Request
+from framepack.api.names import MAX_BYTES, MAX_CHARACTERS, Name, PresetName, checked_name, is_name
+from framepack.api.schemas import Request
 from framepack.storage.keys import Key
 
 GOOD = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from framepack.errors import InvalidField, NotFound
-from framepack.presets import FILTER_PRESETS, FilterSettings, find_preset
+from framepack.api.filter_settings import FILTER_PRESETS, FilterSettings, find_preset
 
 CONTROLS = (
     "brightness",

@@ -2,14 +2,14 @@
 
 import pytest
 
-from framepack.context import Context
-from framepack.effect import effect
+from framepack.processing.context import Context
+from framepack.processing.effect import effect
 from framepack.errors import InvalidField, UnknownEndpoint
 from framepack.media.clip import Clip
-from framepack.operation import Operation, operation
+from framepack.processing.operation import Operation, operation
 from framepack.registry import Registry, discover
-from framepack.schemas import CallbackRequest, Request, Response
-from framepack.workflow import STEP_TYPES
+from framepack.api.schemas import CallbackRequest, Request, Response
+from framepack.api.workflow import STEP_TYPES
 
 
 class Nothing(Request):

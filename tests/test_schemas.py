@@ -6,7 +6,7 @@ import pytest
 from pydantic import Field
 
 from framepack.errors import FramepackError, InvalidField, InvalidSource
-from framepack.schemas import CallbackRequest, Request, Response, VideoRequest, Whole
+from framepack.api.schemas import CallbackRequest, Request, Response, VideoRequest, Whole
 
 ALLOWED = "Allowed fields: enabled, inner, name, num_loops, params, scale_factor, seed."
 

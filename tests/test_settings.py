@@ -64,7 +64,7 @@ ENTRIES = {
     "serve": ["-m", "framepack", "serve"],
     "weights": ["-m", "framepack", "weights", "list"],
     "run": ["-m", "framepack", "run", "upscale", "test_input.json", "-o", "out.mp4"],
-    "worker process": ["-m", "framepack.rest.backends.worker_process"],
+    "worker process": ["-m", "framepack.jobs.backends.worker_process"],
     "image build": ["-m", "builder.fetch_weights"],
 }
 

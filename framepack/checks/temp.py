@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from framepack.checks.finding import Finding
 from framepack.checks.folders import folder_trouble, this_user
-from framepack.media.scratch import free_bytes, scratch_file
+from framepack.files.scratch import free_bytes, scratch_file
 
 if TYPE_CHECKING:
     from framepack.runtime import Runtime

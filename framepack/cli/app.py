@@ -15,7 +15,7 @@ from framepack.cli.shapes import command_name, offered
 from framepack.cli.target import check_file
 from framepack.errors import InvalidField, InvalidSource, ModelUnavailable
 from framepack.logs import start_logging
-from framepack.models.provision import WHAT_TO_FETCH, fetch_weights, list_weights
+from framepack.models.weights.provision import WHAT_TO_FETCH, fetch_weights, list_weights
 from framepack.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _perform(order: Order) -> int:
 
 def _notes(operation: AnyOperation) -> Mapping[str, str]:
     """What to add to the description of fields: names that the request's model does not know."""
-    from framepack.models.catalogue import CATALOGUE
+    from framepack.models.weights.catalog import CATALOGUE
 
     names = ", ".join(row.name for row in CATALOGUE.group("upscaler"))
     return {
@@ -132,7 +132,7 @@ def _compare(
     *,
     second: Annotated[float, typer.Option("--second", min=0, help="Which moment to draw.")] = 0.5,
 ) -> None:
-    from framepack.media.compare import compare
+    from framepack.media.images.compare import compare
 
     missing = next((path for path in (before, after) if not path.is_file()), None)
     if missing is not None:

@@ -19,8 +19,8 @@ from framepack.cli.local import Request
 from framepack.cli.shapes import command_name
 from framepack.cli.target import check_file, check_new_folder, format_of, make_folder
 from framepack.errors import InvalidField, InvalidSource
-from framepack.presets import FilterSettings
-from framepack.workflow import WorkflowPreset
+from framepack.api.filter_settings import FilterSettings
+from framepack.api.workflow import WorkflowPreset
 
 if TYPE_CHECKING:
     from framepack.cli.shapes import Shape

@@ -10,7 +10,7 @@ import typer
 
 from framepack.cli.shapes import command_name, open_fields
 from framepack.errors import InvalidField
-from framepack.schemas import from_text
+from framepack.api.schemas import from_text
 
 if TYPE_CHECKING:
     from framepack.cli.shapes import Shape

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from framepack.errors import InvalidField
-from framepack.workflow import step_type
+from framepack.api.workflow import step_type
 
 if TYPE_CHECKING:
     from framepack.media.clip import Format

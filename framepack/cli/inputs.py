@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from framepack.errors import InvalidField, InvalidSource, NotFound
 from framepack.media.section import Section
-from framepack.names import is_name
-from framepack.storage.folder_record import folder_records, sound_key
-from framepack.storage.folders import MEDIA_TYPES, folder_key, natural, sheet_key
+from framepack.api.names import is_name
+from framepack.storage.frames.record import folder_records, sound_key
+from framepack.storage.frames.folders import MEDIA_TYPES, folder_key, natural, sheet_key
 
 if TYPE_CHECKING:
-    from framepack.presets import FilterSettings
+    from framepack.api.filter_settings import FilterSettings
     from framepack.runtime import Runtime
-    from framepack.workflow import WorkflowPreset
+    from framepack.api.workflow import WorkflowPreset
 
 PRESET: Final = "preset"
 """What a preset from a file is called in the store of the run."""

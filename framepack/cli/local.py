@@ -16,13 +16,13 @@ from framepack.runtime import Runtime
 from framepack.storage.outputs import Folder, Outputs, Published
 
 if TYPE_CHECKING:
-    from framepack.context import Context
+    from framepack.processing.context import Context
     from framepack.dispatch import Call
-    from framepack.effect import Step
+    from framepack.processing.effect import Step
     from framepack.job import Job
     from framepack.media.clip import Clip, Format
     from framepack.media.section import Section
-    from framepack.media.source import Source
+    from framepack.files.source import Source
     from framepack.settings import Settings
 
 _UNLIMITED: Final[dict[str, float]] = {
@@ -88,7 +88,7 @@ class FileRuntime(Runtime):
             )
 
     def _open(self, url: str, max_mb: float | None = None) -> Source:
-        from framepack.media.source import Source
+        from framepack.files.source import Source
 
         path = self.request.sources.get(url)
         if path is None:

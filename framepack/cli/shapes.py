@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
-from framepack.schemas import CallbackRequest, VideoRequest, VideoResponse
+from framepack.api.schemas import CallbackRequest, VideoRequest, VideoResponse
 
 if TYPE_CHECKING:
     from framepack.registry import AnyOperation, Registry

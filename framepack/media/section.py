@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from framepack.errors import InvalidField
 
 if TYPE_CHECKING:
-    from framepack.media.timeline import Timeline
+    from framepack.media.timeline.constant_rate import Timeline
 
 
 @dataclass(frozen=True, slots=True)

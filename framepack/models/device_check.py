@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from framepack.environment import are_gpus_hidden
 from framepack.models.driver import Driver, oldest_driver, read_driver
-from framepack.models.memory import GB
+from framepack.models.memory.device import GB
 
 if TYPE_CHECKING:
     import torch

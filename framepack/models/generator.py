@@ -7,7 +7,7 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from framepack.errors import ModelUnavailable
-from framepack.models.memory import is_out_of_memory
+from framepack.models.memory.device import is_out_of_memory
 
 if TYPE_CHECKING:
     import torch

@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from framepack.errors import InvalidField, ModelUnavailable
-from framepack.models.cache import ModelCache
-from framepack.models.memory import Device
+from framepack.models.memory.cache import ModelCache
+from framepack.models.memory.device import Device
 from framepack.models.spec import ModelRow, ModelSpec
 
 if TYPE_CHECKING:
-    from framepack.models.captioner import Captioner
-    from framepack.models.catalogue import Catalogue
-    from framepack.models.enhancer import Enhancer
-    from framepack.models.face_detection import Detector
-    from framepack.models.face_restorer import FaceRestorer
-    from framepack.models.interpolator import Interpolator
-    from framepack.models.snapshots import Snapshots
+    from framepack.models.language.captioner import Captioner
+    from framepack.models.weights.catalog import Catalogue
+    from framepack.models.language.enhancer import Enhancer
+    from framepack.models.faces.detector import Detector
+    from framepack.models.faces.restorer import FaceRestorer
+    from framepack.models.interpolate.interpolator import Interpolator
+    from framepack.models.weights.hub_snapshots import Snapshots
     from framepack.models.spec import Group
-    from framepack.models.upscaler import Upscaler
-    from framepack.models.weights import WeightsStore
+    from framepack.models.upscale.upscaler import Upscaler
+    from framepack.models.weights.store import WeightsStore
 
 T = TypeVar("T")
 
@@ -184,7 +184,7 @@ class ModelLibrary:
         """
 
         def load(folder: Path) -> Enhancer:
-            from framepack.models.enhancer import Enhancer
+            from framepack.models.language.enhancer import Enhancer
 
             return Enhancer(folder, self.device)
 
@@ -198,7 +198,7 @@ class ModelLibrary:
         """
 
         def load(folder: Path) -> Captioner:
-            from framepack.models.captioner import Captioner
+            from framepack.models.language.captioner import Captioner
 
             return Captioner(folder, self.device)
 
@@ -229,12 +229,12 @@ class ModelLibrary:
         return rows[0], rows[1]
 
     def _load_detector(self, row: ModelRow) -> Detector:
-        from framepack.models.face_detection import YuNet
+        from framepack.models.faces.detector import YuNet
 
         return YuNet(self.store.content(row.weights[0]))
 
     def _load_restorer(self, row: ModelRow) -> FaceRestorer:
-        from framepack.models.face_restorer import FaceRestorer, load_face_network
+        from framepack.models.faces.restorer import FaceRestorer, load_face_network
 
         return FaceRestorer(load_face_network(self.store.state_dict(row.weights[0])), self.device)
 
@@ -253,14 +253,14 @@ class ModelLibrary:
         return self.cache.lease(spec)
 
     def _load_interpolator(self, row: ModelRow) -> Interpolator:
-        from framepack.models.interpolator import Interpolator
-        from framepack.models.nets.rife import load_rife
+        from framepack.models.interpolate.interpolator import Interpolator
+        from framepack.models.interpolate.rife import load_rife
 
         return Interpolator(load_rife(self.store.state_dict(row.weights[0])), self.device)
 
     def _load_upscaler(self, row: ModelRow, strength: float) -> Upscaler:
-        from framepack.models.networks import load_upscaler_network
-        from framepack.models.upscaler import Upscaler
+        from framepack.models.weights.networks import load_upscaler_network
+        from framepack.models.upscale.upscaler import Upscaler
 
         return Upscaler(load_upscaler_network(row, self.store, strength), self.device)
 

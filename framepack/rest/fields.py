@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.requests import Request as HttpRequest
 
 from framepack.errors import BadRequest, InvalidField, TooLarge
-from framepack.schemas import from_text
+from framepack.api.schemas import from_text
 
 if TYPE_CHECKING:
     from framepack.registry import AnyOperation

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from framepack import __version__
 from framepack.rest.auth import has_key
-from framepack.rest.backends.base import Readiness
+from framepack.jobs.backends.base import Readiness
 
 if TYPE_CHECKING:
     from framepack.rest.server import Server

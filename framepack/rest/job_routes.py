@@ -10,10 +10,10 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 
-from framepack.rest.records import JobRecord, State
+from framepack.jobs.records import JobRecord, State
 
 if TYPE_CHECKING:
-    from framepack.rest.jobs import Jobs
+    from framepack.jobs.queue import Jobs
 
 _MOST_LISTED: Final = 1000
 _USUALLY_LISTED: Final = 100

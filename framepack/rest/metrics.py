@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from framepack.rest.records import JobRecord
+    from framepack.jobs.records import JobRecord
 
 _BUCKETS: Final = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600)
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

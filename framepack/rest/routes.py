@@ -15,16 +15,16 @@ from fastapi.responses import JSONResponse, Response
 from framepack.dispatch import Answer, Call
 from framepack.errors import BadRequest, Unavailable
 from framepack.job import Job
-from framepack.rest.backends.base import WorkerLost
+from framepack.jobs.backends.base import WorkerLost
 from framepack.rest.errors import answer_response
 from framepack.rest.fields import fields_of
-from framepack.rest.records import JobRecord
-from framepack.schemas import CallbackRequest
+from framepack.jobs.records import JobRecord
+from framepack.api.schemas import CallbackRequest
 
 if TYPE_CHECKING:
     from framepack.registry import AnyOperation
     from framepack.rest.server import Server
-    from framepack.schemas import Request as OperationRequest
+    from framepack.api.schemas import Request as OperationRequest
 
 NOTE: Final = (
     "Results will be sent to your callback URL when processing completes. "

@@ -19,16 +19,16 @@ from framepack.errors import DiskFull, FramepackError, InvalidSettings, Unavaila
 from framepack.logs import log_start, start_logging
 from framepack.rest.app import create_app
 from framepack.rest.auth import ApiKeys, new_key
-from framepack.rest.backends.inline_files import fitted
-from framepack.rest.backends.local import LocalBackend
-from framepack.rest.backends.runpod import RunpodBackend
+from framepack.jobs.backends.inline_files import fitted
+from framepack.jobs.backends.local import LocalBackend
+from framepack.jobs.backends.runpod import RunpodBackend
 from framepack.rest.server import Server
 from framepack.runtime import Runtime
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from framepack.rest.backends.base import Backend
+    from framepack.jobs.backends.base import Backend
     from framepack.settings import Settings
 
 log = logging.getLogger("framepack.rest")

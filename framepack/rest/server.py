@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from framepack.job import Job
 from framepack.rest.fields import Bodies
-from framepack.rest.jobs import Jobs, Limits
+from framepack.jobs.queue import Jobs, Limits
 from framepack.rest.metrics import Metrics
-from framepack.rest.records import JobRecord, JobRecords
+from framepack.jobs.records import JobRecord, JobRecords
 from framepack.storage.open import link_signer
 
 if TYPE_CHECKING:
     from framepack.errors import FramepackError
-    from framepack.rest.backends.base import Backend
+    from framepack.jobs.backends.base import Backend
     from framepack.runtime import Runtime
     from framepack.storage.keys import Key
     from framepack.storage.links import Link, LinkSigner

@@ -17,8 +17,8 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from framepack.errors import FramepackError, InvalidSource
-from framepack.media.source import clean_filename
-from framepack.media.workspace import Workspace
+from framepack.files.source import clean_filename
+from framepack.files.workspace import Workspace
 from framepack.rest.fields import body_of
 from framepack.storage.base import CHUNK_BYTES, Storage
 from framepack.storage.keys import Key

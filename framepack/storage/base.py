@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from framepack.errors import DiskFull, FramepackError, NotFound, StorageFailed, is_disk_full
 
 if TYPE_CHECKING:
-    from framepack.freed import Freed
+    from framepack.files.removed import Freed
     from framepack.storage.keys import Key
 
 DEFAULT_CONTENT_TYPE = "application/octet-stream"

@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 
 from framepack.errors import BadRequest, InvalidField, NotFound, TooLarge
 from framepack.storage.keys import Key
-from framepack.storage.parallel import in_parallel
+from framepack.files.parallel import in_parallel
 
 if TYPE_CHECKING:
     from framepack.storage.base import Storage, StoredObject

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from framepack.errors import InvalidField, StorageFailed
-from framepack.freed import Freed
+from framepack.files.removed import Freed
 from framepack.storage.base import (
     CHUNK_BYTES,
     DEFAULT_CONTENT_TYPE,

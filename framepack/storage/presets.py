@@ -8,11 +8,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from framepack.errors import BadRequest, NotFound, TooLarge
-from framepack.names import is_name
-from framepack.presets import FILTER_PRESETS, FilterSettings
-from framepack.schemas import Request
+from framepack.api.names import is_name
+from framepack.api.filter_settings import FILTER_PRESETS, FilterSettings
+from framepack.api.schemas import Request
 from framepack.storage.documents import Documents
-from framepack.workflow import NO_WORKFLOW, PRESETS_FOLDER, WorkflowPreset
+from framepack.api.workflow import NO_WORKFLOW, PRESETS_FOLDER, WorkflowPreset
 
 if TYPE_CHECKING:
     from framepack.storage.base import Storage

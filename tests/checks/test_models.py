@@ -35,7 +35,7 @@ def weights(folder: Path, **settings: object) -> dict[str, Finding]:
 @pytest.fixture
 def without_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
     """The package with some of the weights is not installed."""
-    monkeypatch.setattr("framepack.models.weights.wheel_paths", lambda _wheel: None)
+    monkeypatch.setattr("framepack.models.weights.store.wheel_paths", lambda _wheel: None)
 
 
 def test_weights_that_may_be_fetched_are_no_fault(tmp_path: Path, without_wheel: None) -> None:

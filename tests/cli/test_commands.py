@@ -248,7 +248,7 @@ def test_a_defect_names_the_file_with_its_traceback(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], clip: Path
 ) -> None:
     """A package that is missing, for example; with --debug the traceback is shown."""
-    monkeypatch.setattr("framepack.render.probe", _broken)
+    monkeypatch.setattr("framepack.processing.render.probe", _broken)
 
     assert main(["run", "analyze", str(clip)]) == 1
     said = capsys.readouterr().err

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from framepack.cli import main
-from framepack.media.probe import probe
+from framepack.media.read.probe import probe
 from tests.support.clips import Spec, flat, make_clip, number_of
 from tests.support.readback import beep_times, read_back, sound_of
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from framepack.media.probe import probe
-from tests.support.clips import Sound, Spec, make_clip, number_of, numbered
+from framepack.media.read.probe import probe
+from tests.support.clips import AudioSpec, Spec, make_clip, number_of, numbered
 from tests.support.control_plane import ROOT
 from tests.support.readback import read_back, sound_of
 
@@ -31,7 +31,7 @@ STOPPED = re.compile(r"Stopped after (\d+) of (\d+) frames; the finished part is
 @pytest.fixture(scope="module")
 def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A video that takes long with every operation that decodes it."""
-    spec = Spec(size=(192, 108), count=FRAMES, picture=numbered, sound=Sound(seconds=120.0), options={"crf": "30"})
+    spec = Spec(size=(192, 108), count=FRAMES, picture=numbered, sound=AudioSpec(seconds=120.0), options={"crf": "30"})
     return make_clip(tmp_path_factory.mktemp("clips") / "long.mp4", spec)
 
 

@@ -11,7 +11,7 @@ import pytest
 from framepack.cli import main
 from framepack.cli.target import NotDelivered, check_file, check_new_folder, deliver, free_name
 from framepack.errors import InvalidField
-from framepack.media.probe import probe
+from framepack.media.read.probe import probe
 
 
 @pytest.mark.parametrize(

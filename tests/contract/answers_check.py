@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 if TYPE_CHECKING:
-    from framepack.schemas import Response
+    from framepack.api.schemas import Response
     from tests.contract.contract_types import JsonObject
 
 _FILLERS: tuple[Any, ...] = ("text", 0, False, [], {})

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field, ValidationError, create_model
 
-from framepack.schemas import Request, Response
+from framepack.api.schemas import Request, Response
 from tests.contract.answers_check import differs_from, given_answer
 from tests.contract.comparison import answer_differences, param_differences, undocumented_fields
 from tests.contract.contract_types import Answer, Endpoint, JsonObject, Param, Values

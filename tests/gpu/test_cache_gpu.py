@@ -7,8 +7,8 @@ import gc
 import pytest
 import torch
 
-from framepack.models.cache import ModelCache
-from framepack.models.memory import MB, Device
+from framepack.models.memory.cache import ModelCache
+from framepack.models.memory.device import MB, Device
 from framepack.models.spec import ModelSpec
 from tests.support.recipes import Tensors, keys
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from framepack.media.clip import Colors
-from framepack.models.face_restorer import FaceRestorer, load_face_network
-from framepack.models.faces import FaceModels, enhance_faces
-from framepack.models.frames import DeviceFrame
-from framepack.models.memory import Device
+from framepack.models.faces.restorer import FaceRestorer, load_face_network
+from framepack.models.faces.enhance_faces import FaceModels, enhance_faces
+from framepack.models.frames.device_frame import DeviceFrame
+from framepack.models.memory.device import Device
 from tests.support.faces import CPU, Known, doubled, drawn, enhanced, landmarks_of, random_gfpgan
 from tests.support.interpolation import noise, psnr
 

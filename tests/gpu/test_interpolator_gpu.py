@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from framepack.errors import OutOfMemory
-from framepack.models.frames import DeviceFrame
-from framepack.models.interpolator import Interpolator
-from framepack.models.memory import Device
-from framepack.models.nets.rife import load_rife
+from framepack.models.frames.device_frame import DeviceFrame
+from framepack.models.interpolate.interpolator import Interpolator
+from framepack.models.memory.device import Device
+from framepack.models.interpolate.rife import load_rife
 from tests.support.interpolation import (
     Calls,
     between,

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from framepack.job import Job
-from framepack.models.captioner import Captioner
-from framepack.models.enhancer import Enhancer
-from framepack.models.memory import Device
+from framepack.models.language.captioner import Captioner
+from framepack.models.language.enhancer import Enhancer
+from framepack.models.memory.device import Device
 from tests.support.clips import scene
 from tests.support.tiny_language import florence, granite
 

@@ -10,10 +10,10 @@ import torch
 
 from framepack.errors import OutOfMemory
 from framepack.media.clip import Frame, HostFrame
-from framepack.models.frames import DeviceFrame, to_device
-from framepack.models.memory import Device
-from framepack.models.stream import Target, upscale_frames
-from framepack.models.upscaler import Upscaler
+from framepack.models.frames.device_frame import DeviceFrame, to_device
+from framepack.models.memory.device import Device
+from framepack.models.upscale.upscale_frames import Target, upscale_frames
+from framepack.models.upscale.upscaler import Upscaler
 from tests.support.upscaling import BUNNY_COLORS, REAL_NETWORKS, decoded, psnr, real_network, real_picture
 
 pytestmark = pytest.mark.gpu

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from builder.fetch_weights import choose, read_table
-from framepack.models.catalogue import CATALOGUE
+from framepack.models.weights.catalog import CATALOGUE
 from tests.support.http_server import Answer, HttpServer
 
 ROOT = Path(__file__).parents[2]

@@ -13,10 +13,10 @@ import av
 import pytest
 
 from framepack.environment import variable
-from framepack.models.catalogue import CATALOGUE, Catalogue
+from framepack.models.weights.catalog import CATALOGUE, Catalogue
 from framepack.models.library import ModelLibrary
 from framepack.models.spec import ModelRow
-from framepack.models.weights import WeightsStore
+from framepack.models.weights.store import WeightsStore
 from framepack.registry import discover
 from framepack.settings import Settings, load_settings
 from tests.support.interpolation import mixing

@@ -1,4 +1,4 @@
-"""Sound in the output: in step with the pictures, copied where players take it, never a reason to fail."""
+"""AudioSpec in the output: in step with the pictures, copied where players take it, never a reason to fail."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from framepack.media.clip import Audio, Clip
-from framepack.media.probe import probe
-from framepack.media.reader import open_clip
-from framepack.media.writer import write
-from tests.support.clips import Picture, Sound, Spec, make_clip, numbered, real_clip, spoil
+from framepack.media.read.probe import probe
+from framepack.media.read.reader import open_clip
+from framepack.media.write.writer import write
+from tests.support.clips import Picture, AudioSpec, Spec, make_clip, numbered, real_clip, spoil
 from tests.support.readback import beep_times, read_back, sound_of
 
 FRAME = 0.04
@@ -29,7 +29,7 @@ def flashing(index: int, width: int, height: int) -> Picture:
 
 
 FLASHES = (0.2, 0.6, 1.0, 1.4, 1.8)
-SPEC = Spec(count=50, picture=flashing, sound=Sound(seconds=2, beeps=FLASHES))
+SPEC = Spec(count=50, picture=flashing, sound=AudioSpec(seconds=2, beeps=FLASHES))
 
 
 def flash_times(path: Path) -> list[float]:
@@ -60,24 +60,24 @@ def duration(path: Path) -> float:
 
 
 CASES = [
-    (".mp4", Sound(), "aac", True),
-    (".mkv", Sound(), "aac", True),
-    (".ts", Sound(), "aac", True),
-    (".mov", Sound(codec="pcm_s16le"), "aac", False),
-    (".mkv", Sound(codec="libmp3lame"), "mp3", True),
-    (".mkv", Sound(codec="ac3", layout="stereo"), "ac3", True),
-    (".mkv", Sound(codec="eac3", layout="stereo"), "eac3", True),
-    (".mkv", Sound(codec="flac", rate=44100), "aac", False),
-    (".webm", Sound(codec="libopus", layout="stereo"), "aac", False),
-    (".mpg", Sound(codec="mp2"), "aac", False),
-    (".flv", Sound(rate=44100), "aac", True),
-    (".mov", Sound(codec="pcm_s16le", rate=16000), "aac", False),
-    (".mov", Sound(codec="pcm_s16le", layout="5.1"), "aac", False),
+    (".mp4", AudioSpec(), "aac", True),
+    (".mkv", AudioSpec(), "aac", True),
+    (".ts", AudioSpec(), "aac", True),
+    (".mov", AudioSpec(codec="pcm_s16le"), "aac", False),
+    (".mkv", AudioSpec(codec="libmp3lame"), "mp3", True),
+    (".mkv", AudioSpec(codec="ac3", layout="stereo"), "ac3", True),
+    (".mkv", AudioSpec(codec="eac3", layout="stereo"), "eac3", True),
+    (".mkv", AudioSpec(codec="flac", rate=44100), "aac", False),
+    (".webm", AudioSpec(codec="libopus", layout="stereo"), "aac", False),
+    (".mpg", AudioSpec(codec="mp2"), "aac", False),
+    (".flv", AudioSpec(rate=44100), "aac", True),
+    (".mov", AudioSpec(codec="pcm_s16le", rate=16000), "aac", False),
+    (".mov", AudioSpec(codec="pcm_s16le", layout="5.1"), "aac", False),
 ]
 
 
 @pytest.mark.parametrize(("suffix", "sound", "codec", "is_copied"), CASES)
-def test_flash_and_beep_stay_together(tmp_path: Path, suffix: str, sound: Sound, codec: str, is_copied: bool) -> None:  # noqa: FBT001 - a parameter
+def test_flash_and_beep_stay_together(tmp_path: Path, suffix: str, sound: AudioSpec, codec: str, is_copied: bool) -> None:  # noqa: FBT001 - a parameter
     """Whatever the codec, sound is within a frame of its picture; what MP4 players take is copied bit by bit."""
     video = {".mpg": "mpeg2video", ".webm": None}.get(suffix, "libx264")
     sound = replace(sound, seconds=2, beeps=FLASHES)
@@ -100,8 +100,8 @@ def test_flash_and_beep_stay_together(tmp_path: Path, suffix: str, sound: Sound,
 @pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
 @pytest.mark.parametrize("start", [Fraction(0), Fraction(1, 2), Fraction(3, 25)])
 def test_a_late_sound_stays_late(tmp_path: Path, codec: str, start: Fraction) -> None:
-    """Sound that begins after the pictures does so in the output."""
-    sound = Sound(codec=codec, seconds=1.2, beeps=(0.1, 0.9), start=start)
+    """AudioSpec that begins after the pictures does so in the output."""
+    sound = AudioSpec(codec=codec, seconds=1.2, beeps=(0.1, 0.9), start=start)
     source = make_clip(tmp_path / "clip.mov", replace(SPEC, sound=sound))
     write(opened(source), tmp_path / "out.mp4", preset="ultrafast")
     expected = [0.1 + float(start), 0.9 + float(start)]
@@ -112,7 +112,7 @@ def test_a_late_sound_stays_late(tmp_path: Path, codec: str, start: Fraction) ->
 @pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
 def test_sound_before_the_first_picture_is_cut(tmp_path: Path, codec: str) -> None:
     """What was to be heard before anything was to be seen is left out, the rest keeps its time."""
-    sound = Sound(codec=codec, seconds=2, beeps=(0.3, 1.2, 1.6))
+    sound = AudioSpec(codec=codec, seconds=2, beeps=(0.3, 1.2, 1.6))
     source = make_clip(tmp_path / "clip.mov", replace(SPEC, sound=sound, start=Fraction(1)))
     write(opened(source), tmp_path / "out.mp4", preset="ultrafast")
     assert beep_times(tmp_path / "out.mp4") == pytest.approx([0.2, 0.6], abs=FRAME / 2)
@@ -122,7 +122,7 @@ def test_sound_before_the_first_picture_is_cut(tmp_path: Path, codec: str) -> No
 @pytest.mark.parametrize(("codec", "seconds"), [("aac", 5.0), ("aac", 2.01), ("pcm_s16le", 5.0), ("aac", 0.7)])
 def test_sound_ends_with_the_pictures(tmp_path: Path, codec: str, seconds: float) -> None:
     """Longer sound is trimmed to within a sound frame, shorter sound stays as short."""
-    source = make_clip(tmp_path / "clip.mov", replace(SPEC, sound=Sound(codec=codec, seconds=seconds, beeps=(0.6,))))
+    source = make_clip(tmp_path / "clip.mov", replace(SPEC, sound=AudioSpec(codec=codec, seconds=seconds, beeps=(0.6,))))
     target = tmp_path / "out.mp4"
     write(opened(source), target, preset="ultrafast")
     assert duration(target) == pytest.approx(min(2, seconds), abs=0.03)
@@ -150,7 +150,7 @@ def test_real_surround_sound_is_copied(tmp_path: Path) -> None:
 @pytest.mark.parametrize("codec", ["aac", "pcm_s16le", "libopus"])
 def test_sound_with_holes_keeps_its_time(tmp_path: Path, codec: str) -> None:
     """Where packets are missing there is silence, and what follows is not early."""
-    source = make_clip(tmp_path / "clip.mkv", replace(SPEC, sound=Sound(codec=codec, seconds=2, beeps=(0.2, 1.4))))
+    source = make_clip(tmp_path / "clip.mkv", replace(SPEC, sound=AudioSpec(codec=codec, seconds=2, beeps=(0.2, 1.4))))
     holed = tmp_path / "holed.mkv"
     with av.open(str(source)) as whole, av.open(str(holed), "w") as output:
         streams = [output.add_stream_from_template(stream) for stream in whole.streams]
@@ -166,7 +166,7 @@ def test_sound_with_holes_keeps_its_time(tmp_path: Path, codec: str) -> None:
 @pytest.mark.parametrize("codec", ["aac", "flac", "libmp3lame"])
 def test_damaged_sound_is_skipped_and_said(tmp_path: Path, codec: str) -> None:
     """The pictures are all there, the undamaged beep is where it was, and the client hears of it."""
-    loud = Sound(
+    loud = AudioSpec(
         codec=codec, seconds=2, layout="stereo", rate=48000, beeps=(0.2, *(0.5 + 0.06 * n for n in range(10)), 1.8)
     )
     source = make_clip(tmp_path / "clip.mkv", replace(SPEC, sound=loud))
@@ -201,7 +201,7 @@ def test_sound_that_cannot_be_read_at_all_is_left_out(tmp_path: Path) -> None:
 
 def test_pictures_and_sound_are_interleaved(tmp_path: Path) -> None:
     """In the file no second of pictures lies far from its sound, so that players need not jump."""
-    source = make_clip(tmp_path / "clip.mp4", Spec(count=500, sound=Sound(seconds=20, beeps=(1,))))
+    source = make_clip(tmp_path / "clip.mp4", Spec(count=500, sound=AudioSpec(seconds=20, beeps=(1,))))
     write(opened(source), tmp_path / "out.mp4", preset="ultrafast")
     with av.open(str(tmp_path / "out.mp4")) as container:
         places: list[tuple[int, float]] = []
@@ -216,7 +216,7 @@ def test_pictures_and_sound_are_interleaved(tmp_path: Path) -> None:
 
 def test_damage_anywhere_never_fails_for_the_sound(tmp_path: Path) -> None:
     """Whatever bytes are noise: if the pictures can be read, a file is written."""
-    sound = Sound(seconds=2, codec="flac", beeps=FLASHES)
+    sound = AudioSpec(seconds=2, codec="flac", beeps=FLASHES)
     source = make_clip(tmp_path / "clip.mkv", Spec(count=50, picture=numbered, sound=sound))
     for seed, place in enumerate((0.2, 0.4, 0.6, 0.8, 0.9)):
         damaged = spoil(source, tmp_path / "damaged.mkv", place, place + 0.08, seed=seed)

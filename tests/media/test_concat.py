@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from framepack.media.clip import Audio, Clip, Colors, Frame, HostFrame, Matrix, Sequence
-from framepack.media.concat import concatenated, joined_rate
-from framepack.media.letterbox import Letterbox, fitted_size
-from framepack.media.probe import probe
-from framepack.media.reader import open_clip
-from framepack.media.remux_join import Piece, copy_joined
-from tests.support.clips import Sound, Spec, flat, make_clip, to_frame
+from framepack.media.timeline.concat import concatenated, joined_rate
+from framepack.media.frames.letterbox import Letterbox, fitted_size
+from framepack.media.read.probe import probe
+from framepack.media.read.reader import open_clip
+from framepack.media.mux.join import Piece, copy_joined
+from tests.support.clips import AudioSpec, Spec, flat, make_clip, to_frame
 from tests.support.readback import beep_times, read_back, rgb_of
 
 NTSC = Fraction(30000, 1001)
@@ -237,7 +237,7 @@ def test_copied_files_start_where_their_first_picture_does(tmp_path: Path) -> No
     clips = [
         make_clip(
             tmp_path / f"{start}.mp4",
-            Spec(count=25, start=Fraction(start), sound=Sound(beeps=(0.4,), start=Fraction(start))),
+            Spec(count=25, start=Fraction(start), sound=AudioSpec(beeps=(0.4,), start=Fraction(start))),
         )
         for start in (0, 2)
     ]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from framepack.media.clip import Clip, Colors, HostFrame, Matrix
-from framepack.media.contact_sheet import ContactSheet
+from framepack.media.images.contact_sheet import ContactSheet
 from tests.support.clips import flat, to_frame
 
 

@@ -12,15 +12,15 @@ import pytest
 
 from framepack.errors import InvalidMedia
 from framepack.media.clip import Clip
-from framepack.media.images import to_rgb
-from framepack.media.probe import probe
-from framepack.media.reader import open_clip
-from framepack.media.writer import write
-from tests.support.clips import Sound, Spec, cut, faststart, make_clip, number_of, numbered, spoil
+from framepack.media.images.convert import to_rgb
+from framepack.media.read.probe import probe
+from framepack.media.read.reader import open_clip
+from framepack.media.write.writer import write
+from tests.support.clips import AudioSpec, Spec, cut, faststart, make_clip, number_of, numbered, spoil
 from tests.support.readback import beep_times
 
 SPEC = Spec(size=(96, 64), count=100, picture=numbered, options={"preset": "veryfast", "g": "12", "crf": "20"})
-SOUND = Sound(seconds=4, beeps=(1, 3))
+SOUND = AudioSpec(seconds=4, beeps=(1, 3))
 
 
 @pytest.fixture(scope="module")

@@ -15,12 +15,12 @@ import pytest
 
 from framepack.errors import InvalidMedia
 from framepack.media.clip import Clip, Colors, Encoding, Format, Matrix
-from framepack.media.encoders import crf_of
-from framepack.media.gif import Look
-from framepack.media.images import to_rgb
-from framepack.media.scale import Scaler, fitted_size
-from framepack.media.writer import write
-from tests.support.clips import Sound, Spec, flat, make_clip, real_clip, scene
+from framepack.media.write.encoders import crf_of
+from framepack.media.write.gif import Look
+from framepack.media.images.convert import to_rgb
+from framepack.media.frames.scale import Scaler, fitted_size
+from framepack.media.write.writer import write
+from tests.support.clips import AudioSpec, Spec, flat, make_clip, real_clip, scene
 from tests.support.looping import NTSC, Costly, opened
 from tests.support.readback import beep_times, psnr, read_back
 
@@ -113,7 +113,7 @@ def test_webm_keeps_colors(tmp_path: Path, matrix: Matrix, full_range: bool) -> 
 @pytest.mark.parametrize("fps", [Fraction(25), NTSC])
 def test_webm_has_opus_in_step(tmp_path: Path, fps: Fraction) -> None:
     """48 kHz Opus whose beeps are where they were, and which ends with the pictures."""
-    sound = Sound(seconds=3, beeps=(0.3, 1.1), layout="stereo", rate=44100)
+    sound = AudioSpec(seconds=3, beeps=(0.3, 1.1), layout="stereo", rate=44100)
     source = make_clip(tmp_path / "clip.mp4", Spec(count=50, fps=fps, sound=sound))
     path = exported(opened(source), tmp_path, "webm", 50)
     assert beep_times(path) == pytest.approx((0.3, 1.1), abs=0.003)
@@ -203,7 +203,7 @@ def test_a_gif_looks_like_its_clip(tmp_path: Path) -> None:
 
 def test_gifs_have_no_sound_and_even_sizes(tmp_path: Path) -> None:
     """Whatever the source has."""
-    source = make_clip(tmp_path / "clip.mkv", Spec(size=(61, 47), count=5, pix_fmt="yuv444p", sound=Sound()))
+    source = make_clip(tmp_path / "clip.mkv", Spec(size=(61, 47), count=5, pix_fmt="yuv444p", sound=AudioSpec()))
     with av.open(str(exported(opened(source), tmp_path, "gif"))) as container:
         assert [stream.type for stream in container.streams] == ["video"]
         assert (container.streams.video[0].width, container.streams.video[0].height) == (62, 48)
@@ -228,7 +228,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from framepack.media.clip import Encoding
-from framepack.media.writer import write
+from framepack.media.write.writer import write
 from tests.support.looping import opened
 source, name = Path(sys.argv[1]), sys.argv[2]
 clip = replace(opened(source), encoding=Encoding(name, 50))

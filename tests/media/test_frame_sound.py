@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from framepack.errors import FramepackError
-from framepack.media.audio import kept_sound
+from framepack.media.audio.track import kept_sound
 from framepack.media.clip import Audio, Sequence, Stretched
-from framepack.media.frame_sound import FrameSound
-from framepack.media.probe import probe
-from framepack.media.reader import open_clip
-from framepack.media.sound import Renderer
-from tests.support.clips import Sound, Spec, make_clip, make_sound
+from framepack.media.audio.frame_audio import FrameSound
+from framepack.media.read.probe import probe
+from framepack.media.read.reader import open_clip
+from framepack.media.audio.render import Renderer
+from tests.support.clips import AudioSpec, Spec, make_clip, make_sound
 
 FPS = Fraction(30000, 1001)
 
@@ -55,7 +55,7 @@ def beeps_of(sound: Audio, folder: Path) -> list[float]:
 def test_a_kept_sound_is_in_step(tmp_path: Path, name: str, codec: str, rate: int, start: Fraction) -> None:
     """Any usual sound is copied without coding it anew, and its beeps come when they did, wherever it began."""
     layout = "stereo" if codec == "libopus" else "mono"
-    sound = Sound(codec, seconds=2, rate=rate, layout=layout, beeps=(0.4, 1.5), start=max(start, Fraction(0)))
+    sound = AudioSpec(codec, seconds=2, rate=rate, layout=layout, beeps=(0.4, 1.5), start=max(start, Fraction(0)))
     source = make_clip(tmp_path / name, Spec(count=60, sound=sound, start=max(-start, Fraction(0))))
     audio, copied = kept(source)
     with av.open(str(source)) as first, av.open(str(copied.path)) as second:
@@ -77,12 +77,12 @@ def test_a_sound_that_cannot_be_kept_is_no_error(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """That the disk is full is not passed over as if the sound were at fault."""
-    source = make_clip(tmp_path / "a.mp4", Spec(count=3, sound=Sound()))
+    source = make_clip(tmp_path / "a.mp4", Spec(count=3, sound=AudioSpec()))
 
     def full(*_: object, **__: object) -> None:
         raise av.OSError(28, "No space left on device")
 
-    monkeypatch.setattr("framepack.media.audio._copied", full)
+    monkeypatch.setattr("framepack.media.audio.track._copied", full)
     with pytest.raises(FramepackError, match="no room"):
         kept_sound(Audio(source, 1), tmp_path / "kept.mka", lambda _: None)
 
@@ -118,7 +118,7 @@ def test_sound_is_stretched_as_frames_are() -> None:
 
 def test_a_plan_sounds_as_long_as_its_frames(tmp_path: Path) -> None:
     """Padded with silence where the video's sound was shorter, and in step behind a cut."""
-    path = make_sound(tmp_path / "a.mka", Sound(codec="flac", seconds=2, beeps=(0.2, 1.6)))
+    path = make_sound(tmp_path / "a.mka", AudioSpec(codec="flac", seconds=2, beeps=(0.2, 1.6)))
     sound = FrameSound(Audio(path, 0), Fraction(25), 1)
     plan = sound.under([*range(10), *range(30, 75)], Fraction(25))
     samples = np.concatenate(list(Renderer(48000, 1, tmp_path).blocks(plan)), axis=1)[0]

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 from framepack.errors import FramepackError, InvalidMedia
-from framepack.media.demux import CONTAINERS
-from framepack.media.probe import probe
-from framepack.media.reader import open_clip
-from framepack.media.writer import write
-from tests.support.clips import Sound, Spec, make_clip, mutate, numbered
+from framepack.media.containers import CONTAINERS
+from framepack.media.read.probe import probe
+from framepack.media.read.reader import open_clip
+from framepack.media.write.writer import write
+from tests.support.clips import AudioSpec, Spec, make_clip, mutate, numbered
 
 MPD = """<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" minBufferTime="PT1S"
  mediaPresentationDuration="PT1S" profiles="urn:mpeg:dash:profile:isoff-on-demand:2011">
@@ -119,8 +119,8 @@ def test_a_picture_bomb_is_refused_before_it_is_unfolded(tmp_path: Path) -> None
 def originals(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     """Small files of many kinds."""
     folder = tmp_path_factory.mktemp("originals")
-    spec = Spec(count=12, picture=numbered, sound=Sound())
-    opus = replace(spec, sound=Sound(codec="libopus", layout="stereo"))
+    spec = Spec(count=12, picture=numbered, sound=AudioSpec())
+    opus = replace(spec, sound=AudioSpec(codec="libopus", layout="stereo"))
     gif = Spec(count=12, codec="gif", pix_fmt="rgb8", colors=None)
     kinds = {".mp4": spec, ".mkv": spec, ".ts": spec, ".webm": opus, ".gif": gif, ".flv": replace(spec, sound=None)}
     kinds[".mov"] = replace(spec, codec="prores_ks", pix_fmt="yuv422p10le", rotation=90)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from framepack.errors import InvalidMedia, TooLarge
-from framepack.media.image_files import read_image
+from framepack.media.images.decode import read_image
 from tests.support.clips import mutate, scene
 
 SIZE = (40, 30)

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from framepack.media.clip import Colors, HostFrame, Matrix
-from framepack.media.colors import tag
-from framepack.media.images import png, to_rgb
+from framepack.media.frames.colors import tag
+from framepack.media.images.convert import png, to_rgb
 from tests.support.clips import flat, scene, to_frame
 from tests.support.readback import psnr
 

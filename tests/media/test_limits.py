@@ -10,8 +10,8 @@ import pytest
 
 from framepack.errors import TooLarge
 from framepack.media.clip import Clip
-from framepack.media.limits import check_output, check_source
-from framepack.media.probe import VideoInfo, probe
+from framepack.processing.limits import check_output, check_source
+from framepack.media.read.probe import VideoInfo, probe
 from framepack.settings import Settings
 from tests.support.clips import Spec, make_clip
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from framepack.media.clip import Audio, Clip, Encoding, Format
-from framepack.media.loops import ping_pong, repeated, unrolled
-from framepack.media.sound import Renderer
-from framepack.media.writer import write
-from tests.support.clips import Sound, Spec, make_clip, real_clip, scene
+from framepack.media.timeline.loops import ping_pong, repeated, unrolled
+from framepack.media.audio.render import Renderer
+from framepack.media.write.writer import write
+from tests.support.clips import AudioSpec, Spec, make_clip, real_clip, scene
 from tests.support.looping import NTSC, Costly, counted, opened, shown, there_and_back
 from tests.support.pcm import Samples, make_pcm, noise
 from tests.support.readback import beep_times, psnr, read_back, sound_of
@@ -52,7 +52,7 @@ def test_every_frame_stands_at_its_time(
     with_sound: bool,  # noqa: FBT001 - a parameter
 ) -> None:
     """With sound of any length: no gap, no doubled frame, no wrong rate at any seam."""
-    sound = Sound(seconds=0.71, beeps=(0.1,)) if with_sound else None
+    sound = AudioSpec(seconds=0.71, beeps=(0.1,)) if with_sound else None
     source = make_clip(tmp_path / "clip.mp4", Spec(count=13, fps=fps, picture=counted, sound=sound))
     written = write(looped(opened(source), kind, times, tmp_path), tmp_path / "out.mp4")
     expected = order(kind, 13, times)
@@ -82,7 +82,7 @@ def test_b_frames_survive_the_seams(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["loop", "ping-pong"])
 def test_webm_loops_too(tmp_path: Path, fps: Fraction, kind: str) -> None:
     """Times are exact to WebM's millisecond."""
-    sound = Sound(seconds=0.71, beeps=(0.1,))
+    sound = AudioSpec(seconds=0.71, beeps=(0.1,))
     source = make_clip(tmp_path / "clip.mp4", Spec(count=13, fps=fps, picture=counted, sound=sound))
     clip = replace(looped(opened(source), kind, 3, tmp_path), encoding=Encoding("webm"))
     write(clip, tmp_path / "out.webm")
@@ -200,7 +200,7 @@ def test_sound_turns_with_the_pictures(tmp_path: Path, fps: Fraction) -> None:
 
 def test_beeps_in_the_file_are_where_they_belong(tmp_path: Path) -> None:
     """After encoding too: forth at 0.2 s of each trip, back as long before the trip's end."""
-    sound = Sound(seconds=1, beeps=(0.2, 0.6))
+    sound = AudioSpec(seconds=1, beeps=(0.2, 0.6))
     source = make_clip(tmp_path / "clip.mp4", Spec(picture=counted, sound=sound))
     write(ping_pong(opened(source), 2, tmp_path), tmp_path / "out.mp4")
     trip = 48 / 25
@@ -275,8 +275,8 @@ _PEAK = """
 import sys
 from fractions import Fraction
 from pathlib import Path
-from framepack.media.loops import ping_pong
-from framepack.media.writer import write
+from framepack.media.timeline.loops import ping_pong
+from framepack.media.write.writer import write
 from tests.support.looping import opened
 source = Path(sys.argv[1])
 written = write(ping_pong(opened(source), 2, source.parent), source.parent / "out.mp4", preset="ultrafast")
@@ -294,7 +294,7 @@ def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
             size=(320, 240),
             count=count,
             picture=lambda index, _width, _height: pictures[index % 8],
-            sound=Sound(seconds=count / 25),
+            sound=AudioSpec(seconds=count / 25),
         )
         source = make_clip(tmp_path / f"{count}.mp4", spec)
         run = [sys.executable, "-c", _PEAK, str(source)]

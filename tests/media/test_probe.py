@@ -13,9 +13,9 @@ from av.stream import Disposition
 
 from framepack.errors import InvalidMedia
 from framepack.media.clip import Colors, Matrix
-from framepack.media.probe import AudioInfo, VideoInfo, probe
+from framepack.media.read.probe import AudioInfo, VideoInfo, probe
 from tests.support.clips import (
-    Sound,
+    AudioSpec,
     Spec,
     add_sound,
     add_video,
@@ -127,11 +127,11 @@ def test_a_gif_is_a_video(tmp_path: Path) -> None:
 
 def test_sound_that_starts_later_is_noticed(tmp_path: Path) -> None:
     """The delay is from the first picture to the first sample, within a sound frame."""
-    late = Sound(start=Fraction(1, 2), codec="pcm_s16le")
+    late = AudioSpec(start=Fraction(1, 2), codec="pcm_s16le")
     info = probed(tmp_path / "late.mov", Spec(sound=late, fps=Fraction(50), count=50))
     assert info.audio is not None
     assert info.audio.delay == Fraction(1, 2)
-    early = Spec(start=Fraction(1, 2), sound=Sound(codec="pcm_s16le"), fps=Fraction(50))
+    early = Spec(start=Fraction(1, 2), sound=AudioSpec(codec="pcm_s16le"), fps=Fraction(50))
     info = probed(tmp_path / "early.mov", early)
     assert info.audio is not None
     assert info.audio.delay == Fraction(-1, 2)
@@ -160,7 +160,7 @@ def test_cover_art_is_no_video(tmp_path: Path) -> None:
     with av.open(str(path), "w") as output:
         cover = output.add_stream("mjpeg", rate=1, width=64, height=64, pix_fmt="yuvj420p")
         cover.disposition = Disposition.attached_pic
-        song = add_sound(output, Sound())
+        song = add_sound(output, AudioSpec())
         output.mux(cover.encode(av.VideoFrame(64, 64, "yuvj420p")))
         output.mux(cover.encode(None))
         for packet in song:
@@ -174,7 +174,7 @@ def test_cover_art_is_no_video(tmp_path: Path) -> None:
 def test_sound_alone_is_no_video(tmp_path: Path) -> None:
     """One sentence says what is missing."""
     with pytest.raises(InvalidMedia, match=r"^The file holds no video stream\.$"):
-        probe(make_sound(tmp_path / "sound.mp4", Sound()))
+        probe(make_sound(tmp_path / "sound.mp4", AudioSpec()))
 
 
 @pytest.mark.parametrize(

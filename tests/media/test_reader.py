@@ -17,9 +17,9 @@ import pytest
 
 from framepack.errors import InvalidMedia
 from framepack.media.clip import Clip, Colors, Frame, Matrix
-from framepack.media.images import to_rgb
-from framepack.media.probe import probe
-from framepack.media.reader import open_clip
+from framepack.media.images.convert import to_rgb
+from framepack.media.read.probe import probe
+from framepack.media.read.reader import open_clip
 from tests.support.clips import (
     Picture,
     Spec,

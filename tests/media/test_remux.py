@@ -13,11 +13,11 @@ import pytest
 
 from framepack.errors import Cancelled
 from framepack.job import Job
-from framepack.media.loops import repeated
-from framepack.media.probe import probe
-from framepack.media.remux import Coded, copyable, repeat
-from framepack.media.writer import write
-from tests.support.clips import Sound, Spec, make_clip, real_clip
+from framepack.media.timeline.loops import repeated
+from framepack.media.read.probe import probe
+from framepack.media.mux.repeat import Coded, copyable, repeat
+from framepack.media.write.writer import write
+from tests.support.clips import AudioSpec, Spec, make_clip, real_clip
 from tests.support.looping import NTSC, Costly, counted, opened, shown
 from tests.support.readback import beep_times, sound_of
 
@@ -29,15 +29,15 @@ def found(path: Path) -> Coded | None:
     return copyable(path, probe(path))
 
 
-def source_of(folder: Path, fps: Fraction = Fraction(25), sound: Sound | None = None, **more: Any) -> Path:
+def source_of(folder: Path, fps: Fraction = Fraction(25), sound: AudioSpec | None = None, **more: Any) -> Path:
     """An H.264 file with B-frames."""
     spec = Spec(count=14, fps=fps, picture=counted, options=B_FRAMES, sound=sound, **more)
     return make_clip(folder / "clip.mp4", spec)
 
 
 @pytest.mark.parametrize("fps", [Fraction(25), NTSC, Fraction(24000, 1001), Fraction(60)])
-@pytest.mark.parametrize("sound", [None, Sound(seconds=0.83, beeps=(0.1, 0.4)), Sound(seconds=0.3, rate=44100)])
-def test_packets_are_the_sources_and_times_are_exact(tmp_path: Path, fps: Fraction, sound: Sound | None) -> None:
+@pytest.mark.parametrize("sound", [None, AudioSpec(seconds=0.83, beeps=(0.1, 0.4)), AudioSpec(seconds=0.3, rate=44100)])
+def test_packets_are_the_sources_and_times_are_exact(tmp_path: Path, fps: Fraction, sound: AudioSpec | None) -> None:
     """Bit by bit, in every play, at n / fps; the sound may be longer or shorter than the pictures."""
     source = source_of(tmp_path, fps, sound)
     coded = found(source)

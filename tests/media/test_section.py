@@ -10,12 +10,12 @@ import pytest
 
 from framepack.errors import InvalidField
 from framepack.media.clip import Clip, Encoding
-from framepack.media.images import to_rgb
-from framepack.media.probe import probe
-from framepack.media.reader import open_clip
+from framepack.media.images.convert import to_rgb
+from framepack.media.read.probe import probe
+from framepack.media.read.reader import open_clip
 from framepack.media.section import Section
-from framepack.media.writer import write
-from tests.support.clips import Sound, Spec, make_clip, number_of, numbered
+from framepack.media.write.writer import write
+from tests.support.clips import AudioSpec, Spec, make_clip, number_of, numbered
 from tests.support.readback import beep_times, sound_of
 
 NUMBERED = Spec(
@@ -76,7 +76,7 @@ def test_a_section_of_a_variable_rate_begins_with_the_frame_on_screen(tmp_path: 
 
 def test_the_sound_of_a_section_is_cut_with_it(tmp_path: Path) -> None:
     """A beep is heard where it was seen, copied and encoded, and the sound ends within a frame of the pictures."""
-    sound = Sound(seconds=4.0, beeps=(1.4, 2.0, 3.2))
+    sound = AudioSpec(seconds=4.0, beeps=(1.4, 2.0, 3.2))
     path = make_clip(tmp_path / "beeps.mp4", Spec(size=(64, 48), count=100, sound=sound, options={"g": "12"}))
 
     for name in ("part.mp4", "part.webm"):

@@ -1,4 +1,4 @@
-"""Sound plans: every sample where it belongs, in memory and on disk that do not grow without need."""
+"""AudioSpec plans: every sample where it belongs, in memory and on disk that do not grow without need."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from framepack.media.clip import Audio, Reversed, Sequence, Sound, Stretched
-from framepack.media.sound import Renderer, leaves
-from tests.support.clips import Sound as Recipe
+from framepack.media.clip import Audio, Reversed, Sequence, AudioSpec, Stretched
+from framepack.media.audio.render import Renderer, leaves
+from tests.support.clips import AudioSpec as Recipe
 from tests.support.clips import make_sound, spoil
 from tests.support.pcm import Samples, make_pcm, noise
 
@@ -28,7 +28,7 @@ def source(tmp_path: Path) -> tuple[Audio, Samples]:
     return Audio(make_pcm(tmp_path / "noise.mov", samples), 0), samples
 
 
-def rendered(sound: Sound | None, folder: Path, channels: int = 1, rate: int = RATE) -> Samples:
+def rendered(sound: AudioSpec | None, folder: Path, channels: int = 1, rate: int = RATE) -> Samples:
     """All samples of a plan."""
     renderer = Renderer(rate, channels, folder)
     return np.concatenate([np.zeros((channels, 0), np.float32), *renderer.blocks(sound)], axis=1)
@@ -51,7 +51,7 @@ def test_stereo_keeps_its_sides(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("delay", [Fraction(0), Fraction(1, 4), Fraction(-1, 4), Fraction(-3)])
 def test_delay_is_silence_before_or_a_cut(tmp_path: Path, source: tuple[Audio, Samples], delay: Fraction) -> None:
-    """Sound that begins late begins late, and what comes before the first picture is left out, to the sample."""
+    """AudioSpec that begins late begins late, and what comes before the first picture is left out, to the sample."""
     audio, samples = source
     shift = round(delay * RATE)
     expected = np.pad(samples, ((0, 0), (shift, 0))) if shift > 0 else samples[:, -shift:]
@@ -201,7 +201,7 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 from framepack.media.clip import Audio, Reversed, Sequence, Stretched
-from framepack.media.sound import Renderer
+from framepack.media.audio.render import Renderer
 seconds = Fraction(sys.argv[2])
 audio = Audio(Path(sys.argv[1]), 0)
 plan = Sequence(((Stretched(Reversed(audio, seconds), Fraction(1, 2)), 2 * seconds),) * 2)

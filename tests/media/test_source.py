@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from framepack.errors import DiskFull, InvalidSource, SourceFailed, TooLarge
-from framepack.media.source import Source, clean_filename
-from framepack.media.workspace import Workspace
+from framepack.files.source import Source, clean_filename
+from framepack.files.workspace import Workspace
 
 PLENTY = 10**9
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from framepack.errors import DiskFull
-from framepack.media.arrays import planes_of
+from framepack.media.frames.arrays import planes_of
 from framepack.media.clip import Colors, HostFrame, Matrix
-from framepack.media.spool import Spool, open_spool, recorded
+from framepack.media.timeline.spool import Spool, open_spool, recorded
 from tests.support.clips import numbered, to_frame
 from tests.support.looping import Costly
 

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from framepack.errors import InvalidMedia
-from framepack.media.timeline import Stamps, Timeline, build_timeline
+from framepack.media.timeline.constant_rate import Stamps, Timeline, build_timeline
 
 NTSC = Fraction(30000, 1001)
 MILLISECOND = Fraction(1, 1000)

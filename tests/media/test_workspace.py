@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from framepack.errors import DiskFull
-from framepack.freed import Freed
-from framepack.media.workspace import Workspace, living, sweep
+from framepack.files.removed import Freed
+from framepack.files.workspace import Workspace, living, sweep
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from framepack.media.workspace import Workspace
+from framepack.files.workspace import Workspace
 with Workspace(Path(sys.argv[1])) as workspace:
     workspace.path("big.bin").write_bytes(b"x" * 1000)
     print(workspace.folder, flush=True)

@@ -20,9 +20,9 @@ import pytest
 from framepack.errors import Cancelled, DiskFull, FramepackError, InvalidMedia
 from framepack.job import Job, Progress
 from framepack.media.clip import Clip, Colors, Frame, HostFrame, Matrix
-from framepack.media.probe import probe
-from framepack.media.reader import open_clip
-from framepack.media.writer import Written, write
+from framepack.media.read.probe import probe
+from framepack.media.read.reader import open_clip
+from framepack.media.write.writer import Written, write
 from tests.support.clips import Spec, flat, make_clip, numbered, real_clip, scene, to_frame
 from tests.support.readback import psnr, read_back
 
@@ -233,9 +233,9 @@ def test_frames_must_have_the_clips_size(tmp_path: Path) -> None:
 MEMORY = """
 import sys
 from pathlib import Path
-from framepack.media.probe import probe
-from framepack.media.reader import open_clip
-from framepack.media.writer import write
+from framepack.media.read.probe import probe
+from framepack.media.read.reader import open_clip
+from framepack.media.write.writer import write
 source = Path(sys.argv[1])
 written = write(open_clip(source, probe(source), warn=print), Path(sys.argv[2]), preset="ultrafast")
 peak = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 import pytest
 
 from framepack.errors import Conflict, ModelUnavailable
-from framepack.models.cache import ModelCache
-from framepack.models.memory import MB
+from framepack.models.memory.cache import ModelCache
+from framepack.models.memory.device import MB
 from tests.support.recipes import Model, fill, keys, names, spec
 
 MANY = 50
@@ -176,10 +176,10 @@ def test_cache_needs_no_torch() -> None:
     """Importing and using the cache, the catalogue and the store loads no heavy package."""
     code = """if True:
         import sys
-        from framepack.models.cache import ModelCache
-        from framepack.models.catalogue import CATALOGUE
+        from framepack.models.memory.cache import ModelCache
+        from framepack.models.weights.catalog import CATALOGUE
         from framepack.models.spec import ModelSpec
-        from framepack.models.weights import WeightsStore
+        from framepack.models.weights.store import WeightsStore
         cache = ModelCache()
         with cache.lease(ModelSpec("a", "a", "face", object, 1)):
             pass

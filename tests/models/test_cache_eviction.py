@@ -6,7 +6,7 @@ import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
-from framepack.models.cache import ModelCache
+from framepack.models.memory.cache import ModelCache
 from framepack.models.spec import ModelSpec
 from tests.support.recipes import Model, fill, keys, limited, names, spec
 

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from framepack.errors import OutOfMemory
-from framepack.models.cache import ModelCache
-from framepack.models.memory import MB
+from framepack.models.memory.cache import ModelCache
+from framepack.models.memory.device import MB
 from framepack.models.spec import ModelSpec
 from tests.support.recipes import Model, Tensors, fill, keys, limited, names, spec
 

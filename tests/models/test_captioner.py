@@ -9,8 +9,8 @@ import torch
 
 from framepack.errors import ModelUnavailable, OutOfMemory
 from framepack.job import Job
-from framepack.models.captioner import Captioner
-from framepack.models.memory import Device
+from framepack.models.language.captioner import Captioner
+from framepack.models.memory.device import Device
 from tests.support.clips import scene
 from tests.support.tiny_language import florence, granite
 

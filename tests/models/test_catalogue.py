@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from framepack.models.catalogue import CATALOGUE, Catalogue
+from framepack.models.weights.catalog import CATALOGUE, Catalogue
 from tests.support.weights import published, upscaler_row
 
 _OFFICIAL = {

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from framepack.errors import ModelUnavailable
-from framepack.models.catalogue import Catalogue
-from framepack.models.checkpoints import read_capped
-from framepack.models.networks import load_upscaler_network
-from framepack.models.weights import WeightsStore
+from framepack.models.weights.catalog import Catalogue
+from framepack.models.weights.checkpoints import read_capped
+from framepack.models.weights.networks import load_upscaler_network
+from framepack.models.weights.store import WeightsStore
 from tests.support.networks import tiny_compact, tiny_rrdb
 from tests.support.weights import Payload, checkpoint, fetch_never, published, upscaler_row
 
@@ -124,7 +124,7 @@ def test_files_are_described_once(store: WeightsStore, monkeypatch: pytest.Monke
         reads.append(path)
         return read_capped(path)
 
-    monkeypatch.setattr("framepack.models.custom.read_capped", counted)
+    monkeypatch.setattr("framepack.models.weights.custom.read_capped", counted)
     with ThreadPoolExecutor(8) as pool:
         listings = list(pool.map(lambda _: store.custom_models(), range(8)))
     assert all(len(rows) == 1 and rows == listings[0] for rows in listings)

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from framepack.media.clip import Colors, HostFrame, Matrix
-from framepack.models.cuts import Thumbnail, is_cut, thumbnail
-from framepack.models.frames import DeviceFrame, to_device
+from framepack.models.frames.scene_cuts import Thumbnail, is_cut, thumbnail
+from framepack.models.frames.device_frame import DeviceFrame, to_device
 from tests.support.clips import real_clip
 from tests.support.interpolation import host_frame, texture
 

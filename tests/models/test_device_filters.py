@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from framepack.media.clip import Colors, HostFrame, Matrix
-from framepack.media.images import to_rgb
-from framepack.models.filters import DeviceFilter
-from framepack.models.frames import DeviceFrame
-from framepack.presets import FILTER_PRESETS, FilterSettings
+from framepack.media.images.convert import to_rgb
+from framepack.models.frames.device_filter import DeviceFilter
+from framepack.models.frames.device_frame import DeviceFrame
+from framepack.api.filter_settings import FILTER_PRESETS, FilterSettings
 from tests.support.looks import BT709, codes, filtered, gray, host_frame, on_device, one, psnr, real_frames, tone
 
 LOOKS: tuple[dict[str, float], ...] = (

@@ -11,9 +11,9 @@ from transformers import AutoTokenizer, GraniteForCausalLM
 
 from framepack.errors import Cancelled, InvalidField, ModelUnavailable
 from framepack.job import Job, Progress
-from framepack.models.enhancer import Enhancer
-from framepack.models.memory import Device
-from framepack.models.prompts import messages
+from framepack.models.language.enhancer import Enhancer
+from framepack.models.memory.device import Device
+from framepack.models.language.prompts import messages
 from tests.support.tiny_language import END, TURN, granite
 
 CPU = Device(torch.device("cpu"))

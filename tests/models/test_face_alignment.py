@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from framepack.models.face_alignment import SIDE, Landmarks, Placement, Similarity
+from framepack.models.faces.alignment import SIDE, Landmarks, Placement, Similarity
 from tests.support.faces import drawn, landmarks_of
 from tests.support.interpolation import psnr
 

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from framepack.errors import ModelUnavailable
 from framepack.media.clip import Colors, HostFrame
-from framepack.models.catalogue import CATALOGUE
-from framepack.models.checkpoints import read_published
-from framepack.models.face_alignment import SIDE, Landmarks, Placement
-from framepack.models.face_detection import Detection, Picture, YuNet, find_faces
-from framepack.models.frames import DeviceFrame
+from framepack.models.weights.catalog import CATALOGUE
+from framepack.models.weights.checkpoints import read_published
+from framepack.models.faces.alignment import SIDE, Landmarks, Placement
+from framepack.models.faces.detector import Detection, Picture, YuNet, find_faces
+from framepack.models.frames.device_frame import DeviceFrame
 from tests.support.at_hand import at_hand
 from tests.support.clips import to_frame
 from tests.support.faces import Known, landmarks_of

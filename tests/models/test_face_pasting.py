@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from framepack.models.face_alignment import Placement
-from framepack.models.face_pasting import mask, pasted
+from framepack.models.faces.alignment import Placement
+from framepack.models.faces.blending import mask, pasted
 from tests.support.faces import drawn, landmarks_of
 from tests.support.interpolation import psnr
 

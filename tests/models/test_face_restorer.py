@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from framepack.errors import ModelUnavailable, OutOfMemory
-from framepack.models.catalogue import CATALOGUE
-from framepack.models.checkpoints import parse_checkpoint, read_published
-from framepack.models.face_restorer import FaceRestorer, load_face_network
+from framepack.models.weights.catalog import CATALOGUE
+from framepack.models.weights.checkpoints import parse_checkpoint, read_published
+from framepack.models.faces.restorer import FaceRestorer, load_face_network
 from tests.support.at_hand import at_hand
 from tests.support.faces import CPU, Changing, drawn, landmarks_of, random_gfpgan
 from tests.support.interpolation import noise, psnr

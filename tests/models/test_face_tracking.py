@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from framepack.models.face_alignment import Landmarks
-from framepack.models.face_detection import Detection
-from framepack.models.face_tracking import LOOK_AHEAD, Face, Tracker
+from framepack.models.faces.alignment import Landmarks
+from framepack.models.faces.detector import Detection
+from framepack.models.faces.tracking import LOOK_AHEAD, Face, Tracker
 from tests.support.faces import landmarks_of
 
 Seen = Sequence[Sequence[Landmarks]]

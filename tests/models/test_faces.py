@@ -12,12 +12,12 @@ from torch import Tensor
 
 from framepack.errors import Cancelled
 from framepack.media.clip import Colors, Frame
-from framepack.models.face_alignment import Landmarks
-from framepack.models.face_restorer import FaceRestorer, load_face_network
-from framepack.models.faces import FaceModels, enhance_faces
-from framepack.models.frames import DeviceFrame
-from framepack.models.stream import Target, upscale_frames
-from framepack.models.upscaler import Upscaler
+from framepack.models.faces.alignment import Landmarks
+from framepack.models.faces.restorer import FaceRestorer, load_face_network
+from framepack.models.faces.enhance_faces import FaceModels, enhance_faces
+from framepack.models.frames.device_frame import DeviceFrame
+from framepack.models.upscale.upscale_frames import Target, upscale_frames
+from framepack.models.upscale.upscaler import Upscaler
 from tests.support.faces import (
     CPU,
     Changing,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from framepack.media.clip import Colors, Frame, HostFrame, Matrix
-from framepack.models.frames import DeviceFrame, to_device
+from framepack.models.frames.device_frame import DeviceFrame, to_device
 from tests.support.upscaling import BIKES_COLORS, BUNNY_COLORS, decoded, psnr
 
 CPU = torch.device("cpu")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from framepack.media.clip import Colors, HostFrame, Matrix
-from framepack.models.frames import DeviceFrame, to_device
+from framepack.models.frames.device_frame import DeviceFrame, to_device
 from tests.support.upscaling import BIKES_COLORS, BUNNY_COLORS, decoded, psnr
 
 CPU = torch.device("cpu")

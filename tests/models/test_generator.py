@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from framepack.errors import ModelUnavailable
-from framepack.models.catalogue import CATALOGUE
+from framepack.models.weights.catalog import CATALOGUE
 from framepack.models.library import ModelLibrary
-from framepack.models.weights import WeightsStore
+from framepack.models.weights.store import WeightsStore
 from tests.support import generators
 from tests.support.weights import fetch_never
 

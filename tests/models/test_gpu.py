@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from framepack.models.gpu import Gpu, ask_driver, read_gpu
-from framepack.models.memory import Device
+from framepack.models.memory.gpu_status import Gpu, ask_driver, read_gpu
+from framepack.models.memory.device import Device
 
 UUID = "GPU-0b3f9a52-8d55-4a51-9f5d-000000000001"
 

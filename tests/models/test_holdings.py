@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from framepack.models.cache import ModelCache
-from framepack.models.holdings import Holdings
-from framepack.models.memory import MB, Device
+from framepack.models.memory.cache import ModelCache
+from framepack.models.memory.allocated import Holdings
+from framepack.models.memory.device import MB, Device
 from framepack.models.spec import ModelSpec
-from framepack.models.upscaler import Upscaler
+from framepack.models.upscale.upscaler import Upscaler
 from tests.support.interpolation import interpolator
 from tests.support.recipes import Tensors
 from tests.support.upscaling import rrdb

@@ -13,8 +13,8 @@ import torch
 
 from framepack.errors import Cancelled
 from framepack.media.clip import Colors, Frame, HostFrame
-from framepack.models.frames import DeviceFrame
-from framepack.models.retiming import Retiming
+from framepack.models.frames.device_frame import DeviceFrame
+from framepack.media.timeline.retiming import Retiming
 from tests.support.interpolation import (
     Calls,
     between,
@@ -259,7 +259,7 @@ def test_a_cancelled_job_stops(allowed: int) -> None:
 def test_colours_are_those_of_the_clip() -> None:
     """New frames carry the clip's colours on their way to the encoder."""
     from framepack.media.clip import Matrix
-    from framepack.models.inbetween import interpolate_frames
+    from framepack.models.interpolate.interpolate_frames import interpolate_frames
 
     colors = Colors(Matrix.BT601, 6, 6, full_range=True)
     made = list(interpolate_frames(moving(2), interpolator(), Retiming.of(2, 1.0), colors=colors, check=lambda: None))

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from framepack.errors import OutOfMemory
-from framepack.models.interpolator import Interpolator
-from framepack.models.memory import Device
-from framepack.models.nets.rife import load_rife
+from framepack.models.interpolate.interpolator import Interpolator
+from framepack.models.memory.device import Device
+from framepack.models.interpolate.rife import load_rife
 from tests.support.interpolation import between, interpolator, mixing, noise, psnr
 from tests.support.recipes import Neighbours
 from tests.support.rife_reference import random_rife, reference

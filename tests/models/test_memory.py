@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from framepack.errors import Unavailable
-from framepack.models.memory import Device, cpu_has_bfloat16, free_host_bytes, is_out_of_memory
+from framepack.models.memory.device import Device, cpu_has_bfloat16, free_host_bytes, is_out_of_memory
 
 MB = 1 << 20
 STATISTICS = "anon 1\ninactive_file {0}\ntotal_inactive_file {0}\n"

@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from framepack.errors import ModelUnavailable
-from framepack.models.catalogue import CATALOGUE
-from framepack.models.checkpoints import read_wheel
-from framepack.models.ncnn import read_ncnn
-from framepack.models.networks import load_network
+from framepack.models.weights.catalog import CATALOGUE
+from framepack.models.weights.checkpoints import read_wheel
+from framepack.models.weights.ncnn import read_ncnn
+from framepack.models.weights.networks import load_network
 from tests.support.networks import tiny_compact, tiny_rrdb
 from tests.support.weights import ncnn_pair
 

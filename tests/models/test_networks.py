@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from framepack.errors import ModelUnavailable
-from framepack.models.networks import blend, load_network, load_upscaler_network
+from framepack.models.weights.networks import blend, load_network, load_upscaler_network
 from framepack.models.spec import ModelRow
-from framepack.models.weights import WeightsStore
+from framepack.models.weights.store import WeightsStore
 from tests.support.networks import tiny_compact, tiny_rrdb
 from tests.support.weights import checkpoint, fetch_never, published, upscaler_row
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framepack.models.prompts import cleaned, joined, messages, split
+from framepack.models.language.prompts import cleaned, joined, messages, split
 
 
 def _texts(prompt: str) -> list[str]:

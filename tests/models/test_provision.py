@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from framepack.errors import NotFound
-from framepack.models.provision import fetch_weights, list_weights
-from framepack.models.repositories import REPOSITORIES
+from framepack.models.weights.provision import fetch_weights, list_weights
+from framepack.models.weights.language_catalog import REPOSITORIES
 from framepack.settings import Settings
 from tests.support.tiny_language import granite
 

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image, ImageDraw
 
 from framepack.job import Job
-from framepack.models.captioner import Captioner
-from framepack.models.enhancer import Enhancer
-from framepack.models.memory import Device
-from framepack.models.repositories import FLORENCE, GRANITE
-from framepack.models.snapshots import Snapshots
+from framepack.models.language.captioner import Captioner
+from framepack.models.language.enhancer import Enhancer
+from framepack.models.memory.device import Device
+from framepack.models.weights.language_catalog import FLORENCE, GRANITE
+from framepack.models.weights.hub_snapshots import Snapshots
 from framepack.settings import Settings
 from tests.support.at_hand import at_hand
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framepack.models.retiming import Retiming, retimed
+from framepack.media.timeline.retiming import Retiming, retimed
 
 FACTORS = st.sampled_from([1, 2, 4])
 SPEEDS = st.floats(0.25, 4).map(lambda speed: round(speed, 3))

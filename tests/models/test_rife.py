@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from framepack.errors import ModelUnavailable
-from framepack.models.nets.rife import Rife, blend, load_rife
+from framepack.models.interpolate.rife import Rife, blend, load_rife
 from tests.support.interpolation import mixing, noise, psnr, timed
 from tests.support.rife_reference import random_rife, reference
 

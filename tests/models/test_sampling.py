@@ -3,7 +3,7 @@
 import torch
 from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from framepack.models.sampling import Chances, Sampler
+from framepack.models.language.sampling import Chances, Sampler
 
 CHANCES = Chances(temperature=0.5, most=30, mass=0.95)
 

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from framepack.media.clip import Colors
-from framepack.models.catalogue import Catalogue
-from framepack.models.interpolator import Moment
+from framepack.models.weights.catalog import Catalogue
+from framepack.models.interpolate.interpolator import Moment
 from framepack.models.library import ModelLibrary
-from framepack.models.memory import MB
+from framepack.models.memory.device import MB
 from framepack.models.spec import Group, ModelRow, ModelSpec
-from framepack.models.splitting import insist
-from framepack.models.weights import WeightsStore
+from framepack.models.memory.oom import insist
+from framepack.models.weights.store import WeightsStore
 from tests.support.interpolation import device_frames, noise
 from tests.support.networks import tiny_compact
 from tests.support.recipes import Tensors

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from framepack.errors import DiskFull, ModelUnavailable
-from framepack.models.hub import snapshot_in
-from framepack.models.repositories import FLORENCE, GRANITE, REPOSITORIES, Repository, resolve
-from framepack.models.snapshots import FetchRepository, Snapshots
+from framepack.models.weights.hub import snapshot_in
+from framepack.models.weights.language_catalog import FLORENCE, GRANITE, REPOSITORIES, Repository, resolve
+from framepack.models.weights.hub_snapshots import FetchRepository, Snapshots
 from framepack.settings import Settings
 from tests.support.fake_hub import REVISION, fake_hub, repository
 

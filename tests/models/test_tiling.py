@@ -10,9 +10,9 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from framepack.models.memory import Device
-from framepack.models.tiling import overlap_of, plan
-from framepack.models.upscaler import Upscaler
+from framepack.models.memory.device import Device
+from framepack.models.upscale.tiling import overlap_of, plan
+from framepack.models.upscale.upscaler import Upscaler
 from tests.support.upscaling import compact, psnr, real_network, real_picture, rrdb
 
 

@@ -11,8 +11,8 @@ from spandrel import ImageModelDescriptor
 from spandrel.architectures.SPAN import SPAN, SPANArch
 
 from framepack.errors import Cancelled
-from framepack.models.memory import Device
-from framepack.models.upscaler import Upscaler
+from framepack.models.memory.device import Device
+from framepack.models.upscale.upscaler import Upscaler
 from tests.support.upscaling import (
     REAL_NETWORKS,
     Watched,

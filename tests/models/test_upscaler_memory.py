@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from framepack.errors import OutOfMemory
-from framepack.models.memory import MB, Device
-from framepack.models.splitting import Case, Rung
-from framepack.models.upscaler import Upscaler
+from framepack.models.memory.device import MB, Device
+from framepack.models.memory.oom import Case, Rung
+from framepack.models.upscale.upscaler import Upscaler
 from tests.support.recipes import Neighbours
 from tests.support.upscaling import Watched, compact, rrdb
 

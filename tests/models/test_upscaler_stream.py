@@ -15,11 +15,11 @@ from PIL import Image
 
 from framepack.errors import Cancelled
 from framepack.media.clip import Colors, Frame, HostFrame
-from framepack.models.frames import DeviceFrame, to_device
-from framepack.models.memory import Device
-from framepack.models.scaling import resize
-from framepack.models.stream import Target, target_size, upscale_frames
-from framepack.models.upscaler import Upscaler
+from framepack.models.frames.device_frame import DeviceFrame, to_device
+from framepack.models.memory.device import Device
+from framepack.models.frames.scaling import resize
+from framepack.models.upscale.upscale_frames import Target, target_size, upscale_frames
+from framepack.models.upscale.upscaler import Upscaler
 from tests.support.upscaling import (
     BIKES_COLORS,
     BUNNY_COLORS,

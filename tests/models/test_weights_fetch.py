@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from framepack.errors import Cancelled, DiskFull, ModelUnavailable
-from framepack.models.weights import WeightsStore, ensure_all
+from framepack.models.weights.store import WeightsStore, ensure_all
 from framepack.settings import Settings
 from tests.support.http_server import Answer, HttpServer, Received
 from tests.support.networks import tiny_compact
@@ -30,7 +30,7 @@ CHILD = """
     import sys
     from pathlib import Path
     from framepack.models.spec import Weights
-    from framepack.models.weights import WeightsStore
+    from framepack.models.weights.store import WeightsStore
     from framepack.settings import Settings
 
     folder, url, size_bytes, sha256 = sys.argv[1:]

@@ -11,9 +11,9 @@ import pytest
 
 from framepack.dispatch import Answer as Result
 from framepack.job import Job, Progress
-from framepack.media.workspace import Workspace
+from framepack.files.workspace import Workspace
 from framepack.operations.postprocess import batch
-from framepack.render import render_chain
+from framepack.processing.render import render_chain
 from tests.support.clips import Spec, cut, flat, make_clip
 from tests.support.http_server import Answer, HttpServer
 from tests.support.readback import read_back

@@ -14,11 +14,11 @@ from safetensors.torch import save_file
 
 from framepack.dispatch import Call
 from framepack.job import Job
-from framepack.media.probe import probe
-from framepack.media.reader import open_clip
-from framepack.models.catalogue import CATALOGUE, Catalogue
+from framepack.media.read.probe import probe
+from framepack.media.read.reader import open_clip
+from framepack.models.weights.catalog import CATALOGUE, Catalogue
 from framepack.models.library import ModelLibrary
-from framepack.models.weights import WeightsStore
+from framepack.models.weights.store import WeightsStore
 from framepack.operations.postprocess.upscale import UpscaleParams, upscaled
 from tests.support.clips import Picture, Spec, make_clip, scene
 from tests.support.faces import published_faces

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from framepack.media.clip import Clip, Colors, Encoding, Frame
-from framepack.media.colors import tag
-from framepack.models.frames import DeviceFrame
+from framepack.media.frames.colors import tag
+from framepack.models.frames.device_frame import DeviceFrame
 from framepack.operations.postprocess.export import ExportParams, exported
-from tests.support.clips import Sound, Spec, make_clip, real_clip, scene, to_frame
+from tests.support.clips import AudioSpec, Spec, make_clip, real_clip, scene, to_frame
 from tests.support.looping import Costly, counted
 from tests.support.readback import beep_times, psnr, read_back, rgb_of
 from tests.support.runs import Bench, bench
@@ -38,7 +38,7 @@ def size_of(path: Path) -> tuple[int, int]:
 @pytest.mark.parametrize("spelling", ["MP4", "mp4", "WebM", "WEBM", "webm", "GIF", "gif", ".Gif"])
 def test_formats_in_any_case(own: Bench, tmp_path: Path, spelling: str) -> None:
     """The right container, codec and extension, in the folder of every other output."""
-    source = make_clip(tmp_path / "clip.mp4", Spec(count=5, sound=Sound(seconds=0.2)))
+    source = make_clip(tmp_path / "clip.mp4", Spec(count=5, sound=AudioSpec(seconds=0.2)))
     answer = own.run("export", source, format=spelling)
     name = {known.lower(): known for known in CODECS}[spelling.lower().strip(".")]
     output = own.output(answer)
@@ -140,7 +140,7 @@ def test_quality_answers(own: Bench, tmp_path: Path, format_name: str) -> None:
 def test_rate_length_and_sound_stay(own: Bench, tmp_path: Path, format_name: str) -> None:
     """30000/1001 stays, and beeps stay with their pictures."""
     fps = Fraction(30000, 1001)
-    sound = Sound(seconds=1, beeps=(0.2, 0.7))
+    sound = AudioSpec(seconds=1, beeps=(0.2, 0.7))
     source = make_clip(tmp_path / "clip.mp4", Spec(size=(320, 240), fps=fps, count=30, picture=counted, sound=sound))
     output = own.output(own.run("export", source, format=format_name, max_width=256))
     with av.open(str(output)) as container:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from framepack.presets import FILTER_PRESETS
+from framepack.api.filter_settings import FILTER_PRESETS
 from framepack.storage.keys import Key
 from tests.support.clips import Spec, make_clip
 from tests.support.readback import psnr, read_back

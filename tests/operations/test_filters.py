@@ -16,10 +16,10 @@ import pytest
 from framepack.errors import InvalidField, NotFound
 from framepack.job import Job, Progress
 from framepack.media.clip import Clip, Frame, HostFrame
-from framepack.models.frames import DeviceFrame
+from framepack.models.frames.device_frame import DeviceFrame
 from framepack.operations.postprocess.filters import FiltersParams, FiltersRequest, filtered
-from framepack.presets import FILTER_PRESETS, FilterSettings, built_in_preset
-from tests.support.clips import Sound, Spec, make_clip, real_clip
+from framepack.api.filter_settings import FILTER_PRESETS, FilterSettings, built_in_preset
+from tests.support.clips import AudioSpec, Spec, make_clip, real_clip
 from tests.support.looks import codes, gray, host_frame, luma, on_device, real_frames
 from tests.support.readback import beep_times, psnr, read_back
 from tests.support.runs import bench
@@ -41,7 +41,7 @@ def _effect(clip: Clip, **fields: Any) -> Clip:
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """A short clip with sound."""
-    sound = Sound(seconds=0.6, beeps=(0.2,))
+    sound = AudioSpec(seconds=0.6, beeps=(0.2,))
     return make_clip(tmp_path / "source.mp4", Spec(size=(96, 64), fps=Fraction(30000, 1001), count=18, sound=sound))
 
 

@@ -15,12 +15,12 @@ from PIL import Image
 
 from framepack.dispatch import Call
 from framepack.job import Job, Progress
-from framepack.media.images import to_rgb
-from framepack.media.probe import probe
-from framepack.media.reader import open_clip
+from framepack.media.images.convert import to_rgb
+from framepack.media.read.probe import probe
+from framepack.media.read.reader import open_clip
 from framepack.operations.frames import extract
 from tests.operations.conftest import StoreSettings
-from tests.support.clips import Sound, Spec, cut, make_clip, number_of, numbered, real_clip, scene, spoil
+from tests.support.clips import AudioSpec, Spec, cut, make_clip, number_of, numbered, real_clip, scene, spoil
 from tests.support.http_server import Answer, HttpServer
 from tests.support.readback import psnr
 from tests.support.runs import Bench, bench
@@ -56,7 +56,7 @@ def opened(path: Path) -> NDArray[np.uint8]:
 def test_the_answer_is_the_documented_one(tmp_path: Path) -> None:
     """Message, name, count and path are as documented, and everything is where the answer says."""
     worker = bench(tmp_path, allowed_hosts=("127.0.0.1",))
-    clip = make_clip(tmp_path / "clip.mp4", Spec(count=7, sound=Sound()))
+    clip = make_clip(tmp_path / "clip.mp4", Spec(count=7, sound=AudioSpec()))
     with HttpServer({"/My%20clip.v2.mp4": Answer(body=clip.read_bytes())}) as server:
         answer = worker.run("extract_frames", video_url=f"{server.url}/My%20clip.v2.mp4", extraction_rate=2)
     folder = answer["folder_name"]
@@ -137,7 +137,7 @@ def test_a_frame_that_stays_is_there_as_often_as_it_is_shown(worker: Bench, tmp_
 
 def test_hundreds_of_frames_need_little_room(worker: Bench, tmp_path: Path) -> None:
     """Progress counts to the end; on the worker's disk lies never more than the source and its sound."""
-    clip = make_clip(tmp_path / "clip.mp4", Spec(size=(32, 32), count=600, sound=Sound(seconds=24)))
+    clip = make_clip(tmp_path / "clip.mp4", Spec(size=(32, 32), count=600, sound=AudioSpec(seconds=24)))
     seen: list[Progress] = []
     on_disk: list[int] = []
 
@@ -190,7 +190,7 @@ def test_too_many_frames_are_refused_undecoded(tmp_path: Path, monkeypatch: pyte
 def test_a_cancelled_extraction_leaves_nothing(new_store: StoreSettings, tmp_path: Path, after: int) -> None:
     """However many frames were stored already, none of them and no mark stays."""
     worker = bench(tmp_path, **new_store())
-    clip = make_clip(tmp_path / "clip.mp4", Spec(count=60, sound=Sound()))
+    clip = make_clip(tmp_path / "clip.mp4", Spec(count=60, sound=AudioSpec()))
     job = Job("test")
 
     def report(progress: Progress) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from framepack.storage.folders import folder_key
+from framepack.storage.frames.folders import folder_key
 from tests.operations.conftest import StoreSettings
 from tests.support.clips import Spec, make_clip
 from tests.support.runs import Bench, bench

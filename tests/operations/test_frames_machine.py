@@ -17,9 +17,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from framepack.storage.folder_record import FolderRecord, frame_name
-from framepack.storage.folder_writer import new_folder
-from framepack.storage.folders import folder_key, natural, sweep
+from framepack.storage.frames.record import FolderRecord, frame_name
+from framepack.storage.frames.writer import new_folder
+from framepack.storage.frames.folders import folder_key, natural, sweep
 from framepack.storage.outputs import Folder
 from tests.operations.conftest import StoreSettings
 from tests.support.runs import Bench, bench

@@ -21,9 +21,9 @@ from PIL import Image
 from framepack.job import Job, Progress
 from framepack.media.clip import Colors, Matrix
 from framepack.operations.frames import reassemble
-from framepack.storage.folders import folder_key
+from framepack.storage.frames.folders import folder_key
 from tests.operations.conftest import StoreSettings
-from tests.support.clips import Sound, Spec, flat, make_clip, number_of, numbered, real_clip, scene
+from tests.support.clips import AudioSpec, Spec, flat, make_clip, number_of, numbered, real_clip, scene
 from tests.support.http_server import Answer, HttpServer
 from tests.support.readback import beep_times, psnr, read_back, sound_of
 from tests.support.runs import Bench, bench
@@ -331,12 +331,12 @@ def test_the_callback_says_how(worker: Bench) -> None:
     }
 
 
-# Sound
+# AudioSpec
 
 
 def extracted(worker: Bench, tmp_path: Path, rate: int = 1, **sound: Any) -> str:
     """A folder of frames of a clip of 3 seconds with beeps at 0.5, 1.5 and 2.5 seconds."""
-    beeps = Sound(**{"seconds": 3, "beeps": (0.5, 1.5, 2.5), **sound})
+    beeps = AudioSpec(**{"seconds": 3, "beeps": (0.5, 1.5, 2.5), **sound})
     clip = make_clip(tmp_path / "clip.mp4", Spec(count=75, sound=beeps))
     folder: str = worker.run("extract_frames", clip, extraction_rate=rate)["folder_name"]
     return folder

@@ -14,15 +14,15 @@ import pytest
 from numpy.typing import NDArray
 from torch import Tensor
 
-from framepack.context import Context
+from framepack.processing.context import Context
 from framepack.job import Job, Progress
 from framepack.media.clip import Audio, Clip, Sequence, Stretched
-from framepack.models.catalogue import Catalogue
+from framepack.models.weights.catalog import Catalogue
 from framepack.models.library import ModelLibrary
 from framepack.models.spec import ModelRow
-from framepack.models.weights import WeightsStore
+from framepack.models.weights.store import WeightsStore
 from framepack.operations.postprocess.interpolate import InterpolateParams, InterpolateRequest, interpolated
-from tests.support.clips import BT709, Picture, Sound, Spec, beeps, make_clip, scene
+from tests.support.clips import BT709, Picture, AudioSpec, Spec, beeps, make_clip, scene
 from tests.support.interpolation import mixing, texture, timed
 from tests.support.readback import beep_times, psnr, read_back
 from tests.support.runs import Bench, bench
@@ -219,7 +219,7 @@ def test_colours_stay(tmp_path: Path, weights: tuple[Path, ModelRow]) -> None:
 
 def test_sound_stays_beside_its_pictures(own: Bench, tmp_path: Path) -> None:
     """At speed 1 the sound's packets are the source's own, and picture and sound end together."""
-    sound = Sound(seconds=1.0, beeps=(0.2, 0.7))
+    sound = AudioSpec(seconds=1.0, beeps=(0.2, 0.7))
     source = make_clip(tmp_path / "source.mp4", Spec(fps=NTSC, count=30, picture=gliding, sound=sound))
 
     output = own.output(own.run("interpolate", source))
@@ -236,7 +236,7 @@ def test_sound_stays_beside_its_pictures(own: Bench, tmp_path: Path) -> None:
 @pytest.mark.parametrize("speed", [0.5, 2.0, 0.3])
 def test_sound_follows_the_speed(own: Bench, tmp_path: Path, speed: float) -> None:
     """What was heard at second s is heard at s / speed, and sound and pictures last equally long."""
-    sound = Sound(seconds=2.0, beeps=(0.4, 1.2))
+    sound = AudioSpec(seconds=2.0, beeps=(0.4, 1.2))
     source = make_clip(tmp_path / "source.mp4", Spec(count=50, size=(32, 32), picture=gliding, sound=sound))
     assert beeps(sound).any()
 

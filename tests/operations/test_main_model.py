@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from framepack.errors import Unavailable
-from framepack.models.memory import MB
+from framepack.models.memory.device import MB
 from framepack.worker.fitness import check_fitness
 from framepack.worker.handler import make_handler
 from tests.support import generators

@@ -15,17 +15,18 @@ from safetensors.torch import save_file
 
 from framepack.dispatch import Call
 from framepack.job import Job, Progress
-from framepack.media import reader, writer
-from framepack.media.decoder import Decoder
-from framepack.media.encoders import add_video
-from framepack.media.fit import Fitter
-from framepack.media.probe import probe
-from framepack.media.reader import open_clip
-from framepack.steps import chained
+from framepack.media.read import reader
+from framepack.media.write import writer
+from framepack.media.read.decoder import Decoder
+from framepack.media.write.encoders import add_video
+from framepack.media.frames.encoder_frames import Fitter
+from framepack.media.read.probe import probe
+from framepack.media.read.reader import open_clip
+from framepack.processing.steps import chained
 from framepack.storage.keys import Key
 from framepack.storage.switches import set_autosave
-from framepack.workflow import Step
-from tests.support.clips import Sound, Spec, make_clip, real_clip
+from framepack.api.workflow import Step
+from tests.support.clips import AudioSpec, Spec, make_clip, real_clip
 from tests.support.http_server import Answer, HttpServer
 from tests.support.networks import tiny_compact
 from tests.support.readback import Picture, beep_times, psnr, read_back, rgb_of
@@ -48,7 +49,7 @@ def worker(tmp_path: Path) -> Bench:
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """One second of moving colours with a beep in its middle."""
-    return make_clip(tmp_path / "source.mp4", Spec(sound=Sound(beeps=(0.5,))))
+    return make_clip(tmp_path / "source.mp4", Spec(sound=AudioSpec(beeps=(0.5,))))
 
 
 class Counted:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from framepack.presets import FILTER_PRESETS
+from framepack.api.filter_settings import FILTER_PRESETS
 from framepack.storage.keys import Key
 from tests.support.runs import Bench, bench
 from tests.support.s3_server import S3Server, s3_server

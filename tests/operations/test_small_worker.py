@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 from safetensors.torch import save_file
 
-from framepack.models.catalogue import Catalogue
+from framepack.models.weights.catalog import Catalogue
 from framepack.models.library import ModelLibrary
-from framepack.models.memory import MB
-from framepack.models.snapshots import Snapshots
+from framepack.models.memory.device import MB
+from framepack.models.weights.hub_snapshots import Snapshots
 from framepack.models.spec import ModelRow
-from framepack.models.weights import WeightsStore
+from framepack.models.weights.store import WeightsStore
 from tests.support.clips import Spec, make_clip, scene
 from tests.support.networks import tiny_compact
 from tests.support.rife_reference import random_rife

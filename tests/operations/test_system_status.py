@@ -9,9 +9,10 @@ import psutil
 import pytest
 
 from framepack import __version__
-from framepack.media.workspace import Workspace
-from framepack.models import gpu, memory
-from framepack.models.gpu import Gpu
+from framepack.files.workspace import Workspace
+from framepack.models.memory import gpu_status as gpu
+from framepack.models.memory import device as memory
+from framepack.models.memory.gpu_status import Gpu
 from tests.support.runs import bench
 
 GB = 1 << 30

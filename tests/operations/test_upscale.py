@@ -20,10 +20,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from framepack.job import Job, Progress
-from framepack.models.catalogue import CATALOGUE
-from framepack.models.networks import load_upscaler_network
-from framepack.models.scaling import resize
-from tests.support.clips import Sound, Spec, make_clip, real_clip
+from framepack.models.weights.catalog import CATALOGUE
+from framepack.models.weights.networks import load_upscaler_network
+from framepack.models.frames.scaling import resize
+from tests.support.clips import AudioSpec, Spec, make_clip, real_clip
 from tests.support.networks import tiny_compact
 from tests.support.runs import Bench, bench
 
@@ -123,7 +123,7 @@ def test_the_output_has_the_size_asked_for(
 def test_rate_length_and_sound_stay(own: Bench, tmp_path: Path) -> None:
     """30000/1001 stays 30000/1001, no frame is lost, and the sound's packets are the source's own."""
     source = make_clip(
-        tmp_path / "source.mp4", Spec(fps=Fraction(30000, 1001), count=31, sound=Sound(seconds=1.0, beeps=(0.5,)))
+        tmp_path / "source.mp4", Spec(fps=Fraction(30000, 1001), count=31, sound=AudioSpec(seconds=1.0, beeps=(0.5,)))
     )
 
     output = own.output(own.run("upscale", source, model="tiny"))
@@ -258,7 +258,7 @@ def test_memory_for_nothing_at_all_is_said(own: Bench, tmp_path: Path, monkeypat
 
 def _fail_above(patch: pytest.MonkeyPatch, pixels: int) -> list[int]:
     """Make convolutions of the upscaler run out of memory for larger pictures; returns the sizes that failed."""
-    from framepack.models.upscaler import Upscaler
+    from framepack.models.upscale.upscaler import Upscaler
 
     failed: list[int] = []
     upscale = Upscaler._upscale
@@ -290,7 +290,7 @@ def test_memory_does_not_grow_with_length(own: Bench, tmp_path: Path) -> None:
 
     def peak(count: int) -> int:
         source = make_clip(
-            tmp_path / f"{count}.mp4", Spec(size=(192, 144), count=count, sound=Sound(seconds=count / 25))
+            tmp_path / f"{count}.mp4", Spec(size=(192, 144), count=count, sound=AudioSpec(seconds=count / 25))
         )
         command = [sys.executable, "-c", _PEAK, str(tmp_path), str(source)]
         result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
@@ -312,9 +312,9 @@ def test_the_stored_file_has_the_hash_of_its_link(own: Bench, tmp_path: Path) ->
 
 def test_denoise_strength_blends_two_networks(tmp_path: Path) -> None:
     """The published pair of networks is blended by the strength; each strength is a model of its own in the cache."""
-    from framepack.models.catalogue import Catalogue
+    from framepack.models.weights.catalog import Catalogue
     from framepack.models.library import ModelLibrary
-    from framepack.models.weights import WeightsStore
+    from framepack.models.weights.store import WeightsStore
     from tests.support.weights import checkpoint, published, upscaler_row
 
     contents = {f"net{seed}.pth": checkpoint(tiny_compact(scale=4, seed=seed)) for seed in (1, 2)}

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from framepack import __version__
-from framepack.media.probe import probe
+from framepack.media.read.probe import probe
 from tests.support.clips import Spec, make_clip
 from tests.support.distribution import Built, Installed, tracked
 

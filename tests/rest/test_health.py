@@ -11,9 +11,9 @@ import pytest
 from framepack import __version__
 from framepack.errors import StorageFailed
 from framepack.models.device_check import DeviceReport
-from framepack.rest.backends.base import Readiness
-from framepack.rest.backends.worker_process import described
-from framepack.rest.records import JobRecords
+from framepack.jobs.backends.base import Readiness
+from framepack.jobs.backends.worker_process import described
+from framepack.jobs.records import JobRecords
 from tests.support.rest_server import HeldBackend, LocalServer, eventually, server_in_thread
 
 LOOP = "/postprocess/loop"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from framepack.errors import InvalidSource, TooLarge
-from framepack.rest.backends.inline_files import fitted
+from framepack.jobs.backends.inline_files import fitted
 from framepack.storage.keys import Key
 from framepack.storage.local import LocalStorage
 from framepack.storage.uploads import UPLOADS

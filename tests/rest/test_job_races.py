@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from framepack.errors import StorageFailed
-from framepack.rest.presence import Presence
-from framepack.rest.records import JobRecord, JobRecords, State, now
+from framepack.jobs.presence import Presence
+from framepack.jobs.records import JobRecord, JobRecords, State, now
 from framepack.storage.keys import Key
 from framepack.storage.local import LocalStorage
 from tests.support.http_server import Answer as HttpAnswer
@@ -279,7 +279,7 @@ def test_a_server_that_leaves_hands_its_jobs_over(tmp_path: Path) -> None:
 
 def test_only_one_of_two_servers_takes_a_job_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both find it at the same moment."""
-    monkeypatch.setattr("framepack.rest.jobs._SETTLE_SECONDS", 0.5)
+    monkeypatch.setattr("framepack.jobs.queue._SETTLE_SECONDS", 0.5)
     backends = HeldBackend(), HeldBackend()
     with server_in_thread(tmp_path, backends[0]) as one, server_in_thread(tmp_path, backends[1]) as other:
         for number in range(5):

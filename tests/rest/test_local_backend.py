@@ -17,8 +17,8 @@ import psutil
 import pytest
 
 from framepack.job import Job
-from framepack.rest.backends.local import LocalBackend
-from framepack.rest.backends.worker_process import Reporter, WorkerProcess
+from framepack.jobs.backends.local import LocalBackend
+from framepack.jobs.backends.worker_process import Reporter, WorkerProcess
 from tests.support.clips import Spec, make_clip
 from tests.support.http_server import Answer, HttpServer
 from tests.support.rest_server import (
@@ -190,7 +190,7 @@ def test_an_answer_too_large_for_a_line_loses_only_its_inline_copy(
     worker = WorkerProcess(bench(tmp_path, public_url="https://a.example", inline_limit_mb=40).runtime, told)
     message = {"id": "1", "operation": "loop", "fields": {"video_base64": inline(source)}}
     worker._run(message, worker._jobs.setdefault("1", Job("1")), Reporter(lambda _progress: None))
-    monkeypatch.setattr("framepack.rest.backends.worker_process.LARGEST_ANSWER_BYTES", 2000)
+    monkeypatch.setattr("framepack.jobs.backends.worker_process.LARGEST_ANSWER_BYTES", 2000)
     worker._run(message, worker._jobs.setdefault("1", Job("1")), Reporter(lambda _progress: None))
 
     whole, light = [answer for line in told.getvalue().splitlines() if (answer := json.loads(line).get("answer"))]
@@ -267,7 +267,7 @@ def test_a_worker_that_dies_at_its_start_is_tried_again(tmp_path: Path) -> None:
 
 def test_a_worker_that_keeps_dying_is_broken_until_it_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs are refused meanwhile, those that waited too; the server goes on trying."""
-    monkeypatch.setattr("framepack.rest.backends.local._LONGEST_PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr("framepack.jobs.backends.local._LONGEST_PAUSE_SECONDS", 0.1)
     with server_in_thread(tmp_path, fake_worker(tmp_path, early_ends=20)) as server:
         answer = server.post("/postprocess/export", CLIP)
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")

@@ -20,7 +20,7 @@ from framepack.dispatch import Answer
 from framepack.registry import discover
 from framepack.rest.app import create_app
 from framepack.rest.auth import ApiKeys
-from framepack.rest.backends.base import Task
+from framepack.jobs.backends.base import Task
 from framepack.rest.openapi import described
 from framepack.rest.server import Server
 from framepack.runtime import Runtime

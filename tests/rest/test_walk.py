@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from framepack.media.probe import probe
+from framepack.media.read.probe import probe
 from tests.support.clips import Spec, make_clip
 from tests.support.control_plane import ROOT
 from tests.support.http_server import Answer, HttpServer

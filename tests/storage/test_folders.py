@@ -13,14 +13,14 @@ from typing import Any, cast
 import pytest
 
 from framepack.errors import Conflict, NotFound, StorageFailed
-from framepack.storage import unfinished
+from framepack.storage.frames import marks as unfinished
 from framepack.storage.base import Storage, StoredObject
-from framepack.storage.folder_record import FolderRecord, sound_key
-from framepack.storage.folder_writer import FolderWriter, new_folder
-from framepack.storage.folders import FrameFolders, folder_key, natural, sheet_key, sweep
+from framepack.storage.frames.record import FolderRecord, sound_key
+from framepack.storage.frames.writer import FolderWriter, new_folder
+from framepack.storage.frames.folders import FrameFolders, folder_key, natural, sheet_key, sweep
 from framepack.storage.keys import Key
-from framepack.storage.s3 import S3Storage
-from framepack.storage.s3_client import S3Tuning
+from framepack.storage.s3.storage import S3Storage
+from framepack.storage.s3.client import S3Tuning
 from tests.support.s3_server import S3Server
 from tests.support.storage_case import OpenS3
 

@@ -13,7 +13,7 @@ from framepack.settings import Settings
 from framepack.storage.keys import Key
 from framepack.storage.local import LocalStorage
 from framepack.storage.open import open_storage, storage_of_job
-from framepack.storage.s3 import S3Storage
+from framepack.storage.s3.storage import S3Storage
 from tests.support.s3_server import S3Server
 
 KEY = Key("a/b.mp4")

@@ -8,7 +8,7 @@ from itertools import count, islice
 
 import pytest
 
-from framepack.storage.parallel import in_parallel
+from framepack.files.parallel import in_parallel
 
 
 def test_results_come_in_order() -> None:

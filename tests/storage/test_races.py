@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from framepack.errors import StorageFailed
-from framepack.freed import Freed
+from framepack.files.removed import Freed
 from framepack.storage import reservations
 from framepack.storage.base import Storage
 from framepack.storage.keys import Key
 from framepack.storage.local import LocalStorage
 from framepack.storage.outputs import Folder, Outputs
 from framepack.storage.reservations import RESERVED, reserved
-from framepack.storage.s3_client import S3Tuning
-from framepack.storage.s3_upload import drop_stale_parts
+from framepack.storage.s3.client import S3Tuning
+from framepack.storage.s3.upload import drop_stale_parts
 from tests.support.s3_proxy import Answer, Proxy, Request
 from tests.support.s3_server import S3Server
 from tests.support.storage_case import KEY, MIB, NAME, OpenS3

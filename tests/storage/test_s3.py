@@ -15,7 +15,7 @@ import pytest
 
 from framepack.errors import InvalidField
 from framepack.storage.keys import Key
-from framepack.storage.s3_client import attachment
+from framepack.storage.s3.client import attachment
 from tests.support.s3_server import S3Server
 from tests.support.storage_case import KEY, NAME, OpenS3
 

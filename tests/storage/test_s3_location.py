@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from framepack.errors import InvalidField
-from framepack.storage.s3_location import S3Location, s3_location
+from framepack.storage.s3.location import S3Location, s3_location
 
 ACCOUNT = "0123456789abcdef0123456789abcdef"
 R2 = f"https://{ACCOUNT}.r2.cloudflarestorage.com"

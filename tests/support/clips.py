@@ -55,7 +55,7 @@ def number_of(rgb: Picture) -> int:
 
 
 @dataclass(frozen=True)
-class Sound:
+class AudioSpec:
     """Silence with beeps (1 kHz) of 50 ms at the given seconds."""
 
     codec: str = "aac"
@@ -83,7 +83,7 @@ class Spec:
     mirrored: bool = False
     times: Sequence[Fraction] | None = None
     start: Fraction = Fraction(0)
-    sound: Sound | None = None
+    sound: AudioSpec | None = None
 
 
 def make_clip(path: Path, spec: Spec = Spec()) -> Path:
@@ -170,7 +170,7 @@ def _from_planes(values: NDArray[np.float64], pixel_format: av.VideoFormat, dept
     return frame
 
 
-def make_sound(path: Path, sound: Sound) -> Path:
+def make_sound(path: Path, sound: AudioSpec) -> Path:
     """Write a file with sound only."""
     with av.open(str(path), "w") as output:
         for packet in add_sound(output, sound):
@@ -178,7 +178,7 @@ def make_sound(path: Path, sound: Sound) -> Path:
     return path
 
 
-def add_sound(output: av.container.OutputContainer, sound: Sound) -> Iterator[av.Packet[Any]]:
+def add_sound(output: av.container.OutputContainer, sound: AudioSpec) -> Iterator[av.Packet[Any]]:
     """Add an audio stream to an output, and give the packets to be written into it."""
     stream = cast("av.AudioStream", output.add_stream(sound.codec, rate=sound.rate, layout=sound.layout))
     resampler = av.AudioResampler(
@@ -201,7 +201,7 @@ def add_sound(output: av.container.OutputContainer, sound: Sound) -> Iterator[av
     return packets()
 
 
-def beeps(sound: Sound) -> NDArray[np.float64]:
+def beeps(sound: AudioSpec) -> NDArray[np.float64]:
     """The samples of ``sound``, -1 to 1."""
     time = np.arange(round(sound.seconds * sound.rate)) / sound.rate
     loud = np.zeros_like(time)

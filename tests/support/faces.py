@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from framepack.media.clip import Colors, Frame
-from framepack.models.catalogue import Catalogue
-from framepack.models.face_alignment import SIDE, Landmarks
-from framepack.models.face_detection import Detection, Picture
-from framepack.models.face_restorer import FaceRestorer
-from framepack.models.faces import FaceModels, enhance_faces
-from framepack.models.frames import DeviceFrame
-from framepack.models.memory import Device
-from framepack.models.scaling import resize
+from framepack.models.weights.catalog import Catalogue
+from framepack.models.faces.alignment import SIDE, Landmarks
+from framepack.models.faces.detector import Detection, Picture
+from framepack.models.faces.restorer import FaceRestorer
+from framepack.models.faces.enhance_faces import FaceModels, enhance_faces
+from framepack.models.frames.device_frame import DeviceFrame
+from framepack.models.memory.device import Device
+from framepack.models.frames.scaling import resize
 from framepack.models.spec import ModelRow
 from tests.support.interpolation import device_frames, noise
 from tests.support.weights import checkpoint, published

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from framepack.models.repositories import Repository, RepositoryFile
+from framepack.models.weights.language_catalog import Repository, RepositoryFile
 from framepack.models.spec import Group
 from tests.support.http_server import Answer, HttpServer, Received
 

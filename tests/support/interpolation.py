@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from framepack.media.clip import Colors, Frame, HostFrame
-from framepack.models.frames import DeviceFrame
-from framepack.models.inbetween import interpolate_frames
-from framepack.models.interpolator import Interpolator, Moment
-from framepack.models.memory import Device
-from framepack.models.nets.rife import load_rife
-from framepack.models.retiming import Retiming
+from framepack.models.frames.device_frame import DeviceFrame
+from framepack.models.interpolate.interpolate_frames import interpolate_frames
+from framepack.models.interpolate.interpolator import Interpolator, Moment
+from framepack.models.memory.device import Device
+from framepack.models.interpolate.rife import load_rife
+from framepack.media.timeline.retiming import Retiming
 from tests.support.clips import real_clip
 from tests.support.rife_reference import random_rife
 

@@ -17,13 +17,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from framepack.presets import FilterSettings
+from framepack.api.filter_settings import FilterSettings
 from framepack.settings import Settings
 from framepack.storage.base import Storage
 from framepack.storage.local import LocalStorage
 from framepack.storage.open import open_storage
 from framepack.storage.presets import filter_presets, workflow_presets
-from framepack.workflow import WorkflowParams, WorkflowPreset
+from framepack.api.workflow import WorkflowParams, WorkflowPreset
 
 LIMIT = 500
 NAMES = ("Look", "warm", "Night + rain", "über")

@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from framepack.media.arrays import planes_of
+from framepack.media.frames.arrays import planes_of
 from framepack.media.clip import Colors, Frame, HostFrame, Matrix
-from framepack.media.colors import tag
-from framepack.media.filters.host import HostFilter
+from framepack.media.frames.colors import tag
+from framepack.media.filters.host_filter import HostFilter
 from framepack.media.filters.strips import worker_threads
 from framepack.media.filters.texture import Grain
-from framepack.models.filters import DeviceFilter
-from framepack.models.frames import DeviceFrame, to_device
-from framepack.presets import FilterSettings
+from framepack.models.frames.device_filter import DeviceFilter
+from framepack.models.frames.device_frame import DeviceFrame, to_device
+from framepack.api.filter_settings import FilterSettings
 from tests.support.clips import real_clip
 
 Values = NDArray[np.float64]

@@ -11,8 +11,8 @@ import av
 import numpy as np
 
 from framepack.media.clip import Clip, Frame, HostFrame
-from framepack.media.probe import probe
-from framepack.media.reader import open_clip
+from framepack.media.read.probe import probe
+from framepack.media.read.reader import open_clip
 from tests.support.clips import Picture, number_of, scene, to_frame
 
 NTSC = Fraction(30000, 1001)

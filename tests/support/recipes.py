@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
-from framepack.models.cache import ModelCache, UnloadedModel
-from framepack.models.memory import MB, Device
+from framepack.models.memory.cache import ModelCache, UnloadedModel
+from framepack.models.memory.device import MB, Device
 from framepack.models.spec import Group, ModelSpec
 
 

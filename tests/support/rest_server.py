@@ -26,7 +26,7 @@ from safetensors.torch import save_file
 from framepack.dispatch import Answer
 from framepack.rest.app import create_app
 from framepack.rest.auth import ApiKeys
-from framepack.rest.backends.base import Backend, Readiness, Task, WorkerLost
+from framepack.jobs.backends.base import Backend, Readiness, Task, WorkerLost
 from framepack.rest.serve import DrainingServer
 from framepack.rest.server import Server
 from framepack.runtime import Runtime

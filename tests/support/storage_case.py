@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from framepack.errors import FramepackError
 from framepack.storage.keys import Key
-from framepack.storage.s3 import S3Storage
+from framepack.storage.s3.storage import S3Storage
 
 OpenS3 = Callable[..., S3Storage]
 

@@ -15,9 +15,9 @@ from spandrel import ImageModelDescriptor
 from torch import Tensor, nn
 
 from framepack.media.clip import Colors, Matrix
-from framepack.models.catalogue import CATALOGUE
-from framepack.models.networks import load_network, load_upscaler_network
-from framepack.models.weights import WeightsStore
+from framepack.models.weights.catalog import CATALOGUE
+from framepack.models.weights.networks import load_network, load_upscaler_network
+from framepack.models.weights.store import WeightsStore
 from tests.support.networks import tiny_compact, tiny_rrdb
 from tests.support.weights import fetch_never
 

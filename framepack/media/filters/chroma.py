@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from framepack.media.arrays import Planes
+    from framepack.media.frames.arrays import Planes
     from framepack.media.filters.codes import Layout
-    from framepack.presets import FilterSettings
+    from framepack.api.filter_settings import FilterSettings
 
     Plane = NDArray[np.float32]
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from framepack.media.arrays import Planes
+from framepack.media.frames.arrays import Planes
 from framepack.media.filters.strips import Run, strips, widened
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from framepack.media.clip import Matrix
-    from framepack.presets import FilterSettings
+    from framepack.api.filter_settings import FilterSettings
 
 _WARMTH: Final = 0.3  # share that red gains and blue loses at temperature 100
 _BEND: Final = 0.15  # how far the s-curve moves the quarter tones at strength 100

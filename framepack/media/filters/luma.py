@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from framepack.media.filters.codes import Layout
-    from framepack.presets import FilterSettings
+    from framepack.api.filter_settings import FilterSettings
 
     Plane = NDArray[np.float32]
 

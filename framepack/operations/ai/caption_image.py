@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
 
-from framepack.context import Context
-from framepack.operation import operation
-from framepack.schemas import CallbackRequest, Response, Url, one_source
+from framepack.processing.context import Context
+from framepack.processing.operation import operation
+from framepack.api.schemas import CallbackRequest, Response, Url, one_source
 
 if TYPE_CHECKING:
     from numpy import uint8
@@ -57,8 +57,8 @@ def caption_image(request: CaptionImageRequest, ctx: Context) -> CaptionImageRes
 
 def _picture(request: CaptionImageRequest, ctx: Context) -> NDArray[uint8]:
     """The request's image, upright, transparent parts on white: shape (height, width, 3), RGB, 0 to 255."""
-    from framepack.media.image_files import read_image
-    from framepack.media.source import Source
+    from framepack.media.images.decode import read_image
+    from framepack.files.source import Source
 
     settings = ctx.settings
     if request.image_url is not None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from framepack.context import Context
+from framepack.processing.context import Context
 from framepack.errors import NotFound
-from framepack.names import PresetName
-from framepack.operation import operation
-from framepack.presets import FILTER_PRESETS, FilterSettings
-from framepack.schemas import Request, Response
+from framepack.api.names import PresetName
+from framepack.processing.operation import operation
+from framepack.api.filter_settings import FILTER_PRESETS, FilterSettings
+from framepack.api.schemas import Request, Response
 from framepack.storage.presets import filter_presets
 
 

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from framepack.context import Context
+from framepack.processing.context import Context
 from framepack.errors import TooLarge
-from framepack.media.audio import kept_sound
+from framepack.media.audio.track import kept_sound
 from framepack.media.clip import Audio
-from framepack.media.contact_sheet import ContactSheet
-from framepack.media.images import png
-from framepack.operation import operation
-from framepack.render import opened_clip
-from framepack.schemas import CallbackRequest, Response, VideoRequest, Whole
-from framepack.storage.folder_record import FolderRecord
-from framepack.storage.folder_writer import FolderWriter, new_folder
-from framepack.storage.folders import folder_key, sheet_key
+from framepack.media.images.contact_sheet import ContactSheet
+from framepack.media.images.convert import png
+from framepack.processing.operation import operation
+from framepack.processing.render import opened_clip
+from framepack.api.schemas import CallbackRequest, Response, VideoRequest, Whole
+from framepack.storage.frames.record import FolderRecord
+from framepack.storage.frames.writer import FolderWriter, new_folder
+from framepack.storage.frames.folders import folder_key, sheet_key
 from framepack.storage.keys import clean_stem
 from framepack.storage.outputs import PUBLIC_ROOT
-from framepack.storage.parallel import WORKERS, in_parallel
+from framepack.files.parallel import WORKERS, in_parallel
 
 if TYPE_CHECKING:
     from framepack.media.clip import Clip, Frame

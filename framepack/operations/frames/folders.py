@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field
 
-from framepack.context import Context
-from framepack.names import Name
-from framepack.operation import operation
-from framepack.schemas import Request, Response
-from framepack.storage.folders import FrameFolders, sheet_key
+from framepack.processing.context import Context
+from framepack.api.names import Name
+from framepack.processing.operation import operation
+from framepack.api.schemas import Request, Response
+from framepack.storage.frames.folders import FrameFolders, sheet_key
 from framepack.storage.outputs import PUBLIC_ROOT
 
 if TYPE_CHECKING:
-    from framepack.storage.folder_record import FolderRecord
+    from framepack.storage.frames.record import FolderRecord
 
 
 class FoldersQuery(Request):

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from framepack.context import Context
+from framepack.processing.context import Context
 from framepack.errors import BadRequest, Conflict, NotFound, TooLarge
 from framepack.media.clip import Audio, Colors, Matrix
-from framepack.media.frame_sound import FASTEST, MAX_PIECES, SLOWEST, FrameSound
-from framepack.media.image_clip import image_clip
-from framepack.names import Name
-from framepack.operation import operation
-from framepack.render import answered, finish
-from framepack.schemas import CallbackRequest, VideoResponse, Whole
-from framepack.storage.folder_record import FolderRecord, sound_key
-from framepack.storage.folders import FrameFolders
+from framepack.media.audio.frame_audio import FASTEST, MAX_PIECES, SLOWEST, FrameSound
+from framepack.media.images.image_clip import image_clip
+from framepack.api.names import Name
+from framepack.processing.operation import operation
+from framepack.processing.render import answered, finish
+from framepack.api.schemas import CallbackRequest, VideoResponse, Whole
+from framepack.storage.frames.record import FolderRecord, sound_key
+from framepack.storage.frames.folders import FrameFolders
 from framepack.storage.outputs import Folder
-from framepack.storage.parallel import WORKERS, in_parallel
+from framepack.files.parallel import WORKERS, in_parallel
 
 if TYPE_CHECKING:
     from framepack.media.clip import Clip, Sound

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from framepack.context import Context
-from framepack.operation import operation
-from framepack.schemas import Request, Response
+from framepack.processing.context import Context
+from framepack.processing.operation import operation
+from framepack.api.schemas import Request, Response
 from framepack.storage.switches import autosave_enabled
 from framepack.storage.switches import set_autosave as store_autosave
 

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, Field, field_validator
 
-from framepack.context import Context
+from framepack.processing.context import Context
 from framepack.errors import Cancelled, InvalidSource, TooLarge, public
 from framepack.job import Progress
-from framepack.operation import operation
-from framepack.render import render_chain
-from framepack.schemas import CallbackRequest, Response, VideoRequest, one_source
-from framepack.steps import chained
+from framepack.processing.operation import operation
+from framepack.processing.render import render_chain
+from framepack.api.schemas import CallbackRequest, Response, VideoRequest, one_source
+from framepack.processing.steps import chained
 from framepack.storage.claims import Claim
-from framepack.workflow import StepsRequest
+from framepack.api.workflow import StepsRequest
 
 if TYPE_CHECKING:
-    from framepack.steps import Chain
+    from framepack.processing.steps import Chain
 
 log = logging.getLogger("framepack.batch")
 

@@ -9,14 +9,14 @@ from typing import Annotated, Final, Literal, cast
 
 from pydantic import BeforeValidator, Field
 
-from framepack.context import Context
-from framepack.effect import effect
+from framepack.processing.context import Context
+from framepack.processing.effect import effect
 from framepack.media.clip import Clip, Encoding, Format, Frame, HostFrame
-from framepack.media.scale import Scaler, fitted_size
-from framepack.names import Name
-from framepack.operation import operation
-from framepack.render import answered, finish, opened_clip
-from framepack.schemas import CallbackRequest, Request, VideoRequest, VideoResponse, Whole
+from framepack.media.frames.scale import Scaler, fitted_size
+from framepack.api.names import Name
+from framepack.processing.operation import operation
+from framepack.processing.render import answered, finish, opened_clip
+from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse, Whole
 
 _FORMATS: Final = {"mp4": "MP4", "webm": "WebM", "gif": "GIF"}
 
@@ -89,6 +89,6 @@ def _scaled(clip: Clip, width: int, height: int) -> Iterator[Frame]:
 def _one_scaled(frame: Frame, width: int, height: int, on_host: Scaler) -> Frame:
     if isinstance(frame, HostFrame):
         return on_host(frame)
-    from framepack.models.scaling import scaled_on_device
+    from framepack.models.frames.scaling import scaled_on_device
 
     return scaled_on_device(frame, width, height) or on_host(frame)

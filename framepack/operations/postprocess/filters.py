@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from framepack.context import Context
-from framepack.effect import effect
+from framepack.processing.context import Context
+from framepack.processing.effect import effect
 from framepack.media.clip import Clip, Frame, HostFrame
-from framepack.names import PresetName
-from framepack.operation import operation
-from framepack.presets import (
+from framepack.api.names import PresetName
+from framepack.processing.operation import operation
+from framepack.api.filter_settings import (
     BRIGHTNESS,
     FILM_GRAIN,
     S_CURVE_CONTRAST,
@@ -34,8 +34,8 @@ from framepack.presets import (
     find_preset,
     respelled,
 )
-from framepack.render import render
-from framepack.schemas import CallbackRequest, Request, VideoRequest, VideoResponse, whole
+from framepack.processing.render import render
+from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse, whole
 
 if TYPE_CHECKING:
     from framepack.media.filters.strips import Run
@@ -161,18 +161,18 @@ class _Look:
     @staticmethod
     def _is_near_host(frame: Frame) -> bool:
         """Whether the frame's device is the CPU, where the host's filters are several times as fast."""
-        from framepack.models.frames import DeviceFrame
+        from framepack.models.frames.device_frame import DeviceFrame
 
         return isinstance(frame, DeviceFrame) and frame.is_near_host
 
     @cached_property
     def _on_host(self) -> Callable[[Frame, int], Frame]:
-        from framepack.media.filters.host import HostFilter
+        from framepack.media.filters.host_filter import HostFilter
 
         return HostFilter(self._settings, self._colors, self._grain, self._run)
 
     @cached_property
     def _on_device(self) -> Callable[[Frame, int], Frame]:
-        from framepack.models.filters import DeviceFilter
+        from framepack.models.frames.device_filter import DeviceFilter
 
         return DeviceFilter(self._settings, self._colors, self._grain)

@@ -9,14 +9,14 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
-from framepack.context import Context
-from framepack.effect import effect
+from framepack.processing.context import Context
+from framepack.processing.effect import effect
 from framepack.media.clip import Clip, Frame, Stretched
-from framepack.media.loops import unrolled
-from framepack.models.retiming import Retiming, retimed
-from framepack.operation import operation
-from framepack.render import render
-from framepack.schemas import CallbackRequest, Request, VideoRequest, VideoResponse
+from framepack.media.timeline.loops import unrolled
+from framepack.media.timeline.retiming import Retiming, retimed
+from framepack.processing.operation import operation
+from framepack.processing.render import render
+from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse
 
 _FACTORS: Final = {"No Interpolation": 1, "2x": 2, "4x": 4}
 _ALIASES: Final = {
@@ -74,7 +74,7 @@ def interpolated(clip: Clip, params: InterpolateParams, ctx: Context) -> Clip:
                 yield from (shot.before for shot in shots)
             return
         with ctx.job.loading("RIFE"):  # the first import of torch takes seconds
-            from framepack.models.inbetween import interpolate_frames
+            from framepack.models.interpolate.interpolate_frames import interpolate_frames
 
         with ctx.loaded("RIFE", ctx.models.interpolator()) as interpolator:
             yield from interpolate_frames(

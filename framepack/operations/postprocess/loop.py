@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
-from framepack.context import Context
-from framepack.effect import effect
+from framepack.processing.context import Context
+from framepack.processing.effect import effect
 from framepack.media.clip import Clip
-from framepack.media.limits import check_output
-from framepack.media.loops import ping_pong, repeated
-from framepack.media.reader import open_clip
-from framepack.media.remux import copyable, repeat
-from framepack.operation import operation
-from framepack.render import answered, finish, opened, results_folder
-from framepack.schemas import CallbackRequest, Request, VideoRequest, VideoResponse, Whole
+from framepack.processing.limits import check_output
+from framepack.media.timeline.loops import ping_pong, repeated
+from framepack.media.read.reader import open_clip
+from framepack.media.mux.repeat import copyable, repeat
+from framepack.processing.operation import operation
+from framepack.processing.render import answered, finish, opened, results_folder
+from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse, Whole
 
 if TYPE_CHECKING:
-    from framepack.media.remux import Coded
+    from framepack.media.mux.repeat import Coded
     from framepack.storage.outputs import Published
 
 _ALIASES: Final = {"loop": "loop", "ping-pong": "ping-pong", "pingpong": "ping-pong"}

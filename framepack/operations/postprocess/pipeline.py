@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
-from framepack.context import Context
+from framepack.processing.context import Context
 from framepack.errors import BadRequest, NotFound
-from framepack.names import PresetName
-from framepack.operation import operation
-from framepack.render import answered, render_chain
-from framepack.schemas import CallbackRequest, VideoRequest, VideoResponse
-from framepack.steps import chained
+from framepack.api.names import PresetName
+from framepack.processing.operation import operation
+from framepack.processing.render import answered, render_chain
+from framepack.api.schemas import CallbackRequest, VideoRequest, VideoResponse
+from framepack.processing.steps import chained
 from framepack.storage.presets import workflow_presets
-from framepack.workflow import StepsRequest
+from framepack.api.workflow import StepsRequest
 
 if TYPE_CHECKING:
     from framepack.media.clip import Clip
-    from framepack.steps import Chain
-    from framepack.workflow import Step
+    from framepack.processing.steps import Chain
+    from framepack.api.workflow import Step
 
 
 class CompletedStep(BaseModel):

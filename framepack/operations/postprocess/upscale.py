@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from framepack.context import Context
-from framepack.effect import effect
+from framepack.processing.context import Context
+from framepack.processing.effect import effect
 from framepack.media.clip import Clip, Frame
-from framepack.operation import operation
-from framepack.render import render
-from framepack.schemas import CallbackRequest, Request, VideoRequest, VideoResponse, whole
+from framepack.processing.operation import operation
+from framepack.processing.render import render
+from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse, whole
 
 if TYPE_CHECKING:
-    from framepack.models.frames import DeviceFrame
+    from framepack.models.frames.device_frame import DeviceFrame
 
 TileSize = Annotated[Literal[0, 256, 512], BeforeValidator(whole)]
 
@@ -42,7 +42,7 @@ def upscaled(clip: Clip, params: UpscaleParams, ctx: Context) -> Clip:
     """Enlarge every frame; rate, length and sound stay."""
     check_models(params, ctx)
     with ctx.job.loading(params.model):  # the first import of torch takes seconds
-        from framepack.models.stream import Target, target_size, upscale_frames
+        from framepack.models.upscale.upscale_frames import Target, target_size, upscale_frames
 
     width, height = target_size(clip.width, clip.height, params.scale_factor)
 
@@ -61,7 +61,7 @@ def upscaled(clip: Clip, params: UpscaleParams, ctx: Context) -> Clip:
         if not params.enhance_face:
             yield from larger(clip.frames())
             return
-        from framepack.models.faces import FaceModels, enhance_faces
+        from framepack.models.faces.enhance_faces import FaceModels, enhance_faces
 
         with (
             ctx.loaded("the face detector", ctx.models.face_detector()) as detector,

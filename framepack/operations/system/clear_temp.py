@@ -6,12 +6,12 @@ from typing import Final
 
 from pydantic import Field
 
-from framepack.context import Context
-from framepack.freed import Freed
-from framepack.operation import operation
-from framepack.schemas import Request, Response
+from framepack.processing.context import Context
+from framepack.files.removed import Freed
+from framepack.processing.operation import operation
+from framepack.api.schemas import Request, Response
 from framepack.storage.clearing import clear_results
-from framepack.storage.folders import sweep as sweep_folders
+from framepack.storage.frames.folders import sweep as sweep_folders
 
 _DEAD_FOLDER_SECONDS: Final = 900.0
 

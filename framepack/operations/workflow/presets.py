@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from framepack.context import Context
+from framepack.processing.context import Context
 from framepack.errors import BadRequest, NotFound
-from framepack.names import PresetName
-from framepack.operation import operation
-from framepack.schemas import Request, Response
+from framepack.api.names import PresetName
+from framepack.processing.operation import operation
+from framepack.api.schemas import Request, Response
 from framepack.storage.presets import workflow_presets
-from framepack.workflow import STEP_TYPES, WorkflowPreset
+from framepack.api.workflow import STEP_TYPES, WorkflowPreset
 
 
 class WorkflowPresetsQuery(Request):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from framepack.media.clip import Colors, Matrix
-from framepack.presets import FILTER_PRESETS, FilterSettings
+from framepack.api.filter_settings import FILTER_PRESETS, FilterSettings
 from tests.support.looks import BT709, codes, filtered, host_frame, one, psnr, real_frames
 
 EVERYTHING = {

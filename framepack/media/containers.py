@@ -1,0 +1,100 @@
+"""Open media files: untrusted ones to read, of known containers only, and new ones, whole in the end or removed."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from framepack.errors import InvalidMedia
+from framepack.files.scratch import disk_errors
+
+if TYPE_CHECKING:
+    from av.container import InputContainer, OutputContainer
+    from av.packet import Packet
+    from av.stream import Stream
+
+    from framepack.media.clip import Format
+
+CONTAINERS: Final = "mov,mp4,matroska,webm,avi,gif,mpegts,mpeg,flv,ogg,asf"
+"""Demuxers that read one self-contained file; playlists and scripts (hls, dash, concat, sdp, ...) are not."""
+
+MAX_PIXELS: Final = 2**26
+"""Most pixels a decoder may allocate for one picture while a file is only being looked at."""
+
+UNREADABLE: Final = "The file is not a video that can be read."
+
+_OPTIONS: Final[dict[str, dict[str, str]]] = {
+    "mp4": {"movflags": "+faststart"},  # the index first: a player begins before the file has fully arrived
+    "webm": {"cues_to_front": "1"},
+    "gif": {"loop": "0"},  # for ever
+    "matroska": {},
+}
+
+
+def open_input(path: Path, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
+    """Open a media file for reading.
+
+    Args:
+        path: A regular file.
+        max_pixels: Most pixels a decoder of this file may allocate for one picture.
+
+    Raises:
+        InvalidMedia: The file is not one of ``CONTAINERS``, is damaged beyond reading, or is not a regular file.
+    """
+    import av
+
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InvalidMedia(UNREADABLE)
+        return av.open(
+            f"file:{path}",
+            "r",
+            options={
+                "format_whitelist": CONTAINERS,
+                "protocol_whitelist": "file",
+                "enable_drefs": "0",
+                "max_streams": "64",
+                "max_pixels": str(max_pixels),
+            },
+            metadata_errors="replace",
+        )
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise InvalidMedia(UNREADABLE) from error
+
+
+def read_packets(container: InputContainer, *streams: Stream) -> Iterator[Packet[Stream]]:
+    """Yield the packets of some streams, or of all; an empty packet for each at the end flushes its decoder.
+
+    Raises:
+        InvalidMedia: The file cannot be read any further; decoders are not flushed then.
+    """
+    import av
+
+    try:
+        yield from container.demux(*streams)
+    except (av.FFmpegError, IndexError) as error:  # PyAV stumbles over streams that appear midway
+        raise InvalidMedia(UNREADABLE) from error
+
+
+@contextmanager
+def open_output(path: Path, format_name: Format | Literal["matroska"]) -> Iterator[OutputContainer]:
+    """Create the file ``path``, replaced if it exists, removed on any failure.
+
+    Raises:
+        DiskFull: There is no room for the file.
+    """
+    import av
+
+    with disk_errors():
+        container = av.open(f"file:{path}", "w", format=format_name, container_options=_OPTIONS[format_name])
+        try:
+            yield container
+            container.close()
+        except BaseException:
+            path.unlink(missing_ok=True)  # before closing, which would take the time to finish the file
+            with suppress(av.FFmpegError):
+                container.close()
+            raise

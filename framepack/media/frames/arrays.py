@@ -1,0 +1,90 @@
+"""The memory of PyAV's pictures as NumPy arrays: how pixels get from decoders to networks and back to encoders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    import av
+    import numpy as np
+    from av.video.plane import VideoPlane
+    from numpy.typing import NDArray
+
+    from framepack.media.clip import Colors
+
+    Samples = NDArray[np.uint8] | NDArray[np.uint16]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Planes:
+    """A planar YUV picture's samples, in the picture's own memory (never copied).
+
+    Attributes:
+        y: luma, shape (height, width), uint8 or uint16.
+        u: blue difference, shape (chroma height, chroma width), dtype as ``y``.
+        v: red difference, as ``u``.
+        depth: bits per sample, 8 to 16.
+        halved: whether chroma has half the (columns, rows), rounded up.
+    """
+
+    y: Samples
+    u: Samples
+    v: Samples
+    depth: int
+    halved: tuple[bool, bool]
+
+
+def planes_of(picture: av.VideoFrame) -> Planes:
+    """View a picture in planar YUV, little endian, 4:2:0, 4:2:2 or 4:4:4; the views keep its memory alive."""
+    layout = picture.format
+    depth = layout.components[0].bits
+    y, u, v = (_view(picture.planes[index], depth) for index in range(3))
+    return Planes(y, u, v, depth, (layout.chroma_width(2) == 1, layout.chroma_height(2) == 1))
+
+
+def frame_from_planes(
+    y: NDArray[np.uint8], u: NDArray[np.uint8], v: NDArray[np.uint8], colors: Colors
+) -> av.VideoFrame:
+    """Build a tagged yuv420p picture.
+
+    Args:
+        y: luma, shape (height, width).
+        u: blue difference, half of each size, rounded up.
+        v: red difference, as ``u``.
+        colors: what the samples mean.
+
+    Returns:
+        A picture with memory of its own, laid out as encoders like it, without a time stamp.
+    """
+    import av
+
+    from framepack.media.frames.colors import tag
+
+    picture = av.VideoFrame(y.shape[1], y.shape[0], "yuv420p")
+    for plane, samples in zip(picture.planes, (y, u, v), strict=True):
+        _view(plane, 8)[:] = samples
+    tag(picture, colors)
+    return picture
+
+
+def _view(plane: VideoPlane, depth: int) -> NDArray[Any]:
+    import numpy as np
+
+    dtype = np.dtype(np.uint8 if depth == 8 else "<u2")  # noqa: PLR2004 - bits of a byte
+    rows = np.frombuffer(_memory(plane), np.uint8).reshape(plane.height, abs(plane.line_size))
+    if plane.line_size < 0:
+        rows = rows[::-1]
+    return rows.view(dtype)[:, : plane.width]
+
+
+def _memory(plane: VideoPlane) -> memoryview[int]:
+    """The plane's bytes in the order of memory; flipped pictures run upwards, which PyAV's own view ignores."""
+    if plane.line_size >= 0:
+        return cast("memoryview[int]", plane)
+    import ctypes
+
+    start = plane.buffer_ptr + plane.line_size * (plane.height - 1)
+    memory = (ctypes.c_uint8 * plane.buffer_size).from_address(start)
+    memory.plane = plane  # type: ignore[attr-defined] # keeps the picture alive as long as the view
+    return memoryview(memory)

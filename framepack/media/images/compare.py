@@ -1,0 +1,93 @@
+"""Draws one frame of two videos side by side, whole and in detail: what a change did, for the eye."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from framepack.errors import InvalidMedia
+from framepack.media.images.convert import to_rgb
+from framepack.media.read.probe import probe
+from framepack.media.read.reader import open_clip
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_PANEL_WIDTH = 640  # pixels of each picture
+_ZOOM = 3  # how much larger the detail is drawn
+_CAPTION_HEIGHT = 28
+_INK, _PAPER = (235, 235, 235), (24, 24, 27)
+
+
+def compare(before: Path, after: Path, picture: Path, *, second: float = 0.5) -> None:
+    """Write a PNG to ``picture``: ``before`` on the left, ``after`` on the right, a detail of both below.
+
+    Both are drawn at the same size. ``before`` is enlarged the way a player would (bilinear), so that what is
+    seen is the difference a viewer sees.
+
+    Raises:
+        InvalidMedia: one of the files is not a video that can be read.
+    """
+    from PIL import Image, ImageDraw
+
+    pictures = [_frame(path, second) for path in (before, after)]
+    names = [
+        f"{name}: {image.width} x {image.height}" for name, image in zip(("before", "after"), pictures, strict=True)
+    ]
+    height = round(_PANEL_WIDTH * pictures[1].height / pictures[1].width)
+    size = (_PANEL_WIDTH, height)
+    panels = [image.resize(size, Image.Resampling.BILINEAR) for image in pictures]
+    corner = _busiest(*panels)
+    details = [_detail(image, size, corner) for image in pictures]
+
+    sheet = Image.new("RGB", (2 * _PANEL_WIDTH + 4, 2 * height + _CAPTION_HEIGHT + 4), _PAPER)
+    pen = ImageDraw.Draw(sheet)
+    for column, (name, panel, detail) in enumerate(zip(names, panels, details, strict=True)):
+        left = column * (_PANEL_WIDTH + 4)
+        pen.text((left + 8, 6), name, fill=_INK, font_size=15)
+        sheet.paste(panel, (left, _CAPTION_HEIGHT))
+        sheet.paste(detail, (left, _CAPTION_HEIGHT + height + 4))
+    sheet.save(picture, optimize=True)
+
+
+def _frame(path: Path, second: float) -> Image:
+    """The frame of ``path`` shown at ``second``, or its last one."""
+    from PIL import Image
+
+    try:
+        info = probe(path)
+    except InvalidMedia as error:
+        raise InvalidMedia(f"{path}: {error.message}") from error
+    clip = open_clip(path, info, warn=lambda _: None)
+    wanted = min(round(second * clip.fps), max(0, info.length - 1))
+    frames = clip.frames()
+    try:
+        return Image.fromarray(to_rgb(next(islice(frames, wanted, None))))
+    finally:
+        frames.close()  # type: ignore[attr-defined] # a generator behind the iterator
+
+
+def _busiest(before: Image, after: Image) -> tuple[float, float]:
+    """Where contours changed most: the upper left corner of a detail, as shares of width and height."""
+    import numpy as np
+
+    contours = [np.hypot(*np.gradient(np.asarray(image.convert("L"), np.float32))) for image in (before, after)]
+    change = np.abs(contours[1] - contours[0])
+    height, width = change.shape[0] // _ZOOM, change.shape[1] // _ZOOM
+    sums = {
+        (left, top): change[top : top + height, left : left + width].sum()
+        for top in range(0, change.shape[0] - height + 1, height // 4)
+        for left in range(0, change.shape[1] - width + 1, width // 4)
+    }
+    left, top = max(sums, key=lambda corner: sums[corner])
+    return left / change.shape[1], top / change.shape[0]
+
+
+def _detail(image: Image, size: tuple[int, int], corner: tuple[float, float]) -> Image:
+    """The part of ``image`` from ``corner`` on, enlarged to ``size``."""
+    from PIL import Image
+
+    left, top = corner[0] * image.width, corner[1] * image.height
+    box = (left, top, left + image.width / _ZOOM, top + image.height / _ZOOM)
+    return image.resize(size, Image.Resampling.BILINEAR, box=box)

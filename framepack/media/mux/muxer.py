@@ -1,0 +1,35 @@
+"""Interleaves the packets of video and audio in a file under construction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+    from framepack.media.audio.track import SoundTrack
+
+
+@dataclass(slots=True)
+class Muxer:
+    """Interleaves pictures and sound, so that neither waits in memory for the other."""
+
+    output: OutputContainer
+    sound: SoundTrack | None
+
+    def add(self, packets: Iterable[Packet[VideoStream]]) -> None:
+        """Write packets of the pictures, and the sound up to them."""
+        for packet in packets:
+            time = (packet.dts or 0) * packet.time_base
+            self.output.mux_one(packet)
+            self.finish(time)
+
+    def finish(self, seconds: Fraction) -> None:
+        """Write the sound up to ``seconds``."""
+        if self.sound is not None:
+            self.sound.mux_until(seconds)

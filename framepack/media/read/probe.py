@@ -1,0 +1,229 @@
+"""Look at a video file: which streams count, how they are shown, how long they are."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+from framepack.errors import InvalidMedia
+from framepack.media.frames.colors import bit_depth, resolve
+from framepack.media.containers import UNREADABLE, open_input
+from framepack.media.read.damage import losses
+from framepack.media.read.packet_index import scan
+from framepack.media.timeline.constant_rate import Timeline, build_timeline
+
+if TYPE_CHECKING:
+    import av
+    from av.audio.stream import AudioStream
+    from av.buffer import Buffer
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+    from framepack.media.clip import Colors
+
+_TIME_BASE: Final = Fraction(1, 90_000)
+_TURNS: Final = {
+    # whether x and y change places, signs of the matrix: degrees clockwise, chain of filters
+    (False, False, False): (0, ""),
+    (False, True, False): (0, "hflip"),
+    (False, True, True): (180, "transpose=clock,transpose=clock"),
+    (False, False, True): (180, "transpose=cclock_flip,transpose=cclock"),  # mirrored, without upward-running rows
+    (True, False, True): (90, "transpose=clock"),
+    (True, False, False): (90, "transpose=cclock_flip"),
+    (True, True, False): (270, "transpose=cclock"),
+    (True, True, True): (270, "transpose=clock_flip"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AudioInfo:
+    """The sound that belongs to a video.
+
+    Attributes:
+        stream: Index of the stream in the file.
+        codec: FFmpeg's name of the codec, such as "aac".
+        sample_rate: Samples per second and channel.
+        channels: Number of channels.
+        delay: Seconds from the first picture to the first sample; may be negative.
+    """
+
+    stream: int
+    codec: str
+    sample_rate: int
+    channels: int
+    delay: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What a video file holds.
+
+    Attributes:
+        container: FFmpeg's name of the container, such as "mov,mp4,m4a,3gp,3g2,mj2".
+        size_bytes: Size of the file.
+        stream: Index of the chosen video stream in the file.
+        codec: FFmpeg's name of the codec, such as "h264".
+        pixel_format: FFmpeg's name of the pixel format, such as "yuv420p".
+        bit_depth: Bits per component.
+        coded_width: Pixels in a row as stored.
+        coded_height: Rows as stored.
+        rotation: Degrees (0, 90, 180, 270) by which the stored picture is turned clockwise to stand upright, before
+            it is mirrored where that is needed too.
+        upright: The turn and mirroring as a chain of FFmpeg filters; empty if there is none.
+        pixel_aspect: Width of a pixel over its height, once upright.
+        colors: What the pixels mean.
+        timeline: The constant rate at which frames are shown, and how many there are.
+        frame_count: Frames that are in the file.
+        audio: The default sound, or None.
+        warnings: Sentences for the client on what of the file is missing.
+    """
+
+    container: str
+    size_bytes: int
+    stream: int
+    codec: str
+    pixel_format: str
+    bit_depth: int
+    coded_width: int
+    coded_height: int
+    rotation: int
+    upright: str
+    pixel_aspect: Fraction
+    colors: Colors
+    timeline: Timeline
+    frame_count: int
+    audio: AudioInfo | None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """Pixels in a row, once upright."""
+        return self.coded_height if self.rotation in {90, 270} else self.coded_width
+
+    @property
+    def height(self) -> int:
+        """Rows, once upright."""
+        return self.coded_width if self.rotation in {90, 270} else self.coded_height
+
+    @property
+    def fps(self) -> Fraction:
+        """Exact frames per second of the timeline."""
+        return self.timeline.fps
+
+    @property
+    def length(self) -> int:
+        """Number of frames on the timeline."""
+        return self.timeline.length
+
+    @property
+    def vfr(self) -> bool:
+        """Whether the source's frame rate varies."""
+        return self.timeline.vfr
+
+    @property
+    def duration_seconds(self) -> float:
+        """Length of the timeline in seconds."""
+        return float(self.length / self.fps)
+
+    @property
+    def bits_per_second(self) -> float:
+        """Average rate of the whole file."""
+        return 8 * self.size_bytes / self.duration_seconds
+
+
+def probe(path: Path) -> VideoInfo:
+    """Look at the video file at ``path``.
+
+    Raises:
+        InvalidMedia: The file is not a video that can be read, or its frame rate is out of bounds.
+        TooLarge: The file has more frames than could sensibly be asked for.
+    """
+    with open_input(path) as container:
+        stream = _best_video(container)
+        audio = _best_audio(container)
+        return _describe(path.stat().st_size, container, stream, audio)
+
+
+def _best_video(container: InputContainer) -> VideoStream:
+    """The default stream; of several, or without any, the one with the most pixels, then the first."""
+    from av.stream import Disposition
+
+    pictures = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+    streams = [stream for stream in container.streams.video if not stream.disposition & pictures]
+    if not streams:
+        raise InvalidMedia("The file holds no video stream.")
+    readable = [stream for stream in streams if stream.codec_context is not None and stream.width * stream.height]
+    if not readable:
+        raise InvalidMedia(UNREADABLE)
+
+    def rank(stream: VideoStream) -> tuple[bool, int, int]:
+        return bool(stream.disposition & Disposition.default), stream.width * stream.height, -stream.index
+
+    return max(readable, key=rank)
+
+
+def _describe(
+    size_bytes: int, container: InputContainer, stream: VideoStream, audio: AudioStream | None
+) -> VideoInfo:
+    found = scan(container, stream)
+    picture = found.picture
+    time_base = stream.time_base or _TIME_BASE
+    timeline = build_timeline(found.frame_count, found.stamps(time_base), (stream.base_rate, stream.average_rate))
+    pixel_format = picture.format if picture is not None else stream.codec_context.format
+    if pixel_format is None:
+        raise InvalidMedia(UNREADABLE)
+    rotation, upright = _orientation(picture)
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    width, height = (stream.width, stream.height) if picture is None else (picture.width, picture.height)
+    return VideoInfo(
+        container=container.format.name,
+        size_bytes=size_bytes,
+        stream=stream.index,
+        codec=stream.codec_context.codec.canonical_name,
+        pixel_format=pixel_format.name,
+        bit_depth=bit_depth(pixel_format),
+        coded_width=width,
+        coded_height=height,
+        rotation=rotation,
+        upright=upright,
+        pixel_aspect=1 / aspect if rotation in {90, 270} else aspect,
+        colors=resolve(picture or stream.codec_context, pixel_format),
+        timeline=timeline,
+        frame_count=found.frame_count,
+        audio=_describe_audio(audio, (timeline.start or 0) * time_base) if audio else None,
+        warnings=tuple(losses(container, stream, found, timeline)),
+    )
+
+
+def _best_audio(container: InputContainer) -> AudioStream | None:
+    """The default sound; of several, the one with the most channels, then the first."""
+    from av.stream import Disposition
+
+    streams = [stream for stream in container.streams.audio if stream.codec_context is not None]
+    streams = [stream for stream in streams if stream.sample_rate and stream.channels and stream.time_base]
+
+    def rank(stream: AudioStream) -> tuple[bool, int, int]:
+        return bool(stream.disposition & Disposition.default), stream.channels, -stream.index
+
+    return max(streams, key=rank, default=None)
+
+
+def _describe_audio(stream: AudioStream, video_start_seconds: Fraction) -> AudioInfo:
+    start = (stream.start_time or 0) * (stream.time_base or 1)
+    delay = start - video_start_seconds if stream.start_time is not None else Fraction(0)
+    codec = stream.codec_context.codec.canonical_name
+    return AudioInfo(stream.index, codec, stream.sample_rate, stream.channels, delay)
+
+
+def _orientation(picture: av.VideoFrame | None) -> tuple[int, str]:
+    """How a picture is to be turned: (degrees clockwise, chain of filters)."""
+    data = None if picture is None else picture.side_data.get("DISPLAYMATRIX")
+    if picture is None or data is None:
+        return 0, ""
+    matrix = array("i", bytes(cast("Buffer", data)))
+    is_turned = abs(matrix[1]) > abs(matrix[0])
+    first, second = (matrix[1], matrix[3]) if is_turned else (matrix[0], matrix[4])
+    return _TURNS[is_turned, first < 0, second < 0]

@@ -1,0 +1,167 @@
+"""The filters for pictures on the device: the same look as on the host, on RGB."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from framepack.media.filters.grade import Grade
+from framepack.media.filters.luma import BLUR, DETAIL, SHARPEN
+from framepack.media.filters.smoothing import Kernel
+from framepack.media.filters.strips import strips
+from framepack.media.filters.texture import BAND_ROWS, vignette
+from framepack.models.frames.device_denoiser import DeviceDenoiser
+from framepack.models.frames.device_frame import DeviceFrame
+from framepack.models.frames.yuv import doubled_columns, halved
+
+if TYPE_CHECKING:
+    from framepack.media.clip import Colors, Frame
+    from framepack.media.filters.texture import Grain
+    from framepack.api.filter_settings import FilterSettings
+
+_STRIP_ROWS = 4 * BAND_ROWS  # bounds the memory that single precision takes
+_SMALL = 1e-6
+_CORRECTIONS = 2  # of colours, until chroma is what it is on the host: each brings it 6 to 10 dB closer
+
+
+class DeviceFilter:
+    """Applies a look to the pictures of one clip, which come in order.
+
+    Args:
+        settings: the look.
+        colors: of the clip.
+        grain: of the clip, or None.
+    """
+
+    def __init__(self, settings: FilterSettings, colors: Colors, grain: Grain | None) -> None:
+        red, blue = colors.matrix.red_blue
+        self._weights = (red, 1 - red - blue, blue)
+        self._grade = Grade.of(settings)
+        self._blur = Kernel.gaussian((BLUR * settings.blur) ** 2)
+        self._sharpen = SHARPEN * settings.sharpen
+        radius = self._blur.radius + (DETAIL.radius if self._sharpen else 0)
+        self._halo = radius + radius % 2  # strips begin where a sample of chroma does
+        self._settings, self._grain = settings, grain
+        self._stock: Tensor | None = None
+        self._vignette: Tensor | None = None
+        self._denoiser = DeviceDenoiser(settings.denoise, colors) if settings.denoise else None
+
+    @torch.inference_mode()
+    def __call__(self, frame: Frame, index: int) -> DeviceFrame:
+        """Filter the frame with the number ``index``; its dtype stays.
+
+        Raises:
+            TypeError: the frame is not on a device.
+        """
+        if not isinstance(frame, DeviceFrame):
+            raise TypeError("only frames on a device are filtered there")
+        self._upload(frame)
+        picture = frame.tensor if self._denoiser is None else self._denoiser(frame.tensor)
+        result = torch.empty_like(frame.tensor)
+        places = [] if self._grain is None else self._grain.places(index).tolist()
+        for rows in strips(frame.height, _STRIP_ROWS):
+            values = self._spatial(self._graded(self._widened(picture, rows)), rows.stop - rows.start)
+            if self._stock is not None:
+                luma = self._luma_of(values)
+                values += luma.sub_(luma.square()).mul_(self._noise(places, rows, frame.width))
+            if self._vignette is not None:
+                values *= self._vignette[rows]
+            luma = self._luma_of(values)
+            values += luma.clamp(0, 1).sub_(luma)
+            result[:, rows] = values
+        return DeviceFrame(result, frame.colors)
+
+    def _upload(self, frame: DeviceFrame) -> None:
+        """Bring to the device what every frame needs."""
+        device = frame.tensor.device
+        if self._grain is not None and self._stock is None:
+            self._stock = torch.from_numpy(self._grain.stock).to(device)
+        if self._settings.vignette and self._vignette is None:
+            kept = vignette(self._settings.vignette / 100, frame.width, frame.height)
+            self._vignette = torch.from_numpy(kept).to(device)
+
+    def _widened(self, picture: Tensor, rows: slice) -> Tensor:
+        """Some rows and the surroundings that the kernels need, in single precision; the edge repeats outside."""
+        halo = self._halo
+        height = picture.shape[-2]
+        top, bottom = rows.start - halo, rows.stop + halo
+        there = picture[:, max(top, 0) : min(bottom, height)].to(torch.float32)
+        return functional.pad(there, (halo, halo, max(-top, 0), max(bottom - height, 0)), mode="replicate")
+
+    def _graded(self, rgb: Tensor) -> Tensor:
+        if self._grade.is_neutral:
+            return rgb
+        luma = self._luma_of(rgb)
+        difference = (self._balanced(rgb) if self._grade.temperature else rgb) - luma
+        coarse = functional.avg_pool2d(luma[None], 2, ceil_mode=True)[0].clamp_(0, 1)
+        wanted = halved(difference)
+        gain = self._gain(coarse, wanted)
+        wanted *= gain
+        difference *= _enlarged(gain, luma.shape)
+        for _ in range(_CORRECTIONS):
+            difference += _enlarged(wanted - halved(difference), luma.shape)
+        return difference.add_(self._grade.luma(luma.clamp_(0, 1)))
+
+    def _gain(self, luma: Tensor, difference: Tensor) -> Tensor:
+        """Factor of chroma at its own resolution, as on the host; all shapes end in (H, W)."""
+        gain = self._grade.gain(luma)
+        difference = difference * gain
+        room = self._grade.luma(luma).clamp(_SMALL, 1 - _SMALL)
+        excess = torch.maximum(difference.amax(0) / (1 - room), difference.amin(0) / -room).clamp_(min=1)
+        shortened: Tensor = gain / excess
+        return shortened
+
+    def _balanced(self, rgb: Tensor) -> Tensor:
+        """Apply the temperature, with red and blue kept within 0..1; green makes up for luma."""
+        luma = self._luma_of(rgb)
+        red_gain, blue_gain = self._grade.white_balance
+        red, blue = rgb[0] * red_gain, rgb[2] * blue_gain
+        lost = luma - self._luma_of(torch.stack((red, rgb[1], blue)))
+        red, blue = (red + lost).clamp_(0, 1), (blue + lost).clamp_(0, 1)
+        of_red, of_green, of_blue = self._weights
+        green = luma.sub_(red, alpha=of_red).sub_(blue, alpha=of_blue).div_(of_green)
+        return torch.stack((red, green, blue))
+
+    def _spatial(self, rgb: Tensor, rows: int) -> Tensor:
+        """Blur and sharpen; the surroundings are used up, and ``rows`` rows left."""
+        if self._blur.radius:
+            rgb = convolved(rgb, self._blur)
+        if self._sharpen:
+            edge = DETAIL.radius
+            luma = self._luma_of(rgb)[None]
+            detail = luma[:, edge:-edge, edge:-edge] - convolved(luma, DETAIL)
+            rgb = rgb[:, edge:-edge, edge:-edge] + self._sharpen * detail
+        spare = (rgb.shape[-2] - rows) // 2
+        return rgb[:, spare : spare + rows, spare : rgb.shape[-1] - spare]
+
+    def _noise(self, places: list[list[int]], rows: slice, width: int) -> Tensor:
+        """The grain of some rows, cut from its stock."""
+        assert self._stock is not None  # noqa: S101 - the caller has looked
+        bands = places[rows.start // BAND_ROWS : -(-rows.stop // BAND_ROWS)]
+        cut = [self._stock[row : row + BAND_ROWS, column : column + width] for row, column in bands]
+        return torch.cat(cut)[: rows.stop - rows.start]
+
+    def _luma_of(self, rgb: Tensor) -> Tensor:
+        red, green, blue = self._weights
+        return (rgb[0] * red).add_(rgb[1], alpha=green).add_(rgb[2], alpha=blue)
+
+
+def _enlarged(samples: Tensor, size: torch.Size) -> Tensor:
+    """Samples at chroma's resolution as pixels; all shapes end in (H, W)."""
+    pixels = doubled_columns(samples).repeat_interleave(2, -2)
+    return pixels[..., : size[-2], : size[-1]]
+
+
+def convolved(picture: Tensor, kernel: Kernel) -> Tensor:
+    """Smooth (C, H, W) along columns and rows; the surroundings are used up."""
+    taps = kernel.taps().tolist()
+    for dimension in (1, 2):
+        length = picture.shape[dimension] - 2 * kernel.radius
+        total = picture.narrow(dimension, 0, length) * taps[0]
+        for offset, weight in enumerate(taps[1:], start=1):
+            total.add_(picture.narrow(dimension, offset, length), alpha=weight)
+        picture = total
+    return picture

@@ -1,0 +1,162 @@
+"""Video at another frame rate or speed: source frames where they fall, newly drawn ones in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import torch
+
+from framepack.media.frames.arrays import planes_of
+from framepack.models.frames.scene_cuts import Thumbnail, is_cut, thumbnail
+from framepack.models.frames.device_frame import DeviceFrame
+from framepack.models.interpolate.interpolator import Moment, Seen
+from framepack.media.timeline.retiming import Shot, retimed
+
+if TYPE_CHECKING:
+    from framepack.media.clip import Colors, Frame
+    from framepack.models.interpolate.interpolator import Interpolator
+    from framepack.media.timeline.retiming import Retiming
+
+_LONGEST_QUEUE: Final = 32
+
+
+def interpolate_frames(
+    frames: Iterable[Frame],
+    interpolator: Interpolator,
+    retiming: Retiming,
+    *,
+    colors: Colors,
+    check: Callable[[], None],
+) -> Generator[Frame]:
+    """Lay out frames anew, and draw what lies between them.
+
+    Where an output frame falls on a source frame, it is that very object. Between equal frames it is the former of
+    them, and between two scenes the nearer one. Every source frame is looked at once, and few are held at a time.
+
+    Args:
+        frames: all of one size; closed at the end.
+        interpolator: the network.
+        retiming: which moments to show.
+        colors: what the YUV samples of ``frames`` mean, and those of the result.
+        check: called between pieces of work; what it raises ends the work.
+
+    Yields:
+        As many frames as ``retiming.length`` says; new ones are on the device, in float16.
+
+    Raises:
+        OutOfMemory: frames of this size do not fit into memory.
+    """
+    interpolator.forget()
+    artist = _Artist(interpolator, colors, check)
+    scenes = _Scenes()
+    queue: list[_Shot] = []
+    with closing(retimed(_pictures(frames, check), retiming)) as shots:
+        for shot in shots:
+            queue.append(scenes.settle(shot))
+            if artist.is_enough(queue):
+                yield from artist.finish(queue)
+        yield from artist.finish(queue)
+
+
+@dataclass(slots=True, eq=False)
+class _Picture:
+    """A source frame and what has been found out about it."""
+
+    frame: Frame
+    thumbnail: Thumbnail
+    seen: Seen | None = None
+
+
+_Shot = Shot[_Picture]
+
+
+def _pictures(frames: Iterable[Frame], check: Callable[[], None]) -> Iterator[_Picture]:
+    """Yield a picture per frame: the same one again for a frame that shows the same."""
+    current: _Picture | None = None
+    try:
+        for frame in frames:
+            check()
+            if current is None or frame is not current.frame:
+                picture = _Picture(frame, thumbnail(frame))
+                current = current if current is not None and _is_same(current, picture) else picture
+            yield current
+    finally:
+        close = getattr(frames, "close", None)
+        if close is not None:
+            close()
+
+
+def _is_same(one: _Picture, other: _Picture) -> bool:
+    """Whether two frames are equal in every sample."""
+    if not np.array_equal(one.thumbnail, other.thumbnail):
+        return False
+    if isinstance(one.frame, DeviceFrame) or isinstance(other.frame, DeviceFrame):
+        tensors = [each.frame.tensor for each in (one, other) if isinstance(each.frame, DeviceFrame)]
+        return len(tensors) > 1 and torch.equal(*tensors)
+    pictures = one.frame.on_host(), other.frame.on_host()
+    if pictures[0].format.name != pictures[1].format.name:
+        return False
+    first, second = (planes_of(picture) for picture in pictures)
+    return all(np.array_equal(getattr(first, name), getattr(second, name)) for name in "yuv")
+
+
+@dataclass(slots=True)
+class _Scenes:
+    """Knows where scenes end; asks once per pair of pictures."""
+
+    _pair: tuple[_Picture, _Picture] | None = None
+    _is_cut: bool = False
+
+    def settle(self, shot: _Shot) -> _Shot:
+        """Replace a moment between two scenes by the nearer frame."""
+        if shot.is_still:
+            return shot
+        pair = shot.before, shot.after
+        if self._pair != pair:
+            self._pair, self._is_cut = pair, is_cut(pair[0].thumbnail, pair[1].thumbnail)
+        return shot.held() if self._is_cut else shot
+
+
+class _Artist:
+    """Draws the frames that are not there."""
+
+    def __init__(self, interpolator: Interpolator, colors: Colors, check: Callable[[], None]) -> None:
+        self._interpolator = interpolator
+        self._colors = colors
+        self._check = check
+        self._at_once = 0
+
+    def is_enough(self, queue: list[_Shot]) -> bool:
+        """Whether to finish these shots now: nothing is to be drawn, or as much as is best drawn together."""
+        if not self._at_once:
+            frame = queue[0].before.frame
+            self._at_once = self._interpolator.at_once(frame.width, frame.height)
+        wanted = sum(not shot.is_still for shot in queue)
+        return wanted in {0, self._at_once} or len(queue) >= _LONGEST_QUEUE
+
+    def finish(self, queue: list[_Shot]) -> Iterator[Frame]:
+        """Hand out all of the queue's frames and empty it."""
+        made = iter(self._drawn([shot for shot in queue if not shot.is_still]))
+        shots = queue.copy()
+        queue.clear()
+        shots.reverse()
+        while shots:
+            shot = shots.pop()
+            yield shot.before.frame if shot.is_still else next(made)
+
+    def _drawn(self, shots: list[_Shot]) -> list[DeviceFrame]:
+        if not shots:
+            return []
+        self._check()
+        moments = [Moment(self._seen(shot.before), self._seen(shot.after), float(shot.fraction)) for shot in shots]
+        drawn = self._interpolator.between(moments)
+        return [DeviceFrame(picture.to(torch.float16), self._colors) for picture in drawn]
+
+    def _seen(self, picture: _Picture) -> Seen:
+        if picture.seen is None:
+            picture.seen = self._interpolator.look(picture.frame, self._colors)
+        return picture.seen

@@ -1,0 +1,77 @@
+"""The model that describes pictures."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+from PIL import Image
+from transformers import Florence2ForConditionalGeneration, Florence2Processor, StoppingCriteriaList
+
+from framepack.models.language.generation import Watch, load_network, load_reader
+from framepack.models.memory.oom import insist
+
+if TYPE_CHECKING:
+    from numpy import uint8
+    from numpy.typing import NDArray
+
+    from framepack.job import Job
+    from framepack.models.memory.device import Device
+
+_TASK: Final = "<MORE_DETAILED_CAPTION>"
+_MAX_NEW_TOKENS: Final = 1024
+_BEAMS: Final = 3
+
+
+class Captioner:
+    """Florence-2 at work; several threads may use it.
+
+    Args:
+        folder: its repository.
+        device: where to run; idle models leave it when memory runs out.
+
+    Raises:
+        ModelUnavailable: the folder does not hold a Florence-2.
+    """
+
+    def __init__(self, folder: Path, device: Device) -> None:
+        self.device = device
+        # The published weights are float16; bfloat16 would keep less of them.
+        self._dtype = torch.float16 if device.is_cuda else torch.float32
+        self._reading = threading.Lock()  # tokenizers change themselves at work
+        self._processor: Any = load_reader(Florence2Processor, folder)
+        self._network: Any = load_network(Florence2ForConditionalGeneration, folder, device, self._dtype)
+        positions = self._network.config.text_config.max_position_embeddings
+        self._max_new_tokens = min(_MAX_NEW_TOKENS, positions - 1)
+
+    def __call__(self, picture: NDArray[uint8], job: Job) -> str:
+        """Describe a picture in a paragraph; the same picture always gets the same words.
+
+        Args:
+            picture: RGB, shape (height, width, 3), 0 to 255, of any size.
+            job: Stops the work and hears of its progress.
+
+        Raises:
+            Cancelled: the job was cancelled.
+            OutOfMemory: it does not fit.
+        """
+        refusal = "The worker's memory is too small to caption this image."
+        return insist(partial(self._described, picture, job), self.device.relieve, refusal)
+
+    @torch.inference_mode()
+    def _described(self, picture: NDArray[uint8], job: Job) -> str:
+        images = Image.fromarray(picture)  # of an array, the processor would guess where the channels are
+        with self._reading:
+            inputs = self._processor(text=_TASK, images=images, return_tensors="pt")
+        output = self._network.generate(
+            **inputs.to(self.device.place, self._dtype),
+            max_new_tokens=self._max_new_tokens,
+            num_beams=_BEAMS,
+            do_sample=False,
+            stopping_criteria=StoppingCriteriaList([Watch(job)]),
+        )
+        text: str = self._processor.batch_decode(output, skip_special_tokens=True)[0]
+        return " ".join(text.split())

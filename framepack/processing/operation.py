@@ -1,0 +1,117 @@
+"""The one declaration: an operation is a function whose signature is its contract.
+
+Everything else is derived from it: dispatch, the REST route, the callback, the documentation.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+from framepack.api.schemas import CallbackRequest, Request, Response
+
+if typing.TYPE_CHECKING:
+    from framepack.processing.context import Context
+
+Req = TypeVar("Req", bound=Request)
+Res = TypeVar("Res", bound=Response)
+Method = Literal["GET", "POST", "DELETE"]
+Needs = Literal["worker", "process", "store"]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[Req, Res]):
+    """One endpoint: what it is called, what it takes, what it gives, and the function that does it.
+
+    Attributes:
+        run: The function, ``(request, context) -> response``.
+        method: HTTP method of its route.
+        path: Its route, path fields in braces.
+        request: Model of what it takes, from the function's annotations.
+        response: Model of what it gives, from the function's annotations.
+        needs: "worker" when it wants a turn of the GPU worker, "process" when it asks the worker about itself and is
+            answered beside its work, "store" when any process with the store can answer.
+        examples: Requests to try, as the documentation shows them.
+        in_query: Whether the documentation shows its fields in the query. All routes take them there and in the body.
+    """
+
+    run: Callable[[Req, Context], Res]
+    method: Method
+    path: str
+    request: type[Req]
+    response: type[Res]
+    needs: Needs
+    examples: tuple[Mapping[str, Any], ...] = ()
+    in_query: bool = False
+
+    @property
+    def name(self) -> str:
+        """The function's name, as in ``"endpoint": "upscale"`` and in callbacks."""
+        return self.run.__name__
+
+    @property
+    def family(self) -> str:
+        """Family of the API: the folder the operation lives in."""
+        return self.run.__module__.split(".")[-2]
+
+    @property
+    def summary(self) -> str:
+        """First line of the function's docstring."""
+        return inspect.cleandoc(self.run.__doc__ or "").splitlines()[0]
+
+    @property
+    def path_fields(self) -> tuple[str, ...]:
+        """Names of the fields that the route's path carries."""
+        return tuple(re.findall(r"{(\w+)}", self.path))
+
+    @property
+    def supports_callback(self) -> bool:
+        """Whether its end can be reported to a ``callback_url``."""
+        return issubclass(self.request, CallbackRequest)
+
+
+def operation(
+    method: Method,
+    path: str,
+    *,
+    needs: Needs = "worker",
+    examples: Iterable[Mapping[str, Any]] = (),
+    in_query: bool = False,
+) -> Callable[[Callable[[Req, Context], Res]], Operation[Req, Res]]:
+    """Declare the function below as the operation behind ``method path``.
+
+    Returns a value and registers nothing; the registry finds it.
+
+    Raises:
+        TypeError: the function's annotations or docstring do not say what the declaration needs.
+    """
+
+    def declare(run: Callable[[Req, Context], Res]) -> Operation[Req, Res]:
+        hints = typing.get_type_hints(run)
+        request, response = hints.get("request"), hints.get("return")
+        if not (isinstance(request, type) and issubclass(request, Request)):
+            raise TypeError(f"{run.__name__}: `request` must be annotated with a Request")
+        if not (isinstance(response, type) and issubclass(response, Response)):
+            raise TypeError(f"{run.__name__}: the result must be annotated with a Response")
+        if not run.__doc__:
+            raise TypeError(f"{run.__name__}: an operation needs a docstring")
+        declared: Operation[Req, Res] = Operation(
+            run,
+            method,
+            path,
+            typing.cast("type[Req]", request),
+            typing.cast("type[Res]", response),
+            needs,
+            tuple(examples),
+            in_query,
+        )
+        unknown = set(declared.path_fields) - set(request.model_fields)
+        if unknown:
+            raise TypeError(f"{run.__name__}: the path names {sorted(unknown)}, which the request lacks")
+        return declared
+
+    return declare
