@@ -23,7 +23,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import mock
 
-from framepack.dispatch import Call
+from framepack.dispatch import JobInput
 from framepack.job import Job
 from framepack.runtime import Runtime
 from framepack.settings import Settings
@@ -62,7 +62,7 @@ def counting() -> Iterator[dict[str, int]]:
 def run(runtime: Runtime, source: Path, endpoint: str, **fields: Any) -> Path:
     """Run one operation and return its output."""
     video = base64.b64encode(source.read_bytes()).decode()
-    answer = runtime.run(Call({"endpoint": endpoint, "video_base64": video, **fields}), Job("benchmark"))
+    answer = runtime.run(JobInput({"endpoint": endpoint, "video_base64": video, **fields}), Job("benchmark"))
     output = runtime.location(answer)
     if output is None:
         raise SystemExit(str(answer))
@@ -90,7 +90,7 @@ def unencoded(runtime: Runtime, source: Path) -> list[Any]:
     from framepack.api.workflow import Step
     from tests.support.readback import rgb_of
 
-    surroundings = runtime.surroundings(Job("benchmark"), Call({}))
+    surroundings = runtime.surroundings(Job("benchmark"), JobInput({}))
     with surroundings as ctx:
         clip = open_clip(source, probe(source), warn=lambda _: None)
         clip = chained([Step.parse(step) for step in STEPS], ctx).apply(clip, ctx)[-1]

@@ -52,7 +52,7 @@ def make_source(path: Path, clip: str, size: tuple[int, int], count: int) -> Non
 
 def ours(folder: Path, source: Path, model: str, rounds: int) -> list[tuple[float, str]]:
     """Seconds and output of each round, the first of which loads the model and does not count."""
-    from framepack.dispatch import Call
+    from framepack.dispatch import JobInput
     from framepack.job import Job
     from framepack.runtime import Runtime
     from framepack.settings import Settings
@@ -67,7 +67,7 @@ def ours(folder: Path, source: Path, model: str, rounds: int) -> list[tuple[floa
     results = []
     for _ in range(rounds + 1):
         started = time.perf_counter()
-        answer = runtime.run(Call(fields), Job("benchmark"))
+        answer = runtime.run(JobInput(fields), Job("benchmark"))
         results.append((time.perf_counter() - started, str(runtime.location(answer))))
     return results[1:]
 

@@ -25,7 +25,7 @@ Answer = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class JobInput:
     """One job as it arrived: its input and, where it brought one, its own S3 store (RunPod's ``s3Config``)."""
 
     fields: object
@@ -43,10 +43,10 @@ class Dispatcher:
     """
 
     registry: Registry
-    surroundings: Callable[[Job, Call], AbstractContextManager[Context]]
+    surroundings: Callable[[Job, JobInput], AbstractContextManager[Context]]
     callbacks: Callbacks
 
-    def run(self, call: Call, job: Job) -> Answer:
+    def run(self, call: JobInput, job: Job) -> Answer:
         """Carry out a call.
 
         Returns:
@@ -65,14 +65,14 @@ class Dispatcher:
             return failure(known)
         return answer
 
-    def operation_of(self, call: Call) -> str:
+    def operation_of(self, call: JobInput) -> str:
         """Name of the operation that a call asks for; "unknown" if there is none."""
         try:
             return self._resolve(call)[0].name
         except FramepackError:
             return "unknown"
 
-    def _resolve(self, call: Call) -> tuple[AnyOperation, dict[str, Any]]:
+    def _resolve(self, call: JobInput) -> tuple[AnyOperation, dict[str, Any]]:
         if not isinstance(call.fields, dict):
             raise InvalidField("input must be an object with an endpoint and its fields.")
         fields = dict(call.fields)
@@ -83,7 +83,7 @@ class Dispatcher:
             raise InvalidField("method must be GET, POST or DELETE.")
         return self.registry.find(endpoint, method), fields
 
-    def _carry_out(self, operation: AnyOperation, fields: dict[str, Any], call: Call, job: Job) -> Answer:
+    def _carry_out(self, operation: AnyOperation, fields: dict[str, Any], call: JobInput, job: Job) -> Answer:
         request = operation.request.parse(fields)
         self.callbacks.check(request)
         with self.surroundings(job, call) as context:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from framepack.callback import Callbacks, Send
 from framepack.processing.context import Context, Fetch
-from framepack.dispatch import Answer, Call, Dispatcher
+from framepack.dispatch import Answer, JobInput, Dispatcher
 from framepack.errors import SourceFailed, TooLarge
 from framepack.models.weights.catalog import CATALOGUE
 from framepack.models.library import ModelLibrary
@@ -65,7 +65,7 @@ class Runtime:
         """
         return open_storage(self.settings)
 
-    def run(self, call: Call, job: Job) -> Answer:
+    def run(self, call: JobInput, job: Job) -> Answer:
         """Carry out one call; see `Dispatcher.run`."""
         return self.dispatcher.run(call, job)
 
@@ -80,12 +80,12 @@ class Runtime:
         return Path(folder).joinpath(*key.segments) if kind == "file" else None
 
     @contextmanager
-    def surroundings(self, job: Job, call: Call) -> Iterator[Context]:
+    def surroundings(self, job: Job, call: JobInput) -> Iterator[Context]:
         """Set up what one call works with, and take it down when it ends."""
         from framepack.files.workspace import Workspace, sweep
 
         storage = self._storage_of(call)
-        swept = sweep(self.settings.temp_dir)
+        stale_removed = sweep(self.settings.temp_dir)
         with Workspace(self.settings.temp_dir) as workspace:
             yield Context(
                 settings=self.settings,
@@ -94,7 +94,7 @@ class Runtime:
                 models=self.models,
                 outputs=Outputs(storage, round(self.settings.inline_limit_mb * 1e6)),
                 state=self.storage,
-                swept=swept,
+                stale_removed=stale_removed,
                 filter_preset=cache(filter_presets(self.storage, self.settings.max_presets).find),
                 effects=self.dispatcher.registry.effects,
                 fetch=self._fetcher(job, workspace),
@@ -104,7 +104,7 @@ class Runtime:
         with suppress(SourceFailed):  # a receiver that cannot be found now may be there when the job is done
             check_public(url, self._policy)
 
-    def _storage_of(self, call: Call) -> Storage:
+    def _storage_of(self, call: JobInput) -> Storage:
         if call.s3_config is None:
             return self.storage
         return storage_of_job(self.settings, call.s3_config, lambda url: check_public(url, self._policy))

@@ -13,7 +13,7 @@ import pytest
 
 from framepack.callback import Callbacks
 from framepack.processing.context import Context
-from framepack.dispatch import Call, Dispatcher
+from framepack.dispatch import JobInput, Dispatcher
 from framepack.errors import Busy, Cancelled, Conflict, FramepackError, OutOfMemory, SourceNotAllowed, TooLarge
 from framepack.job import Job
 from framepack.net.delivery import Delivery
@@ -51,14 +51,14 @@ class Desk:
         self.sent: list[tuple[str, str, dict[str, Any], dict[str, str]]] = []
         self.open = 0
         callbacks = Callbacks(self._send, self._check_address, lambda: datetime(2024, 12, 4, 14, 30, 22, 123456, UTC))
-        self.dispatcher = Dispatcher(Registry([sample]), self._surroundings, callbacks)
+        self.dispatcher = Dispatcher(Registry([sample]), self._job_context, callbacks)
 
     def run(self, fields: object) -> dict[str, Any]:
         """Run one call."""
-        return self.dispatcher.run(Call(fields), Job("job-1"))
+        return self.dispatcher.run(JobInput(fields), Job("job-1"))
 
     @contextmanager
-    def _surroundings(self, job: Job, call: Call) -> Iterator[Context]:
+    def _job_context(self, job: Job, call: JobInput) -> Iterator[Context]:
         self.open += 1
         try:
             yield cast("Context", SimpleNamespace(job=job))

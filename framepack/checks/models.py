@@ -74,7 +74,7 @@ def check_generator(runtime: Runtime) -> Finding | None:
 def _weights(runtime: Runtime, group: Group) -> Finding:
     """The state of one group of the catalogue."""
     name, settings, store = f"{group} weights", runtime.settings, runtime.models.store
-    rows = runtime.models.catalogue.group(group)
+    rows = runtime.models.catalog.group(group)
     places = {row.name: {store.where(weights) for weights in row.weights} for row in rows}
     wrong = [row for row, found in places.items() if "wrong" in found]
     missing = [row for row, found in places.items() if "missing" in found and row not in wrong]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from framepack.errors import InvalidField, InvalidSource, NotFound
 from framepack.media.section import Section
 from framepack.api.names import is_name
-from framepack.storage.frames.record import folder_records, sound_key
+from framepack.storage.frames.record import folder_records, audio_key
 from framepack.storage.frames.folders import MEDIA_TYPES, folder_key, natural, sheet_key
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def stage_frames(folder: Path, runtime: Runtime) -> str:
             raise InvalidSource(f"{folder / RECORD} cannot be read.") from error
         folder_records(runtime.storage).save(_STAGED, record)
         if (folder / SOUND).is_file():
-            _link(folder / SOUND, _file(runtime, str(sound_key(_STAGED))))
+            _link(folder / SOUND, _file(runtime, str(audio_key(_STAGED))))
     return _STAGED
 
 
@@ -132,7 +132,7 @@ def gather_frames(answer: Mapping[str, Any], runtime: Runtime, into: Path) -> Pa
     """Collect everything that an extraction made in one folder, ``into``."""
     name = str(answer["folder_name"])
     _file(runtime, str(folder_key(name))).rename(into)
-    for key, target in ((sheet_key(name), SHEET), (sound_key(name), SOUND)):
+    for key, target in ((sheet_key(name), SHEET), (audio_key(name), SOUND)):
         path = _file(runtime, str(key))
         if path.exists():
             path.rename(into / target)

@@ -17,7 +17,7 @@ from framepack.storage.outputs import Folder, Outputs, Published
 
 if TYPE_CHECKING:
     from framepack.processing.context import Context
-    from framepack.dispatch import Call
+    from framepack.dispatch import JobInput
     from framepack.processing.effect import Step
     from framepack.job import Job
     from framepack.media.clip import Clip, Format
@@ -74,7 +74,7 @@ class FileRuntime(Runtime):
         self.results = folder / "results"
 
     @contextmanager
-    def surroundings(self, job: Job, call: Call) -> Iterator[Context]:
+    def surroundings(self, job: Job, call: JobInput) -> Iterator[Context]:
         """The context of a job, in which sources and results are files."""
         request = self.request
         self.results.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from framepack.dispatch import Call
+from framepack.dispatch import JobInput
 from framepack.errors import Cancelled
 from framepack.job import Job
 
@@ -111,7 +111,7 @@ class Session:
         if self.stop.number:
             job.cancel()
         thread = threading.Thread(
-            target=lambda: answers.append(self.runtime.run(Call(dict(fields)), job)), name="job", daemon=True
+            target=lambda: answers.append(self.runtime.run(JobInput(dict(fields)), job)), name="job", daemon=True
         )
         thread.start()
         self._wait(thread)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Freed:
+class RemovedFiles:
     """How many files were removed, and how many bytes they had."""
 
     files: int = 0
     size_bytes: int = 0
 
-    def __add__(self, other: Freed) -> Freed:
+    def __add__(self, other: RemovedFiles) -> RemovedFiles:
         """Both together."""
-        return Freed(self.files + other.files, self.size_bytes + other.size_bytes)
+        return RemovedFiles(self.files + other.files, self.size_bytes + other.size_bytes)

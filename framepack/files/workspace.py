@@ -11,7 +11,7 @@ from typing import Final, Self
 from uuid import uuid4
 
 from framepack.errors import DiskFull
-from framepack.files.removed import Freed
+from framepack.files.removed import RemovedFiles
 
 _PREFIX: Final = "job-"
 _LOCK_SUFFIX: Final = ".lock"
@@ -94,12 +94,12 @@ class Workspace:
             )
 
 
-def sweep(root: Path) -> Freed:
+def sweep(root: Path) -> RemovedFiles:
     """Remove the folders under ``root`` whose jobs are dead, and return what was in them.
 
     Never touches the folder of a living job, of this process or of another.
     """
-    freed = Freed()
+    freed = RemovedFiles()
     for path in root.glob(f"{_PREFIX}*{_LOCK_SUFFIX}"):
         lock = _take_lock(path)
         if lock is not None:
@@ -145,13 +145,13 @@ def _take_lock(path: Path) -> int | None:
     return lock
 
 
-def _content(folder: Path) -> Freed:
+def _content(folder: Path) -> RemovedFiles:
     """The files in a folder of ours, at any depth."""
-    freed = Freed()
+    freed = RemovedFiles()
     for parent, _, names in os.walk(folder):
         for name in names:
             with suppress(OSError):
-                freed += Freed(1, (Path(parent) / name).lstat().st_size)
+                freed += RemovedFiles(1, (Path(parent) / name).lstat().st_size)
     return freed
 
 

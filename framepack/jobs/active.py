@@ -22,7 +22,7 @@ _POLL_SECONDS: Final = 1.0
 
 
 @dataclass(slots=True, eq=False)
-class Live:
+class ActiveJob:
     """A job of this server.
 
     Attributes:
@@ -54,7 +54,7 @@ class Live:
         self.changed = asyncio.Event()
 
 
-class LiveJobs:
+class ActiveJobs:
     """This server's jobs by id, and everybody's in the store.
 
     Args:
@@ -64,22 +64,22 @@ class LiveJobs:
     def __init__(self, records: JobRecords) -> None:
         self.records = records
         self.closed = asyncio.Event()
-        self._live: dict[str, Live] = {}
+        self._live: dict[str, ActiveJob] = {}
 
-    def get(self, job_id: str) -> Live | None:
+    def get(self, job_id: str) -> ActiveJob | None:
         """A job of this server."""
         return self._live.get(job_id)
 
-    def add(self, record: JobRecord) -> Live:
+    def add(self, record: JobRecord) -> ActiveJob:
         """Look after a job from now on."""
-        live = self._live[record.id] = Live(record)
+        live = self._live[record.id] = ActiveJob(record)
         return live
 
     def remove(self, job_id: str) -> None:
         """Look after a job no more."""
         del self._live[job_id]
 
-    def all(self) -> list[Live]:
+    def all(self) -> list[ActiveJob]:
         """All jobs of this server."""
         return list(self._live.values())
 
@@ -99,7 +99,7 @@ class LiveJobs:
         for live in self._live.values():
             live.wake()
 
-    async def save(self, live: Live, record: JobRecord, *, answer: Answer | None = None) -> None:
+    async def save(self, live: ActiveJob, record: JobRecord, *, answer: Answer | None = None) -> None:
         """Write a job's record, and with its end its answer, then show it."""
 
         def write() -> None:

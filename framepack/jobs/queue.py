@@ -14,7 +14,7 @@ from typing import Any, Final
 from framepack.dispatch import Answer
 from framepack.errors import BadRequest, Busy, Conflict, FramepackError, Unavailable
 from framepack.jobs.backends.base import Backend
-from framepack.jobs.active import LiveJobs, in_thread
+from framepack.jobs.active import ActiveJobs, in_thread
 from framepack.jobs.presence import BEAT_SECONDS, Presence
 from framepack.jobs.records import JobRecord, JobRecords, State, now
 from framepack.jobs.runner import Runner, Tell
@@ -55,7 +55,7 @@ class Jobs:
         self._records = records
         self._backend = backend
         self._limits = limits
-        self._live = LiveJobs(records)
+        self._live = ActiveJobs(records)
         self._runner = Runner(self._live, backend, tell, ended)
         self._presence = Presence(records.storage)
         self._stopping = asyncio.Event()
@@ -151,19 +151,19 @@ class Jobs:
         raise Unavailable(f"The server is stopping; the next one carries on: see GET /jobs/{job_id} in a moment.")
 
     async def read(self, job_id: str) -> JobRecord:
-        """The newest record of a job; see `LiveJobs.read`."""
+        """The newest record of a job; see `ActiveJobs.read`."""
         return await self._live.read(job_id)
 
     async def result(self, record: JobRecord) -> Answer:
-        """How a job ended; see `LiveJobs.result`."""
+        """How a job ended; see `ActiveJobs.result`."""
         return await self._live.result(record)
 
     async def newest(self, limit: int) -> tuple[list[JobRecord], int]:
-        """The newest jobs; see `LiveJobs.newest`."""
+        """The newest jobs; see `ActiveJobs.newest`."""
         return await self._live.newest(limit)
 
     def follow(self, job_id: str) -> AsyncIterator[JobRecord]:
-        """A job's record now and after every change; see `LiveJobs.follow`."""
+        """A job's record now and after every change; see `ActiveJobs.follow`."""
         return self._live.follow(job_id)
 
     async def cancel(self, job_id: str) -> JobRecord:
@@ -246,7 +246,7 @@ class Jobs:
         gone = {owner: self._presence.is_gone(owner) for owner in {record.owner for record in unfinished}}
         found = [record for record in unfinished if gone[record.owner]]
         over = [
-            record for record in found if record.state.is_final and not record.untold
+            record for record in found if record.state.is_final and not record.callback_pending
         ]  # only their inputs are left
         mine = [record.but(owner=self._presence.name) for record in found if record not in over]
         for record in mine:

@@ -65,7 +65,7 @@ class JobRecord(BaseModel):
         owner: The server that looks after it; None if the next one is to take it up.
         remote_id: Its id at the platform that it was sent to.
         request: Digest of what was asked, of a job with an idempotency key.
-        untold: Whether the client's receiver has yet to hear from the server how the job ended.
+        callback_pending: Whether the client's receiver has yet to hear from the server how the job ended.
         progress: Frames done and in all, percent, seconds left; as far as known.
     """
 
@@ -81,7 +81,7 @@ class JobRecord(BaseModel):
     owner: str | None = None
     remote_id: str | None = None
     request: str | None = None
-    untold: bool = False
+    callback_pending: bool = False
     progress: dict[str, Any] | None = None
 
     def but(self, **changes: Any) -> JobRecord:

@@ -13,7 +13,7 @@ from framepack.dispatch import Answer, failure, is_failure
 from framepack.errors import Cancelled, FramepackError, Unavailable, public
 from framepack.journal import JobEnd, log_job_end, log_job_start
 from framepack.jobs.backends.base import STOPPING, Backend, Task, WorkerLost
-from framepack.jobs.active import Live, LiveJobs
+from framepack.jobs.active import ActiveJob, ActiveJobs
 from framepack.jobs.records import JobRecord, State, now
 
 log = logging.getLogger("framepack.rest")
@@ -38,12 +38,12 @@ class Runner:
         ended: Called with the record of every job that has ended.
     """
 
-    def __init__(self, jobs: LiveJobs, backend: Backend, tell: Tell, ended: Callable[[JobRecord], None]) -> None:
+    def __init__(self, jobs: ActiveJobs, backend: Backend, tell: Tell, ended: Callable[[JobRecord], None]) -> None:
         self._jobs = jobs
         self._backend = backend
         self._tell = tell
         self._ended = ended
-        self._queue: asyncio.Queue[Live | None] = asyncio.Queue()
+        self._queue: asyncio.Queue[ActiveJob | None] = asyncio.Queue()
         self._slots: list[asyncio.Task[None]] = []
         self._tidying: set[asyncio.Task[None]] = set()
         self._tellers = ThreadPoolExecutor(_TELLERS, "callback")
@@ -53,7 +53,7 @@ class Runner:
         """Begin with the jobs that were added."""
         self._slots = [asyncio.create_task(self._work()) for _ in range(self._backend.slots)]
 
-    def add(self, live: Live) -> None:
+    def add(self, live: ActiveJob) -> None:
         """Carry out a job when its turn comes."""
         self._queue.put_nowait(live)
 
@@ -76,21 +76,21 @@ class Runner:
             await asyncio.wait(self._tidying, timeout=_TELL_SECONDS)
         self._tellers.shutdown(wait=False, cancel_futures=True)
 
-    async def cancel(self, live: Live) -> None:
+    async def cancel(self, live: ActiveJob) -> None:
         """Stop a job; when this returns, it has ended one way or the other, or the server stops."""
         if not live.is_cancelled and not live.record.state.is_final:
             live.is_cancelled = True
             if live.work is None:
-                await self.end(live, failure(Cancelled(CANCELLED)), untold=True)
+                await self.end(live, failure(Cancelled(CANCELLED)), callback_pending=True)
             else:
                 live.work.cancel()
         while not (live.record.state.is_final or self._jobs.closed.is_set()):
             await live.changed.wait()
 
-    async def end(self, live: Live, answer: Answer, *, untold: bool) -> None:
+    async def end(self, live: ActiveJob, answer: Answer, *, callback_pending: bool) -> None:
         """Record how a job ended, before anybody is told."""
         live.answer = answer
-        record = live.record.moved(_state_of(answer), untold=untold)
+        record = live.record.moved(_state_of(answer), callback_pending=callback_pending)
         log_job_end(self._end_of(record, answer))
         await self.save_end(live, record)
         self._ended(record)
@@ -109,7 +109,7 @@ class Runner:
             device=(self._backend.device or {}).get("device"),
         )
 
-    async def save_end(self, live: Live, record: JobRecord) -> None:
+    async def save_end(self, live: ActiveJob, record: JobRecord) -> None:
         """Bring a job's end into the store; if that is away, remember to try again."""
         try:
             await self._jobs.save(live, record, answer=live.answer)
@@ -140,22 +140,22 @@ class Runner:
             if not live.is_cancelled:
                 await self._carry_out(live)
 
-    async def _carry_out(self, live: Live) -> None:
+    async def _carry_out(self, live: ActiveJob) -> None:
         """See a job to its end, whatever that is; nothing gets out of here."""
         work = live.work = asyncio.create_task(self._tried(live))
         await asyncio.wait([work])
         if work.cancelled():
             if live.is_cancelled:
-                await self.end(live, failure(Cancelled(CANCELLED)), untold=True)
+                await self.end(live, failure(Cancelled(CANCELLED)), callback_pending=True)
         elif (error := work.exception()) is None:
-            await self.end(live, work.result(), untold=False)
+            await self.end(live, work.result(), callback_pending=False)
         else:
             if not isinstance(error, FramepackError):
                 log.error("a job failed unexpectedly", exc_info=error, extra={"job_id": live.record.id})
             known = public(error) if isinstance(error, Exception) else FramepackError()
-            await self.end(live, failure(known), untold=True)
+            await self.end(live, failure(known), callback_pending=True)
 
-    async def _tried(self, live: Live) -> Answer:
+    async def _tried(self, live: ActiveJob) -> Answer:
         """The answer of the first worker that lives to give it.
 
         Raises:
@@ -175,7 +175,7 @@ class Runner:
                 live.update(live.record.but(remote_id=None))
         raise Unavailable("The worker was lost twice while it carried out this job.")
 
-    def _task(self, live: Live) -> Task:
+    def _task(self, live: ActiveJob) -> Task:
         record = live.record
 
         async def sent(remote_id: str) -> None:
@@ -190,7 +190,7 @@ class Runner:
 
         return Task(record.id, record.operation, fields, record.remote_id, progressed, sent)
 
-    async def _leave(self, live: Live) -> None:
+    async def _leave(self, live: ActiveJob) -> None:
         """Let the next server take a job up at once; what was done of it here does not count as an attempt."""
         begun = live.record.state is State.RUNNING and live.record.remote_id is None
         attempts = live.record.attempts - int(begun)
@@ -201,13 +201,13 @@ class Runner:
     async def _tidy(self, record: JobRecord) -> None:
         records = self._jobs.records
         with contextlib.suppress(FramepackError):  # the next server does what could not be done
-            if record.untold:
+            if record.callback_pending:
                 fields = await asyncio.to_thread(records.read_input, record.id)
                 answer = await asyncio.to_thread(records.read_result, record.id)
                 error = FramepackError(answer["error"])
                 loop = asyncio.get_running_loop()
                 await loop.run_in_executor(self._tellers, self._tell, record, fields, error)
-                await asyncio.to_thread(records.save, record.but(untold=False))
+                await asyncio.to_thread(records.save, record.but(callback_pending=False))
             await asyncio.to_thread(records.forget_input, record.id)
 
 

@@ -82,7 +82,7 @@ class HostFrame:
 
 
 @dataclass(frozen=True, slots=True)
-class Audio:
+class AudioSource:
     """A clip's sound: stream ``stream`` of the file ``path``.
 
     ``delay`` is the time in seconds from the clip's first picture to the sound's first sample (may be negative).
@@ -94,18 +94,18 @@ class Audio:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretched:
+class StretchedAudio:
     """A sound played ``speed`` times as fast, its pitch kept."""
 
-    sound: Sound
+    audio: AudioPlan
     speed: Fraction
 
 
 @dataclass(frozen=True, slots=True)
-class Reversed:
+class ReversedAudio:
     """The first ``seconds`` of a sound, backwards."""
 
-    sound: Sound
+    audio: AudioPlan
     seconds: Fraction
 
 
@@ -113,10 +113,10 @@ class Reversed:
 class Sequence:
     """Sounds one after another, each cut or filled with silence to exactly its seconds; None is silence."""
 
-    parts: tuple[tuple[Sound | None, Fraction], ...]
+    parts: tuple[tuple[AudioPlan | None, Fraction], ...]
 
 
-Sound = Audio | Stretched | Reversed | Sequence
+AudioPlan = AudioSource | StretchedAudio | ReversedAudio | Sequence
 """A plan of a clip's sound: how to make it from files, not samples."""
 
 Format = Literal["mp4", "webm", "gif"]
@@ -169,7 +169,7 @@ class Clip:
     height: int
     length: int | None
     colors: Colors = Colors()
-    audio: Sound | None = None
+    audio: AudioPlan | None = None
     pixel_aspect: Fraction = Fraction(1)
     encoding: Encoding = Encoding()
     repeats: int = 1
@@ -213,8 +213,8 @@ class Clip:
             for _ in range(self.repeats):
                 yield from once.frames()
 
-        sound = None if self.audio is None else Sequence(((self.audio, self.length / self.fps),) * self.repeats)
-        return replace(once, frames=frames, length=self.shown_frames, audio=sound)
+        audio = None if self.audio is None else Sequence(((self.audio, self.length / self.fps),) * self.repeats)
+        return replace(once, frames=frames, length=self.shown_frames, audio=audio)
 
     def with_frames(self, frames: Callable[[], Iterator[Frame]], *, width: int, height: int) -> Clip:
         """The same timeline and sound with other pictures."""

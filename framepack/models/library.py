@@ -15,7 +15,7 @@ from framepack.models.spec import ModelRow, ModelSpec
 
 if TYPE_CHECKING:
     from framepack.models.language.captioner import Captioner
-    from framepack.models.weights.catalog import Catalogue
+    from framepack.models.weights.catalog import Catalog
     from framepack.models.language.enhancer import Enhancer
     from framepack.models.faces.detector import Detector
     from framepack.models.faces.restorer import FaceRestorer
@@ -34,7 +34,7 @@ class ModelLibrary:
     """Everything a job asks of models.
 
     Args:
-        catalogue: The published models.
+        catalog: The published models.
         store: Where weights come from; knows the deployment's own models.
         device: The setting: "auto", "cpu", "cuda" or "cuda:N".
         memory_limit_mb: Memory that models and their work may use, None for what is free.
@@ -47,7 +47,7 @@ class ModelLibrary:
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        catalog: Catalog,
         store: WeightsStore,
         *,
         device: str = "auto",
@@ -56,7 +56,7 @@ class ModelLibrary:
         snapshots: Snapshots | None = None,
     ) -> None:
         self.store = store
-        self.catalogue = catalogue
+        self.catalog = catalog
         self.cache = ModelCache(lambda: self.device)
         self._setting = device
         self._limit_mb = memory_limit_mb
@@ -80,14 +80,14 @@ class ModelLibrary:
 
     def upscalers(self) -> Iterator[ModelRow]:
         """The upscale models: the published ones, then the deployment's own."""
-        yield from self.catalogue.group("upscaler")
+        yield from self.catalog.group("upscaler")
         yield from self.store.custom_models()
 
     def missing(self) -> list[str]:
         """Names of published models whose weights are not here."""
         return [
             row.name
-            for row in self.catalogue.rows
+            for row in self.catalog.rows
             if any(self.store.where(weights) in {"missing", "wrong"} for weights in row.weights)
         ]
 
@@ -132,7 +132,7 @@ class ModelLibrary:
         Raises:
             ModelUnavailable: its weights are not to be had.
         """
-        row = next(iter(self.catalogue.group("interpolator")), None)
+        row = next(iter(self.catalog.group("interpolator")), None)
         if row is None:
             raise ModelUnavailable("This worker has no model for frame interpolation.")
         spec = ModelSpec(
@@ -223,7 +223,7 @@ class ModelLibrary:
 
     def _face_rows(self) -> tuple[ModelRow, ModelRow]:
         """The one that finds faces and the one that restores them."""
-        rows = self.catalogue.group("face")
+        rows = self.catalog.group("face")
         if len(rows) != 2:  # noqa: PLR2004 - faces take both
             raise ModelUnavailable("This worker has no models for faces.")
         return rows[0], rows[1]

@@ -39,7 +39,7 @@ class Weights:
         url: its official address, or None for a user's own file, which is never fetched.
         size_bytes: its exact size.
         sha256: its SHA-256 in lower-case hex; nothing with another one is ever parsed.
-        licence: SPDX name, or a few words.
+        license: SPDX name, or a few words.
         wheel: the same network in an installed package, if there is one.
         mirrors: other addresses of the same file, tried in order after the official one.
     """
@@ -48,7 +48,7 @@ class Weights:
     url: str | None
     size_bytes: int
     sha256: str
-    licence: str
+    license: str
     wheel: WheelWeights | None = None
     mirrors: tuple[str, ...] = ()
 

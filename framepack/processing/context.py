@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from framepack.files.removed import Freed
+    from framepack.files.removed import RemovedFiles
     from framepack.job import Job
     from framepack.media.clip import Clip
     from framepack.media.section import Section
@@ -54,7 +54,7 @@ class Context:
         models: The models there are, loaded on first use and kept warm.
         outputs: Where finished files are published.
         state: The deployment's own store, where presets and switches live, also for a job that brings a store.
-        swept: What dead jobs had left on this machine, which was removed before this job began.
+        stale_removed: What dead jobs had left on this machine, which was removed before this job began.
         filter_preset: Gives the filter preset of a name, or None; the same one as long as the job runs.
         effects: The effects there are, by the name that pipelines call them.
         fetch: Brings the file behind an address into the workspace.
@@ -68,7 +68,7 @@ class Context:
     models: ModelLibrary
     outputs: Outputs
     state: Storage
-    swept: Freed
+    stale_removed: RemovedFiles
     filter_preset: Callable[[str], FilterSettings | None]
     effects: Mapping[str, BindableEffect]
     fetch: Fetch

@@ -12,7 +12,7 @@ from uuid import uuid4
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
-from framepack.dispatch import Answer, Call
+from framepack.dispatch import Answer, JobInput
 from framepack.errors import BadRequest, Unavailable
 from framepack.job import Job
 from framepack.jobs.backends.base import WorkerLost
@@ -83,7 +83,7 @@ def _checked(operation: AnyOperation, fields: dict[str, Any], server: Server) ->
 async def _on_the_spot(operation: AnyOperation, fields: dict[str, Any], server: Server) -> Answer:
     """Answer from the store, in a thread of this process: no worker is woken."""
     async with server.threads:
-        call = Call({"endpoint": operation.name, **fields})
+        call = JobInput({"endpoint": operation.name, **fields})
         return await asyncio.to_thread(server.runtime.run, call, Job(uuid4().hex))
 
 

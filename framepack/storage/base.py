@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from framepack.errors import DiskFull, FramepackError, NotFound, StorageFailed, is_disk_full
 
 if TYPE_CHECKING:
-    from framepack.files.removed import Freed
+    from framepack.files.removed import RemovedFiles
     from framepack.storage.keys import Key
 
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
@@ -92,7 +92,7 @@ class Storage(Protocol):
         """Remove the object; return whether it was there."""
         ...
 
-    def sweep(self) -> Freed:
+    def sweep(self) -> RemovedFiles:
         """Remove what writers that are dead left half done; return what that freed. No object is touched."""
         ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from framepack.files.removed import Freed
+from framepack.files.removed import RemovedFiles
 from framepack.storage.claims import claimed_results
 from framepack.storage.outputs import Folder
 from framepack.files.parallel import in_parallel
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from framepack.storage.base import Storage, StoredObject
 
 
-def clear_results(state: Storage, *, grace_seconds: float, claim_lifetime_seconds: float) -> tuple[Freed, int]:
+def clear_results(state: Storage, *, grace_seconds: float, claim_lifetime_seconds: float) -> tuple[RemovedFiles, int]:
     """Remove the temporary results that no living job owns.
 
     Args:
@@ -31,7 +31,7 @@ def clear_results(state: Storage, *, grace_seconds: float, claim_lifetime_second
     found = list(state.list(Folder.TEMP_PROCESSING.key))
     idle = [stored for stored in found if now - stored.modified > grace and stored.key.name not in claimed]
 
-    def remove(stored: StoredObject) -> Freed:
-        return Freed(1, stored.size_bytes) if state.delete(stored.key) else Freed()
+    def remove(stored: StoredObject) -> RemovedFiles:
+        return RemovedFiles(1, stored.size_bytes) if state.delete(stored.key) else RemovedFiles()
 
-    return sum(in_parallel(remove, idle), Freed()), len(found) - len(idle)
+    return sum(in_parallel(remove, idle), RemovedFiles()), len(found) - len(idle)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from framepack.errors import InvalidField, StorageFailed
-from framepack.files.removed import Freed
+from framepack.files.removed import RemovedFiles
 from framepack.storage.base import (
     CHUNK_BYTES,
     DEFAULT_CONTENT_TYPE,
@@ -125,9 +125,9 @@ class LocalStorage:
                 return True
         return False
 
-    def sweep(self) -> Freed:
+    def sweep(self) -> RemovedFiles:
         """Remove temporary files whose writer is gone; see `Storage.sweep`."""
-        freed = Freed()
+        freed = RemovedFiles()
         with disk_errors(), _nothing_when_missing(), self._folder((_INCOMING,)) as incoming:
             for name in os.listdir(incoming):  # noqa: PTH208 - pathlib cannot list a descriptor
                 with _nothing_when_missing(), os.fdopen(os.open(name, _OBJECT, dir_fd=incoming), "rb") as file:
@@ -135,7 +135,7 @@ class LocalStorage:
                     young = time.time() - status.st_mtime < self._stale_after_seconds
                     if not young and not _is_locked(file):
                         os.unlink(name, dir_fd=incoming)
-                        freed += Freed(1, status.st_size)
+                        freed += RemovedFiles(1, status.st_size)
         return freed
 
     def url(self, key: Key, *, filename: str | None = None) -> str | None:

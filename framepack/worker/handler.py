@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from framepack.dispatch import Answer, Call, failure
+from framepack.dispatch import Answer, JobInput, failure
 from framepack.errors import InvalidField
 from framepack.job import Job, Progress
 from framepack.journal import JobEnd, log_job_end, log_job_start
@@ -35,7 +35,7 @@ def make_handler(runtime: Runtime, send_update: SendUpdate) -> Handler:
         s3_config = job.get("s3Config")
         if s3_config is not None and not isinstance(s3_config, dict):
             return failure(InvalidField("s3Config must be an object."))
-        call = Call(job.get("input"), s3_config)
+        call = JobInput(job.get("input"), s3_config)
         async with ProgressSender(lambda update: send_update(job, update)) as sender:
             answer = await _in_thread(runtime, call, Job(job_id, sender.report))
         return fitted(answer, limit_bytes(job_id))
@@ -43,7 +43,7 @@ def make_handler(runtime: Runtime, send_update: SendUpdate) -> Handler:
     return handle
 
 
-async def _in_thread(runtime: Runtime, call: Call, job: Job) -> Answer:
+async def _in_thread(runtime: Runtime, call: JobInput, job: Job) -> Answer:
     """Run the call in a thread. A stopped job is over only when its thread has let go of everything."""
     work = asyncio.ensure_future(asyncio.to_thread(_logged, runtime, call, job))
     try:
@@ -67,7 +67,7 @@ class _Newest:
         self.report(progress)
 
 
-def _logged(runtime: Runtime, call: Call, job: Job) -> Answer:
+def _logged(runtime: Runtime, call: JobInput, job: Job) -> Answer:
     """Carry out a call between its two log lines."""
     newest = job.report = _Newest(job.report)
     operation = runtime.dispatcher.operation_of(call)

@@ -19,5 +19,5 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
     """A video of 12 numbered frames, with sound."""
-    spec = Spec(size=(64, 36), count=12, picture=numbered, sound=AudioSpec(seconds=0.48, beeps=(0.2,)))
+    spec = Spec(size=(64, 36), count=12, picture=numbered, audio=AudioSpec(seconds=0.48, beeps=(0.2,)))
     return make_clip(tmp_path / "in.mp4", spec)

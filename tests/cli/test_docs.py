@@ -24,7 +24,7 @@ FILE = re.compile(r"`(\w+\.json)`:\n\n```json\n(.*?)```", re.DOTALL)
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with the files that the page names, and the command ``framepack`` in ``bin``."""
-    make_clip(tmp_path / "clip.mp4", Spec(size=(96, 64), count=24, sound=AudioSpec(seconds=0.96)))
+    make_clip(tmp_path / "clip.mp4", Spec(size=(96, 64), count=24, audio=AudioSpec(seconds=0.96)))
     make_clip(tmp_path / "other.mp4", Spec(size=(96, 64), count=12))
     Image.new("RGB", (64, 48), "teal").save(tmp_path / "picture.png")
     for name, content in FILE.findall(PAGE):

@@ -31,7 +31,7 @@ STOPPED = re.compile(r"Stopped after (\d+) of (\d+) frames; the finished part is
 @pytest.fixture(scope="module")
 def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A video that takes long with every operation that decodes it."""
-    spec = Spec(size=(192, 108), count=FRAMES, picture=numbered, sound=AudioSpec(seconds=120.0), options={"crf": "30"})
+    spec = Spec(size=(192, 108), count=FRAMES, picture=numbered, audio=AudioSpec(seconds=120.0), options={"crf": "30"})
     return make_clip(tmp_path_factory.mktemp("clips") / "long.mp4", spec)
 
 

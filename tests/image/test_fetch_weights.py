@@ -69,7 +69,7 @@ def test_the_table_is_the_catalogue() -> None:
 def test_the_default_is_what_may_be_used_freely() -> None:
     """It upscales, interpolates and finds faces; what has non-commercial parts comes only when it is asked for."""
     groups = {weights.filename: row.group for row in CATALOGUE.rows for weights in row.weights}
-    restricted = {each.filename for each in CATALOGUE.weights() if "non-commercial" in each.licence}
+    restricted = {each.filename for each in CATALOGUE.weights() if "non-commercial" in each.license}
 
     default = {file.filename for file in choose(read_table(), "default")}
 

@@ -13,7 +13,7 @@ import av
 import pytest
 
 from framepack.environment import variable
-from framepack.models.weights.catalog import CATALOGUE, Catalogue
+from framepack.models.weights.catalog import CATALOGUE, Catalog
 from framepack.models.library import ModelLibrary
 from framepack.models.spec import ModelRow
 from framepack.models.weights.store import WeightsStore
@@ -136,9 +136,9 @@ def worker(tmp_path: Path) -> Bench:
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "flownet.pkl").write_bytes(content)
     row = ModelRow("RIFE_test", "interpolator", "IFNet", 1, (published(content, "flownet.pkl"),), 25, "Test")
-    catalogue = Catalogue((row, *(each for each in CATALOGUE.rows if each.group == "upscaler")))
-    store = WeightsStore(tmp_path / "weights", allow_download=False, download=fetch_never, catalogue=catalogue)
-    made.runtime.models = ModelLibrary(catalogue, store, device="cpu")
+    catalog = Catalog((row, *(each for each in CATALOGUE.rows if each.group == "upscaler")))
+    store = WeightsStore(tmp_path / "weights", allow_download=False, download=fetch_never, catalog=catalog)
+    made.runtime.models = ModelLibrary(catalog, store, device="cpu")
     return made
 
 

@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 
-from framepack.media.clip import Audio, Clip
+from framepack.media.clip import AudioSource, Clip
 from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
 from framepack.media.write.writer import write
@@ -29,7 +29,7 @@ def flashing(index: int, width: int, height: int) -> Picture:
 
 
 FLASHES = (0.2, 0.6, 1.0, 1.4, 1.8)
-SPEC = Spec(count=50, picture=flashing, sound=AudioSpec(seconds=2, beeps=FLASHES))
+SPEC = Spec(count=50, picture=flashing, audio=AudioSpec(seconds=2, beeps=FLASHES))
 
 
 def flash_times(path: Path) -> list[float]:
@@ -76,12 +76,12 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("suffix", "sound", "codec", "is_copied"), CASES)
-def test_flash_and_beep_stay_together(tmp_path: Path, suffix: str, sound: AudioSpec, codec: str, is_copied: bool) -> None:  # noqa: FBT001 - a parameter
+@pytest.mark.parametrize(("suffix", "audio", "codec", "is_copied"), CASES)
+def test_flash_and_beep_stay_together(tmp_path: Path, suffix: str, audio: AudioSpec, codec: str, is_copied: bool) -> None:  # noqa: FBT001 - a parameter
     """Whatever the codec, sound is within a frame of its picture; what MP4 players take is copied bit by bit."""
     video = {".mpg": "mpeg2video", ".webm": None}.get(suffix, "libx264")
-    sound = replace(sound, seconds=2, beeps=FLASHES)
-    source = make_clip(tmp_path / f"clip{suffix}", replace(SPEC, sound=sound, codec=video))
+    audio = replace(audio, seconds=2, beeps=FLASHES)
+    source = make_clip(tmp_path / f"clip{suffix}", replace(SPEC, audio=audio, codec=video))
     target = tmp_path / "out.mp4"
     warnings: list[str] = []
     write(opened(source, warnings), target, preset="ultrafast", warn=warnings.append)
@@ -90,8 +90,8 @@ def test_flash_and_beep_stay_together(tmp_path: Path, suffix: str, sound: AudioS
     assert warnings == []
     info = probe(target)
     assert info.audio is not None
-    assert (info.audio.codec, info.audio.channels) == (codec, 1 if sound.layout == "mono" else 2)
-    assert info.audio.sample_rate == (44100 if sound.rate == 44100 else 48000)
+    assert (info.audio.codec, info.audio.channels) == (codec, 1 if audio.layout == "mono" else 2)
+    assert info.audio.sample_rate == (44100 if audio.rate == 44100 else 48000)
     if is_copied and suffix != ".ts":
         copied = audio_packets(target)
         assert copied == audio_packets(source)[: len(copied)]
@@ -101,8 +101,8 @@ def test_flash_and_beep_stay_together(tmp_path: Path, suffix: str, sound: AudioS
 @pytest.mark.parametrize("start", [Fraction(0), Fraction(1, 2), Fraction(3, 25)])
 def test_a_late_sound_stays_late(tmp_path: Path, codec: str, start: Fraction) -> None:
     """AudioSpec that begins after the pictures does so in the output."""
-    sound = AudioSpec(codec=codec, seconds=1.2, beeps=(0.1, 0.9), start=start)
-    source = make_clip(tmp_path / "clip.mov", replace(SPEC, sound=sound))
+    audio = AudioSpec(codec=codec, seconds=1.2, beeps=(0.1, 0.9), start=start)
+    source = make_clip(tmp_path / "clip.mov", replace(SPEC, audio=audio))
     write(opened(source), tmp_path / "out.mp4", preset="ultrafast")
     expected = [0.1 + float(start), 0.9 + float(start)]
     assert beep_times(source) == pytest.approx(expected, abs=FRAME / 2)
@@ -112,8 +112,8 @@ def test_a_late_sound_stays_late(tmp_path: Path, codec: str, start: Fraction) ->
 @pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
 def test_sound_before_the_first_picture_is_cut(tmp_path: Path, codec: str) -> None:
     """What was to be heard before anything was to be seen is left out, the rest keeps its time."""
-    sound = AudioSpec(codec=codec, seconds=2, beeps=(0.3, 1.2, 1.6))
-    source = make_clip(tmp_path / "clip.mov", replace(SPEC, sound=sound, start=Fraction(1)))
+    audio = AudioSpec(codec=codec, seconds=2, beeps=(0.3, 1.2, 1.6))
+    source = make_clip(tmp_path / "clip.mov", replace(SPEC, audio=audio, start=Fraction(1)))
     write(opened(source), tmp_path / "out.mp4", preset="ultrafast")
     assert beep_times(tmp_path / "out.mp4") == pytest.approx([0.2, 0.6], abs=FRAME / 2)
     assert flash_times(tmp_path / "out.mp4")[0] == pytest.approx(0.2)
@@ -122,7 +122,7 @@ def test_sound_before_the_first_picture_is_cut(tmp_path: Path, codec: str) -> No
 @pytest.mark.parametrize(("codec", "seconds"), [("aac", 5.0), ("aac", 2.01), ("pcm_s16le", 5.0), ("aac", 0.7)])
 def test_sound_ends_with_the_pictures(tmp_path: Path, codec: str, seconds: float) -> None:
     """Longer sound is trimmed to within a sound frame, shorter sound stays as short."""
-    source = make_clip(tmp_path / "clip.mov", replace(SPEC, sound=AudioSpec(codec=codec, seconds=seconds, beeps=(0.6,))))
+    source = make_clip(tmp_path / "clip.mov", replace(SPEC, audio=AudioSpec(codec=codec, seconds=seconds, beeps=(0.6,))))
     target = tmp_path / "out.mp4"
     write(opened(source), target, preset="ultrafast")
     assert duration(target) == pytest.approx(min(2, seconds), abs=0.03)
@@ -131,7 +131,7 @@ def test_sound_ends_with_the_pictures(tmp_path: Path, codec: str, seconds: float
 
 def test_a_silent_clip_stays_without_a_sound_stream(tmp_path: Path) -> None:
     """No invented silence."""
-    source = make_clip(tmp_path / "clip.mp4", replace(SPEC, sound=None))
+    source = make_clip(tmp_path / "clip.mp4", replace(SPEC, audio=None))
     write(opened(source), tmp_path / "out.mp4", preset="ultrafast")
     assert probe(tmp_path / "out.mp4").audio is None
 
@@ -150,7 +150,7 @@ def test_real_surround_sound_is_copied(tmp_path: Path) -> None:
 @pytest.mark.parametrize("codec", ["aac", "pcm_s16le", "libopus"])
 def test_sound_with_holes_keeps_its_time(tmp_path: Path, codec: str) -> None:
     """Where packets are missing there is silence, and what follows is not early."""
-    source = make_clip(tmp_path / "clip.mkv", replace(SPEC, sound=AudioSpec(codec=codec, seconds=2, beeps=(0.2, 1.4))))
+    source = make_clip(tmp_path / "clip.mkv", replace(SPEC, audio=AudioSpec(codec=codec, seconds=2, beeps=(0.2, 1.4))))
     holed = tmp_path / "holed.mkv"
     with av.open(str(source)) as whole, av.open(str(holed), "w") as output:
         streams = [output.add_stream_from_template(stream) for stream in whole.streams]
@@ -169,7 +169,7 @@ def test_damaged_sound_is_skipped_and_said(tmp_path: Path, codec: str) -> None:
     loud = AudioSpec(
         codec=codec, seconds=2, layout="stereo", rate=48000, beeps=(0.2, *(0.5 + 0.06 * n for n in range(10)), 1.8)
     )
-    source = make_clip(tmp_path / "clip.mkv", replace(SPEC, sound=loud))
+    source = make_clip(tmp_path / "clip.mkv", replace(SPEC, audio=loud))
     packets = audio_packets(source)
     data = bytearray(source.read_bytes())
     for packet in packets[len(packets) * 3 // 10 : len(packets) // 2]:
@@ -188,12 +188,12 @@ def test_damaged_sound_is_skipped_and_said(tmp_path: Path, codec: str) -> None:
 
 def test_sound_that_cannot_be_read_at_all_is_left_out(tmp_path: Path) -> None:
     """A file that is gone or is no media costs the sound, not the video."""
-    source = make_clip(tmp_path / "clip.mp4", replace(SPEC, sound=None))
+    source = make_clip(tmp_path / "clip.mp4", replace(SPEC, audio=None))
     noise = tmp_path / "noise"
     noise.write_bytes(b"noise" * 100)
     for path in (noise, tmp_path / "gone"):
         warnings: list[str] = []
-        clip = replace(opened(source), audio=Audio(path, 1))
+        clip = replace(opened(source), audio=AudioSource(path, 1))
         assert write(clip, tmp_path / "out.mp4", preset="ultrafast", warn=warnings.append).frames == 50
         assert warnings == ["The sound could not be read and was left out."]
         assert probe(tmp_path / "out.mp4").audio is None
@@ -201,7 +201,7 @@ def test_sound_that_cannot_be_read_at_all_is_left_out(tmp_path: Path) -> None:
 
 def test_pictures_and_sound_are_interleaved(tmp_path: Path) -> None:
     """In the file no second of pictures lies far from its sound, so that players need not jump."""
-    source = make_clip(tmp_path / "clip.mp4", Spec(count=500, sound=AudioSpec(seconds=20, beeps=(1,))))
+    source = make_clip(tmp_path / "clip.mp4", Spec(count=500, audio=AudioSpec(seconds=20, beeps=(1,))))
     write(opened(source), tmp_path / "out.mp4", preset="ultrafast")
     with av.open(str(tmp_path / "out.mp4")) as container:
         places: list[tuple[int, float]] = []
@@ -216,8 +216,8 @@ def test_pictures_and_sound_are_interleaved(tmp_path: Path) -> None:
 
 def test_damage_anywhere_never_fails_for_the_sound(tmp_path: Path) -> None:
     """Whatever bytes are noise: if the pictures can be read, a file is written."""
-    sound = AudioSpec(seconds=2, codec="flac", beeps=FLASHES)
-    source = make_clip(tmp_path / "clip.mkv", Spec(count=50, picture=numbered, sound=sound))
+    audio = AudioSpec(seconds=2, codec="flac", beeps=FLASHES)
+    source = make_clip(tmp_path / "clip.mkv", Spec(count=50, picture=numbered, audio=audio))
     for seed, place in enumerate((0.2, 0.4, 0.6, 0.8, 0.9)):
         damaged = spoil(source, tmp_path / "damaged.mkv", place, place + 0.08, seed=seed)
         assert write(opened(damaged), tmp_path / "out.mp4", preset="ultrafast").frames > 5

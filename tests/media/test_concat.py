@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from framepack.media.clip import Audio, Clip, Colors, Frame, HostFrame, Matrix, Sequence
+from framepack.media.clip import AudioSource, Clip, Colors, Frame, HostFrame, Matrix, Sequence
 from framepack.media.timeline.concat import concatenated, joined_rate
 from framepack.media.frames.letterbox import Letterbox, fitted_size
 from framepack.media.read.probe import probe
@@ -102,11 +102,11 @@ def test_the_rate_is_the_highest_within_reason(rates: tuple[int, ...], expected:
 def test_sound_lasts_as_long_as_its_pictures() -> None:
     """Each clip's sound has exactly the clip's length; a clip without has silence; none at all makes no sound."""
     clips = Numbered()
-    sound = Audio(Path("a"), 1)
+    audio = AudioSource(Path("a"), 1)
     loud, silent = clips.clip("a", NTSC, 10), clips.clip("b", Fraction(24), 12)
-    loud = Clip(loud.frames, loud.fps, 16, 16, 10, audio=sound)
+    loud = Clip(loud.frames, loud.fps, 16, 16, 10, audio=audio)
 
-    assert concatenated([loud, silent]).audio == Sequence(((sound, 10 / NTSC), (None, Fraction(1, 2))))
+    assert concatenated([loud, silent]).audio == Sequence(((audio, 10 / NTSC), (None, Fraction(1, 2))))
     assert concatenated([silent, silent]).audio is None
 
 
@@ -237,7 +237,7 @@ def test_copied_files_start_where_their_first_picture_does(tmp_path: Path) -> No
     clips = [
         make_clip(
             tmp_path / f"{start}.mp4",
-            Spec(count=25, start=Fraction(start), sound=AudioSpec(beeps=(0.4,), start=Fraction(start))),
+            Spec(count=25, start=Fraction(start), audio=AudioSpec(beeps=(0.4,), start=Fraction(start))),
         )
         for start in (0, 2)
     ]

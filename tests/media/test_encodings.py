@@ -113,8 +113,8 @@ def test_webm_keeps_colors(tmp_path: Path, matrix: Matrix, full_range: bool) -> 
 @pytest.mark.parametrize("fps", [Fraction(25), NTSC])
 def test_webm_has_opus_in_step(tmp_path: Path, fps: Fraction) -> None:
     """48 kHz Opus whose beeps are where they were, and which ends with the pictures."""
-    sound = AudioSpec(seconds=3, beeps=(0.3, 1.1), layout="stereo", rate=44100)
-    source = make_clip(tmp_path / "clip.mp4", Spec(count=50, fps=fps, sound=sound))
+    audio = AudioSpec(seconds=3, beeps=(0.3, 1.1), layout="stereo", rate=44100)
+    source = make_clip(tmp_path / "clip.mp4", Spec(count=50, fps=fps, audio=audio))
     path = exported(opened(source), tmp_path, "webm", 50)
     assert beep_times(path) == pytest.approx((0.3, 1.1), abs=0.003)
     with av.open(str(path)) as container:
@@ -203,7 +203,7 @@ def test_a_gif_looks_like_its_clip(tmp_path: Path) -> None:
 
 def test_gifs_have_no_sound_and_even_sizes(tmp_path: Path) -> None:
     """Whatever the source has."""
-    source = make_clip(tmp_path / "clip.mkv", Spec(size=(61, 47), count=5, pix_fmt="yuv444p", sound=AudioSpec()))
+    source = make_clip(tmp_path / "clip.mkv", Spec(size=(61, 47), count=5, pix_fmt="yuv444p", audio=AudioSpec()))
     with av.open(str(exported(opened(source), tmp_path, "gif"))) as container:
         assert [stream.type for stream in container.streams] == ["video"]
         assert (container.streams.video[0].width, container.streams.video[0].height) == (62, 48)

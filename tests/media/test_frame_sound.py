@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from framepack.errors import FramepackError
-from framepack.media.audio.track import kept_sound
-from framepack.media.clip import Audio, Sequence, Stretched
-from framepack.media.audio.frame_audio import FrameSound
+from framepack.media.audio.track import kept_audio
+from framepack.media.clip import AudioSource, Sequence, StretchedAudio
+from framepack.media.audio.frame_audio import FrameAudio
 from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
 from framepack.media.audio.render import Renderer
@@ -21,20 +21,20 @@ from tests.support.clips import AudioSpec, Spec, make_clip, make_sound
 FPS = Fraction(30000, 1001)
 
 
-def kept(source: Path) -> tuple[Audio, Audio]:
+def kept(source: Path) -> tuple[AudioSource, AudioSource]:
     """The sound of a clip as it is and as it is kept."""
     clip = open_clip(source, probe(source), warn=lambda _: None)
-    assert isinstance(clip.audio, Audio)
+    assert isinstance(clip.audio, AudioSource)
     warnings: list[str] = []
-    copied = kept_sound(clip.audio, source.with_name("kept.mka"), warnings.append)
+    copied = kept_audio(clip.audio, source.with_name("kept.mka"), warnings.append)
     assert copied is not None
     assert warnings == []
     return clip.audio, copied
 
 
-def beeps_of(sound: Audio, folder: Path) -> list[float]:
+def beeps_of(audio: AudioSource, folder: Path) -> list[float]:
     """Seconds from the first picture at which beeps begin."""
-    samples = np.concatenate(list(Renderer(48000, 1, folder).blocks(sound)), axis=1)[0]
+    samples = np.concatenate(list(Renderer(48000, 1, folder).blocks(audio)), axis=1)[0]
     loud = np.abs(samples) > 0.2
     return [int(at) / 48000 for at in np.flatnonzero(loud) if not loud[max(0, int(at) - 2400) : int(at)].any()]
 
@@ -55,8 +55,8 @@ def beeps_of(sound: Audio, folder: Path) -> list[float]:
 def test_a_kept_sound_is_in_step(tmp_path: Path, name: str, codec: str, rate: int, start: Fraction) -> None:
     """Any usual sound is copied without coding it anew, and its beeps come when they did, wherever it began."""
     layout = "stereo" if codec == "libopus" else "mono"
-    sound = AudioSpec(codec, seconds=2, rate=rate, layout=layout, beeps=(0.4, 1.5), start=max(start, Fraction(0)))
-    source = make_clip(tmp_path / name, Spec(count=60, sound=sound, start=max(-start, Fraction(0))))
+    audio = AudioSpec(codec, seconds=2, rate=rate, layout=layout, beeps=(0.4, 1.5), start=max(start, Fraction(0)))
+    source = make_clip(tmp_path / name, Spec(count=60, audio=audio, start=max(-start, Fraction(0))))
     audio, copied = kept(source)
     with av.open(str(source)) as first, av.open(str(copied.path)) as second:
         codecs = [container.streams.audio[0].codec_context.name for container in (first, second)]
@@ -70,32 +70,32 @@ def test_a_sound_that_cannot_be_kept_is_no_error(tmp_path: Path) -> None:
     """There is none then, a warning says so, and no file is left."""
     for path in (make_clip(tmp_path / "silent.mp4", Spec(count=3)), tmp_path / "none.mp4"):
         warnings: list[str] = []
-        assert kept_sound(Audio(path, 1), tmp_path / "kept.mka", warnings.append) is None
+        assert kept_audio(AudioSource(path, 1), tmp_path / "kept.mka", warnings.append) is None
         assert warnings == ["The sound could not be read and was left out."]
         assert not (tmp_path / "kept.mka").exists()
 
 
 def test_a_full_disk_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """That the disk is full is not passed over as if the sound were at fault."""
-    source = make_clip(tmp_path / "a.mp4", Spec(count=3, sound=AudioSpec()))
+    source = make_clip(tmp_path / "a.mp4", Spec(count=3, audio=AudioSpec()))
 
     def full(*_: object, **__: object) -> None:
         raise av.OSError(28, "No space left on device")
 
     monkeypatch.setattr("framepack.media.audio.track._copied", full)
     with pytest.raises(FramepackError, match="no room"):
-        kept_sound(Audio(source, 1), tmp_path / "kept.mka", lambda _: None)
+        kept_audio(AudioSource(source, 1), tmp_path / "kept.mka", lambda _: None)
 
 
 # Plans
 
-SOUND = FrameSound(Audio(Path("x"), 0, Fraction(1, 4)), FPS, 2)
+SOUND = FrameAudio(AudioSource(Path("x"), 0, Fraction(1, 4)), FPS, 2)
 
 
 def test_frames_in_a_row_have_sound_in_a_row() -> None:
     """At the speed of the video the sound is cut to the frames, to the sample."""
     fps = FPS / 2
-    assert SOUND.under([0, 2, 4, 6], fps) == Sequence(((Audio(Path("x"), 0, Fraction(1, 4)), 4 / fps),))
+    assert SOUND.under([0, 2, 4, 6], fps) == Sequence(((AudioSource(Path("x"), 0, Fraction(1, 4)), 4 / fps),))
     assert SOUND.under([], fps) == Sequence(())
 
 
@@ -103,7 +103,7 @@ def test_sound_is_cut_where_frames_are() -> None:
     """Each run of frames has its own piece; frames that are not of the video are silent."""
     fps = FPS / 2
     plan = SOUND.under([0, 2, 8, 10, 12, None, None, 4], fps)
-    cut = {frame: Audio(Path("x"), 0, Fraction(1, 4) - frame / FPS) for frame in (0, 8, 4)}
+    cut = {frame: AudioSource(Path("x"), 0, Fraction(1, 4) - frame / FPS) for frame in (0, 8, 4)}
     assert plan == Sequence(((cut[0], 2 / fps), (cut[8], 3 / fps), (None, 2 / fps), (cut[4], 1 / fps)))
 
 
@@ -111,7 +111,7 @@ def test_sound_is_stretched_as_frames_are() -> None:
     """At another speed the sound is stretched, however little."""
     plan = SOUND.under([4, 6], Fraction(15))
     assert plan == Sequence(
-        ((Stretched(Audio(Path("x"), 0, Fraction(1, 4) - 4 / FPS), Fraction(1001, 1000)), Fraction(2, 15)),)
+        ((StretchedAudio(AudioSource(Path("x"), 0, Fraction(1, 4) - 4 / FPS), Fraction(1001, 1000)), Fraction(2, 15)),)
     )
     assert SOUND.speed(Fraction(30)) == Fraction(2002, 1000)
 
@@ -119,8 +119,8 @@ def test_sound_is_stretched_as_frames_are() -> None:
 def test_a_plan_sounds_as_long_as_its_frames(tmp_path: Path) -> None:
     """Padded with silence where the video's sound was shorter, and in step behind a cut."""
     path = make_sound(tmp_path / "a.mka", AudioSpec(codec="flac", seconds=2, beeps=(0.2, 1.6)))
-    sound = FrameSound(Audio(path, 0), Fraction(25), 1)
-    plan = sound.under([*range(10), *range(30, 75)], Fraction(25))
+    audio = FrameAudio(AudioSource(path, 0), Fraction(25), 1)
+    plan = audio.under([*range(10), *range(30, 75)], Fraction(25))
     samples = np.concatenate(list(Renderer(48000, 1, tmp_path).blocks(plan)), axis=1)[0]
     assert len(samples) == round(55 / 25 * 48000)
     loud = np.flatnonzero(np.abs(samples) > 0.2)

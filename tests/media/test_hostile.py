@@ -119,10 +119,10 @@ def test_a_picture_bomb_is_refused_before_it_is_unfolded(tmp_path: Path) -> None
 def originals(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     """Small files of many kinds."""
     folder = tmp_path_factory.mktemp("originals")
-    spec = Spec(count=12, picture=numbered, sound=AudioSpec())
-    opus = replace(spec, sound=AudioSpec(codec="libopus", layout="stereo"))
+    spec = Spec(count=12, picture=numbered, audio=AudioSpec())
+    opus = replace(spec, audio=AudioSpec(codec="libopus", layout="stereo"))
     gif = Spec(count=12, codec="gif", pix_fmt="rgb8", colors=None)
-    kinds = {".mp4": spec, ".mkv": spec, ".ts": spec, ".webm": opus, ".gif": gif, ".flv": replace(spec, sound=None)}
+    kinds = {".mp4": spec, ".mkv": spec, ".ts": spec, ".webm": opus, ".gif": gif, ".flv": replace(spec, audio=None)}
     kinds[".mov"] = replace(spec, codec="prores_ks", pix_fmt="yuv422p10le", rotation=90)
     return [make_clip(folder / f"clip{suffix}", kind).read_bytes() for suffix, kind in kinds.items()]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from framepack.media.clip import Audio, Clip, Encoding, Format
+from framepack.media.clip import AudioSource, Clip, Encoding, Format
 from framepack.media.timeline.loops import ping_pong, repeated, unrolled
 from framepack.media.audio.render import Renderer
 from framepack.media.write.writer import write
@@ -52,8 +52,8 @@ def test_every_frame_stands_at_its_time(
     with_sound: bool,  # noqa: FBT001 - a parameter
 ) -> None:
     """With sound of any length: no gap, no doubled frame, no wrong rate at any seam."""
-    sound = AudioSpec(seconds=0.71, beeps=(0.1,)) if with_sound else None
-    source = make_clip(tmp_path / "clip.mp4", Spec(count=13, fps=fps, picture=counted, sound=sound))
+    audio = AudioSpec(seconds=0.71, beeps=(0.1,)) if with_sound else None
+    source = make_clip(tmp_path / "clip.mp4", Spec(count=13, fps=fps, picture=counted, audio=audio))
     written = write(looped(opened(source), kind, times, tmp_path), tmp_path / "out.mp4")
     expected = order(kind, 13, times)
     back = shown(tmp_path / "out.mp4")
@@ -82,8 +82,8 @@ def test_b_frames_survive_the_seams(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["loop", "ping-pong"])
 def test_webm_loops_too(tmp_path: Path, fps: Fraction, kind: str) -> None:
     """Times are exact to WebM's millisecond."""
-    sound = AudioSpec(seconds=0.71, beeps=(0.1,))
-    source = make_clip(tmp_path / "clip.mp4", Spec(count=13, fps=fps, picture=counted, sound=sound))
+    audio = AudioSpec(seconds=0.71, beeps=(0.1,))
+    source = make_clip(tmp_path / "clip.mp4", Spec(count=13, fps=fps, picture=counted, audio=audio))
     clip = replace(looped(opened(source), kind, 3, tmp_path), encoding=Encoding("webm"))
     write(clip, tmp_path / "out.webm")
     expected = order(kind, 13, 3)
@@ -171,7 +171,7 @@ def test_loops_of_loops(tmp_path: Path) -> None:
 def test_sound_loops_to_the_sample(tmp_path: Path, fps: Fraction, seconds: float) -> None:
     """Each play begins with the sound's first sample at its first picture; what is missing is silence."""
     samples = noise(round(seconds * RATE))
-    clip = replace(Costly(13).clip(fps), audio=Audio(make_pcm(tmp_path / "noise.mov", samples), 0))
+    clip = replace(Costly(13).clip(fps), audio=AudioSource(make_pcm(tmp_path / "noise.mov", samples), 0))
     result = samples_of(repeated(clip, 4), tmp_path)
     starts = [round(play * 13 / fps * RATE) for play in range(5)]
     assert result.shape[1] == starts[-1]
@@ -184,7 +184,7 @@ def test_sound_loops_to_the_sample(tmp_path: Path, fps: Fraction, seconds: float
 def test_sound_turns_with_the_pictures(tmp_path: Path, fps: Fraction) -> None:
     """During each picture of the way back sounds what sounded during it on the way forth, backwards."""
     samples = noise(2 * RATE)
-    clip = replace(Costly(13).clip(fps), audio=Audio(make_pcm(tmp_path / "noise.mov", samples), 0))
+    clip = replace(Costly(13).clip(fps), audio=AudioSource(make_pcm(tmp_path / "noise.mov", samples), 0))
     result = samples_of(ping_pong(clip, 3, tmp_path), tmp_path)
     assert result.shape[1] == round(3 * 24 / fps * RATE)
     for place, frame in enumerate(there_and_back(13) * 3):
@@ -200,8 +200,8 @@ def test_sound_turns_with_the_pictures(tmp_path: Path, fps: Fraction) -> None:
 
 def test_beeps_in_the_file_are_where_they_belong(tmp_path: Path) -> None:
     """After encoding too: forth at 0.2 s of each trip, back as long before the trip's end."""
-    sound = AudioSpec(seconds=1, beeps=(0.2, 0.6))
-    source = make_clip(tmp_path / "clip.mp4", Spec(picture=counted, sound=sound))
+    audio = AudioSpec(seconds=1, beeps=(0.2, 0.6))
+    source = make_clip(tmp_path / "clip.mp4", Spec(picture=counted, audio=audio))
     write(ping_pong(opened(source), 2, tmp_path), tmp_path / "out.mp4")
     trip = 48 / 25
     turned = [1 + (0.96 - beep - 0.05) for beep in (0.6, 0.2)]
@@ -224,7 +224,7 @@ def test_silent_clips_stay_silent(tmp_path: Path) -> None:
 
 def test_unrolled_is_the_same_video(tmp_path: Path) -> None:
     """Effects that look across frames get all of them, with the sound of all."""
-    audio = Audio(make_pcm(tmp_path / "noise.mov", noise(RATE)), 0)
+    audio = AudioSource(make_pcm(tmp_path / "noise.mov", noise(RATE)), 0)
     clip = repeated(replace(Costly(5).clip(), audio=audio), 3)
     whole = clip.unrolled()
     assert (whole.repeats, whole.length, whole.duration_seconds) == (1, 15, clip.duration_seconds)
@@ -294,7 +294,7 @@ def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
             size=(320, 240),
             count=count,
             picture=lambda index, _width, _height: pictures[index % 8],
-            sound=AudioSpec(seconds=count / 25),
+            audio=AudioSpec(seconds=count / 25),
         )
         source = make_clip(tmp_path / f"{count}.mp4", spec)
         run = [sys.executable, "-c", _PEAK, str(source)]

@@ -128,10 +128,10 @@ def test_a_gif_is_a_video(tmp_path: Path) -> None:
 def test_sound_that_starts_later_is_noticed(tmp_path: Path) -> None:
     """The delay is from the first picture to the first sample, within a sound frame."""
     late = AudioSpec(start=Fraction(1, 2), codec="pcm_s16le")
-    info = probed(tmp_path / "late.mov", Spec(sound=late, fps=Fraction(50), count=50))
+    info = probed(tmp_path / "late.mov", Spec(audio=late, fps=Fraction(50), count=50))
     assert info.audio is not None
     assert info.audio.delay == Fraction(1, 2)
-    early = Spec(start=Fraction(1, 2), sound=AudioSpec(codec="pcm_s16le"), fps=Fraction(50))
+    early = Spec(start=Fraction(1, 2), audio=AudioSpec(codec="pcm_s16le"), fps=Fraction(50))
     info = probed(tmp_path / "early.mov", early)
     assert info.audio is not None
     assert info.audio.delay == Fraction(-1, 2)

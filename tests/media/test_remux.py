@@ -29,17 +29,17 @@ def found(path: Path) -> Coded | None:
     return copyable(path, probe(path))
 
 
-def source_of(folder: Path, fps: Fraction = Fraction(25), sound: AudioSpec | None = None, **more: Any) -> Path:
+def source_of(folder: Path, fps: Fraction = Fraction(25), audio: AudioSpec | None = None, **more: Any) -> Path:
     """An H.264 file with B-frames."""
-    spec = Spec(count=14, fps=fps, picture=counted, options=B_FRAMES, sound=sound, **more)
+    spec = Spec(count=14, fps=fps, picture=counted, options=B_FRAMES, audio=audio, **more)
     return make_clip(folder / "clip.mp4", spec)
 
 
 @pytest.mark.parametrize("fps", [Fraction(25), NTSC, Fraction(24000, 1001), Fraction(60)])
-@pytest.mark.parametrize("sound", [None, AudioSpec(seconds=0.83, beeps=(0.1, 0.4)), AudioSpec(seconds=0.3, rate=44100)])
-def test_packets_are_the_sources_and_times_are_exact(tmp_path: Path, fps: Fraction, sound: AudioSpec | None) -> None:
+@pytest.mark.parametrize("audio", [None, AudioSpec(seconds=0.83, beeps=(0.1, 0.4)), AudioSpec(seconds=0.3, rate=44100)])
+def test_packets_are_the_sources_and_times_are_exact(tmp_path: Path, fps: Fraction, audio: AudioSpec | None) -> None:
     """Bit by bit, in every play, at n / fps; the sound may be longer or shorter than the pictures."""
-    source = source_of(tmp_path, fps, sound)
+    source = source_of(tmp_path, fps, audio)
     coded = found(source)
     assert coded is not None
     assert coded.delay > 0
@@ -50,10 +50,10 @@ def test_packets_are_the_sources_and_times_are_exact(tmp_path: Path, fps: Fracti
     assert back.times == [index / fps for index in range(56)]
     assert back.rate == fps
     assert all(after > before for before, after in pairwise(back.dts))
-    if sound is not None:
+    if audio is not None:
         samples, rate = sound_of(tmp_path / "out.mp4")
         assert len(samples) / rate == pytest.approx(float(56 / fps), abs=0.022)
-        expected = [float(play * 14 / fps) + beep for play in range(4) for beep in sound.beeps if beep < 14 / fps]
+        expected = [float(play * 14 / fps) + beep for play in range(4) for beep in audio.beeps if beep < 14 / fps]
         assert beep_times(tmp_path / "out.mp4") == pytest.approx(expected, abs=0.003)
 
 

@@ -76,8 +76,8 @@ def test_a_section_of_a_variable_rate_begins_with_the_frame_on_screen(tmp_path: 
 
 def test_the_sound_of_a_section_is_cut_with_it(tmp_path: Path) -> None:
     """A beep is heard where it was seen, copied and encoded, and the sound ends within a frame of the pictures."""
-    sound = AudioSpec(seconds=4.0, beeps=(1.4, 2.0, 3.2))
-    path = make_clip(tmp_path / "beeps.mp4", Spec(size=(64, 48), count=100, sound=sound, options={"g": "12"}))
+    audio = AudioSpec(seconds=4.0, beeps=(1.4, 2.0, 3.2))
+    path = make_clip(tmp_path / "beeps.mp4", Spec(size=(64, 48), count=100, audio=audio, options={"g": "12"}))
 
     for name in ("part.mp4", "part.webm"):
         clip = cut(path, "1", "2.6")

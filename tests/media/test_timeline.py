@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from framepack.errors import InvalidMedia
-from framepack.media.timeline.constant_rate import Stamps, Timeline, build_timeline
+from framepack.media.timeline.constant_rate import Timestamps, Timeline, build_timeline
 
 NTSC = Fraction(30000, 1001)
 MILLISECOND = Fraction(1, 1000)
@@ -19,7 +19,7 @@ RATES = [Fraction(24000, 1001), Fraction(24), Fraction(25), NTSC, Fraction(30), 
 
 def build(times: list[int], time_base: Fraction, *header: Fraction | None, last: int = 0) -> Timeline:
     """The timeline of frames at these times."""
-    return build_timeline(len(times), Stamps(times, time_base, last), header)
+    return build_timeline(len(times), Timestamps(times, time_base, last), header)
 
 
 @pytest.mark.parametrize("rate", [*RATES, Fraction(1, 2), Fraction(240), Fraction(12)])
@@ -86,7 +86,7 @@ def test_frames_too_close_for_the_rate_are_dropped_and_counted() -> None:
 def test_no_drift(deltas: list[int], base: Fraction, start: int) -> None:
     """Whatever the times, every frame begins within half a slot of its own time (a jittery start: within one)."""
     times = list(accumulate(deltas, initial=start))
-    average = Stamps(times, MILLISECOND).average_rate
+    average = Timestamps(times, MILLISECOND).average_rate
     assume(average is not None and average <= 240)
     timeline = build(times, MILLISECOND, base, average, last=deltas[-1])
     for time in times:
@@ -99,14 +99,14 @@ def test_no_drift(deltas: list[int], base: Fraction, start: int) -> None:
 @pytest.mark.parametrize("times", [[], [5] * 10])
 def test_without_usable_times_frames_follow_each_other(times: list[int]) -> None:
     """No times at all, or ten frames at one time: the header's rate, one slot each."""
-    timeline = build_timeline(10, Stamps(times, MILLISECOND), [None, Fraction(24)])
+    timeline = build_timeline(10, Timestamps(times, MILLISECOND), [None, Fraction(24)])
     assert timeline == Timeline(Fraction(24), 10, None, None, MILLISECOND)
 
 
 def test_one_frame_without_any_rate_gets_a_usual_one() -> None:
     """A single picture has no rate; 25 is as good as any. It stays as long as it says."""
-    assert build_timeline(1, Stamps([0], MILLISECOND), [None, None]).fps == 25
-    still = build_timeline(1, Stamps([7], MILLISECOND, 60_000), [Fraction(1, 60), None])
+    assert build_timeline(1, Timestamps([0], MILLISECOND), [None, None]).fps == 25
+    still = build_timeline(1, Timestamps([7], MILLISECOND, 60_000), [Fraction(1, 60), None])
     assert (still.fps, still.length) == (Fraction(25), 1500)
 
 
@@ -116,7 +116,7 @@ def test_absurd_rates_are_refused(delta: int) -> None:
     with pytest.raises(InvalidMedia, match=r"frame rate is [\d.]+ per second; 0.1 to 240 is allowed"):
         build([delta * index for index in range(50)], MILLISECOND, Fraction(1000, delta))
     with pytest.raises(InvalidMedia):
-        build_timeline(3, Stamps([], MILLISECOND), [Fraction(1000, delta)])
+        build_timeline(3, Timestamps([], MILLISECOND), [Fraction(1000, delta)])
 
 
 def test_the_slowest_and_the_fastest_allowed_rates_work() -> None:

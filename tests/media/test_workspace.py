@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from framepack.errors import DiskFull
-from framepack.files.removed import Freed
+from framepack.files.removed import RemovedFiles
 from framepack.files.workspace import Workspace, living, sweep
 
 HOLDER = """
@@ -94,17 +94,17 @@ def test_killed_jobs_are_swept_and_living_ones_are_not(tmp_path: Path) -> None:
         assert spared.stdout
         dead, alive = Path(killed.stdout.readline().strip()), Path(spared.stdout.readline().strip())
         assert living(tmp_path) == 3
-        assert sweep(tmp_path) == Freed()
+        assert sweep(tmp_path) == RemovedFiles()
         killed.kill()
         killed.wait()
         assert (dead / "big.bin").exists()
-        left = Freed(1, (dead / "big.bin").stat().st_size)
+        left = RemovedFiles(1, (dead / "big.bin").stat().st_size)
         assert living(tmp_path) == 2
         assert sweep(tmp_path) == left
         assert not dead.exists()
         assert (alive / "big.bin").exists()
         assert own.folder.exists()
-        assert sweep(tmp_path) == Freed()
+        assert sweep(tmp_path) == RemovedFiles()
         spared.kill()
     assert sweep(tmp_path) == left
     assert living(tmp_path) == 0
@@ -121,10 +121,10 @@ def test_a_sweep_touches_nothing_else(tmp_path: Path) -> None:
     (root / "notes.lock").write_text("")
     (root / "job-link").symlink_to(outside)
     (root / "job-link.lock").symlink_to(outside / "file")
-    assert sweep(root) == Freed()
+    assert sweep(root) == RemovedFiles()
     assert (outside / "file").read_text() == "keep"
     assert (root / "job-of-somebody").is_dir()
-    assert sweep(tmp_path / "nowhere") == Freed()
+    assert sweep(tmp_path / "nowhere") == RemovedFiles()
 
 
 def test_sweeping_while_jobs_begin_and_end(tmp_path: Path) -> None:

@@ -30,12 +30,12 @@ def test_loaded_models_are_measured() -> None:
     seen = []
 
     def load() -> Tensors:
-        seen.append((cache.held_bytes(), cache.promised_bytes()))
+        seen.append((cache.resident_bytes(), cache.reserved_bytes()))
         return Tensors(12)
 
     with cache.lease(ModelSpec("a", "a", "face", load, 30)):
         assert [model.memory_bytes for model in cache.status()] == [12 * MB]
-        assert (cache.held_bytes(), cache.promised_bytes()) == (12 * MB, 0)
+        assert (cache.resident_bytes(), cache.reserved_bytes()) == (12 * MB, 0)
     assert seen == [(0, 30 * MB)]
 
 
@@ -58,7 +58,7 @@ def test_a_model_larger_than_promised_makes_room_afterwards() -> None:
         pass
     with cache.lease(tensors("c", 15, 1)):
         assert keys(cache) == ["a", "c"] or keys(cache) == ["b", "c"]
-        assert cache.held_bytes() == 25 * MB
+        assert cache.resident_bytes() == 25 * MB
 
 
 def test_unloading_says_what_it_freed() -> None:
@@ -104,7 +104,7 @@ def test_running_out_twice_is_an_answer() -> None:
         pass
     gc.collect()
     assert [model() for model in built] == [None, None]
-    assert (keys(cache), cache.held_bytes(), cache.promised_bytes()) == ([], 0, 0)
+    assert (keys(cache), cache.resident_bytes(), cache.reserved_bytes()) == ([], 0, 0)
     fill(cache, "small")
     assert keys(cache) == ["small"]
 
@@ -133,13 +133,13 @@ def test_memory_counts_until_it_is_given_back() -> None:
 
     class Closing(Tensors):
         def close(self) -> None:
-            seen.append((keys(cache), cache.held_bytes()))
+            seen.append((keys(cache), cache.resident_bytes()))
 
     with cache.lease(ModelSpec("a", "a", "face", lambda: Closing(3), 3)):
         pass
     assert names(cache.unload()) == ["a"]
     assert seen == [([], 3 * MB)]
-    assert cache.held_bytes() == 0
+    assert cache.resident_bytes() == 0
 
 
 def test_many_threads_share_little_memory() -> None:
@@ -171,10 +171,10 @@ def test_many_threads_share_little_memory() -> None:
         for done in [pool.submit(work, seed) for seed in range(4)]:
             done.result(120)
     assert broken == []
-    assert cache.held_bytes() == sum(sizes[key] for key in keys(cache)) * MB
-    assert cache.promised_bytes() == 0
+    assert cache.resident_bytes() == sum(sizes[key] for key in keys(cache)) * MB
+    assert cache.reserved_bytes() == 0
     fill(cache, "last")
-    assert cache.held_bytes() <= limit_mb * MB
+    assert cache.resident_bytes() <= limit_mb * MB
     left = cache.unload()
     assert sum(model.freed_bytes for model in left) == sum(sizes.get(model.name, 0) for model in left) * MB
-    assert cache.held_bytes() == 0
+    assert cache.resident_bytes() == 0

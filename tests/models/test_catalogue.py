@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from framepack.models.weights.catalog import CATALOGUE, Catalogue
+from framepack.models.weights.catalog import CATALOGUE, Catalog
 from tests.support.weights import published, upscaler_row
 
 _OFFICIAL = {
@@ -61,7 +61,7 @@ def test_every_file_is_pinned() -> None:
         assert file.url.endswith(f"/{file.filename}")
         assert re.fullmatch(r"[0-9a-f]{64}", file.sha256)
         assert 200_000 < file.size_bytes < 400_000_000
-        assert file.licence == next(licence for place, licence in _OFFICIAL.items() if file.url.startswith(place))
+        assert file.license == next(license for place, license in _OFFICIAL.items() if file.url.startswith(place))
 
 
 def test_mirrors_are_other_addresses() -> None:
@@ -94,4 +94,4 @@ def test_names_must_be_unique() -> None:
     same_name = upscaler_row(published(b"2", "other.pth"))
     for rows in ((row, same_file), (row, same_name)):
         with pytest.raises(ValueError, match="unique"):
-            Catalogue(rows)
+            Catalog(rows)

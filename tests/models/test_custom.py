@@ -15,20 +15,20 @@ import torch
 from torch import Tensor
 
 from framepack.errors import ModelUnavailable
-from framepack.models.weights.catalog import Catalogue
+from framepack.models.weights.catalog import Catalog
 from framepack.models.weights.checkpoints import read_capped
 from framepack.models.weights.networks import load_upscaler_network
 from framepack.models.weights.store import WeightsStore
 from tests.support.networks import tiny_compact, tiny_rrdb
 from tests.support.weights import Payload, checkpoint, fetch_never, published, upscaler_row
 
-CATALOGUE = Catalogue((upscaler_row(published(b"", "Known.pth"), name="Known_x4"),))
+CATALOGUE = Catalog((upscaler_row(published(b"", "Known.pth"), name="Known_x4"),))
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> WeightsStore:
     """A store over an empty folder with a catalogue of one model."""
-    return WeightsStore(tmp_path, allow_download=False, download=fetch_never, catalogue=CATALOGUE)
+    return WeightsStore(tmp_path, allow_download=False, download=fetch_never, catalog=CATALOGUE)
 
 
 def put(store: WeightsStore, filename: str, state: Mapping[str, Tensor]) -> None:

@@ -71,7 +71,7 @@ def test_real_models_hold_their_weights() -> None:
 def test_other_models_on_the_device_do_not_count() -> None:
     """A model knows its device and that knows everybody; only its own tensors are counted."""
     cache = ModelCache(lambda: device)
-    device = replace(CPU, tenants=cache)
+    device = replace(CPU, residents=cache)
     with cache.lease(ModelSpec("other", "other", "enhancer", lambda: Tensors(3), 3)):
         model = Upscaler(rrdb(), device)
         assert 0 < Holdings(model).size_bytes < MB

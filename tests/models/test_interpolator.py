@@ -68,7 +68,7 @@ class Short:
         self.fails = fails
         self.given: list[tuple[int, int, int]] = []
         self._neighbours = Neighbours()
-        model.device = replace(model.device, tenants=self._neighbours)
+        model.device = replace(model.device, residents=self._neighbours)
         network = model._network
         self._motion, self._seen = network.motion, network.seen
         network.motion, network.seen = self.motion, self.seen  # type: ignore[assignment,method-assign]

@@ -35,7 +35,7 @@ def test_repositories_are_listed_with_their_revision(tmp_path: Path) -> None:
     for row in REPOSITORIES:
         line = listed[row.name]
         assert (line.filename, line.size_bytes) == (f"@{row.revision[:12]}", row.size_bytes)
-        assert (line.licence, line.where) == (row.licence, "missing")
+        assert (line.license, line.where) == (row.license, "missing")
 
 
 def test_a_folder_of_ones_own_is_listed(tmp_path: Path) -> None:

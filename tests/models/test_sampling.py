@@ -3,9 +3,9 @@
 import torch
 from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from framepack.models.language.sampling import Chances, Sampler
+from framepack.models.language.sampling import SamplingParams, Sampler
 
-CHANCES = Chances(temperature=0.5, most=30, mass=0.95)
+CHANCES = SamplingParams(temperature=0.5, most=30, mass=0.95)
 
 
 def _scores(rows: int = 1, *, alike: bool = False) -> torch.Tensor:
@@ -53,6 +53,6 @@ def test_a_low_temperature_takes_the_likeliest() -> None:
     """Near zero, there is no luck."""
     scores = _scores(5)
 
-    drawn = Sampler(Chances(temperature=1e-4, most=30, mass=0.95), range(5))(None, scores)
+    drawn = Sampler(SamplingParams(temperature=1e-4, most=30, mass=0.95), range(5))(None, scores)
 
     assert drawn.argmax(-1).tolist() == scores.argmax(-1).tolist()

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from framepack.media.clip import Colors
-from framepack.models.weights.catalog import Catalogue
-from framepack.models.interpolate.interpolator import Moment
+from framepack.models.weights.catalog import Catalog
+from framepack.models.interpolate.interpolator import FlowTime
 from framepack.models.library import ModelLibrary
 from framepack.models.memory.device import MB
 from framepack.models.spec import Group, ModelRow, ModelSpec
-from framepack.models.memory.oom import insist
+from framepack.models.memory.oom import retry_after_oom
 from framepack.models.weights.store import WeightsStore
 from tests.support.interpolation import device_frames, noise
 from tests.support.networks import tiny_compact
@@ -41,9 +41,9 @@ class Small:
         row = ModelRow("RIFE", "interpolator", "IFNet", 1, (rife,), 25, "Tiny")
         save_file(tiny_compact(feat=16), folder / "tiny.safetensors")
         (folder / rife.filename).write_bytes(content)
-        catalogue = Catalogue((row,))
-        store = WeightsStore(folder, allow_download=False, download=fetch_never, catalogue=catalogue)
-        self.library = ModelLibrary(catalogue, store, device="cpu", memory_limit_mb=LIMIT_MB)
+        catalog = Catalog((row,))
+        store = WeightsStore(folder, allow_download=False, download=fetch_never, catalog=catalog)
+        self.library = ModelLibrary(catalog, store, device="cpu", memory_limit_mb=LIMIT_MB)
         self.peak_bytes = 0
 
     def use(self, kind: str) -> None:
@@ -54,7 +54,7 @@ class Small:
     def look(self) -> None:
         """Note how much is in use by the cache's own accounts."""
         cache = self.library.cache
-        self.peak_bytes = max(self.peak_bytes, cache.held_bytes() + cache.promised_bytes())
+        self.peak_bytes = max(self.peak_bytes, cache.resident_bytes() + cache.reserved_bytes())
 
     def big(self, group: Group) -> AbstractContextManager[Tensors]:
         """Lease a large model of a group."""
@@ -74,7 +74,7 @@ class Small:
         with self.library.interpolator() as model:
             self.look()
             first, second = (model.look(frame, Colors()) for frame in device_frames(noise(2, 64, 64)))
-            assert model.between([Moment(first, second, 0.5)] * model.at_once(64, 64)).shape[1:] == (3, 64, 64)
+            assert model.between([FlowTime(first, second, 0.5)] * model.at_once(64, 64)).shape[1:] == (3, 64, 64)
 
     def _think(self, group: Group) -> None:
         """Work that needs 30 MB in one piece, and runs out if they are not there."""
@@ -87,7 +87,7 @@ class Small:
                     raise torch.OutOfMemoryError("CUDA out of memory.")
                 return model.weight[:4].clone()
 
-            assert insist(work, device.relieve, "too small").tolist() == [1] * 4
+            assert retry_after_oom(work, device.free_memory, "too small").tolist() == [1] * 4
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +126,8 @@ def test_loaded_models_are_what_they_were_measured(small: Small) -> None:
     for kind in KINDS:
         small.use(kind)
     cache = small.library.cache
-    held = cache.held_bytes()
+    held = cache.resident_bytes()
     assert held == sum(model.memory_bytes for model in cache.status()) >= 70 * MB
     assert sum(model.freed_bytes for model in cache.unload()) == held
-    assert cache.held_bytes() == 0
+    assert cache.resident_bytes() == 0
     assert small.library.device.free_bytes() == LIMIT_MB * MB

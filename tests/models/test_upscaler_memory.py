@@ -12,7 +12,7 @@ from torch import Tensor
 
 from framepack.errors import OutOfMemory
 from framepack.models.memory.device import MB, Device
-from framepack.models.memory.oom import Case, Rung
+from framepack.models.memory.oom import WorkShape, BatchPlan
 from framepack.models.upscale.upscaler import Upscaler
 from tests.support.recipes import Neighbours
 from tests.support.upscaling import Watched, compact, rrdb
@@ -68,7 +68,7 @@ def test_frames_come_apart_before_pictures_do() -> None:
     def work(part: slice, tile: int) -> list[Tensor]:
         return list(upscaler.run(batch[part], tile, lambda: None))
 
-    made = upscaler._splitter.fit(work, 3, Case(150, 100, 0), Rung(3, 0))
+    made = upscaler._splitter.fit(work, 3, WorkShape(150, 100, 0), BatchPlan(3, 0))
     assert [shape[0] for shape in watched.shapes] == [3, 1, 1, 1]
     assert torch.equal(torch.stack(made), Upscaler(compact(), CPU)(batch))
 
@@ -113,7 +113,7 @@ class Witnesses(Neighbours):
 def test_others_are_asked_to_make_room() -> None:
     """Each time, whatever else is in memory may leave first; by then the error and its tensors are gone."""
     others = Witnesses()
-    upscaler = Upscaler(compact(), replace(CPU, tenants=others))
+    upscaler = Upscaler(compact(), replace(CPU, residents=others))
     Watched(upscaler._network, above(15_000))
     upscaler(torch.rand(1, 3, 200, 300))
     assert others.pending == [None, None]
@@ -122,7 +122,7 @@ def test_others_are_asked_to_make_room() -> None:
 def test_idle_models_leave_before_pictures_come_apart() -> None:
     """When memory runs out, the same work is done again once something could leave; only then in smaller pieces."""
     others = Neighbours(idle=1)
-    upscaler = Upscaler(compact(), replace(CPU, tenants=others))
+    upscaler = Upscaler(compact(), replace(CPU, residents=others))
     watched = Watched(upscaler._network, lambda _, number: MemoryError() if number <= 2 else None)
     upscaler(torch.rand(1, 3, 200, 300))
     assert [shape[2:] for shape in watched.shapes[:2]] == [(200, 300)] * 2
@@ -138,7 +138,7 @@ def test_idle_models_leave_before_pictures_are_cut() -> None:
     free = limit - 290 * 300 * 2 * alone._bytes_per_pixel
     others = Neighbours(idle=4, held_mb=free // MB // 2)
     assert free > 0
-    upscaler = Upscaler(compact(feat=64), Device(CPU.place, limit, tenants=others))
+    upscaler = Upscaler(compact(feat=64), Device(CPU.place, limit, residents=others))
     watched = Watched(upscaler._network)
     upscaler(picture)
     assert [shape[2:] for shape in watched.shapes] == [(290, 300)]
@@ -175,18 +175,18 @@ def test_defects_are_not_mistaken_for_shortage() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rung", "expected"),
+    ("batch_plan", "expected"),
     [
-        (Rung(4, 0), Rung(1, 0)),
-        (Rung(4, 256), Rung(1, 256)),
-        (Rung(1, 0), Rung(1, 320)),
-        (Rung(1, 1000), Rung(1, 320)),
-        (Rung(1, 320), Rung(1, 160)),
-        (Rung(1, 100), Rung(1, 64)),
-        (Rung(1, 64), None),
-        (Rung(1, 32), None),
+        (BatchPlan(4, 0), BatchPlan(1, 0)),
+        (BatchPlan(4, 256), BatchPlan(1, 256)),
+        (BatchPlan(1, 0), BatchPlan(1, 320)),
+        (BatchPlan(1, 1000), BatchPlan(1, 320)),
+        (BatchPlan(1, 320), BatchPlan(1, 160)),
+        (BatchPlan(1, 100), BatchPlan(1, 64)),
+        (BatchPlan(1, 64), None),
+        (BatchPlan(1, 32), None),
     ],
 )
-def test_the_way_down(rung: Rung, expected: Rung | None) -> None:
+def test_the_way_down(batch_plan: BatchPlan, expected: BatchPlan | None) -> None:
     """First single frames, then halves of what a picture of 640 pixels is cut into, down to 64."""
-    assert rung.smaller(640) == expected
+    assert batch_plan.smaller(640) == expected

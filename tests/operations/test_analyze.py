@@ -53,7 +53,7 @@ def test_resolution_is_what_a_viewer_sees(tmp_path: Path) -> None:
 def test_containers_and_their_sound(tmp_path: Path, suffix: str) -> None:
     """MP4, WebM and Matroska are understood."""
     codec = "libopus" if suffix == ".webm" else "aac"
-    source = make_clip(tmp_path / f"source{suffix}", Spec(count=10, sound=AudioSpec(codec=codec, seconds=0.4)))
+    source = make_clip(tmp_path / f"source{suffix}", Spec(count=10, audio=AudioSpec(codec=codec, seconds=0.4)))
 
     analysis = bench(tmp_path).run("analyze", source)["analysis"]
 

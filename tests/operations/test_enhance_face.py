@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from framepack.dispatch import Call
+from framepack.dispatch import JobInput
 from framepack.job import Job
 from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
-from framepack.models.weights.catalog import CATALOGUE, Catalogue
+from framepack.models.weights.catalog import CATALOGUE, Catalog
 from framepack.models.library import ModelLibrary
 from framepack.models.weights.store import WeightsStore
 from framepack.operations.postprocess.upscale import UpscaleParams, upscaled
@@ -35,7 +35,7 @@ STEP = {"type": "upscale", "params": {"model": "tiny", "enhance_face": True}}
 
 
 @pytest.fixture(scope="session")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Catalogue]:
+def weights(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Catalog]:
     """Weights of a small upscaler "tiny" and of the models for faces, and the table of the latter."""
     folder = tmp_path_factory.mktemp("faces")
     save_file(tiny_compact(scale=2), folder / "tiny.safetensors")
@@ -43,12 +43,12 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Catalogue]:
 
 
 @pytest.fixture
-def own(tmp_path: Path, weights: tuple[Path, Catalogue]) -> Bench:
+def own(tmp_path: Path, weights: tuple[Path, Catalog]) -> Bench:
     """A bench with these weights."""
     made = bench(tmp_path, video_crf=4)
-    folder, catalogue = weights
-    store = WeightsStore(folder, allow_download=False, download=fetch_never, catalogue=catalogue)
-    made.runtime.models = ModelLibrary(catalogue, store, device="cpu")
+    folder, catalog = weights
+    store = WeightsStore(folder, allow_download=False, download=fetch_never, catalog=catalog)
+    made.runtime.models = ModelLibrary(catalog, store, device="cpu")
     return made
 
 
@@ -95,7 +95,7 @@ def test_without_faces_it_is_the_plain_upscale(own: Bench, tmp_path: Path) -> No
     """Where no face is found, every frame is the plain upscale's to the last bit."""
     path = make_clip(tmp_path / "empty.mp4", Spec(size=SIZE, count=2))
     clip = open_clip(path, probe(path), warn=lambda _: None)
-    with own.runtime.surroundings(Job("test"), Call({})) as ctx:
+    with own.runtime.surroundings(Job("test"), JobInput({})) as ctx:
         plain, made = (
             list(upscaled.apply(clip, UpscaleParams(model="tiny", enhance_face=wanted), ctx).frames())
             for wanted in (False, True)
@@ -131,7 +131,7 @@ def test_a_step_restores_faces(own: Bench, source: Path, endpoint: str) -> None:
     assert min(psnr(one, other) for one, other in zip(alone, pictures(own, answer), strict=True)) > 40
 
 
-def test_missing_weights_cost_nothing(tmp_path: Path, weights: tuple[Path, Catalogue]) -> None:
+def test_missing_weights_cost_nothing(tmp_path: Path, weights: tuple[Path, Catalog]) -> None:
     """A worker without GFPGAN says so before it fetches a video or loads a model, alone and in a pipeline."""
     made = bench(tmp_path)
     (tmp_path / "weights").mkdir()
@@ -163,6 +163,6 @@ def test_weights_that_are_not_the_published_ones_are_refused(tmp_path: Path, sou
 
 def test_a_worker_without_face_models_says_so(own: Bench, source: Path) -> None:
     """A table without models for faces is no crash."""
-    own.runtime.models.catalogue = Catalogue(())
+    own.runtime.models.catalog = Catalog(())
     answer = own.run("upscale", source, model="tiny", enhance_face=True)
     assert (answer["status"], answer["error"]) == (503, "This worker has no models for faces.")

@@ -38,15 +38,15 @@ def size_of(path: Path) -> tuple[int, int]:
 @pytest.mark.parametrize("spelling", ["MP4", "mp4", "WebM", "WEBM", "webm", "GIF", "gif", ".Gif"])
 def test_formats_in_any_case(own: Bench, tmp_path: Path, spelling: str) -> None:
     """The right container, codec and extension, in the folder of every other output."""
-    source = make_clip(tmp_path / "clip.mp4", Spec(count=5, sound=AudioSpec(seconds=0.2)))
+    source = make_clip(tmp_path / "clip.mp4", Spec(count=5, audio=AudioSpec(seconds=0.2)))
     answer = own.run("export", source, format=spelling)
     name = {known.lower(): known for known in CODECS}[spelling.lower().strip(".")]
     output = own.output(answer)
     assert output.suffix == f".{name.lower()}"
     with av.open(str(output)) as container:
         assert container.streams.video[0].codec_context.codec.canonical_name == CODECS[name]
-        sounds = [stream.codec_context.codec.canonical_name for stream in container.streams.audio]
-        assert sounds == {"MP4": ["aac"], "WebM": ["opus"], "GIF": []}[name]
+        audios = [stream.codec_context.codec.canonical_name for stream in container.streams.audio]
+        assert audios == {"MP4": ["aac"], "WebM": ["opus"], "GIF": []}[name]
         assert len(list(container.decode(video=0))) == 5
     other = own.run("loop", source)
     assert Path(answer["output_path"]).parent == Path(other["output_path"]).parent
@@ -140,8 +140,8 @@ def test_quality_answers(own: Bench, tmp_path: Path, format_name: str) -> None:
 def test_rate_length_and_sound_stay(own: Bench, tmp_path: Path, format_name: str) -> None:
     """30000/1001 stays, and beeps stay with their pictures."""
     fps = Fraction(30000, 1001)
-    sound = AudioSpec(seconds=1, beeps=(0.2, 0.7))
-    source = make_clip(tmp_path / "clip.mp4", Spec(size=(320, 240), fps=fps, count=30, picture=counted, sound=sound))
+    audio = AudioSpec(seconds=1, beeps=(0.2, 0.7))
+    source = make_clip(tmp_path / "clip.mp4", Spec(size=(320, 240), fps=fps, count=30, picture=counted, audio=audio))
     output = own.output(own.run("export", source, format=format_name, max_width=256))
     with av.open(str(output)) as container:
         stream = container.streams.video[0]

@@ -41,8 +41,8 @@ def _effect(clip: Clip, **fields: Any) -> Clip:
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """A short clip with sound."""
-    sound = AudioSpec(seconds=0.6, beeps=(0.2,))
-    return make_clip(tmp_path / "source.mp4", Spec(size=(96, 64), fps=Fraction(30000, 1001), count=18, sound=sound))
+    audio = AudioSpec(seconds=0.6, beeps=(0.2,))
+    return make_clip(tmp_path / "source.mp4", Spec(size=(96, 64), fps=Fraction(30000, 1001), count=18, audio=audio))
 
 
 # The job

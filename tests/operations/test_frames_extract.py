@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from framepack.dispatch import Call
+from framepack.dispatch import JobInput
 from framepack.job import Job, Progress
 from framepack.media.images.convert import to_rgb
 from framepack.media.read.probe import probe
@@ -56,7 +56,7 @@ def opened(path: Path) -> NDArray[np.uint8]:
 def test_the_answer_is_the_documented_one(tmp_path: Path) -> None:
     """Message, name, count and path are as documented, and everything is where the answer says."""
     worker = bench(tmp_path, allowed_hosts=("127.0.0.1",))
-    clip = make_clip(tmp_path / "clip.mp4", Spec(count=7, sound=AudioSpec()))
+    clip = make_clip(tmp_path / "clip.mp4", Spec(count=7, audio=AudioSpec()))
     with HttpServer({"/My%20clip.v2.mp4": Answer(body=clip.read_bytes())}) as server:
         answer = worker.run("extract_frames", video_url=f"{server.url}/My%20clip.v2.mp4", extraction_rate=2)
     folder = answer["folder_name"]
@@ -137,7 +137,7 @@ def test_a_frame_that_stays_is_there_as_often_as_it_is_shown(worker: Bench, tmp_
 
 def test_hundreds_of_frames_need_little_room(worker: Bench, tmp_path: Path) -> None:
     """Progress counts to the end; on the worker's disk lies never more than the source and its sound."""
-    clip = make_clip(tmp_path / "clip.mp4", Spec(size=(32, 32), count=600, sound=AudioSpec(seconds=24)))
+    clip = make_clip(tmp_path / "clip.mp4", Spec(size=(32, 32), count=600, audio=AudioSpec(seconds=24)))
     seen: list[Progress] = []
     on_disk: list[int] = []
 
@@ -190,7 +190,7 @@ def test_too_many_frames_are_refused_undecoded(tmp_path: Path, monkeypatch: pyte
 def test_a_cancelled_extraction_leaves_nothing(new_store: StoreSettings, tmp_path: Path, after: int) -> None:
     """However many frames were stored already, none of them and no mark stays."""
     worker = bench(tmp_path, **new_store())
-    clip = make_clip(tmp_path / "clip.mp4", Spec(count=60, sound=AudioSpec()))
+    clip = make_clip(tmp_path / "clip.mp4", Spec(count=60, audio=AudioSpec()))
     job = Job("test")
 
     def report(progress: Progress) -> None:
@@ -293,9 +293,9 @@ def test_a_job_may_bring_its_own_store(tmp_path: Path, server: S3Server) -> None
     }
     with HttpServer({"/clip.mp4": Answer(body=clip.read_bytes())}) as source:
         fields = {"endpoint": "extract_frames", "video_url": f"{source.url}/clip.mp4", "extraction_rate": 2}
-        answer = worker.runtime.run(Call(fields, config), Job("test"))
+        answer = worker.runtime.run(JobInput(fields, config), Job("test"))
     folder = answer["folder_name"]
-    listed = worker.runtime.run(Call({"endpoint": "list_frames", "folder": folder}, config), Job("test"))
+    listed = worker.runtime.run(JobInput({"endpoint": "list_frames", "folder": folder}, config), Job("test"))
     assert [frame["source_index"] for frame in listed["frames"]] == [0, 2, 4]
     assert worker.run("list_frames", folder=folder)["status"] == 404
     assert stored(worker) == []

@@ -334,10 +334,10 @@ def test_the_callback_says_how(worker: Bench) -> None:
 # AudioSpec
 
 
-def extracted(worker: Bench, tmp_path: Path, rate: int = 1, **sound: Any) -> str:
+def extracted(worker: Bench, tmp_path: Path, rate: int = 1, **audio: Any) -> str:
     """A folder of frames of a clip of 3 seconds with beeps at 0.5, 1.5 and 2.5 seconds."""
-    beeps = AudioSpec(**{"seconds": 3, "beeps": (0.5, 1.5, 2.5), **sound})
-    clip = make_clip(tmp_path / "clip.mp4", Spec(count=75, sound=beeps))
+    beeps = AudioSpec(**{"seconds": 3, "beeps": (0.5, 1.5, 2.5), **audio})
+    clip = make_clip(tmp_path / "clip.mp4", Spec(count=75, audio=beeps))
     folder: str = worker.run("extract_frames", clip, extraction_rate=rate)["folder_name"]
     return folder
 
@@ -358,12 +358,12 @@ def test_sound_is_in_step_with_the_pictures(
         [0.5 * factor, 1.5 * factor, 2.5 * factor], abs=0.04 if factor != 1 else 0.012
     )
     with av.open(str(video)) as container:
-        pictures, sound = container.streams.video[0], container.streams.audio[0]
-        assert sound.codec_context.name == "aac"
-        assert sound.duration is not None
+        pictures, audio = container.streams.video[0], container.streams.audio[0]
+        assert audio.codec_context.name == "aac"
+        assert audio.duration is not None
         assert pictures.duration is not None
         seconds = float(pictures.duration * (pictures.time_base or 0))
-        assert float(sound.duration * (sound.time_base or 0)) == pytest.approx(seconds, abs=0.03)
+        assert float(audio.duration * (audio.time_base or 0)) == pytest.approx(seconds, abs=0.03)
 
 
 def test_sound_follows_deleted_frames(worker: Bench, tmp_path: Path) -> None:

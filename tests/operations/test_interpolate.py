@@ -16,8 +16,8 @@ from torch import Tensor
 
 from framepack.processing.context import Context
 from framepack.job import Job, Progress
-from framepack.media.clip import Audio, Clip, Sequence, Stretched
-from framepack.models.weights.catalog import Catalogue
+from framepack.media.clip import AudioSource, Clip, Sequence, StretchedAudio
+from framepack.models.weights.catalog import Catalog
 from framepack.models.library import ModelLibrary
 from framepack.models.spec import ModelRow
 from framepack.models.weights.store import WeightsStore
@@ -60,9 +60,9 @@ def own(tmp_path: Path, weights: tuple[Path, ModelRow]) -> Bench:
 def with_weights(made: Bench, weights: tuple[Path, ModelRow]) -> Bench:
     """Give a bench the test's network."""
     folder, row = weights
-    catalogue = Catalogue((row,))
-    store = WeightsStore(folder, allow_download=False, download=fetch_never, catalogue=catalogue)
-    made.runtime.models = ModelLibrary(catalogue, store, device="cpu")
+    catalog = Catalog((row,))
+    store = WeightsStore(folder, allow_download=False, download=fetch_never, catalog=catalog)
+    made.runtime.models = ModelLibrary(catalog, store, device="cpu")
     return made
 
 
@@ -219,8 +219,8 @@ def test_colours_stay(tmp_path: Path, weights: tuple[Path, ModelRow]) -> None:
 
 def test_sound_stays_beside_its_pictures(own: Bench, tmp_path: Path) -> None:
     """At speed 1 the sound's packets are the source's own, and picture and sound end together."""
-    sound = AudioSpec(seconds=1.0, beeps=(0.2, 0.7))
-    source = make_clip(tmp_path / "source.mp4", Spec(fps=NTSC, count=30, picture=gliding, sound=sound))
+    audio = AudioSpec(seconds=1.0, beeps=(0.2, 0.7))
+    source = make_clip(tmp_path / "source.mp4", Spec(fps=NTSC, count=30, picture=gliding, audio=audio))
 
     output = own.output(own.run("interpolate", source))
 
@@ -236,9 +236,9 @@ def test_sound_stays_beside_its_pictures(own: Bench, tmp_path: Path) -> None:
 @pytest.mark.parametrize("speed", [0.5, 2.0, 0.3])
 def test_sound_follows_the_speed(own: Bench, tmp_path: Path, speed: float) -> None:
     """What was heard at second s is heard at s / speed, and sound and pictures last equally long."""
-    sound = AudioSpec(seconds=2.0, beeps=(0.4, 1.2))
-    source = make_clip(tmp_path / "source.mp4", Spec(count=50, size=(32, 32), picture=gliding, sound=sound))
-    assert beeps(sound).any()
+    audio = AudioSpec(seconds=2.0, beeps=(0.4, 1.2))
+    source = make_clip(tmp_path / "source.mp4", Spec(count=50, size=(32, 32), picture=gliding, audio=audio))
+    assert beeps(audio).any()
 
     output = own.output(own.run("interpolate", source, fps_mode="No Interpolation", speed_factor=speed))
 
@@ -247,7 +247,7 @@ def test_sound_follows_the_speed(own: Bench, tmp_path: Path, speed: float) -> No
     assert beep_times(output)[:1] == [pytest.approx(0.4 / speed, abs=0.05)]
 
 
-def plan(audio: Audio | None = None, **fields: Any) -> Clip:
+def plan(audio: AudioSource | None = None, **fields: Any) -> Clip:
     """What the effect makes of a clip of 100 frames at 30000/1001 whose frames must not be touched."""
 
     def never() -> Any:
@@ -259,10 +259,10 @@ def plan(audio: Audio | None = None, **fields: Any) -> Clip:
 
 def test_everything_is_known_before_decoding() -> None:
     """Rate, length and sound of the result are there at once, so that limits can be checked."""
-    audio = Audio(Path("clip.mp4"), 1)
+    audio = AudioSource(Path("clip.mp4"), 1)
     slow = plan(audio, fps_mode="4x", speed_factor=0.3)
     assert (slow.fps, slow.length) == (4 * NTSC, 1333)
-    assert slow.audio == Stretched(audio, Fraction(3, 10))
+    assert slow.audio == StretchedAudio(audio, Fraction(3, 10))
     assert plan(audio).audio == audio
     assert plan(speed_factor=2).audio is None
     assert (plan().width, plan().height) == (64, 48)
@@ -277,13 +277,13 @@ def test_nothing_to_do_is_nothing() -> None:
 
 def test_seams_of_loops_are_drawn_too() -> None:
     """A clip that is shown three times becomes one of all its frames, seams included, at the length of all three."""
-    audio = Audio(Path("clip.mp4"), 1)
+    audio = AudioSource(Path("clip.mp4"), 1)
     clip = Clip(lambda: iter(()), Fraction(25), 64, 48, 4, audio=audio, repeats=3)
 
     made = interpolated.apply(clip, InterpolateParams.parse({"fps_mode": "4x", "speed_factor": 2}), CONTEXT)
 
     assert (made.repeats, made.length, made.shown_frames) == (1, 24, 24)
-    assert made.audio == Stretched(Sequence(((audio, Fraction(4, 25)),) * 3), Fraction(2))
+    assert made.audio == StretchedAudio(Sequence(((audio, Fraction(4, 25)),) * 3), Fraction(2))
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_like_videos_are_copied(worker: Bench, tmp_path: Path, no_encoder: None)
 def test_like_videos_with_sound_are_copied_in_step(worker: Bench, tmp_path: Path, no_encoder: None) -> None:
     """The sound of each copied clip begins with its pictures, though sound and pictures are of unequal length."""
     clips = [
-        make_clip(tmp_path / f"{number}.mp4", Spec(count=25, sound=AudioSpec(seconds=seconds, beeps=(0.4,))))
+        make_clip(tmp_path / f"{number}.mp4", Spec(count=25, audio=AudioSpec(seconds=seconds, beeps=(0.4,))))
         for number, seconds in enumerate((1.0, 0.7, 1.3, 1.0))
     ]
 
@@ -184,7 +184,7 @@ def test_twenty_clips_do_not_drift(worker: Bench, tmp_path: Path) -> None:
                 fps=rate,
                 count=13,
                 picture=lambda index, width, height: flat((230, 230, 230) if index >= 6 else RED)(0, width, height),
-                sound=AudioSpec(seconds=0.61, rate=(44100, 48000, 32000)[number], beeps=(float(6 / rate),)),
+                audio=AudioSpec(seconds=0.61, rate=(44100, 48000, 32000)[number], beeps=(float(6 / rate),)),
             ),
         )
         for number, rate in enumerate(rates)
@@ -305,9 +305,9 @@ def test_pixel_formats_mix(worker: Bench, tmp_path: Path) -> None:
 def test_silent_clips_get_silence(worker: Bench, tmp_path: Path) -> None:
     """Between two sounds a silent clip is silent for as long as it lasts; rates and channels may differ."""
     clips = [
-        make_clip(tmp_path / "a.mp4", Spec(count=25, sound=AudioSpec(beeps=(0.5,)))),
+        make_clip(tmp_path / "a.mp4", Spec(count=25, audio=AudioSpec(beeps=(0.5,)))),
         make_clip(tmp_path / "b.mp4", Spec(count=20)),
-        make_clip(tmp_path / "c.mp4", Spec(count=25, sound=AudioSpec(rate=44100, layout="stereo", beeps=(0.2,)))),
+        make_clip(tmp_path / "c.mp4", Spec(count=25, audio=AudioSpec(rate=44100, layout="stereo", beeps=(0.2,)))),
     ]
 
     output = worker.output(joined(worker, *clips))

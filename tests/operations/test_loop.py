@@ -59,7 +59,7 @@ def test_ping_pong_doubles_no_frame(own: Bench, tmp_path: Path, num_loops: int) 
 @pytest.mark.parametrize("fields", [{}, {"loop_type": "ping-pong"}])
 def test_sound_leaves_no_gap(own: Bench, tmp_path: Path, fields: dict[str, Any]) -> None:
     """AAC's frames do not fit the pictures' length; the rate stays exact all the same, and beeps stay in place."""
-    source = source_of(tmp_path, 24, fps=Fraction(24), sound=AudioSpec(seconds=1.013, beeps=(0.25,)))
+    source = source_of(tmp_path, 24, fps=Fraction(24), audio=AudioSpec(seconds=1.013, beeps=(0.25,)))
     output = own.output(own.run("loop", source, num_loops=3, **fields))
     back = shown(output)
     count = 96 if not fields else 138
@@ -120,7 +120,7 @@ def test_a_plain_loop_copies_the_sources_pictures(
 ) -> None:
     """Not one is decoded or encoded, and they are the source's bit by bit."""
     monkeypatch.setattr(writer, "add_video", None)
-    source = source_of(tmp_path, 20, sound=AudioSpec(seconds=0.8))
+    source = source_of(tmp_path, 20, audio=AudioSpec(seconds=0.8))
     reports: list[Progress] = []
     output = own.output(own.run("loop", source, job=Job("test", reports.append), num_loops=4))
     assert packets(output) == packets(source) * 5

@@ -13,7 +13,7 @@ import av
 import pytest
 from safetensors.torch import save_file
 
-from framepack.dispatch import Call
+from framepack.dispatch import JobInput
 from framepack.job import Job, Progress
 from framepack.media.read import reader
 from framepack.media.write import writer
@@ -49,7 +49,7 @@ def worker(tmp_path: Path) -> Bench:
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """One second of moving colours with a beep in its middle."""
-    return make_clip(tmp_path / "source.mp4", Spec(sound=AudioSpec(beeps=(0.5,))))
+    return make_clip(tmp_path / "source.mp4", Spec(audio=AudioSpec(beeps=(0.5,))))
 
 
 class Counted:
@@ -80,7 +80,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
 
 def unencoded(worker: Bench, source: Path, steps: list[dict[str, Any]]) -> Iterator[Picture]:
     """What the steps make of a video, before any encoder has seen it."""
-    with worker.runtime.surroundings(Job("test"), Call({})) as ctx:
+    with worker.runtime.surroundings(Job("test"), JobInput({})) as ctx:
         clip = open_clip(source, probe(source), warn=lambda _: None)
         clip = chained([Step.parse(step) for step in steps], ctx).apply(clip, ctx)[-1]
         fit = Fitter(clip)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import save_file
 
-from framepack.models.weights.catalog import Catalogue
+from framepack.models.weights.catalog import Catalog
 from framepack.models.library import ModelLibrary
 from framepack.models.memory.device import MB
 from framepack.models.weights.hub_snapshots import Snapshots
@@ -55,10 +55,10 @@ def worker(tmp_path: Path, models: Path) -> Bench:
         captioner_model=str(models / "florence"),
     )
     row = ModelRow("RIFE", "interpolator", "IFNet", 1, (published(_rife(), "rife.pkl"),), 25, "Random")
-    catalogue = Catalogue((row,))
-    store = WeightsStore(models, allow_download=False, download=fetch_never, catalogue=catalogue)
+    catalog = Catalog((row,))
+    store = WeightsStore(models, allow_download=False, download=fetch_never, catalog=catalog)
     snapshots = Snapshots.from_settings(made.runtime.settings)
-    made.runtime.models = ModelLibrary(catalogue, store, device="cpu", memory_limit_mb=LIMIT_MB, snapshots=snapshots)
+    made.runtime.models = ModelLibrary(catalog, store, device="cpu", memory_limit_mb=LIMIT_MB, snapshots=snapshots)
     return made
 
 
@@ -78,7 +78,7 @@ def test_no_order_of_jobs_runs_out_of_memory(worker: Bench, tmp_path: Path, seed
         answer = worker.run(name, **jobs[name])
 
         assert answer.get("success") is True, (name, order, answer)
-        assert worker.runtime.models.cache.held_bytes() <= LIMIT_MB * MB
+        assert worker.runtime.models.cache.resident_bytes() <= LIMIT_MB * MB
 
     assert worker.runtime.models.cache.loads > len(OPERATIONS)
 

@@ -123,19 +123,19 @@ def test_the_output_has_the_size_asked_for(
 def test_rate_length_and_sound_stay(own: Bench, tmp_path: Path) -> None:
     """30000/1001 stays 30000/1001, no frame is lost, and the sound's packets are the source's own."""
     source = make_clip(
-        tmp_path / "source.mp4", Spec(fps=Fraction(30000, 1001), count=31, sound=AudioSpec(seconds=1.0, beeps=(0.5,)))
+        tmp_path / "source.mp4", Spec(fps=Fraction(30000, 1001), count=31, audio=AudioSpec(seconds=1.0, beeps=(0.5,)))
     )
 
     output = own.output(own.run("upscale", source, model="tiny"))
 
-    def sound(path: Path) -> list[bytes]:
+    def audio(path: Path) -> list[bytes]:
         with av.open(str(path)) as container:
             return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
 
     with av.open(str(output)) as container:
         video = container.streams.video[0]
         assert (video.average_rate, video.frames) == (Fraction(30000, 1001), 31)
-    assert sound(output) == sound(source)
+    assert audio(output) == audio(source)
 
 
 def test_the_answer_is_the_documented_one(own: Bench, tmp_path: Path) -> None:
@@ -290,7 +290,7 @@ def test_memory_does_not_grow_with_length(own: Bench, tmp_path: Path) -> None:
 
     def peak(count: int) -> int:
         source = make_clip(
-            tmp_path / f"{count}.mp4", Spec(size=(192, 144), count=count, sound=AudioSpec(seconds=count / 25))
+            tmp_path / f"{count}.mp4", Spec(size=(192, 144), count=count, audio=AudioSpec(seconds=count / 25))
         )
         command = [sys.executable, "-c", _PEAK, str(tmp_path), str(source)]
         result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
@@ -312,7 +312,7 @@ def test_the_stored_file_has_the_hash_of_its_link(own: Bench, tmp_path: Path) ->
 
 def test_denoise_strength_blends_two_networks(tmp_path: Path) -> None:
     """The published pair of networks is blended by the strength; each strength is a model of its own in the cache."""
-    from framepack.models.weights.catalog import Catalogue
+    from framepack.models.weights.catalog import Catalog
     from framepack.models.library import ModelLibrary
     from framepack.models.weights.store import WeightsStore
     from tests.support.weights import checkpoint, published, upscaler_row
@@ -320,11 +320,11 @@ def test_denoise_strength_blends_two_networks(tmp_path: Path) -> None:
     contents = {f"net{seed}.pth": checkpoint(tiny_compact(scale=4, seed=seed)) for seed in (1, 2)}
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
-    catalogue = Catalogue(
+    catalog = Catalog(
         (upscaler_row(*(published(content, name) for name, content in contents.items()), name="pair"),)
     )
-    store = WeightsStore(tmp_path, allow_download=False, download=lambda *_: None, catalogue=catalogue)
-    library = ModelLibrary(catalogue, store, device="cpu")
+    store = WeightsStore(tmp_path, allow_download=False, download=lambda *_: None, catalog=catalog)
+    library = ModelLibrary(catalog, store, device="cpu")
     picture = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
     def upscaled(strength: float) -> NDArray[np.float32]:

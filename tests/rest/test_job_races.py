@@ -233,7 +233,7 @@ def test_a_job_that_killed_two_servers_is_not_tried_again(tmp_path: Path, receiv
 def test_an_untold_end_is_told_by_the_next_server(tmp_path: Path, receiver: HttpServer) -> None:
     """A server that died between recording an end and reporting it loses no report."""
     records = records_in(tmp_path)
-    left_over(records, "a" * 32, owner="gone", state=State.CANCELLED, ended=now(), untold=True)
+    left_over(records, "a" * 32, owner="gone", state=State.CANCELLED, ended=now(), callback_pending=True)
     records.save_input("a" * 32, {**CLIP, "callback_url": f"{receiver.url}/hook"})
     records.save_result("a" * 32, {"error": "The job was cancelled.", "code": "cancelled", "status": 409})
     with server_in_thread(tmp_path, HeldBackend()):

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from framepack.dispatch import Call
+from framepack.dispatch import JobInput
 from framepack.job import Job
 from framepack.runtime import Runtime
 from framepack.settings import Settings
@@ -118,7 +118,7 @@ def test_an_upload_over_the_limit_of_sources_is_no_source(client: LocalServer, v
     small = Runtime(Settings(storage=client.server.runtime.settings.storage, max_source_mb=0.0001))
     reference = upload(client, video.read_bytes()).json()["video_url"]
 
-    answer = small.run(Call({"endpoint": "save_video", "video_url": reference}), Job("test"))
+    answer = small.run(JobInput({"endpoint": "save_video", "video_url": reference}), Job("test"))
 
     assert answer["code"] == "too_large"
 

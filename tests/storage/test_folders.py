@@ -15,7 +15,7 @@ import pytest
 from framepack.errors import Conflict, NotFound, StorageFailed
 from framepack.storage.frames import marks as unfinished
 from framepack.storage.base import Storage, StoredObject
-from framepack.storage.frames.record import FolderRecord, sound_key
+from framepack.storage.frames.record import FolderRecord, audio_key
 from framepack.storage.frames.writer import FolderWriter, new_folder
 from framepack.storage.frames.folders import FrameFolders, folder_key, natural, sheet_key, sweep
 from framepack.storage.keys import Key
@@ -32,9 +32,9 @@ FOLDER = "clip_extracted_every_3_241204_143522_1abcde"
 
 def fill(writer: FolderWriter, tmp_path: Path, count: int = 4) -> None:
     """Put everything that a folder can have."""
-    sound = tmp_path / "sound.mka"
-    sound.write_bytes(b"sound")
-    writer.put_sound(sound)
+    audio = tmp_path / "sound.mka"
+    audio.write_bytes(b"sound")
+    writer.put_audio(audio)
     for position in range(count):
         writer.put_frame(position, f"png {position}".encode())
     writer.put_sheet(b"sheet")
@@ -320,7 +320,7 @@ def test_a_living_extraction_refreshes_its_mark(
 def test_a_sheet_and_a_sound_have_their_places() -> None:
     """The sheet is an output; the sound is not, and neither lies among the frames."""
     assert str(sheet_key(FOLDER)) == f"postprocessed_output/frames/contact_sheets/{FOLDER}.jpg"
-    assert str(sound_key(FOLDER)) == f"state/frame_sounds/{FOLDER}.mka"
+    assert str(audio_key(FOLDER)) == f"state/frame_sounds/{FOLDER}.mka"
 
 
 def test_thousands_of_frames_are_listed_in_pages(server: S3Server, bucket: str, open_s3: OpenS3) -> None:

@@ -83,19 +83,19 @@ class Spec:
     mirrored: bool = False
     times: Sequence[Fraction] | None = None
     start: Fraction = Fraction(0)
-    sound: AudioSpec | None = None
+    audio: AudioSpec | None = None
 
 
 def make_clip(path: Path, spec: Spec = Spec()) -> Path:
     """Write the clip that ``spec`` describes; the container is that of the path's suffix."""
     with av.open(str(path), "w") as output:
         stream = add_video(output, spec, path.suffix)
-        sound = add_sound(output, spec.sound) if spec.sound else None
+        audio = add_sound(output, spec.audio) if spec.audio else None
         for frame in frames_of(spec, stream):
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
-        if sound is not None:
-            for packet in sound:
+        if audio is not None:
+            for packet in audio:
                 output.mux(packet)
     return path
 
@@ -170,27 +170,27 @@ def _from_planes(values: NDArray[np.float64], pixel_format: av.VideoFormat, dept
     return frame
 
 
-def make_sound(path: Path, sound: AudioSpec) -> Path:
+def make_sound(path: Path, audio: AudioSpec) -> Path:
     """Write a file with sound only."""
     with av.open(str(path), "w") as output:
-        for packet in add_sound(output, sound):
+        for packet in add_sound(output, audio):
             output.mux(packet)
     return path
 
 
-def add_sound(output: av.container.OutputContainer, sound: AudioSpec) -> Iterator[av.Packet[Any]]:
+def add_sound(output: av.container.OutputContainer, audio: AudioSpec) -> Iterator[av.Packet[Any]]:
     """Add an audio stream to an output, and give the packets to be written into it."""
-    stream = cast("av.AudioStream", output.add_stream(sound.codec, rate=sound.rate, layout=sound.layout))
+    stream = cast("av.AudioStream", output.add_stream(audio.codec, rate=audio.rate, layout=audio.layout))
     resampler = av.AudioResampler(
-        stream.codec_context.format.name, sound.layout, sound.rate, stream.frame_size or 1024
+        stream.codec_context.format.name, audio.layout, audio.rate, stream.frame_size or 1024
     )
-    tone = beeps(sound)
+    tone = beeps(audio)
     samples = np.repeat((tone * 20000).astype(np.int16)[None], stream.codec_context.channels, axis=0)
-    frame = av.AudioFrame.from_ndarray(samples, "s16p", sound.layout)
+    frame = av.AudioFrame.from_ndarray(samples, "s16p", audio.layout)
     frame.sample_rate, frame.pts, frame.time_base = (
-        sound.rate,
-        round(sound.start * sound.rate),
-        Fraction(1, sound.rate),
+        audio.rate,
+        round(audio.start * audio.rate),
+        Fraction(1, audio.rate),
     )
 
     def packets() -> Iterator[av.Packet[Any]]:
@@ -201,11 +201,11 @@ def add_sound(output: av.container.OutputContainer, sound: AudioSpec) -> Iterato
     return packets()
 
 
-def beeps(sound: AudioSpec) -> NDArray[np.float64]:
-    """The samples of ``sound``, -1 to 1."""
-    time = np.arange(round(sound.seconds * sound.rate)) / sound.rate
+def beeps(audio: AudioSpec) -> NDArray[np.float64]:
+    """The samples of ``audio``, -1 to 1."""
+    time = np.arange(round(audio.seconds * audio.rate)) / audio.rate
     loud = np.zeros_like(time)
-    for beep in sound.beeps:
+    for beep in audio.beeps:
         loud[(time >= beep) & (time < beep + 0.05)] = 1
     return loud * np.sin(2 * np.pi * 1000 * time)
 

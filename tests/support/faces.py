@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from framepack.media.clip import Colors, Frame
-from framepack.models.weights.catalog import Catalogue
+from framepack.models.weights.catalog import Catalog
 from framepack.models.faces.alignment import SIDE, Landmarks
 from framepack.models.faces.detector import Detection, Picture
 from framepack.models.faces.restorer import FaceRestorer
@@ -124,12 +124,12 @@ def random_gfpgan(seed: int = 0, *, narrow: float = 1 / 32, styles: int = 16) ->
     return state
 
 
-def published_faces(folder: Path, **shape: Any) -> Catalogue:
+def published_faces(folder: Path, **shape: Any) -> Catalog:
     """Write a detector of green squares and a narrow GFPGAN in the published forms; return their table."""
     detector, network = green_yunet(), checkpoint(random_gfpgan(**shape), "params_ema")
     (folder / "green.onnx").write_bytes(detector)
     (folder / "narrow.pth").write_bytes(network)
-    return Catalogue(
+    return Catalog(
         (
             ModelRow("Green", "face", "test", 1, (published(detector, "green.onnx"),), 1, "Sees green squares"),
             ModelRow("Narrow", "face", "test", 1, (published(network, "narrow.pth"),), 2, "A narrow GFPGAN"),

@@ -14,7 +14,7 @@ from torch import Tensor
 from framepack.media.clip import Colors, Frame, HostFrame
 from framepack.models.frames.device_frame import DeviceFrame
 from framepack.models.interpolate.interpolate_frames import interpolate_frames
-from framepack.models.interpolate.interpolator import Interpolator, Moment
+from framepack.models.interpolate.interpolator import Interpolator, FlowTime
 from framepack.models.memory.device import Device
 from framepack.models.interpolate.rife import load_rife
 from framepack.media.timeline.retiming import Retiming
@@ -85,7 +85,7 @@ def luma_of(frame: Frame) -> NDArray[np.uint8]:
 def between(model: Interpolator, first: Tensor, second: Tensor, *times: float) -> Tensor:
     """Draw between two pictures, (3, height, width) each."""
     before, after = (model.look(frame, Colors()) for frame in device_frames(torch.stack((first, second))))
-    return model.between([Moment(before, after, time) for time in times])
+    return model.between([FlowTime(before, after, time) for time in times])
 
 
 def psnr(one: Tensor, other: Tensor) -> float:

@@ -28,7 +28,7 @@ def excerpt(target: Path, width: int, height: int, seconds: Fraction, crf: int) 
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
         audio = output.add_stream("aac", rate=48000, layout="mono", bit_rate=48000)
         resampler = AudioResampler("fltp", "mono", 48000)
-        pictures = sounds = 0
+        pictures = audios = 0
         for frame in source.decode(source.streams.video[0], source.streams.audio[0]):
             assert isinstance(frame, av.VideoFrame | av.AudioFrame)
             if not _START_SECONDS <= (frame.time or 0) < _START_SECONDS + seconds:
@@ -40,8 +40,8 @@ def excerpt(target: Path, width: int, height: int, seconds: Fraction, crf: int) 
                 output.mux(video.encode(small))
             else:
                 for piece in resampler.resample(frame):
-                    piece.pts, piece.time_base = sounds, Fraction(1, 48000)
-                    sounds += piece.samples
+                    piece.pts, piece.time_base = audios, Fraction(1, 48000)
+                    audios += piece.samples
                     output.mux(audio.encode(piece))
         output.mux(video.encode(None))
         output.mux(audio.encode(None))

@@ -48,11 +48,11 @@ class Neighbours:
     def __init__(self, idle: int = 0, held_mb: int = 0) -> None:
         self.idle, self.held_mb, self.asked = idle, held_mb, 0
 
-    def held_bytes(self) -> int:
+    def resident_bytes(self) -> int:
         """What is left of them."""
         return self.idle * self.held_mb * MB
 
-    def promised_bytes(self) -> int:
+    def reserved_bytes(self) -> int:
         """None is being loaded."""
         return 0
 
@@ -68,7 +68,7 @@ class Neighbours:
 def limited(limit_mb: int) -> ModelCache:
     """A cache on a CPU with so much memory."""
     cache = ModelCache(lambda: device)
-    device = Device(torch.device("cpu"), limit_mb * MB, tenants=cache)
+    device = Device(torch.device("cpu"), limit_mb * MB, residents=cache)
     return cache
 
 

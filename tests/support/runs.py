@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from framepack.dispatch import Answer, Call
+from framepack.dispatch import Answer, JobInput
 from framepack.job import Job
 from framepack.runtime import Runtime
 from framepack.settings import Settings
@@ -24,7 +24,7 @@ class Bench:
         """Run one operation, on the video ``source`` if there is one."""
         if source is not None:
             fields["video_base64"] = base64.b64encode(source.read_bytes()).decode()
-        return self.runtime.run(Call({"endpoint": endpoint, **fields}), job or Job("test"))
+        return self.runtime.run(JobInput({"endpoint": endpoint, **fields}), job or Job("test"))
 
     def output(self, answer: Answer) -> Path:
         """The file that an answer names."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from framepack.dispatch import Call, failure
+from framepack.dispatch import JobInput, failure
 from framepack.errors import FramepackError, public
 from framepack.job import Job, Progress
 from framepack.logs import JOB_THREAD, start_logging
@@ -95,7 +95,7 @@ class WorkerProcess:
         fields = message.get("fields")
         if fields is None:  # as large as a video perhaps: kept in the store, not sent through the pipe
             fields = JobRecords(self._runtime.storage).read_input(job.id)
-        answer = self._runtime.run(Call({"endpoint": message["operation"], **fields}), job)
+        answer = self._runtime.run(JobInput({"endpoint": message["operation"], **fields}), job)
         is_large = len(json.dumps(answer)) > LARGEST_ANSWER_BYTES
         return without_inline(answer) if is_large else answer
 

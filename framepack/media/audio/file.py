@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from av.filter import Graph
     from av.packet import Packet
 
-    from framepack.media.clip import Audio
+    from framepack.media.clip import AudioSource
 
 _RATE: Final = 48_000
 _PREROLL_SECONDS: Final = Fraction(1, 10)  # sound before the first picture, from which a decoder settles
 
 
 @dataclass(slots=True)
-class Losses:
+class AudioDamage:
     """What of a clip's sound could not be read: ``pieces`` of files, and whole ``files``."""
 
     pieces: int = 0
@@ -33,7 +33,7 @@ class Losses:
 
 
 @dataclass(slots=True)
-class SoundFile:
+class AudioFile:
     """An audio stream that is read.
 
     Attributes:
@@ -46,7 +46,7 @@ class SoundFile:
     container: InputContainer
     stream: AudioStream
     shift_seconds: Fraction
-    losses: Losses
+    losses: AudioDamage
 
     @property
     def codec(self) -> str:
@@ -96,7 +96,7 @@ class SoundFile:
 
 
 @contextmanager
-def open_sound(audio: Audio, losses: Losses) -> Iterator[SoundFile]:
+def open_audio(audio: AudioSource, losses: AudioDamage) -> Iterator[AudioFile]:
     """Open the file of a clip's sound.
 
     Raises:
@@ -107,7 +107,7 @@ def open_sound(audio: Audio, losses: Losses) -> Iterator[SoundFile]:
             raise InvalidMedia("The file holds no such sound.")
         stream = cast("AudioStream", container.streams[audio.stream])
         start = (stream.start_time or 0) * (stream.time_base or 0)
-        yield SoundFile(container, stream, audio.delay - start, losses)
+        yield AudioFile(container, stream, audio.delay - start, losses)
 
 
 def _converted(frames: Iterator[av.AudioFrame], rate: int, layout: str) -> Iterator[av.AudioFrame]:

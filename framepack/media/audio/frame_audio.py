@@ -8,7 +8,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Final
 
-from framepack.media.clip import Audio, Sequence, Sound, Stretched
+from framepack.media.clip import AudioSource, Sequence, AudioPlan, StretchedAudio
 
 SLOWEST, FASTEST = Fraction(1, 4), Fraction(4)
 """How far a sound may be stretched."""
@@ -17,16 +17,16 @@ MAX_PIECES: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class FrameSound:
+class FrameAudio:
     """The sound of the video that frames come from.
 
     Attributes:
-        sound: The sound, timed from the video's first frame.
+        audio: The sound, timed from the video's first frame.
         fps: Frames per second of the video.
         rate: Every which frame was taken.
     """
 
-    sound: Audio
+    audio: AudioSource
     fps: Fraction
     rate: int
 
@@ -59,6 +59,6 @@ class FrameSound:
                 runs.append((frame, 1))
         return runs
 
-    def _from(self, frame: int, speed: Fraction) -> Sound:
-        cut = replace(self.sound, delay=self.sound.delay - frame / self.fps)
-        return cut if speed == 1 else Stretched(cut, speed)
+    def _from(self, frame: int, speed: Fraction) -> AudioPlan:
+        cut = replace(self.audio, delay=self.audio.delay - frame / self.fps)
+        return cut if speed == 1 else StretchedAudio(cut, speed)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, cast
 
 from framepack.errors import InvalidMedia
-from framepack.media.clip import Audio, Reversed, Sequence, Sound, Stretched
+from framepack.media.clip import AudioSource, ReversedAudio, Sequence, AudioPlan, StretchedAudio
 from framepack.files.scratch import disk_errors, scratch_file
-from framepack.media.audio.file import Losses, open_sound, pulled
+from framepack.media.audio.file import AudioDamage, open_audio, pulled
 
 if TYPE_CHECKING:
     import av
@@ -28,15 +28,15 @@ _BLOCK: Final = 16_384  # samples at a time
 _SAMPLE_BYTES: Final = 4
 
 
-def leaves(sound: Sound | None) -> Iterator[Audio]:
+def leaves(audio: AudioPlan | None) -> Iterator[AudioSource]:
     """The sounds of files that a plan is made of; none if it is silence."""
-    match sound:
-        case Audio():
-            yield sound
-        case Stretched() | Reversed():
-            yield from leaves(sound.sound)
+    match audio:
+        case AudioSource():
+            yield audio
+        case StretchedAudio() | ReversedAudio():
+            yield from leaves(audio.audio)
         case Sequence():
-            for part, _ in sound.parts:
+            for part, _ in audio.parts:
                 yield from leaves(part)
 
 
@@ -67,18 +67,18 @@ class Renderer:
     rate: int
     channels: int
     folder: Path
-    losses: Losses = field(default_factory=Losses)
+    losses: AudioDamage = field(default_factory=AudioDamage)
 
     @property
     def layout(self) -> str:
         """FFmpeg's name for the channels."""
         return "mono" if self.channels == 1 else "stereo"
 
-    def blocks(self, sound: Sound | None) -> Iterator[Samples]:
+    def blocks(self, audio: AudioPlan | None) -> Iterator[Samples]:
         """Render a plan, from the clip's first picture on.
 
         Args:
-            sound: The plan; None has no samples at all.
+            audio: The plan; None has no samples at all.
 
         Yields:
             float32 of shape (channels, n), usually -1 to 1, n at most some ten thousand.
@@ -86,15 +86,15 @@ class Renderer:
         Raises:
             DiskFull: there is no room for sound that must wait on disk.
         """
-        match sound:
-            case Audio():
-                yield from self._decoded(sound)
-            case Stretched():
-                yield from self._stretched(sound)
-            case Reversed():
-                yield from self._reversed(sound)
+        match audio:
+            case AudioSource():
+                yield from self._decoded(audio)
+            case StretchedAudio():
+                yield from self._stretched(audio)
+            case ReversedAudio():
+                yield from self._reversed(audio)
             case Sequence():
-                yield from self._joined(sound)
+                yield from self._joined(audio)
 
     def exactly(self, blocks: Iterable[Samples], count: int) -> Iterator[Samples]:
         """The first ``count`` samples; silence where there are fewer."""
@@ -119,10 +119,10 @@ class Renderer:
         for begin in range(0, count, _BLOCK):
             yield np.zeros((self.channels, min(_BLOCK, count - begin)), np.float32)
 
-    def _decoded(self, audio: Audio) -> Iterator[Samples]:
+    def _decoded(self, audio: AudioSource) -> Iterator[Samples]:
         position = 0
         try:
-            with open_sound(audio, self.losses) as file:
+            with open_audio(audio, self.losses) as file:
                 for begin, frame in file.resampled(self.rate, self.layout):
                     yield from self._silence(begin - position)
                     position = max(position, begin)
@@ -133,15 +133,15 @@ class Renderer:
         except InvalidMedia:
             self.losses.files += 1
 
-    def _stretched(self, plan: Stretched) -> Iterator[Samples]:
+    def _stretched(self, plan: StretchedAudio) -> Iterator[Samples]:
         import numpy as np
 
         if plan.speed == 1:
-            yield from self.blocks(plan.sound)
+            yield from self.blocks(plan.audio)
             return
         taken = given = 0
         waiting = np.zeros((self.channels, 0), np.float32)
-        for block in self._tempo(self.blocks(plan.sound), float(plan.speed)):
+        for block in self._tempo(self.blocks(plan.audio), float(plan.speed)):
             taken += block.taken
             waiting = np.concatenate([waiting, *block.made], axis=1)
             room = max(0, int(taken / plan.speed) - given)
@@ -161,18 +161,18 @@ class Renderer:
             yield _Stretch(block.shape[1], made)
         yield _Stretch(0, [cast("Samples", piece.to_ndarray()) for piece in pulled(graph, None)])
 
-    def _reversed(self, plan: Reversed) -> Iterator[Samples]:
+    def _reversed(self, plan: ReversedAudio) -> Iterator[Samples]:
         count = round(plan.seconds * self.rate)
         with scratch_file(self.folder) as file:
             tape = _Tape(file, self.channels)
-            tape.record(self.exactly(self.blocks(plan.sound), count))
+            tape.record(self.exactly(self.blocks(plan.audio), count))
             for end in range(count, 0, -_BLOCK):
                 begin = max(0, end - _BLOCK)
                 yield tape.read(begin, end)[:, ::-1]
 
     def _joined(self, plan: Sequence) -> Iterator[Samples]:
         uses = Counter(part for part, _ in plan.parts if part is not None)
-        tapes: dict[Sound, _Tape] = {}
+        tapes: dict[AudioPlan, _Tape] = {}
         elapsed, position = Fraction(0), 0
         with ExitStack() as files:
             for part, seconds in plan.parts:

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from framepack.errors import InvalidMedia
-from framepack.media.clip import Audio
+from framepack.media.clip import AudioSource
 from framepack.media.containers import open_output
 from framepack.media.audio.render import Renderer, at_most, leaves
-from framepack.media.audio.file import Losses, SoundFile, open_sound
+from framepack.media.audio.file import AudioDamage, AudioFile, open_audio
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import OutputContainer
     from av.packet import Packet
 
-    from framepack.media.clip import Clip, Sound
+    from framepack.media.clip import Clip, AudioPlan
 
 COPIED_CODECS: Final = frozenset({"aac", "mp3", "ac3", "eac3"})
 """What browsers and players take in an MP4 file."""
@@ -34,11 +34,11 @@ _LOSSES: Final = "Parts of the sound could not be read."
 
 
 @dataclass(slots=True)
-class SoundTrack:
+class AudioTrack:
     """The sound of an output under construction; its packets go in as the pictures advance."""
 
     _output: OutputContainer
-    _losses: Losses
+    _losses: AudioDamage
     _packets: Iterator[Packet[AudioStream]]
     _next: Packet[AudioStream] | None
 
@@ -55,9 +55,9 @@ class SoundTrack:
 
 
 @contextmanager
-def sound_track(
+def audio_track(
     clip: Clip, output: OutputContainer, folder: Path, warn: Callable[[str], None]
-) -> Iterator[SoundTrack | None]:
+) -> Iterator[AudioTrack | None]:
     """Prepare the sound of an output, with all the clip's repeats; yields None where there is none.
 
     A file's own sound is copied into an MP4 file if players take it there; any other sound is encoded (AAC in MP4,
@@ -69,27 +69,27 @@ def sound_track(
         folder: Where sound that must wait on disk lies meanwhile.
         warn: Is told what of the sound was lost. Sound that cannot be read never fails the video.
     """
-    sound = clip.unrolled().audio
-    if sound is None or clip.encoding.format == "gif" or not any(leaves(sound)):
+    audio = clip.unrolled().audio
+    if audio is None or clip.encoding.format == "gif" or not any(leaves(audio)):
         yield None
         return
-    losses = Losses()
-    packets = _packets(sound, clip, output, folder, losses)
+    losses = AudioDamage()
+    packets = _packets(audio, clip, output, folder, losses)
     first = next(packets, None)
     if first is None:
         warn(_LEFT_OUT)
         yield None
         return
-    yield SoundTrack(output, losses, packets, first)
+    yield AudioTrack(output, losses, packets, first)
     if losses.pieces or losses.files:
         warn(_LOSSES)
 
 
-def kept_sound(sound: Audio, path: Path, warn: Callable[[str], None]) -> Audio | None:
+def kept_audio(audio: AudioSource, path: Path, warn: Callable[[str], None]) -> AudioSource | None:
     """Copy a sound, packet by packet, into a Matroska file of its own.
 
     Args:
-        sound: The sound of a file.
+        audio: The sound of a file.
         path: The new file, replaced if it exists.
         warn: Is told what of the sound was lost. Sound that cannot be kept is no error.
 
@@ -98,20 +98,20 @@ def kept_sound(sound: Audio, path: Path, warn: Callable[[str], None]) -> Audio |
     """
     import av
 
-    losses = Losses()
+    losses = AudioDamage()
     try:
-        delay = _copy_alone(sound, path, losses)
+        delay = _copy_alone(audio, path, losses)
     except (av.FFmpegError, InvalidMedia, ValueError):  # PyAV raises ValueError for a codec that the format lacks
         warn(_LEFT_OUT)
         return None
     if losses.pieces:
         warn(_LOSSES)
-    return Audio(path, 0, delay)
+    return AudioSource(path, 0, delay)
 
 
-def _copy_alone(sound: Audio, path: Path, losses: Losses) -> Fraction:
+def _copy_alone(audio: AudioSource, path: Path, losses: AudioDamage) -> Fraction:
     """Copy a sound into a Matroska file; return its delay there, which the file's coarse times leave as it was."""
-    with open_sound(sound, losses) as file, open_output(path, "matroska") as output:
+    with open_audio(audio, losses) as file, open_output(path, "matroska") as output:
         packets = _copied(file, output)
         first = next(packets, None)
         if first is None:
@@ -120,29 +120,29 @@ def _copy_alone(sound: Audio, path: Path, losses: Losses) -> Fraction:
         time = (first.pts or 0) * tick + file.shift_seconds - round(file.shift_seconds / tick) * tick
         for packet in chain([first], packets):
             output.mux_one(packet)
-    with open_sound(Audio(path, 0), losses) as copy:
+    with open_audio(AudioSource(path, 0), losses) as copy:
         again = next(copy.packets())  # at the end of a file comes an empty packet
         return time - (again.pts or 0) * again.time_base - copy.shift_seconds
 
 
 def _packets(
-    sound: Sound, clip: Clip, output: OutputContainer, folder: Path, losses: Losses
+    audio: AudioPlan, clip: Clip, output: OutputContainer, folder: Path, losses: AudioDamage
 ) -> Iterator[Packet[AudioStream]]:
     """Packets for the output, timed from its first picture. The output's stream is added with the first packet."""
-    if clip.encoding.format == "mp4" and isinstance(sound, Audio):
+    if clip.encoding.format == "mp4" and isinstance(audio, AudioSource):
         try:
-            with open_sound(sound, losses) as file:
+            with open_audio(audio, losses) as file:
                 if file.codec in COPIED_CODECS:
                     yield from _copied(file, output)
                     return
         except InvalidMedia:
             return
-    rate, channels = _shape(sound, clip)
+    rate, channels = _shape(audio, clip)
     renderer = Renderer(rate, channels, folder, losses)
-    yield from _encoded(renderer, sound, clip, output)
+    yield from _encoded(renderer, audio, clip, output)
 
 
-def _copied(source: SoundFile, output: OutputContainer) -> Iterator[Packet[AudioStream]]:
+def _copied(source: AudioFile, output: OutputContainer) -> Iterator[Packet[AudioStream]]:
     # Each packet is decoded too: players stumble over damaged ones, and only so they show.
     packets = (
         packet
@@ -165,25 +165,25 @@ def _copied(source: SoundFile, output: OutputContainer) -> Iterator[Packet[Audio
         yield packet
 
 
-def _shape(sound: Sound, clip: Clip) -> tuple[int, int]:
+def _shape(audio: AudioPlan, clip: Clip) -> tuple[int, int]:
     """The rate and the number of channels in which a sound is encoded."""
     rates, channels = set(), 1
-    for leaf in set(leaves(sound)):
+    for leaf in set(leaves(audio)):
         try:
-            with open_sound(leaf, Losses()) as file:
+            with open_audio(leaf, AudioDamage()) as file:
                 rates.add(file.stream.sample_rate)
                 channels = max(channels, min(2, file.stream.channels))
         except InvalidMedia:
             continue
-    is_cd = isinstance(sound, Audio) and clip.encoding.format == "mp4" and all(_CD_RATE % rate == 0 for rate in rates)
+    is_cd = isinstance(audio, AudioSource) and clip.encoding.format == "mp4" and all(_CD_RATE % rate == 0 for rate in rates)
     return _CD_RATE if rates and is_cd else _DVD_RATE, channels
 
 
-def _encoded(renderer: Renderer, sound: Sound, clip: Clip, output: OutputContainer) -> Iterator[Packet[AudioStream]]:
-    blocks = renderer.blocks(sound)
+def _encoded(renderer: Renderer, audio: AudioPlan, clip: Clip, output: OutputContainer) -> Iterator[Packet[AudioStream]]:
+    blocks = renderer.blocks(audio)
     if clip.shown_frames is not None:
         count = round(clip.shown_frames / clip.fps * renderer.rate)
-        blocks = at_most(blocks, count) if isinstance(sound, Audio) else renderer.exactly(blocks, count)
+        blocks = at_most(blocks, count) if isinstance(audio, AudioSource) else renderer.exactly(blocks, count)
     first = next(blocks, None)
     if first is None:
         return

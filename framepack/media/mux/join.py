@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from framepack.errors import InvalidMedia
-from framepack.media.audio.track import sound_track
+from framepack.media.audio.track import audio_track
 from framepack.media.containers import open_input, open_output, read_packets
 from framepack.media.mux.h264 import starts_anew
 from framepack.media.mux.muxer import Muxer
@@ -68,8 +68,8 @@ def copy_joined(
         with open_output(path, "mp4") as output, open_input(pieces[0].path) as first:
             stream = cast("VideoStream", first.streams[pieces[0].info.stream])
             target = output.add_stream_from_template(stream)
-            with sound_track(clip, output, path.parent, warn) as sound:
-                muxer = Muxer(output, sound)
+            with audio_track(clip, output, path.parent, warn) as audio:
+                muxer = Muxer(output, audio)
                 for packet in watch(_packets(pieces, clip.fps), clip.length):
                     packet.stream = target
                     muxer.add([packet])

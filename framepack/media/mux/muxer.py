@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
-    from framepack.media.audio.track import SoundTrack
+    from framepack.media.audio.track import AudioTrack
 
 
 @dataclass(slots=True)
@@ -20,7 +20,7 @@ class Muxer:
     """Interleaves pictures and sound, so that neither waits in memory for the other."""
 
     output: OutputContainer
-    sound: SoundTrack | None
+    audio: AudioTrack | None
 
     def add(self, packets: Iterable[Packet[VideoStream]]) -> None:
         """Write packets of the pictures, and the sound up to them."""
@@ -31,5 +31,5 @@ class Muxer:
 
     def finish(self, seconds: Fraction) -> None:
         """Write the sound up to ``seconds``."""
-        if self.sound is not None:
-            self.sound.mux_until(seconds)
+        if self.audio is not None:
+            self.audio.mux_until(seconds)

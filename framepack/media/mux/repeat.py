@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from framepack.errors import FramepackError
-from framepack.media.audio.track import sound_track
+from framepack.media.audio.track import audio_track
 from framepack.media.containers import open_input, open_output, read_packets
 from framepack.media.mux.h264 import starts_anew
 from framepack.media.mux.muxer import Muxer
@@ -122,8 +122,8 @@ def repeat(
     with open_input(unit.path) as container, open_output(path, clip.encoding.format) as output:
         stream = output.add_stream_from_template(cast("VideoStream", container.streams[unit.stream]), opaque=True)
         stream.time_base = 1 / unit.fps
-        with sound_track(clip, output, path.parent, warn) as sound:
-            muxer = Muxer(output, sound)
+        with audio_track(clip, output, path.parent, warn) as audio:
+            muxer = Muxer(output, audio)
             for packet in watch(unit.packets(container, clip.repeats), total):
                 packet.stream = stream
                 muxer.add([packet])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from framepack.errors import InvalidMedia, TooLarge
 from framepack.media.containers import MAX_PIXELS, read_packets
-from framepack.media.timeline.constant_rate import Stamps
+from framepack.media.timeline.constant_rate import Timestamps
 
 if TYPE_CHECKING:
     import av
@@ -74,10 +74,10 @@ class Scan:
             self._jumped_back |= self._decoding_time is not None and packet.dts < self._decoding_time
             self._decoding_time = packet.dts
 
-    def stamps(self, time_base: Fraction) -> Stamps:
+    def timestamps(self, time_base: Fraction) -> Timestamps:
         """The times of all frames; none if some are missing, or if the clock was set back on the way."""
         usable = len(self._times) == self.frame_count and not self._jumped_back
-        return Stamps(sorted(self._times) if usable else (), time_base, self._last_duration)
+        return Timestamps(sorted(self._times) if usable else (), time_base, self._last_duration)
 
 
 def scan(container: InputContainer, video: VideoStream) -> Scan:

@@ -171,7 +171,7 @@ def _describe(
     found = scan(container, stream)
     picture = found.picture
     time_base = stream.time_base or _TIME_BASE
-    timeline = build_timeline(found.frame_count, found.stamps(time_base), (stream.base_rate, stream.average_rate))
+    timeline = build_timeline(found.frame_count, found.timestamps(time_base), (stream.base_rate, stream.average_rate))
     pixel_format = picture.format if picture is not None else stream.codec_context.format
     if pixel_format is None:
         raise InvalidMedia(UNREADABLE)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from framepack.errors import InvalidMedia
-from framepack.media.clip import Audio, Clip, Frame, HostFrame
+from framepack.media.clip import AudioSource, Clip, Frame, HostFrame
 from framepack.media.frames.colors import is_hdr
 from framepack.media.read.decoder import Decoder
 from framepack.media.prefetch import prefetch
@@ -58,7 +58,7 @@ def open_clip(path: Path, info: VideoInfo, *, warn: Callable[[str], None], secti
         height=info.height,
         length=len(slots),
         colors=info.colors,
-        audio=Audio(path, audio.stream, audio.delay - slots.start / info.fps) if audio else None,
+        audio=AudioSource(path, audio.stream, audio.delay - slots.start / info.fps) if audio else None,
         pixel_aspect=info.pixel_aspect,
     )
 

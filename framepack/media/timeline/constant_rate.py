@@ -32,7 +32,7 @@ _NEARLY: Final = Fraction(98, 100)  # times are rounded, to milliseconds for exa
 
 
 @dataclass(frozen=True, slots=True)
-class Stamps:
+class Timestamps:
     """Presentation times of a stream's frames, sorted, in units of ``time_base`` seconds.
 
     ``last_duration`` is how long the last frame stays, 0 if nobody says. ``times`` is empty if frames carry no times.
@@ -85,7 +85,7 @@ class Timeline:
         return None if self.start is None else self.start + int(slot / (self.fps * self.time_base))
 
 
-def build_timeline(frame_count: int, stamps: Stamps, header_rates: Iterable[Fraction | None]) -> Timeline:
+def build_timeline(frame_count: int, timestamps: Timestamps, header_rates: Iterable[Fraction | None]) -> Timeline:
     """Choose the rate at which a stream is shown.
 
     If some plausible rate gives every frame a slot of its own, in order and without gaps, the stream counts as
@@ -95,27 +95,27 @@ def build_timeline(frame_count: int, stamps: Stamps, header_rates: Iterable[Frac
 
     Args:
         frame_count: Number of frames, at least 1.
-        stamps: Their times.
+        timestamps: Their times.
         header_rates: What the container says: the base rate (the lowest that fits all times), then the average.
 
     Raises:
         InvalidMedia: The rate is outside of ``MIN_FPS`` to ``MAX_FPS``.
     """
     rates = [rate for rate in header_rates if rate]
-    average = stamps.average_rate
+    average = timestamps.average_rate
     if average is None:
-        return _without_average(frame_count, stamps, rates)
+        return _without_average(frame_count, timestamps, rates)
     _checked(average)
     base = rates[0] if rates and average <= rates[0] <= _HIGHEST_BASE_RATE else None
     near = list(_near_rates(rates, average))
-    steady = _constant(stamps, rates[:1], _ANY_JITTER) or _constant(stamps, near, _LITTLE_JITTER)
+    steady = _constant(timestamps, rates[:1], _ANY_JITTER) or _constant(timestamps, near, _LITTLE_JITTER)
     if steady is not None:
         return steady
     if base is not None:
-        held = _variable(stamps, base)
+        held = _variable(timestamps, base)
         if not held.dropped:
             return held
-    return _constant(stamps, near, _ANY_JITTER) or _variable(stamps, base or _fine_rate(stamps, average))
+    return _constant(timestamps, near, _ANY_JITTER) or _variable(timestamps, base or _fine_rate(timestamps, average))
 
 
 def _slot(ticks: int, slots_per_tick: Fraction) -> int:
@@ -123,14 +123,14 @@ def _slot(ticks: int, slots_per_tick: Fraction) -> int:
     return (2 * ticks * numerator + denominator) // (2 * denominator)
 
 
-def _without_average(frame_count: int, stamps: Stamps, rates: list[Fraction]) -> Timeline:
+def _without_average(frame_count: int, timestamps: Timestamps, rates: list[Fraction]) -> Timeline:
     """Frames that follow each other at the header's rate, or a single one that stays as long as it says."""
     sane = next((rate for rate in rates if MIN_FPS <= rate <= MAX_FPS), None)
-    if frame_count == 1 and stamps.times and sane is None:
-        return _variable(stamps, _FALLBACK_FPS)
+    if frame_count == 1 and timestamps.times and sane is None:
+        return _variable(timestamps, _FALLBACK_FPS)
     fps = _checked(sane or next(iter(rates), _FALLBACK_FPS))
-    start = stamps.times[0] if frame_count == 1 and stamps.times else None
-    return Timeline(fps, frame_count, start, start, stamps.time_base)
+    start = timestamps.times[0] if frame_count == 1 and timestamps.times else None
+    return Timeline(fps, frame_count, start, start, timestamps.time_base)
 
 
 def _checked(fps: Fraction) -> Fraction:
@@ -147,47 +147,47 @@ def _near_rates(rates: list[Fraction], average: Fraction) -> Iterator[Fraction]:
     yield average.limit_denominator(1001)
 
 
-def _constant(stamps: Stamps, rates: Iterable[Fraction], jitter: Fraction) -> Timeline | None:
+def _constant(timestamps: Timestamps, rates: Iterable[Fraction], jitter: Fraction) -> Timeline | None:
     """The timeline at the first rate that gives each frame the slot of its own number, or None.
 
     ``jitter`` is how far apart the frames' offsets from their slots may be, in slots, at most 1.
     """
-    first = stamps.times[0]
+    first = timestamps.times[0]
     for fps in rates:
-        scale = stamps.time_base * fps
+        scale = timestamps.time_base * fps
         numerator, denominator = scale.as_integer_ratio()
-        offsets = [(time - first) * numerator - index * denominator for index, time in enumerate(stamps.times)]
+        offsets = [(time - first) * numerator - index * denominator for index, time in enumerate(timestamps.times)]
         least, most = min(offsets), max(offsets)
         if not MIN_FPS <= fps <= MAX_FPS or most - least > jitter * denominator:
             continue
         start = first + round(Fraction(least + most, 2 * numerator))
-        if all(_slot(time - start, scale) == index for index, time in enumerate(stamps.times)):
-            return Timeline(fps, len(stamps.times), start, stamps.times[-1], stamps.time_base)
+        if all(_slot(time - start, scale) == index for index, time in enumerate(timestamps.times)):
+            return Timeline(fps, len(timestamps.times), start, timestamps.times[-1], timestamps.time_base)
     return None
 
 
-def _fine_rate(stamps: Stamps, average: Fraction) -> Fraction:
+def _fine_rate(timestamps: Timestamps, average: Fraction) -> Fraction:
     """A usual rate, 60 if possible at most, that gives nearly all frames a slot of their own."""
-    intervals = sorted(after - before for before, after in pairwise(stamps.times) if after > before)
-    finest = 1 / (intervals[len(intervals) // 10] * stamps.time_base)
+    intervals = sorted(after - before for before, after in pairwise(timestamps.times) if after > before)
+    finest = 1 / (intervals[len(intervals) // 10] * timestamps.time_base)
     wanted = max(average, min(finest * _NEARLY, Fraction(_HIGHEST_BASE_RATE)))
     return next((rate for rate in _USUAL_RATES if rate >= wanted), MAX_FPS)
 
 
-def _variable(stamps: Stamps, fps: Fraction) -> Timeline:
-    scale = stamps.time_base * fps
-    slots = [_slot(time - stamps.times[0], scale) for time in stamps.times]
+def _variable(timestamps: Timestamps, fps: Fraction) -> Timeline:
+    scale = timestamps.time_base * fps
+    slots = [_slot(time - timestamps.times[0], scale) for time in timestamps.times]
     steps = [after - before for before, after in pairwise(slots)]
     shown = len(slots) - steps.count(0)
     skipped = sum(step - 1 for step in steps if step > 1)
     is_regular = not steps.count(0) and 2 * skipped <= steps.count(1)
-    length = slots[-1] + max(1, _slot(stamps.last_duration, scale))
+    length = slots[-1] + max(1, _slot(timestamps.last_duration, scale))
     return Timeline(
         fps,
         length,
-        stamps.times[0],
-        stamps.times[-1],
-        stamps.time_base,
+        timestamps.times[0],
+        timestamps.times[-1],
+        timestamps.time_base,
         vfr=True,
         dropped=len(slots) - shown,
         repeated=length - shown,

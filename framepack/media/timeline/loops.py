@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from framepack.media.clip import Reversed, Sequence
+from framepack.media.clip import ReversedAudio, Sequence
 from framepack.media.timeline.spool import open_spool, recorded
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def ping_pong(clip: Clip, trips: int, folder: Path) -> Clip:
     Raises:
         ValueError: The clip's length is unknown.
     """
-    length, sound = clip.shown_frames, clip.audio
+    length, audio = clip.shown_frames, clip.audio
     if length is None:
         raise ValueError("a clip of unknown length cannot be turned")
     unit = replace(clip, repeats=1)
@@ -67,9 +67,9 @@ def ping_pong(clip: Clip, trips: int, folder: Path) -> Clip:
             for index in chain(range(len(spool), shown), range(shown - 2, 0, -1)):
                 yield spool[index % len(spool)]
 
-    if sound is not None and length > 2:  # noqa: PLR2004 - two frames have no way back
+    if audio is not None and length > 2:  # noqa: PLR2004 - two frames have no way back
         forth = clip.unrolled().audio
         assert forth is not None  # noqa: S101 - unrolling keeps the sound
-        back = Reversed(forth, (length - 1) / clip.fps)
-        sound = Sequence(((forth, length / clip.fps), (back, (length - 2) / clip.fps)))
-    return replace(unit, frames=frames, length=max(1, 2 * length - 2), audio=sound, repeats=trips)
+        back = ReversedAudio(forth, (length - 1) / clip.fps)
+        audio = Sequence(((forth, length / clip.fps), (back, (length - 2) / clip.fps)))
+    return replace(unit, frames=frames, length=max(1, 2 * length - 2), audio=audio, repeats=trips)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from framepack.errors import FramepackError, InvalidMedia
-from framepack.media.audio.track import sound_track
+from framepack.media.audio.track import audio_track
 from framepack.media.containers import open_output
 from framepack.media.write.encoders import Effort, add_video
 from framepack.media.frames.encoder_frames import Fitter
@@ -93,8 +93,8 @@ def _encode(clip: Clip, path: Path, effort: Effort, warn: Callable[[str], None])
     """Write a clip that is not repeated; returns its number of frames."""
     with open_output(path, clip.encoding.format) as output:
         stream = add_video(output, clip, effort)
-        with sound_track(clip, output, path.parent, warn) as sound, clip.playing() as frames:
-            muxer = Muxer(output, sound)
+        with audio_track(clip, output, path.parent, warn) as audio, clip.playing() as frames:
+            muxer = Muxer(output, audio)
             count = _encode_frames(clip, stream, frames, muxer)
             muxer.finish(count / clip.fps)
     return count

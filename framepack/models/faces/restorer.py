@@ -15,7 +15,7 @@ from torch import Tensor
 
 from framepack.errors import ModelUnavailable
 from framepack.models.memory.device import MB
-from framepack.models.memory.oom import attempt, insist
+from framepack.models.memory.oom import attempt, retry_after_oom
 
 if TYPE_CHECKING:
     from torch import nn
@@ -68,7 +68,7 @@ class FaceRestorer:
 
     def at_once(self) -> int:
         """How many faces are best restored together."""
-        room = int(self.device.make_room(_BYTES_PER_FACE) * _SHARE_OF_FREE)
+        room = int(self.device.evict_until(_BYTES_PER_FACE) * _SHARE_OF_FREE)
         return min(max(room // _BYTES_PER_FACE, 1), _MOST_AT_ONCE[self.device.place.type])
 
     def __call__(self, faces: Tensor) -> Tensor:
@@ -85,9 +85,9 @@ class FaceRestorer:
         """
         made = attempt(lambda: self._restore(faces))
         if made is None:
-            self.device.relieve()
+            self.device.free_memory()
             one_by_one = [face[None] for face in faces]
-            made = insist(lambda: torch.cat([*map(self._restore, one_by_one)]), self.device.relieve, _TOO_SMALL)
+            made = retry_after_oom(lambda: torch.cat([*map(self._restore, one_by_one)]), self.device.free_memory, _TOO_SMALL)
         return made
 
     @torch.inference_mode()

@@ -13,7 +13,7 @@ import torch
 from framepack.media.frames.arrays import planes_of
 from framepack.models.frames.scene_cuts import Thumbnail, is_cut, thumbnail
 from framepack.models.frames.device_frame import DeviceFrame
-from framepack.models.interpolate.interpolator import Moment, Seen
+from framepack.models.interpolate.interpolator import FlowTime, Seen
 from framepack.media.timeline.retiming import Shot, retimed
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class _Artist:
         if not shots:
             return []
         self._check()
-        moments = [Moment(self._seen(shot.before), self._seen(shot.after), float(shot.fraction)) for shot in shots]
+        moments = [FlowTime(self._seen(shot.before), self._seen(shot.after), float(shot.fraction)) for shot in shots]
         drawn = self._interpolator.between(moments)
         return [DeviceFrame(picture.to(torch.float16), self._colors) for picture in drawn]
 

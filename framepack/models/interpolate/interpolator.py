@@ -18,7 +18,7 @@ from torch.nn import functional
 from framepack.errors import OutOfMemory
 from framepack.models.frames.device_frame import to_device
 from framepack.models.interpolate.rife import MULTIPLE, blend
-from framepack.models.memory.oom import attempt, insist
+from framepack.models.memory.oom import attempt, retry_after_oom
 
 if TYPE_CHECKING:
     from framepack.media.clip import Colors, Frame
@@ -47,7 +47,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Moment:
+class FlowTime:
     """A moment between two pictures of one size; ``time`` is 0 at the first and 1 at the second."""
 
     first: Seen
@@ -80,7 +80,7 @@ class Interpolator:
         pixels = (width + -width % MULTIPLE) * (height + -height % MULTIPLE)
         wanted = max(_BATCH_PIXELS[self.device.place.type], pixels)
         bytes_per_pixel = _BYTES_PER_PIXEL / _SHARE_OF_FREE
-        room = int(self.device.make_room(int(wanted * bytes_per_pixel)) / bytes_per_pixel)
+        room = int(self.device.evict_until(int(wanted * bytes_per_pixel)) / bytes_per_pixel)
         return min(max(min(wanted, room) // pixels, 1), _MOST_AT_ONCE)
 
     def look(self, frame: Frame, colors: Colors) -> Seen:
@@ -93,10 +93,10 @@ class Interpolator:
         Raises:
             OutOfMemory: it does not fit into memory.
         """
-        tensor = insist(lambda: self._seen(self._uploaded(frame, colors)), self.device.relieve, _TOO_SMALL)
+        tensor = retry_after_oom(lambda: self._seen(self._uploaded(frame, colors)), self.device.free_memory, _TOO_SMALL)
         return Seen(tensor, frame.width, frame.height)
 
-    def between(self, moments: Sequence[Moment]) -> Tensor:
+    def between(self, moments: Sequence[FlowTime]) -> Tensor:
         """Draw pictures.
 
         Args:
@@ -130,7 +130,7 @@ class Interpolator:
             result = attempt(way)
             if result is not None:
                 return result
-            self.device.relieve()
+            self.device.free_memory()
         return None
 
     def _uploaded(self, frame: Frame, colors: Colors) -> Tensor:
@@ -143,13 +143,13 @@ class Interpolator:
         return self._network.seen(functional.pad(picture, padding, "replicate"))
 
     @torch.inference_mode()
-    def _draw(self, moments: Sequence[Moment]) -> Tensor:
+    def _draw(self, moments: Sequence[FlowTime]) -> Tensor:
         first, second = _batch([each.first for each in moments]), _batch([each.second for each in moments])
         made: Tensor = self._network(first, second, self._times(moments))
         return made[..., : moments[0].first.height, : moments[0].first.width]
 
     @torch.inference_mode()
-    def _draw_coarsely(self, moment: Moment) -> Tensor:
+    def _draw_coarsely(self, moment: FlowTime) -> Tensor:
         """Look for motion at half the size, which the network is meant for with pictures of 4K and more."""
         log.warning("memory is short: motion is looked for at half the size")
         first, second = (each.tensor[:, :3, : each.height, : each.width] for each in (moment.first, moment.second))
@@ -161,7 +161,7 @@ class Interpolator:
         whole = functional.interpolate(half, (height, width), mode="bilinear")
         return blend(first, second, whole[:, :-1], whole[:, -1:])
 
-    def _times(self, moments: Sequence[Moment]) -> Tensor:
+    def _times(self, moments: Sequence[FlowTime]) -> Tensor:
         return torch.tensor([each.time for each in moments], device=self.device.place).view(-1, 1, 1, 1)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from transformers import Florence2ForConditionalGeneration, Florence2Processor, StoppingCriteriaList
 
 from framepack.models.language.generation import Watch, load_network, load_reader
-from framepack.models.memory.oom import insist
+from framepack.models.memory.oom import retry_after_oom
 
 if TYPE_CHECKING:
     from numpy import uint8
@@ -59,7 +59,7 @@ class Captioner:
             OutOfMemory: it does not fit.
         """
         refusal = "The worker's memory is too small to caption this image."
-        return insist(partial(self._described, picture, job), self.device.relieve, refusal)
+        return retry_after_oom(partial(self._described, picture, job), self.device.free_memory, refusal)
 
     @torch.inference_mode()
     def _described(self, picture: NDArray[uint8], job: Job) -> str:

@@ -21,8 +21,8 @@ from transformers import (
 from framepack.errors import InvalidField, OutOfMemory
 from framepack.models.language.generation import Watch, load_network, load_reader, unreadable
 from framepack.models.language.prompts import cleaned, joined, messages, split
-from framepack.models.language.sampling import Chances, Sampler
-from framepack.models.memory.oom import insist
+from framepack.models.language.sampling import SamplingParams, Sampler
+from framepack.models.memory.oom import retry_after_oom
 
 if TYPE_CHECKING:
     from framepack.job import Job
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MAX_NEW_TOKENS: Final = 256
 """Enough for the 80 to 100 words that are asked for, which are about 130 tokens."""
 
-_CHANCES: Final = Chances(temperature=0.5, most=30, mass=0.95)
+_CHANCES: Final = SamplingParams(temperature=0.5, most=30, mass=0.95)
 _MOST_AT_ONCE: Final = 8
 _SEED_BITS: Final = 32
 
@@ -97,7 +97,7 @@ class Enhancer:
             watch = partial(Watch, job, begun=first * self._max_new_tokens, most=len(texts) * self._max_new_tokens)
             try:
                 refusal = "The worker's memory is too small to enhance this prompt."
-                written += insist(partial(self._written, batch, start + first, watch), self.device.relieve, refusal)
+                written += retry_after_oom(partial(self._written, batch, start + first, watch), self.device.free_memory, refusal)
             except OutOfMemory:
                 if len(batch) == 1:
                     raise

@@ -14,7 +14,7 @@ _SEED_BITS: Final = 63
 
 
 @dataclass(frozen=True, slots=True)
-class Chances:
+class SamplingParams:
     """How daring the draw is.
 
     Attributes:
@@ -39,7 +39,7 @@ class Sampler(LogitsProcessor):
         seeds: one per row; equal seeds draw equal tokens from equal scores.
     """
 
-    def __init__(self, chances: Chances, seeds: Sequence[int]) -> None:
+    def __init__(self, chances: SamplingParams, seeds: Sequence[int]) -> None:
         self._chances = chances
         self._generators = [torch.Generator().manual_seed(seed % 2**_SEED_BITS) for seed in seeds]
 

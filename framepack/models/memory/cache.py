@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from framepack.errors import Conflict, OutOfMemory
 from framepack.models.memory.allocated import Holdings
 from framepack.models.memory.device import MB, is_out_of_memory, release_memory
-from framepack.models.memory.oom import insist
+from framepack.models.memory.oom import retry_after_oom
 
 if TYPE_CHECKING:
     from framepack.models.memory.device import Device
@@ -75,7 +75,7 @@ class _Entry:
 class ModelCache:
     """Keeps models loaded; safe from any thread. Loading and closing happen outside its lock.
 
-    The tenants of a device (`Tenants`): before a model is loaded, idle ones leave, the least recently used first,
+    The tenants of a device (`ResidentModels`): before a model is loaded, idle ones leave, the least recently used first,
     until it fits by its estimate, or by what it held the last time.
 
     Args:
@@ -159,13 +159,13 @@ class ModelCache:
                 left += self._close(entries)
         return tuple(left)
 
-    def held_bytes(self) -> int:
+    def resident_bytes(self) -> int:
         """What the loaded models hold, those included that are just being closed."""
         with self._lock:
             loaded = [entry.memory_bytes for entry in self._entries.values() if entry.loaded_at is not None]
             return sum(loaded) + self._leaving_bytes
 
-    def promised_bytes(self) -> int:
+    def reserved_bytes(self) -> int:
         """What models that are being loaded are about to take, by their estimates."""
         with self._lock:
             return sum(entry.memory_bytes for entry in self._entries.values() if entry.loaded_at is None)
@@ -203,7 +203,7 @@ class ModelCache:
         try:
             self._make_room()
             refusal = f"The worker's memory is too small to load {entry.name} beside the models in use."
-            model = insist(entry.spec.load, self._relieve, refusal)
+            model = retry_after_oom(entry.spec.load, self._relieve, refusal)
             holdings = Holdings(model, None if self._device is None else self._device().place)
         except BaseException as error:
             with self._lock:
@@ -229,7 +229,7 @@ class ModelCache:
     def _make_room(self) -> None:
         """Let idle models leave until all that is held and promised fits; if it still does not, loading will tell."""
         if self._device is not None:
-            self._device().make_room(0)
+            self._device().evict_until(0)
 
     def _relieve(self) -> None:
         self.release_idle()

@@ -47,13 +47,13 @@ _SIGNS: Final = (
 )
 
 
-class Tenants(Protocol):
+class ResidentModels(Protocol):
     """The models that live on a device, as those see them who need memory there."""
 
-    def held_bytes(self) -> int:
+    def resident_bytes(self) -> int:
         """What the loaded ones hold."""
 
-    def promised_bytes(self) -> int:
+    def reserved_bytes(self) -> int:
         """What the ones being loaded are about to take."""
 
     def release_idle(self, until: Callable[[], bool] | None = None) -> Sequence[object]:
@@ -68,16 +68,16 @@ class Device:
         place: the device as torch names it.
         limit_bytes: most memory to use there, or None for what is free.
         has_bfloat16: whether it is a CPU that multiplies bfloat16 faster than float32.
-        tenants: the models that share it; None: nobody else is there.
+        residents: the models that share it; None: nobody else is there.
     """
 
     place: torch.device
     limit_bytes: int | None = None
     has_bfloat16: bool = False
-    tenants: Tenants | None = field(default=None, compare=False, repr=False)
+    residents: ResidentModels | None = field(default=None, compare=False, repr=False)
 
     @classmethod
-    def find(cls, setting: str = "auto", limit_mb: int | None = None, tenants: Tenants | None = None) -> Device:
+    def find(cls, setting: str = "auto", limit_mb: int | None = None, residents: ResidentModels | None = None) -> Device:
         """Resolve the settings ``device`` ("auto", "cpu", "cuda" or "cuda:N") and ``memory_limit_mb``.
 
         Raises:
@@ -88,18 +88,18 @@ class Device:
         count = torch.cuda.device_count() if setting != "cpu" and torch.cuda.is_available() else 0
         limit = None if limit_mb is None else limit_mb * MB
         if setting == "cpu" or (setting == "auto" and not count):
-            return cls(torch.device("cpu"), limit, cpu_has_bfloat16(), tenants)
+            return cls(torch.device("cpu"), limit, cpu_has_bfloat16(), residents)
         place = torch.device("cuda:0" if setting in {"auto", "cuda"} else setting)
         if (place.index or 0) >= count:
             raise Unavailable(f"This worker is set to compute on {setting}, but there is no such GPU.")
-        return cls(place, limit, tenants=tenants)
+        return cls(place, limit, residents=residents)
 
     @property
     def is_cuda(self) -> bool:
         """Whether it is an NVIDIA GPU."""
         return self.place.type == "cuda"
 
-    def room_bytes(self) -> int:
+    def available_bytes(self) -> int:
         """Memory that is not spoken for: what is free, within the limit, less what models being loaded will take.
 
         Negative if those are promised more than there is. On a GPU the limit covers all that this process holds
@@ -107,8 +107,8 @@ class Device:
         hold, and new work.
         """
         held = promised = 0
-        if self.tenants is not None:
-            held, promised = self.tenants.held_bytes(), self.tenants.promised_bytes()
+        if self.residents is not None:
+            held, promised = self.residents.resident_bytes(), self.residents.reserved_bytes()
         if self.is_cuda:
             import torch
 
@@ -122,24 +122,24 @@ class Device:
 
     def free_bytes(self) -> int:
         """Memory that new work may take."""
-        return max(0, self.room_bytes())
+        return max(0, self.available_bytes())
 
-    def make_room(self, size_bytes: int) -> int:
+    def evict_until(self, size_bytes: int) -> int:
         """Let idle models leave, the least recently used first, until so much is free; return what is free then."""
-        if self.tenants is not None and self.room_bytes() < size_bytes:
-            self.tenants.release_idle(lambda: self.room_bytes() >= size_bytes)
+        if self.residents is not None and self.available_bytes() < size_bytes:
+            self.residents.release_idle(lambda: self.available_bytes() >= size_bytes)
         return self.free_bytes()
 
-    def relieve(self) -> bool:
+    def free_memory(self) -> bool:
         """Free all that can be freed, after memory ran out; say whether an idle model left.
 
         Call outside of ``except``: an exception keeps its frames' tensors.
         """
         self.release()
-        return self.tenants is not None and bool(self.tenants.release_idle())
+        return self.residents is not None and bool(self.residents.release_idle())
 
     def release(self) -> None:
-        """Give back what is no longer used. Call outside of ``except``, as ``relieve``."""
+        """Give back what is no longer used. Call outside of ``except``, as ``free_memory``."""
         release_memory()
 
 

@@ -19,22 +19,22 @@ SMALLEST_TILE: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
+class BatchPlan:
     """A way to split: so many frames at once, in tiles of at most so many pixels a side (0: whole pictures)."""
 
     frames: int
     tile: int
 
-    def smaller(self, side: int) -> Rung | None:
+    def smaller(self, side: int) -> BatchPlan | None:
         """The next way down for pictures whose longer side is ``side``, or None below the last one."""
         if self.frames > 1:
             return replace(self, frames=1)
         tile = min(self.tile or side, side)
-        return Rung(1, max(SMALLEST_TILE, tile // 2)) if tile > SMALLEST_TILE else None
+        return BatchPlan(1, max(SMALLEST_TILE, tile // 2)) if tile > SMALLEST_TILE else None
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class WorkShape:
     """What decides about memory: the size of the largest picture that is cut, and the tile size asked for."""
 
     width: int
@@ -42,7 +42,7 @@ class Case:
     tile_size: int
 
 
-class Splitter:
+class OomFallback:
     """Finds the pieces that fit, and remembers them.
 
     Args:
@@ -51,9 +51,9 @@ class Splitter:
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._fitting: dict[Case, Rung] = {}
+        self._fitting: dict[WorkShape, BatchPlan] = {}
 
-    def known(self, case: Case) -> Rung | None:
+    def known(self, case: WorkShape) -> BatchPlan | None:
         """What fitted last."""
         return self._fitting.get(case)
 
@@ -61,7 +61,7 @@ class Splitter:
         """Start over: what did not fit then may fit now."""
         self._fitting = {}
 
-    def fit(self, work: Callable[[slice, int], list[T]], count: int, case: Case, first: Rung) -> list[T]:
+    def fit(self, work: Callable[[slice, int], list[T]], count: int, case: WorkShape, first: BatchPlan) -> list[T]:
         """Do work on ``count`` frames, from the rung ``first`` down until it fits.
 
         When memory runs out, all that has been made is thrown away and made again: in the same pieces if idle models
@@ -79,14 +79,14 @@ class Splitter:
         Raises:
             OutOfMemory: not even the smallest pieces fit.
         """
-        rung: Rung | None = first
-        while rung is not None:
-            results = attempt(partial(_in_pieces, work, count, rung))
+        batch_plan: BatchPlan | None = first
+        while batch_plan is not None:
+            results = attempt(partial(_in_pieces, work, count, batch_plan))
             if results is not None:
-                self._fitting[case] = rung
+                self._fitting[case] = batch_plan
                 return results
-            if not self._device.relieve():
-                rung = replace(rung, frames=min(rung.frames, count)).smaller(max(case.width, case.height))
+            if not self._device.free_memory():
+                batch_plan = replace(batch_plan, frames=min(batch_plan.frames, count)).smaller(max(case.width, case.height))
         raise OutOfMemory(
             f"The worker's memory is too small for this model, even in tiles of {SMALLEST_TILE} pixels: "
             "choose a smaller one."
@@ -106,12 +106,12 @@ def attempt(work: Callable[[], T]) -> T | None:
     return None
 
 
-def insist(work: Callable[[], T], relieve: Callable[[], object], refusal: str) -> T:
+def retry_after_oom(work: Callable[[], T], free_memory: Callable[[], object], refusal: str) -> T:
     """Do work that makes anything but None; if memory runs out, do it once more after others have left.
 
     Args:
         work: what to do; starts over when it is done again.
-        relieve: frees what can be freed, such as ``device.relieve``.
+        free_memory: frees what can be freed, such as ``device.free_memory``.
         refusal: the sentence for the client if memory runs out again.
 
     Raises:
@@ -119,13 +119,13 @@ def insist(work: Callable[[], T], relieve: Callable[[], object], refusal: str) -
     """
     made = attempt(work)
     if made is None:
-        relieve()
+        free_memory()
         made = attempt(work)
     if made is None:
         raise OutOfMemory(refusal)
     return made
 
 
-def _in_pieces(work: Callable[[slice, int], list[T]], count: int, rung: Rung) -> list[T]:
-    starts = range(0, count, rung.frames)
-    return [result for start in starts for result in work(slice(start, start + rung.frames), rung.tile)]
+def _in_pieces(work: Callable[[slice, int], list[T]], count: int, batch_plan: BatchPlan) -> list[T]:
+    starts = range(0, count, batch_plan.frames)
+    return [result for start in starts for result in work(slice(start, start + batch_plan.frames), batch_plan.tile)]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from framepack.models.frames.device_frame import DeviceFrame, to_device
 from framepack.models.frames.scaling import resize
-from framepack.models.memory.oom import Case
+from framepack.models.memory.oom import WorkShape
 
 if TYPE_CHECKING:
     from framepack.media.clip import Colors, Frame
@@ -119,8 +119,8 @@ class _Work:
 
         return self.upscaler.fit(work, len(frames), self._case(frames[0]))
 
-    def _case(self, frame: Frame) -> Case:
-        return Case(frame.width, frame.height, self.tile_size)
+    def _case(self, frame: Frame) -> WorkShape:
+        return WorkShape(frame.width, frame.height, self.tile_size)
 
     @torch.inference_mode()
     def _upscale(self, frames: list[Frame], tile: int) -> list[DeviceFrame]:

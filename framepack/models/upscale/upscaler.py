@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from framepack.models.upscale.footprint import bytes_per_pixel
 from framepack.models.upscale.precision import prepare
-from framepack.models.memory.oom import SMALLEST_TILE, Case, Rung, Splitter
+from framepack.models.memory.oom import SMALLEST_TILE, WorkShape, BatchPlan, OomFallback
 from framepack.models.upscale.tiling import overlap_of, plan
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Upscaler:
         self._network = network
         self._multiple = int(network.size_requirements.multiple_of)
         self._bytes_per_pixel = bytes_per_pixel(network, self.dtype)
-        self._splitter = Splitter(device)
+        self._splitter = OomFallback(device)
 
     def __call__(self, batch: Tensor, *, tile_size: int = 0, check: Callable[[], None] = _nothing) -> Tensor:
         """Upscale pictures of one size by the network's scale.
@@ -76,18 +76,18 @@ class Upscaler:
         def work(part: slice, tile: int) -> list[Tensor]:
             return [self.run(batch[part], tile, check)]
 
-        parts = self.fit(work, len(batch), Case(width, height, tile_size))
+        parts = self.fit(work, len(batch), WorkShape(width, height, tile_size))
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def fit(self, work: Callable[[slice, int], list[T]], count: int, case: Case) -> list[T]:
-        """Do work on ``count`` frames in the pieces that fit; see ``Splitter.fit``.
+    def fit(self, work: Callable[[slice, int], list[T]], count: int, case: WorkShape) -> list[T]:
+        """Do work on ``count`` frames in the pieces that fit; see ``OomFallback.fit``.
 
         Raises:
             OutOfMemory: not even the smallest tiles fit.
         """
         return self._splitter.fit(work, count, case, self._rung(case))
 
-    def frames_at_once(self, case: Case) -> int:
+    def frames_at_once(self, case: WorkShape) -> int:
         """How many such pictures are best worked on together."""
         return self._rung(case).frames
 
@@ -121,10 +121,10 @@ class Upscaler:
     def _upscale(self, pictures: Tensor) -> Tensor:
         return cast("Tensor", self._network(pictures.contiguous(memory_format=torch.channels_last)))
 
-    def _rung(self, case: Case) -> Rung:
+    def _rung(self, case: WorkShape) -> BatchPlan:
         return self._splitter.known(case) or self._first_rung(case)
 
-    def _first_rung(self, case: Case) -> Rung:
+    def _first_rung(self, case: WorkShape) -> BatchPlan:
         """As many pixels at once as were asked for, as the device likes, and as its free memory holds.
 
         Idle models leave before a picture is cut into smaller pieces than it must.
@@ -132,15 +132,15 @@ class Upscaler:
         kind, tile = self.device.place.type, case.tile_size
         wanted = self._pixels_seen(case, tile)
         bytes_per_pixel = self._bytes_per_pixel / _SHARE_OF_FREE[kind]
-        pixels = int(self.device.make_room(math.ceil(wanted * bytes_per_pixel)) / bytes_per_pixel)
+        pixels = int(self.device.evict_until(math.ceil(wanted * bytes_per_pixel)) / bytes_per_pixel)
         if wanted > pixels:
             side = math.isqrt(pixels) - 2 * self.overlap
             fitting = max(SMALLEST_TILE, side // _TILE_STEP * _TILE_STEP)
             tile = min(tile or fitting, fitting)
         frames = min(pixels, _BATCH_PIXELS[kind]) // self._pixels_seen(case, tile)
-        return Rung(min(max(frames, 1), _MOST_FRAMES), tile)
+        return BatchPlan(min(max(frames, 1), _MOST_FRAMES), tile)
 
-    def _pixels_seen(self, case: Case, tile: int) -> int:
+    def _pixels_seen(self, case: WorkShape, tile: int) -> int:
         """The most that the network sees of one picture at once."""
         side = tile + 2 * self.overlap if tile else max(case.width, case.height)
         return min(side, case.width) * min(side, case.height)

@@ -38,7 +38,7 @@ def _in_wheel(stem: str, param_sha256: str, bin_sha256: str) -> WheelWeights:
 
 
 @dataclass(frozen=True, slots=True)
-class Catalogue:
+class Catalog:
     """A table of models with unique names and unique file names.
 
     Raises:
@@ -67,7 +67,7 @@ class Catalogue:
         return (weights for row in self.rows for weights in row.weights)
 
 
-CATALOGUE = Catalogue(
+CATALOGUE = Catalog(
     rows=(
         ModelRow(
             name="RealESRGAN_x2plus",
@@ -194,7 +194,7 @@ CATALOGUE = Catalogue(
                     url="https://github.com/HolyWu/vs-rife/releases/download/model/flownet_v4.25.pkl",
                     size_bytes=24_636_301,
                     sha256="6615790efd627772917205db291f51cd392528a157ecbb2ecaeec3bff8eb6de2",
-                    licence="MIT",
+                    license="MIT",
                     mirrors=(f"{_HUB}/MonsterMMORPG/Practical-RIFE/resolve/main/train_log/flownet.pkl",),
                 ),
             ),
@@ -213,7 +213,7 @@ CATALOGUE = Catalogue(
                     "3cc26e7f1014a5ee5d74a42acee58bafc9d0a310/face_detection_yunet_2023mar.onnx",
                     size_bytes=232_589,
                     sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
-                    licence="MIT",
+                    license="MIT",
                     mirrors=(f"{_ZOO}/models/face_detection_yunet/face_detection_yunet_2023mar.onnx",),
                 ),
             ),
@@ -231,7 +231,7 @@ CATALOGUE = Catalogue(
                     url="https://github.com/TencentARC/GFPGAN/releases/download/v1.3.0/GFPGANv1.4.pth",
                     size_bytes=348_632_874,
                     sha256="e2cd4703ab14f4d01fd1383a8a8b266f9a5833dacee8e6a79d3bf21a1b6be5ad",
-                    licence="Apache-2.0, with non-commercial parts of others: StyleGAN2 (Nvidia), "
+                    license="Apache-2.0, with non-commercial parts of others: StyleGAN2 (Nvidia), "
                     "DFDNet (CC-BY-NC-SA-4.0)",
                     mirrors=("https://github.com/TencentARC/GFPGAN/releases/download/v1.3.4/GFPGANv1.4.pth",),
                 ),

@@ -14,7 +14,7 @@ from framepack.models.weights.checkpoints import parse_checkpoint, read_capped
 from framepack.models.spec import ModelRow, Weights
 
 if TYPE_CHECKING:
-    from framepack.models.weights.catalog import Catalogue
+    from framepack.models.weights.catalog import Catalog
 
 _logger = logging.getLogger(__name__)
 
@@ -31,13 +31,13 @@ class CustomModels:
 
     Args:
         folder: the weights folder; it need not exist.
-        catalogue: its files and names are not for users.
+        catalog: its files and names are not for users.
     """
 
-    def __init__(self, folder: Path, catalogue: Catalogue) -> None:
+    def __init__(self, folder: Path, catalog: Catalog) -> None:
         self._folder = folder
-        self._known = {weights.filename for weights in catalogue.weights()}
-        self._taken = {row.name for row in catalogue.rows}
+        self._known = {weights.filename for weights in catalog.weights()}
+        self._taken = {row.name for row in catalog.rows}
         self._described: dict[str, tuple[_Version, ModelRow | None]] = {}
         self._lock = threading.Lock()
 

@@ -40,7 +40,7 @@ class Repository:
         architecture: the network in a few words.
         files: those with a known hash; each must be there, and a safetensors file that is not listed may not.
             Empty: nothing is known of them.
-        licence: SPDX name.
+        license: SPDX name.
         memory_mb: what the loaded network keeps in half precision.
         description: one line for people.
         folder: where it lies, for a folder of the deployment's own.
@@ -51,7 +51,7 @@ class Repository:
     group: Group
     architecture: str
     files: tuple[RepositoryFile, ...]
-    licence: str
+    license: str
     memory_mb: int
     description: str
     folder: Path | None = None
@@ -100,7 +100,7 @@ GRANITE: Final = Repository(
         RepositoryFile("merges.txt", 441_810, "303127a244b0078878156c17229f36d11b7a3a3f8e47b7cfdbb304ff46be5030"),
         RepositoryFile("vocab.json", 776_995, "80ab859339a2525fdfbda14bc39df02dffb824aefdaf86426217bbb146d17e01"),
     ),
-    licence="Apache-2.0",
+    license="Apache-2.0",
     memory_mb=5070,
     description="Writes a short prompt out into a detailed one",
 )
@@ -118,7 +118,7 @@ FLORENCE: Final = Repository(
         ),
         RepositoryFile("config.json", 2_396, "8412483f687f2f71587328a38c6fa70a68d9488f28e90607be3c182641f60f2c"),
     ),
-    licence="MIT",
+    license="MIT",
     memory_mb=1560,
     description="Describes a picture in a paragraph",
 )
@@ -161,7 +161,7 @@ def _own(name: str, group: Group, *, revision: str = "", folder: Path | None = N
         group=group,
         architecture="chosen by the deployment",
         files=(),
-        licence="unknown",
+        license="unknown",
         memory_mb=-(-stored // _MB),
         description="Chosen by the deployment",
         folder=folder,

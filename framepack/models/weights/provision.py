@@ -39,7 +39,7 @@ def list_weights(settings: Settings) -> list[WeightsFile]:
                 repository.name,
                 f"@{repository.revision[:12]}" if repository.revision else "(folder)",
                 repository.size_bytes,
-                repository.licence,
+                repository.license,
                 snapshots.where(repository, verify=True),
             )
             for repository in map(snapshots.chosen, _LANGUAGE)

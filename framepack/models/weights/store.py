@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from framepack.errors import Cancelled, DiskFull, FramepackError, ModelUnavailable, is_disk_full
-from framepack.models.weights.catalog import CATALOGUE, Catalogue
+from framepack.models.weights.catalog import CATALOGUE, Catalog
 from framepack.models.weights.checkpoints import parse_checkpoint, read_published, read_wheel, wheel_paths
 from framepack.models.weights.custom import CustomModels
 from framepack.models.weights.fetch_locks import FetchLocks
@@ -43,16 +43,16 @@ class WeightsStore:
         folder: where files of weights live; made when the first one is fetched.
         allow_download: whether missing files may be fetched.
         download: fetches an address into a file.
-        catalogue: whose files and names are not the user's own.
+        catalog: whose files and names are not the user's own.
     """
 
     def __init__(
-        self, folder: Path, *, allow_download: bool, download: Download, catalogue: Catalogue = CATALOGUE
+        self, folder: Path, *, allow_download: bool, download: Download, catalog: Catalog = CATALOGUE
     ) -> None:
         self.folder = folder
         self._allow_download = allow_download
         self._download = download
-        self._custom = CustomModels(folder, catalogue)
+        self._custom = CustomModels(folder, catalog)
         self._locks = FetchLocks(folder)
 
     @classmethod
@@ -201,7 +201,7 @@ class WeightsFile:
     model: str
     filename: str
     size_bytes: int
-    licence: str
+    license: str
     where: Place
 
 
@@ -209,7 +209,7 @@ def listing(rows: Iterable[ModelRow], store: WeightsStore) -> list[WeightsFile]:
     """Every file of every row with where it is, hashes checked."""
     return [
         WeightsFile(
-            row.name, weights.filename, weights.size_bytes, weights.licence, store.where(weights, verify=True)
+            row.name, weights.filename, weights.size_bytes, weights.license, store.where(weights, verify=True)
         )
         for row in rows
         for weights in row.weights

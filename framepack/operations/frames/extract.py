@@ -11,8 +11,8 @@ from pydantic import Field
 
 from framepack.processing.context import Context
 from framepack.errors import TooLarge
-from framepack.media.audio.track import kept_sound
-from framepack.media.clip import Audio
+from framepack.media.audio.track import kept_audio
+from framepack.media.clip import AudioSource
 from framepack.media.images.contact_sheet import ContactSheet
 from framepack.media.images.convert import png
 from framepack.processing.operation import operation
@@ -73,14 +73,14 @@ def extract_frames(request: ExtractRequest, ctx: Context) -> ExtractResponse:
     stem = clean_stem(source.name).replace(".", "_")[:_MAX_STEM]
     folder = f"{stem}_extracted_every_{rate}_{ctx.outputs.stamp()}"
     with new_folder(storage, folder) as writer:
-        sound = _kept_sound(clip, writer, ctx)
+        audio = _kept_sound(clip, writer, ctx)
         sheet = ContactSheet(clip, count)
         pictures = _every(clip, rate, writer, ctx)
         for _ in ctx.job.watch(in_parallel(_putter(writer, sheet), pictures, ahead=_ahead(clip)), count):
             pass
         writer.put_sheet(sheet.jpeg())
         ctx.job.check()
-        writer.finish(_record(source.name, clip, rate, count, sound))
+        writer.finish(_record(source.name, clip, rate, count, audio))
     return ExtractResponse(
         message=f"Successfully extracted {count} frame{'' if count == 1 else 's'}",
         folder_name=folder,
@@ -132,19 +132,19 @@ def _ahead(clip: Clip) -> int:
     return max(2, min(2 * WORKERS, _MEMORY_BYTES // (clip.width * clip.height * _PIXEL_BYTES)))
 
 
-def _kept_sound(clip: Clip, writer: FolderWriter, ctx: Context) -> Audio | None:
+def _kept_sound(clip: Clip, writer: FolderWriter, ctx: Context) -> AudioSource | None:
     """Store the sound of the video, as it is, for whoever reassembles the frames."""
-    if not isinstance(clip.audio, Audio):
+    if not isinstance(clip.audio, AudioSource):
         return None
     path = ctx.workspace.path("sound.mka")
-    kept = kept_sound(clip.audio, path, ctx.job.warn)
+    kept = kept_audio(clip.audio, path, ctx.job.warn)
     if kept is not None:
-        writer.put_sound(path)
+        writer.put_audio(path)
         path.unlink()
     return kept
 
 
-def _record(name: str, clip: Clip, rate: int, count: int, sound: Audio | None) -> FolderRecord:
+def _record(name: str, clip: Clip, rate: int, count: int, audio: AudioSource | None) -> FolderRecord:
     return FolderRecord(
         source_name=name,
         fps=str(clip.fps),
@@ -154,5 +154,5 @@ def _record(name: str, clip: Clip, rate: int, count: int, sound: Audio | None) -
         height=clip.height,
         pixel_aspect=str(clip.pixel_aspect),
         colors=[int(clip.colors.matrix), clip.colors.primaries, clip.colors.transfer],
-        sound_delay=None if sound is None else str(sound.delay),
+        sound_delay=None if audio is None else str(audio.delay),
     )

@@ -11,20 +11,20 @@ from pydantic import Field
 
 from framepack.processing.context import Context
 from framepack.errors import BadRequest, Conflict, NotFound, TooLarge
-from framepack.media.clip import Audio, Colors, Matrix
-from framepack.media.audio.frame_audio import FASTEST, MAX_PIECES, SLOWEST, FrameSound
+from framepack.media.clip import AudioSource, Colors, Matrix
+from framepack.media.audio.frame_audio import FASTEST, MAX_PIECES, SLOWEST, FrameAudio
 from framepack.media.images.image_clip import image_clip
 from framepack.api.names import Name
 from framepack.processing.operation import operation
 from framepack.processing.render import answered, finish
 from framepack.api.schemas import CallbackRequest, VideoResponse, Whole
-from framepack.storage.frames.record import FolderRecord, sound_key
+from framepack.storage.frames.record import FolderRecord, audio_key
 from framepack.storage.frames.folders import FrameFolders
 from framepack.storage.outputs import Folder
 from framepack.files.parallel import WORKERS, in_parallel
 
 if TYPE_CHECKING:
-    from framepack.media.clip import Clip, Sound
+    from framepack.media.clip import Clip, AudioPlan
     from framepack.storage.base import Storage, StoredObject
 
 _MEMORY_BYTES = 256_000_000
@@ -120,13 +120,13 @@ def _colors(record: FolderRecord | None) -> Colors:
 
 def _sound(
     folder: str, frames: Sequence[StoredObject], record: FolderRecord | None, fps: Fraction, ctx: Context
-) -> Sound | None:
+) -> AudioPlan | None:
     """The kept sound of the video, in step with the frames; a warning says why there is none."""
     if record is None or record.sound_delay is None:
         ctx.job.warn("The folder has no sound to put under its frames.")
         return None
     path = ctx.workspace.path("sound.mka")
-    kept = FrameSound(Audio(path, 0, Fraction(record.sound_delay)), Fraction(record.fps), record.extraction_rate)
+    kept = FrameAudio(AudioSource(path, 0, Fraction(record.sound_delay)), Fraction(record.fps), record.extraction_rate)
     if not SLOWEST <= kept.speed(fps) <= FASTEST:
         ctx.job.warn(
             f"The sound was left out: at {fps} frames per second the frames pass {float(kept.speed(fps)):g} times "
@@ -138,7 +138,7 @@ def _sound(
         ctx.job.warn(f"The sound was left out: deleted frames would cut it into more than {MAX_PIECES} pieces.")
         return None
     try:
-        ctx.outputs.storage.fetch(sound_key(folder), path)
+        ctx.outputs.storage.fetch(audio_key(folder), path)
     except NotFound:
         ctx.job.warn("The folder has no sound to put under its frames.")
         return None

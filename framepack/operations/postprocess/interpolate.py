@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 
 from framepack.processing.context import Context
 from framepack.processing.effect import effect
-from framepack.media.clip import Clip, Frame, Stretched
+from framepack.media.clip import Clip, Frame, StretchedAudio
 from framepack.media.timeline.loops import unrolled
 from framepack.media.timeline.retiming import Retiming, retimed
 from framepack.processing.operation import operation
@@ -83,7 +83,7 @@ def interpolated(clip: Clip, params: InterpolateParams, ctx: Context) -> Clip:
 
     audio = source.audio
     if audio is not None and retiming.speed != 1:
-        audio = Stretched(audio, retiming.speed)
+        audio = StretchedAudio(audio, retiming.speed)
     length = None if source.length is None else retiming.length(source.length)
     return replace(source, frames=frames, fps=retiming.fps(source.fps), length=length, audio=audio)
 

@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import Field
 
 from framepack.processing.context import Context
-from framepack.files.removed import Freed
+from framepack.files.removed import RemovedFiles
 from framepack.processing.operation import operation
 from framepack.api.schemas import Request, Response
 from framepack.storage.clearing import clear_results
@@ -39,8 +39,8 @@ def clear_temp(request: ClearTempRequest, ctx: Context) -> ClearTempResponse:
         grace_seconds=ctx.settings.temp_grace_seconds,
         claim_lifetime_seconds=ctx.settings.claim_lifetime_seconds,
     )
-    folders = Freed(*sweep_folders(ctx.state, _DEAD_FOLDER_SECONDS))
-    freed = ctx.swept + results + folders + ctx.state.sweep()
+    folders = RemovedFiles(*sweep_folders(ctx.state, _DEAD_FOLDER_SECONDS))
+    freed = ctx.stale_removed + results + folders + ctx.state.sweep()
     return ClearTempResponse(
         message=f"Cleared {freed.files} temporary file(s), freed {freed.size_bytes / 1e6:.2f} MB",
         files_deleted=freed.files,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from framepack.errors import NotFound
 from framepack.api.names import is_name
-from framepack.storage.frames.record import FolderRecord, folder_records, sound_key
+from framepack.storage.frames.record import FolderRecord, folder_records, audio_key
 from framepack.storage.outputs import Folder
 from framepack.files.parallel import in_parallel
 from framepack.storage.frames.marks import Mark, is_marked, marks
@@ -173,7 +173,7 @@ def sweep(storage: Storage, older_than_seconds: float) -> tuple[int, int]:
 def empty(storage: Storage, folder: str, mark: Mark) -> tuple[int, int]:
     """Remove everything that belongs to a marked folder; return number and bytes of the files that were there."""
     files = size_bytes = 0
-    single = [found for key in (sheet_key(folder), sound_key(folder)) if (found := storage.stat(key)) is not None]
+    single = [found for key in (sheet_key(folder), audio_key(folder)) if (found := storage.stat(key)) is not None]
     page = [*single, *islice(storage.list(folder_key(folder)), _PAGE)]
     while page:
         mark.refresh()

@@ -70,7 +70,7 @@ def folder_records(storage: Storage) -> Documents[FolderRecord]:
     return Documents(storage, "frame_folders", _parsed)
 
 
-def sound_key(folder: str) -> Key:
+def audio_key(folder: str) -> Key:
     """Where the kept sound of a folder's video lies."""
     return STATE / "frame_sounds" / f"{folder}.mka"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from framepack.errors import FramepackError
-from framepack.storage.frames.record import FolderRecord, folder_records, frame_name, sound_key
+from framepack.storage.frames.record import FolderRecord, folder_records, frame_name, audio_key
 from framepack.storage.frames.folders import MEDIA_TYPES, empty, folder_key, sheet_key
 from framepack.storage.frames.marks import Mark
 
@@ -33,9 +33,9 @@ class FolderWriter:
         key = folder_key(self._folder) / frame_name(position)
         self._storage.put_bytes(key, png, content_type=MEDIA_TYPES[".png"])
 
-    def put_sound(self, path: Path) -> None:
+    def put_audio(self, path: Path) -> None:
         """Store the sound that belongs to the frames, a Matroska file."""
-        self._storage.put_file(sound_key(self._folder), path, content_type=_SOUND_TYPE)
+        self._storage.put_file(audio_key(self._folder), path, content_type=_SOUND_TYPE)
 
     def put_sheet(self, jpeg: bytes) -> None:
         """Store the contact sheet, a JPEG file."""

@@ -30,7 +30,7 @@ from framepack.storage.s3.upload import SHA256_METADATA, Upload, drop_stale_part
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
-    from framepack.files.removed import Freed
+    from framepack.files.removed import RemovedFiles
     from framepack.storage.s3.location import S3Location
 
 MAX_URL_LIFETIME_SECONDS = 604_800
@@ -138,7 +138,7 @@ class S3Storage:
             self._client.delete_object(Bucket=self._location.bucket, Key=self._name(key))
             return True
 
-    def sweep(self) -> Freed:
+    def sweep(self) -> RemovedFiles:
         """Drop the parts of uploads that were never finished; see `Storage.sweep`."""
         with translated("the clean-up"):
             return drop_stale_parts(self._client, self._location.bucket, f"{self._prefix}{RESULTS}/")

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, BinaryIO
 
 from framepack.errors import StorageFailed
-from framepack.files.removed import Freed
+from framepack.files.removed import RemovedFiles
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -86,14 +86,14 @@ def put_parts(client: S3Client, upload: Upload, source: BinaryIO, tuning: S3Tuni
     return completed and all(part.confirmed for part in parts)
 
 
-def drop_stale_parts(client: S3Client, bucket: str, prefix: str, stale_after: timedelta = STALE_AFTER) -> Freed:
+def drop_stale_parts(client: S3Client, bucket: str, prefix: str, stale_after: timedelta = STALE_AFTER) -> RemovedFiles:
     """Drop uploads in parts that were begun long ago and never finished; a listing does not show them.
 
     Does nothing where the store does not say which there are, or does not let us.
     """
     from botocore.exceptions import ClientError
 
-    freed = Freed()
+    freed = RemovedFiles()
     try:
         begun = client.list_multipart_uploads(Bucket=bucket, Prefix=prefix).get("Uploads", ())
         for upload in begun:
@@ -101,7 +101,7 @@ def drop_stale_parts(client: S3Client, bucket: str, prefix: str, stale_after: ti
                 name, number = upload["Key"], upload["UploadId"]
                 parts = client.list_parts(Bucket=bucket, Key=name, UploadId=number).get("Parts", ())
                 client.abort_multipart_upload(Bucket=bucket, Key=name, UploadId=number)
-                freed += Freed(1, sum(part["Size"] for part in parts))
+                freed += RemovedFiles(1, sum(part["Size"] for part in parts))
     except ClientError as error:
         logger.info("Unfinished uploads cannot be dropped here (%s).", error.response.get("Error", {}).get("Code"))
     return freed
