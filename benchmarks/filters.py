@@ -38,7 +38,7 @@ CASES: dict[str, dict[str, Any]] = {
     "cinematic": {"preset": "cinematic"},
     "brightness": {"brightness": 10},
     "contrast": {"contrast": 1.3},
-    "contrast_of_colours": {"contrast": 1.3},
+    "contrast_of_colors": {"contrast": 1.3},
     "saturation": {"saturation": 1.4},
     "temperature": {"temperature": 20},
     "s_curve_contrast": {"s_curve_contrast": 15},
@@ -48,9 +48,9 @@ CASES: dict[str, dict[str, Any]] = {
     "vignette": {"vignette": 10},
     "denoise": {"denoise": 3.0},
 }
-# The original's contrast leaves the colours as they are, ours raises them with the light. This is FFmpeg's chain for
-# our picture, beside the original's.
-SAME_PICTURE: dict[str, str] = {"contrast_of_colours": "eq=contrast=1.30:saturation=1.30,format=yuv420p"}
+# The original's contrast leaves the colors as they are, ours raises them with the light. This is FFmpeg's chain for
+# our frame, beside the original's.
+SAME_FRAME: dict[str, str] = {"contrast_of_colors": "eq=contrast=1.30:saturation=1.30,format=yuv420p"}
 FRAMES, REPEATS = 24, 4
 ENCODER = {"crf": 16, "preset": "medium"}
 
@@ -137,8 +137,8 @@ class Ours:
 
     @staticmethod
     def _filtered(clip: Any, fields: dict[str, Any]) -> Any:
-        from framepack.operations.postprocess.filters import FiltersParams, filtered
         from framepack.api.filter_settings import built_in_preset
+        from framepack.operations.postprocess.filters import FiltersParams, filtered
 
         surroundings = SimpleNamespace(filter_preset=built_in_preset)
         return filtered.apply(clip, FiltersParams.parse(fields), surroundings)  # type: ignore[arg-type] # all it uses
@@ -177,7 +177,7 @@ def find_ffmpeg() -> str | None:
 def measure(ours: Ours, theirs: Theirs, name: str, rounds: int) -> dict[str, tuple[Cost, Cost]]:
     """The cost of ours and of theirs, alone and as a job."""
     fields = CASES[name]
-    filters = SAME_PICTURE.get(name) or chain(settings_of(fields))
+    filters = SAME_FRAME.get(name) or chain(settings_of(fields))
     best: dict[str, Cost | None] = {}
     for _ in range(rounds):
         for side, work in {

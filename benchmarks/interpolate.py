@@ -1,13 +1,13 @@
 """Interpolation against the plain loop that RIFE is usually run in, side by side in one run, with the same weights.
 
 The plain loop takes frame pairs one by one, in single precision on a CPU and half precision on a GPU: every frame
-becomes RGB on the host, the features of both are computed for every new frame, every block sees both pictures warped
+becomes RGB on the host, the features of both are computed forevery new frame, every block sees both frames warped
 at full size, and the result goes back as RGB. Ours takes the same decoded frames and gives frames for the encoder.
 
     OMP_WAIT_POLICY=PASSIVE python -m benchmarks.interpolate [--weights flownet_v4.25.pkl]
 
 It prints new frames per second of both (medians of rounds taken in turn), their ratio, and how close the results are.
-Without the published weights it takes random ones of the same shape: the arithmetic is the same, the picture is not.
+Without the published weights it takes random ones of the same shape: the arithmetic is the same, the frame is not.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class PlainLoop:
             pair = self.upload(first), self.upload(second)
             for step in range(1, factor):
                 made = self.between(*pair, step / factor)[0, :, : first.height, : first.width]
-                picture = made.mul(255).round().clamp(0, 255).byte().permute(1, 2, 0).contiguous().cpu().numpy()
-                yield av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format="yuv420p")
+                frame = made.mul(255).round().clamp(0, 255).byte().permute(1, 2, 0).contiguous().cpu().numpy()
+                yield av.VideoFrame.from_ndarray(frame, "rgb24").reformat(format="yuv420p")
 
     def upload(self, frame: av.VideoFrame) -> Tensor:
         """A frame as the network takes it."""
@@ -64,11 +64,11 @@ class PlainLoop:
         from torch.nn import functional
 
         rgb = torch.from_numpy(frame.to_ndarray(format="rgb24")).to(self.place)
-        picture = rgb.permute(2, 0, 1)[None].to(self.dtype) / 255
-        return functional.pad(picture, (0, -frame.width % 64, 0, -frame.height % 64), "replicate")
+        image = rgb.permute(2, 0, 1)[None].to(self.dtype) / 255
+        return functional.pad(image, (0, -frame.width % 64, 0, -frame.height % 64), "replicate")
 
     def between(self, first: Tensor, second: Tensor, fraction: float) -> Tensor:
-        """One picture."""
+        """One frame."""
         import torch
 
         network = self.network
@@ -98,8 +98,8 @@ class PlainLoop:
         made = resized(block.lastconv(block.convblock(block.conv0(seen))), float(block.scale))
         return torch.cat((made[:, :4] * block.scale, made[:, 4:]), 1)
 
-    def warp_all(self, pictures: list[Tensor], flow: Tensor) -> list[Tensor]:
-        """Whole pictures along the flow: the first, third, ... along its first half."""
+    def warp_all(self, frames: list[Tensor], flow: Tensor) -> list[Tensor]:
+        """Whole frames along the flow: the first, third, ... along its first half."""
         import torch
         from torch.nn import functional
 
@@ -107,11 +107,11 @@ class PlainLoop:
         x = torch.linspace(-1, 1, width, device=self.place).expand(1, 1, height, -1)
         y = torch.linspace(-1, 1, height, device=self.place)[:, None].expand(1, 1, -1, width)
         warped = []
-        for index, picture in enumerate(pictures):
+        for index, frame in enumerate(frames):
             side = flow[:, :2] if index % 2 == 0 else flow[:, 2:]
             moved = torch.cat((x + side[:, :1] * 2 / (width - 1), y + side[:, 1:] * 2 / (height - 1)), 1)
             where = moved.permute(0, 2, 3, 1).to(self.dtype)
-            warped.append(functional.grid_sample(picture, where, padding_mode="border", align_corners=True))
+            warped.append(functional.grid_sample(frame, where, padding_mode="border", align_corners=True))
         return warped
 
 
@@ -130,9 +130,9 @@ def ours(frames: list[av.VideoFrame], interpolator: Interpolator, factor: int) -
     """New frames between all pairs, ready for the encoder."""
     from framepack.media.clip import HostFrame
     from framepack.media.frames.colors import resolve
+    from framepack.media.timeline.retiming import Retiming
     from framepack.models.frames.device_frame import DeviceFrame
     from framepack.models.interpolate.interpolate_frames import interpolate_frames
-    from framepack.media.timeline.retiming import Retiming
 
     colors = resolve(frames[0], frames[0].format)
     source = map(HostFrame, frames)
@@ -175,8 +175,8 @@ def main() -> None:
     import torch
 
     from framepack.models.interpolate.interpolator import Interpolator
-    from framepack.models.memory.device import Device
     from framepack.models.interpolate.rife import load_rife
+    from framepack.models.memory.device import Device
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, help="the published flownet_v4.25.pkl")

@@ -2,7 +2,7 @@ r"""Upscale, filters and export as one pipeline, against the same three operatio
 
 Both sides get the same real clip, the same weights and the same settings, and are run in turn. It prints, for each,
 the median of the seconds on the clock and the fewest of the CPU (which tell what a busy machine hides), how often
-pictures were decoded and encoded, and how close the result is to what the steps make of the clip before any encoder
+frames were decoded and encoded, and how close the result is to what the steps make of the clip before any encoder
 has seen it (PSNR of RGB):
 
     python -m benchmarks.pipeline --rounds 3
@@ -39,8 +39,8 @@ STEPS: list[dict[str, Any]] = [
 def counting() -> Iterator[dict[str, int]]:
     """Count the passes of the decoder and of the encoder."""
     from framepack.media.read import reader
-    from framepack.media.write import writer
     from framepack.media.read.decoder import Decoder
+    from framepack.media.write import writer
     from framepack.media.write.encoders import add_video
 
     counts = {"decodes": 0, "encodes": 0}
@@ -82,12 +82,12 @@ def one_by_one(runtime: Runtime, source: Path) -> Path:
 
 
 def unencoded(runtime: Runtime, source: Path) -> list[Any]:
-    """What the steps make of the clip, as RGB pictures of shape (height, width, 3)."""
+    """What the steps make of the clip, as RGB frames of shape (height, width, 3)."""
+    from framepack.api.workflow import Step
     from framepack.media.frames.encoder_frames import Fitter
     from framepack.media.read.probe import probe
     from framepack.media.read.reader import open_clip
     from framepack.processing.steps import chained
-    from framepack.api.workflow import Step
     from tests.support.readback import rgb_of
 
     surroundings = runtime.surroundings(Job("benchmark"), JobInput({}))
@@ -120,7 +120,7 @@ def measure(folder: Path, clip: str, size: tuple[int, int], count: int, rounds: 
                 output = side(runtime, source)
                 seconds[name].append(time.perf_counter() - started)
                 cpu_seconds[name].append(time.process_time() - used)
-            quality = psnr(np.stack(read_back(output).pictures), wanted)
+            quality = psnr(np.stack(read_back(output).frames), wanted)
             rows[name] = {**counts, "psnr": round(quality, 2), "size_kb": round(output.stat().st_size / 1e3)}
     return [
         {

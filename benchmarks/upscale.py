@@ -76,11 +76,11 @@ def export_weights(model: str, target: Path) -> None:
     """Write the model's weights as the checkpoint that the peer reads."""
     import torch
 
-    from framepack.models.weights.catalog import CATALOGUE
+    from framepack.models.weights.catalog import CATALOG
     from framepack.models.weights.store import WeightsStore
     from framepack.settings import Settings
 
-    row = CATALOGUE.find(model)
+    row = CATALOG.find(model)
     if row is None:
         raise ValueError(f"there is no model called {model}")
     torch.save({"params": WeightsStore.from_settings(Settings()).state_dict(row.weights[0])}, target)
@@ -109,10 +109,10 @@ for round in range(rounds + 1):
     with av.open(source) as clip, av.open(target, "w") as output:
         stream = output.add_stream("libx264", rate=25, options={"crf": "16", "preset": "medium"})
         for index, frame in enumerate(clip.decode(video=0)):
-            picture, _ = upsampler.enhance(frame.to_ndarray(format="bgr24"), outscale=4)
+            frame, _ = upsampler.enhance(frame.to_ndarray(format="bgr24"), outscale=4)
             if not index:
-                stream.height, stream.width, stream.pix_fmt = *picture.shape[:2], "yuv420p"
-            made = av.VideoFrame.from_ndarray(picture, "bgr24")
+                stream.height, stream.width, stream.pix_fmt = *frame.shape[:2], "yuv420p"
+            made = av.VideoFrame.from_ndarray(frame, "bgr24")
             made.pts, made.time_base = index, Fraction(1, 25)
             output.mux(stream.encode(made))
         output.mux(stream.encode(None))

@@ -1,6 +1,6 @@
 """Draws ``docs/filters.png``: what every control does in steps, and every preset, on a real frame.
 
-Run ``python -m builder.contact_sheet`` after a change of the filters, and look at the picture.
+Run ``python -m builder.contact_sheet`` after a change of the filters, and look at the image.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final
 
+from framepack.api.filter_settings import FILTER_PRESETS, built_in_preset
 from framepack.media.clip import Clip, Frame, HostFrame
 from framepack.media.images.convert import to_rgb
 from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
 from framepack.operations.postprocess.filters import FiltersParams, filtered
-from framepack.api.filter_settings import FILTER_PRESETS, built_in_preset
 from tests.support.clips import real_clip
 
 if TYPE_CHECKING:
@@ -64,26 +64,26 @@ def main() -> None:
     sheet = Image.new("RGB", (width, height), PAPER)
     pen, top = ImageDraw.Draw(sheet), 0
     for row in rows:
-        for place, (caption, picture) in enumerate(row):
+        for place, (caption, image) in enumerate(row):
             left = place * (width // len(row))
             pen.text((left + 4, top + 2), caption, fill=INK, font_size=12)
-            sheet.paste(picture, (left, top + CAPTION))
+            sheet.paste(image, (left, top + CAPTION))
         top += row[0][1].height + CAPTION + 4
     sheet.save(SHEET, optimize=True)
     print(f"{SHEET}: {sheet.width} x {sheet.height}, {SHEET.stat().st_size / 1e6:.2f} MB")
 
 
 def control_cell(clip: Clip, frames: list[Frame], name: str, value: float) -> Image:
-    """One control at one value: the whole picture, or a detail of it."""
-    picture = look(clip, frames, {name: value})
+    """One control at one value: the whole image, or a detail of it."""
+    image = look(clip, frames, {name: value})
     if name not in CLOSE:
-        return picture.resize(CELL)
+        return image.resize(CELL)
     left, top = DETAIL_AT
-    return picture.crop((left, top, left + CELL[0], top + CELL[1]))
+    return image.crop((left, top, left + CELL[0], top + CELL[1]))
 
 
 def preset_cell(clip: Clip, frames: list[Frame], name: str) -> Image:
-    """A preset on the whole picture."""
+    """A preset on the whole image."""
     return look(clip, frames, {"preset": name}).resize(PRESET_CELL)
 
 
@@ -110,12 +110,12 @@ def with_noise(frames: list[Frame]) -> list[Frame]:
     results: list[Frame] = []
     for frame in frames:
         given = frame.on_host()
-        picture = av.VideoFrame(given.width, given.height, given.format.name)
-        before, after = planes_of(given), planes_of(picture)
+        image = av.VideoFrame(given.width, given.height, given.format.name)
+        before, after = planes_of(given), planes_of(image)
         for plane, target in ((before.y, after.y), (before.u, after.u), (before.v, after.v)):
             target[:] = (plane + rng.normal(0, NOISE_LEVELS, plane.shape)).round().clip(0, 255)
-        picture.colorspace, picture.color_range = given.colorspace, given.color_range
-        results.append(HostFrame(picture))
+        image.colorspace, image.color_range = given.colorspace, given.color_range
+        results.append(HostFrame(image))
     return results
 
 

@@ -1,7 +1,7 @@
 """The demo: run the worker's main job for real and draw what it did.
 
 ``python handler.py`` reads ``test_input.json``, upscales its clip with real weights and stores the output; then a
-picture of before and after is written beside the output.
+image of before and after is written beside the output.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MARK = "The output lies at "
 
 
 def main() -> int:
-    """Run the job, draw the picture, say where both lie."""
+    """Run the job, draw the image, say where both lie."""
     worker = subprocess.run([sys.executable, "handler.py"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     print(worker.stdout, end="", flush=True)
     places = [line.removeprefix(MARK) for line in worker.stdout.splitlines() if line.startswith(MARK)]
@@ -29,12 +29,12 @@ def main() -> int:
         return 1
     output = Path(places[0])
     job = json.loads((ROOT / "test_input.json").read_text(encoding="utf-8"))
-    picture = output.with_name(f"{output.stem}_before_after.png")
+    image = output.with_name(f"{output.stem}_before_after.png")
     with TemporaryDirectory() as folder:
         before = Path(folder) / "before.mp4"
         before.write_bytes(base64.b64decode(job["input"]["video_base64"]))
-        compare(before, output, picture)
-    print(f"Before and after: {picture}")
+        compare(before, output, image)
+    print(f"Before and after: {image}")
     return 0
 
 

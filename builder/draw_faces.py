@@ -1,7 +1,7 @@
 """Draws ``docs/faces.png``: how faces are found, turned upright, and pasted under their masks.
 
 The faces are drawn, and so is the restorer: it knows the sharp drawing. GFPGAN's weights take no part. Run
-``python -m builder.draw_faces`` after a change of the alignment or of the mask, and look at the picture.
+``python -m builder.draw_faces`` after a change of the alignment or of the mask, and look at the image.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
 
-PICTURE: Final = Path(__file__).parent.parent / "docs" / "faces.png"
+IMAGE: Final = Path(__file__).parent.parent / "docs" / "faces.png"
 SIZE: Final = (480, 320)
 FACES: Final = (landmarks_of((150, 150), 140, 22), landmarks_of((375, 205), 150, -14))
 GAP: Final = 8
@@ -31,7 +31,7 @@ TITLES: Final = ("found: landmarks and squares", "upright: what the network sees
 
 
 def draw() -> Image:
-    """The picture: four cells in a square."""
+    """The image: four cells in a square."""
     from PIL import Image, ImageDraw
 
     sharp = drawn(SIZE, FACES)
@@ -51,36 +51,36 @@ def draw() -> Image:
     return sheet
 
 
-def _blurred(picture: Tensor) -> Tensor:
-    small = functional.interpolate(picture[None], scale_factor=1 / BLUR, mode="bicubic", antialias=True)
-    return functional.interpolate(small, picture.shape[1:], mode="bicubic").clamp(0, 1)[0]
+def _blurred(image: Tensor) -> Tensor:
+    small = functional.interpolate(image[None], scale_factor=1 / BLUR, mode="bicubic", antialias=True)
+    return functional.interpolate(small, image.shape[1:], mode="bicubic").clamp(0, 1)[0]
 
 
-def _found(picture: Tensor, placements: list[Placement]) -> Tensor:
-    """The picture with landmarks and the upright faces' squares."""
+def _found(image: Tensor, placements: list[Placement]) -> Tensor:
+    """The image with landmarks and the upright faces' squares."""
     from PIL import ImageDraw
 
-    image = _image(picture)
-    pen = ImageDraw.Draw(image)
+    canvas = _image(image)
+    pen = ImageDraw.Draw(canvas)
     for face, placement in zip(FACES, placements, strict=True):
         corners = torch.tensor([(0.0, 0.0), (SIDE, 0.0), (SIDE, SIDE), (0.0, SIDE), (0.0, 0.0)])
         x, y = placement.upright.inverse()(*corners.T)
         pen.line([*zip(x.tolist(), y.tolist(), strict=True)], fill="white", width=2)
         for point in face:
             _dot(pen, *point)
-    return _tensor(image)
+    return _tensor(canvas)
 
 
 def _dot(pen: ImageDraw, x: float, y: float) -> None:
     pen.ellipse((x - 3, y - 3, x + 3, y + 3), fill=(0, 255, 0))
 
 
-def _upright(picture: Tensor, placements: list[Placement]) -> Tensor:
+def _upright(image: Tensor, placements: list[Placement]) -> Tensor:
     """The upright faces side by side on white."""
     cell = torch.ones(3, SIZE[1], SIZE[0])
     side = SIZE[0] // 2 - GAP // 2
     for index, placement in enumerate(placements):
-        seen = functional.interpolate(placement.seen(picture)[None], (side, side), mode="bilinear", antialias=True)
+        seen = functional.interpolate(placement.seen(image)[None], (side, side), mode="bilinear", antialias=True)
         top, left = (SIZE[1] - side) // 2, index * (side + GAP)
         cell[:, top : top + side, left : left + side] = seen[0]
     return cell
@@ -93,10 +93,10 @@ def _masked(placements: list[Placement]) -> Tensor:
     return torch.stack(shares).amax(0).expand(3, -1, -1)
 
 
-def _image(picture: Tensor) -> Image:
+def _image(image: Tensor) -> Image:
     from PIL import Image
 
-    return Image.fromarray((picture.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy())
+    return Image.fromarray((image.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy())
 
 
 def _tensor(image: Image) -> Tensor:
@@ -106,5 +106,5 @@ def _tensor(image: Image) -> Tensor:
 
 
 if __name__ == "__main__":
-    draw().save(PICTURE, optimize=True)
-    print(PICTURE)
+    draw().save(IMAGE, optimize=True)
+    print(IMAGE)

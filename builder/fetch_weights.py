@@ -1,7 +1,7 @@
 """Fetch the published weights into a folder, for the image build. Standard library only: it runs before any package.
 
 ``python builder/fetch_weights.py default --to /models`` reads ``weights.json`` beside it, which ``make docs`` writes
-from the catalogue of models. A file is taken from a given folder, a cache, its official address or a mirror, and
+from the catalog of models. A file is taken from a given folder, a cache, its official address or a mirror, and
 counts only with its published SHA-256.
 """
 
@@ -56,7 +56,7 @@ class Unavailable(Exception):
 
 
 def read_table(path: Path = TABLE) -> list[File]:
-    """The files that the catalogue of models has."""
+    """The files that the catalog of models has."""
     rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
     return [
         File(row["filename"], row["model"], row["group"], tuple(row["urls"]), int(row["size_bytes"]), row["sha256"])

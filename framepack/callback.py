@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from framepack.errors import FramepackError, SourceNotAllowed
 from framepack.api.schemas import CallbackRequest, Request
+from framepack.errors import FramepackError, SourceNotAllowed
 
 if TYPE_CHECKING:
     from framepack.job import Job

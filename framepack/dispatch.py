@@ -15,8 +15,8 @@ from framepack.errors import FramepackError, InvalidField, public
 
 if TYPE_CHECKING:
     from framepack.callback import Callbacks
-    from framepack.processing.context import Context
     from framepack.job import Job
+    from framepack.processing.context import Context
     from framepack.registry import AnyOperation, Registry
 
 log = logging.getLogger("framepack.dispatch")

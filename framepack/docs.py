@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from framepack.environment import variable
 from framepack.errors import published
-from framepack.models.weights.catalog import CATALOGUE
+from framepack.models.weights.catalog import CATALOG
 from framepack.models.weights.language_catalog import REPOSITORIES
 from framepack.registry import AnyOperation, Registry, discover
 from framepack.settings import GROUPS
@@ -73,7 +73,7 @@ def weights_for_image() -> str:
             "size_bytes": weights.size_bytes,
             "sha256": weights.sha256,
         }
-        for row in CATALOGUE.rows
+        for row in CATALOG.rows
         for weights in row.weights
     ]
     return json.dumps(rows, indent=2) + "\n"
@@ -105,13 +105,13 @@ def errors_page() -> str:
 def weights_table() -> str:
     """One row per file of weights and per language model, with its license and where it is fetched from."""
     rows = [
-        f"| {row.name} | `{file.filename}` | {file.licence} | {_project(file.url)} |"
-        for row in CATALOGUE.rows
+        f"| {row.name} | `{file.filename}` | {file.license} | {_project(file.url)} |"
+        for row in CATALOG.rows
         for file in row.weights
         if file.url
     ]
     rows += [
-        f"| {each.name.partition('/')[2]} | `{each.name}` | {each.licence} | https://huggingface.co/{each.name} |"
+        f"| {each.name.partition('/')[2]} | `{each.name}` | {each.license} | https://huggingface.co/{each.name} |"
         for each in REPOSITORIES
     ]
     return "\n".join(["| model | file or repository | license | from |", "|---|---|---|---|", *rows])

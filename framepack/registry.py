@@ -9,8 +9,8 @@ from types import MappingProxyType
 from typing import Any
 
 from framepack import operations
-from framepack.processing.effect import Effect
 from framepack.errors import InvalidField, UnknownEndpoint
+from framepack.processing.effect import Effect
 from framepack.processing.operation import Operation
 
 AnyOperation = Operation[Any, Any]

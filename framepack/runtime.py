@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from framepack.callback import Callbacks, Send
-from framepack.processing.context import Context, Fetch
-from framepack.dispatch import Answer, JobInput, Dispatcher
+from framepack.dispatch import Answer, Dispatcher, JobInput
 from framepack.errors import SourceFailed, TooLarge
-from framepack.models.weights.catalog import CATALOGUE
 from framepack.models.library import ModelLibrary
+from framepack.models.weights.catalog import CATALOG
 from framepack.models.weights.hub_snapshots import Snapshots
 from framepack.models.weights.store import WeightsStore
 from framepack.net.addresses import Policy, check_public
 from framepack.net.delivery import Courier, Delivery
 from framepack.net.download import Downloaded, Downloader
 from framepack.net.signing import Signer
+from framepack.processing.context import Context, Fetch
 from framepack.registry import discover
 from framepack.storage.keys import Key
 from framepack.storage.links import own_key
@@ -28,9 +28,9 @@ from framepack.storage.outputs import PUBLIC_ROOT, Outputs
 from framepack.storage.presets import filter_presets
 
 if TYPE_CHECKING:
-    from framepack.job import Job
     from framepack.files.source import Source
     from framepack.files.workspace import Workspace
+    from framepack.job import Job
     from framepack.settings import Settings
     from framepack.storage.base import Storage
 
@@ -46,7 +46,7 @@ class Runtime:
         self._policy = Policy.from_settings(settings)
         self.snapshots = Snapshots.from_settings(settings)
         self.models = ModelLibrary(
-            CATALOGUE,
+            CATALOG,
             WeightsStore.from_settings(settings),
             device=settings.device,
             memory_limit_mb=settings.memory_limit_mb,

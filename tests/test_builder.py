@@ -1,4 +1,4 @@
-"""The scripts that draw the documentation's pictures still work."""
+"""The scripts that draw the documentation's frames still work."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.clips import Spec, make_clip
 
 
 def test_the_contact_sheet_shows_controls_and_presets(tmp_path: Path) -> None:
-    """A cell is a picture of its size, and one with a look is another than one without."""
+    """A cell is a frame of its size, and one with a look is another than one without."""
     source = make_clip(tmp_path / "clip.mp4", Spec(size=(320, 180), count=3))
     clip = open_clip(source, probe(source), warn=lambda _: None)
     frames = list(islice(clip.frames(), 2))

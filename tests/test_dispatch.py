@@ -11,15 +11,15 @@ from typing import Any, cast
 
 import pytest
 
+from framepack.api.schemas import CallbackRequest, Response
 from framepack.callback import Callbacks
-from framepack.processing.context import Context
-from framepack.dispatch import JobInput, Dispatcher
+from framepack.dispatch import Dispatcher, JobInput
 from framepack.errors import Busy, Cancelled, Conflict, FramepackError, OutOfMemory, SourceNotAllowed, TooLarge
 from framepack.job import Job
 from framepack.net.delivery import Delivery
+from framepack.processing.context import Context
 from framepack.processing.operation import operation
 from framepack.registry import Registry
-from framepack.api.schemas import CallbackRequest, Response
 
 
 class Sample(CallbackRequest):
@@ -40,13 +40,13 @@ class Output(Response):
 
 
 class Desk:
-    """A dispatcher around one operation whose behaviour a test chooses, and a receiver that keeps what it gets."""
+    """A dispatcher around one operation whose behavior a test chooses, and a receiver that keeps what it gets."""
 
-    def __init__(self, behaviour: Callable[[Sample], Output]) -> None:
+    def __init__(self, behavior: Callable[[Sample], Output]) -> None:
         @operation("POST", "/sample")
         def sample(request: Sample, ctx: Context) -> Output:
             """Do what the test wants."""
-            return behaviour(request)
+            return behavior(request)
 
         self.sent: list[tuple[str, str, dict[str, Any], dict[str, str]]] = []
         self.open = 0
@@ -75,7 +75,7 @@ class Desk:
 
 
 def fails(error: Exception) -> Callable[[Sample], Output]:
-    """A behaviour that raises ``error``."""
+    """A behavior that raises ``error``."""
 
     def behave(_: Sample) -> Output:
         raise error
@@ -84,7 +84,7 @@ def fails(error: Exception) -> Callable[[Sample], Output]:
 
 
 def works(_: Sample) -> Output:
-    """A behaviour that succeeds."""
+    """A behavior that succeeds."""
     return Output()
 
 
@@ -140,11 +140,11 @@ def test_a_full_disk_is_called_so() -> None:
 
 
 @pytest.mark.parametrize(
-    "behaviour", [works, fails(TooLarge("No.")), fails(RuntimeError("x")), fails(Cancelled("No."))]
+    "behavior", [works, fails(TooLarge("No.")), fails(RuntimeError("x")), fails(Cancelled("No."))]
 )
-def test_the_surroundings_are_always_closed(behaviour: Callable[[Sample], Output]) -> None:
+def test_the_surroundings_are_always_closed(behavior: Callable[[Sample], Output]) -> None:
     """Success, refusal, defect and cancellation all clean up."""
-    desk = Desk(behaviour)
+    desk = Desk(behavior)
     desk.run({"endpoint": "sample"})
 
     assert desk.open == 0
@@ -178,7 +178,7 @@ def test_success_is_called_back_with_the_documented_payload() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "behaviour", "sentence"),
+    ("fields", "behavior", "sentence"),
     [
         (
             {},
@@ -190,10 +190,10 @@ def test_success_is_called_back_with_the_documented_payload() -> None:
     ],
 )
 def test_failure_is_called_back_too(
-    fields: dict[str, Any], behaviour: Callable[[Sample], Output], sentence: str
+    fields: dict[str, Any], behavior: Callable[[Sample], Output], sentence: str
 ) -> None:
     """The receiver learns of every failure, also of a request that could not be read."""
-    desk = Desk(behaviour)
+    desk = Desk(behavior)
     desk.run({"endpoint": "sample", "callback_url": "https://example.com/cb", **fields})
 
     [(_, _, body, _)] = desk.sent
@@ -230,7 +230,7 @@ def test_a_deaf_receiver_does_not_change_the_result() -> None:
 
 def test_no_callback_is_sent_unasked() -> None:
     """Without a callback_url nobody is called, whether the job works or fails."""
-    for behaviour in (works, fails(TooLarge("No."))):
-        desk = Desk(behaviour)
+    for behavior in (works, fails(TooLarge("No."))):
+        desk = Desk(behavior)
         desk.run({"endpoint": "sample"})
         assert desk.sent == []

@@ -2,14 +2,14 @@
 
 import pytest
 
-from framepack.processing.context import Context
-from framepack.processing.effect import effect
-from framepack.errors import InvalidField, UnknownEndpoint
-from framepack.media.clip import Clip
-from framepack.processing.operation import Operation, operation
-from framepack.registry import Registry, discover
 from framepack.api.schemas import CallbackRequest, Request, Response
 from framepack.api.workflow import STEP_TYPES
+from framepack.errors import InvalidField, UnknownEndpoint
+from framepack.media.clip import Clip
+from framepack.processing.context import Context
+from framepack.processing.effect import effect
+from framepack.processing.operation import Operation, operation
+from framepack.registry import Registry, discover
 
 
 class Nothing(Request):

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, model_validator
 
-from framepack.errors import NotFound
 from framepack.api.schemas import Request
+from framepack.errors import NotFound
 
 # The controls, each with its range, declared once for looks, steps and workflows. A request that takes one as a whole
 # number only takes the same field.
@@ -46,7 +46,7 @@ def respelled(data: object, other: str, name: str) -> object:
 
 
 class FilterSettings(Request):
-    """A look. Every control at its default leaves the picture as it is.
+    """A look. Every control at its default leaves the frame as it is.
 
     ``film_grain`` is understood as another name of ``film_grain_strength``.
     """

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from framepack.errors import InvalidField
 from framepack.api.filter_settings import (
     Blur,
     Brightness,
@@ -23,6 +22,7 @@ from framepack.api.filter_settings import (
     Vignette,
 )
 from framepack.api.schemas import Request, Whole
+from framepack.errors import InvalidField
 
 STEP_TYPES: Final = ("upscale", "interpolate", "filters", "loop", "export")
 

@@ -72,7 +72,7 @@ def check_generator(runtime: Runtime) -> Finding | None:
 
 
 def _weights(runtime: Runtime, group: Group) -> Finding:
-    """The state of one group of the catalogue."""
+    """The state of one group of the catalog."""
     name, settings, store = f"{group} weights", runtime.settings, runtime.models.store
     rows = runtime.models.catalog.group(group)
     places = {row.name: {store.where(weights) for weights in row.weights} for row in rows}

@@ -66,9 +66,9 @@ def _perform(order: Order) -> int:
 
 def _notes(operation: AnyOperation) -> Mapping[str, str]:
     """What to add to the description of fields: names that the request's model does not know."""
-    from framepack.models.weights.catalog import CATALOGUE
+    from framepack.models.weights.catalog import CATALOG
 
-    names = ", ".join(row.name for row in CATALOGUE.group("upscaler"))
+    names = ", ".join(row.name for row in CATALOG.group("upscaler"))
     return {
         "upscale": {"model": f"{names}, or a model of your own"},
         "export": {"format": "if OUT does not say it"},
@@ -98,7 +98,7 @@ def _list_weights(
     for each in files:
         size = f"{each.size_bytes / 1e6:.1f} MB"
         print(
-            f"{each.model:36} {each.filename:34} {size:>10}  {_STATES.get(each.where, each.where):12} {each.licence}"
+            f"{each.model:36} {each.filename:34} {size:>10}  {_STATES.get(each.where, each.where):12} {each.license}"
         )
     missing = [each.size_bytes for each in files if each.where in {"missing", "wrong"}]
     fetch = (
@@ -128,7 +128,7 @@ def _fetch_weights(
 def _compare(
     before: Annotated[Path, typer.Argument(help="The first video.")],
     after: Annotated[Path, typer.Argument(help="The second video.")],
-    picture: Annotated[Path, typer.Argument(help="PNG file to write; one that exists is replaced.")],
+    frame: Annotated[Path, typer.Argument(help="PNG file to write; one that exists is replaced.")],
     *,
     second: Annotated[float, typer.Option("--second", min=0, help="Which moment to draw.")] = 0.5,
 ) -> None:
@@ -137,11 +137,11 @@ def _compare(
     missing = next((path for path in (before, after) if not path.is_file()), None)
     if missing is not None:
         raise InvalidSource(f"{missing} is not a file.")
-    if picture.suffix.lower() != ".png":
-        raise InvalidField(f"{picture}: the name of the picture must end in .png.")
-    check_file(picture, [before, after], overwrite=True)
-    compare(before, after, picture, second=second)
-    print(picture)
+    if frame.suffix.lower() != ".png":
+        raise InvalidField(f"{frame}: the name of the frame must end in .png.")
+    check_file(frame, [before, after], overwrite=True)
+    compare(before, after, frame, second=second)
+    print(frame)
 
 
 def _doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False) -> int:

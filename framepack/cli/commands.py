@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from framepack.api.filter_settings import FilterSettings
+from framepack.api.workflow import WorkflowPreset
 from framepack.cli.fields import checked, field_options, given_fields
 from framepack.cli.formats import said, settle
 from framepack.cli.inputs import OWN_NAMES, PRESET, frames_of, preset_of, section_of, steps_of
@@ -19,8 +21,6 @@ from framepack.cli.local import Request
 from framepack.cli.shapes import command_name
 from framepack.cli.target import check_file, check_new_folder, format_of, make_folder
 from framepack.errors import InvalidField, InvalidSource
-from framepack.api.filter_settings import FilterSettings
-from framepack.api.workflow import WorkflowPreset
 
 if TYPE_CHECKING:
     from framepack.cli.shapes import Shape

@@ -16,8 +16,8 @@ from framepack.cli.session import Log, Session, Stop, nothing_kept
 from framepack.cli.target import NotDelivered, deliver, free_name
 from framepack.dispatch import is_failure
 from framepack.errors import FramepackError, InvalidField, InvalidSettings, InvalidSource, UnknownEndpoint
-from framepack.media.read.probe import probe
 from framepack.files.workspace import Workspace, sweep
+from framepack.media.read.probe import probe
 
 if TYPE_CHECKING:
     from framepack.dispatch import Answer

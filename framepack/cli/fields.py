@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from framepack.api.schemas import from_text
 from framepack.cli.shapes import command_name, open_fields
 from framepack.errors import InvalidField
-from framepack.api.schemas import from_text
 
 if TYPE_CHECKING:
     from framepack.cli.shapes import Shape

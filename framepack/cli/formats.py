@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from framepack.errors import InvalidField
 from framepack.api.workflow import step_type
+from framepack.errors import InvalidField
 
 if TYPE_CHECKING:
     from framepack.media.clip import Format

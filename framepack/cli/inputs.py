@@ -10,24 +10,24 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from framepack.api.names import is_name
 from framepack.errors import InvalidField, InvalidSource, NotFound
 from framepack.media.section import Section
-from framepack.api.names import is_name
-from framepack.storage.frames.record import folder_records, audio_key
 from framepack.storage.frames.folders import MEDIA_TYPES, folder_key, natural, sheet_key
+from framepack.storage.frames.record import audio_key, folder_records
 
 if TYPE_CHECKING:
     from framepack.api.filter_settings import FilterSettings
-    from framepack.runtime import Runtime
     from framepack.api.workflow import WorkflowPreset
+    from framepack.runtime import Runtime
 
 PRESET: Final = "preset"
 """What a preset from a file is called in the store of the run."""
 
 RECORD: Final = "frames.json"
-SOUND: Final = "sound.mka"
+AUDIO: Final = "audio.mka"
 SHEET: Final = "contact-sheet.jpg"
-OWN_NAMES: Final = frozenset({RECORD, SOUND, SHEET})
+OWN_NAMES: Final = frozenset({RECORD, AUDIO, SHEET})
 """What an extraction writes beside the frames."""
 
 _STAGED: Final = "frames"
@@ -114,7 +114,7 @@ def frames_of(folder: Path) -> list[Path]:
 
 
 def stage_frames(folder: Path, runtime: Runtime) -> str:
-    """Put a folder of frames, with the sound that an extraction kept, into the store of the run; return its name."""
+    """Put a folder of frames, with the audio that an extraction kept, into the store of the run; return its name."""
     for path in frames_of(folder):
         _link(path, _file(runtime, str(folder_key(_STAGED) / path.name)))
     if (folder / RECORD).is_file():
@@ -123,8 +123,8 @@ def stage_frames(folder: Path, runtime: Runtime) -> str:
         except (OSError, ValueError) as error:
             raise InvalidSource(f"{folder / RECORD} cannot be read.") from error
         folder_records(runtime.storage).save(_STAGED, record)
-        if (folder / SOUND).is_file():
-            _link(folder / SOUND, _file(runtime, str(audio_key(_STAGED))))
+        if (folder / AUDIO).is_file():
+            _link(folder / AUDIO, _file(runtime, str(audio_key(_STAGED))))
     return _STAGED
 
 
@@ -132,7 +132,7 @@ def gather_frames(answer: Mapping[str, Any], runtime: Runtime, into: Path) -> Pa
     """Collect everything that an extraction made in one folder, ``into``."""
     name = str(answer["folder_name"])
     _file(runtime, str(folder_key(name))).rename(into)
-    for key, target in ((sheet_key(name), SHEET), (audio_key(name), SOUND)):
+    for key, target in ((sheet_key(name), SHEET), (audio_key(name), AUDIO)):
         path = _file(runtime, str(key))
         if path.exists():
             path.rename(into / target)

@@ -16,13 +16,13 @@ from framepack.runtime import Runtime
 from framepack.storage.outputs import Folder, Outputs, Published
 
 if TYPE_CHECKING:
-    from framepack.processing.context import Context
     from framepack.dispatch import JobInput
-    from framepack.processing.effect import Step
+    from framepack.files.source import Source
     from framepack.job import Job
     from framepack.media.clip import Clip, Format
     from framepack.media.section import Section
-    from framepack.files.source import Source
+    from framepack.processing.context import Context
+    from framepack.processing.effect import Step
     from framepack.settings import Settings
 
 _UNLIMITED: Final[dict[str, float]] = {

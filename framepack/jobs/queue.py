@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from framepack.dispatch import Answer
 from framepack.errors import BadRequest, Busy, Conflict, FramepackError, Unavailable
-from framepack.jobs.backends.base import Backend
 from framepack.jobs.active import ActiveJobs, in_thread
+from framepack.jobs.backends.base import Backend
 from framepack.jobs.presence import BEAT_SECONDS, Presence
 from framepack.jobs.records import JobRecord, JobRecords, State, now
 from framepack.jobs.runner import Runner, Tell

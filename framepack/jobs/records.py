@@ -21,10 +21,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import to_json
 
 from framepack.errors import InvalidField, NotFound
+from framepack.files.parallel import in_parallel
 from framepack.storage.documents import STATE, Documents
 from framepack.storage.keys import Key
 from framepack.storage.outputs import PUBLIC_ROOT
-from framepack.files.parallel import in_parallel
 from framepack.worker.payload import without_inline
 
 if TYPE_CHECKING:

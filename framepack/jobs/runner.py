@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from framepack.dispatch import Answer, failure, is_failure
 from framepack.errors import Cancelled, FramepackError, Unavailable, public
-from framepack.journal import JobEnd, log_job_end, log_job_start
-from framepack.jobs.backends.base import STOPPING, Backend, Task, WorkerLost
 from framepack.jobs.active import ActiveJob, ActiveJobs
+from framepack.jobs.backends.base import STOPPING, Backend, Task, WorkerLost
 from framepack.jobs.records import JobRecord, State, now
+from framepack.journal import JobEnd, log_job_end, log_job_start
 
 log = logging.getLogger("framepack.rest")
 

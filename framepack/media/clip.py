@@ -46,7 +46,7 @@ class Colors:
 
 
 class Frame(Protocol):
-    """One picture, at home on the host or on the device; read-only."""
+    """One frame, at home on the host or on the device; read-only."""
 
     @property
     def width(self) -> int:
@@ -57,12 +57,12 @@ class Frame(Protocol):
         """Rows."""
 
     def on_host(self) -> av.VideoFrame:
-        """The picture as planar YUV in host memory (converted and fetched once if it is on the device)."""
+        """The frame as planar YUV in host memory (converted and fetched once if it is on the device)."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostFrame:
-    """A decoded picture as the decoder left it: planar YUV, 8 to 16 bits."""
+    """A decoded frame as the decoder left it: planar YUV, 8 to 16 bits."""
 
     video: av.VideoFrame
 
@@ -77,15 +77,15 @@ class HostFrame:
         return self.video.height
 
     def on_host(self) -> av.VideoFrame:
-        """The picture itself."""
+        """The frame itself."""
         return self.video
 
 
 @dataclass(frozen=True, slots=True)
 class AudioSource:
-    """A clip's sound: stream ``stream`` of the file ``path``.
+    """A clip's audio: stream ``stream`` of the file ``path``.
 
-    ``delay`` is the time in seconds from the clip's first picture to the sound's first sample (may be negative).
+    ``delay`` is the time in seconds from the clip's first frame to the audio's first sample (may be negative).
     """
 
     path: Path
@@ -95,7 +95,7 @@ class AudioSource:
 
 @dataclass(frozen=True, slots=True)
 class StretchedAudio:
-    """A sound played ``speed`` times as fast, its pitch kept."""
+    """An audio played ``speed`` times as fast, its pitch kept."""
 
     audio: AudioPlan
     speed: Fraction
@@ -103,7 +103,7 @@ class StretchedAudio:
 
 @dataclass(frozen=True, slots=True)
 class ReversedAudio:
-    """The first ``seconds`` of a sound, backwards."""
+    """The first ``seconds`` of an audio, backwards."""
 
     audio: AudioPlan
     seconds: Fraction
@@ -111,13 +111,13 @@ class ReversedAudio:
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """Sounds one after another, each cut or filled with silence to exactly its seconds; None is silence."""
+    """Audio one after another, each cut or filled with silence to exactly its seconds; None is silence."""
 
     parts: tuple[tuple[AudioPlan | None, Fraction], ...]
 
 
 AudioPlan = AudioSource | StretchedAudio | ReversedAudio | Sequence
-"""A plan of a clip's sound: how to make it from files, not samples."""
+"""A plan of a clip's audio: how to make it from files, not samples."""
 
 Format = Literal["mp4", "webm", "gif"]
 
@@ -127,7 +127,7 @@ class Encoding:
     """What file a clip becomes.
 
     Attributes:
-        format: MP4 (H.264, AAC), WebM (VP9, Opus) or an animated GIF (no sound).
+        format: MP4 (H.264, AAC), WebM (VP9, Opus) or an animated GIF (no audio).
         quality: 0 to 100, higher is better and larger; None is the deployment's own choice.
     """
 
@@ -156,10 +156,10 @@ class Clip:
         height: Rows of every frame.
         length: Number of frames that ``frames`` gives, or None while unknown.
         colors: What the pixels mean.
-        audio: The sound that belongs to the pictures, or None.
+        audio: The audio that belongs to the frames, or None.
         pixel_aspect: Width of a pixel over its height.
         encoding: What file it is to become.
-        repeats: How often pictures and sound are shown in all. They are computed and encoded once; an effect that
+        repeats: How often frames and audio are shown in all. They are computed and encoded once; an effect that
             changes each frame by itself need not care, any other begins with ``unrolled``.
     """
 
@@ -217,5 +217,5 @@ class Clip:
         return replace(once, frames=frames, length=self.shown_frames, audio=audio)
 
     def with_frames(self, frames: Callable[[], Iterator[Frame]], *, width: int, height: int) -> Clip:
-        """The same timeline and sound with other pictures."""
+        """The same timeline and audio with other frames."""
         return replace(self, frames=frames, width=width, height=height)

@@ -22,14 +22,14 @@ CONTAINERS: Final = "mov,mp4,matroska,webm,avi,gif,mpegts,mpeg,flv,ogg,asf"
 """Demuxers that read one self-contained file; playlists and scripts (hls, dash, concat, sdp, ...) are not."""
 
 MAX_PIXELS: Final = 2**26
-"""Most pixels a decoder may allocate for one picture while a file is only being looked at."""
+"""Most pixels a decoder may allocate for one frame while a file is only being looked at."""
 
 UNREADABLE: Final = "The file is not a video that can be read."
 
 _OPTIONS: Final[dict[str, dict[str, str]]] = {
     "mp4": {"movflags": "+faststart"},  # the index first: a player begins before the file has fully arrived
     "webm": {"cues_to_front": "1"},
-    "gif": {"loop": "0"},  # for ever
+    "gif": {"loop": "0"},  # forever
     "matroska": {},
 }
 
@@ -39,7 +39,7 @@ def open_input(path: Path, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
 
     Args:
         path: A regular file.
-        max_pixels: Most pixels a decoder of this file may allocate for one picture.
+        max_pixels: Most pixels a decoder of this file may allocate for one frame.
 
     Raises:
         InvalidMedia: The file is not one of ``CONTAINERS``, is damaged beyond reading, or is not a regular file.

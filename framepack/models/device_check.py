@@ -111,11 +111,11 @@ def convolution_error(place: torch.device, dtype: torch.dtype) -> float:
     import torch
 
     random = torch.Generator().manual_seed(1)
-    picture = torch.randn(1, 16, 48, 48, generator=random).to(dtype)
+    frame = torch.randn(1, 16, 48, 48, generator=random).to(dtype)
     kernel = (torch.randn(16, 16, 3, 3, generator=random) / 12).to(dtype)
     convolve = torch.nn.functional.conv2d
-    expected = convolve(picture.float(), kernel.float(), padding=1)
-    computed = convolve(picture.to(place), kernel.to(place), padding=1).float().cpu()
+    expected = convolve(frame.float(), kernel.float(), padding=1)
+    computed = convolve(frame.to(place), kernel.to(place), padding=1).float().cpu()
     return float((computed - expected).abs().nan_to_num(nan=float("inf")).max())
 
 

@@ -14,15 +14,15 @@ from framepack.models.memory.device import Device
 from framepack.models.spec import ModelRow, ModelSpec
 
 if TYPE_CHECKING:
-    from framepack.models.language.captioner import Captioner
-    from framepack.models.weights.catalog import Catalog
-    from framepack.models.language.enhancer import Enhancer
     from framepack.models.faces.detector import Detector
     from framepack.models.faces.restorer import FaceRestorer
     from framepack.models.interpolate.interpolator import Interpolator
-    from framepack.models.weights.hub_snapshots import Snapshots
+    from framepack.models.language.captioner import Captioner
+    from framepack.models.language.enhancer import Enhancer
     from framepack.models.spec import Group
     from framepack.models.upscale.upscaler import Upscaler
+    from framepack.models.weights.catalog import Catalog
+    from framepack.models.weights.hub_snapshots import Snapshots
     from framepack.models.weights.store import WeightsStore
 
 T = TypeVar("T")
@@ -191,7 +191,7 @@ class ModelLibrary:
         return self._language_model("enhancer", load)
 
     def captioner(self) -> AbstractContextManager[Captioner]:
-        """Lease the model that describes pictures: ``with library.captioner() as captioner``.
+        """Lease the model that describes frames: ``with library.captioner() as captioner``.
 
         Raises:
             ModelUnavailable: it is not to be had.
@@ -259,8 +259,8 @@ class ModelLibrary:
         return Interpolator(load_rife(self.store.state_dict(row.weights[0])), self.device)
 
     def _load_upscaler(self, row: ModelRow, strength: float) -> Upscaler:
-        from framepack.models.weights.networks import load_upscaler_network
         from framepack.models.upscale.upscaler import Upscaler
+        from framepack.models.weights.networks import load_upscaler_network
 
         return Upscaler(load_upscaler_network(row, self.store, strength), self.device)
 

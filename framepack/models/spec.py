@@ -1,4 +1,4 @@
-"""What is known of a model before it is loaded: its published files, its catalogue row, its recipe."""
+"""What is known of a model before it is loaded: its published files, its catalog row, its recipe."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ _POLL_SECONDS = 0.1
 class Watchdog:
     """One deadline over all of an exchange: handshake, headers, redirects and body.
 
-    A socket's own timeout starts again with every byte, so a server that drips can hold a reader for ever. The
+    A socket's own timeout starts again with every byte, so a server that drips can hold a reader forever. The
     watchdog's thread shuts the watched socket down instead, which wakes whoever waits on it.
 
     Args:

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from framepack.api.filter_settings import FilterSettings
+    from framepack.api.schemas import Request
     from framepack.files.removed import RemovedFiles
+    from framepack.files.source import Source
+    from framepack.files.workspace import Workspace
     from framepack.job import Job
     from framepack.media.clip import Clip
     from framepack.media.section import Section
-    from framepack.files.source import Source
-    from framepack.files.workspace import Workspace
     from framepack.models.library import ModelLibrary
-    from framepack.api.filter_settings import FilterSettings
-    from framepack.api.schemas import Request
     from framepack.settings import Settings
     from framepack.storage.base import Storage
     from framepack.storage.outputs import Outputs

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from framepack.processing.context import Context
-from framepack.media.clip import Clip
 from framepack.api.schemas import Request
+from framepack.media.clip import Clip
+from framepack.processing.context import Context
 
 P = TypeVar("P", bound=Request)
 

@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from framepack.processing.limits import check_output, check_source
+from framepack.api.schemas import VideoRequest, VideoResponse
+from framepack.files.source import Source
 from framepack.media.read.probe import VideoInfo, probe
 from framepack.media.read.reader import open_clip
-from framepack.files.source import Source
 from framepack.media.write.writer import write
-from framepack.api.schemas import VideoRequest, VideoResponse
+from framepack.processing.limits import check_output, check_source
 from framepack.storage.outputs import Folder, Published
 from framepack.storage.switches import autosave_enabled
 
 if TYPE_CHECKING:
+    from framepack.media.clip import Clip
     from framepack.processing.context import Context
     from framepack.processing.effect import Step
-    from framepack.media.clip import Clip
     from framepack.processing.steps import Chain
 
 

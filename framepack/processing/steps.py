@@ -12,9 +12,9 @@ from framepack.media.clip import Clip
 from framepack.processing.limits import check_output
 
 if TYPE_CHECKING:
+    from framepack.api.workflow import Step
     from framepack.processing.context import Context
     from framepack.processing.effect import Step as Change
-    from framepack.api.workflow import Step
 
 _SAMPLE: Final = Clip(frames=lambda: iter(()), fps=Fraction(25), width=16, height=16, length=2)
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.requests import Request as HttpRequest
 
-from framepack.errors import BadRequest, InvalidField, TooLarge
 from framepack.api.schemas import from_text
+from framepack.errors import BadRequest, InvalidField, TooLarge
 
 if TYPE_CHECKING:
     from framepack.registry import AnyOperation

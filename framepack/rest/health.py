@@ -9,8 +9,8 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from framepack import __version__
-from framepack.rest.auth import has_key
 from framepack.jobs.backends.base import Readiness
+from framepack.rest.auth import has_key
 
 if TYPE_CHECKING:
     from framepack.rest.server import Server

@@ -12,19 +12,19 @@ from uuid import uuid4
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
+from framepack.api.schemas import CallbackRequest
 from framepack.dispatch import Answer, JobInput
 from framepack.errors import BadRequest, Unavailable
 from framepack.job import Job
 from framepack.jobs.backends.base import WorkerLost
+from framepack.jobs.records import JobRecord
 from framepack.rest.errors import answer_response
 from framepack.rest.fields import fields_of
-from framepack.jobs.records import JobRecord
-from framepack.api.schemas import CallbackRequest
 
 if TYPE_CHECKING:
+    from framepack.api.schemas import Request as OperationRequest
     from framepack.registry import AnyOperation
     from framepack.rest.server import Server
-    from framepack.api.schemas import Request as OperationRequest
 
 NOTE: Final = (
     "Results will be sent to your callback URL when processing completes. "

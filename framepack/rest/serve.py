@@ -16,12 +16,12 @@ import uvicorn
 
 from framepack.checks.store import explained, try_store
 from framepack.errors import DiskFull, FramepackError, InvalidSettings, Unavailable
-from framepack.logs import log_start, start_logging
-from framepack.rest.app import create_app
-from framepack.rest.auth import ApiKeys, new_key
 from framepack.jobs.backends.inline_files import fitted
 from framepack.jobs.backends.local import LocalBackend
 from framepack.jobs.backends.runpod import RunpodBackend
+from framepack.logs import log_start, start_logging
+from framepack.rest.app import create_app
+from framepack.rest.auth import ApiKeys, new_key
 from framepack.rest.server import Server
 from framepack.runtime import Runtime
 

@@ -8,10 +8,10 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from framepack.job import Job
-from framepack.rest.fields import Bodies
 from framepack.jobs.queue import Jobs, Limits
-from framepack.rest.metrics import Metrics
 from framepack.jobs.records import JobRecord, JobRecords
+from framepack.rest.fields import Bodies
+from framepack.rest.metrics import Metrics
 from framepack.storage.open import link_signer
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from framepack.files.parallel import in_parallel
 from framepack.files.removed import RemovedFiles
 from framepack.storage.claims import claimed_results
 from framepack.storage.outputs import Folder
-from framepack.files.parallel import in_parallel
 
 if TYPE_CHECKING:
     from framepack.storage.base import Storage, StoredObject

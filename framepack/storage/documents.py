@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from urllib.parse import quote, unquote
 
 from framepack.errors import BadRequest, InvalidField, NotFound, TooLarge
-from framepack.storage.keys import Key
 from framepack.files.parallel import in_parallel
+from framepack.storage.keys import Key
 
 if TYPE_CHECKING:
     from framepack.storage.base import Storage, StoredObject

@@ -41,7 +41,7 @@ class Link(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LinkSigner:
-    """Signs addresses below ``/outputs/`` and recognises its own signatures.
+    """Signs addresses below ``/outputs/`` and recognizes its own signatures.
 
     Attributes:
         secret: Signs; the same in every process of a deployment.

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from framepack.errors import InvalidField
 from framepack.storage.links import LinkSigner, kept_secret, public_link
 from framepack.storage.local import LocalStorage
-from framepack.storage.s3.storage import S3Storage
 from framepack.storage.s3.client import S3Credentials
 from framepack.storage.s3.location import s3_location
+from framepack.storage.s3.storage import S3Storage
 
 if TYPE_CHECKING:
     from framepack.settings import Settings

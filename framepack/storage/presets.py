@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from framepack.errors import BadRequest, NotFound, TooLarge
-from framepack.api.names import is_name
 from framepack.api.filter_settings import FILTER_PRESETS, FilterSettings
+from framepack.api.names import is_name
 from framepack.api.schemas import Request
-from framepack.storage.documents import Documents
 from framepack.api.workflow import NO_WORKFLOW, PRESETS_FOLDER, WorkflowPreset
+from framepack.errors import BadRequest, NotFound, TooLarge
+from framepack.storage.documents import Documents
 
 if TYPE_CHECKING:
     from framepack.storage.base import Storage

@@ -34,7 +34,7 @@ _OUT_OF_REACH: Final = (
 
 
 def limit_bytes(job_id: str) -> int:
-    """Largest serialised answer of this job in bytes."""
+    """Largest serialized answer of this job in bytes."""
     limit = _SYNC_LIMIT_BYTES if job_id.startswith("sync-") else _LIMIT_BYTES
     return limit - _ENVELOPE_BYTES
 

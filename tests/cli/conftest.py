@@ -18,6 +18,6 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    """A video of 12 numbered frames, with sound."""
-    spec = Spec(size=(64, 36), count=12, picture=numbered, audio=AudioSpec(seconds=0.48, beeps=(0.2,)))
+    """A video of 12 numbered frames, with audio."""
+    spec = Spec(size=(64, 36), count=12, frame=numbered, audio=AudioSpec(seconds=0.48, beeps=(0.2,)))
     return make_clip(tmp_path / "in.mp4", spec)

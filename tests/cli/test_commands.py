@@ -212,32 +212,32 @@ def test_the_doctor_says_what_is_wrong_and_what_helps(
 
 
 def test_two_videos_are_drawn_side_by_side(tmp_path: Path) -> None:
-    """The picture holds both videos at one size, whole and in detail."""
+    """The frame holds both videos at one size, whole and in detail."""
     before = make_clip(tmp_path / "before.mp4", Spec(size=(64, 36), count=20))
     after = make_clip(tmp_path / "after.mp4", Spec(size=(256, 144), count=20))
 
-    assert main(["compare", str(before), str(after), str(tmp_path / "picture.png"), "--second", "0.2"]) == 0
+    assert main(["compare", str(before), str(after), str(tmp_path / "frame.png"), "--second", "0.2"]) == 0
 
-    with Image.open(tmp_path / "picture.png") as picture:
-        assert picture.size == (1284, 752)
+    with Image.open(tmp_path / "frame.png") as frame:
+        assert frame.size == (1284, 752)
 
 
 @pytest.mark.parametrize(
-    ("after", "picture", "sentence"),
+    ("after", "frame", "sentence"),
     [
-        ("text.mp4", "picture.png", "text.mp4: The file is not a video that can be read."),
-        ("in.mp4", "no/such/picture.png", "does not exist; make it first: mkdir -p"),
-        ("missing.mp4", "picture.png", "missing.mp4 is not a file."),
-        ("in.mp4", "picture.xyz", "must end in .png."),
+        ("text.mp4", "frame.png", "text.mp4: The file is not a video that can be read."),
+        ("in.mp4", "no/such/frame.png", "does not exist; make it first: mkdir -p"),
+        ("missing.mp4", "frame.png", "missing.mp4 is not a file."),
+        ("in.mp4", "frame.xyz", "must end in .png."),
     ],
 )
 def test_what_cannot_be_compared_is_one_sentence(
-    after: str, picture: str, sentence: str, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    after: str, frame: str, sentence: str, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A file that is no video, a folder or a file that is not there, a picture of another format."""
+    """A file that is no video, a folder or a file that is not there, a frame of another format."""
     (tmp_path / "text.mp4").write_text("no video")
 
-    assert main(["compare", str(clip), str(tmp_path / after), str(tmp_path / picture)]) > 0
+    assert main(["compare", str(clip), str(tmp_path / after), str(tmp_path / frame)]) > 0
 
     said = capsys.readouterr().err
     assert sentence in said

@@ -12,7 +12,7 @@ from PIL import Image
 from framepack.cli import main
 from framepack.media.read.probe import probe
 from tests.support.clips import Spec, flat, make_clip, number_of
-from tests.support.readback import beep_times, read_back, sound_of
+from tests.support.readback import audio_of, beep_times, read_back
 
 
 def run(*arguments: object) -> int:
@@ -101,36 +101,36 @@ def test_presets_come_from_files(clip: Path, tmp_path: Path) -> None:
     )
 
     assert probe(tmp_path / "w.mp4").frame_count == 36
-    dark = read_back(tmp_path / "l.mp4").pictures[3]
+    dark = read_back(tmp_path / "l.mp4").frames[3]
     assert dark.std() < 3
     assert dark.mean() < 127
 
 
 def test_a_section_is_worked_on(clip: Path, tmp_path: Path) -> None:
-    """The frames that begin in it, with their sound; a loop of it too, which is not copied."""
+    """The frames that begin in it, with their audio; a loop of it too, which is not copied."""
     assert run("filters", clip, "-o", tmp_path / "part.mp4", "--seconds", "0.16:0.32") == 0
     assert run("loop", clip, "-o", tmp_path / "loop.mp4", "--seconds", "0.4:") == 0
 
-    pictures = read_back(tmp_path / "part.mp4").pictures
-    samples, rate = sound_of(tmp_path / "part.mp4")
-    assert [number_of(picture) for picture in pictures] == [4, 5, 6, 7]
+    frames = read_back(tmp_path / "part.mp4").frames
+    samples, rate = audio_of(tmp_path / "part.mp4")
+    assert [number_of(frame) for frame in frames] == [4, 5, 6, 7]
     assert len(samples) / rate == pytest.approx(0.16, abs=0.04)
     assert beep_times(tmp_path / "part.mp4") == pytest.approx([0.04], abs=0.015)
-    assert [number_of(picture) for picture in read_back(tmp_path / "loop.mp4").pictures] == [10, 11, 10, 11]
+    assert [number_of(frame) for frame in read_back(tmp_path / "loop.mp4").frames] == [10, 11, 10, 11]
 
 
 def test_videos_are_joined_in_order(tmp_path: Path) -> None:
     """As many as there are."""
     colors = [(200, 0, 0), (0, 200, 0), (0, 0, 200)]
     clips = [
-        make_clip(tmp_path / f"{number}.mp4", Spec(size=(64, 36), count=5, picture=flat(color)))
+        make_clip(tmp_path / f"{number}.mp4", Spec(size=(64, 36), count=5, frame=flat(color)))
         for number, color in enumerate(colors)
     ]
 
     assert run("join", *clips, "-o", tmp_path / "joined.mp4") == 0
 
-    pictures = read_back(tmp_path / "joined.mp4").pictures
-    assert [int(picture.mean(axis=(0, 1)).argmax()) for picture in pictures] == [0] * 5 + [1] * 5 + [2] * 5
+    frames = read_back(tmp_path / "joined.mp4").frames
+    assert [int(frame.mean(axis=(0, 1)).argmax()) for frame in frames] == [0] * 5 + [1] * 5 + [2] * 5
 
 
 def test_several_videos_go_into_a_folder(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -198,12 +198,12 @@ def test_programs_get_the_answer_with_the_file(
 
 
 def test_frames_are_extracted_and_reassembled(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Into a folder and back, with the sound; an extraction is only replaced when asked for."""
+    """Into a folder and back, with the audio; an extraction is only replaced when asked for."""
     folder = tmp_path / "frames"
     assert run("extract-frames", clip, "-o", folder, "--json") == 0
     assert json.loads(capsys.readouterr().out)["frames"] == 12
     assert len(list(folder.glob("frame_*.png"))) == 12
-    assert {"contact-sheet.jpg", "frames.json", "sound.mka"} < {path.name for path in folder.iterdir()}
+    assert {"contact-sheet.jpg", "frames.json", "audio.mka"} < {path.name for path in folder.iterdir()}
 
     assert run("extract-frames", clip, "-o", folder) == 2
     assert "is not empty; add --overwrite" in capsys.readouterr().err
@@ -217,18 +217,18 @@ def test_frames_are_extracted_and_reassembled(clip: Path, tmp_path: Path, capsys
         run("reassemble_frames", folder, "-o", tmp_path / "again.mp4", "--output-fps", 25, "--with-audio", "true")
         == 0
     )
-    assert [number_of(each) for each in read_back(tmp_path / "again.mp4").pictures] == [0, 2, 4, 6, 8, 10]
+    assert [number_of(each) for each in read_back(tmp_path / "again.mp4").frames] == [0, 2, 4, 6, 8, 10]
     assert probe(tmp_path / "again.mp4").audio is not None
 
 
 def test_images_of_any_folder_become_a_video(clip: Path, tmp_path: Path) -> None:
     """In natural order, in any format; other files in the folder do not matter."""
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "frames"
     folder.mkdir()
     with av.open(str(clip)) as container:
         for number, frame in enumerate(container.decode(video=0), start=1):
             Image.fromarray(frame.to_ndarray(format="rgb24")).save(folder / f"shot {number}.png")
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no frame")
 
     assert run("reassemble-frames", folder, "-o", tmp_path / "out.gif", "--output-fps", 10, "--no-with-audio") == 0
 

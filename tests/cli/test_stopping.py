@@ -20,7 +20,7 @@ import pytest
 from framepack.media.read.probe import probe
 from tests.support.clips import AudioSpec, Spec, make_clip, number_of, numbered
 from tests.support.control_plane import ROOT
-from tests.support.readback import read_back, sound_of
+from tests.support.readback import audio_of, read_back
 
 SECONDS = 120
 FRAMES = 3000
@@ -31,7 +31,7 @@ STOPPED = re.compile(r"Stopped after (\d+) of (\d+) frames; the finished part is
 @pytest.fixture(scope="module")
 def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A video that takes long with every operation that decodes it."""
-    spec = Spec(size=(192, 108), count=FRAMES, picture=numbered, audio=AudioSpec(seconds=120.0), options={"crf": "30"})
+    spec = Spec(size=(192, 108), count=FRAMES, frame=numbered, audio=AudioSpec(seconds=120.0), options={"crf": "30"})
     return make_clip(tmp_path_factory.mktemp("clips") / "long.mp4", spec)
 
 
@@ -121,7 +121,7 @@ def nothing_left(folder: Path) -> bool:
 
 
 def test_ctrl_c_on_a_terminal_keeps_the_finished_part(long_clip: Path, tmp_path: Path) -> None:
-    """One sentence, exit status 130; the part plays, has the frames from the start, and its sound ends with them."""
+    """One sentence, exit status 130; the part plays, has the frames from the start, and its audio ends with them."""
     (tmp_path / "out.part.mp4").write_text("an older part")
     with running(tmp_path, "filters", long_clip, "-o", "out.mp4", *SLOWLY, terminal=True) as run:
         run.until(r"\d\d of 3000 frames")
@@ -133,10 +133,10 @@ def test_ctrl_c_on_a_terminal_keeps_the_finished_part(long_clip: Path, tmp_path:
     assert (status, found[3]) == (130, "out.part-2.mp4")
     assert "Traceback" not in run.text
     written = read_back(tmp_path / "out.part-2.mp4")
-    samples, rate = sound_of(tmp_path / "out.part-2.mp4")
-    assert int(found[1]) == len(written.pictures) < FRAMES
-    assert [number_of(each) for each in written.pictures[:20]] == [number % 16 for number in range(20)]
-    assert len(samples) / rate == pytest.approx(len(written.pictures) / 25, abs=0.04)
+    samples, rate = audio_of(tmp_path / "out.part-2.mp4")
+    assert int(found[1]) == len(written.frames) < FRAMES
+    assert [number_of(each) for each in written.frames[:20]] == [number % 16 for number in range(20)]
+    assert len(samples) / rate == pytest.approx(len(written.frames) / 25, abs=0.04)
     assert sorted(path.name for path in tmp_path.glob("*.mp4")) == ["out.part-2.mp4", "out.part.mp4"]
     assert nothing_left(tmp_path)
 

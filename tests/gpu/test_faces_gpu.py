@@ -1,4 +1,4 @@
-"""Restoring faces on a real GPU: the pictures of the CPU, in batches, from frames that never leave the device."""
+"""Restoring faces on a real GPU: the frames of the CPU, in batches, from frames that never leave the device."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from framepack.media.clip import Colors
-from framepack.models.faces.restorer import FaceRestorer, load_face_network
 from framepack.models.faces.enhance_faces import FaceModels, enhance_faces
+from framepack.models.faces.restorer import FaceRestorer, load_face_network
 from framepack.models.frames.device_frame import DeviceFrame
 from framepack.models.memory.device import Device
 from tests.support.faces import CPU, Known, doubled, drawn, enhanced, landmarks_of, random_gfpgan
@@ -36,8 +36,8 @@ def test_the_gpu_makes_the_cpus_faces(shape: dict[str, float], gpu: Device) -> N
 def test_video_runs_through(gpu: Device) -> None:
     """Frames on the device come out there, with the faces that the CPU restores."""
     network = random_gfpgan()
-    pictures = torch.stack([drawn((240, 180), FACES, seed) for seed in range(3)])
-    frames = [DeviceFrame(picture.to(gpu.place), Colors()) for picture in pictures]
+    images = torch.stack([drawn((240, 180), FACES, seed) for seed in range(3)])
+    frames = [DeviceFrame(image.to(gpu.place), Colors()) for image in images]
     restorer = FaceRestorer(load_face_network(network), gpu)
     models = FaceModels(Known(FACES), restorer)
 
@@ -45,7 +45,7 @@ def test_video_runs_through(gpu: Device) -> None:
 
     assert restorer.at_once() > 1
     for frame, expected in zip(
-        made, enhanced(pictures, Known(FACES), FaceRestorer(load_face_network(network), CPU)), strict=True
+        made, enhanced(images, Known(FACES), FaceRestorer(load_face_network(network), CPU)), strict=True
     ):
         assert frame.tensor.is_cuda
         assert psnr(frame.tensor.cpu(), expected.tensor) > 45

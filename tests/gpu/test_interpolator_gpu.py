@@ -1,4 +1,4 @@
-"""The interpolator on a real GPU: half precision keeps the pictures, and running out of memory is survived."""
+"""The interpolator on a real GPU: half precision keeps the frames, and running out of memory is survived."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from framepack.errors import OutOfMemory
 from framepack.models.frames.device_frame import DeviceFrame
 from framepack.models.interpolate.interpolator import Interpolator
-from framepack.models.memory.device import Device
 from framepack.models.interpolate.rife import load_rife
+from framepack.models.memory.device import Device
 from tests.support.interpolation import (
     Calls,
     between,
@@ -40,8 +40,8 @@ def gpu() -> Iterator[Device]:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("size", [(128, 192), (271, 639)])
-def test_half_precision_keeps_the_picture(seed: int, size: tuple[int, int], gpu: Device) -> None:
-    """Pictures drawn on the GPU are within 48 dB of those of the CPU in single precision."""
+def test_half_precision_keeps_the_frame(seed: int, size: tuple[int, int], gpu: Device) -> None:
+    """Frames drawn on the GPU are within 48 dB of those of the CPU in single precision."""
     state = random_rife(seed)
     first, second = noise(2, *size, seed)
     made = between(Interpolator(load_rife(state), gpu), first, second, 0.25, 0.5)
@@ -50,15 +50,15 @@ def test_half_precision_keeps_the_picture(seed: int, size: tuple[int, int], gpu:
     assert psnr(made.cpu(), between(interpolator(state), first, second, 0.25, 0.5)) > 48
 
 
-def test_without_motion_the_neighbours_are_mixed(gpu: Device) -> None:
-    """Colours pass in single precision: a mix of the neighbours is exact."""
+def test_without_motion_the_neighbors_are_mixed(gpu: Device) -> None:
+    """Colors pass in single precision: a mix of the neighbors is exact."""
     first, second = noise(2, 100, 200)
     made = between(Interpolator(load_rife(mixing(0.3)), gpu), first, second, 0.5)
     assert (made[0].cpu() - (0.3 * first + 0.7 * second)).abs().max() < 1e-3
 
 
 def test_flow_is_exact(gpu: Device) -> None:
-    """Whole pixels of flow move whole pixels, over the full width of a large picture."""
+    """Whole pixels of flow move whole pixels, over the full width of a large frame."""
     first, second = noise(2, 64, 4096)
     made = between(Interpolator(load_rife(mixing(1 - 1e-6, flow=(3, -2, 0, 0))), gpu), first, second, 0.5)
     assert (made[0, :, 2:, :-3].cpu() - first[:, :-2, 3:]).abs().max() < 1e-2

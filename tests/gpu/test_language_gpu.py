@@ -29,8 +29,8 @@ def test_prompts_are_enhanced_in_half_precision(tmp_path: Path) -> None:
     assert texts[0] == texts[1] != texts[2]
 
 
-def test_pictures_are_captioned_in_half_precision(tmp_path: Path) -> None:
-    """The same picture gets the same words."""
+def test_frames_are_captioned_in_half_precision(tmp_path: Path) -> None:
+    """The same frame gets the same words."""
     captioner = Captioner(florence(tmp_path / "florence"), Device.find("cuda"))
 
     captions = [captioner(scene(seed, 60, 40), Job()) for seed in (1, 1, 5)]

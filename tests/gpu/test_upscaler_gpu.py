@@ -1,4 +1,4 @@
-"""The upscaler on a real GPU: half precision keeps the pictures, and running out of memory is survived."""
+"""The upscaler on a real GPU: half precision keeps the frames, and running out of memory is survived."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from framepack.models.frames.device_frame import DeviceFrame, to_device
 from framepack.models.memory.device import Device
 from framepack.models.upscale.upscale_frames import Target, upscale_frames
 from framepack.models.upscale.upscaler import Upscaler
-from tests.support.upscaling import BUNNY_COLORS, REAL_NETWORKS, decoded, psnr, real_network, real_picture
+from tests.support.upscaling import BUNNY_COLORS, REAL_NETWORKS, decoded, psnr, real_frame, real_network
 
 pytestmark = pytest.mark.gpu
 CPU = torch.device("cpu")
@@ -32,22 +32,22 @@ def gpu() -> Iterator[Device]:
 
 @pytest.mark.parametrize("name", REAL_NETWORKS)
 @pytest.mark.parametrize("clip", ["bikes.mp4", "bigbuckbunny.mp4"])
-def test_half_precision_keeps_the_picture(name: str, clip: str, gpu: Device, tmp_path: Path) -> None:
-    """Pictures in float16 are within 48 dB of the descriptor's own in single precision."""
-    picture = real_picture(clip, 50, 300, 100, (160, 120))
+def test_half_precision_keeps_the_frame(name: str, clip: str, gpu: Device, tmp_path: Path) -> None:
+    """Frames in float16 are within 48 dB of the descriptor's own in single precision."""
+    frame = real_frame(clip, 50, 300, 100, (160, 120))
     upscaler = Upscaler(real_network(name, tmp_path), gpu)
-    made = upscaler(picture)
-    expected = real_network(name, tmp_path).to("cuda")(picture.cuda())
+    made = upscaler(frame)
+    expected = real_network(name, tmp_path).to("cuda")(frame.cuda())
     assert upscaler.dtype == made.dtype == torch.float16
     assert psnr(made, expected) > 48
 
 
 @pytest.mark.parametrize("name", REAL_NETWORKS)
-def test_tiles_and_batches_are_the_picture(name: str, gpu: Device, tmp_path: Path) -> None:
-    """Tiled or in company, a picture is what it is whole and alone."""
+def test_tiles_and_batches_are_the_frame(name: str, gpu: Device, tmp_path: Path) -> None:
+    """Tiled or in company, a frame is what it is whole and alone."""
     upscaler = Upscaler(real_network(name, tmp_path), gpu)
-    batch = torch.cat([real_picture("bigbuckbunny.mp4", 50, left, 100, (256, 192)) for left in (100, 400, 700)])
-    whole = torch.cat([upscaler(picture[None]) for picture in batch])
+    batch = torch.cat([real_frame("bigbuckbunny.mp4", 50, left, 100, (256, 192)) for left in (100, 400, 700)])
+    whole = torch.cat([upscaler(frame[None]) for frame in batch])
     assert psnr(upscaler(batch), whole) > 60
     assert psnr(upscaler(batch, tile_size=96), whole) > 48
 
@@ -58,37 +58,37 @@ def test_conversions_are_those_of_the_cpu(gpu: Device) -> None:
     there = to_device(frames, gpu.place, torch.float32, BUNNY_COLORS)
     here = to_device(frames, CPU, torch.float32, BUNNY_COLORS)
     assert (there.cpu() - here).abs().max() < 1e-5
-    for gpu_picture, cpu_picture in zip(there, here, strict=True):
-        pictures = [DeviceFrame(tensor, BUNNY_COLORS).on_host() for tensor in (gpu_picture, cpu_picture)]
-        first, second = (torch.from_numpy(picture.to_ndarray()).int() for picture in pictures)
+    for gpu_image, cpu_image in zip(there, here, strict=True):
+        images = [DeviceFrame(tensor, BUNNY_COLORS).on_host() for tensor in (gpu_image, cpu_image)]
+        first, second = (torch.from_numpy(image.to_ndarray()).int() for image in images)
         assert (first - second).abs().max() <= 1
 
 
 def test_running_out_of_memory_gives_the_same_pixels(gpu: Device, tmp_path: Path) -> None:
-    """With hardly any memory the picture is cut smaller, and is what such tiles give without need."""
+    """With hardly any memory the frame is cut smaller, and is what such tiles give without need."""
     upscaler = Upscaler(real_network(REAL_NETWORKS[1], tmp_path), gpu)
-    picture = real_picture("bigbuckbunny.mp4", 50, 0, 0, (1280, 720)).cuda()
+    frame = real_frame("bigbuckbunny.mp4", 50, 0, 0, (1280, 720)).cuda()
     gpu.release()
     total = torch.cuda.get_device_properties(gpu.place).total_memory
     room = torch.cuda.memory_reserved(gpu.place) + 2_500_000_000
     torch.cuda.set_per_process_memory_fraction(min(1.0, room / total))
-    split = upscaler(picture)
+    split = upscaler(frame)
     torch.cuda.set_per_process_memory_fraction(1.0)
-    sizes = [upscaler(picture, tile_size=tile) for tile in (640, 320, 160, 80, 64)]
+    sizes = [upscaler(frame, tile_size=tile) for tile in (640, 320, 160, 80, 64)]
     assert max(psnr(split, direct) for direct in sizes) > 60
 
 
 def test_no_memory_at_all_is_an_answer(gpu: Device, tmp_path: Path) -> None:
     """If nothing fits the client is told, and the next job works."""
     upscaler = Upscaler(real_network(REAL_NETWORKS[2], tmp_path), gpu)
-    picture = real_picture("bigbuckbunny.mp4", 50, 0, 0, (640, 360)).cuda()
+    frame = real_frame("bigbuckbunny.mp4", 50, 0, 0, (640, 360)).cuda()
     gpu.release()
     total = torch.cuda.get_device_properties(gpu.place).total_memory
     torch.cuda.set_per_process_memory_fraction(torch.cuda.memory_reserved(gpu.place) / total)
     with pytest.raises(OutOfMemory):
-        upscaler(picture)
+        upscaler(frame)
     torch.cuda.set_per_process_memory_fraction(1.0)
-    assert upscaler(picture).shape == (1, 3, 1440, 2560)
+    assert upscaler(frame).shape == (1, 3, 1440, 2560)
 
 
 def test_video_streams_through(gpu: Device, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from builder.fetch_weights import choose, read_table
-from framepack.models.weights.catalog import CATALOGUE
+from framepack.models.weights.catalog import CATALOG
 from tests.support.http_server import Answer, HttpServer
 
 ROOT = Path(__file__).parents[2]
@@ -57,19 +57,19 @@ def build(tmp_path: Path) -> Build:
     return Build(tmp_path)
 
 
-def test_the_table_is_the_catalogue() -> None:
+def test_the_table_is_the_catalog() -> None:
     """It has every file with every address, size and hash."""
     assert {(file.model, file.filename, file.urls, file.size_bytes, file.sha256) for file in read_table()} == {
         (row.name, weights.filename, weights.urls, weights.size_bytes, weights.sha256)
-        for row in CATALOGUE.rows
+        for row in CATALOG.rows
         for weights in row.weights
     }
 
 
 def test_the_default_is_what_may_be_used_freely() -> None:
     """It upscales, interpolates and finds faces; what has non-commercial parts comes only when it is asked for."""
-    groups = {weights.filename: row.group for row in CATALOGUE.rows for weights in row.weights}
-    restricted = {each.filename for each in CATALOGUE.weights() if "non-commercial" in each.license}
+    groups = {weights.filename: row.group for row in CATALOG.rows for weights in row.weights}
+    restricted = {each.filename for each in CATALOG.weights() if "non-commercial" in each.license}
 
     default = {file.filename for file in choose(read_table(), "default")}
 

@@ -13,9 +13,9 @@ import av
 import pytest
 
 from framepack.environment import variable
-from framepack.models.weights.catalog import CATALOGUE, Catalog
 from framepack.models.library import ModelLibrary
 from framepack.models.spec import ModelRow
+from framepack.models.weights.catalog import CATALOG, Catalog
 from framepack.models.weights.store import WeightsStore
 from framepack.registry import discover
 from framepack.settings import Settings, load_settings
@@ -136,7 +136,7 @@ def worker(tmp_path: Path) -> Bench:
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "flownet.pkl").write_bytes(content)
     row = ModelRow("RIFE_test", "interpolator", "IFNet", 1, (published(content, "flownet.pkl"),), 25, "Test")
-    catalog = Catalog((row, *(each for each in CATALOGUE.rows if each.group == "upscaler")))
+    catalog = Catalog((row, *(each for each in CATALOG.rows if each.group == "upscaler")))
     store = WeightsStore(tmp_path / "weights", allow_download=False, download=fetch_never, catalog=catalog)
     made.runtime.models = ModelLibrary(catalog, store, device="cpu")
     return made

@@ -1,4 +1,4 @@
-"""Damaged files: what can be read is read, what is lost is counted and said, pictures keep their times."""
+"""Damaged files: what can be read is read, what is lost is counted and said, frames keep their times."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from framepack.media.write.writer import write
 from tests.support.clips import AudioSpec, Spec, cut, faststart, make_clip, number_of, numbered, spoil
 from tests.support.readback import beep_times
 
-SPEC = Spec(size=(96, 64), count=100, picture=numbered, options={"preset": "veryfast", "g": "12", "crf": "20"})
-SOUND = AudioSpec(seconds=4, beeps=(1, 3))
+SPEC = Spec(size=(96, 64), count=100, frame=numbered, options={"preset": "veryfast", "g": "12", "crf": "20"})
+AUDIO = AudioSpec(seconds=4, beeps=(1, 3))
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """A whole clip of 100 numbered frames in the container of a suffix, with sound where it has any."""
+    """A whole clip of 100 numbered frames in the container of a suffix, with audio where it has any."""
     folder = tmp_path_factory.mktemp("whole")
 
     def get(suffix: str) -> Path:
@@ -33,10 +33,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         if path.exists():
             return path
         if suffix == ".gif":
-            return make_clip(path, Spec(count=100, codec="gif", pix_fmt="rgb8", colors=None, picture=numbered))
+            return make_clip(path, Spec(count=100, codec="gif", pix_fmt="rgb8", colors=None, frame=numbered))
         if suffix == ".webm":
-            return make_clip(path, Spec(size=(96, 64), count=100, picture=numbered))
-        spec = Spec(**{**SPEC.__dict__, "sound": SOUND})
+            return make_clip(path, Spec(size=(96, 64), count=100, frame=numbered))
+        spec = Spec(**{**SPEC.__dict__, "audio": AUDIO})
         return faststart(make_clip(folder / "plain.mp4", spec), path) if suffix == ".mp4" else make_clip(path, spec)
 
     return get
@@ -65,7 +65,7 @@ def test_whole_files_raise_no_alarm(whole: Callable[[str], Path], suffix: str) -
 @pytest.mark.parametrize("kept", [0.3, 0.6, 0.95])
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".gif", ".flv"])
 def test_a_missing_tail_is_said(whole: Callable[[str], Path], tmp_path: Path, suffix: str, kept: float) -> None:
-    """The clip ends where its pictures end, and the client hears that there should be more."""
+    """The clip ends where its frames end, and the client hears that there should be more."""
     clip, warnings = opened(cut(whole(suffix), tmp_path / f"cut{suffix}", kept))
     frames = list(clip.frames())
     assert len(frames) == clip.length
@@ -100,13 +100,13 @@ def test_damage_midway_is_said_and_keeps_the_times(
 
 
 def test_lost_frames_are_counted(whole: Callable[[str], Path], tmp_path: Path) -> None:
-    """The number said is the number of frames whose picture is not their own."""
+    """The number said is the number of frames whose frame is not their own."""
     path = whole(".mp4")
     clip, warnings = opened(spoil(path, tmp_path / "spoiled.mp4", 0.5, 0.6))
     frames = list(clip.frames())
     repeated = sum(before is after for before, after in pairwise(frames))
     assert len(frames) == 100
-    assert counted(warnings, "frames could not be read; neighbours stay on screen instead") == repeated > 3
+    assert counted(warnings, "frames could not be read; neighbors stay on screen instead") == repeated > 3
 
 
 def test_damage_at_the_end_loses_only_what_is_damaged(whole: Callable[[str], Path], tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_damage_at_the_end_loses_only_what_is_damaged(whole: Callable[[str], Pat
     assert counted(warnings, "frames could not be read") == 100 - readable
 
 
-def test_the_sound_of_a_damaged_video_stays_in_step(whole: Callable[[str], Path], tmp_path: Path) -> None:
+def test_the_audio_of_a_damaged_video_stays_in_step(whole: Callable[[str], Path], tmp_path: Path) -> None:
     """The second beep, after the damage, is where it was."""
     path = spoil(whole(".mp4"), tmp_path / "spoiled.mp4", 0.4, 0.5)
     clip, warnings = opened(path)
@@ -139,7 +139,7 @@ def test_the_sound_of_a_damaged_video_stays_in_step(whole: Callable[[str], Path]
 
 
 def test_nothing_readable_is_refused(tmp_path: Path) -> None:
-    """A file whose index is fine and whose pictures are all noise, found out at once or on reading."""
+    """A file whose index is fine and whose frames are all noise, found out at once or on reading."""
     path = faststart(make_clip(tmp_path / "plain.mp4", Spec(count=20)), tmp_path / "clip.mp4")
     info = probe(path)
     data = path.read_bytes()
@@ -147,13 +147,13 @@ def test_nothing_readable_is_refused(tmp_path: Path) -> None:
     spoil(path, path, begin + 0.01, 1)
     with pytest.raises(InvalidMedia):
         opened(path)
-    with pytest.raises(InvalidMedia, match=r"^No picture of the video can be decoded\.$"):
+    with pytest.raises(InvalidMedia, match=r"^No frame of the video can be decoded\.$"):
         list(open_clip(path, info, warn=lambda _: None).frames())
 
 
-def test_a_damaged_beginning_shows_the_first_good_picture(tmp_path: Path) -> None:
-    """Until something can be decoded, the first picture that can be stands in."""
-    spec = Spec(count=40, picture=numbered, options={"g": "10", "crf": "20", "bf": "0"})
+def test_a_damaged_beginning_shows_the_first_good_frame(tmp_path: Path) -> None:
+    """Until something can be decoded, the first frame that can be stands in."""
+    spec = Spec(count=40, frame=numbered, options={"g": "10", "crf": "20", "bf": "0"})
     path = faststart(make_clip(tmp_path / "plain.mp4", spec), tmp_path / "clip.mp4")
     data = path.read_bytes()
     begin = data.index(b"mdat") / len(data)
@@ -170,7 +170,7 @@ def test_a_damaged_beginning_shows_the_first_good_picture(tmp_path: Path) -> Non
 def test_a_tail_cut_from_a_variable_rate_keeps_the_rate(tmp_path: Path) -> None:
     """What is left of a recording keeps its timeline."""
     slots = [index + index // 3 for index in range(60)]
-    spec = Spec(times=[Fraction(slot, 25) for slot in slots], picture=numbered)
+    spec = Spec(times=[Fraction(slot, 25) for slot in slots], frame=numbered)
     path = make_clip(tmp_path / "clip.mkv", spec)
     clip, warnings = opened(cut(path, tmp_path / "cut.mkv", 0.7))
     frames = list(clip.frames())

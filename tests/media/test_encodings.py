@@ -15,10 +15,10 @@ import pytest
 
 from framepack.errors import InvalidMedia
 from framepack.media.clip import Clip, Colors, Encoding, Format, Matrix
+from framepack.media.frames.scale import Scaler, fitted_size
+from framepack.media.images.convert import to_rgb
 from framepack.media.write.encoders import crf_of
 from framepack.media.write.gif import Look
-from framepack.media.images.convert import to_rgb
-from framepack.media.frames.scale import Scaler, fitted_size
 from framepack.media.write.writer import write
 from tests.support.clips import AudioSpec, Spec, flat, make_clip, real_clip, scene
 from tests.support.looping import NTSC, Costly, opened
@@ -84,7 +84,7 @@ def test_every_video_plays_anywhere(tmp_path: Path, source: str, format_name: Fo
 
 @pytest.mark.parametrize("format_name", ["mp4", "webm"])
 def test_better_quality_is_larger_and_closer(tmp_path: Path, format_name: Format) -> None:
-    """On natural pictures size and PSNR rise with the quality, and the best is good."""
+    """On natural frames size and PSNR rise with the quality, and the best is good."""
     clip = excerpt("bikes", 8)
     sizes, closeness = [], []
     for quality in (0, 50, 100):
@@ -100,19 +100,19 @@ def test_better_quality_is_larger_and_closer(tmp_path: Path, format_name: Format
 @pytest.mark.parametrize("full_range", [False, True])
 @pytest.mark.parametrize("matrix", list(Matrix))
 def test_webm_keeps_colors(tmp_path: Path, matrix: Matrix, full_range: bool) -> None:  # noqa: FBT001 - a parameter
-    """Tags, and a patch of known colour."""
+    """Tags, and a patch of known color."""
     primaries, transfer = {Matrix.BT709: (1, 1), Matrix.BT601: (6, 6), Matrix.BT2020: (9, 14)}[matrix]
     colors = Colors(matrix, primaries, transfer, full_range)
-    spec = Spec(count=4, colors=colors, picture=flat((200, 60, 30)), options={"crf": "1"})
+    spec = Spec(count=4, colors=colors, frame=flat((200, 60, 30)), options={"crf": "1"})
     path = exported(opened(make_clip(tmp_path / "clip.mp4", spec)), tmp_path, "webm", 100)
     back = read_back(path)
     assert back.colors == colors
-    assert np.abs(back.pictures[2].astype(int) - (200, 60, 30)).max() <= 5
+    assert np.abs(back.frames[2].astype(int) - (200, 60, 30)).max() <= 5
 
 
 @pytest.mark.parametrize("fps", [Fraction(25), NTSC])
 def test_webm_has_opus_in_step(tmp_path: Path, fps: Fraction) -> None:
-    """48 kHz Opus whose beeps are where they were, and which ends with the pictures."""
+    """48 kHz Opus whose beeps are where they were, and which ends with the frames."""
     audio = AudioSpec(seconds=3, beeps=(0.3, 1.1), layout="stereo", rate=44100)
     source = make_clip(tmp_path / "clip.mp4", Spec(count=50, fps=fps, audio=audio))
     path = exported(opened(source), tmp_path, "webm", 50)
@@ -144,7 +144,7 @@ def test_what_quality_means_for_a_gif(quality: int, fps: int, colors: int, step:
 
 
 def test_gif_quality_changes_size_colors_and_rate(tmp_path: Path) -> None:
-    """Each step up gives a larger file with more colours and at least as many frames."""
+    """Each step up gives a larger file with more colors and at least as many frames."""
     clip = excerpt("bikes", 12)
     sizes, colors, counts = [], [], []
     for quality in (0, 40, 70, 100):
@@ -185,7 +185,7 @@ def test_a_gif_plays_for_ever(tmp_path: Path) -> None:
 @pytest.mark.parametrize("matrix", list(Matrix))
 def test_gif_colors_are_right(tmp_path: Path, matrix: Matrix) -> None:
     """RGB is made by the clip's own matrix."""
-    spec = Spec(count=3, colors=Colors(matrix, 1, 1), picture=flat((200, 60, 30)), options={"crf": "1"})
+    spec = Spec(count=3, colors=Colors(matrix, 1, 1), frame=flat((200, 60, 30)), options={"crf": "1"})
     path = exported(opened(make_clip(tmp_path / "clip.mp4", spec)), tmp_path, "gif", 100)
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
@@ -193,7 +193,7 @@ def test_gif_colors_are_right(tmp_path: Path, matrix: Matrix) -> None:
 
 
 def test_a_gif_looks_like_its_clip(tmp_path: Path) -> None:
-    """The best quality is close to the source for 256 colours."""
+    """The best quality is close to the source for 256 colors."""
     clip = excerpt("bigbuckbunny", 6)
     path = exported(clip, tmp_path, "gif", 100)
     with av.open(str(path)) as container:
@@ -201,7 +201,7 @@ def test_a_gif_looks_like_its_clip(tmp_path: Path) -> None:
         assert min(psnr(to_rgb(given), back.to_ndarray(format="rgb24")) for given, back in pairs) > 30
 
 
-def test_gifs_have_no_sound_and_even_sizes(tmp_path: Path) -> None:
+def test_gifs_have_no_audio_and_even_sizes(tmp_path: Path) -> None:
     """Whatever the source has."""
     source = make_clip(tmp_path / "clip.mkv", Spec(size=(61, 47), count=5, pix_fmt="yuv444p", audio=AudioSpec()))
     with av.open(str(exported(opened(source), tmp_path, "gif"))) as container:
@@ -218,7 +218,7 @@ def test_hardly_any_frames(tmp_path: Path, format_name: Format, count: int) -> N
         with av.open(str(path)) as container:
             assert len(list(container.decode(video=0))) == 1
     else:
-        with pytest.raises(InvalidMedia, match="no pictures"):
+        with pytest.raises(InvalidMedia, match="no frames"):
             exported(Costly(0).clip(), tmp_path, format_name)
         assert list(tmp_path.iterdir()) == []
 
@@ -241,13 +241,13 @@ print(written.frames, peak.split()[1])
 @pytest.mark.parametrize("format_name", ["webm", "gif"])
 def test_memory_does_not_grow_with_length(tmp_path: Path, format_name: Format) -> None:
     """Ten times as many frames need no more than 5 % more memory at the peak."""
-    pictures = [scene(index, 96, 72) for index in range(8)]
+    images = [scene(index, 96, 72) for index in range(8)]
     peaks = {}
     for count in (130, 1300):
         spec = Spec(
             size=(96, 72),
             count=count,
-            picture=lambda index, _width, _height: pictures[index % 8],
+            frame=lambda index, _width, _height: images[index % 8],
             options={"crf": "0"},
         )
         source = make_clip(tmp_path / f"{count}.mp4", spec)
@@ -289,7 +289,7 @@ def test_max_width_is_a_maximum(
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le"])
 @pytest.mark.parametrize("full_range", [False, True])
 def test_scaling_is_true(tmp_path: Path, pix_fmt: str, full_range: bool) -> None:  # noqa: FBT001 - a parameter
-    """A smooth picture halved is the picture drawn at half the size, in the same format, with the same colours."""
+    """A smooth frame halved is the frame drawn at half the size, in the same format, with the same colors."""
     colors = Colors(Matrix.BT709, 1, 1, full_range)
     spec = Spec(size=(256, 192), count=2, pix_fmt=pix_fmt, colors=colors, options={"crf": "1"})
     frame = next(opened(make_clip(tmp_path / "clip.mp4", spec)).frames())

@@ -104,7 +104,7 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
             probe(path)
 
 
-def test_a_picture_bomb_is_refused_before_it_is_unfolded(tmp_path: Path) -> None:
+def test_a_frame_bomb_is_refused_before_it_is_unfolded(tmp_path: Path) -> None:
     """A few bytes that would become 16,000 x 16,000 pixels are never decoded, not even to look at them."""
     path = make_clip(tmp_path / "clip.mov", Spec(count=1, codec="png", pix_fmt="rgb24", colors=None))
     data = path.read_bytes().replace(struct.pack(">HH", 64, 48), struct.pack(">HH", 16_000, 16_000))
@@ -119,7 +119,7 @@ def test_a_picture_bomb_is_refused_before_it_is_unfolded(tmp_path: Path) -> None
 def originals(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     """Small files of many kinds."""
     folder = tmp_path_factory.mktemp("originals")
-    spec = Spec(count=12, picture=numbered, audio=AudioSpec())
+    spec = Spec(count=12, frame=numbered, audio=AudioSpec())
     opus = replace(spec, audio=AudioSpec(codec="libopus", layout="stereo"))
     gif = Spec(count=12, codec="gif", pix_fmt="rgb8", colors=None)
     kinds = {".mp4": spec, ".mkv": spec, ".ts": spec, ".webm": opus, ".gif": gif, ".flv": replace(spec, audio=None)}

@@ -1,4 +1,4 @@
-"""A section of a video: the right frames, and the sound that belongs to them."""
+"""A section of a video: the right frames, and the audio that belongs to them."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from framepack.media.read.reader import open_clip
 from framepack.media.section import Section
 from framepack.media.write.writer import write
 from tests.support.clips import AudioSpec, Spec, make_clip, number_of, numbered
-from tests.support.readback import beep_times, sound_of
+from tests.support.readback import audio_of, beep_times
 
 NUMBERED = Spec(
-    size=(64, 48), fps=Fraction(25), count=90, picture=numbered, options={"g": "12", "bf": "2", "preset": "ultrafast"}
+    size=(64, 48), fps=Fraction(25), count=90, frame=numbered, options={"g": "12", "bf": "2", "preset": "ultrafast"}
 )
 FORMATS = {
     "clip.mp4": NUMBERED,
     "clip.mkv": NUMBERED,
-    "clip.webm": Spec(size=(64, 48), count=90, picture=numbered, options={"g": "12", "deadline": "realtime"}),
+    "clip.webm": Spec(size=(64, 48), count=90, frame=numbered, options={"g": "12", "deadline": "realtime"}),
     "clip.ts": NUMBERED,
-    "clip.avi": Spec(size=(64, 48), count=90, picture=numbered, codec="mpeg4", options={"g": "12", "q": "2"}),
-    "ntsc.mp4": Spec(size=(64, 48), fps=Fraction(30000, 1001), count=90, picture=numbered, options={"g": "12"}),
+    "clip.avi": Spec(size=(64, 48), count=90, frame=numbered, codec="mpeg4", options={"g": "12", "q": "2"}),
+    "ntsc.mp4": Spec(size=(64, 48), fps=Fraction(30000, 1001), count=90, frame=numbered, options={"g": "12"}),
 }
 
 
@@ -66,7 +66,7 @@ def test_a_section_has_the_frames_that_begin_in_it(name: str, tmp_path: Path) ->
 def test_a_section_of_a_variable_rate_begins_with_the_frame_on_screen(tmp_path: Path) -> None:
     """A frame that began earlier and is still shown fills the first slots."""
     times = [Fraction(index, 25) for index in (*range(10), *range(40, 60))]
-    path = make_clip(tmp_path / "held.mp4", Spec(size=(64, 48), picture=numbered, times=times, options={"g": "5"}))
+    path = make_clip(tmp_path / "held.mp4", Spec(size=(64, 48), frame=numbered, times=times, options={"g": "5"}))
 
     clip = cut(path, "1", "1.8")
 
@@ -74,8 +74,8 @@ def test_a_section_of_a_variable_rate_begins_with_the_frame_on_screen(tmp_path: 
     assert shown(clip) == [9] * 15 + [10, 11, 12, 13, 14]
 
 
-def test_the_sound_of_a_section_is_cut_with_it(tmp_path: Path) -> None:
-    """A beep is heard where it was seen, copied and encoded, and the sound ends within a frame of the pictures."""
+def test_the_audio_of_a_section_is_cut_with_it(tmp_path: Path) -> None:
+    """A beep is heard where it was seen, copied and encoded, and the audio ends within a frame of the frames."""
     audio = AudioSpec(seconds=4.0, beeps=(1.4, 2.0, 3.2))
     path = make_clip(tmp_path / "beeps.mp4", Spec(size=(64, 48), count=100, audio=audio, options={"g": "12"}))
 
@@ -84,7 +84,7 @@ def test_the_sound_of_a_section_is_cut_with_it(tmp_path: Path) -> None:
         if name.endswith("webm"):
             clip = replace(clip, encoding=Encoding("webm"))
         written = write(clip, tmp_path / name, preset="ultrafast")
-        samples, rate = sound_of(tmp_path / name)
+        samples, rate = audio_of(tmp_path / name)
 
         assert written.frames == 40
         assert beep_times(tmp_path / name) == pytest.approx([0.4, 1.0], abs=0.015)

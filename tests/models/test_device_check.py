@@ -182,12 +182,12 @@ def test_a_wrong_sum_is_noticed_on_the_real_cpu(monkeypatch: pytest.MonkeyPatch)
     convolve = torch.nn.functional.conv2d
     calls: list[int] = []
 
-    def faulty(picture: torch.Tensor, kernel: torch.Tensor, **options: Any) -> torch.Tensor:
+    def faulty(frame: torch.Tensor, kernel: torch.Tensor, **options: Any) -> torch.Tensor:
         calls.append(1)
         if len(calls) % 2 == 0:
             kernel = kernel.clone()
             kernel[0, 0, 0, 0] = value
-        return convolve(picture, kernel, **options)
+        return convolve(frame, kernel, **options)
 
     monkeypatch.setattr(torch.nn.functional, "conv2d", faulty)
     for value in (1.0, float("nan")):  # noqa: B007 - read by faulty

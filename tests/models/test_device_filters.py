@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from framepack.api.filter_settings import FILTER_PRESETS, FilterSettings
 from framepack.media.clip import Colors, HostFrame, Matrix
 from framepack.media.images.convert import to_rgb
 from framepack.models.frames.device_filter import DeviceFilter
 from framepack.models.frames.device_frame import DeviceFrame
-from framepack.api.filter_settings import FILTER_PRESETS, FilterSettings
 from tests.support.looks import BT709, codes, filtered, gray, host_frame, on_device, one, psnr, real_frames, tone
 
 LOOKS: tuple[dict[str, float], ...] = (
@@ -53,7 +53,7 @@ def name_of(look: dict[str, float]) -> str:
 @pytest.mark.parametrize("clip", ["bikes", "bigbuckbunny"])
 @pytest.mark.parametrize("look", LOOKS, ids=name_of)
 def test_both_homes_look_alike(look: dict[str, float], clip: str) -> None:
-    """Real frames of a device, filtered there or fetched first, are at least 45 dB close, deep colours included."""
+    """Real frames of a device, filtered there or fetched first, are at least 45 dB close, deep colors included."""
     frames = [on_device(frame) for frame in real_frames(clip, 40, 2)]
     device = filtered(frames, **look)
     host = filtered([HostFrame(frame.on_host()) for frame in frames], **look)
@@ -63,7 +63,7 @@ def test_both_homes_look_alike(look: dict[str, float], clip: str) -> None:
 
 
 @pytest.mark.parametrize("look", [FILTER_PRESETS["cinematic"].model_dump(), {"denoise": 6}], ids=name_of)
-def test_both_homes_look_alike_in_any_colours(look: dict[str, float]) -> None:
+def test_both_homes_look_alike_in_any_colors(look: dict[str, float]) -> None:
     """Also with another matrix and range."""
     colors = Colors(Matrix.BT601, 6, 6, full_range=True)
     y, u, v = codes(real_frames()[0])
@@ -72,8 +72,8 @@ def test_both_homes_look_alike_in_any_colours(look: dict[str, float]) -> None:
     assert psnr(to_rgb(one(frame, colors, **look)), to_rgb(one(on_device(frame, colors), colors, **look))) > 45
 
 
-def test_tall_pictures_have_no_seams() -> None:
-    """Pieces of work do not show: rows that are far from the edges are those of a part of the picture."""
+def test_tall_frames_have_no_seams() -> None:
+    """Pieces of work do not show: rows that are far from the edges are those of a part of the frame."""
     torch.manual_seed(0)
     tensor = torch.rand(3, 700, 40)
     look = FilterSettings(blur=4, sharpen=3, contrast=1.2, denoise=4)
@@ -127,7 +127,7 @@ def test_a_frame_of_the_host_is_not_taken() -> None:
 
 
 @pytest.mark.gpu
-def test_the_gpu_makes_the_same_pictures() -> None:
+def test_the_gpu_makes_the_same_frames() -> None:
     """On CUDA every look is what the CPU makes."""
     frames = [on_device(frame) for frame in real_frames(count=3)]
     there = [DeviceFrame(frame.tensor.cuda(), frame.colors) for frame in frames]

@@ -19,10 +19,10 @@ CPU = torch.device("cpu")
 
 def planes(frame: DeviceFrame) -> list[NDArray[np.float64]]:
     """The three planes of a frame on the host."""
-    picture = frame.on_host()
+    image = frame.on_host()
     return [
         np.frombuffer(bytes(plane), np.uint8).reshape(plane.height, -1)[:, : plane.width].astype(np.float64)
-        for plane in picture.planes
+        for plane in image.planes
     ]
 
 
@@ -59,8 +59,8 @@ def test_yuv_is_that_of_the_standard(width: int, height: int, matrix: Matrix, *,
         assert np.abs(made - exact.clip(0, 255)).max() < 0.501
 
 
-def test_tall_pictures_have_no_joints() -> None:
-    """Pictures are converted strip by strip, and no strip shows."""
+def test_tall_frames_have_no_joints() -> None:
+    """Frames are converted strip by strip, and no strip shows."""
     rgb = torch.rand((3, 601, 8), generator=torch.Generator().manual_seed(0))
     for made, exact in zip(planes(DeviceFrame(rgb, Colors())), expected_planes(rgb, Colors()), strict=True):
         assert np.abs(made - exact).max() < 0.501
@@ -86,7 +86,7 @@ def test_there_and_back_again(clip: str, colors: Colors, dtype: torch.dtype) -> 
 @pytest.mark.parametrize("full_range", [False, True])
 @pytest.mark.parametrize("matrix", list(Matrix))
 def test_grays_stay_gray(matrix: Matrix, *, full_range: bool) -> None:
-    """Black, white and gray have no colour and the right luma."""
+    """Black, white and gray have no color and the right luma."""
     gray = torch.tensor([0.0, 0.25, 1.0]).expand(3, 2, 3)
     y, u, v = planes(DeviceFrame(gray, Colors(matrix, full_range=full_range)))
     assert y[0].tolist() == ([0, 64, 255] if full_range else [16, 71, 235])
@@ -94,24 +94,24 @@ def test_grays_stay_gray(matrix: Matrix, *, full_range: bool) -> None:
     assert (v == 128).all()
 
 
-def test_the_picture_says_what_it_means() -> None:
-    """Size, layout and all four colour tags are on the picture."""
+def test_the_frame_says_what_it_means() -> None:
+    """Size, layout and all four color tags are on the frame."""
     colors = Colors(Matrix.BT2020, primaries=9, transfer=16, full_range=True)
     frame = DeviceFrame(torch.rand(3, 7, 5), colors)
-    picture = frame.on_host()
-    assert (frame.width, frame.height) == (picture.width, picture.height) == (5, 7)
-    assert picture.format.name == "yuv420p"
-    assert (picture.colorspace, picture.color_primaries, picture.color_trc, picture.color_range) == (9, 9, 16, 2)
+    image = frame.on_host()
+    assert (frame.width, frame.height) == (image.width, image.height) == (5, 7)
+    assert image.format.name == "yuv420p"
+    assert (image.colorspace, image.color_primaries, image.color_trc, image.color_range) == (9, 9, 16, 2)
 
 
 def test_a_frame_is_fetched_once() -> None:
-    """Asking again returns the same picture, so that a frame that is shown twice is converted once."""
+    """Asking again returns the same frame, so that a frame that is shown twice is converted once."""
     frame = DeviceFrame(torch.rand(3, 4, 4), Colors())
     assert frame.on_host() is frame.on_host()
 
 
 def test_channels_last_tensors_are_fine() -> None:
-    """The memory layout of a tensor does not change its picture."""
+    """The memory layout of a tensor does not change its frame."""
     rgb = torch.rand(1, 3, 20, 30)
     usual = planes(DeviceFrame(rgb[0], Colors()))
     other = planes(DeviceFrame(rgb.contiguous(memory_format=torch.channels_last)[0], Colors()))

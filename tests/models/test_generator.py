@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from framepack.errors import ModelUnavailable
-from framepack.models.weights.catalog import CATALOGUE
 from framepack.models.library import ModelLibrary
+from framepack.models.weights.catalog import CATALOG
 from framepack.models.weights.store import WeightsStore
 from tests.support import generators
 from tests.support.weights import fetch_never
@@ -17,7 +17,7 @@ from tests.support.weights import fetch_never
 def library(folder: Path, factory: str | None) -> ModelLibrary:
     """A library whose deployment names a factory of the test's."""
     store = WeightsStore(folder, allow_download=False, download=fetch_never)
-    return ModelLibrary(CATALOGUE, store, device="cpu", generator=factory and f"tests.support.generators:{factory}")
+    return ModelLibrary(CATALOG, store, device="cpu", generator=factory and f"tests.support.generators:{factory}")
 
 
 def test_the_factory_fills_the_slot(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from framepack.job import Job
 from framepack.models.language.captioner import Captioner
 from framepack.models.language.enhancer import Enhancer
 from framepack.models.memory.device import Device
-from framepack.models.weights.language_catalog import FLORENCE, GRANITE
 from framepack.models.weights.hub_snapshots import Snapshots
+from framepack.models.weights.language_catalog import FLORENCE, GRANITE
 from framepack.settings import Settings
 from tests.support.at_hand import at_hand
 
@@ -68,7 +68,7 @@ def test_sections_stay_short_scenes(enhancer: Enhancer) -> None:
     assert all(40 <= len(each.split()) <= 150 for each in found.groups())
 
 
-def test_a_picture_is_described() -> None:
+def test_a_frame_is_described() -> None:
     """The words name what is plainly there."""
     captioner = Captioner(_verified(FLORENCE.name), Device.find())
     image = Image.new("RGB", (640, 480), "white")

@@ -16,7 +16,7 @@ from tests.support.rife_reference import random_rife, reference
 
 
 def draw(network: Rife, first: Tensor, second: Tensor, *times: float) -> Tensor:
-    """The network's pictures."""
+    """The network's frames."""
     with torch.inference_mode():
         timestep = torch.tensor(times).view(-1, 1, 1, 1)
         made: Tensor = network(network.seen(first), network.seen(second), timestep)
@@ -25,8 +25,8 @@ def draw(network: Rife, first: Tensor, second: Tensor, *times: float) -> Tensor:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("time", [0.0, 0.25, 0.5, 0.9, 1.0])
-def test_pictures_are_those_of_the_reference(seed: int, time: float) -> None:
-    """With random weights that move pixels far, both implementations draw the same picture."""
+def test_frames_are_those_of_the_reference(seed: int, time: float) -> None:
+    """With random weights that move pixels far, both implementations draw the same frame."""
     state = random_rife(seed)
     first, second = noise(2, 128, 192, seed)[:, None]
     expected = reference(state, first, second, time)
@@ -36,15 +36,15 @@ def test_pictures_are_those_of_the_reference(seed: int, time: float) -> None:
 
 
 def test_wild_motion_is_that_of_the_reference() -> None:
-    """Flows that leave the picture on all sides are treated alike."""
+    """Flows that leave the frame on all sides are treated alike."""
     state = random_rife(4, motion=4)
     first, second = noise(2, 64, 128)[:, None]
     assert psnr(draw(load_rife(state), first, second, 0.3), reference(state, first, second, 0.3)) > 60
 
 
 @pytest.mark.parametrize("motion", [0.5, 1.0])
-def test_half_precision_keeps_the_picture(motion: float) -> None:
-    """With convolutions in float16, as on a GPU, pictures stay within 48 dB."""
+def test_half_precision_keeps_the_frame(motion: float) -> None:
+    """With convolutions in float16, as on a GPU, frames stay within 48 dB."""
     state = random_rife(2, motion=motion)
     first, second = noise(2, 128, 128)[:, None]
     half = load_rife(state).half().to(memory_format=torch.channels_last)
@@ -53,8 +53,8 @@ def test_half_precision_keeps_the_picture(motion: float) -> None:
     assert psnr(made, draw(load_rife(state), first, second, 0.5)) > 48
 
 
-def test_a_batch_is_its_pictures() -> None:
-    """Pictures and times in company give what they give alone."""
+def test_a_batch_is_its_frames() -> None:
+    """Frames and times in company give what they give alone."""
     network = load_rife(random_rife(5))
     first, second = noise(3, 64, 64, 1), noise(3, 64, 64, 2)
     times = (0.1, 0.5, 0.8)
@@ -62,13 +62,13 @@ def test_a_batch_is_its_pictures() -> None:
     for index, time in enumerate(times):
         alone = draw(network, first[index : index + 1], second[index : index + 1], time)
         assert psnr(together[index : index + 1], alone) > 90
-    assert psnr(together, draw(network, first, second, 0.8, 0.1, 0.5)) < 60  # each picture has its own time
+    assert psnr(together, draw(network, first, second, 0.8, 0.1, 0.5)) < 60  # each frame has its own time
 
 
 @settings(max_examples=8, deadline=None)
 @given(st.integers(0, 100), st.floats(0, 1), st.floats(0, 1))
-def test_constant_pictures_stay_constant(seed: int, gray: float, time: float) -> None:
-    """Whatever the weights, there is nothing to move between two equal flat pictures."""
+def test_constant_frames_stay_constant(seed: int, gray: float, time: float) -> None:
+    """Whatever the weights, there is nothing to move between two equal flat frames."""
     flat = torch.full((1, 3, 64, 64), gray)
     made = draw(load_rife(random_rife(seed)), flat, flat, time)
     assert (made - gray).abs().max() < 1e-5
@@ -76,8 +76,8 @@ def test_constant_pictures_stay_constant(seed: int, gray: float, time: float) ->
 
 @settings(max_examples=8, deadline=None)
 @given(st.integers(0, 100), st.floats(0, 1))
-def test_no_colour_is_invented(seed: int, time: float) -> None:
-    """Whatever the weights, every pixel lies between the darkest and the brightest of both pictures."""
+def test_no_color_is_invented(seed: int, time: float) -> None:
+    """Whatever the weights, every pixel lies between the darkest and the brightest of both frames."""
     first, second = noise(2, 64, 64, seed)[:, None] * 0.6 + 0.2
     made = draw(load_rife(random_rife(seed)), first, second, time)
     lowest = torch.minimum(first.amin((2, 3)), second.amin((2, 3)))
@@ -88,8 +88,8 @@ def test_no_colour_is_invented(seed: int, time: float) -> None:
 
 @pytest.mark.parametrize("time", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("share", [0.5, 0.2, 0.9])
-def test_without_motion_the_neighbours_are_mixed(share: float, time: float) -> None:
-    """With heads of zero the result is the mean of both pictures, or the mix that the mask's bias says."""
+def test_without_motion_the_neighbors_are_mixed(share: float, time: float) -> None:
+    """With heads of zero the result is the mean of both frames, or the mix that the mask's bias says."""
     first, second = noise(2, 64, 128)[:, None]
     made = draw(load_rife(mixing(share)), first, second, time)
     assert (made - (share * first + (1 - share) * second)).abs().max() < 1e-5
@@ -105,15 +105,15 @@ def test_the_time_reaches_the_network(time: float) -> None:
     assert (made - expected)[..., 4:-4, 4:-4].abs().max() < 1e-5
 
 
-def test_exchanged_neighbours_exchange_their_shares() -> None:
-    """Without motion, the second picture first with the opposite mask at the opposite time is the same picture."""
+def test_exchanged_neighbors_exchange_their_shares() -> None:
+    """Without motion, the second frame first with the opposite mask at the opposite time is the same frame."""
     first, second = noise(2, 64, 64)[:, None]
     made = draw(load_rife(mixing(0.3)), first, second, 0.25)
     exchanged = draw(load_rife(mixing(0.7)), second, first, 0.75)
     assert (made - exchanged).abs().max() < 1e-5
 
 
-def test_flow_is_in_pixels_towards_each_picture() -> None:
+def test_flow_is_in_pixels_towards_each_frame() -> None:
     """A flow of (3, -2) shows what lies 3 columns to the right and 2 rows up."""
     first, second = noise(2, 64, 128)[:, None]
     made = draw(load_rife(mixing(1 - 1e-6, flow=(3, -2, 0, 0))), first, second, 0.5)
@@ -123,7 +123,7 @@ def test_flow_is_in_pixels_towards_each_picture() -> None:
 
 
 def test_beyond_the_edge_is_the_edge() -> None:
-    """A flow that leaves the picture shows its outermost pixels."""
+    """A flow that leaves the frame shows its outermost pixels."""
     first, second = noise(2, 64, 64)[:, None]
     flow = torch.zeros(1, 4, 64, 64)
     flow[:, 0] = 1000

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from framepack.errors import OutOfMemory
 from framepack.models.memory.device import MB, Device
-from framepack.models.memory.oom import WorkShape, BatchPlan
+from framepack.models.memory.oom import BatchPlan, WorkShape
 from framepack.models.upscale.upscaler import Upscaler
-from tests.support.recipes import Neighbours
+from tests.support.recipes import Neighbors
 from tests.support.upscaling import Watched, compact, rrdb
 
 CPU = Device(torch.device("cpu"))
@@ -40,7 +40,7 @@ def test_the_result_is_that_of_the_smaller_tiles(pixels: int, tile: int, error: 
     """However far it has to go down, every pixel is what a run in such tiles from the start gives."""
     batch = torch.rand(2, 3, 200, 300, generator=torch.Generator().manual_seed(0))
     direct = Upscaler(compact(), CPU)
-    expected = torch.cat([direct(picture[None], tile_size=tile) for picture in batch])
+    expected = torch.cat([direct(frame[None], tile_size=tile) for frame in batch])
     upscaler = Upscaler(compact(), CPU)
     Watched(upscaler._network, above(pixels, error))
     assert torch.equal(upscaler(batch), expected)
@@ -59,7 +59,7 @@ def test_no_tile_is_stale(number: int) -> None:
     assert len({shape[-2:] for shape in watched.shapes}) == 2
 
 
-def test_frames_come_apart_before_pictures_do() -> None:
+def test_frames_come_apart_before_frames_do() -> None:
     """A batch that does not fit is first done frame by frame."""
     upscaler = Upscaler(compact(), CPU)
     watched = Watched(upscaler._network, above(150 * 100))
@@ -97,8 +97,8 @@ def test_what_fitted_is_remembered() -> None:
     assert counts[3] == 3 * counts[0]
 
 
-class Witnesses(Neighbours):
-    """Neighbours that note which exception is being handled when they are asked to leave."""
+class Witnesses(Neighbors):
+    """Neighbors that note which exception is being handled when they are asked to leave."""
 
     def __init__(self, idle: int = 0) -> None:
         super().__init__(idle)
@@ -119,9 +119,9 @@ def test_others_are_asked_to_make_room() -> None:
     assert others.pending == [None, None]
 
 
-def test_idle_models_leave_before_pictures_come_apart() -> None:
+def test_idle_models_leave_before_frames_come_apart() -> None:
     """When memory runs out, the same work is done again once something could leave; only then in smaller pieces."""
-    others = Neighbours(idle=1)
+    others = Neighbors(idle=1)
     upscaler = Upscaler(compact(), replace(CPU, residents=others))
     watched = Watched(upscaler._network, lambda _, number: MemoryError() if number <= 2 else None)
     upscaler(torch.rand(1, 3, 200, 300))
@@ -130,17 +130,17 @@ def test_idle_models_leave_before_pictures_come_apart() -> None:
     assert others.asked == 2
 
 
-def test_idle_models_leave_before_pictures_are_cut() -> None:
-    """A picture that would fit beside fewer models is not cut into tiles: as many leave as are in its way."""
+def test_idle_models_leave_before_frames_are_cut() -> None:
+    """A frame that would fit beside fewer models is not cut into tiles: as many leave as are in its way."""
     limit = 600 * MB
-    picture = torch.rand(1, 3, 290, 300)
+    frame = torch.rand(1, 3, 290, 300)
     alone = Upscaler(compact(feat=64), Device(CPU.place, limit))
     free = limit - 290 * 300 * 2 * alone._bytes_per_pixel
-    others = Neighbours(idle=4, held_mb=free // MB // 2)
+    others = Neighbors(idle=4, held_mb=free // MB // 2)
     assert free > 0
     upscaler = Upscaler(compact(feat=64), Device(CPU.place, limit, residents=others))
     watched = Watched(upscaler._network)
-    upscaler(picture)
+    upscaler(frame)
     assert [shape[2:] for shape in watched.shapes] == [(290, 300)]
     assert others.idle == 2
 
@@ -156,8 +156,8 @@ def test_there_is_an_end() -> None:
     assert caught.value.__context__ is None
 
 
-def test_small_pictures_have_fewer_ways_down() -> None:
-    """A picture that is no larger than the smallest tile fails at once."""
+def test_small_frames_have_fewer_ways_down() -> None:
+    """A frame that is no larger than the smallest tile fails at once."""
     upscaler = Upscaler(compact(), CPU)
     watched = Watched(upscaler._network, above(0))
     with pytest.raises(OutOfMemory):
@@ -188,5 +188,5 @@ def test_defects_are_not_mistaken_for_shortage() -> None:
     ],
 )
 def test_the_way_down(batch_plan: BatchPlan, expected: BatchPlan | None) -> None:
-    """First single frames, then halves of what a picture of 640 pixels is cut into, down to 64."""
+    """First single frames, then halves of what a frame of 640 pixels is cut into, down to 64."""
     assert batch_plan.smaller(640) == expected

@@ -16,8 +16,8 @@ from PIL import Image
 from framepack.errors import Cancelled
 from framepack.media.clip import Colors, Frame, HostFrame
 from framepack.models.frames.device_frame import DeviceFrame, to_device
-from framepack.models.memory.device import Device
 from framepack.models.frames.scaling import resize
+from framepack.models.memory.device import Device
 from framepack.models.upscale.upscale_frames import Target, target_size, upscale_frames
 from framepack.models.upscale.upscaler import Upscaler
 from tests.support.upscaling import (
@@ -91,11 +91,11 @@ def test_frames_have_exactly_the_target_size(width: int, height: int, factor: fl
 @pytest.mark.parametrize("size", [(240, 160), (123, 77), (60, 40), (480, 400)])
 def test_resizing_is_the_usual_bicubic(size: tuple[int, int]) -> None:
     """Up and down, with its filter widened for less, as Pillow does it."""
-    picture = torch.rand(2, 3, 160, 240, generator=torch.Generator().manual_seed(0))
-    made = resize(picture, *size)
+    frame = torch.rand(2, 3, 160, 240, generator=torch.Generator().manual_seed(0))
+    made = resize(frame, *size)
     channels = [
         np.asarray(Image.fromarray(channel.numpy()).resize(size, Image.Resampling.BICUBIC))
-        for channel in picture.flatten(0, 1)
+        for channel in frame.flatten(0, 1)
     ]
     expected = torch.from_numpy(np.stack(channels)).clamp(0, 1).view_as(made)
     assert made.dtype == torch.float32

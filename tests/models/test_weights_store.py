@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from framepack.errors import ModelUnavailable
-from framepack.models.weights.checkpoints import parse_checkpoint
 from framepack.models.spec import Weights
+from framepack.models.weights.checkpoints import parse_checkpoint
 from framepack.models.weights.store import WeightsStore, listing
 from tests.support.networks import tiny_compact
 from tests.support.weights import (

@@ -137,7 +137,7 @@ def test_a_receiver_that_never_answers(courier: Courier) -> None:
 
 
 def test_the_answers_body_does_not_matter(courier: Courier) -> None:
-    """A receiver that answers 200 and then talks for ever has the message."""
+    """A receiver that answers 200 and then talks forever has the message."""
 
     def body() -> Iterator[bytes]:
         while not server.closing.is_set():

@@ -33,7 +33,7 @@ def test_a_real_clip_is_described(tmp_path: Path) -> None:
 
 
 def test_a_silent_clip_says_so(tmp_path: Path) -> None:
-    """Without sound there is no codec, and the rate is exact to three digits."""
+    """Without audio there is no codec, and the rate is exact to three digits."""
     source = make_clip(tmp_path / "source.mp4", Spec(fps=Fraction(30000, 1001), count=30))
 
     analysis = bench(tmp_path).run("analyze", source)["analysis"]
@@ -50,7 +50,7 @@ def test_resolution_is_what_a_viewer_sees(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".webm", ".mkv"])
-def test_containers_and_their_sound(tmp_path: Path, suffix: str) -> None:
+def test_containers_and_their_audio(tmp_path: Path, suffix: str) -> None:
     """MP4, WebM and Matroska are understood."""
     codec = "libopus" if suffix == ".webm" else "aac"
     source = make_clip(tmp_path / f"source{suffix}", Spec(count=10, audio=AudioSpec(codec=codec, seconds=0.4)))

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from framepack.dispatch import Answer as Result
-from framepack.job import Job, Progress
 from framepack.files.workspace import Workspace
+from framepack.job import Job, Progress
 from framepack.operations.postprocess import batch
 from framepack.processing.render import render_chain
 from tests.support.clips import Spec, cut, flat, make_clip
@@ -33,8 +33,8 @@ def worker(tmp_path: Path) -> Bench:
 def clips(tmp_path: Path) -> list[Path]:
     """A red video and a longer green one."""
     return [
-        make_clip(tmp_path / "red.mp4", Spec(count=10, picture=flat(RED))),
-        make_clip(tmp_path / "green.mp4", Spec(count=20, picture=flat(GREEN))),
+        make_clip(tmp_path / "red.mp4", Spec(count=10, frame=flat(RED))),
+        make_clip(tmp_path / "green.mp4", Spec(count=20, frame=flat(GREEN))),
     ]
 
 
@@ -57,8 +57,8 @@ def output_of(worker: Bench, result: dict[str, Any]) -> Path:
 
 def is_red(path: Path) -> bool:
     """Whether a video is the red one."""
-    picture = read_back(path).pictures[0]
-    return bool(picture[..., 0].mean() > picture[..., 1].mean())
+    frame = read_back(path).frames[0]
+    return bool(frame[..., 0].mean() > frame[..., 1].mean())
 
 
 def test_every_video_has_its_result(worker: Bench, clips: list[Path]) -> None:
@@ -76,7 +76,7 @@ def test_every_video_has_its_result(worker: Bench, clips: list[Path]) -> None:
     assert second["output_filename"].startswith("green_processed_")
     outputs = [output_of(worker, result) for result in (first, second)]
     assert [is_red(path) for path in outputs] == [True, False]
-    assert [len(read_back(path).pictures) for path in outputs] == [10, 20]
+    assert [len(read_back(path).frames) for path in outputs] == [10, 20]
     assert [base64.b64decode(result["output_video_base64"]) for result in (first, second)] == [
         path.read_bytes() for path in outputs
     ]

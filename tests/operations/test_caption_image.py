@@ -37,15 +37,15 @@ def worker(tmp_path: Path, folder: Path) -> Bench:
 
 @pytest.fixture
 def seen(worker: Bench) -> Iterator[list[torch.Tensor]]:
-    """The pictures that the network is given, as it is given them."""
-    pictures: list[torch.Tensor] = []
+    """The images that the network is given, as it is given them."""
+    images: list[torch.Tensor] = []
 
     def note(_tower: Any, args: tuple[torch.Tensor, ...], fields: dict[str, Any]) -> None:
-        pictures.append((args[0] if args else fields["pixel_values"]).clone())
+        images.append((args[0] if args else fields["pixel_values"]).clone())
 
     with worker.runtime.models.captioner() as captioner:
         hook = captioner._network.model.vision_tower.register_forward_pre_hook(note, with_kwargs=True)
-        yield pictures
+        yield images
         hook.remove()
 
 
@@ -59,14 +59,14 @@ def _text(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-PICTURE = Image.fromarray(scene(3, 60, 40))
+IMAGE = Image.fromarray(scene(3, 60, 40))
 
 
 def test_the_documented_answer(worker: Bench, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The caption is the one that plain transformers code writes, and no connection is made."""
     processor: Any = Florence2Processor.from_pretrained(folder)
     network: Any = Florence2ForConditionalGeneration.from_pretrained(folder)
-    inputs = processor(text="<MORE_DETAILED_CAPTION>", images=PICTURE, return_tensors="pt")
+    inputs = processor(text="<MORE_DETAILED_CAPTION>", images=IMAGE, return_tensors="pt")
     tokens = network.generate(**inputs, max_new_tokens=47, num_beams=3, do_sample=False)
     expected = " ".join(processor.batch_decode(tokens, skip_special_tokens=True)[0].split())
 
@@ -74,7 +74,7 @@ def test_the_documented_answer(worker: Bench, folder: Path, monkeypatch: pytest.
         raise AssertionError(f"a connection to {address} was tried")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    answer = worker.run("/caption-image", image_base64=_text(_encoded(PICTURE)))
+    answer = worker.run("/caption-image", image_base64=_text(_encoded(IMAGE)))
 
     assert answer == {"success": True, "caption": expected, "message": "Image captioned successfully"}
     assert len(expected) > 20
@@ -83,8 +83,8 @@ def test_the_documented_answer(worker: Bench, folder: Path, monkeypatch: pytest.
 
 
 def test_addresses_and_data_uris_mean_the_same(worker: Bench) -> None:
-    """However the picture comes, its caption is the same; another picture has another one."""
-    data = _encoded(PICTURE)
+    """However the image comes, its caption is the same; another image has another one."""
+    data = _encoded(IMAGE)
     with HttpServer({"/cat.png": Answer(body=data)}) as server:
         answers = [
             worker.run("caption_image", image_url=f"{server.url}/cat.png"),
@@ -97,13 +97,13 @@ def test_addresses_and_data_uris_mean_the_same(worker: Bench) -> None:
     assert other["caption"] != answers[0]["caption"]
 
 
-def test_the_model_sees_pictures_upright(worker: Bench, seen: list[torch.Tensor]) -> None:
+def test_the_model_sees_images_upright(worker: Bench, seen: list[torch.Tensor]) -> None:
     """A camera's note on how it was held changes what the model sees, to the last pixel."""
     exif = Image.Exif()
     exif[0x0112] = 6  # shown a quarter turned clockwise
-    turned = PICTURE.transpose(Image.Transpose.ROTATE_270)
+    turned = IMAGE.transpose(Image.Transpose.ROTATE_270)
 
-    for data in (_encoded(PICTURE), _encoded(PICTURE, exif=exif), _encoded(turned)):
+    for data in (_encoded(IMAGE), _encoded(IMAGE, exif=exif), _encoded(turned)):
         assert worker.run("caption_image", image_base64=_text(data))["success"]
 
     as_stored, by_note, by_hand = seen
@@ -112,7 +112,7 @@ def test_the_model_sees_pictures_upright(worker: Bench, seen: list[torch.Tensor]
 
 
 def test_transparent_parts_are_white(worker: Bench, seen: list[torch.Tensor]) -> None:
-    """As viewers show them, and not what colour they may hide."""
+    """As viewers show them, and not what color they may hide."""
     hidden = Image.new("RGBA", (32, 32), (255, 0, 0, 0))
     white = Image.new("L", (3, 3), 255)
 
@@ -133,13 +133,13 @@ def test_progress_counts_tokens(worker: Bench) -> None:
             job.cancel()
 
     job.report = report
-    answer = worker.run("caption_image", image_base64=_text(_encoded(PICTURE)), job=job)
+    answer = worker.run("caption_image", image_base64=_text(_encoded(IMAGE)), job=job)
 
     assert answer["code"] == "cancelled"
     assert [(each.done, each.unit, each.percent) for each in reported] == [(1, "tokens", None), (2, "tokens", None)]
 
 
-_ANIMATION = _encoded(PICTURE, "GIF", save_all=True, append_images=[Image.new("RGB", (60, 40))])
+_ANIMATION = _encoded(IMAGE, "GIF", save_all=True, append_images=[Image.new("RGB", (60, 40))])
 
 
 @pytest.mark.parametrize(
@@ -151,8 +151,8 @@ _ANIMATION = _encoded(PICTURE, "GIF", save_all=True, append_images=[Image.new("R
         ({"image_url": "file:///etc/passwd"}, 400, ""),
         ({"image_base64": _text(b"<svg xmlns='http://www.w3.org/2000/svg'/>")}, 400, "The image is damaged or not a"),
         ({"image_base64": _text(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")}, 400, "The image is damaged or not a"),
-        ({"image_base64": _text(_encoded(PICTURE)[:200])}, 400, "The image is damaged or not a"),
-        ({"image_base64": _text(_ANIMATION)}, 400, "The image is animated; it must be a single picture."),
+        ({"image_base64": _text(_encoded(IMAGE)[:200])}, 400, "The image is damaged or not a"),
+        ({"image_base64": _text(_ANIMATION)}, 400, "The image is animated; it must be a single image."),
         ({"image_base64": _text(bytes(30_000))}, 413, "The image has 0.0 MB; at most 0.02 MB are allowed."),
         (
             {"image_base64": _text(_encoded(Image.new("1", (200, 200))))},
@@ -195,7 +195,7 @@ def test_the_end_is_reported(worker: Bench) -> None:
 
     with HttpServer({"/hook": receive}) as server:
         url = f"{server.url}/hook"
-        answer = worker.run("caption_image", image_base64=_text(_encoded(PICTURE)), callback_url=url)
+        answer = worker.run("caption_image", image_base64=_text(_encoded(IMAGE)), callback_url=url)
 
     body = json.loads(received[0].body)
     assert (body["operation"], body["success"]) == ("caption_image", True)

@@ -103,9 +103,9 @@ def worker(tmp_path: Path) -> Bench:
     ):
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / place).write_bytes(CANARY + place.encode())
-    picture = _frame(tmp_path)
+    frame = _frame(tmp_path)
     clip = tmp_path / FRAMES / "clip"
-    (clip / "frame_000000.png").write_bytes(picture)
+    (clip / "frame_000000.png").write_bytes(frame)
     (clip / "frame_000001.png").symlink_to(tmp_path / "outside" / "passwd")
     (clip / "link").symlink_to(tmp_path / "outside" / "passwd")
     (tmp_path / FRAMES / "folder_link").symlink_to(tmp_path / "outside")

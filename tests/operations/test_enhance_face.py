@@ -16,11 +16,11 @@ from framepack.dispatch import JobInput
 from framepack.job import Job
 from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
-from framepack.models.weights.catalog import CATALOGUE, Catalog
 from framepack.models.library import ModelLibrary
+from framepack.models.weights.catalog import CATALOG, Catalog
 from framepack.models.weights.store import WeightsStore
 from framepack.operations.postprocess.upscale import UpscaleParams, upscaled
-from tests.support.clips import Picture, Spec, make_clip, scene
+from tests.support.clips import Pixels, Spec, make_clip, scene
 from tests.support.faces import published_faces
 from tests.support.http_server import HttpServer
 from tests.support.networks import tiny_compact
@@ -52,32 +52,32 @@ def own(tmp_path: Path, weights: tuple[Path, Catalog]) -> Bench:
     return made
 
 
-def with_face(index: int, width: int, height: int) -> Picture:
+def with_face(index: int, width: int, height: int) -> Pixels:
     """A moving scene with a green square that stays: the test's detector takes it for a face."""
-    picture = scene(index, width, height) // 2
+    frame = scene(index, width, height) // 2
     x, y = CORNER
-    picture[y : y + CELL, x : x + CELL] = (0, 255, 0)
-    return picture
+    frame[y : y + CELL, x : x + CELL] = (0, 255, 0)
+    return frame
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """A short video of a face."""
-    spec = Spec(size=SIZE, count=2, picture=with_face, options={"crf": "1"})
+    spec = Spec(size=SIZE, count=2, frame=with_face, options={"crf": "1"})
     return make_clip(tmp_path / "source.mp4", spec)
 
 
-def pictures(own: Bench, answer: dict[str, Any]) -> list[NDArray[np.float64]]:
-    """The pictures of an answer's video."""
-    return [picture.astype(np.float64) for picture in read_back(own.output(answer)).pictures]
+def frames(own: Bench, answer: dict[str, Any]) -> list[NDArray[np.float64]]:
+    """The frames of an answer's video."""
+    return [frame.astype(np.float64) for frame in read_back(own.output(answer)).frames]
 
 
 def test_faces_are_restored_in_their_place(own: Bench, source: Path) -> None:
-    """Around the face the network's picture is seen; elsewhere the frames are those of the plain upscale."""
-    plain = pictures(own, own.run("upscale", source, model="tiny"))
-    made = pictures(own, own.run("upscale", source, model="tiny", enhance_face=True))
+    """Around the face the network's frame is seen; elsewhere the frames are those of the plain upscale."""
+    plain = frames(own, own.run("upscale", source, model="tiny"))
+    made = frames(own, own.run("upscale", source, model="tiny", enhance_face=True))
 
-    assert [picture.shape for picture in made] == [(240, 320, 3)] * 2
+    assert [frame.shape for frame in made] == [(240, 320, 3)] * 2
     for before, after in zip(plain, made, strict=True):
         face, elsewhere = (slice(60, 130), slice(100, 190)), (slice(0, 240), slice(0, 40))
         assert psnr(before[face], after[face]) < 25
@@ -86,8 +86,8 @@ def test_faces_are_restored_in_their_place(own: Bench, source: Path) -> None:
 
 def test_tiles_make_no_difference(own: Bench, source: Path) -> None:
     """A tile size changes where the upscaler cuts, not the faces."""
-    whole = pictures(own, own.run("upscale", source, model="tiny", enhance_face=True))
-    tiled = pictures(own, own.run("upscale", source, model="tiny", enhance_face=True, tile_size=256))
+    whole = frames(own, own.run("upscale", source, model="tiny", enhance_face=True))
+    tiled = frames(own, own.run("upscale", source, model="tiny", enhance_face=True, tile_size=256))
     assert min(psnr(one, other) for one, other in zip(whole, tiled, strict=True)) > 50
 
 
@@ -122,13 +122,13 @@ def test_models_are_shared_and_stay_warm(own: Bench, source: Path) -> None:
 @pytest.mark.parametrize("endpoint", ["pipeline", "batch"])
 def test_a_step_restores_faces(own: Bench, source: Path, endpoint: str) -> None:
     """As a step of a pipeline or of a batch it is the same as alone."""
-    alone = pictures(own, own.run("upscale", source, model="tiny", enhance_face=True))
+    alone = frames(own, own.run("upscale", source, model="tiny", enhance_face=True))
     if endpoint == "pipeline":
         answer = own.run("pipeline", source, operations=[STEP])
     else:
         video = {"video_base64": base64.b64encode(source.read_bytes()).decode()}
         [answer] = own.run("batch", videos=[video], operations=[STEP])["results"]
-    assert min(psnr(one, other) for one, other in zip(alone, pictures(own, answer), strict=True)) > 40
+    assert min(psnr(one, other) for one, other in zip(alone, frames(own, answer), strict=True)) > 40
 
 
 def test_missing_weights_cost_nothing(tmp_path: Path, weights: tuple[Path, Catalog]) -> None:
@@ -154,7 +154,7 @@ def test_weights_that_are_not_the_published_ones_are_refused(tmp_path: Path, sou
     """A file of the right name and wrong content is named in the answer."""
     made = bench(tmp_path)
     (tmp_path / "weights").mkdir()
-    for weights in (row.weights[0] for row in CATALOGUE.group("face")):
+    for weights in (row.weights[0] for row in CATALOG.group("face")):
         (tmp_path / "weights" / weights.filename).write_bytes(b"something else")
     answer = made.run("upscale", source, model="RealESR_AnimeVideo_v3", enhance_face=True)
     assert (answer["status"], answer["code"]) == (503, "model_unavailable")

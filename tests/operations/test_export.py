@@ -137,11 +137,11 @@ def test_quality_answers(own: Bench, tmp_path: Path, format_name: str) -> None:
 
 
 @pytest.mark.parametrize("format_name", ["MP4", "WebM"])
-def test_rate_length_and_sound_stay(own: Bench, tmp_path: Path, format_name: str) -> None:
-    """30000/1001 stays, and beeps stay with their pictures."""
+def test_rate_length_and_audio_stay(own: Bench, tmp_path: Path, format_name: str) -> None:
+    """30000/1001 stays, and beeps stay with their frames."""
     fps = Fraction(30000, 1001)
     audio = AudioSpec(seconds=1, beeps=(0.2, 0.7))
-    source = make_clip(tmp_path / "clip.mp4", Spec(size=(320, 240), fps=fps, count=30, picture=counted, audio=audio))
+    source = make_clip(tmp_path / "clip.mp4", Spec(size=(320, 240), fps=fps, count=30, frame=counted, audio=audio))
     output = own.output(own.run("export", source, format=format_name, max_width=256))
     with av.open(str(output)) as container:
         stream = container.streams.video[0]
@@ -151,15 +151,15 @@ def test_rate_length_and_sound_stay(own: Bench, tmp_path: Path, format_name: str
     assert beep_times(output) == pytest.approx((0.2, 0.7), abs=0.003)
 
 
-def test_pictures_are_scaled_well(own: Bench, tmp_path: Path) -> None:
-    """Each frame of a halved clip is the frame drawn at half the size, colours and all."""
+def test_frames_are_scaled_well(own: Bench, tmp_path: Path) -> None:
+    """Each frame of a halved clip is the frame drawn at half the size, colors and all."""
     source = make_clip(tmp_path / "clip.mp4", Spec(size=(512, 384), count=4, options={"crf": "1"}))
     output = own.output(own.run("export", source, quality=100, max_width=256))
-    for index, picture in enumerate(read_back(output).pictures):
+    for index, image in enumerate(read_back(output).frames):
         half = scene(index, 512, 384).reshape(192, 2, 256, 2, 3).mean((1, 3)).round().astype(np.uint8)
         frame = to_frame(half, "yuv420p")
         tag(frame, Colors())
-        assert psnr(picture, rgb_of(frame)) > 36  # the test draws chroma between columns, files have it on them
+        assert psnr(image, rgb_of(frame)) > 36  # the test draws chroma between columns, files have it on them
 
 
 @pytest.mark.parametrize(
@@ -183,8 +183,8 @@ def test_what_cannot_be_done_is_said(own: Bench, tmp_path: Path, fields: dict[st
 
 def test_frames_on_the_device_are_scaled_there() -> None:
     """They stay on it, keep their kind of numbers, and look as the host's scaling makes them."""
-    picture = torch.from_numpy(scene(0, 512, 384)).permute(2, 0, 1).to(torch.float16) / 255
-    still = DeviceFrame(picture, Colors())
+    image = torch.from_numpy(scene(0, 512, 384)).permute(2, 0, 1).to(torch.float16) / 255
+    still = DeviceFrame(image, Colors())
 
     def frames() -> Any:
         frame: Frame = still
@@ -210,7 +210,7 @@ def test_the_effect_says_what_it_makes() -> None:
 
 def test_a_loop_can_be_exported_as_anything(own: Bench, tmp_path: Path) -> None:
     """In one pipeline, in either order."""
-    source = make_clip(tmp_path / "clip.mp4", Spec(size=(320, 240), count=4, picture=counted))
+    source = make_clip(tmp_path / "clip.mp4", Spec(size=(320, 240), count=4, frame=counted))
     steps = [
         {"type": "export", "params": {"format": "WebM", "max_width": 256}},
         {"type": "loop", "params": {"loop_type": "ping-pong", "num_loops": 2}},

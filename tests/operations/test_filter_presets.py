@@ -101,7 +101,7 @@ def test_a_built_in_one_can_be_replaced(worker: Bench, source: Path) -> None:
 
 
 def test_a_deleted_built_in_one_stays_deleted(worker: Bench, source: Path) -> None:
-    """For every worker, until one of its name is saved; the answer says with which numbers."""
+    """Forevery worker, until one of its name is saved; the answer says with which numbers."""
     answer = worker.run("delete_filter_preset", name="cool")
 
     assert answer["message"] == "Filter preset 'cool' deleted successfully"
@@ -233,15 +233,15 @@ def test_one_that_is_not_there_is_missed_before_anything_is_fetched(worker: Benc
 
 
 def assert_same_look(worker: Bench, source: Path, one: dict[str, Any], other: dict[str, Any]) -> None:
-    """Two ways of asking for a look give the same pictures, other than the source's."""
+    """Two ways of asking for a look give the same frames, other than the source's."""
     first, second = (worker.output(worker.run("filters", source, **fields)) for fields in (one, other))
     assert_equal_videos(first, second)
-    assert psnr(read_back(first).pictures[0], read_back(source).pictures[0]) < 45
+    assert psnr(read_back(first).frames[0], read_back(source).frames[0]) < 45
 
 
 def assert_equal_videos(one: Path, other: Path) -> None:
     """Both have the same bytes of video."""
     assert one != other
-    assert [frame.tobytes() for frame in read_back(one).pictures] == [
-        frame.tobytes() for frame in read_back(other).pictures
+    assert [frame.tobytes() for frame in read_back(one).frames] == [
+        frame.tobytes() for frame in read_back(other).frames
     ]

@@ -13,12 +13,12 @@ from typing import Any
 import av
 import pytest
 
+from framepack.api.filter_settings import FILTER_PRESETS, FilterSettings, built_in_preset
 from framepack.errors import InvalidField, NotFound
 from framepack.job import Job, Progress
 from framepack.media.clip import Clip, Frame, HostFrame
 from framepack.models.frames.device_frame import DeviceFrame
 from framepack.operations.postprocess.filters import FiltersParams, FiltersRequest, filtered
-from framepack.api.filter_settings import FILTER_PRESETS, FilterSettings, built_in_preset
 from tests.support.clips import AudioSpec, Spec, make_clip, real_clip
 from tests.support.looks import codes, gray, host_frame, luma, on_device, real_frames
 from tests.support.readback import beep_times, psnr, read_back
@@ -40,7 +40,7 @@ def _effect(clip: Clip, **fields: Any) -> Clip:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A short clip with sound."""
+    """A short clip with audio."""
     audio = AudioSpec(seconds=0.6, beeps=(0.2,))
     return make_clip(tmp_path / "source.mp4", Spec(size=(96, 64), fps=Fraction(30000, 1001), count=18, audio=audio))
 
@@ -49,7 +49,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def test_a_job_is_answered_as_documented(tmp_path: Path, source: Path) -> None:
-    """Message, name and file; rate, length, size and sound are the source's."""
+    """Message, name and file; rate, length, size and audio are the source's."""
     worker = bench(tmp_path)
     answer = worker.run("filters", source, preset="cinematic", brightness=10)
     result = read_back(worker.output(answer))
@@ -57,8 +57,8 @@ def test_a_job_is_answered_as_documented(tmp_path: Path, source: Path) -> None:
     assert (answer["success"], answer["message"]) == (True, "Filters applied successfully")
     assert re.fullmatch(r"video_filtered_\d{6}_\d{6}_\w+\.mp4", answer["output_filename"])
     assert result.rate == Fraction(30000, 1001)
-    assert len(result.pictures) == 18
-    assert result.pictures[0].shape == (64, 96, 3)
+    assert len(result.frames) == 18
+    assert result.frames[0].shape == (64, 96, 3)
     assert beep_times(worker.output(answer)) == pytest.approx([0.2], abs=0.03)
     assert worker.leftovers() == []
 
@@ -68,12 +68,12 @@ def test_a_real_clip_gets_its_look(tmp_path: Path) -> None:
     worker = bench(tmp_path, video_crf=1, video_preset="ultrafast")
     answer = worker.run("/postprocess/filters", real_clip("bikes"), preset="vintage", film_grain=0)
     with av.open(str(worker.output(answer))) as output:
-        pictures = [frame.to_ndarray()[:272] for frame in output.decode(video=0)]
+        frames = [frame.to_ndarray()[:272] for frame in output.decode(video=0)]
 
     expected = applied(list(real_frames(first=40)), preset="vintage", film_grain=0)
 
-    assert len(pictures) == 250
-    assert psnr(pictures[40], luma(expected[0])) > 45
+    assert len(frames) == 250
+    assert psnr(frames[40], luma(expected[0])) > 45
 
 
 def test_progress_is_reported(tmp_path: Path, source: Path) -> None:

@@ -34,7 +34,7 @@ print(answer["folder_name"], flush=True)
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clip that takes a second or two to extract."""
     path = tmp_path_factory.mktemp("clips") / "clip.mp4"
-    return make_clip(path, Spec(size=(480, 360), count=150, picture=numbered, audio=AudioSpec(seconds=6)))
+    return make_clip(path, Spec(size=(480, 360), count=150, frame=numbered, audio=AudioSpec(seconds=6)))
 
 
 @pytest.mark.parametrize("moment", range(2))

@@ -1,4 +1,4 @@
-"""``extract_frames`` from request to folder: the decoder's pictures, all or nothing, in bounded room."""
+"""``extract_frames`` from request to folder: the decoder's frames, all or nothing, in bounded room."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def stored(worker: Bench) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
 
-def pictures(worker: Bench, folder: str) -> list[NDArray[np.uint8]]:
+def frames(worker: Bench, folder: str) -> list[NDArray[np.uint8]]:
     """The frames of a folder, read plainly."""
     return [opened(path) for path in sorted((worker.folder / "outputs" / FRAMES / folder).iterdir())]
 
@@ -81,10 +81,10 @@ def test_the_answer_is_the_documented_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rate", [1, 3, 100])
 def test_every_nth_frame_is_extracted(worker: Bench, tmp_path: Path, rate: int) -> None:
     """The first frame and every Nth after it, numbered in a row; the list knows where each comes from."""
-    clip = make_clip(tmp_path / "clip.mp4", Spec(count=14, picture=numbered))
+    clip = make_clip(tmp_path / "clip.mp4", Spec(count=14, frame=numbered))
     answer = worker.run("extract_frames", clip, extraction_rate=rate)
     expected = list(range(0, 14, rate))
-    assert [number_of(picture) for picture in pictures(worker, answer["folder_name"])] == expected
+    assert [number_of(image) for image in frames(worker, answer["folder_name"])] == expected
     assert answer["message"] == f"Successfully extracted {len(expected)} frame{'s' if len(expected) > 1 else ''}"
     listed = worker.run("list_frames", folder=answer["folder_name"])
     assert [frame["source_index"] for frame in listed["frames"]] == expected
@@ -108,35 +108,33 @@ def test_every_nth_frame_is_extracted(worker: Bench, tmp_path: Path, rate: int) 
         ("large.mp4", Spec(size=(1280, 720), count=3), (1280, 720)),
     ],
 )
-def test_frames_are_the_decoders_pictures(
+def test_frames_are_the_decoders_frames(
     worker: Bench, tmp_path: Path, name: str, spec: Spec, size: tuple[int, int]
 ) -> None:
-    """Bit by bit what the decoder gave, upright, and in the colours of the scene."""
+    """Bit by bit what the decoder gave, upright, and in the colors of the scene."""
     clip = make_clip(tmp_path / name, spec)
-    got = pictures(worker, worker.run("extract_frames", clip)["folder_name"])
+    got = frames(worker, worker.run("extract_frames", clip)["folder_name"])
     reference = [to_rgb(frame) for frame in open_clip(clip, probe(clip), warn=lambda _: None).frames()]
     assert len(got) == len(reference) == spec.count
     assert all(np.array_equal(one, other) for one, other in zip(got, reference, strict=True))
     assert got[0].shape == (size[1], size[0], 3)
     shown = [scene(index, *spec.size) for index in range(spec.count)]
-    upright = [np.rot90(picture, -1) for picture in shown] if spec.rotation else shown
+    upright = [np.rot90(image, -1) for image in shown] if spec.rotation else shown
     assert min(psnr(one, other) for one, other in zip(got, upright, strict=True)) > 33
 
 
 def test_a_frame_that_stays_is_there_as_often_as_it_is_shown(worker: Bench, tmp_path: Path) -> None:
     """A variable rate becomes a constant one; a frame that is held is encoded once and stored for each slot."""
-    clip = make_clip(
-        tmp_path / "clip.mp4", Spec(times=[Fraction(slot, 25) for slot in (0, 1, 4, 5)], picture=numbered)
-    )
+    clip = make_clip(tmp_path / "clip.mp4", Spec(times=[Fraction(slot, 25) for slot in (0, 1, 4, 5)], frame=numbered))
     answer = worker.run("extract_frames", clip)
-    numbers = [number_of(picture) for picture in pictures(worker, answer["folder_name"])]
+    numbers = [number_of(frame) for frame in frames(worker, answer["folder_name"])]
     assert numbers[:6] == [0, 1, 1, 1, 2, 3]
     files = sorted((worker.folder / "outputs" / FRAMES / answer["folder_name"]).iterdir())
     assert files[1].read_bytes() == files[2].read_bytes() == files[3].read_bytes()
 
 
 def test_hundreds_of_frames_need_little_room(worker: Bench, tmp_path: Path) -> None:
-    """Progress counts to the end; on the worker's disk lies never more than the source and its sound."""
+    """Progress counts to the end; on the worker's disk lies never more than the source and its audio."""
     clip = make_clip(tmp_path / "clip.mp4", Spec(size=(32, 32), count=600, audio=AudioSpec(seconds=24)))
     seen: list[Progress] = []
     on_disk: list[int] = []
@@ -147,14 +145,14 @@ def test_hundreds_of_frames_need_little_room(worker: Bench, tmp_path: Path) -> N
 
     answer = worker.run("extract_frames", clip, job=Job("test", report))
     assert answer["frame_count"] == 600
-    assert len(pictures(worker, answer["folder_name"])) == 600
+    assert len(frames(worker, answer["folder_name"])) == 600
     assert [progress.done for progress in seen] == list(range(1, 601))
     assert {progress.total for progress in seen} == {600}
     assert seen[299].remaining_seconds is not None
     assert max(on_disk) <= 2  # the source and the workspace's lock
 
 
-def test_the_pictures_under_way_are_few(worker: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_frames_under_way_are_few(worker: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The larger the frames, the fewer are in memory at a time."""
     monkeypatch.setattr(extract, "_MEMORY_BYTES", 3 * 64 * 48 * 9)
     put: list[object] = []
@@ -206,7 +204,7 @@ def test_a_cancelled_extraction_leaves_nothing(new_store: StoreSettings, tmp_pat
 
 
 def test_what_cannot_be_decoded_leaves_nothing(worker: Bench, tmp_path: Path) -> None:
-    """A file that is no video, or none of whose pictures can be read, is refused."""
+    """A file that is no video, or none of whose frames can be read, is refused."""
     clip = make_clip(tmp_path / "clip.mp4", Spec(count=30))
     for broken in (cut(clip, tmp_path / "cut.mp4", 0.5), spoil(clip, tmp_path / "spoilt.mp4", 0.01, 0.85)):
         answer = worker.run("extract_frames", broken)
@@ -215,11 +213,11 @@ def test_what_cannot_be_decoded_leaves_nothing(worker: Bench, tmp_path: Path) ->
 
 
 def test_damage_is_told(worker: Bench, tmp_path: Path) -> None:
-    """Where frames cannot be read their neighbours are extracted, and a warning says so."""
+    """Where frames cannot be read their neighbors are extracted, and a warning says so."""
     broken = spoil(make_clip(tmp_path / "clip.mp4", Spec(count=60)), tmp_path / "spoilt.mp4", 0.5, 0.6)
     answer = worker.run("extract_frames", broken)
     assert answer["frame_count"] == 60
-    assert len(pictures(worker, answer["folder_name"])) == 60
+    assert len(frames(worker, answer["folder_name"])) == 60
     assert any("frames" in sentence for sentence in answer["warnings"])
 
 
@@ -255,14 +253,14 @@ def test_any_source_gives_a_folder_that_can_be_named(worker: Bench, tmp_path: Pa
 
 
 def test_the_contact_sheet_shows_the_frames(worker: Bench, tmp_path: Path) -> None:
-    """It is a picture of the folder, with an address where the store has one, and goes with the folder."""
+    """It is a frame of the folder, with an address where the store has one, and goes with the folder."""
     worker = bench(tmp_path, public_url="https://example.com")
     answer = worker.run("extract_frames", real_clip("bikes"), extraction_rate=25)
     assert answer["contact_sheet_url"].startswith("https://example.com/outputs/")
     path = worker.folder / "outputs" / answer["contact_sheet_path"].removeprefix("/outputs/")
     with Image.open(path) as image:
         sheet = np.asarray(image)
-    first = pictures(worker, answer["folder_name"])[0]
+    first = frames(worker, answer["folder_name"])[0]
     height = round(240 * first.shape[0] / first.shape[1])
     small = np.asarray(Image.fromarray(first).resize((240, height), Image.Resampling.BICUBIC))
     assert psnr(sheet[8 : 8 + height, 8 : 8 + 240], small) > 30

@@ -17,9 +17,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from framepack.storage.frames.folders import folder_key, natural, sweep
 from framepack.storage.frames.record import FolderRecord, frame_name
 from framepack.storage.frames.writer import new_folder
-from framepack.storage.frames.folders import folder_key, natural, sweep
 from framepack.storage.outputs import Folder
 from tests.operations.conftest import StoreSettings
 from tests.support.runs import Bench, bench
@@ -42,13 +42,13 @@ class Frames(RuleBasedStateMachine):
         self.extracted: set[str] = set()
         self.saved: list[bytes] = []
 
-    @rule(target=frames, folder=FOLDERS, pictures=st.lists(CONTENT, max_size=4), fails=st.booleans())
-    def extract(self, folder: str, pictures: list[bytes], *, fails: bool) -> Any:
+    @rule(target=frames, folder=FOLDERS, frames=st.lists(CONTENT, max_size=4), fails=st.booleans())
+    def extract(self, folder: str, images: list[bytes], *, fails: bool) -> Any:
         """Fill a new folder; one that fails midway is as if it had never been."""
         if folder in self.model:
             return multiple()
         with new_folder(self.storage, folder) as writer:
-            for position, data in enumerate(pictures):
+            for position, data in enumerate(images):
                 writer.put_frame(position, data)
             writer.put_sheet(b"sheet")
             if fails:
@@ -58,13 +58,13 @@ class Frames(RuleBasedStateMachine):
                     source_name="clip",
                     fps="25",
                     extraction_rate=2,
-                    frame_count=len(pictures),
+                    frame_count=len(images),
                     width=1,
                     height=1,
                     colors=[1, 1, 1],
                 )
             )
-        self.model[folder] = {frame_name(position): data for position, data in enumerate(pictures)}
+        self.model[folder] = {frame_name(position): data for position, data in enumerate(images)}
         self.extracted.add(folder)
         return multiple(*((folder, name) for name in self.model[folder]))
 

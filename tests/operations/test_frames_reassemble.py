@@ -1,4 +1,4 @@
-"""``reassemble_frames`` from folder to video: any images, in natural order, at exact rates, with sound in step."""
+"""``reassemble_frames`` from folder to video: any images, in natural order, at exact rates, with audio in step."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from framepack.storage.frames.folders import folder_key
 from tests.operations.conftest import StoreSettings
 from tests.support.clips import AudioSpec, Spec, flat, make_clip, number_of, numbered, real_clip, scene
 from tests.support.http_server import Answer, HttpServer
-from tests.support.readback import beep_times, psnr, read_back, sound_of
+from tests.support.readback import audio_of, beep_times, psnr, read_back
 from tests.support.runs import Bench, bench
 
 FOLDER = "my frames"
@@ -37,10 +37,10 @@ def worker(tmp_path: Path) -> Bench:
     return bench(tmp_path, allowed_hosts=("127.0.0.1",), video_preset="ultrafast")
 
 
-def encoded(picture: NDArray[np.uint8] | Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+def encoded(frame: NDArray[np.uint8] | Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     """An image file."""
     file = io.BytesIO()
-    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    image = frame if isinstance(frame, Image.Image) else Image.fromarray(frame)
     image.save(file, kind, **options)
     return file.getvalue()
 
@@ -52,15 +52,15 @@ def put(worker: Bench, images: dict[str, bytes], folder: str = FOLDER) -> None:
 
 
 def colored(red: int, size: tuple[int, int] = (64, 48)) -> NDArray[np.uint8]:
-    """A picture of one colour."""
+    """A frame of one color."""
     return flat((red, 90, 60))(0, *size)
 
 
 def reds(path: Path) -> list[int]:
-    """The red in the middle of each picture of a video."""
+    """The red in the middle of each frame of a video."""
     return [
-        round(float(picture[picture.shape[0] // 2 - 4 :, picture.shape[1] // 2 - 4 :][:8, :8, 0].mean()))
-        for picture in read_back(path).pictures
+        round(float(frame[frame.shape[0] // 2 - 4 :, frame.shape[1] // 2 - 4 :][:8, :8, 0].mean()))
+        for frame in read_back(path).frames
     ]
 
 
@@ -96,7 +96,7 @@ def test_the_answer_is_the_documented_one(worker: Bench) -> None:
     ids=["plain", "odd", "bt601", "bt2020", "wide pixels"],
 )
 def test_there_and_back(tmp_path: Path, spec: Spec) -> None:
-    """Extracted and reassembled a video looks as before: pictures, colours, pixel shape, and the exact rate."""
+    """Extracted and reassembled a video looks as before: frames, colors, pixel shape, and the exact rate."""
     worker = bench(tmp_path)
     clip = make_clip(tmp_path / "clip.mkv", spec)
     folder = worker.run("extract_frames", clip)["folder_name"]
@@ -105,16 +105,13 @@ def test_there_and_back(tmp_path: Path, spec: Spec) -> None:
         for path in (clip, worker.output(worker.run("reassemble_frames", folder_name=folder, output_fps=25)))
     )
     width, height = spec.size
-    assert len(after.pictures) == spec.count
-    assert after.pictures[0].shape == (height + height % 2, width + width % 2, 3)
+    assert len(after.frames) == spec.count
+    assert after.frames[0].shape == (height + height % 2, width + width % 2, 3)
     assert after.colors == before.colors
     assert after.rate == 25
     assert after.times == [Fraction(index, 25) for index in range(spec.count)]
     assert (after.aspect or 1) == (before.aspect or 1)
-    assert (
-        min(psnr(one, other[:height, :width]) for one, other in zip(before.pictures, after.pictures, strict=True))
-        > 36
-    )
+    assert min(psnr(one, other[:height, :width]) for one, other in zip(before.frames, after.frames, strict=True)) > 36
 
 
 @pytest.mark.parametrize("fps", [1, 30, 120])
@@ -141,7 +138,7 @@ def test_frames_come_in_natural_order(new_store: StoreSettings, tmp_path: Path) 
     answer = worker.run("reassemble_frames", folder_name=FOLDER)
     video = tmp_path / "video.mp4"
     video.write_bytes(worker.runtime.storage.read(folder_of(answer)))
-    assert [number_of(picture) for picture in read_back(video).pictures] == [number % 16 for number in range(230)]
+    assert [number_of(frame) for frame in read_back(video).frames] == [number % 16 for number in range(230)]
 
 
 def folder_of(answer: dict[str, Any]) -> Any:
@@ -172,10 +169,10 @@ def test_kinds_and_sizes_may_be_mixed(worker: Bench) -> None:
     put(worker, images)
     answer = worker.run("reassemble_frames", folder_name=FOLDER)
     video = read_back(worker.output(answer))
-    assert {picture.shape for picture in video.pictures} == {(48, 64, 3)}
+    assert {frame.shape for frame in video.frames} == {(48, 64, 3)}
     got = reds(worker.output(answer))
     assert got == pytest.approx([20, 40, 60, 80, 100, 120, 140, 150, 160, 180, 200], abs=5)
-    assert (video.pictures[8][:, :20] < 6).all()  # black beside the tall one
+    assert (video.frames[8][:, :20] < 6).all()  # black beside the tall one
     assert answer["warnings"] == ["Frames of another size than the first were scaled to fit into 64 x 48 pixels."]
 
 
@@ -183,11 +180,11 @@ def test_an_odd_first_frame_makes_an_even_video(worker: Bench) -> None:
     """The shape is that of the first, grown by a column and a row; others are fitted into it."""
     put(worker, {"1.png": encoded(colored(50, (61, 43))), "2.png": encoded(colored(200, (120, 120)))})
     video = read_back(worker.output(worker.run("reassemble_frames", folder_name=FOLDER)))
-    assert {picture.shape for picture in video.pictures} == {(44, 62, 3)}
+    assert {frame.shape for frame in video.frames} == {(44, 62, 3)}
 
 
 def animated() -> bytes:
-    """A PNG file of two pictures."""
+    """A PNG file of two frames."""
     return encoded(Image.fromarray(colored(1)), save_all=True, append_images=[Image.fromarray(colored(200))])
 
 
@@ -346,10 +343,8 @@ def extracted(worker: Bench, tmp_path: Path, rate: int = 1, **audio: Any) -> str
     ("rate", "fps", "factor"),
     [(1, 25, 1.0), (5, 5, 1.0), (1, 24, 25 / 24), (1, 50, 0.5), (2, 25, 0.5), (3, 4, 25 / 12)],
 )
-def test_sound_is_in_step_with_the_pictures(
-    worker: Bench, tmp_path: Path, rate: int, fps: int, factor: float
-) -> None:
-    """At the video's own speed or another, each beep comes with its picture, and the sound ends with the last."""
+def test_audio_is_in_step_with_the_frames(worker: Bench, tmp_path: Path, rate: int, fps: int, factor: float) -> None:
+    """At the video's own speed or another, each beep comes with its frame, and the audio ends with the last."""
     folder = extracted(worker, tmp_path, rate)
     answer = worker.run("reassemble_frames", folder_name=folder, output_fps=fps, with_audio=True)
     assert "warnings" not in answer
@@ -358,16 +353,16 @@ def test_sound_is_in_step_with_the_pictures(
         [0.5 * factor, 1.5 * factor, 2.5 * factor], abs=0.04 if factor != 1 else 0.012
     )
     with av.open(str(video)) as container:
-        pictures, audio = container.streams.video[0], container.streams.audio[0]
+        frames, audio = container.streams.video[0], container.streams.audio[0]
         assert audio.codec_context.name == "aac"
         assert audio.duration is not None
-        assert pictures.duration is not None
-        seconds = float(pictures.duration * (pictures.time_base or 0))
+        assert frames.duration is not None
+        seconds = float(frames.duration * (frames.time_base or 0))
         assert float(audio.duration * (audio.time_base or 0)) == pytest.approx(seconds, abs=0.03)
 
 
-def test_sound_follows_deleted_frames(worker: Bench, tmp_path: Path) -> None:
-    """Where frames are gone their sound is gone, and what follows is in step again."""
+def test_audio_follows_deleted_frames(worker: Bench, tmp_path: Path) -> None:
+    """Where frames are gone their audio is gone, and what follows is in step again."""
     folder = extracted(worker, tmp_path)
     for number in range(25, 50):
         worker.run("delete_frame", folder=folder, frame=f"frame_{number:06}.png")
@@ -375,22 +370,22 @@ def test_sound_follows_deleted_frames(worker: Bench, tmp_path: Path) -> None:
     assert beep_times(worker.output(answer)) == pytest.approx([0.5, 1.5], abs=0.012)
 
 
-def test_short_sound_is_filled_with_silence(worker: Bench, tmp_path: Path) -> None:
-    """The sound is as long as the pictures, whatever the video's own was."""
+def test_short_audio_is_filled_with_silence(worker: Bench, tmp_path: Path) -> None:
+    """The audio is as long as the frames, whatever the video's own was."""
     folder = extracted(worker, tmp_path, seconds=1, beeps=(0.5,))
     put(worker, {"zz.png": encoded(colored(7))}, folder)  # a frame that is not of the video
     answer = worker.run("reassemble_frames", folder_name=folder, output_fps=25, with_audio=True)
-    samples, rate = sound_of(worker.output(answer))
+    samples, rate = audio_of(worker.output(answer))
     assert len(samples) / rate == pytest.approx(76 / 25, abs=0.03)
     assert beep_times(worker.output(answer)) == pytest.approx([0.5], abs=0.012)
 
 
-def test_a_real_video_keeps_its_sound(worker: Bench) -> None:
-    """A real clip's sound, reassembled at its rate, is nearly the same to the ear and the sample."""
+def test_a_real_video_keeps_its_audio(worker: Bench) -> None:
+    """A real clip's audio, reassembled at its rate, is nearly the same to the ear and the sample."""
     folder = worker.run("extract_frames", real_clip("bigbuckbunny"), extraction_rate=5)["folder_name"]
     answer = worker.run("reassemble_frames", folder_name=folder, output_fps=5, with_audio=True)
-    before, rate = sound_of(real_clip("bigbuckbunny"))
-    after, after_rate = sound_of(worker.output(answer))
+    before, rate = audio_of(real_clip("bigbuckbunny"))
+    after, after_rate = audio_of(worker.output(answer))
     assert rate == after_rate
     length = min(len(before), len(after))
     assert length > rate * 4
@@ -400,20 +395,20 @@ def test_a_real_video_keeps_its_sound(worker: Bench) -> None:
 @pytest.mark.parametrize(
     ("prepare", "fps", "sentence"),
     [
-        ("silent", 25, "The folder has no sound to put under its frames."),
-        ("by hand", 25, "The folder has no sound to put under its frames."),
+        ("silent", 25, "The folder has no audio to put under its frames."),
+        ("by hand", 25, "The folder has no audio to put under its frames."),
         (
             "whole",
             120,
-            "The sound was left out: at 120 frames per second the frames pass 4.8 times as fast as in their video.",
+            "The audio was left out: at 120 frames per second the frames pass 4.8 times as fast as in their video.",
         ),
-        ("gaps", 25, "The sound was left out: deleted frames would cut it into more than 5 pieces."),
+        ("gaps", 25, "The audio was left out: deleted frames would cut it into more than 5 pieces."),
     ],
 )
-def test_why_there_is_no_sound_is_told(
+def test_why_there_is_no_audio_is_told(
     worker: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepare: str, fps: int, sentence: str
 ) -> None:
-    """A warning says why; the pictures are there all the same, and nobody gets sound unasked."""
+    """A warning says why; the frames are there all the same, and nobody gets audio unasked."""
     monkeypatch.setattr(reassemble, "MAX_PIECES", 5)
     folder = FOLDER
     if prepare == "by hand":

@@ -14,15 +14,15 @@ import pytest
 from numpy.typing import NDArray
 from torch import Tensor
 
-from framepack.processing.context import Context
 from framepack.job import Job, Progress
 from framepack.media.clip import AudioSource, Clip, Sequence, StretchedAudio
-from framepack.models.weights.catalog import Catalog
 from framepack.models.library import ModelLibrary
 from framepack.models.spec import ModelRow
+from framepack.models.weights.catalog import Catalog
 from framepack.models.weights.store import WeightsStore
 from framepack.operations.postprocess.interpolate import InterpolateParams, InterpolateRequest, interpolated
-from tests.support.clips import BT709, Picture, AudioSpec, Spec, beeps, make_clip, scene
+from framepack.processing.context import Context
+from tests.support.clips import BT709, AudioSpec, Pixels, Spec, beeps, make_clip, scene
 from tests.support.interpolation import mixing, texture, timed
 from tests.support.readback import beep_times, psnr, read_back
 from tests.support.runs import Bench, bench
@@ -34,7 +34,7 @@ CONTEXT = cast("Context", SimpleNamespace(workspace=SimpleNamespace(folder=Path(
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ModelRow]:
-    """A file in the published form, of a network that mixes its neighbours, and its row."""
+    """A file in the published form, of a network that mixes its neighbors, and its row."""
     return published_weights(tmp_path_factory.mktemp("mixing"), mixing())
 
 
@@ -66,19 +66,19 @@ def with_weights(made: Bench, weights: tuple[Path, ModelRow]) -> Bench:
     return made
 
 
-def gliding(index: int, width: int, height: int) -> Picture:
+def gliding(index: int, width: int, height: int) -> Pixels:
     """A texture that moves by three columns a frame: no two frames are alike."""
     whole = texture(height, width + 300)
     return np.repeat(whole[:, 3 * index : 3 * index + width, None], 3, 2)
 
 
 def lumas(path: Path) -> list[NDArray[np.uint8]]:
-    """Brightness of every picture."""
-    return [picture[..., 1] for picture in read_back(path).pictures]
+    """Brightness of every frame."""
+    return [frame[..., 1] for frame in read_back(path).frames]
 
 
-def seconds_of_sound(path: Path) -> float:
-    """How long a file's sound is."""
+def seconds_of_audio(path: Path) -> float:
+    """How long a file's audio is."""
     with av.open(str(path)) as container:
         frames = list(container.decode(audio=0))
         return float(sum(frame.samples for frame in frames) / frames[0].sample_rate)
@@ -102,19 +102,19 @@ def test_counts_and_rates_are_exact(
     own: Bench, tmp_path: Path, mode: str, speed: float, frames: int, rate: Fraction
 ) -> None:
     """N * factor / speed frames at exactly the source's rate times the factor, evenly spaced."""
-    source = make_clip(tmp_path / "source.mp4", Spec(fps=NTSC, count=11, picture=gliding))
+    source = make_clip(tmp_path / "source.mp4", Spec(fps=NTSC, count=11, frame=gliding))
 
     output = own.output(own.run("interpolate", source, fps_mode=mode, speed_factor=speed))
 
     written = read_back(output)
-    assert (len(written.pictures), written.rate) == (frames, rate)
+    assert (len(written.frames), written.rate) == (frames, rate)
     assert written.times == [pytest.approx(index / rate, abs=1e-4) for index in range(frames)]
     assert abs(frames / rate - 11 / NTSC / Fraction(str(speed))) <= 1 / (2 * rate)  # the duration is right
 
 
 def test_source_frames_stay_and_new_ones_lie_between(tmp_path: Path, weights: tuple[Path, ModelRow]) -> None:
-    """Every second frame is the source's; the others are drawn from their two neighbours."""
-    source = make_clip(tmp_path / "source.mp4", Spec(count=8, picture=gliding))
+    """Every second frame is the source's; the others are drawn from their two neighbors."""
+    source = make_clip(tmp_path / "source.mp4", Spec(count=8, frame=gliding))
     sharp = with_weights(bench(tmp_path, video_crf=1), weights)
 
     made = lumas(sharp.output(sharp.run("interpolate", source)))
@@ -134,8 +134,8 @@ def test_source_frames_stay_and_new_ones_lie_between(tmp_path: Path, weights: tu
 def test_slow_motion_is_made_of_new_frames(
     tmp_path: Path, timed_weights: tuple[Path, ModelRow], mode: str, speed: float, *, use_streaming: bool
 ) -> None:
-    """No picture is shown twice but the last one, and each is the mix of its own time; streamed or not."""
-    source = make_clip(tmp_path / "source.mp4", Spec(count=4, picture=gliding))
+    """No frame is shown twice but the last one, and each is the mix of its own time; streamed or not."""
+    source = make_clip(tmp_path / "source.mp4", Spec(count=4, frame=gliding))
     own = with_weights(bench(tmp_path, video_crf=1), timed_weights)
 
     answer = own.run("interpolate", source, fps_mode=mode, speed_factor=speed, use_streaming=use_streaming)
@@ -145,82 +145,82 @@ def test_slow_motion_is_made_of_new_frames(
     assert len(made) == round(4 / step)
     moving = made[: int(3 / step) + 1]
     assert all(np.abs(one.astype(int) - other).mean() > 0.4 for one, other in pairwise(moving))
-    for index, picture in enumerate(moving[:-1]):
+    for index, frame in enumerate(moving[:-1]):
         before, fraction = divmod(index * step, 1)
         share = 1 if fraction < 1e-9 else 1 / (1 + np.exp(-4 * (0.5 - fraction)))
         mix = share * given[int(before)].astype(float) + (1 - share) * given[int(before) + 1]
-        assert psnr(picture[4:-4, 4:-4], mix[4:-4, 4:-4]) > 42
+        assert psnr(frame[4:-4, 4:-4], mix[4:-4, 4:-4]) > 42
 
 
 @pytest.mark.parametrize("speed", [2.0, 3.0, 4.0])
 def test_fast_motion_keeps_whole_frames(tmp_path: Path, speed: float) -> None:
     """At whole speeds every second, third or fourth frame is shown, from first to last, without any model."""
-    source = make_clip(tmp_path / "source.mp4", Spec(count=13, picture=gliding))
+    source = make_clip(tmp_path / "source.mp4", Spec(count=13, frame=gliding))
     bare = bench(tmp_path, video_crf=1)
 
     made = lumas(bare.output(bare.run("interpolate", source, fps_mode="No Interpolation", speed_factor=speed)))
 
     given = lumas(source)
     assert len(made) == round(13 / speed + 0.01)
-    for index, picture in enumerate(made):
-        assert psnr(picture, given[round(index * speed)]) > 48
+    for index, frame in enumerate(made):
+        assert psnr(frame, given[round(index * speed)]) > 48
     assert bare.runtime.models.cache.loads == 0
 
 
 def test_cuts_and_equal_frames_are_shown_as_they_are(own: Bench, tmp_path: Path) -> None:
     """Across a cut the scenes are not mixed, and a frame that stays is not drawn again."""
 
-    def pictures(index: int, width: int, height: int) -> Picture:
+    def frames(index: int, width: int, height: int) -> Pixels:
         gray = texture(height, width, seed=1 if index < 4 else 2)
         return np.repeat(gray[..., None], 3, 2)
 
-    source = make_clip(tmp_path / "source.mp4", Spec(size=(96, 64), count=8, picture=pictures))
+    source = make_clip(tmp_path / "source.mp4", Spec(size=(96, 64), count=8, frame=frames))
 
     made = lumas(own.output(own.run("interpolate", source, fps_mode="4x")))
 
-    first, second = pictures(0, 96, 64)[..., 0], pictures(4, 96, 64)[..., 0]
-    scenes = [psnr(picture, first) > psnr(picture, second) for picture in made]
+    first, second = frames(0, 96, 64)[..., 0], frames(4, 96, 64)[..., 0]
+    scenes = [psnr(frame, first) > psnr(frame, second) for frame in made]
     assert scenes == [True] * 15 + [False] * 17
-    assert all(max(psnr(picture, first), psnr(picture, second)) > 30 for picture in made)
+    assert all(max(psnr(frame, first), psnr(frame, second)) > 30 for frame in made)
 
 
 @pytest.mark.parametrize("size", [(61, 47), (64, 48), (130, 66)])
 def test_any_size_is_taken(own: Bench, tmp_path: Path, size: tuple[int, int]) -> None:
     """Odd sizes grow by one column and row, as the encoder needs; nothing else changes."""
-    source = make_clip(tmp_path / "source.mp4", Spec(size=size, count=3, pix_fmt="yuv444p", picture=gliding))
+    source = make_clip(tmp_path / "source.mp4", Spec(size=size, count=3, pix_fmt="yuv444p", frame=gliding))
 
     written = read_back(own.output(own.run("interpolate", source)))
 
-    assert len(written.pictures) == 6
-    assert written.pictures[0].shape == (size[1] + size[1] % 2, size[0] + size[0] % 2, 3)
+    assert len(written.frames) == 6
+    assert written.frames[0].shape == (size[1] + size[1] % 2, size[0] + size[0] % 2, 3)
 
 
-def test_colours_stay(tmp_path: Path, weights: tuple[Path, ModelRow]) -> None:
-    """BT.709 stays BT.709, tagged, and new frames have the colours of their neighbours."""
+def test_colors_stay(tmp_path: Path, weights: tuple[Path, ModelRow]) -> None:
+    """BT.709 stays BT.709, tagged, and new frames have the colors of their neighbors."""
 
-    def tinted(index: int, width: int, height: int) -> Picture:
-        soft: Picture = (scene(index, width, height) * 0.3 + np.array([110, 80, 50])).astype(np.uint8)
+    def tinted(index: int, width: int, height: int) -> Pixels:
+        soft: Pixels = (scene(index, width, height) * 0.3 + np.array([110, 80, 50])).astype(np.uint8)
         return soft
 
-    source = make_clip(tmp_path / "source.mp4", Spec(count=4, picture=tinted, options={"crf": "1"}))
+    source = make_clip(tmp_path / "source.mp4", Spec(count=4, frame=tinted, options={"crf": "1"}))
 
     sharp = with_weights(bench(tmp_path, video_crf=1), weights)
 
     written = read_back(sharp.output(sharp.run("interpolate", source)))
 
     assert written.colors == BT709
-    given = read_back(source).pictures
+    given = read_back(source).frames
     for index in (1, 3, 5):
         before, after = given[index // 2], given[index // 2 + 1]
         expected = (before.astype(float) + after) / 2
-        drift = (written.pictures[index] - expected).mean((0, 1))
+        drift = (written.frames[index] - expected).mean((0, 1))
         assert np.abs(drift).max() < 1
 
 
-def test_sound_stays_beside_its_pictures(own: Bench, tmp_path: Path) -> None:
-    """At speed 1 the sound's packets are the source's own, and picture and sound end together."""
+def test_audio_stays_beside_its_frames(own: Bench, tmp_path: Path) -> None:
+    """At speed 1 the audio's packets are the source's own, and frame and audio end together."""
     audio = AudioSpec(seconds=1.0, beeps=(0.2, 0.7))
-    source = make_clip(tmp_path / "source.mp4", Spec(fps=NTSC, count=30, picture=gliding, audio=audio))
+    source = make_clip(tmp_path / "source.mp4", Spec(fps=NTSC, count=30, frame=gliding, audio=audio))
 
     output = own.output(own.run("interpolate", source))
 
@@ -234,16 +234,16 @@ def test_sound_stays_beside_its_pictures(own: Bench, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("speed", [0.5, 2.0, 0.3])
-def test_sound_follows_the_speed(own: Bench, tmp_path: Path, speed: float) -> None:
-    """What was heard at second s is heard at s / speed, and sound and pictures last equally long."""
+def test_audio_follows_the_speed(own: Bench, tmp_path: Path, speed: float) -> None:
+    """What was heard at second s is heard at s / speed, and audio and frames last equally long."""
     audio = AudioSpec(seconds=2.0, beeps=(0.4, 1.2))
-    source = make_clip(tmp_path / "source.mp4", Spec(count=50, size=(32, 32), picture=gliding, audio=audio))
+    source = make_clip(tmp_path / "source.mp4", Spec(count=50, size=(32, 32), frame=gliding, audio=audio))
     assert beeps(audio).any()
 
     output = own.output(own.run("interpolate", source, fps_mode="No Interpolation", speed_factor=speed))
 
-    assert len(read_back(output).pictures) == round(50 / speed)
-    assert seconds_of_sound(output) == pytest.approx(2 / speed, abs=0.06)
+    assert len(read_back(output).frames) == round(50 / speed)
+    assert seconds_of_audio(output) == pytest.approx(2 / speed, abs=0.06)
     assert beep_times(output)[:1] == [pytest.approx(0.4 / speed, abs=0.05)]
 
 
@@ -258,7 +258,7 @@ def plan(audio: AudioSource | None = None, **fields: Any) -> Clip:
 
 
 def test_everything_is_known_before_decoding() -> None:
-    """Rate, length and sound of the result are there at once, so that limits can be checked."""
+    """Rate, length and audio of the result are there at once, so that limits can be checked."""
     audio = AudioSource(Path("clip.mp4"), 1)
     slow = plan(audio, fps_mode="4x", speed_factor=0.3)
     assert (slow.fps, slow.length) == (4 * NTSC, 1333)
@@ -331,7 +331,7 @@ def test_bad_input_is_explained(own: Bench, tmp_path: Path, fields: dict[str, An
 
 def test_missing_weights_are_named(tmp_path: Path) -> None:
     """Without the published file the answer says which one and how to get it; what needs none still works."""
-    source = make_clip(tmp_path / "source.mp4", Spec(count=3, picture=gliding))
+    source = make_clip(tmp_path / "source.mp4", Spec(count=3, frame=gliding))
     bare = bench(tmp_path)
 
     answer = bare.run("interpolate", source)
@@ -348,7 +348,7 @@ def test_other_files_are_never_loaded(tmp_path: Path) -> None:
     """A file of the right name and other content is refused before it is parsed."""
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "flownet_v4.25.pkl").write_bytes(checkpoint(mixing(), key=None))
-    source = make_clip(tmp_path / "source.mp4", Spec(count=3, picture=gliding))
+    source = make_clip(tmp_path / "source.mp4", Spec(count=3, frame=gliding))
 
     answer = bench(tmp_path).run("interpolate", source)
 
@@ -372,7 +372,7 @@ def test_too_much_is_refused_before_decoding(tmp_path: Path, weights: tuple[Path
 
 def test_the_answer_is_the_documented_one(own: Bench, tmp_path: Path) -> None:
     """Message and name follow the document; the model of the first job is warm for the second; nothing is left."""
-    source = make_clip(tmp_path / "source.mp4", Spec(count=3, picture=gliding))
+    source = make_clip(tmp_path / "source.mp4", Spec(count=3, frame=gliding))
     names = []
     for fields in ({}, {"fps_mode": "4x", "speed_factor": 0.5}, {"fps_mode": "none"}):
         answer = own.run("interpolate", source, **fields)
@@ -387,7 +387,7 @@ def test_the_answer_is_the_documented_one(own: Bench, tmp_path: Path) -> None:
 
 def test_progress_counts_the_output_frames(own: Bench, tmp_path: Path) -> None:
     """Reports run from 1 to N * factor / speed, of as many in all."""
-    source = make_clip(tmp_path / "source.mp4", Spec(count=5, picture=gliding))
+    source = make_clip(tmp_path / "source.mp4", Spec(count=5, frame=gliding))
     reports: list[Progress] = []
 
     own.output(own.run("interpolate", source, job=Job("test", reports.append), speed_factor=0.5))
@@ -398,7 +398,7 @@ def test_progress_counts_the_output_frames(own: Bench, tmp_path: Path) -> None:
 
 def test_a_cancelled_job_leaves_nothing(own: Bench, tmp_path: Path) -> None:
     """Cancelling midway ends with code "cancelled", no file in the store and none in the working folder."""
-    source = make_clip(tmp_path / "source.mp4", Spec(count=30, picture=gliding))
+    source = make_clip(tmp_path / "source.mp4", Spec(count=30, frame=gliding))
     job = Job("test")
     job.report = lambda progress: job.cancel() if progress.done == 5 else None
 
@@ -411,7 +411,7 @@ def test_a_cancelled_job_leaves_nothing(own: Bench, tmp_path: Path) -> None:
 
 def test_no_rate_is_made_that_no_source_may_have(own: Bench, tmp_path: Path) -> None:
     """4x of 120 frames per second is refused before any work; 2x is not, and its result is a source again."""
-    source = make_clip(tmp_path / "source.mp4", Spec(count=4, fps=Fraction(120), picture=gliding))
+    source = make_clip(tmp_path / "source.mp4", Spec(count=4, fps=Fraction(120), frame=gliding))
 
     refused = own.run("interpolate", source, fps_mode="4x")
     again = own.run("interpolate", own.output(own.run("interpolate", source, fps_mode="2x")), fps_mode="none")

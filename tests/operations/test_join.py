@@ -16,11 +16,11 @@ import pytest
 
 from framepack.dispatch import Answer as Result
 from framepack.job import Job, Progress
-from framepack.media.write import writer
 from framepack.media.clip import Colors, Matrix
+from framepack.media.write import writer
 from tests.support.clips import AudioSpec, Spec, flat, make_clip, numbered
 from tests.support.http_server import Answer, HttpServer
-from tests.support.readback import Picture, beep_times, psnr, read_back, sound_of
+from tests.support.readback import Pixels, audio_of, beep_times, psnr, read_back
 from tests.support.runs import Bench, bench
 
 RED, GREEN, BLUE = (200, 60, 50), (60, 180, 70), (50, 70, 190)
@@ -47,42 +47,42 @@ def joined(worker: Bench, *clips: Path, job: Job | None = None, **fields: Any) -
 
 @pytest.fixture
 def no_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make any encoding of pictures fail."""
+    """Make any encoding of frames fail."""
 
     def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("a picture was encoded")
+        raise AssertionError("a frame was encoded")
 
     monkeypatch.setattr(writer, "add_video", refuse)
 
 
 def packets_of(path: Path) -> list[bytes]:
-    """The packets of a file's pictures."""
+    """The packets of a file's frames."""
     with av.open(str(path)) as container:
         return [bytes(packet) for packet in container.demux(video=0) if packet.size]
 
 
-def middle(picture: Picture) -> tuple[int, int, int]:
-    """The colour in the middle of a picture."""
-    height, width, _ = picture.shape
-    part = picture[height // 2 - 4 : height // 2 + 4, width // 2 - 4 : width // 2 + 4]
+def middle(frame: Pixels) -> tuple[int, int, int]:
+    """The color in the middle of a frame."""
+    height, width, _ = frame.shape
+    part = frame[height // 2 - 4 : height // 2 + 4, width // 2 - 4 : width // 2 + 4]
     red, green, blue = (int(value) for value in part.reshape(-1, 3).mean(0).round())
     return red, green, blue
 
 
 def is_near(color: tuple[int, int, int], other: tuple[int, int, int], tolerance: int = 4) -> bool:
-    """Whether two colours differ by at most ``tolerance``."""
+    """Whether two colors differ by at most ``tolerance``."""
     return max(abs(one - two) for one, two in zip(color, other, strict=True)) <= tolerance
 
 
 def steps_of(times: list[Fraction]) -> set[Fraction]:
-    """The distances between neighbouring times."""
+    """The distances between neighboring times."""
     return {after - before for before, after in pairwise(times)}
 
 
 def test_the_answer_is_the_documented_one(worker: Bench, tmp_path: Path) -> None:
     """Message and name are the documented ones, and the clips follow each other in the order asked for."""
     red, green = (
-        make_clip(tmp_path / f"{name}.mp4", Spec(count=5, picture=flat(color)))
+        make_clip(tmp_path / f"{name}.mp4", Spec(count=5, frame=flat(color)))
         for name, color in (("red", RED), ("green", GREEN))
     )
 
@@ -92,7 +92,7 @@ def test_the_answer_is_the_documented_one(worker: Bench, tmp_path: Path) -> None
     assert answer["message"] == "Videos joined successfully"
     assert output.name.startswith("My film_joined_3_videos_")
     assert output.parent.name == "temp_processing"
-    colors = [middle(picture) for picture in read_back(output).pictures]
+    colors = [middle(frame) for frame in read_back(output).frames]
     assert all(
         is_near(color, wanted) for color, wanted in zip(colors, [*[RED] * 5, *[GREEN] * 5, *[RED] * 5], strict=True)
     )
@@ -110,22 +110,22 @@ def test_like_videos_are_copied(worker: Bench, tmp_path: Path, no_encoder: None)
     """Clips of one camera keep their packets, bit for bit, at a constant rate."""
     options = {"preset": "medium", "bf": "2", "crf": "20"}
     clips = [
-        make_clip(tmp_path / f"{name}.mp4", Spec(size=(96, 64), count=count, picture=picture, options=options))
-        for name, count, picture in (("a", 30, numbered), ("b", 17, flat(RED)), ("c", 8, numbered))
+        make_clip(tmp_path / f"{name}.mp4", Spec(size=(96, 64), count=count, frame=frame, options=options))
+        for name, count, frame in (("a", 30, numbered), ("b", 17, flat(RED)), ("c", 8, numbered))
     ]
 
     output = worker.output(joined(worker, *clips))
 
     assert packets_of(output) == [packet for clip in clips for packet in packets_of(clip)]
     back = read_back(output)
-    assert len(back.pictures) == 55
+    assert len(back.frames) == 55
     assert steps_of(back.times) == {Fraction(1, 25)}
-    expected = [picture for clip in clips for picture in read_back(clip).pictures]
-    assert all(np.array_equal(one, other) for one, other in zip(back.pictures, expected, strict=True))
+    expected = [frame for clip in clips for frame in read_back(clip).frames]
+    assert all(np.array_equal(one, other) for one, other in zip(back.frames, expected, strict=True))
 
 
-def test_like_videos_with_sound_are_copied_in_step(worker: Bench, tmp_path: Path, no_encoder: None) -> None:
-    """The sound of each copied clip begins with its pictures, though sound and pictures are of unequal length."""
+def test_like_videos_with_audio_are_copied_in_step(worker: Bench, tmp_path: Path, no_encoder: None) -> None:
+    """The audio of each copied clip begins with its frames, though audio and frames are of unequal length."""
     clips = [
         make_clip(tmp_path / f"{number}.mp4", Spec(count=25, audio=AudioSpec(seconds=seconds, beeps=(0.4,))))
         for number, seconds in enumerate((1.0, 0.7, 1.3, 1.0))
@@ -139,16 +139,16 @@ def test_like_videos_with_sound_are_copied_in_step(worker: Bench, tmp_path: Path
 def test_copying_leaves_out_nothing_that_differs(worker: Bench, tmp_path: Path) -> None:
     """Clips that differ in one setting of the encoder only are encoded anew, and whole."""
     clips = [
-        make_clip(tmp_path / f"{bf}.mp4", Spec(count=12, picture=numbered, options={"preset": "medium", "bf": bf}))
+        make_clip(tmp_path / f"{bf}.mp4", Spec(count=12, frame=numbered, options={"preset": "medium", "bf": bf}))
         for bf in ("0", "2")
     ]
 
     output = worker.output(joined(worker, *clips))
 
     back = read_back(output)
-    expected = [picture for clip in clips for picture in read_back(clip).pictures]
+    expected = [frame for clip in clips for frame in read_back(clip).frames]
     assert steps_of(back.times) == {Fraction(1, 25)}
-    assert all(psnr(one, other) > 30 for one, other in zip(back.pictures, expected, strict=True))
+    assert all(psnr(one, other) > 30 for one, other in zip(back.frames, expected, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_rates_become_the_highest(
 ) -> None:
     """Clips of different rates end, at a constant rate, each as long as it was."""
     clips = [
-        make_clip(tmp_path / f"{number}.mp4", Spec(fps=Fraction(rate), count=int(2 * rate), picture=flat(color)))
+        make_clip(tmp_path / f"{number}.mp4", Spec(fps=Fraction(rate), count=int(2 * rate), frame=flat(color)))
         for number, (rate, color) in enumerate(zip(rates, (RED, GREEN), strict=True))
     ]
 
@@ -169,9 +169,9 @@ def test_rates_become_the_highest(
     assert back.rate == expected
     assert max(abs(step - 1 / Fraction(expected)) for step in steps_of(back.times)) < Fraction(1, 10_000)
     lengths = [int(2 * rate) / Fraction(rate) for rate in rates]
-    reds = sum(is_near(middle(picture), RED, 6) for picture in back.pictures)
+    reds = sum(is_near(middle(frame), RED, 6) for frame in back.frames)
     assert reds / expected == pytest.approx(float(lengths[0]), abs=0.5 / float(expected))
-    assert len(back.pictures) / expected == pytest.approx(float(sum(lengths)), abs=0.5 / float(expected))
+    assert len(back.frames) / expected == pytest.approx(float(sum(lengths)), abs=0.5 / float(expected))
 
 
 def test_twenty_clips_do_not_drift(worker: Bench, tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_twenty_clips_do_not_drift(worker: Bench, tmp_path: Path) -> None:
             Spec(
                 fps=rate,
                 count=13,
-                picture=lambda index, width, height: flat((230, 230, 230) if index >= 6 else RED)(0, width, height),
+                frame=lambda index, width, height: flat((230, 230, 230) if index >= 6 else RED)(0, width, height),
                 audio=AudioSpec(seconds=0.61, rate=(44100, 48000, 32000)[number], beeps=(float(6 / rate),)),
             ),
         )
@@ -196,7 +196,7 @@ def test_twenty_clips_do_not_drift(worker: Bench, tmp_path: Path) -> None:
         output = worker.output(worker.run("join", video_urls=[urls[clips.index(clip)] for clip in clips]))
 
     back = read_back(output)
-    white = [middle(picture)[1] > 150 for picture in back.pictures]
+    white = [middle(frame)[1] > 150 for frame in back.frames]
     changes = [
         float(time) for time, before, now in zip(back.times[1:], white[:-1], white[1:], strict=True) if now > before
     ]
@@ -204,20 +204,20 @@ def test_twenty_clips_do_not_drift(worker: Bench, tmp_path: Path) -> None:
     assert len(changes) == len(beeps) == 20
     assert np.abs(np.array(changes) - expected).max() < 0.51 / 30
     assert np.abs(np.array(beeps) - expected).max() < 0.003
-    assert len(back.pictures) == round(float(sum(seconds)) * 30)
+    assert len(back.frames) == round(float(sum(seconds)) * 30)
 
 
 def test_sizes_are_letterboxed(worker: Bench, tmp_path: Path) -> None:
-    """A clip of another shape is scaled to fit, centred, with black above and below or at its sides."""
+    """A clip of another shape is scaled to fit, centerd, with black above and below or at its sides."""
     clips = [
-        make_clip(tmp_path / f"{number}.mp4", Spec(size=size, count=3, picture=flat(color)))
+        make_clip(tmp_path / f"{number}.mp4", Spec(size=size, count=3, frame=flat(color)))
         for number, (size, color) in enumerate((((128, 96), RED), ((128, 36), GREEN), ((40, 96), BLUE)))
     ]
 
     back = read_back(worker.output(joined(worker, *clips)))
 
-    assert {picture.shape for picture in back.pictures} == {(96, 128, 3)}
-    wide, tall = back.pictures[4], back.pictures[7]
+    assert {frame.shape for frame in back.frames} == {(96, 128, 3)}
+    wide, tall = back.frames[4], back.frames[7]
     assert is_near(middle(wide), GREEN)
     assert is_near(middle(tall), BLUE)
     assert wide[:28].max() < 12 > wide[-28:].max()
@@ -230,80 +230,80 @@ def test_odd_sizes_become_even(worker: Bench, tmp_path: Path) -> None:
     """A first clip of odd size makes an even video, whatever is joined to it."""
     sizes = ((61, 47), (64, 20), (61, 47))
     clips = [
-        make_clip(tmp_path / f"{number}.mp4", Spec(size=size, count=3, picture=flat(GREEN), pix_fmt="yuv444p"))
+        make_clip(tmp_path / f"{number}.mp4", Spec(size=size, count=3, frame=flat(GREEN), pix_fmt="yuv444p"))
         for number, size in enumerate(sizes)
     ]
 
     back = read_back(worker.output(joined(worker, *clips)))
 
-    assert {picture.shape for picture in back.pictures} == {(48, 62, 3)}
-    assert all(is_near(middle(picture), GREEN) for picture in back.pictures)
+    assert {frame.shape for frame in back.frames} == {(48, 62, 3)}
+    assert all(is_near(middle(frame), GREEN) for frame in back.frames)
 
 
 def test_black_is_black_in_full_range(worker: Bench, tmp_path: Path) -> None:
-    """Around a picture in a full-range video there is 0, and its colours are those of its own range."""
+    """Around a frame in a full-range video there is 0, and its colors are those of its own range."""
     full = make_clip(
-        tmp_path / "full.mp4", Spec(count=2, picture=flat(RED), colors=Colors(full_range=True), size=(64, 64))
+        tmp_path / "full.mp4", Spec(count=2, frame=flat(RED), colors=Colors(full_range=True), size=(64, 64))
     )
-    limited = make_clip(tmp_path / "limited.mp4", Spec(count=2, picture=flat(GREEN), size=(64, 32)))
+    limited = make_clip(tmp_path / "limited.mp4", Spec(count=2, frame=flat(GREEN), size=(64, 32)))
 
     back = read_back(worker.output(joined(worker, full, limited)))
 
     assert back.colors.full_range
-    assert back.pictures[3][:14].max() < 4
-    assert is_near(middle(back.pictures[0]), RED)
-    assert is_near(middle(back.pictures[3]), GREEN)
+    assert back.frames[3][:14].max() < 4
+    assert is_near(middle(back.frames[0]), RED)
+    assert is_near(middle(back.frames[3]), GREEN)
 
 
 def test_wide_pixels_are_honoured(worker: Bench, tmp_path: Path) -> None:
     """A clip whose pixels are twice as wide as high fills a screen of square ones twice as wide."""
-    screen = make_clip(tmp_path / "screen.mp4", Spec(size=(128, 64), count=2, picture=flat(RED)))
-    narrow = make_clip(tmp_path / "narrow.mp4", Spec(size=(64, 64), count=2, picture=flat(GREEN), aspect=Fraction(2)))
+    screen = make_clip(tmp_path / "screen.mp4", Spec(size=(128, 64), count=2, frame=flat(RED)))
+    narrow = make_clip(tmp_path / "narrow.mp4", Spec(size=(64, 64), count=2, frame=flat(GREEN), aspect=Fraction(2)))
 
     square_first = read_back(worker.output(joined(worker, screen, narrow)))
     wide_first = read_back(worker.output(joined(worker, narrow, screen)))
 
-    assert min(picture[:, :, 1].min() for picture in square_first.pictures[2:]) > 150
+    assert min(frame[:, :, 1].min() for frame in square_first.frames[2:]) > 150
     assert square_first.aspect in {None, 0, 1}
     assert wide_first.aspect == 2
-    assert wide_first.pictures[2].shape == (64, 64, 3)
-    assert wide_first.pictures[2][:, :, 0].min() > 150
+    assert wide_first.frames[2].shape == (64, 64, 3)
+    assert wide_first.frames[2][:, :, 0].min() > 150
 
 
 @pytest.mark.parametrize(
     "colors", [Colors(Matrix.BT601), Colors(full_range=True), Colors(Matrix.BT2020), Colors(Matrix.BT601, 6, 6)]
 )
-def test_colours_become_the_first_ones(worker: Bench, tmp_path: Path, colors: Colors) -> None:
-    """A clip of other colour tags looks the same under the first one's."""
-    first = make_clip(tmp_path / "first.mp4", Spec(count=2, picture=flat(GREEN)))
-    other = make_clip(tmp_path / "other.mp4", Spec(count=2, picture=flat(RED), colors=colors))
+def test_colors_become_the_first_ones(worker: Bench, tmp_path: Path, colors: Colors) -> None:
+    """A clip of other color tags looks the same under the first one's."""
+    first = make_clip(tmp_path / "first.mp4", Spec(count=2, frame=flat(GREEN)))
+    other = make_clip(tmp_path / "other.mp4", Spec(count=2, frame=flat(RED), colors=colors))
 
     back = read_back(worker.output(joined(worker, first, other)))
 
     assert back.colors == Colors()
     tolerance = 4 if colors.primaries == 1 else 12  # other primaries are mapped, so that the numbers change a little
-    assert is_near(middle(back.pictures[3]), RED, tolerance)
+    assert is_near(middle(back.frames[3]), RED, tolerance)
 
 
 def test_pixel_formats_mix(worker: Bench, tmp_path: Path) -> None:
     """8 and 10 bits, 4:2:0 and 4:4:4, H.264 and VP9 give one playable video."""
     clips = [
-        make_clip(tmp_path / "a.mp4", Spec(count=3, picture=flat(RED))),
-        make_clip(tmp_path / "b.mp4", Spec(count=3, picture=flat(GREEN), pix_fmt="yuv444p10le")),
-        make_clip(tmp_path / "c.webm", Spec(count=3, picture=flat(BLUE))),
+        make_clip(tmp_path / "a.mp4", Spec(count=3, frame=flat(RED))),
+        make_clip(tmp_path / "b.mp4", Spec(count=3, frame=flat(GREEN), pix_fmt="yuv444p10le")),
+        make_clip(tmp_path / "c.webm", Spec(count=3, frame=flat(BLUE))),
     ]
 
     back = read_back(worker.output(joined(worker, *clips)))
 
     assert back.pix_fmt == "yuv420p"
     assert all(
-        is_near(middle(picture), color)
-        for picture, color in zip(back.pictures, [*[RED] * 3, *[GREEN] * 3, *[BLUE] * 3], strict=True)
+        is_near(middle(frame), color)
+        for frame, color in zip(back.frames, [*[RED] * 3, *[GREEN] * 3, *[BLUE] * 3], strict=True)
     )
 
 
 def test_silent_clips_get_silence(worker: Bench, tmp_path: Path) -> None:
-    """Between two sounds a silent clip is silent for as long as it lasts; rates and channels may differ."""
+    """Between two audio a silent clip is silent for as long as it lasts; rates and channels may differ."""
     clips = [
         make_clip(tmp_path / "a.mp4", Spec(count=25, audio=AudioSpec(beeps=(0.5,)))),
         make_clip(tmp_path / "b.mp4", Spec(count=20)),
@@ -313,11 +313,11 @@ def test_silent_clips_get_silence(worker: Bench, tmp_path: Path) -> None:
     output = worker.output(joined(worker, *clips))
 
     assert beep_times(output) == pytest.approx([0.5, 2.0], abs=0.003)
-    samples, rate = sound_of(output)
+    samples, rate = audio_of(output)
     assert len(samples) / rate == pytest.approx(2.8, abs=0.03)
 
 
-def test_without_any_sound_there_is_no_track(worker: Bench, tmp_path: Path) -> None:
+def test_without_any_audio_there_is_no_track(worker: Bench, tmp_path: Path) -> None:
     """Silent clips make a silent video, not one with a track of silence."""
     clips = [make_clip(tmp_path / f"{rate}.mp4", Spec(fps=Fraction(rate), count=5)) for rate in (24, 30)]
 
@@ -347,7 +347,7 @@ def test_an_output_can_be_joined_with_itself(worker: Bench, tmp_path: Path) -> N
     with served(clip) as (_, urls):
         output = worker.output(worker.run("join", video_urls=urls * 2))
 
-    assert len(read_back(output).pictures) == 12
+    assert len(read_back(output).frames) == 12
 
 
 @pytest.mark.parametrize(

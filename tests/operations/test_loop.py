@@ -27,11 +27,11 @@ def own(tmp_path: Path) -> Bench:
 
 def source_of(folder: Path, count: int = 7, name: str = "clip.mp4", **more: Any) -> Path:
     """A clip of counted frames."""
-    return make_clip(folder / name, Spec(count=count, picture=counted, **more))
+    return make_clip(folder / name, Spec(count=count, frame=counted, **more))
 
 
 def packets(path: Path) -> list[bytes]:
-    """The coded pictures of a file."""
+    """The coded frames of a file."""
     with av.open(str(path)) as container:
         return [bytes(packet) for packet in container.demux(video=0) if packet.size]
 
@@ -57,8 +57,8 @@ def test_ping_pong_doubles_no_frame(own: Bench, tmp_path: Path, num_loops: int) 
 
 
 @pytest.mark.parametrize("fields", [{}, {"loop_type": "ping-pong"}])
-def test_sound_leaves_no_gap(own: Bench, tmp_path: Path, fields: dict[str, Any]) -> None:
-    """AAC's frames do not fit the pictures' length; the rate stays exact all the same, and beeps stay in place."""
+def test_audio_leaves_no_gap(own: Bench, tmp_path: Path, fields: dict[str, Any]) -> None:
+    """AAC's frames do not fit the frames' length; the rate stays exact all the same, and beeps stay in place."""
     source = source_of(tmp_path, 24, fps=Fraction(24), audio=AudioSpec(seconds=1.013, beeps=(0.25,)))
     output = own.output(own.run("loop", source, num_loops=3, **fields))
     back = shown(output)
@@ -115,9 +115,7 @@ def test_amplification_is_limited(tmp_path: Path) -> None:
         assert "30 are allowed" in answer["error"]
 
 
-def test_a_plain_loop_copies_the_sources_pictures(
-    own: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_plain_loop_copies_the_sources_frames(own: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not one is decoded or encoded, and they are the source's bit by bit."""
     monkeypatch.setattr(writer, "add_video", None)
     source = source_of(tmp_path, 20, audio=AudioSpec(seconds=0.8))

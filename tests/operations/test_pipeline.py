@@ -13,23 +13,23 @@ import av
 import pytest
 from safetensors.torch import save_file
 
+from framepack.api.workflow import Step
 from framepack.dispatch import JobInput
 from framepack.job import Job, Progress
-from framepack.media.read import reader
-from framepack.media.write import writer
-from framepack.media.read.decoder import Decoder
-from framepack.media.write.encoders import add_video
 from framepack.media.frames.encoder_frames import Fitter
+from framepack.media.read import reader
+from framepack.media.read.decoder import Decoder
 from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
+from framepack.media.write import writer
+from framepack.media.write.encoders import add_video
 from framepack.processing.steps import chained
 from framepack.storage.keys import Key
 from framepack.storage.switches import set_autosave
-from framepack.api.workflow import Step
 from tests.support.clips import AudioSpec, Spec, make_clip, real_clip
 from tests.support.http_server import Answer, HttpServer
 from tests.support.networks import tiny_compact
-from tests.support.readback import Picture, beep_times, psnr, read_back, rgb_of
+from tests.support.readback import Pixels, beep_times, psnr, read_back, rgb_of
 from tests.support.runs import Bench, bench
 
 UPSCALE = {"type": "upscale", "params": {"model": "tiny", "scale_factor": 2.0}}
@@ -48,12 +48,12 @@ def worker(tmp_path: Path) -> Bench:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """One second of moving colours with a beep in its middle."""
+    """One second of moving colors with a beep in its middle."""
     return make_clip(tmp_path / "source.mp4", Spec(audio=AudioSpec(beeps=(0.5,))))
 
 
 class Counted:
-    """How often pictures were decoded and encoded."""
+    """How often frames were decoded and encoded."""
 
     def __init__(self) -> None:
         self.decodes = 0
@@ -78,7 +78,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
     return counts
 
 
-def unencoded(worker: Bench, source: Path, steps: list[dict[str, Any]]) -> Iterator[Picture]:
+def unencoded(worker: Bench, source: Path, steps: list[dict[str, Any]]) -> Iterator[Pixels]:
     """What the steps make of a video, before any encoder has seen it."""
     with worker.runtime.surroundings(Job("test"), JobInput({})) as ctx:
         clip = open_clip(source, probe(source), warn=lambda _: None)
@@ -109,7 +109,7 @@ def test_the_answer_is_the_documented_one(worker: Bench, source: Path) -> None:
     assert worker.leftovers() == []
 
 
-def test_one_decode_one_encode_and_a_better_picture(tmp_path: Path, worker: Bench, counted: Counted) -> None:
+def test_one_decode_one_encode_and_a_better_frame(tmp_path: Path, worker: Bench, counted: Counted) -> None:
     """The same steps one by one are encoded three times, and are farther from what the steps make of the video."""
     steps = [UPSCALE, FILTERS, EXPORT]
     clip = tmp_path / "bikes.mp4"
@@ -131,11 +131,11 @@ def test_one_decode_one_encode_and_a_better_picture(tmp_path: Path, worker: Benc
     assert passes_at_once == (1, 1)
     assert (counted.decodes, counted.encodes) == (4, 4)
     wanted = list(unencoded(worker, clip, steps))
-    of_pipeline, of_single = (read_back(path).pictures for path in (at_once, latest))
+    of_pipeline, of_single = (read_back(path).frames for path in (at_once, latest))
     assert len(wanted) == len(of_pipeline) == len(of_single) == 16
     quality = {
-        name: sum(psnr(one, other) for one, other in zip(pictures, wanted, strict=True)) / 16
-        for name, pictures in (("pipeline", of_pipeline), ("single", of_single))
+        name: sum(psnr(one, other) for one, other in zip(frames, wanted, strict=True)) / 16
+        for name, frames in (("pipeline", of_pipeline), ("single", of_single))
     }
     assert quality["pipeline"] > quality["single"] + 0.2
     assert quality["pipeline"] > 32
@@ -155,7 +155,7 @@ def test_steps_are_run_in_the_order_given(worker: Bench, source: Path) -> None:
     assert sizes == [1024, 256]
 
 
-def test_time_and_sound_go_through_all_steps(worker: Bench, source: Path) -> None:
+def test_time_and_audio_go_through_all_steps(worker: Bench, source: Path) -> None:
     """Twice as fast, then shown twice: as long as before, two beeps, at a constant rate."""
     steps = [
         {"type": "Frame Adjust", "params": {"fps_mode": "No Interpolation", "speed_factor": 2.0}},
@@ -167,7 +167,7 @@ def test_time_and_sound_go_through_all_steps(worker: Bench, source: Path) -> Non
     output = worker.output(answer)
     back = read_back(output)
     assert [step["type"] for step in answer["operations_completed"]] == ["interpolate", "loop"]
-    assert len(back.pictures) / (back.rate or 0) == pytest.approx(1, abs=0.05)
+    assert len(back.frames) / (back.rate or 0) == pytest.approx(1, abs=0.05)
     assert beep_times(output) == pytest.approx([0.25, 0.75], abs=0.04)
 
 
@@ -176,7 +176,7 @@ def test_defaults_are_those_of_the_operation(worker: Bench, source: Path, name: 
     """A step without parameters is the operation without parameters, whatever the case of its name."""
     answer = worker.run("pipeline", source, operations=[{"type": name}])
 
-    assert len(read_back(worker.output(answer)).pictures) == 50
+    assert len(read_back(worker.output(answer)).frames) == 50
 
 
 @pytest.mark.parametrize(("extension", "form"), [("webm", "WebM"), ("gif", "GIF"), ("mp4", "MP4"), ("webm", "webm")])

@@ -30,11 +30,11 @@ def worker(tmp_path: Path) -> Bench:
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """Even mid gray: luma 126."""
-    return make_clip(tmp_path / "gray.mp4", Spec(count=3, picture=flat((128, 128, 128)), options={"crf": "1"}))
+    return make_clip(tmp_path / "gray.mp4", Spec(count=3, frame=flat((128, 128, 128)), options={"crf": "1"}))
 
 
 def luma(worker: Bench, answer: dict[str, Any]) -> float:
-    """Mean luma of the first picture, in codes."""
+    """Mean luma of the first frame, in codes."""
     with av.open(str(worker.output(answer))) as container:
         return float(np.mean(next(container.decode(video=0)).to_ndarray()[:48]))
 
@@ -66,7 +66,7 @@ def test_a_filter_preset_is_applied_with_its_fraction(worker: Bench, source: Pat
 
 
 def test_both_kinds_keep_and_run_every_fraction(worker: Bench, source: Path) -> None:
-    """All controls that are whole numbers elsewhere are listed as they were saved, and make the same picture."""
+    """All controls that are whole numbers elsewhere are listed as they were saved, and make the same frame."""
     save_workflow(worker, **FRACTIONS)
     worker.run("save_filter_preset", name="mine", settings=FRACTIONS)
 

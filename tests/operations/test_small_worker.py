@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 from safetensors.torch import save_file
 
-from framepack.models.weights.catalog import Catalog
 from framepack.models.library import ModelLibrary
 from framepack.models.memory.device import MB
-from framepack.models.weights.hub_snapshots import Snapshots
 from framepack.models.spec import ModelRow
+from framepack.models.weights.catalog import Catalog
+from framepack.models.weights.hub_snapshots import Snapshots
 from framepack.models.weights.store import WeightsStore
 from tests.support.clips import Spec, make_clip, scene
 from tests.support.networks import tiny_compact
@@ -69,7 +69,7 @@ def test_no_order_of_jobs_runs_out_of_memory(worker: Bench, tmp_path: Path, seed
     jobs: dict[str, dict[str, Any]] = {
         "upscale": {"source": source, "model": "tiny", "scale_factor": 2.0},
         "interpolate": {"source": source, "fps_mode": "2x"},
-        "caption_image": {"image_base64": _picture()},
+        "caption_image": {"image_base64": _frame()},
         "enhance_prompt": {"prompt": "a cat playing with yarn", "seed": 1},
     }
     order = random.Random(seed).sample(OPERATIONS * 2, 8)  # noqa: S311 - an order, no secret
@@ -83,7 +83,7 @@ def test_no_order_of_jobs_runs_out_of_memory(worker: Bench, tmp_path: Path, seed
     assert worker.runtime.models.cache.loads > len(OPERATIONS)
 
 
-def _picture() -> str:
+def _frame() -> str:
     file = io.BytesIO()
     Image.fromarray(scene(3, 60, 40)).save(file, "PNG")
     return base64.b64encode(file.getvalue()).decode()

@@ -10,8 +10,8 @@ import pytest
 
 from framepack import __version__
 from framepack.files.workspace import Workspace
-from framepack.models.memory import gpu_status as gpu
 from framepack.models.memory import device as memory
+from framepack.models.memory import gpu_status as gpu
 from framepack.models.memory.gpu_status import Gpu
 from tests.support.runs import bench
 

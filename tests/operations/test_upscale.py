@@ -1,4 +1,4 @@
-"""``upscale`` from request to file: the network's own pictures, at the size asked for, and nothing left behind."""
+"""``upscale`` from request to file: the network's own frames, at the size asked for, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from framepack.job import Job, Progress
-from framepack.models.weights.catalog import CATALOGUE
-from framepack.models.weights.networks import load_upscaler_network
 from framepack.models.frames.scaling import resize
+from framepack.models.weights.catalog import CATALOG
+from framepack.models.weights.networks import load_upscaler_network
 from tests.support.clips import AudioSpec, Spec, make_clip, real_clip
 from tests.support.networks import tiny_compact
 from tests.support.runs import Bench, bench
@@ -52,9 +52,9 @@ def crop_of_real_clip(name: str, target: Path, corner: tuple[int, int], size: tu
             part = np.ascontiguousarray(frame.to_ndarray(format="rgb24"), np.uint8)[
                 top : top + height, left : left + width
             ]
-            picture = av.VideoFrame.from_ndarray(part.copy(), "rgb24").reformat(format="yuv420p")
-            picture.pts, picture.time_base = index, Fraction(1, 25)
-            output.mux(stream.encode(picture))
+            image = av.VideoFrame.from_ndarray(part.copy(), "rgb24").reformat(format="yuv420p")
+            image.pts, image.time_base = index, Fraction(1, 25)
+            output.mux(stream.encode(image))
         output.mux(stream.encode(None))
     return target
 
@@ -62,11 +62,11 @@ def crop_of_real_clip(name: str, target: Path, corner: tuple[int, int], size: tu
 def decoded(path: Path) -> Tensor:
     """All frames as RGB, shape (N, 3, H, W), 0..1, converted by FFmpeg at its most accurate."""
     with av.open(str(path)) as container:
-        pictures = [
+        frames = [
             frame.reformat(format="rgb24", interpolation=_ACCURATE).to_ndarray()
             for frame in container.decode(video=0)
         ]
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
+    return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).float() / 255
 
 
 def luma_psnr(one: Tensor, other: Tensor) -> float:
@@ -85,7 +85,7 @@ def test_frames_are_the_networks_own(model: str, clip: str, corner: tuple[int, i
 
     answer = bench_.run("upscale", source, model=model, scale_factor=3.0)
 
-    row = CATALOGUE.find(model)
+    row = CATALOG.find(model)
     assert row is not None
     network = load_upscaler_network(row, bench_.runtime.models.store)
     with torch.inference_mode():
@@ -120,8 +120,8 @@ def test_the_output_has_the_size_asked_for(
         assert (container.streams.video[0].width, container.streams.video[0].height) == expected
 
 
-def test_rate_length_and_sound_stay(own: Bench, tmp_path: Path) -> None:
-    """30000/1001 stays 30000/1001, no frame is lost, and the sound's packets are the source's own."""
+def test_rate_length_and_audio_stay(own: Bench, tmp_path: Path) -> None:
+    """30000/1001 stays 30000/1001, no frame is lost, and the audio's packets are the source's own."""
     source = make_clip(
         tmp_path / "source.mp4", Spec(fps=Fraction(30000, 1001), count=31, audio=AudioSpec(seconds=1.0, beeps=(0.5,)))
     )
@@ -257,18 +257,18 @@ def test_memory_for_nothing_at_all_is_said(own: Bench, tmp_path: Path, monkeypat
 
 
 def _fail_above(patch: pytest.MonkeyPatch, pixels: int) -> list[int]:
-    """Make convolutions of the upscaler run out of memory for larger pictures; returns the sizes that failed."""
+    """Make convolutions of the upscaler run out of memory for larger frames; returns the sizes that failed."""
     from framepack.models.upscale.upscaler import Upscaler
 
     failed: list[int] = []
     upscale = Upscaler._upscale
 
-    def limited(self: Upscaler, pictures: Tensor) -> Tensor:
-        size = pictures.shape[0] * pictures.shape[-1] * pictures.shape[-2]
+    def limited(self: Upscaler, frames: Tensor) -> Tensor:
+        size = frames.shape[0] * frames.shape[-1] * frames.shape[-2]
         if size > pixels:
             failed.append(size)
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return upscale(self, pictures)
+        return upscale(self, frames)
 
     patch.setattr(Upscaler, "_upscale", limited)
     return failed
@@ -312,24 +312,22 @@ def test_the_stored_file_has_the_hash_of_its_link(own: Bench, tmp_path: Path) ->
 
 def test_denoise_strength_blends_two_networks(tmp_path: Path) -> None:
     """The published pair of networks is blended by the strength; each strength is a model of its own in the cache."""
-    from framepack.models.weights.catalog import Catalog
     from framepack.models.library import ModelLibrary
+    from framepack.models.weights.catalog import Catalog
     from framepack.models.weights.store import WeightsStore
     from tests.support.weights import checkpoint, published, upscaler_row
 
     contents = {f"net{seed}.pth": checkpoint(tiny_compact(scale=4, seed=seed)) for seed in (1, 2)}
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
-    catalog = Catalog(
-        (upscaler_row(*(published(content, name) for name, content in contents.items()), name="pair"),)
-    )
+    catalog = Catalog((upscaler_row(*(published(content, name) for name, content in contents.items()), name="pair"),))
     store = WeightsStore(tmp_path, allow_download=False, download=lambda *_: None, catalog=catalog)
     library = ModelLibrary(catalog, store, device="cpu")
-    picture = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    frame = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
     def upscaled(strength: float) -> NDArray[np.float32]:
         with library.upscaler("pair", strength) as upscaler:
-            return np.asarray(upscaler(picture).float())
+            return np.asarray(upscaler(frame).float())
 
     ends = upscaled(0.0), upscaled(1.0)
     assert np.abs(ends[0] - ends[1]).max() > 0.01

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from framepack.storage.keys import Key
 from framepack.api.workflow import STEP_TYPES, WorkflowParams, WorkflowPreset
+from framepack.storage.keys import Key
 from tests.support.clips import Spec, make_clip
 from tests.support.runs import Bench, bench
 

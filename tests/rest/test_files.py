@@ -188,7 +188,7 @@ def test_head_and_etag(client: LocalServer) -> None:
     ],
 )
 def test_nothing_runs_in_a_browser(client: LocalServer, name: str, kind: str) -> None:
-    """Pictures and videos are shown, all else is saved, and no file may pose as another kind or run a script."""
+    """Frames and videos are shown, all else is saved, and no file may pose as another kind or run a script."""
     answer = fetch(link(client, put(client, name)))
 
     assert answer.headers["content-disposition"].startswith(f"{kind}; filename*=")

@@ -10,10 +10,10 @@ import pytest
 
 from framepack import __version__
 from framepack.errors import StorageFailed
-from framepack.models.device_check import DeviceReport
 from framepack.jobs.backends.base import Readiness
 from framepack.jobs.backends.worker_process import described
 from framepack.jobs.records import JobRecords
+from framepack.models.device_check import DeviceReport
 from tests.support.rest_server import HeldBackend, LocalServer, eventually, server_in_thread
 
 LOOP = "/postprocess/loop"

@@ -17,10 +17,10 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from framepack import __version__
 from framepack.dispatch import Answer
+from framepack.jobs.backends.base import Task
 from framepack.registry import discover
 from framepack.rest.app import create_app
 from framepack.rest.auth import ApiKeys
-from framepack.jobs.backends.base import Task
 from framepack.rest.openapi import described
 from framepack.rest.server import Server
 from framepack.runtime import Runtime
@@ -60,7 +60,7 @@ class AnsweringBackend(HeldBackend):
 
 
 def nowhere(_host: str, port: int, **_: Any) -> list[tuple[Any, ...]]:
-    """An address that may not be reached, for every host that a made-up request names."""
+    """An address that may not be reached, forevery host that a made-up request names."""
     return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.2", port))]
 
 

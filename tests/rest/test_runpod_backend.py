@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from tests.support.client_side import Platform, before, working
-from tests.support.clips import Picture, Spec, make_clip
+from tests.support.clips import Pixels, Spec, make_clip
 from tests.support.control_plane import Worker
 from tests.support.http_server import Answer, HttpServer
 from tests.support.rest_server import RestServer, eventually, inline, tiny_weights
@@ -70,8 +70,8 @@ def long_clip(tmp_path_factory: pytest.TempPathFactory) -> str:
     return inline(path)
 
 
-def noise(index: int, width: int, height: int) -> Picture:
-    """A picture that no encoder can make small."""
+def noise(index: int, width: int, height: int) -> Pixels:
+    """A frame that no encoder can make small."""
     return np.random.default_rng(index).integers(0, 256, (height, width, 3), np.uint8)
 
 
@@ -232,7 +232,7 @@ def test_a_large_inline_file_is_refused_without_a_bucket(
 def test_a_large_inline_file_goes_through_the_bucket(tmp_path: Path) -> None:
     """With a bucket, a video too large for the platform arrives there, and its address goes on."""
     path = tmp_path / "large.mp4"
-    make_clip(path, Spec(size=(640, 480), count=20, picture=noise, options={"crf": "1"}))
+    make_clip(path, Spec(size=(640, 480), count=20, frame=noise, options={"crf": "1"}))
     assert path.stat().st_size > 8_000_000
     tiny_weights(tmp_path / "weights")
     with s3_server(tmp_path) as s3, Platform() as platform:

@@ -10,9 +10,9 @@ import pytest
 
 from framepack.storage.base import Storage
 from framepack.storage.local import LocalStorage
-from framepack.storage.s3.storage import S3Storage
 from framepack.storage.s3.client import S3Credentials, S3Tuning
 from framepack.storage.s3.location import s3_location
+from framepack.storage.s3.storage import S3Storage
 from tests.support.s3_proxy import Proxy, s3_proxy
 from tests.support.s3_server import S3Server, s3_server
 from tests.support.storage_case import LARGE, MIB, OpenS3

@@ -23,7 +23,7 @@ MIB = 1 << 20
 KEY = Key("folder/clip.mp4")
 KILLS = 50
 
-# A child that overwrites one object for ever; run once per kill, forked from a process without threads.
+# A child that overwrites one object forever; run once per kill, forked from a process without threads.
 KILLED_WRITERS = """
 import os, random, signal, sys, time
 from pathlib import Path

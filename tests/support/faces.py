@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from framepack.media.clip import Colors, Frame
-from framepack.models.weights.catalog import Catalog
 from framepack.models.faces.alignment import SIDE, Landmarks
-from framepack.models.faces.detector import Detection, Picture
-from framepack.models.faces.restorer import FaceRestorer
+from framepack.models.faces.detector import Detection, Pixels
 from framepack.models.faces.enhance_faces import FaceModels, enhance_faces
+from framepack.models.faces.restorer import FaceRestorer
 from framepack.models.frames.device_frame import DeviceFrame
-from framepack.models.memory.device import Device
 from framepack.models.frames.scaling import resize
+from framepack.models.memory.device import Device
 from framepack.models.spec import ModelRow
+from framepack.models.weights.catalog import Catalog
 from tests.support.interpolation import device_frames, noise
 from tests.support.weights import checkpoint, published
 from tests.support.yunet import green_yunet
@@ -42,7 +42,7 @@ def landmarks_of(middle: tuple[float, float], width: float, tilt_degrees: float 
 def drawn(size: tuple[int, int], faces: Sequence[Landmarks], seed: int = 0) -> Tensor:
     """Textured faces on a texture: RGB, shape (3, height, width), 0..1."""
     width, height = size
-    picture = 0.3 + 0.3 * noise(1, height, width, seed)[0]
+    frame = 0.3 + 0.3 * noise(1, height, width, seed)[0]
     skin = 0.15 * noise(1, height, width, seed + 1)[0]
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     for face in faces:
@@ -50,31 +50,31 @@ def drawn(size: tuple[int, int], faces: Sequence[Landmarks], seed: int = 0) -> T
         spots = [(middle, 1.35, (0.75, 0.55, 0.45)), *((each, 0.16, (0.2, 0.15, 0.3)) for each in face[[0, 1]])]
         mouth = [face[3] + step / 6 * (face[4] - face[3]) for step in range(7)]
         spots += [(face[2], 0.1, (0.6, 0.35, 0.3)), *((each, 0.13, (0.7, 0.2, 0.2)) for each in mouth)]
-        for (left, top), radius, colour in spots:
+        for (left, top), radius, color in spots:
             share = torch.sigmoid(radius * across - torch.hypot(x - left, y - top))
-            picture = picture + share * (torch.tensor(colour)[:, None, None] * 0.8 + skin - picture)
-    return picture.clamp(0, 1)
+            frame = frame + share * (torch.tensor(color)[:, None, None] * 0.8 + skin - frame)
+    return frame.clamp(0, 1)
 
 
 class Known:
-    """A detector that is told what it sees, picture by picture; the last answer holds."""
+    """A detector that is told what it sees, frame by frame; the last answer holds."""
 
-    def __init__(self, *pictures: Sequence[Landmarks], score: float = 0.9) -> None:
-        self._pictures = pictures
+    def __init__(self, *frames: Sequence[Landmarks], score: float = 0.9) -> None:
+        self._frames = frames
         self._score = score
         self.sizes: list[tuple[int, int]] = []
 
-    def find(self, picture: Picture) -> list[Detection]:
-        """The faces of the next picture; of faces upright, which are looked at once more, nothing is known."""
-        if picture.shape[:2] == (SIDE, SIDE):
+    def find(self, frame: Pixels) -> list[Detection]:
+        """The faces of the next frame; of faces upright, which are looked at once more, nothing is known."""
+        if frame.shape[:2] == (SIDE, SIDE):
             return []
-        seen = self._pictures[min(len(self.sizes), len(self._pictures) - 1)]
-        self.sizes.append((picture.shape[1], picture.shape[0]))
+        seen = self._frames[min(len(self.sizes), len(self._frames) - 1)]
+        self.sizes.append((frame.shape[1], frame.shape[0]))
         return [Detection(landmarks, self._score) for landmarks in seen]
 
 
 class Changing(nn.Module):
-    """In GFPGAN's place: applies a function to pictures in -1..1, and notes how many it gets."""
+    """In GFPGAN's place: applies a function to frames in -1..1, and notes how many it gets."""
 
     def __init__(self, change: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class Changing(nn.Module):
 
 
 def restorer(change: Callable[[Tensor], Tensor] = torch.clone) -> FaceRestorer:
-    """A restorer that does this to pictures in -1..1; without it, one that changes nothing."""
+    """A restorer that does this to frames in -1..1; without it, one that changes nothing."""
     return FaceRestorer(Changing(change), CPU)
 
 

@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from framepack.models.weights.language_catalog import Repository, RepositoryFile
 from framepack.models.spec import Group
+from framepack.models.weights.language_catalog import Repository, RepositoryFile
 from tests.support.http_server import Answer, HttpServer, Received
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"

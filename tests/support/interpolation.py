@@ -1,4 +1,4 @@
-"""Networks, pictures and counters for the tests of interpolation."""
+"""Networks, frames and counters for the tests of interpolation."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from framepack.media.clip import Colors, Frame, HostFrame
+from framepack.media.timeline.retiming import Retiming
 from framepack.models.frames.device_frame import DeviceFrame
 from framepack.models.interpolate.interpolate_frames import interpolate_frames
-from framepack.models.interpolate.interpolator import Interpolator, FlowTime
-from framepack.models.memory.device import Device
+from framepack.models.interpolate.interpolator import FlowTime, Interpolator
 from framepack.models.interpolate.rife import load_rife
-from framepack.media.timeline.retiming import Retiming
+from framepack.models.memory.device import Device
 from tests.support.clips import real_clip
 from tests.support.rife_reference import random_rife
 
@@ -27,12 +27,12 @@ MASK_HEADS = slice(16, 20)
 
 
 def interpolator(state: dict[str, Tensor] | None = None, **options: Any) -> Interpolator:
-    """An interpolator on the CPU; without weights, one that mixes its neighbours half and half."""
+    """An interpolator on the CPU; without weights, one that mixes its neighbors half and half."""
     return Interpolator(load_rife(mixing() if state is None else state), CPU, **options)
 
 
 def mixing(share: float = 0.5, flow: tuple[float, float, float, float] = (0, 0, 0, 0)) -> dict[str, Tensor]:
-    """Weights that move everything by ``flow`` pixels, (x, y) into either picture, and give the first a share."""
+    """Weights that move everything by ``flow`` pixels, (x, y) into either frame, and give the first a share."""
     state = random_rife(motion=0)
     bias = state["block4.lastconv.0.bias"]
     bias[MASK_HEADS] = float(np.log(share / (1 - share)))
@@ -41,7 +41,7 @@ def mixing(share: float = 0.5, flow: tuple[float, float, float, float] = (0, 0, 
 
 
 def timed() -> dict[str, Tensor]:
-    """Weights that move nothing and mix by time: the first picture's share is ``sigmoid(4 * (0.5 - t))`` inside."""
+    """Weights that move nothing and mix by time: the first frame's share is ``sigmoid(4 * (0.5 - t))`` inside."""
     state = {key: torch.zeros_like(value) for key, value in random_rife().items()}
     state["block4.conv0.0.0.weight"][0, 14, 1, 1] = 1  # the channel of the time
     state["block4.conv0.1.0.weight"][0, 0, 1, 1] = 1
@@ -51,15 +51,15 @@ def timed() -> dict[str, Tensor]:
 
 
 def noise(count: int, height: int, width: int, seed: int = 0) -> Tensor:
-    """Soft random pictures, (count, 3, height, width), 0..1."""
+    """Soft random frames, (count, 3, height, width), 0..1."""
     random = torch.Generator().manual_seed(seed)
     small = torch.rand(count, 3, height // 4 + 2, width // 4 + 2, generator=random)
     return torch.nn.functional.interpolate(small, (height, width), mode="bicubic").clamp_(0, 1)
 
 
-def device_frames(pictures: Tensor) -> list[Frame]:
-    """Pictures as frames on the device."""
-    return [DeviceFrame(picture, Colors()) for picture in pictures]
+def device_frames(frames: Tensor) -> list[Frame]:
+    """Frames as frames on the device."""
+    return [DeviceFrame(frame, Colors()) for frame in frames]
 
 
 def host_frame(luma: NDArray[np.uint8], blue: int = 128, red: int = 128) -> HostFrame:
@@ -83,13 +83,13 @@ def luma_of(frame: Frame) -> NDArray[np.uint8]:
 
 
 def between(model: Interpolator, first: Tensor, second: Tensor, *times: float) -> Tensor:
-    """Draw between two pictures, (3, height, width) each."""
+    """Draw between two frames, (3, height, width) each."""
     before, after = (model.look(frame, Colors()) for frame in device_frames(torch.stack((first, second))))
     return model.between([FlowTime(before, after, time) for time in times])
 
 
 def psnr(one: Tensor, other: Tensor) -> float:
-    """Closeness of pictures in 0..1, in dB; 200 for equal ones."""
+    """Closeness of frames in 0..1, in dB; 200 for equal ones."""
     return float(-10 * torch.log10((one.double() - other.double()).square().mean() + 1e-20))
 
 
@@ -117,7 +117,7 @@ class Calls:
 
     @property
     def drawn(self) -> int:
-        """How many pictures it has drawn."""
+        """How many frames it has drawn."""
         return sum(self.batches)
 
     def _drawn(self, _network: object, given: tuple[Tensor, ...], _made: object) -> None:

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from framepack.api.filter_settings import FilterSettings
+from framepack.api.workflow import WorkflowParams, WorkflowPreset
 from framepack.settings import Settings
 from framepack.storage.base import Storage
 from framepack.storage.local import LocalStorage
 from framepack.storage.open import open_storage
 from framepack.storage.presets import filter_presets, workflow_presets
-from framepack.api.workflow import WorkflowParams, WorkflowPreset
 
 LIMIT = 500
 NAMES = ("Look", "warm", "Night + rain", "über")

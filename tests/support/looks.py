@@ -1,4 +1,4 @@
-"""Pictures for the tests of filters, and what filters should do to them, by other means than the code under test."""
+"""Frames for the tests of filters, and what filters should do to them, by other means than the code under test."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from framepack.media.frames.arrays import planes_of
+from framepack.api.filter_settings import FilterSettings
 from framepack.media.clip import Colors, Frame, HostFrame, Matrix
-from framepack.media.frames.colors import tag
 from framepack.media.filters.host_filter import HostFilter
 from framepack.media.filters.strips import worker_threads
 from framepack.media.filters.texture import Grain
+from framepack.media.frames.arrays import planes_of
+from framepack.media.frames.colors import tag
 from framepack.models.frames.device_filter import DeviceFilter
 from framepack.models.frames.device_frame import DeviceFrame, to_device
-from framepack.api.filter_settings import FilterSettings
 from tests.support.clips import real_clip
 
 Values = NDArray[np.float64]
@@ -31,12 +31,12 @@ def host_frame(
     y: NDArray[Any], u: NDArray[Any] | int, v: NDArray[Any] | int, layout: str = "yuv420p", colors: Colors = BT709
 ) -> HostFrame:
     """A frame of these codes; one number fills a plane."""
-    picture = av.VideoFrame(y.shape[1], y.shape[0], layout)
-    planes = planes_of(picture)
+    frame = av.VideoFrame(y.shape[1], y.shape[0], layout)
+    planes = planes_of(frame)
     for plane, samples in ((planes.y, y), (planes.u, u), (planes.v, v)):
         plane[:] = samples
-    tag(picture, colors)
-    return HostFrame(picture)
+    tag(frame, colors)
+    return HostFrame(frame)
 
 
 def gray(level: int, size: tuple[int, int] = (64, 48)) -> HostFrame:
@@ -45,7 +45,7 @@ def gray(level: int, size: tuple[int, int] = (64, 48)) -> HostFrame:
 
 
 def all_grays(layout: str = "yuv420p", colors: Colors = BT709) -> HostFrame:
-    """A ramp over every code of luma, without colour."""
+    """A ramp over every code of luma, without color."""
     depth = av.VideoFormat(layout).components[0].bits
     ramp = np.tile(np.arange(2**depth), (4, 1))
     middle = 1 << (depth - 1)
@@ -56,14 +56,14 @@ def all_grays(layout: str = "yuv420p", colors: Colors = BT709) -> HostFrame:
 def real_frames(name: str = "bikes", first: int = 40, count: int = 1) -> tuple[HostFrame, ...]:
     """Frames of a real clip, tagged BT.709."""
     with av.open(str(real_clip(name))) as container:
-        pictures = list(islice(container.decode(video=0), first, first + count))
-    for picture in pictures:
-        tag(picture, BT709)
-    return tuple(HostFrame(picture) for picture in pictures)
+        frames = list(islice(container.decode(video=0), first, first + count))
+    for frame in frames:
+        tag(frame, BT709)
+    return tuple(HostFrame(frame) for frame in frames)
 
 
 def on_device(frame: Frame, colors: Colors = BT709, dtype: torch.dtype = torch.float16) -> DeviceFrame:
-    """The same picture as an RGB tensor, colours outside of RGB's range included."""
+    """The same frame as an RGB tensor, colors outside of RGB's range included."""
     batch = to_device([frame], torch.device("cpu"), torch.float32, colors, clip=False)
     return DeviceFrame(batch[0].to(dtype), colors)
 

@@ -13,16 +13,16 @@ import numpy as np
 from framepack.media.clip import Clip, Frame, HostFrame
 from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
-from tests.support.clips import Picture, number_of, scene, to_frame
+from tests.support.clips import Pixels, number_of, scene, to_frame
 
 NTSC = Fraction(30000, 1001)
 
 
-def counted(index: int, width: int, height: int) -> Picture:
+def counted(index: int, width: int, height: int) -> Pixels:
     """A still, in its middle the frame's number modulo 16: alike enough for encoders to use B-frames."""
-    picture = scene(0, width, height)
-    picture[height // 4 : height - height // 4, width // 4 : width - width // 4] = 8 + 15 * (index % 16)
-    return picture
+    frame = scene(0, width, height)
+    frame[height // 4 : height - height // 4, width // 4 : width - width // 4] = 8 + 15 * (index % 16)
+    return frame
 
 
 @dataclass(frozen=True)

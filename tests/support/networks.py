@@ -35,7 +35,7 @@ def tiny_rrdb(scale: int = 4, feat: int = 8, blocks: int = 1, seed: int = 0) -> 
     for name in ("conv_body", "conv_up1", "conv_up2", "conv_hr"):
         _convolution(state, name, feat, feat, random)
     _convolution(state, "conv_last", feat, 3, random, gain=0.2)
-    state["conv_last.bias"] += 0.5  # the middle of the picture's range
+    state["conv_last.bias"] += 0.5  # the middle of the frame's range
     return state
 
 

@@ -1,4 +1,4 @@
-"""Sound whose every sample is known, in files that keep it exactly."""
+"""Audio whose every sample is known, in files that keep it exactly."""
 
 from __future__ import annotations
 

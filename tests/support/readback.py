@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from framepack.media.clip import Colors, Matrix
 
-Picture = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 """RGB, shape (height, width, 3)."""
 
 
@@ -21,7 +21,7 @@ Picture = NDArray[np.uint8]
 class Written:
     """What a file holds, as FFmpeg tells."""
 
-    pictures: list[Picture]
+    frames: list[Pixels]
     times: list[Fraction]
     colors: Colors
     pix_fmt: str
@@ -30,23 +30,21 @@ class Written:
 
 
 def read_back(path: Path) -> Written:
-    """Decode a video file whose colours are tagged."""
+    """Decode a video file whose colors are tagged."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         context = stream.codec_context
-        pictures, times = [], []
+        frames, times = [], []
         for frame in container.decode(stream):
-            pictures.append(rgb_of(frame))
+            frames.append(rgb_of(frame))
             times.append((frame.pts or 0) * Fraction(stream.time_base or 1))
         colors = Colors(
             Matrix(context.colorspace), context.color_primaries, context.color_trc, context.color_range == 2
         )
-        return Written(
-            pictures, times, colors, context.pix_fmt or "", stream.average_rate, stream.sample_aspect_ratio
-        )
+        return Written(frames, times, colors, context.pix_fmt or "", stream.average_rate, stream.sample_aspect_ratio)
 
 
-def rgb_of(frame: av.VideoFrame) -> Picture:
+def rgb_of(frame: av.VideoFrame) -> Pixels:
     """RGB of a tagged planar YUV frame by the textbook formulas; chroma is repeated, not interpolated."""
     depth = frame.format.components[0].bits
     unit, full = 2 ** (depth - 8), frame.color_range == 2
@@ -71,8 +69,8 @@ def psnr(first: NDArray[Any], second: NDArray[Any]) -> float:
     return float("inf") if error == 0 else 10 * float(np.log10(255**2 / error))
 
 
-def sound_of(path: Path) -> tuple[NDArray[np.float64], int]:
-    """A file's first sound as mono samples from time zero on, -1 to 1, and their rate."""
+def audio_of(path: Path) -> tuple[NDArray[np.float64], int]:
+    """A file's first audio as mono samples from time zero on, -1 to 1, and their rate."""
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
         rate = stream.sample_rate
@@ -93,7 +91,7 @@ def sound_of(path: Path) -> tuple[NDArray[np.float64], int]:
 
 def beep_times(path: Path) -> list[float]:
     """Seconds at which beeps begin."""
-    samples, rate = sound_of(path)
+    samples, rate = audio_of(path)
     loud = np.abs(samples) > 0.2
     return [
         float(index) / rate

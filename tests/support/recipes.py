@@ -37,7 +37,7 @@ class Tensors(torch.nn.Module):
         self.weight = torch.nn.Parameter(torch.ones(size_mb * MB // 4, device=place), requires_grad=False)
 
 
-class Neighbours:
+class Neighbors:
     """Tenants that count how often they are asked to leave; so many of them do.
 
     Args:

@@ -24,9 +24,9 @@ import uvicorn
 from safetensors.torch import save_file
 
 from framepack.dispatch import Answer
+from framepack.jobs.backends.base import Backend, Readiness, Task, WorkerLost
 from framepack.rest.app import create_app
 from framepack.rest.auth import ApiKeys
-from framepack.jobs.backends.base import Backend, Readiness, Task, WorkerLost
 from framepack.rest.serve import DrainingServer
 from framepack.rest.server import Server
 from framepack.runtime import Runtime

@@ -18,7 +18,7 @@ SCALES = (16, 8, 4, 2, 1)
 
 
 def random_rife(seed: int = 0, *, motion: float = 1.0) -> dict[str, Tensor]:
-    """Weights of RIFE 4.25 that move pixels by a few pixels and mix both pictures, under plain keys.
+    """Weights of RIFE 4.25 that move pixels by a few pixels and mix both frames, under plain keys.
 
     Args:
         seed: of the random numbers.
@@ -58,7 +58,7 @@ def _layer(
 
 @torch.inference_mode()
 def reference(state: State, first: Tensor, second: Tensor, timestep: float) -> Tensor:
-    """The picture at ``timestep`` between two, (N, 3, H, W) each; sides are multiples of 64."""
+    """The frame at ``timestep`` between two, (N, 3, H, W) each; sides are multiples of 64."""
     features = encode(state, first), encode(state, second)
     moment = torch.full_like(first[:, :1], timestep)
     flow = mask = hidden = None
@@ -77,9 +77,9 @@ def reference(state: State, first: Tensor, second: Tensor, timestep: float) -> T
     return warped[0] * share + warped[1] * (1 - share)
 
 
-def encode(state: State, picture: Tensor) -> Tensor:
+def encode(state: State, frame: Tensor) -> Tensor:
     """Four features of every pixel."""
-    x = leaky(convolve(state, "encode.cnn0", picture, stride=2))
+    x = leaky(convolve(state, "encode.cnn0", frame, stride=2))
     x = leaky(convolve(state, "encode.cnn1", x))
     x = leaky(convolve(state, "encode.cnn2", x))
     return expand(state, "encode.cnn3", x)
@@ -99,18 +99,18 @@ def refine(state: State, name: str, seen: Tensor, flow: Tensor | None, scale: in
     return x[:, :4] * scale, x[:, 4:5], x[:, 5:]
 
 
-def warp(picture: Tensor, flow: Tensor) -> Tensor:
+def warp(frame: Tensor, flow: Tensor) -> Tensor:
     """Every pixel from where the flow (x, y) points to, bilinear; beyond the edge is the edge."""
-    height, width = picture.shape[-2:]
+    height, width = frame.shape[-2:]
     y, x = torch.meshgrid(torch.arange(height).float(), torch.arange(width).float(), indexing="ij")
     x, y = (x + flow[:, 0]).clamp(0, width - 1), (y + flow[:, 1]).clamp(0, height - 1)
     left, top = x.floor().long().clamp(max=max(width - 2, 0)), y.floor().long().clamp(max=max(height - 2, 0))
     across, down = (x - left)[:, None], (y - top)[:, None]
-    flat = picture.flatten(2)
+    flat = frame.flatten(2)
 
     def pick(row: Tensor, column: Tensor) -> Tensor:
-        where = (row * width + column).flatten(1)[:, None].expand(-1, picture.shape[1], -1)
-        return flat.gather(2, where).view(picture.shape)
+        where = (row * width + column).flatten(1)[:, None].expand(-1, frame.shape[1], -1)
+        return flat.gather(2, where).view(frame.shape)
 
     upper = pick(top, left) * (1 - across) + pick(top, left + 1) * across
     lower = pick(top + 1, left) * (1 - across) + pick(top + 1, left + 1) * across

@@ -85,7 +85,7 @@ def granite(folder: Path, *, context: int = CONTEXT, endings: Iterable[int] = ()
 
 
 def florence(folder: Path, *, inner: int = 64) -> Path:
-    """Save a small Florence2ForConditionalGeneration with its processor, for pictures of 32 x 32, into ``folder``.
+    """Save a small Florence2ForConditionalGeneration with its processor, for frames of 32 x 32, into ``folder``.
 
     ``inner`` is the width of the inner layers, which makes it as large as a test wants.
     """
@@ -102,7 +102,7 @@ def florence(folder: Path, *, inner: int = 64) -> Path:
         unk_token="<unk>",
         extra_special_tokens={"image_token": "<image>"},
     )
-    pictures = CLIPImageProcessor(
+    frames = CLIPImageProcessor(
         size={"height": side, "width": side}, do_center_crop=False, resample=3, image_seq_length=2
     )
     config = Florence2Config(
@@ -140,5 +140,5 @@ def florence(folder: Path, *, inner: int = 64) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         Florence2ForConditionalGeneration(config).save_pretrained(folder)
-    Florence2Processor(pictures, tokenizer).save_pretrained(folder)
+    Florence2Processor(frames, tokenizer).save_pretrained(folder)
     return folder

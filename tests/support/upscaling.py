@@ -1,4 +1,4 @@
-"""Real pictures, real networks and failing networks for the tests of upscaling."""
+"""Real frames, real networks and failing networks for the tests of upscaling."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from spandrel import ImageModelDescriptor
 from torch import Tensor, nn
 
 from framepack.media.clip import Colors, Matrix
-from framepack.models.weights.catalog import CATALOGUE
+from framepack.models.weights.catalog import CATALOG
 from framepack.models.weights.networks import load_network, load_upscaler_network
 from framepack.models.weights.store import WeightsStore
 from tests.support.networks import tiny_compact, tiny_rrdb
@@ -28,7 +28,7 @@ BUNNY_COLORS = Colors()
 
 def real_network(name: str, folder: Path) -> ImageModelDescriptor[Any]:
     """A published network with its real weights, from the installed package."""
-    row = next(row for row in CATALOGUE.rows if row.name == name)
+    row = next(row for row in CATALOG.rows if row.name == name)
     return load_upscaler_network(row, WeightsStore(folder, allow_download=False, download=fetch_never))
 
 
@@ -65,7 +65,7 @@ def cropped(frame: av.VideoFrame, left: int, top: int, width: int, height: int) 
     return av.VideoFrame.from_ndarray(parts.reshape(height * 3 // 2, width), "yuv420p")
 
 
-def real_picture(clip: str, index: int, left: int, top: int, size: tuple[int, int]) -> Tensor:
+def real_frame(clip: str, index: int, left: int, top: int, size: tuple[int, int]) -> Tensor:
     """Part of a real frame as RGB by FFmpeg's own conversion: shape (1, 3, height, width), float32, 0..1."""
     rgb = decoded(clip, index).to_ndarray(format="rgb24")
     part = torch.from_numpy(rgb[top : top + size[1], left : left + size[0]].copy())

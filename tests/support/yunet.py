@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CELL: Final = 8
-"""Side of the square, whose corner must be a multiple of it. Its colour is (0, 255 * score, 0)."""
+"""Side of the square, whose corner must be a multiple of it. Its color is (0, 255 * score, 0)."""
 
 SHAPE: Final = np.array([(-13.0, -15.0), (13.0, -15.0), (0.0, 0.0), (-11.0, 12.0), (11.0, 12.0)])
 """The landmarks that are seen, relative to the corner of the square: (x, y) in pixels."""

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from safetensors.torch import save_file
 
-from tests.support.clips import Picture, Spec, make_clip
+from tests.support.clips import Pixels, Spec, make_clip
 from tests.support.control_plane import ROOT, ControlPlane, Worker
 from tests.support.networks import tiny_compact
 from tests.support.s3_server import s3_server
@@ -30,8 +30,8 @@ def inline(path: Path) -> str:
     return base64.b64encode(path.read_bytes()).decode()
 
 
-def noise(index: int, width: int, height: int) -> Picture:
-    """A picture that no encoder can make small."""
+def noise(index: int, width: int, height: int) -> Pixels:
+    """A frame that no encoder can make small."""
     return np.random.default_rng(index).integers(0, 256, (height, width, 3), np.uint8)
 
 
@@ -175,7 +175,7 @@ def test_a_failure_is_a_sentence_with_a_code(
 def test_an_oversized_answer_loses_only_its_inline_copy(plane: ControlPlane, worker: Worker, tmp_path: Path) -> None:
     """An output too large for the platform is answered without base64; the file is in the store."""
     path = tmp_path / "noise.mp4"
-    make_clip(path, Spec(size=(320, 240), count=40, picture=noise))
+    make_clip(path, Spec(size=(320, 240), count=40, frame=noise))
 
     record = plane.submit({**FAST, "scale_factor": 4.0, "video_base64": inline(path)})
     assert record.finished.wait(120)

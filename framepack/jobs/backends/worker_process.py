@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from framepack.dispatch import JobInput, failure
 from framepack.errors import FramepackError, public
 from framepack.job import Job, Progress
-from framepack.logs import JOB_THREAD, start_logging
-from framepack.models.memory.device import GB
 from framepack.jobs.backends.base import LARGEST_ANSWER_BYTES
 from framepack.jobs.records import JobRecords
+from framepack.logs import JOB_THREAD, start_logging
+from framepack.models.memory.device import GB
 from framepack.runtime import Runtime
 from framepack.settings import settings_or_exit
 from framepack.worker.fitness import check_fitness

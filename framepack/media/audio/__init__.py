@@ -1,1 +1,1 @@
-""""""
+"""Audio: reading, rendering, and the track of an output."""

@@ -1,4 +1,4 @@
-"""Read the sound of a file: its packets, its samples, and how much of it could not be read."""
+"""Read the audio of a file: its packets, its samples, and how much of it could not be read."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from framepack.media.clip import AudioSource
 
 _RATE: Final = 48_000
-_PREROLL_SECONDS: Final = Fraction(1, 10)  # sound before the first picture, from which a decoder settles
+_PREROLL_SECONDS: Final = Fraction(1, 10)  # audio before the first frame, from which a decoder settles
 
 
 @dataclass(slots=True)
 class AudioDamage:
-    """What of a clip's sound could not be read: ``pieces`` of files, and whole ``files``."""
+    """What of a clip's audio could not be read: ``pieces`` of files, and whole ``files``."""
 
     pieces: int = 0
     files: int = 0
@@ -39,7 +39,7 @@ class AudioFile:
     Attributes:
         container: The file it belongs to.
         stream: The stream.
-        shift_seconds: What is added to the stream's times, so that zero is the clip's first picture.
+        shift_seconds: What is added to the stream's times, so that zero is the clip's first frame.
         losses: Counts what cannot be read.
     """
 
@@ -54,7 +54,7 @@ class AudioFile:
         return self.stream.codec_context.codec.canonical_name
 
     def packets(self) -> Iterator[Packet[AudioStream]]:
-        """Everything from shortly before the first picture on; last an empty packet that flushes the decoder."""
+        """Everything from shortly before the first frame on; last an empty packet that flushes the decoder."""
         time_base = self.stream.time_base or Fraction(1, _RATE)
         beginning = -_PREROLL_SECONDS - self.shift_seconds
         try:
@@ -77,14 +77,14 @@ class AudioFile:
             return None
 
     def resampled(self, rate: int, layout: str) -> Iterator[tuple[int, av.AudioFrame]]:
-        """The sound as planar float, with silence where time was lost.
+        """The audio as planar float, with silence where time was lost.
 
         Args:
             rate: Samples per second.
             layout: "mono" or "stereo".
 
         Yields:
-            The number of a piece's first sample, counted from the clip's first picture (it may be negative), and
+            The number of a piece's first sample, counted from the clip's first frame (it may be negative), and
             the piece.
         """
         frames = (frame for packet in self.packets() for frame in self.decode(packet) or ())
@@ -97,14 +97,14 @@ class AudioFile:
 
 @contextmanager
 def open_audio(audio: AudioSource, losses: AudioDamage) -> Iterator[AudioFile]:
-    """Open the file of a clip's sound.
+    """Open the file of a clip's audio.
 
     Raises:
         InvalidMedia: It cannot be read.
     """
     with open_input(audio.path) as container:
         if not any(stream.index == audio.stream for stream in container.streams.audio):
-            raise InvalidMedia("The file holds no such sound.")
+            raise InvalidMedia("The file holds no such audio.")
         stream = cast("AudioStream", container.streams[audio.stream])
         start = (stream.start_time or 0) * (stream.time_base or 0)
         yield AudioFile(container, stream, audio.delay - start, losses)

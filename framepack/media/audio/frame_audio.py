@@ -1,4 +1,4 @@
-"""The sound for frames that were taken from a video: cut and re-timed as its frames were."""
+"""The audio for frames that were taken from a video: cut and re-timed as its frames were."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Final
 
-from framepack.media.clip import AudioSource, Sequence, AudioPlan, StretchedAudio
+from framepack.media.clip import AudioPlan, AudioSource, Sequence, StretchedAudio
 
 SLOWEST, FASTEST = Fraction(1, 4), Fraction(4)
-"""How far a sound may be stretched."""
+"""How far an audio may be stretched."""
 
 MAX_PIECES: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class FrameAudio:
-    """The sound of the video that frames come from.
+    """The audio of the video that frames come from.
 
     Attributes:
-        audio: The sound, timed from the video's first frame.
+        audio: The audio, timed from the video's first frame.
         fps: Frames per second of the video.
         rate: Every which frame was taken.
     """
@@ -35,7 +35,7 @@ class FrameAudio:
         return fps * self.rate / self.fps
 
     def under(self, frames: Numbers[int | None], fps: Fraction) -> Sequence:
-        """The sound under frames shown at ``fps``, as long as they are and in step with each of them.
+        """The audio under frames shown at ``fps``, as long as they are and in step with each of them.
 
         Args:
             frames: Which frame of the video each one shows; None for one that is not of the video, which is silent.

@@ -1,4 +1,4 @@
-"""Make the samples of a sound plan: decoded, stretched, reversed and put together, in memory that does not grow."""
+"""Make the samples of an audio plan: decoded, stretched, reversed and put together, in memory that does not grow."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, cast
 
 from framepack.errors import InvalidMedia
-from framepack.media.clip import AudioSource, ReversedAudio, Sequence, AudioPlan, StretchedAudio
 from framepack.files.scratch import disk_errors, scratch_file
 from framepack.media.audio.file import AudioDamage, open_audio, pulled
+from framepack.media.clip import AudioPlan, AudioSource, ReversedAudio, Sequence, StretchedAudio
 
 if TYPE_CHECKING:
     import av
@@ -29,7 +29,7 @@ _SAMPLE_BYTES: Final = 4
 
 
 def leaves(audio: AudioPlan | None) -> Iterator[AudioSource]:
-    """The sounds of files that a plan is made of; none if it is silence."""
+    """The audio of files that a plan is made of; none if it is silence."""
     match audio:
         case AudioSource():
             yield audio
@@ -55,12 +55,12 @@ def at_most(blocks: Iterable[Samples], count: int) -> Iterator[Samples]:
 
 @dataclass(frozen=True, slots=True)
 class Renderer:
-    """Renders sound plans.
+    """Renders audio plans.
 
     Attributes:
         rate: Samples per second.
         channels: 1 or 2.
-        folder: Where sound that must wait on disk lies meanwhile.
+        folder: Where audio that must wait on disk lies meanwhile.
         losses: Counts what of the files could not be read; there is silence in its place.
     """
 
@@ -75,7 +75,7 @@ class Renderer:
         return "mono" if self.channels == 1 else "stereo"
 
     def blocks(self, audio: AudioPlan | None) -> Iterator[Samples]:
-        """Render a plan, from the clip's first picture on.
+        """Render a plan, from the clip's first frame on.
 
         Args:
             audio: The plan; None has no samples at all.
@@ -84,7 +84,7 @@ class Renderer:
             float32 of shape (channels, n), usually -1 to 1, n at most some ten thousand.
 
         Raises:
-            DiskFull: there is no room for sound that must wait on disk.
+            DiskFull: there is no room for audio that must wait on disk.
         """
         match audio:
             case AudioSource():

@@ -1,4 +1,4 @@
-"""A clip's sound on its way into the output: copied where the players of the format take it, else encoded."""
+"""A clip's audio on its way into the output: copied where the players of the format take it, else encoded."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from framepack.errors import InvalidMedia
+from framepack.media.audio.file import AudioDamage, AudioFile, open_audio
+from framepack.media.audio.render import Renderer, at_most, leaves
 from framepack.media.clip import AudioSource
 from framepack.media.containers import open_output
-from framepack.media.audio.render import Renderer, at_most, leaves
-from framepack.media.audio.file import AudioDamage, AudioFile, open_audio
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import OutputContainer
     from av.packet import Packet
 
-    from framepack.media.clip import Clip, AudioPlan
+    from framepack.media.clip import AudioPlan, Clip
 
 COPIED_CODECS: Final = frozenset({"aac", "mp3", "ac3", "eac3"})
 """What browsers and players take in an MP4 file."""
@@ -29,13 +29,13 @@ COPIED_CODECS: Final = frozenset({"aac", "mp3", "ac3", "eac3"})
 _ENCODERS: Final = {"mp4": ("aac", 192_000), "webm": ("libopus", 128_000)}
 _CD_RATE: Final = 44_100
 _DVD_RATE: Final = 48_000
-_LEFT_OUT: Final = "The sound could not be read and was left out."
-_LOSSES: Final = "Parts of the sound could not be read."
+_LEFT_OUT: Final = "The audio could not be read and was left out."
+_LOSSES: Final = "Parts of the audio could not be read."
 
 
 @dataclass(slots=True)
 class AudioTrack:
-    """The sound of an output under construction; its packets go in as the pictures advance."""
+    """The audio of an output under construction; its packets go in as the frames advance."""
 
     _output: OutputContainer
     _losses: AudioDamage
@@ -58,16 +58,16 @@ class AudioTrack:
 def audio_track(
     clip: Clip, output: OutputContainer, folder: Path, warn: Callable[[str], None]
 ) -> Iterator[AudioTrack | None]:
-    """Prepare the sound of an output, with all the clip's repeats; yields None where there is none.
+    """Prepare the audio of an output, with all the clip's repeats; yields None where there is none.
 
-    A file's own sound is copied into an MP4 file if players take it there; any other sound is encoded (AAC in MP4,
-    Opus in WebM) and ends with the pictures, to the sample.
+    A file's own audio is copied into an MP4 file if players take it there; any other audio is encoded (AAC in MP4,
+    Opus in WebM) and ends with the frames, to the sample.
 
     Args:
-        clip: Whose sound it is; if repeated, its length is known.
+        clip: Whose audio it is; if repeated, its length is known.
         output: A container of the clip's format, whose header is not written yet.
-        folder: Where sound that must wait on disk lies meanwhile.
-        warn: Is told what of the sound was lost. Sound that cannot be read never fails the video.
+        folder: Where audio that must wait on disk lies meanwhile.
+        warn: Is told what of the audio was lost. Audio that cannot be read never fails the video.
     """
     audio = clip.unrolled().audio
     if audio is None or clip.encoding.format == "gif" or not any(leaves(audio)):
@@ -86,15 +86,15 @@ def audio_track(
 
 
 def kept_audio(audio: AudioSource, path: Path, warn: Callable[[str], None]) -> AudioSource | None:
-    """Copy a sound, packet by packet, into a Matroska file of its own.
+    """Copy an audio, packet by packet, into a Matroska file of its own.
 
     Args:
-        audio: The sound of a file.
+        audio: The audio of a file.
         path: The new file, replaced if it exists.
-        warn: Is told what of the sound was lost. Sound that cannot be kept is no error.
+        warn: Is told what of the audio was lost. Audio that cannot be kept is no error.
 
     Returns:
-        The sound in the new file, timed as before; None if it cannot be kept.
+        The audio in the new file, timed as before; None if it cannot be kept.
     """
     import av
 
@@ -110,7 +110,7 @@ def kept_audio(audio: AudioSource, path: Path, warn: Callable[[str], None]) -> A
 
 
 def _copy_alone(audio: AudioSource, path: Path, losses: AudioDamage) -> Fraction:
-    """Copy a sound into a Matroska file; return its delay there, which the file's coarse times leave as it was."""
+    """Copy an audio into a Matroska file; return its delay there, which the file's coarse times leave as it was."""
     with open_audio(audio, losses) as file, open_output(path, "matroska") as output:
         packets = _copied(file, output)
         first = next(packets, None)
@@ -128,7 +128,7 @@ def _copy_alone(audio: AudioSource, path: Path, losses: AudioDamage) -> Fraction
 def _packets(
     audio: AudioPlan, clip: Clip, output: OutputContainer, folder: Path, losses: AudioDamage
 ) -> Iterator[Packet[AudioStream]]:
-    """Packets for the output, timed from its first picture. The output's stream is added with the first packet."""
+    """Packets for the output, timed from its first frame. The output's stream is added with the first packet."""
     if clip.encoding.format == "mp4" and isinstance(audio, AudioSource):
         try:
             with open_audio(audio, losses) as file:
@@ -166,7 +166,7 @@ def _copied(source: AudioFile, output: OutputContainer) -> Iterator[Packet[Audio
 
 
 def _shape(audio: AudioPlan, clip: Clip) -> tuple[int, int]:
-    """The rate and the number of channels in which a sound is encoded."""
+    """The rate and the number of channels in which an audio is encoded."""
     rates, channels = set(), 1
     for leaf in set(leaves(audio)):
         try:
@@ -175,11 +175,17 @@ def _shape(audio: AudioPlan, clip: Clip) -> tuple[int, int]:
                 channels = max(channels, min(2, file.stream.channels))
         except InvalidMedia:
             continue
-    is_cd = isinstance(audio, AudioSource) and clip.encoding.format == "mp4" and all(_CD_RATE % rate == 0 for rate in rates)
+    is_cd = (
+        isinstance(audio, AudioSource)
+        and clip.encoding.format == "mp4"
+        and all(_CD_RATE % rate == 0 for rate in rates)
+    )
     return _CD_RATE if rates and is_cd else _DVD_RATE, channels
 
 
-def _encoded(renderer: Renderer, audio: AudioPlan, clip: Clip, output: OutputContainer) -> Iterator[Packet[AudioStream]]:
+def _encoded(
+    renderer: Renderer, audio: AudioPlan, clip: Clip, output: OutputContainer
+) -> Iterator[Packet[AudioStream]]:
     blocks = renderer.blocks(audio)
     if clip.shown_frames is not None:
         count = round(clip.shown_frames / clip.fps * renderer.rate)

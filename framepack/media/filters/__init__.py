@@ -1,1 +1,1 @@
-"""What the filters' controls mean, and the filters for pictures on the host."""
+"""What the filters' controls mean, and the filters for frames on the host."""

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from framepack.media.frames.arrays import Planes
-    from framepack.media.filters.codes import Layout
     from framepack.api.filter_settings import FilterSettings
+    from framepack.media.filters.codes import Layout
+    from framepack.media.frames.arrays import Planes
 
     Plane = NDArray[np.float32]
 
@@ -33,7 +33,7 @@ class ChromaFilter:
 
     Args:
         settings: the look.
-        layout: of the pictures.
+        layout: of the frames.
     """
 
     def __init__(self, settings: FilterSettings, layout: Layout) -> None:
@@ -120,7 +120,7 @@ class _ChromaGrade:
         return blue, red
 
     def _balanced(self, name: str, blue: Plane, red: Plane, luma: Plane, weights: list[float]) -> Plane:
-        """Blue or red difference after temperature, with its colour (the last of ``weights``) within 0..1."""
+        """Blue or red difference after temperature, with its color (the last of ``weights``) within 0..1."""
         import numpy as np
 
         from_luma, from_blue, from_red, to_color = weights

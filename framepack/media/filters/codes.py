@@ -22,7 +22,7 @@ class Codes:
     """The integers of a depth and a range.
 
     Attributes:
-        depth: bits of the picture's samples, 8 to 12.
+        depth: bits of the frame's samples, 8 to 12.
         full_range: whether luma spans all of them.
         shift: by how many bits they have been shifted to the left.
     """
@@ -89,7 +89,7 @@ class Codes:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The pictures of one clip on their way through the filters.
+    """The frames of one clip on their way through the filters.
 
     Attributes:
         width: columns of luma.
@@ -140,7 +140,7 @@ def _rounded(values: NDArray[Any], zero: float, out: NDArray[Any]) -> None:
 
 
 class Table:
-    """A value for every code: uint8, uint16 or float32."""
+    """A value forevery code: uint8, uint16 or float32."""
 
     def __init__(self, values: NDArray[Any]) -> None:
         self._values = values

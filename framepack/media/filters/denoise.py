@@ -1,6 +1,6 @@
-"""A denoiser for a stream of pictures: along edges within a frame, and from frame to frame where nothing moves.
+"""A denoiser for a stream of frames: along edges within a frame, and from frame to frame where nothing moves.
 
-Within a frame, neighbours are averaged (3 x 3, 1-2-1 both ways) as far as they differ little: a difference counts
+Within a frame, neighbors are averaged (3 x 3, 1-2-1 both ways) as far as they differ little: a difference counts
 fully up to a limit, less beyond it, and not at all from twice the limit on, so that edges stay. From frame to frame,
 each pixel is drawn three quarters of the way to what it was before, but by no more than a bound, which shrinks to
 nothing where the average difference of the surroundings, in which noise cancels out, tells of motion.
@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from framepack.media.frames.arrays import Planes
 from framepack.media.filters.strips import Run, strips, widened
+from framepack.media.frames.arrays import Planes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +36,7 @@ _STRIP_SAMPLES: Final = 200_000
 
 
 class Denoiser:
-    """Removes noise from the pictures of one stream, given in order; keeps one picture in memory."""
+    """Removes noise from the frames of one stream, given in order; keeps one frame in memory."""
 
     def __init__(self, strength: float) -> None:
         self._limit = round(EDGE_LIMIT * strength * _LEVEL)
@@ -44,10 +44,10 @@ class Denoiser:
         self._past: tuple[Plane, ...] | None = None
 
     def __call__(self, planes: Planes, run: Run) -> Planes:
-        """Denoise the next picture.
+        """Denoise the next frame.
 
         Args:
-            planes: all pictures' alike; 8 to 12 bits.
+            planes: all frames' alike; 8 to 12 bits.
             run: see ``worker_threads``.
 
         Returns:
@@ -93,7 +93,7 @@ def _is_cut(luma: Samples, depth: int, past: Plane) -> bool:
 
 
 def _within_frame(samples: Plane, limit: int) -> Plane:
-    """Average neighbours that differ little; the first and last row are used up. Overwrites ``samples``."""
+    """Average neighbors that differ little; the first and last row are used up. Overwrites ``samples``."""
     import numpy as np
 
     flat = samples.reshape(-1)
@@ -126,7 +126,7 @@ def _limited(difference: Plane, limit: int) -> Plane:
 
 
 def _along_time(now: Plane, before: Plane, bound: int, result: Plane) -> None:
-    """Draw pictures towards what they were; ``now`` and ``before`` have a row more above and below."""
+    """Draw frames towards what they were; ``now`` and ``before`` have a row more above and below."""
     import numpy as np
 
     difference = before - now

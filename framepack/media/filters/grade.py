@@ -1,13 +1,13 @@
 """The point-wise controls as numbers: one tone curve for luma, one gain and one matrix for chroma.
 
-Pictures are split into luma y, 0..1, and the differences d of red, green and blue from it. In this order:
+Frames are split into luma y, 0..1, and the differences d of red, green and blue from it. In this order:
 
     temperature   red is multiplied by 1 + 0.3 t and blue by 1 - 0.3 t, each kept within 0..1; green makes up for y
     brightness,
     contrast      y' = clip(c (y - 1/2) + 1/2 + b, 0..1);   d' = c d
     saturation    d' = s d
     s-curve       y' = curve(y);   d' = curve'(y) d
-    gamut         d' is shortened to where every colour lies within 0..1
+    gamut         d' is shortened to where every color lies within 0..1
 
 Luma never depends on chroma, so that it is a table; chroma keeps its hue where it is shortened, and ends at gray
 where luma ends at black or white. The formulas take NumPy arrays and torch tensors alike; luma is to be within 0..1.
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from framepack.media.clip import Matrix
     from framepack.api.filter_settings import FilterSettings
+    from framepack.media.clip import Matrix
 
 _WARMTH: Final = 0.3  # share that red gains and blue loses at temperature 100
 _BEND: Final = 0.15  # how far the s-curve moves the quarter tones at strength 100

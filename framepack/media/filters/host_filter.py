@@ -1,4 +1,4 @@
-"""The filters for pictures on the host: planar YUV in, planar YUV of the same format out."""
+"""The filters for frames on the host: planar YUV in, planar YUV of the same format out."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from framepack.media.frames.arrays import Planes, planes_of
 from framepack.media.clip import HostFrame
-from framepack.media.frames.colors import tag
 from framepack.media.filters.chroma import ChromaFilter
 from framepack.media.filters.codes import Codes, Layout
 from framepack.media.filters.denoise import DEPTH, Denoiser
 from framepack.media.filters.luma import LumaFilter
 from framepack.media.filters.strips import rows_at_once, strips
 from framepack.media.filters.texture import BAND_ROWS, bands
+from framepack.media.frames.arrays import Planes, planes_of
+from framepack.media.frames.colors import tag
 from framepack.media.frames.graph import build_graph
 
 if TYPE_CHECKING:
     import av
 
+    from framepack.api.filter_settings import FilterSettings
     from framepack.media.clip import Colors, Frame
     from framepack.media.filters.strips import Run
     from framepack.media.filters.texture import Grain
-    from framepack.api.filter_settings import FilterSettings
 
 
 class HostFilter:
-    """Applies a look to the pictures of one clip, which come in order.
+    """Applies a look to the frames of one clip, which come in order.
 
-    Pictures may be of several formats; noise of each is removed by the past of its own.
+    Frames may be of several formats; noise of each is removed by the past of its own.
 
     Args:
         settings: the look.
-        colors: what the pictures' samples mean.
+        colors: what the frames' samples mean.
         grain: of the clip, or None.
         run: see ``worker_threads``.
     """
@@ -45,17 +45,17 @@ class HostFilter:
 
     def __call__(self, frame: Frame, index: int) -> HostFrame:
         """Filter the frame with the number ``index``."""
-        picture = frame.on_host()
-        name = picture.format.name
+        image = frame.on_host()
+        name = image.format.name
         if name not in self._filters:
-            self._filters[name] = _FormatFilter(self._settings, self._colors, self._grain, picture)
-        result = self._filters[name](picture, index, self._run)
+            self._filters[name] = _FormatFilter(self._settings, self._colors, self._grain, image)
+        result = self._filters[name](image, index, self._run)
         tag(result, self._colors)
         return HostFrame(result)
 
 
 class _FormatFilter:
-    """Filters pictures of one format, that of ``example``."""
+    """Filters frames of one format, that of ``example``."""
 
     def __init__(self, settings: FilterSettings, colors: Colors, grain: Grain | None, example: av.VideoFrame) -> None:
         planes = planes_of(example)
@@ -69,17 +69,17 @@ class _FormatFilter:
         self._chroma = ChromaFilter(settings, layout)
         self._copier = build_graph(example, ["copy"])
 
-    def __call__(self, picture: av.VideoFrame, index: int, run: Run) -> av.VideoFrame:
-        result = self._copied(picture)
-        given = planes_of(picture)
+    def __call__(self, frame: av.VideoFrame, index: int, run: Run) -> av.VideoFrame:
+        result = self._copied(frame)
+        given = planes_of(frame)
         if self._denoiser is not None:
             given = self._denoiser(given, run)
         run(self._pieces(given, planes_of(result), index))
         return result
 
-    def _copied(self, picture: av.VideoFrame) -> av.VideoFrame:
-        """Copy a picture into memory that is used again as soon as nobody holds the copy."""
-        self._copier.vpush(picture)
+    def _copied(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """Copy a frame into memory that is used again as soon as nobody holds the copy."""
+        self._copier.vpush(frame)
         return self._copier.vpull()
 
     def _pieces(self, given: Planes, out: Planes, index: int) -> Iterator[partial[None]]:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from framepack.media.filters.codes import Layout
     from framepack.api.filter_settings import FilterSettings
+    from framepack.media.filters.codes import Layout
 
     Plane = NDArray[np.float32]
 
@@ -33,7 +33,7 @@ class LumaFilter:
 
     Args:
         settings: the look.
-        layout: of the pictures.
+        layout: of the frames.
         grain: of the clip, or None.
     """
 

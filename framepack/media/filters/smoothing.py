@@ -40,7 +40,7 @@ class Kernel:
 
     @property
     def radius(self) -> int:
-        """How many neighbours on either side count."""
+        """How many neighbors on either side count."""
         return self.narrow + 2 * self.wide + (self.rest > 0)
 
     def taps(self) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Planes in strips of rows: small enough for a core's cache, and enough of them for every core."""
+"""Planes in strips of rows: small enough for a core's cache, and enough of them forevery core."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _run_all(pieces: list[Callable[[], None]]) -> None:
 def rows_at_once(width: int) -> int:
     """How many rows of this width suit a core: a divisor of 64, at least 8.
 
-    Larger pieces leave the caches, and memory of their size is given back and fetched anew for every array.
+    Larger pieces leave the caches, and memory of their size is given back and fetched anew forevery array.
     """
     rows = 64
     while rows > _FEWEST_ROWS and rows * width > STRIP_SAMPLES:
@@ -77,13 +77,13 @@ def strips(height: int, rows: int) -> Iterator[slice]:
 
 
 def surroundings(rows: slice, halo: int, height: int) -> tuple[slice, slice]:
-    """The rows and up to ``halo`` more on either side, within a picture; and where among them the rows are."""
+    """The rows and up to ``halo`` more on either side, within a frame; and where among them the rows are."""
     top, bottom = max(rows.start - halo, 0), min(rows.stop + halo, height)
     return slice(top, bottom), slice(rows.start - top, rows.stop - top)
 
 
 def widened(plane: Samples, rows: slice, halo_rows: int, halo_columns: int) -> NDArray[Any]:
-    """Some rows of a plane and their surroundings, contiguous; the picture's edge repeats beyond its border.
+    """Some rows of a plane and their surroundings, contiguous; the frame's edge repeats beyond its border.
 
     Returns:
         Shape (rows + 2 * halo_rows, columns + 2 * halo_columns).

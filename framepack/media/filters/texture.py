@@ -1,4 +1,4 @@
-"""What is laid over a picture: film grain and the vignette."""
+"""What is laid over a frame: film grain and the vignette."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ BAND_ROWS: Final = 64
 _SPARE: Final = 192  # rows and columns by which the stock is larger than a band: 36864 places to cut one from
 _STRENGTH: Final = 7 / 255 / 50  # standard deviation in mid gray for each unit of the control, as the original's
 _PARABOLA: Final = 4  # y (1 - y) in mid gray is a quarter
-_GRAIN_SIZE: Final = 0.6 / 1080  # standard deviation of a grain's shape, in pixels for each row of the picture
+_GRAIN_SIZE: Final = 0.6 / 1080  # standard deviation of a grain's shape, in pixels for each row of the frame
 
 
 class Grain:
     """Film grain: luma noise that is new in every frame, strongest in mid gray, and none in black and white.
 
     A frame's grain is cut, in bands of rows, from a stock of noise at places that depend on ``seed`` and the frame's
-    number alone: the same job makes the same pixels. Grains grow with the picture, so that a small and a large
+    number alone: the same job makes the same pixels. Grains grow with the frame, so that a small and a large
     version look alike.
 
     Attributes:
@@ -49,19 +49,19 @@ class Grain:
 
 
 def bands(height: int) -> int:
-    """How many bands of grain a picture of this height has."""
+    """How many bands of grain a frame of this height has."""
     return -(-height // BAND_ROWS)
 
 
 def vignette(amount: float, width: int, height: int) -> NDArray[np.float32]:
     """How bright each pixel stays, 0 to 1.
 
-    It falls as light falls in a lens, with the fourth power of the cosine of the angle: from the centre, where it is
-    1, along ellipses that fit the picture, to the corners, one radian away.
+    It falls as light falls in a lens, with the fourth power of the cosine of the angle: from the center, where it is
+    1, along ellipses that fit the frame, to the corners, one radian away.
 
     Args:
         amount: 0 (none) to 1 (corners at 9 percent).
-        width: columns of the picture or of its chroma.
+        width: columns of the frame or of its chroma.
         height: rows.
 
     Returns:

@@ -1,1 +1,1 @@
-""""""
+"""Frames in host memory: colors, planes, filter graphs, sizes."""

@@ -1,4 +1,4 @@
-"""The memory of PyAV's pictures as NumPy arrays: how pixels get from decoders to networks and back to encoders."""
+"""The memory of PyAV's frames as NumPy arrays: how pixels get from decoders to networks and back to encoders."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Planes:
-    """A planar YUV picture's samples, in the picture's own memory (never copied).
+    """A planar YUV frame's samples, in the frame's own memory (never copied).
 
     Attributes:
         y: luma, shape (height, width), uint8 or uint16.
@@ -35,18 +35,18 @@ class Planes:
     halved: tuple[bool, bool]
 
 
-def planes_of(picture: av.VideoFrame) -> Planes:
-    """View a picture in planar YUV, little endian, 4:2:0, 4:2:2 or 4:4:4; the views keep its memory alive."""
-    layout = picture.format
+def planes_of(frame: av.VideoFrame) -> Planes:
+    """View a frame in planar YUV, little endian, 4:2:0, 4:2:2 or 4:4:4; the views keep its memory alive."""
+    layout = frame.format
     depth = layout.components[0].bits
-    y, u, v = (_view(picture.planes[index], depth) for index in range(3))
+    y, u, v = (_view(frame.planes[index], depth) for index in range(3))
     return Planes(y, u, v, depth, (layout.chroma_width(2) == 1, layout.chroma_height(2) == 1))
 
 
 def frame_from_planes(
     y: NDArray[np.uint8], u: NDArray[np.uint8], v: NDArray[np.uint8], colors: Colors
 ) -> av.VideoFrame:
-    """Build a tagged yuv420p picture.
+    """Build a tagged yuv420p frame.
 
     Args:
         y: luma, shape (height, width).
@@ -55,17 +55,17 @@ def frame_from_planes(
         colors: what the samples mean.
 
     Returns:
-        A picture with memory of its own, laid out as encoders like it, without a time stamp.
+        A frame with memory of its own, laid out as encoders like it, without a time stamp.
     """
     import av
 
     from framepack.media.frames.colors import tag
 
-    picture = av.VideoFrame(y.shape[1], y.shape[0], "yuv420p")
-    for plane, samples in zip(picture.planes, (y, u, v), strict=True):
+    frame = av.VideoFrame(y.shape[1], y.shape[0], "yuv420p")
+    for plane, samples in zip(frame.planes, (y, u, v), strict=True):
         _view(plane, 8)[:] = samples
-    tag(picture, colors)
-    return picture
+    tag(frame, colors)
+    return frame
 
 
 def _view(plane: VideoPlane, depth: int) -> NDArray[Any]:
@@ -79,12 +79,12 @@ def _view(plane: VideoPlane, depth: int) -> NDArray[Any]:
 
 
 def _memory(plane: VideoPlane) -> memoryview[int]:
-    """The plane's bytes in the order of memory; flipped pictures run upwards, which PyAV's own view ignores."""
+    """The plane's bytes in the order of memory; flipped frames run upwards, which PyAV's own view ignores."""
     if plane.line_size >= 0:
         return cast("memoryview[int]", plane)
     import ctypes
 
     start = plane.buffer_ptr + plane.line_size * (plane.height - 1)
     memory = (ctypes.c_uint8 * plane.buffer_size).from_address(start)
-    memory.plane = plane  # type: ignore[attr-defined] # keeps the picture alive as long as the view
+    memory.plane = plane  # type: ignore[attr-defined] # keeps the frame alive as long as the view
     return memoryview(memory)

@@ -1,4 +1,4 @@
-"""What the numbers of a decoded picture mean, and the planar YUV layout nearest to any pixel format."""
+"""What the numbers of a decoded frame mean, and the planar YUV layout nearest to any pixel format."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _HDR_TRANSFERS: Final = (16, 18)  # PQ, HLG
 
 
 class Tags(Protocol):
-    """Colour tags as FFmpeg keeps them, on codec contexts and frames alike."""
+    """Color tags as FFmpeg keeps them, on codec contexts and frames alike."""
 
     width: int
     height: int
@@ -42,7 +42,7 @@ class Tags(Protocol):
 
 
 def resolve(tags: Tags | av.VideoFrame, pixel_format: VideoFormat) -> Colors:
-    """Settle what a picture's numbers mean; whatever is not tagged gets its most likely value.
+    """Settle what a frame's numbers mean; whatever is not tagged gets its most likely value.
 
     Untagged YUV is BT.709 from 1280 columns or above 576 rows, else BT.601, in limited range; untagged gray is full
     range, as for FFmpeg. RGB becomes BT.709 in limited range, because that is what it will be converted to.

@@ -1,4 +1,4 @@
-"""Fit planar YUV pictures to what the encoder takes: 8 bits, 4:2:0, even sizes."""
+"""Fit planar YUV frames to what the encoder takes: 8 bits, 4:2:0, even sizes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FORMAT: Final = "yuv420p"
 
 
 class Fitter:
-    """Converts the pictures of one clip; those that already fit pass untouched."""
+    """Converts the frames of one clip; those that already fit pass untouched."""
 
     def __init__(self, clip: Clip) -> None:
         from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
@@ -24,14 +24,14 @@ class Fitter:
         self._range = ColorRange.JPEG if clip.colors.full_range else ColorRange.MPEG
         self._scaler = Interpolation.BICUBIC | Interpolation.ACCURATE_RND
 
-    def __call__(self, picture: av.VideoFrame) -> av.VideoFrame:
-        """Return the planar YUV ``picture`` as yuv420p of even size, with the same colours."""
-        if picture.width % 2 or picture.height % 2:
-            picture = evened(picture)
-        if picture.format.name == _FORMAT:
-            return picture
+    def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """Return the planar YUV ``frame`` as yuv420p of even size, with the same colors."""
+        if frame.width % 2 or frame.height % 2:
+            frame = evened(frame)
+        if frame.format.name == _FORMAT:
+            return frame
         return self._reformatter.reformat(
-            picture,
+            frame,
             format=_FORMAT,
             interpolation=self._scaler,
             src_color_range=self._range,
@@ -39,21 +39,21 @@ class Fitter:
         )
 
 
-def evened(picture: av.VideoFrame) -> av.VideoFrame:
-    """Repeat the last column and row of a planar YUV picture where their number is odd."""
-    return padded(picture, picture.width + picture.width % 2, picture.height + picture.height % 2)
+def evened(frame: av.VideoFrame) -> av.VideoFrame:
+    """Repeat the last column and row of a planar YUV frame where their number is odd."""
+    return padded(frame, frame.width + frame.width % 2, frame.height + frame.height % 2)
 
 
-def padded(picture: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
-    """Repeat the last column and row of a planar YUV picture until it has this size."""
+def padded(frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
+    """Repeat the last column and row of a planar YUV frame until it has this size."""
     import av
 
-    larger = av.VideoFrame(width, height, picture.format.name)
-    given, room = planes_of(picture), planes_of(larger)
+    larger = av.VideoFrame(width, height, frame.format.name)
+    given, room = planes_of(frame), planes_of(larger)
     for samples, space in ((given.y, room.y), (given.u, room.u), (given.v, room.v)):
         rows, columns = samples.shape
         space[:rows, :columns] = samples
         space[rows:, :columns] = samples[-1:]
         space[:, columns:] = space[:, columns - 1 : columns]
-    larger.colorspace, larger.color_range = picture.colorspace, picture.color_range
+    larger.colorspace, larger.color_range = frame.colorspace, frame.color_range
     return larger

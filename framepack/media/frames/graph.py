@@ -1,4 +1,4 @@
-"""Chains of FFmpeg's video filters, for pictures that come and go one at a time."""
+"""Chains of FFmpeg's video filters, for frames that come and go one at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def build_graph(frame: av.VideoFrame, chain: Iterable[str]) -> Graph:
     """Make the graph of a chain of filters, such as ``["scale=64:48", "hflip"]``.
 
     Args:
-        frame: A picture of the shape and format that the graph will take.
+        frame: A frame of the shape and format that the graph will take.
         chain: The filters with their arguments.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Show a clip's pictures on another clip's screen: scaled to fit, centred, black around, in the other's colours."""
+"""Show a clip's frames on another clip's screen: scaled to fit, centerd, black around, in the other's colors."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _SAME_CURVE: Final = frozenset({1, 6, 14, 15})
 
 
 class Letterbox:
-    """Converts the pictures of ``clip`` to the shape of ``screen``.
+    """Converts the frames of ``clip`` to the shape of ``screen``.
 
     Attributes:
         is_needed: Whether there is anything to do at all.
@@ -61,13 +61,13 @@ class Letterbox:
             screen.colors,
         )
 
-    def __call__(self, picture: av.VideoFrame) -> av.VideoFrame:
-        """Return a planar YUV picture of the clip as 8-bit planar YUV of the screen's size."""
-        shape = (picture.format.name, picture.width, picture.height)
+    def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """Return a planar YUV frame of the clip as 8-bit planar YUV of the screen's size."""
+        shape = (frame.format.name, frame.width, frame.height)
         if self._graph is None or shape != self._shape:
-            self._graph, self._shape = build_graph(picture, self._chain()), shape
-        tag(picture, self._clip.colors)
-        self._graph.vpush(picture)
+            self._graph, self._shape = build_graph(frame, self._chain()), shape
+        tag(frame, self._clip.colors)
+        self._graph.vpush(frame)
         result = self._graph.vpull()
         tag(result, self._screen.colors)
         return result
@@ -76,7 +76,7 @@ class Letterbox:
         screen = self._screen
         width, height = fitted_size(self._clip, screen)
         source, target = self._clip.colors, screen.colors
-        # Filters count in whole samples of chroma: only 4:4:4 can have an odd number of columns around a picture.
+        # Filters count in whole samples of chroma: only 4:4:4 can have an odd number of columns around a frame.
         layout = "yuv444p" if screen.width % 2 or screen.height % 2 else "yuv420p"
         mapping = _mapping(source, target, layout)
         end = source if mapping else target
@@ -95,7 +95,7 @@ class Letterbox:
 
 
 def fitted_size(clip: Clip, screen: Clip) -> tuple[int, int]:
-    """Width and height in the screen's pixels of the largest picture of the clip's shape that fits, mostly even."""
+    """Width and height in the screen's pixels of the largest frame of the clip's shape that fits, mostly even."""
     wide = clip.width * clip.pixel_aspect / screen.pixel_aspect
     factor = min(screen.width / wide, Fraction(screen.height, clip.height))
     return _even(wide * factor, screen.width), _even(clip.height * factor, screen.height)
@@ -107,7 +107,7 @@ def _even(size: Fraction, limit: int) -> int:
 
 
 def _mapping(source: Colors, target: Colors, layout: str) -> list[str]:
-    """The filter that brings colours from one set of primaries or curve to another; none where they agree.
+    """The filter that brings colors from one set of primaries or curve to another; none where they agree.
 
     There is none for curves of high dynamic range either: their numbers stay.
     """

@@ -1,4 +1,4 @@
-"""Sizes of exported pictures, and scaling of pictures on the host."""
+"""Sizes of exported frames, and scaling of frames on the host."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _even(side: Fraction) -> int:
 
 
 class Scaler:
-    """Scales planar YUV pictures of one clip; what their numbers mean stays, and so does their format."""
+    """Scales planar YUV frames of one clip; what their numbers mean stays, and so does their format."""
 
     def __init__(self, width: int, height: int, colors: Colors) -> None:
         from av.video.reformatter import Interpolation, VideoReformatter
@@ -43,14 +43,14 @@ class Scaler:
     def __call__(self, frame: Frame) -> HostFrame:
         """Scale a frame; its time is not kept."""
         width, height = self._size
-        picture = frame.on_host()
+        image = frame.on_host()
         scaled = self._reformatter.reformat(
-            picture,
+            image,
             width,
             height,
             interpolation=self._method,
-            src_color_range=picture.color_range,
-            dst_color_range=picture.color_range,
+            src_color_range=image.color_range,
+            dst_color_range=image.color_range,
         )
         tag(scaled, self._colors)
         return HostFrame(scaled)

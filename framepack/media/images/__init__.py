@@ -1,1 +1,1 @@
-""""""
+"""Still images: reading, converting, contact sheets, comparisons."""

@@ -14,14 +14,14 @@ from framepack.media.read.reader import open_clip
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_PANEL_WIDTH = 640  # pixels of each picture
+_PANEL_WIDTH = 640  # pixels of each image
 _ZOOM = 3  # how much larger the detail is drawn
 _CAPTION_HEIGHT = 28
 _INK, _PAPER = (235, 235, 235), (24, 24, 27)
 
 
-def compare(before: Path, after: Path, picture: Path, *, second: float = 0.5) -> None:
-    """Write a PNG to ``picture``: ``before`` on the left, ``after`` on the right, a detail of both below.
+def compare(before: Path, after: Path, image: Path, *, second: float = 0.5) -> None:
+    """Write a PNG to ``image``: ``before`` on the left, ``after`` on the right, a detail of both below.
 
     Both are drawn at the same size. ``before`` is enlarged the way a player would (bilinear), so that what is
     seen is the difference a viewer sees.
@@ -31,15 +31,15 @@ def compare(before: Path, after: Path, picture: Path, *, second: float = 0.5) ->
     """
     from PIL import Image, ImageDraw
 
-    pictures = [_frame(path, second) for path in (before, after)]
+    images = [_frame(path, second) for path in (before, after)]
     names = [
-        f"{name}: {image.width} x {image.height}" for name, image in zip(("before", "after"), pictures, strict=True)
+        f"{name}: {image.width} x {image.height}" for name, image in zip(("before", "after"), images, strict=True)
     ]
-    height = round(_PANEL_WIDTH * pictures[1].height / pictures[1].width)
+    height = round(_PANEL_WIDTH * images[1].height / images[1].width)
     size = (_PANEL_WIDTH, height)
-    panels = [image.resize(size, Image.Resampling.BILINEAR) for image in pictures]
+    panels = [image.resize(size, Image.Resampling.BILINEAR) for image in images]
     corner = _busiest(*panels)
-    details = [_detail(image, size, corner) for image in pictures]
+    details = [_detail(image, size, corner) for image in images]
 
     sheet = Image.new("RGB", (2 * _PANEL_WIDTH + 4, 2 * height + _CAPTION_HEIGHT + 4), _PAPER)
     pen = ImageDraw.Draw(sheet)
@@ -48,7 +48,7 @@ def compare(before: Path, after: Path, picture: Path, *, second: float = 0.5) ->
         pen.text((left + 8, 6), name, fill=_INK, font_size=15)
         sheet.paste(panel, (left, _CAPTION_HEIGHT))
         sheet.paste(detail, (left, _CAPTION_HEIGHT + height + 4))
-    sheet.save(picture, optimize=True)
+    sheet.save(image, optimize=True)
 
 
 def _frame(path: Path, second: float) -> Image:

@@ -1,4 +1,4 @@
-"""A contact sheet: small pictures of frames spread over a whole video, with their numbers, as one JPEG file."""
+"""A contact sheet: small images of frames spread over a whole video, with their numbers, as one JPEG file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 COLUMNS: Final = 6
 ROWS: Final = 8
 
-_BOX: Final = 240  # longest side of a small picture
+_BOX: Final = 240  # longest side of a small image
 _LEAST_WIDTH: Final = 56  # room for a number
 _GAP: Final = 8
 _LABEL: Final = 22
@@ -26,7 +26,7 @@ _INK: Final = (225, 225, 225)
 
 
 class ContactSheet:
-    """Collects the pictures of a sheet: evenly chosen ones, 48 at most, of ``count`` frames of a clip.
+    """Collects the images of a sheet: evenly chosen ones, 48 at most, of ``count`` frames of a clip.
 
     Frames may be added from several threads and in any order.
     """
@@ -35,32 +35,32 @@ class ContactSheet:
         width, height = float(clip.width * clip.pixel_aspect), clip.height
         factor = min(1.0, _BOX / max(width, height))
         self._size = max(1, round(width * factor)), max(1, round(height * factor))
-        pictures = min(count, COLUMNS * ROWS)
-        last = max(1, pictures - 1)
-        self._chosen = frozenset((count - 1) * number // last for number in range(pictures))
-        self._pictures: dict[int, Image] = {}
+        images = min(count, COLUMNS * ROWS)
+        last = max(1, images - 1)
+        self._chosen = frozenset((count - 1) * number // last for number in range(images))
+        self._images: dict[int, Image] = {}
 
     def offer(self, index: int, frame: Frame) -> None:
         """Take the frame ``index`` if it is one of the chosen."""
         if index in self._chosen:
             from PIL import Image
 
-            picture = Image.fromarray(to_rgb(frame))
-            self._pictures[index] = picture.resize(self._size, Image.Resampling.BICUBIC, reducing_gap=2)
+            image = Image.fromarray(to_rgb(frame))
+            self._images[index] = image.resize(self._size, Image.Resampling.BICUBIC, reducing_gap=2)
 
     def jpeg(self) -> bytes:
-        """Draw the sheet with the pictures there are, at least one."""
+        """Draw the sheet with the images there are, at least one."""
         from PIL import Image, ImageDraw, ImageFont
 
         width, height = max(_LEAST_WIDTH, self._size[0]) + _GAP, self._size[1] + _LABEL + _GAP
-        columns = min(COLUMNS, len(self._pictures))
-        rows = -(-len(self._pictures) // COLUMNS)
+        columns = min(COLUMNS, len(self._images))
+        rows = -(-len(self._images) // COLUMNS)
         sheet = Image.new("RGB", (columns * width + _GAP, rows * height + _GAP), _BACKGROUND)
         draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(_TEXT_SIZE)
-        for place, index in enumerate(sorted(self._pictures)):
+        for place, index in enumerate(sorted(self._images)):
             row, column = divmod(place, COLUMNS)
             left, top = _GAP + column * width, _GAP + row * height
-            sheet.paste(self._pictures[index], (left + (width - _GAP - self._size[0]) // 2, top))
+            sheet.paste(self._images[index], (left + (width - _GAP - self._size[0]) // 2, top))
             middle = (left + (width - _GAP) // 2, top + self._size[1] + _LABEL // 2)
             draw.text(middle, str(index), _INK, font, anchor="mm")
         file = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Single pictures: frames as RGB arrays and as PNG files, with the right colours, and arrays as frames."""
+"""Single images: frames as RGB arrays and as PNG files, with the right colors, and arrays as frames."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ _PNG_OPTIONS: Final = {"compression_level": "1", "pred": "up"}
 
 
 def to_rgb(frame: Frame) -> NDArray[uint8]:
-    """Convert a frame to RGB by the colour tags it carries, or by the likely ones if it carries none.
+    """Convert a frame to RGB by the color tags it carries, or by the likely ones if it carries none.
 
     Returns:
         Array of shape (height, width, 3), 0 to 255.
     """
     from av.video.reformatter import VideoReformatter
 
-    return cast("NDArray[uint8]", rgb_picture(frame, "rgb24", VideoReformatter()).to_ndarray())
+    return cast("NDArray[uint8]", rgb_image(frame, "rgb24", VideoReformatter()).to_ndarray())
 
 
-def rgb_picture(frame: Frame, pixel_format: str, reformatter: VideoReformatter) -> av.VideoFrame:
+def rgb_image(frame: Frame, pixel_format: str, reformatter: VideoReformatter) -> av.VideoFrame:
     """Convert a frame as ``to_rgb`` does, to any RGB format that FFmpeg names; reuse ``reformatter`` for the next."""
     from av.video.reformatter import ColorRange, Interpolation
 
-    picture = frame.on_host()
-    colors = resolve(picture, picture.format)
+    image = frame.on_host()
+    colors = resolve(image, image.format)
     matrix = _colorspace(colors.matrix)
     return reformatter.reformat(
-        picture,
+        image,
         format=pixel_format,
         src_colorspace=matrix,
         dst_colorspace=matrix,
@@ -59,12 +59,12 @@ class FromRgb:
         self._reformatter = VideoReformatter()
 
     def __call__(self, rgb: NDArray[uint8]) -> HostFrame:
-        """Convert an array of shape (height, width, 3), 0 to 255, to planar YUV 4:4:4 of the colours."""
+        """Convert an array of shape (height, width, 3), 0 to 255, to planar YUV 4:4:4 of the colors."""
         import av
         from av.video.reformatter import ColorRange, Interpolation
 
         matrix = _colorspace(self._colors.matrix)
-        picture = self._reformatter.reformat(
+        image = self._reformatter.reformat(
             av.VideoFrame.from_ndarray(rgb, "rgb24"),
             format="yuv444p",
             src_colorspace=matrix,
@@ -73,8 +73,8 @@ class FromRgb:
             src_color_range=ColorRange.JPEG,
             dst_color_range=ColorRange.JPEG if self._colors.full_range else ColorRange.MPEG,
         )
-        tag(picture, self._colors)
-        return HostFrame(picture)
+        tag(image, self._colors)
+        return HostFrame(image)
 
 
 def png(frame: Frame) -> bytes:
@@ -82,13 +82,13 @@ def png(frame: Frame) -> bytes:
     import av
     from av.codec.context import ThreadType
 
-    picture = av.VideoFrame.from_ndarray(to_rgb(frame), "rgb24")
+    image = av.VideoFrame.from_ndarray(to_rgb(frame), "rgb24")
     encoder = av.CodecContext.create("png", "w")
-    encoder.width, encoder.height = picture.width, picture.height
+    encoder.width, encoder.height = image.width, image.height
     encoder.pix_fmt, encoder.time_base, encoder.sample_aspect_ratio = "rgb24", Fraction(1), Fraction(1)
-    encoder.thread_type = ThreadType.NONE  # callers encode several pictures at a time
+    encoder.thread_type = ThreadType.NONE  # callers encode several images at a time
     encoder.options = _PNG_OPTIONS
-    return b"".join(bytes(packet) for packet in (*encoder.encode(picture), *encoder.encode(None)))
+    return b"".join(bytes(packet) for packet in (*encoder.encode(image), *encoder.encode(None)))
 
 
 def _colorspace(matrix: Matrix) -> Colorspace:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _FORMATS: Final = ("PNG", "JPEG", "BMP", "WEBP", "GIF")
-_SEVERAL_VIEWS: Final = "MPO"  # a JPEG file with more pictures behind the first: of a phone, not a film
+_SEVERAL_VIEWS: Final = "MPO"  # a JPEG file with more images behind the first: of a phone, not a film
 _DEEP_GRAY: Final = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 
 
@@ -56,7 +56,7 @@ def _check(image: Image, subject: str, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise TooLarge(f"{subject} has {width} x {height} pixels; at most {max_pixels} are allowed.")
     if getattr(image, "is_animated", False) and image.format != _SEVERAL_VIEWS:
-        raise InvalidMedia(f"{subject} is animated; it must be a single picture.")
+        raise InvalidMedia(f"{subject} is animated; it must be a single image.")
 
 
 def _upright_rgb(image: Image, behind: int) -> Image:

@@ -8,9 +8,9 @@ from fractions import Fraction
 from typing import Protocol
 
 from framepack.media.clip import Clip, Colors, Frame, HostFrame
-from framepack.media.images.decode import read_image
-from framepack.media.images.convert import FromRgb
 from framepack.media.frames.letterbox import Letterbox
+from framepack.media.images.convert import FromRgb
+from framepack.media.images.decode import read_image
 
 
 class ImageFiles(Protocol):
@@ -34,7 +34,7 @@ def image_clip(
 ) -> Clip:
     """Make a clip of image files, the first of which is looked at right away.
 
-    Images of another size than the first are scaled to fit, centred, with black around them.
+    Images of another size than the first are scaled to fit, centerd, with black around them.
 
     Args:
         files: The images; see `read_image` for what they may be.

@@ -1,1 +1,1 @@
-""""""
+"""Writing packets into files, and copying coded video without decoding it."""

@@ -13,7 +13,7 @@ _IDR: Final = 5
 
 
 def starts_anew(packet: Packet[Any]) -> bool:
-    """Whether a packet, as MP4 stores it, holds a picture before which a decoder forgets all others."""
+    """Whether a packet, as MP4 stores it, holds a frame before which a decoder forgets all others."""
     header = packet.stream.codec_context.extradata or b""
     if len(header) <= _SIZE_BYTE or header[0] != _AVCC_VERSION:
         return False

@@ -1,4 +1,4 @@
-"""Join videos without decoding a picture, where their streams are alike to the last bit of their headers."""
+"""Join videos without decoding a frame, where their streams are alike to the last bit of their headers."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ class _Unlike(Exception):
 def copy_joined(
     pieces: Sequence[Piece], clip: Clip, path: Path, *, warn: Callable[[str], None], watch: Watch = _unwatched
 ) -> bool:
-    """Write the joined ``clip`` into the MP4 file ``path`` by copying the pictures' packets, if that is exact.
+    """Write the joined ``clip`` into the MP4 file ``path`` by copying the frames' packets, if that is exact.
 
     It is when all pieces are whole MP4 files of H.264 with the same headers, size, time base and constant rate, begin
-    with a key frame, and their packets fit together in time. The sound is made anew, cut to each piece's pictures.
+    with a key frame, and their packets fit together in time. The audio is made anew, cut to each piece's frames.
 
     Args:
         pieces: The files.
-        clip: What they are joined to; its sound is used.
+        clip: What they are joined to; its audio is used.
         path: The output.
-        warn: Is told what of the sound was lost.
-        watch: Gets the packets and the number of pictures, one packet each, and passes them on; raises to stop.
+        warn: Is told what of the audio was lost.
+        watch: Gets the packets and the number of frames, one packet each, and passes them on; raises to stop.
 
     Returns:
         Whether the file was written; if not, it is not there.
@@ -124,7 +124,7 @@ def _packets(pieces: Sequence[Piece], fps: Fraction) -> Iterator[Packet[VideoStr
 
 
 def _placed(piece: Piece, begin: int) -> Iterator[Packet[VideoStream]]:
-    """The packets of one piece, its first picture at the time ``begin``."""
+    """The packets of one piece, its first frame at the time ``begin``."""
     timeline = piece.info.timeline
     start, tick = timeline.start or 0, 1 / (timeline.fps * timeline.time_base)
     with open_input(piece.path) as container:

@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Muxer:
-    """Interleaves pictures and sound, so that neither waits in memory for the other."""
+    """Interleaves frames and audio, so that neither waits in memory for the other."""
 
     output: OutputContainer
     audio: AudioTrack | None
 
     def add(self, packets: Iterable[Packet[VideoStream]]) -> None:
-        """Write packets of the pictures, and the sound up to them."""
+        """Write packets of the frames, and the audio up to them."""
         for packet in packets:
             time = (packet.dts or 0) * packet.time_base
             self.output.mux_one(packet)
             self.finish(time)
 
     def finish(self, seconds: Fraction) -> None:
-        """Write the sound up to ``seconds``."""
+        """Write the audio up to ``seconds``."""
         if self.audio is not None:
             self.audio.mux_until(seconds)

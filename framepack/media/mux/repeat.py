@@ -103,13 +103,13 @@ def repeat(
     warn: Callable[[str], None],
     watch: Callable[[Packets, int], Packets] = lambda packets, _total: packets,
 ) -> int:
-    """Write coded video ``clip.repeats`` times in a row, with the clip's sound, into the file ``path``.
+    """Write coded video ``clip.repeats`` times in a row, with the clip's audio, into the file ``path``.
 
     Args:
         unit: The video, in a codec of the clip's format.
         path: The file, replaced if it exists. On any failure it is removed.
-        clip: Says the format, the sound and the repeats; as long as ``unit``.
-        warn: Is told what of the sound was lost.
+        clip: Says the format, the audio and the repeats; as long as ``unit``.
+        warn: Is told what of the audio was lost.
         watch: Is given all packets and their number; passes them on.
 
     Returns:
@@ -146,7 +146,7 @@ def _packets(container: InputContainer, stream: int) -> Iterator[Packet[VideoStr
 
 
 def _begins_anew(path: Path, stream: int) -> bool:
-    """Whether the first packet holds an H.264 picture that lets a decoder forget all others."""
+    """Whether the first packet holds an H.264 frame that lets a decoder forget all others."""
     with open_input(path) as container:
         packet = next(_packets(container, stream), None)
         return packet is not None and starts_anew(packet)

@@ -1,1 +1,1 @@
-""""""
+"""Reading video files: packets, probing, decoding, normalizing."""

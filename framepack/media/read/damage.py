@@ -37,7 +37,7 @@ def losses(container: InputContainer, video: VideoStream, found: Scan, timeline:
     else:
         yield from _too_short(container, found, timeline)
     if timeline.gaps and name.startswith(_STREAMED):
-        yield f"The file lacks {timeline.gaps} of {timeline.length} frames; neighbours stay on screen instead."
+        yield f"The file lacks {timeline.gaps} of {timeline.length} frames; neighbors stay on screen instead."
 
 
 def _too_short(container: InputContainer, found: Scan, timeline: Timeline) -> Iterator[str]:

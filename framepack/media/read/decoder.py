@@ -31,9 +31,9 @@ class Decoder:
     Attributes:
         path: The file.
         info: What ``probe`` said of it.
-        read: Pictures decoded so far.
+        read: Frames decoded so far.
         damaged: Those of them that the decoder had to patch.
-        refused: Pieces of data that gave no picture.
+        refused: Pieces of data that gave no frame.
     """
 
     path: Path
@@ -42,56 +42,56 @@ class Decoder:
     damaged: int = 0
     refused: int = 0
 
-    def pictures(self, begin: int | None = None) -> Generator[av.VideoFrame]:
-        """Yield the pictures, normalized, in the order of showing. Close it to stop early.
+    def frames(self, begin: int | None = None) -> Generator[av.VideoFrame]:
+        """Yield the frames, normalized, in the order of showing. Close it to stop early.
 
         Args:
-            begin: Timestamp of a picture; those before may be left out as far as the file allows it.
+            begin: Timestamp of a frame; those before may be left out as far as the file allows it.
 
         Raises:
             InvalidMedia: The file cannot be opened.
         """
         latest = None
-        for picture in self._decoded_from(begin):
-            latest = picture.pts
-            yield self._counted(picture)
+        for frame in self._decoded_from(begin):
+            latest = frame.pts
+            yield self._counted(frame)
         end = self.info.timeline.latest
         if end is None or (latest is not None and latest >= end):
             return
-        # Threads that decode one picture each give up together when, at the end of a file, one of them meets damage.
-        for picture in self._decoded(latest, threaded=False):
-            if latest is None or (picture.pts is not None and picture.pts > latest):
-                yield self._counted(picture)
+        # Threads that decode one frame each give up together when, at the end of a file, one of them meets damage.
+        for frame in self._decoded(latest, threaded=False):
+            if latest is None or (frame.pts is not None and frame.pts > latest):
+                yield self._counted(frame)
 
     def sentences(self) -> Iterator[str]:
         """Say, after reading, what was lost."""
         expected = self.info.frame_count
         lost = max(0, expected - self.read)
         if lost and (self.refused or self.damaged):  # some codecs carry frames that are never shown
-            yield f"{lost} of {expected} frames could not be read; neighbours stay on screen instead."
+            yield f"{lost} of {expected} frames could not be read; neighbors stay on screen instead."
         elif self.refused:
             yield "Some of the video's data could not be read."
         if self.damaged:
             yield f"{self.damaged} of {expected} frames may show damage."
 
-    def _counted(self, picture: av.VideoFrame) -> av.VideoFrame:
+    def _counted(self, frame: av.VideoFrame) -> av.VideoFrame:
         self.read += 1
-        self.damaged += picture.is_corrupt
-        return picture
+        self.damaged += frame.is_corrupt
+        return frame
 
     def _decoded_from(self, begin: int | None) -> Iterator[av.VideoFrame]:
-        """Decode from a picture at or before the timestamp ``begin`` on."""
+        """Decode from a frame at or before the timestamp ``begin`` on."""
         if begin is None or begin <= (self.info.timeline.start or 0):
             yield from self._decoded(None, threaded=True)
             return
         # Indexes may list decoding times, which are earlier than those of showing: hence the second.
-        pictures = self._decoded(begin - int(1 / self.info.timeline.time_base), threaded=True)
-        first = next(pictures, None)
+        frames = self._decoded(begin - int(1 / self.info.timeline.time_base), threaded=True)
+        first = next(frames, None)
         if first is None or first.pts is None or first.pts > begin:  # the file has no usable index
-            pictures = self._decoded(None, threaded=True)
+            frames = self._decoded(None, threaded=True)
         else:
             yield first
-        yield from pictures
+        yield from frames
 
     def _decoded(self, begin: int | None, *, threaded: bool) -> Iterator[av.VideoFrame]:
         """Open the file and decode it, from the key frame at or before the timestamp ``begin`` on if there is one."""
@@ -131,7 +131,7 @@ class Decoder:
         import av
 
         try:
-            return [normalize(picture) for picture in packet.decode()]
+            return [normalize(frame) for frame in packet.decode()]
         except av.FFmpegError:
             self.refused += 1
             return []

@@ -28,7 +28,7 @@ class Normalizer:
         self._graph: Graph | None = None
 
     def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """Return ``frame`` upright, opaque, planar, of the first frame's size, with the clip's colour tags.
+        """Return ``frame`` upright, opaque, planar, of the first frame's size, with the clip's color tags.
 
         Raises:
             av.FFmpegError: The frame cannot be converted.

@@ -1,4 +1,4 @@
-"""Read the packets of a file once, decoding only the first picture: what it holds, whatever its header says."""
+"""Read the packets of a file once, decoding only the first frame: what it holds, whatever its header says."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ _PEEKED_PACKETS: Final = 300
 
 @dataclass(slots=True)
 class Scan:
-    """What the packets of a video stream, and of the sound beside it, show.
+    """What the packets of a video stream, and of the audio beside it, show.
 
     Attributes:
         frame_count: Frames to be shown.
         packet_count: Packets of the video stream, also those that only help to decode others.
-        picture: The first picture, or None if none of the first packets gives one.
+        frame: The first frame, or None if none of the first packets gives one.
         end_seconds: When the last packet of any stream ends.
         end_bytes: Where in the file the last packet ends.
     """
 
     frame_count: int = 0
     packet_count: int = 0
-    picture: av.VideoFrame | None = None
+    frame: av.VideoFrame | None = None
     end_seconds: Fraction = Fraction(0)
     end_bytes: int = 0
     _times: array[int] = field(default_factory=lambda: array("q"))
@@ -90,16 +90,16 @@ def scan(container: InputContainer, video: VideoStream) -> Scan:
     result = Scan()
     peek = video.width * video.height <= MAX_PIXELS
     video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-    video.codec_context.thread_count = 1  # for one picture threads would only be a delay
+    video.codec_context.thread_count = 1  # for one frame threads would only be a delay
     with suppress(InvalidMedia):  # what follows a break is lost, and losses() says so
         for packet in read_packets(container):
             is_video = packet.stream_index == video.index
             if packet.size:
                 result.add(packet, is_video=is_video)
-            if is_video and peek and result.picture is None and result.packet_count <= _PEEKED_PACKETS:
-                result.picture = next(_decoded(packet), None)
+            if is_video and peek and result.frame is None and result.packet_count <= _PEEKED_PACKETS:
+                result.frame = next(_decoded(packet), None)
     if not result.frame_count:
-        raise InvalidMedia("The file holds no pictures.")
+        raise InvalidMedia("The file holds no frames.")
     return result
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from framepack.errors import InvalidMedia
-from framepack.media.frames.colors import bit_depth, resolve
 from framepack.media.containers import UNREADABLE, open_input
+from framepack.media.frames.colors import bit_depth, resolve
 from framepack.media.read.damage import losses
 from framepack.media.read.packet_index import scan
 from framepack.media.timeline.constant_rate import Timeline, build_timeline
@@ -40,14 +40,14 @@ _TURNS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class AudioInfo:
-    """The sound that belongs to a video.
+    """The audio that belongs to a video.
 
     Attributes:
         stream: Index of the stream in the file.
         codec: FFmpeg's name of the codec, such as "aac".
         sample_rate: Samples per second and channel.
         channels: Number of channels.
-        delay: Seconds from the first picture to the first sample; may be negative.
+        delay: Seconds from the first frame to the first sample; may be negative.
     """
 
     stream: int
@@ -70,14 +70,14 @@ class VideoInfo:
         bit_depth: Bits per component.
         coded_width: Pixels in a row as stored.
         coded_height: Rows as stored.
-        rotation: Degrees (0, 90, 180, 270) by which the stored picture is turned clockwise to stand upright, before
+        rotation: Degrees (0, 90, 180, 270) by which the stored frame is turned clockwise to stand upright, before
             it is mirrored where that is needed too.
         upright: The turn and mirroring as a chain of FFmpeg filters; empty if there is none.
         pixel_aspect: Width of a pixel over its height, once upright.
         colors: What the pixels mean.
         timeline: The constant rate at which frames are shown, and how many there are.
         frame_count: Frames that are in the file.
-        audio: The default sound, or None.
+        audio: The default audio, or None.
         warnings: Sentences for the client on what of the file is missing.
     """
 
@@ -151,8 +151,8 @@ def _best_video(container: InputContainer) -> VideoStream:
     """The default stream; of several, or without any, the one with the most pixels, then the first."""
     from av.stream import Disposition
 
-    pictures = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
-    streams = [stream for stream in container.streams.video if not stream.disposition & pictures]
+    frames = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+    streams = [stream for stream in container.streams.video if not stream.disposition & frames]
     if not streams:
         raise InvalidMedia("The file holds no video stream.")
     readable = [stream for stream in streams if stream.codec_context is not None and stream.width * stream.height]
@@ -169,15 +169,15 @@ def _describe(
     size_bytes: int, container: InputContainer, stream: VideoStream, audio: AudioStream | None
 ) -> VideoInfo:
     found = scan(container, stream)
-    picture = found.picture
+    frame = found.frame
     time_base = stream.time_base or _TIME_BASE
     timeline = build_timeline(found.frame_count, found.timestamps(time_base), (stream.base_rate, stream.average_rate))
-    pixel_format = picture.format if picture is not None else stream.codec_context.format
+    pixel_format = frame.format if frame is not None else stream.codec_context.format
     if pixel_format is None:
         raise InvalidMedia(UNREADABLE)
-    rotation, upright = _orientation(picture)
+    rotation, upright = _orientation(frame)
     aspect = stream.sample_aspect_ratio or Fraction(1)
-    width, height = (stream.width, stream.height) if picture is None else (picture.width, picture.height)
+    width, height = (stream.width, stream.height) if frame is None else (frame.width, frame.height)
     return VideoInfo(
         container=container.format.name,
         size_bytes=size_bytes,
@@ -190,7 +190,7 @@ def _describe(
         rotation=rotation,
         upright=upright,
         pixel_aspect=1 / aspect if rotation in {90, 270} else aspect,
-        colors=resolve(picture or stream.codec_context, pixel_format),
+        colors=resolve(frame or stream.codec_context, pixel_format),
         timeline=timeline,
         frame_count=found.frame_count,
         audio=_describe_audio(audio, (timeline.start or 0) * time_base) if audio else None,
@@ -199,7 +199,7 @@ def _describe(
 
 
 def _best_audio(container: InputContainer) -> AudioStream | None:
-    """The default sound; of several, the one with the most channels, then the first."""
+    """The default audio; of several, the one with the most channels, then the first."""
     from av.stream import Disposition
 
     streams = [stream for stream in container.streams.audio if stream.codec_context is not None]
@@ -218,10 +218,10 @@ def _describe_audio(stream: AudioStream, video_start_seconds: Fraction) -> Audio
     return AudioInfo(stream.index, codec, stream.sample_rate, stream.channels, delay)
 
 
-def _orientation(picture: av.VideoFrame | None) -> tuple[int, str]:
-    """How a picture is to be turned: (degrees clockwise, chain of filters)."""
-    data = None if picture is None else picture.side_data.get("DISPLAYMATRIX")
-    if picture is None or data is None:
+def _orientation(frame: av.VideoFrame | None) -> tuple[int, str]:
+    """How a frame is to be turned: (degrees clockwise, chain of filters)."""
+    data = None if frame is None else frame.side_data.get("DISPLAYMATRIX")
+    if frame is None or data is None:
         return 0, ""
     matrix = array("i", bytes(cast("Buffer", data)))
     is_turned = abs(matrix[1]) > abs(matrix[0])

@@ -1,4 +1,4 @@
-"""Clips one after another as one clip: of the first one's shape and colours, in step with their sounds."""
+"""Clips one after another as one clip: of the first one's shape and colors, in step with their audio."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final, cast
 
 from framepack.media.clip import Clip, Frame, HostFrame
-from framepack.media.clip import Sequence as SoundSequence
+from framepack.media.clip import Sequence as AudioSequence
 from framepack.media.frames.letterbox import Letterbox
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class _Part:
     def seconds(self) -> Fraction:
         return (self.clip.length or 0) / self.clip.fps
 
-    def pictures(self, fps: Fraction) -> Iterator[Frame]:
+    def frames(self, fps: Fraction) -> Iterator[Frame]:
         """For each slot the frame that is on screen in its middle."""
         with closing(cast("Generator[Frame]", self.clip.frames())) as frames:
             held, number = next(frames, None), 0
@@ -46,10 +46,10 @@ class _Part:
 def concatenated(clips: Sequence[Clip]) -> Clip:
     """Join clips.
 
-    The result has the first clip's size, pixel aspect and colours. Pictures of another shape are scaled to fit,
-    centred, and surrounded by black. The frame rate is the highest of all, but not above 60 per second unless the
-    first clip's is. Each clip begins at the exact sum of the lengths before it; its sound is cut or filled to
-    that length, its pictures lie within half a frame of it. So nothing drifts, however many clips there are.
+    The result has the first clip's size, pixel aspect and colors. Frames of another shape are scaled to fit,
+    centerd, and surrounded by black. The frame rate is the highest of all, but not above 60 per second unless the
+    first clip's is. Each clip begins at the exact sum of the lengths before it; its audio is cut or filled to
+    that length, its frames lie within half a frame of it. So nothing drifts, however many clips there are.
 
     Args:
         clips: At least one; the length of each is known.
@@ -61,16 +61,16 @@ def concatenated(clips: Sequence[Clip]) -> Clip:
     def frames() -> Iterator[Frame]:
         for part in parts:
             letterbox = Letterbox(part.clip, first)
-            pictures = part.pictures(fps)
-            yield from _converted(pictures, letterbox) if letterbox.is_needed else pictures
+            images = part.frames(fps)
+            yield from _converted(images, letterbox) if letterbox.is_needed else images
 
-    has_sound = any(clip.audio for clip in clips)
+    has_audio = any(clip.audio for clip in clips)
     return replace(
         first,
         frames=frames,
         fps=fps,
         length=sum(len(part.slots) for part in parts),
-        audio=SoundSequence(tuple((part.clip.audio, part.seconds) for part in parts)) if has_sound else None,
+        audio=AudioSequence(tuple((part.clip.audio, part.seconds) for part in parts)) if has_audio else None,
     )
 
 

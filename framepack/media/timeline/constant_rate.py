@@ -52,13 +52,13 @@ class Timestamps:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Slots of equal length; each shows the picture that is on screen at that time.
+    """Slots of equal length; each shows the frame that is on screen at that time.
 
     Attributes:
         fps: Exact slots per second.
         length: Number of slots.
-        start: Timestamp of the first slot, or None if pictures carry no usable times and simply follow each other.
-        latest: Timestamp of the last picture, or None likewise.
+        start: Timestamp of the first slot, or None if frames carry no usable times and simply follow each other.
+        latest: Timestamp of the last frame, or None likewise.
         time_base: Seconds per unit of a timestamp.
         vfr: Whether the source's frames do not fall one into each slot.
         dropped: Frames that share a slot with a later one.
@@ -81,7 +81,7 @@ class Timeline:
         return _slot(timestamp - (self.start or 0), self.time_base * self.fps)
 
     def timestamp(self, slot: int) -> int | None:
-        """When a slot begins; None if pictures carry no usable times."""
+        """When a slot begins; None if frames carry no usable times."""
         return None if self.start is None else self.start + int(slot / (self.fps * self.time_base))
 
 

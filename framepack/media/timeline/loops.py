@@ -43,8 +43,8 @@ def unrolled(clip: Clip, folder: Path) -> Clip:
 def ping_pong(clip: Clip, trips: int, folder: Path) -> Clip:
     """The clip forwards and backwards, ``trips`` times.
 
-    The pictures at both turns are shown once, so that F frames make trips of 2F - 2 that follow each other without
-    a doubled frame; a single frame makes trips of one. The sound turns at the same instants. Each frame is
+    The frames at both turns are shown once, so that F frames make trips of 2F - 2 that follow each other without
+    a doubled frame; a single frame makes trips of one. The audio turns at the same instants. Each frame is
     computed once and waits on disk, without loss, for the way back.
 
     Args:
@@ -69,7 +69,7 @@ def ping_pong(clip: Clip, trips: int, folder: Path) -> Clip:
 
     if audio is not None and length > 2:  # noqa: PLR2004 - two frames have no way back
         forth = clip.unrolled().audio
-        assert forth is not None  # noqa: S101 - unrolling keeps the sound
+        assert forth is not None  # noqa: S101 - unrolling keeps the audio
         back = ReversedAudio(forth, (length - 1) / clip.fps)
         audio = Sequence(((forth, length / clip.fps), (back, (length - 2) / clip.fps)))
     return replace(unit, frames=frames, length=max(1, 2 * length - 2), audio=audio, repeats=trips)

@@ -33,7 +33,7 @@ class Retiming:
 
     @classmethod
     def of(cls, factor: int, speed_factor: float) -> Retiming:
-        """Take the speed for the decimal number that was asked for, not for its neighbour in binary."""
+        """Take the speed for the decimal number that was asked for, not for its neighbor in binary."""
         return cls(factor, Fraction(str(speed_factor)))
 
     @property

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 from framepack.errors import DiskFull
-from framepack.media.frames.arrays import planes_of
+from framepack.files.scratch import disk_errors, free_bytes, scratch_file
 from framepack.media.clip import HostFrame
+from framepack.media.frames.arrays import planes_of
 from framepack.media.frames.colors import tag
 from framepack.media.frames.encoder_frames import padded
-from framepack.files.scratch import disk_errors, free_bytes, scratch_file
 
 if TYPE_CHECKING:
     import av
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 _CODEC: Final = "ffvhuff"  # eight times as fast as FFV1 here, and files only a third larger
 _ALIGNMENT: Final = 4  # FFmpeg's coder takes no odd sizes, and its decoder no 4:2:2 between multiples of four
-_LEAST_SIDE: Final = 32  # for tiny pictures the coder writes beyond its memory
+_LEAST_SIDE: Final = 32  # for tiny frames the coder writes beyond its memory
 _TIME_BASE: Final = Fraction(1, 1000)  # of no importance
-_PIXEL_BYTES: Final = 1.5  # expected at most; natural pictures in 8 bits and 4:2:0 take half of that
+_PIXEL_BYTES: Final = 1.5  # expected at most; natural frames in 8 bits and 4:2:0 take half of that
 
 
 @dataclass(slots=True)
 class Spool:
-    """Pictures of one size and format, coded each by itself.
+    """Frames of one size and format, coded each by itself.
 
     A frame that comes several times in a row as one object is kept once, and is one object again when read in turn.
     """
@@ -67,7 +67,7 @@ class Spool:
         self._numbers.append(len(self._ends) - 2)
 
     def __getitem__(self, index: int) -> HostFrame:
-        """Frame ``index``, just as it was, tagged with the clip's colours."""
+        """Frame ``index``, just as it was, tagged with the clip's colors."""
         import av
 
         number = self._numbers[index]
@@ -81,23 +81,23 @@ class Spool:
         self._read = (number, frame)
         return frame
 
-    def _encoded(self, picture: av.VideoFrame) -> bytes:
+    def _encoded(self, frame: av.VideoFrame) -> bytes:
         import av
 
-        size = tuple(max(_LEAST_SIDE, side + -side % _ALIGNMENT) for side in (picture.width, picture.height))
-        if size != (picture.width, picture.height):
-            picture = padded(picture, *size)
+        size = tuple(max(_LEAST_SIDE, side + -side % _ALIGNMENT) for side in (frame.width, frame.height))
+        if size != (frame.width, frame.height):
+            frame = padded(frame, *size)
         if self._encoder is None:
             self._encoder = av.CodecContext.create(_CODEC, "w")
-            self._encoder.width, self._encoder.height = picture.width, picture.height
-            self._encoder.pix_fmt, self._encoder.time_base = picture.format.name, _TIME_BASE
+            self._encoder.width, self._encoder.height = frame.width, frame.height
+            self._encoder.pix_fmt, self._encoder.time_base = frame.format.name, _TIME_BASE
             self._encoder.options = {"pred": "median"}
-        times = picture.pts, picture.time_base
-        picture.pts, picture.time_base = len(self._ends), _TIME_BASE
-        data = b"".join(bytes(packet) for packet in self._encoder.encode(picture))
-        picture.pts = times[0]
+        times = frame.pts, frame.time_base
+        frame.pts, frame.time_base = len(self._ends), _TIME_BASE
+        data = b"".join(bytes(packet) for packet in self._encoder.encode(frame))
+        frame.pts = times[0]
         if times[1] is not None:
-            picture.time_base = times[1]
+            frame.time_base = times[1]
         return data
 
     def _opened_decoder(self) -> VideoCodecContext:
@@ -109,23 +109,23 @@ class Spool:
         decoder.extradata = self._encoder.extradata
         decoder.width, decoder.height = self._encoder.width, self._encoder.height
         decoder.pix_fmt = self._encoder.pix_fmt
-        decoder.thread_type = ThreadType.NONE  # threads would hold pictures back
+        decoder.thread_type = ThreadType.NONE  # threads would hold frames back
         return decoder
 
-    def _restored(self, picture: av.VideoFrame) -> av.VideoFrame:
-        """The picture in the clip's own size, without what was added for the codec."""
+    def _restored(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """The frame in the clip's own size, without what was added for the codec."""
         import av
 
         width, height = self._clip.width, self._clip.height
-        if (picture.width, picture.height) != (width, height):
-            cropped = av.VideoFrame(width, height, picture.format.name)
-            whole, part = planes_of(picture), planes_of(cropped)
+        if (frame.width, frame.height) != (width, height):
+            cropped = av.VideoFrame(width, height, frame.format.name)
+            whole, part = planes_of(frame), planes_of(cropped)
             for samples, space in ((whole.y, part.y), (whole.u, part.u), (whole.v, part.v)):
                 space[:] = samples[: space.shape[0], : space.shape[1]]
-            picture = cropped
-        tag(picture, self._clip.colors)
-        picture.pict_type = 0
-        return picture
+            frame = cropped
+        tag(frame, self._clip.colors)
+        frame.pict_type = 0
+        return frame
 
 
 @contextmanager

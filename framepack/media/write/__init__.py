@@ -1,1 +1,1 @@
-""""""
+"""Encoding and writing video files."""

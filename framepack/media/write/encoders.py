@@ -1,4 +1,4 @@
-"""The video encoders of the formats, set for playback anywhere: 8 bits, 4:2:0, even sizes, colours tagged."""
+"""The video encoders of the formats, set for playback anywhere: 8 bits, 4:2:0, even sizes, colors tagged."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def crf_of(encoding: Encoding, default: int) -> int:
 
 
 def add_video(output: OutputContainer, clip: Clip, effort: Effort) -> VideoStream:
-    """Add the stream for a clip's pictures to an MP4 or WebM output, with rate, colours and pixel aspect."""
+    """Add the stream for a clip's frames to an MP4 or WebM output, with rate, colors and pixel aspect."""
     from av.codec.context import ThreadType
 
     crf = str(crf_of(clip.encoding, effort.crf))

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 from framepack.errors import InvalidMedia
 from framepack.media.clip import HostFrame
 from framepack.media.containers import open_output
-from framepack.media.write.encoders import DEFAULT_QUALITY
 from framepack.media.frames.encoder_frames import evened
-from framepack.media.images.convert import rgb_picture
+from framepack.media.images.convert import rgb_image
 from framepack.media.timeline.spool import Spool, open_spool, recorded
+from framepack.media.write.encoders import DEFAULT_QUALITY
 
 if TYPE_CHECKING:
     import av
@@ -31,11 +31,11 @@ _TICK: Final = Fraction(1, 100)  # GIF counts hundredths of seconds
 _FORMAT: Final = "bgra"  # as palettegen and paletteuse take it
 _COLORS: Final = (32, 256)
 _FPS: Final = (10, 30)
-_SEVEN_BITS: Final = "round(val*127/255)*255/127"  # 2 million colours at most are counted, not 16 million
+_SEVEN_BITS: Final = "round(val*127/255)*255/127"  # 2 million colors at most are counted, not 16 million
 _TO_SEVEN_BITS: Final = f"lutrgb=r={_SEVEN_BITS}:g={_SEVEN_BITS}:b={_SEVEN_BITS}"
 # A fixed pattern takes a fourth of the time of error diffusion; files are 0.4 to 1.04 times as large, PSNR not less.
 _DITHER: Final = "bayer:bayer_scale=5"
-_FRAMES_OF_A_GRAPH: Final = 64  # paletteuse remembers every colour it has met
+_FRAMES_OF_A_GRAPH: Final = 64  # paletteuse remembers every color it has met
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Look:
 
 
 def write_gif(clip: Clip, path: Path) -> int:
-    """Write ``clip``, with all its repeats, as a GIF that plays for ever; there is no sound in it.
+    """Write ``clip``, with all its repeats, as a GIF that plays forever; there is no audio in it.
 
     The frames are computed once: they wait on disk, without loss, until the palette is known.
 
@@ -67,7 +67,7 @@ def write_gif(clip: Clip, path: Path) -> int:
         The number of frames of the clip that the file shows, those counted that were left out for the rate.
 
     Raises:
-        InvalidMedia: The clip has no pictures.
+        InvalidMedia: The clip has no frames.
         DiskFull: There is no room for the file.
     """
     quality = DEFAULT_QUALITY if clip.encoding.quality is None else clip.encoding.quality
@@ -77,16 +77,16 @@ def write_gif(clip: Clip, path: Path) -> int:
     with open_spool(thinned, path.parent) as spool:
         palette = _palette(recorded(thinned, spool), look)
         if palette is None:
-            raise InvalidMedia("The video has no pictures.")
+            raise InvalidMedia("The video has no frames.")
         with open_output(path, "gif") as output:
             stream = _stream(output, clip)
             painted = _painted(spool, palette, clip.repeats)
-            for index, picture in enumerate(painted):
+            for index, frame in enumerate(painted):
                 play, number = divmod(index, len(spool))
                 begin = play * counter.count + number * look.step
-                picture.pts, picture.time_base = round(begin / clip.fps / _TICK), _TICK
-                picture.pict_type = 0
-                output.mux(stream.encode(picture))
+                frame.pts, frame.time_base = round(begin / clip.fps / _TICK), _TICK
+                frame.pict_type = 0
+                output.mux(stream.encode(frame))
             output.mux(stream.encode(None))
     return counter.count * clip.repeats
 
@@ -115,7 +115,7 @@ def _stream(output: OutputContainer, clip: Clip) -> VideoStream:
     return stream
 
 
-def _pictures(frames: Iterator[Frame]) -> Iterator[av.VideoFrame]:
+def _frames(frames: Iterator[Frame]) -> Iterator[av.VideoFrame]:
     """Frames in RGB, of even size, numbered."""
     from av.video.reformatter import VideoReformatter
 
@@ -123,20 +123,20 @@ def _pictures(frames: Iterator[Frame]) -> Iterator[av.VideoFrame]:
     for index, frame in enumerate(frames):
         is_odd = frame.width % 2 or frame.height % 2
         even = HostFrame(evened(frame.on_host())) if is_odd else frame
-        picture = rgb_picture(even, _FORMAT, reformatter)
-        picture.pts, picture.time_base = index, _TICK
-        yield picture
+        image = rgb_image(even, _FORMAT, reformatter)
+        image.pts, image.time_base = index, _TICK
+        yield image
 
 
 def _palette(frames: Iterator[Frame], look: Look) -> av.VideoFrame | None:
-    """The colours that fit all frames best, as a picture of 16 x 16 pixels; None if there are no frames."""
+    """The colors that fit all frames best, as a frame of 16 x 16 pixels; None if there are no frames."""
     import av
 
     graph = None
-    for picture in _pictures(frames):
+    for frame in _frames(frames):
         if graph is None:
-            graph = _graph([picture], [_TO_SEVEN_BITS, f"palettegen=max_colors={look.colors}"])
-        graph.vpush(picture)
+            graph = _graph([frame], [_TO_SEVEN_BITS, f"palettegen=max_colors={look.colors}"])
+        graph.vpush(frame)
         with suppress(av.BlockingIOError):  # there is no palette yet, but without being asked filters do not work
             graph.vpull()
     if graph is None:
@@ -146,21 +146,21 @@ def _palette(frames: Iterator[Frame], look: Look) -> av.VideoFrame | None:
 
 
 def _painted(spool: Spool, palette: av.VideoFrame, plays: int) -> Iterator[av.VideoFrame]:
-    """The spooled frames, ``plays`` times in a row, in the palette's colours."""
+    """The spooled frames, ``plays`` times in a row, in the palette's colors."""
     graph = None
     frames = (spool[index] for _ in range(plays) for index in range(len(spool)))
-    for index, picture in enumerate(_pictures(frames)):
+    for index, frame in enumerate(_frames(frames)):
         if graph is None or index % _FRAMES_OF_A_GRAPH == 0:
-            graph = _graph([picture, palette], [f"paletteuse=dither={_DITHER}:diff_mode=rectangle"])
+            graph = _graph([frame, palette], [f"paletteuse=dither={_DITHER}:diff_mode=rectangle"])
             palette.pts, palette.time_base = 0, _TICK
             graph.vpush(palette, at=1)
             graph.vpush(None, at=1)
-        graph.vpush(picture, at=0)
+        graph.vpush(frame, at=0)
         yield graph.vpull()
 
 
 def _graph(likes: list[av.VideoFrame], chain: list[str]) -> Graph:
-    """Filters in a row behind sources for pictures like those given; the first filter takes them all."""
+    """Filters in a row behind sources for frames like those given; the first filter takes them all."""
     from av.filter import Graph
 
     graph = Graph()

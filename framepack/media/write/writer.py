@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from framepack.errors import FramepackError, InvalidMedia
 from framepack.media.audio.track import audio_track
 from framepack.media.containers import open_output
-from framepack.media.write.encoders import Effort, add_video
 from framepack.media.frames.encoder_frames import Fitter
-from framepack.media.write.gif import write_gif
 from framepack.media.mux.muxer import Muxer
-from framepack.media.prefetch import prefetch
 from framepack.media.mux.repeat import repeat_file
+from framepack.media.prefetch import prefetch
+from framepack.media.write.encoders import Effort, add_video
+from framepack.media.write.gif import write_gif
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
@@ -29,7 +29,7 @@ class Written:
     """A finished file.
 
     Attributes:
-        frames: Number of pictures in it.
+        frames: Number of frames in it.
         width: Pixels in a row, even.
         height: Rows, even.
         size_bytes: Size of the file.
@@ -48,28 +48,28 @@ def _ignore(_sentence: str) -> None:
 def write(
     clip: Clip, path: Path, *, crf: int = 16, preset: str = "medium", warn: Callable[[str], None] = _ignore
 ) -> Written:
-    """Encode ``clip`` with its sound into the file ``path``, in the format of ``clip.encoding``.
+    """Encode ``clip`` with its audio into the file ``path``, in the format of ``clip.encoding``.
 
-    Pictures are computed by one thread and encoded by this one, so that both overlap. A repeated clip is computed
-    and encoded once. An odd width or height grows by one, its last column or row repeated. Colour tags, frame rate
-    and, in MP4, pixel aspect are the clip's own; a GIF has no colour tags.
+    Frames are computed by one thread and encoded by this one, so that both overlap. A repeated clip is computed
+    and encoded once. An odd width or height grows by one, its last column or row repeated. Color tags, frame rate
+    and, in MP4, pixel aspect are the clip's own; a GIF has no color tags.
 
     Args:
         clip: What to write.
         path: The file, replaced if it exists. On any failure it is removed. Temporary files lie beside it.
         crf: Quality of H.264 where the clip names none, 0 to 40: lower is better and larger; 16 looks lossless.
         preset: x264's effort, "ultrafast" to "slow".
-        warn: Is told, in sentences for the client, what of the sound was lost.
+        warn: Is told, in sentences for the client, what of the audio was lost.
 
     Raises:
-        InvalidMedia: The clip has no pictures.
+        InvalidMedia: The clip has no frames.
         DiskFull: There is no room for the file.
         Exception: Whatever the clip's frames raise.
     """
     checked = replace(clip, frames=lambda: _checked(clip))
     if clip.encoding.format == "gif":
         count = write_gif(checked, path)
-    elif clip.repeats == 1 or clip.length == 1:  # a picture alone makes no group of pictures worth repeating
+    elif clip.repeats == 1 or clip.length == 1:  # a frame alone makes no group of frames worth repeating
         count = _encode(checked.unrolled(), path, Effort(crf, preset), warn)
     else:
         unit = path.with_name(f"unit-{path.name}")
@@ -104,11 +104,11 @@ def _encode_frames(clip: Clip, stream: VideoStream, frames: Iterator[Frame], mux
     fit = Fitter(clip)
     count = 0
     for count, frame in enumerate(frames, start=1):
-        picture = fit(frame.on_host())
-        picture.pts, picture.duration, picture.time_base = count - 1, 1, 1 / clip.fps
-        picture.pict_type = 0
-        muxer.add(stream.encode(picture))
+        image = fit(frame.on_host())
+        image.pts, image.duration, image.time_base = count - 1, 1, 1 / clip.fps
+        image.pict_type = 0
+        muxer.add(stream.encode(image))
     if not count:
-        raise InvalidMedia("The video has no pictures.")
+        raise InvalidMedia("The video has no frames.")
     muxer.add(stream.encode(None))
     return count

@@ -1,1 +1,1 @@
-""""""
+"""Faces: detection, alignment, tracking, restoration, blending."""

@@ -1,4 +1,4 @@
-"""Turn faces upright: where a face lies in a picture, and what it looks like from the front in 512 x 512 pixels."""
+"""Turn faces upright: where a face lies in a frame, and what it looks like from the front in 512 x 512 pixels."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.nn import functional
 
 Landmarks = NDArray[np.float64]
-"""Two eyes, tip of the nose, two corners of the mouth, pairs from the picture's left: (x, y), shape (5, 2)."""
+"""Two eyes, tip of the nose, two corners of the mouth, pairs from the frame's left: (x, y), shape (5, 2)."""
 
 SIDE: Final = 512
 
-# Where GFPGAN has learnt to see the landmarks: those of FFHQ's faces at 512 x 512, as facexlib (MIT) gives them.
+# Where GFPGAN has learned to see the landmarks: those of FFHQ's faces at 512 x 512, as facexlib (MIT) gives them.
 _TEMPLATE: Final = (
     (192.98138, 239.94708),
     (318.90277, 240.1936),
@@ -66,11 +66,11 @@ class Similarity:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where an upright face lies in a picture.
+    """Where an upright face lies in a frame.
 
     Attributes:
-        upright: from pixels of the picture to those of the upright face.
-        rows: of the picture that the upright face's square touches.
+        upright: from pixels of the frame to those of the upright face.
+        rows: of the frame that the upright face's square touches.
         columns: likewise.
     """
 
@@ -80,7 +80,7 @@ class Placement:
 
     @classmethod
     def of(cls, landmarks: Landmarks, width: int, height: int) -> Placement | None:
-        """The place of a face in a picture of this size; None if its square lies outside of it."""
+        """The place of a face in a frame of this size; None if its square lies outside of it."""
         upright = Similarity.fit(landmarks, np.array(_TEMPLATE))
         edge = torch.tensor([-0.5, SIDE - 0.5], dtype=torch.float64)
         x, y = upright.inverse()(*torch.meshgrid(edge, edge, indexing="xy"))
@@ -89,42 +89,42 @@ class Placement:
             return None
         return cls(upright, rows, columns)
 
-    def seen(self, picture: Tensor) -> Tensor:
+    def seen(self, frame: Tensor) -> Tensor:
         """The face upright.
 
-        Beyond the picture's edges it is mirrored. A face that is larger than 512 pixels is averaged, not skipped
+        Beyond the frame's edges it is mirrored. A face that is larger than 512 pixels is averaged, not skipped
         through, on its way down.
 
         Args:
-            picture: RGB, shape (3, H, W), any float dtype, range 0..1.
+            frame: RGB, shape (3, H, W), any float dtype, range 0..1.
 
         Returns:
             RGB, shape (3, 512, 512), float32, range 0..1, on the same device.
         """
         samples = min(max(1, round(1 / self.upright.scale)), _MOST_SAMPLES)
-        steps = (torch.arange(SIDE * samples, device=picture.device) + 0.5) / samples - 0.5
+        steps = (torch.arange(SIDE * samples, device=frame.device) + 0.5) / samples - 0.5
         x, y = self.upright.inverse()(steps[None, :], steps[:, None])
         rows, columns = (slice(max(0, span.start - _TAPS), span.stop + _TAPS) for span in (self.rows, self.columns))
-        part = picture[:, rows, columns].float()
+        part = frame[:, rows, columns].float()
         sampled = sample(part, x - columns.start, y - rows.start, "reflection")
         return functional.avg_pool2d(sampled, samples).clamp_(0, 1)
 
 
-def sample(picture: Tensor, x: Tensor, y: Tensor, beyond: str) -> Tensor:
-    """A picture's colours at points between its pixels, by bicubic interpolation.
+def sample(frame: Tensor, x: Tensor, y: Tensor, beyond: str) -> Tensor:
+    """A frame's colors at points between its pixels, by bicubic interpolation.
 
     Args:
-        picture: shape (C, H, W), float32.
-        x: columns, shape (h, w), whole numbers being centres of pixels.
+        frame: shape (C, H, W), float32.
+        x: columns, shape (h, w), whole numbers being centers of pixels.
         y: rows, likewise.
-        beyond: what lies outside of the picture: "reflection" or "border".
+        beyond: what lies outside of the frame: "reflection" or "border".
 
     Returns:
         Shape (C, h, w), float32.
     """
-    height, width = picture.shape[-2:]
+    height, width = frame.shape[-2:]
     grid = torch.stack(((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), -1)[None]
-    return functional.grid_sample(picture[None], grid, "bicubic", beyond, align_corners=False)[0]
+    return functional.grid_sample(frame[None], grid, "bicubic", beyond, align_corners=False)[0]
 
 
 def _covered(corners: Tensor, length: int) -> slice:

@@ -1,8 +1,8 @@
-"""Put restored faces back into their picture, so that no border shows.
+"""Put restored faces back into their frame, so that no border shows.
 
-What is pasted is the change: the restored face less the face as it was, brought back to the picture's own pixels
-and added there. Where restoring changed nothing, the picture stays what it was, however the face is turned and
-wherever it lies; detail of the picture that is finer than the 512 pixels of the restored face stays, too.
+What is pasted is the change: the restored face less the face as it was, brought back to the frame's own pixels
+and added there. Where restoring changed nothing, the frame stays what it was, however the face is turned and
+wherever it lies; detail of the frame that is finer than the 512 pixels of the restored face stays, too.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ if TYPE_CHECKING:
 _MIDDLE: Final = (255.5, 272.0)
 _OVAL: Final = (165.0, 190.0)
 _NOTHING: Final = 1.25
-_SPARE: Final = 1.5  # pixels that a shrunk change keeps for one of the picture
+_SPARE: Final = 1.5  # pixels that a shrunk change keeps for one of the frame
 
 
 @torch.inference_mode()
-def pasted(picture: Tensor, faces: Sequence[tuple[Placement, Tensor, float]]) -> Tensor:
-    """A picture with restored faces in it; where two of them overlap, the later one lies on top.
+def pasted(frame: Tensor, faces: Sequence[tuple[Placement, Tensor, float]]) -> Tensor:
+    """A frame with restored faces in it; where two of them overlap, the later one lies on top.
 
     Args:
-        picture: RGB, shape (3, H, W), any float dtype, range 0..1; left as it is.
+        frame: RGB, shape (3, H, W), any float dtype, range 0..1; left as it is.
         faces: where each lies, how restoring changed it (RGB differences, shape (3, 512, 512), float32), and how much
             of that is shown, 0 to 1.
 
     Returns:
-        A new picture of the same shape and dtype.
+        A new frame of the same shape and dtype.
     """
-    result = picture.clone()
+    result = frame.clone()
     for placement, change, strength in faces:
         rows, columns = placement.rows, placement.columns
-        x = torch.arange(columns.start, columns.stop, device=picture.device, dtype=torch.float32)
-        y = torch.arange(rows.start, rows.stop, device=picture.device, dtype=torch.float32)
+        x = torch.arange(columns.start, columns.stop, device=frame.device, dtype=torch.float32)
+        y = torch.arange(rows.start, rows.stop, device=frame.device, dtype=torch.float32)
         u, v = placement.upright(x[None, :], y[:, None])
         now = result[:, rows, columns].float()
-        wanted = picture[:, rows, columns].float() + _seen(change, placement, u, v)
+        wanted = frame[:, rows, columns].float() + _seen(change, placement, u, v)
         now += strength * mask(u, v) * (wanted - now)
         result[:, rows, columns] = now.clamp_(0, 1)
     return result
@@ -60,7 +60,7 @@ def mask(u: Tensor, v: Tensor) -> Tensor:
 
 
 def _seen(change: Tensor, placement: Placement, u: Tensor, v: Tensor) -> Tensor:
-    """The change at points of its square; shrunk first if the picture has fewer pixels for it, against aliasing."""
+    """The change at points of its square; shrunk first if the frame has fewer pixels for it, against aliasing."""
     side = math.ceil(_SPARE * SIDE / placement.upright.scale)
     if side < SIDE:
         change = functional.interpolate(change[None], (side, side), mode="bicubic", antialias=True)[0]

@@ -1,6 +1,6 @@
-"""Find faces in a picture, each with five landmarks: OpenCV's YuNet behind a protocol of one method.
+"""Find faces in a frame, each with five landmarks: OpenCV's YuNet behind a protocol of one method.
 
-Every face is looked at twice: where the whole picture shows it, and then upright and large. On a portrait that was
+Every face is looked at twice: where the whole frame shows it, and then upright and large. On a portrait that was
 shifted, turned, scaled and made noisy, the second look halved both the landmarks' error and their trembling.
 """
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
     from framepack.media.clip import Colors, Frame
 
-Picture = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 """Blue, green and red as OpenCV has them, shape (height, width, 3)."""
 
-LONGEST_SIDE: Final = 640  # of the pictures that are searched; smaller ones stay as they are
+LONGEST_SIDE: Final = 640  # of the frames that are searched; smaller ones stay as they are
 LEAST_EYE_DISTANCE: Final = 5.0  # pixels; closer ones are too small to restore
 LEAST_SCORE: Final = 0.5  # squirrels were seen with up to 0.52, a portrait with 0.90
 _OVERLAP: Final = 0.3
@@ -39,7 +39,7 @@ _MOST: Final = 100
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detection:
-    """A face: its landmarks in pixels, whole numbers being centres of pixels, and how sure it is, 0 to 1."""
+    """A face: its landmarks in pixels, whole numbers being centers of pixels, and how sure it is, 0 to 1."""
 
     landmarks: Landmarks
     score: float
@@ -48,8 +48,8 @@ class Detection:
 class Detector(Protocol):
     """Finds faces."""
 
-    def find(self, picture: Picture) -> list[Detection]:
-        """All faces of a picture, in its pixels."""
+    def find(self, frame: Pixels) -> list[Detection]:
+        """All faces of a frame, in its pixels."""
 
 
 class YuNet:
@@ -74,12 +74,12 @@ class YuNet:
             raise ModelUnavailable("The weights do not fit the network that finds faces.") from error
         self._lock = threading.Lock()
 
-    def find(self, picture: Picture) -> list[Detection]:
-        """All faces of a picture, in its pixels."""
-        height, width = picture.shape[:2]
+    def find(self, frame: Pixels) -> list[Detection]:
+        """All faces of a frame, in its pixels."""
+        height, width = frame.shape[:2]
         with self._lock:  # the size belongs to the network, not to the call
             self._network.setInputSize((width, height))
-            found: Any = self._network.detect(picture)[1]
+            found: Any = self._network.detect(frame)[1]
         rows = () if found is None else found
         return [Detection(row[4:14].astype(np.float64).reshape(5, 2), float(row[14])) for row in rows]
 
@@ -132,8 +132,8 @@ def _looked_closely(landmarks: Landmarks, rgb: Tensor, detector: Detector) -> La
     return _moved(nearest, placement.upright.inverse())
 
 
-def _levels(rgb: Tensor) -> Picture:
-    """A picture (3, H, W) in 0..1 as OpenCV has it, on the host."""
+def _levels(rgb: Tensor) -> Pixels:
+    """A frame (3, H, W) in 0..1 as OpenCV has it, on the host."""
     levels = rgb.flip(0).permute(1, 2, 0).mul(255).round_().to(torch.uint8)
     return np.ascontiguousarray(levels.cpu().numpy())
 

@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from torch import Tensor
 
-from framepack.models.frames.scene_cuts import is_cut, thumbnail
 from framepack.models.faces.alignment import Placement
-from framepack.models.faces.detector import find_faces
 from framepack.models.faces.blending import pasted
+from framepack.models.faces.detector import find_faces
 from framepack.models.faces.tracking import Face, Tracker
 from framepack.models.frames.device_frame import DeviceFrame
+from framepack.models.frames.scene_cuts import is_cut, thumbnail
 from framepack.models.upscale.upscale_frames import in_a_row
 
 if TYPE_CHECKING:
     from framepack.media.clip import Colors, Frame
-    from framepack.models.frames.scene_cuts import Thumbnail
     from framepack.models.faces.detector import Detector
     from framepack.models.faces.restorer import FaceRestorer
+    from framepack.models.frames.scene_cuts import Thumbnail
 
 Upscale = Callable[[Iterator["Frame"]], Iterator[DeviceFrame]]
 """Frames to as many larger ones; successive frames that are one object become one object. Closes what it is given."""
@@ -113,8 +113,8 @@ def _watched(
     waiting: deque[tuple[Frame, int]] = deque()
     before: Thumbnail | None = None
 
-    def out(pictures: Iterable[list[Face]]) -> Iterator[_Watched]:
-        for faces in pictures:
+    def out(images: Iterable[list[Face]]) -> Iterator[_Watched]:
+        for faces in images:
             yield _Watched(*waiting.popleft(), faces)
 
     with closing(_closable(frames)):

@@ -87,7 +87,9 @@ class FaceRestorer:
         if made is None:
             self.device.free_memory()
             one_by_one = [face[None] for face in faces]
-            made = retry_after_oom(lambda: torch.cat([*map(self._restore, one_by_one)]), self.device.free_memory, _TOO_SMALL)
+            made = retry_after_oom(
+                lambda: torch.cat([*map(self._restore, one_by_one)]), self.device.free_memory, _TOO_SMALL
+            )
         return made
 
     @torch.inference_mode()

@@ -1,9 +1,9 @@
-"""Follow faces from picture to picture, so that they do not flicker.
+"""Follow faces from frame to frame, so that they do not flicker.
 
-A detector looks at every picture anew: its landmarks tremble, it misses a face now and then, and sees one for a
+A detector looks at every frame anew: its landmarks tremble, it misses a face now and then, and sees one for a
 moment where there is none. Here detections become tracks. A face is shown with its landmarks smoothed over the
-pictures before and after (a straight line fitted through them, so that motion does not lag), gaps of up to three
-pictures are bridged, and a face that appears or disappears within a scene is faded. That needs five pictures of
+frames before and after (a straight line fitted through them, so that motion does not lag), gaps of up to three
+frames are bridged, and a face that appears or disappears within a scene is faded. That needs five frames of
 look-ahead.
 """
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from framepack.models.faces.detector import Detection
 
 SURE: Final = 0.7  # score that a face needs once; afterwards it is followed while the detector sees it at all
-FADE: Final = 3  # pictures from nothing to all of a face
-GAP: Final = 3  # pictures in which a face may be missed
+FADE: Final = 3  # frames from nothing to all of a face
+GAP: Final = 3  # frames in which a face may be missed
 LOOK_AHEAD: Final = GAP + FADE - 1  # a face's end is known before its fading begins
 
-_SPREAD: Final = 2.0  # standard deviation of the smoothing, in pictures
+_SPREAD: Final = 2.0  # standard deviation of the smoothing, in frames
 _REACH: Final = 1.5  # how far a face may be from where it was expected, in spreads of its landmarks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
-    """A face of one picture: its landmarks in pixels, and how much of its restored self is shown, 0 to 1."""
+    """A face of one frame: its landmarks in pixels, and how much of its restored self is shown, 0 to 1."""
 
     landmarks: Landmarks
     strength: float
@@ -40,7 +40,7 @@ class Face:
 
 @dataclass(slots=True, eq=False)
 class _Track:
-    """One face: where it was seen, by the pictures' numbers."""
+    """One face: where it was seen, by the frames' numbers."""
 
     sightings: dict[int, Landmarks]
     is_first: bool  # whether its scene begins with it
@@ -51,7 +51,7 @@ class _Track:
 
     @property
     def last(self) -> int:
-        """The last picture in which it was seen."""
+        """The last frame in which it was seen."""
         return next(reversed(self.sightings))
 
     def expected(self, number: int) -> Landmarks:
@@ -80,18 +80,18 @@ class _Track:
 
 
 class Tracker:
-    """Turns the detections of a stream of pictures into steady faces; keeps a few pictures' landmarks."""
+    """Turns the detections of a stream of frames into steady faces; keeps a few frames' landmarks."""
 
     def __init__(self) -> None:
         self._tracks: list[_Track] = []
-        self._seen = 0  # pictures of the scene
+        self._seen = 0  # frames of the scene
         self._shown = 0
 
     def see(self, detections: Sequence[Detection]) -> list[list[Face]]:
-        """Take the detections of the scene's next picture.
+        """Take the detections of the scene's next frame.
 
         Returns:
-            The faces of the picture that came ``LOOK_AHEAD`` pictures earlier in this scene; nothing before there is
+            The faces of the frame that came ``LOOK_AHEAD`` frames earlier in this scene; nothing before there is
             one.
         """
         self._match(detections)
@@ -102,7 +102,7 @@ class Tracker:
         """End the scene; what comes next has nothing to do with it.
 
         Returns:
-            The faces of each of the pictures still owed, in order.
+            The faces of each of the frames still owed, in order.
         """
         owed = [self._show(ended=True) for _ in range(self._shown, self._seen)]
         self._tracks, self._seen, self._shown = [], 0, 0
@@ -143,7 +143,7 @@ class Tracker:
         return faces
 
     def _forget(self, number: int) -> None:
-        """Drop what no picture from ``number`` on needs."""
+        """Drop what no frame from ``number`` on needs."""
         self._tracks = [track for track in self._tracks if track.last >= number]
         for track in self._tracks:
             kept = {each: points for each, points in track.sightings.items() if each >= number - LOOK_AHEAD}

@@ -1,1 +1,1 @@
-""""""
+"""Frames on the device: color conversion, scaling, filters, scene cuts."""

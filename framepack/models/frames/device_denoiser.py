@@ -1,6 +1,6 @@
-"""The denoiser for pictures on the device: what ``framepack.media.filters.denoise`` does, in single precision.
+"""The denoiser for frames on the device: what ``framepack.media.filters.denoise`` does, in single precision.
 
-Chroma is denoised at half the columns and rows, as it comes from the host; what that changes is added to the picture.
+Chroma is denoised at half the columns and rows, as it comes from the host; what that changes is added to the frame.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _KEPT = 0.75  # share of what may change that does
 
 
 class DeviceDenoiser:
-    """Removes noise from the pictures of one stream, given in order; keeps one picture in memory."""
+    """Removes noise from the frames of one stream, given in order; keeps one frame in memory."""
 
     def __init__(self, strength: float, colors: Colors) -> None:
         self._limit = EDGE_LIMIT * strength
@@ -35,7 +35,7 @@ class DeviceDenoiser:
         self._past: tuple[Tensor, Tensor] | None = None
 
     def __call__(self, rgb: Tensor) -> Tensor:
-        """Denoise the next picture: RGB, shape (3, H, W), any float dtype, 0..1; a new tensor of the same kind."""
+        """Denoise the next frame: RGB, shape (3, H, W), any float dtype, 0..1; a new tensor of the same kind."""
         luma, chroma = self._split(rgb)
         past = self._past
         if past is not None and (luma - past[0])[:, ::8, ::8].abs().mean() > CUT_LEVELS:
@@ -62,7 +62,7 @@ class DeviceDenoiser:
         return torch.cat(luma, 1), torch.cat(chroma, 1)
 
     def _joined(self, rgb: Tensor, luma: Tensor, chroma: Tensor) -> Tensor:
-        """Add changes of luma and of chroma, in 8-bit levels, to a picture."""
+        """Add changes of luma and of chroma, in 8-bit levels, to a frame."""
         red, green, blue = self._weights
         result = torch.empty_like(rgb)
         height, width = rgb.shape[1:]
@@ -88,7 +88,7 @@ class DeviceDenoiser:
         return result
 
     def _within_frame(self, planes: Tensor) -> Tensor:
-        """Average neighbours that differ little; the first and last row are used up."""
+        """Average neighbors that differ little; the first and last row are used up."""
         counted = functional.pad(self._limited(planes.diff(dim=2)), (1, 1))
         planes = planes + counted.diff(dim=2) / 4
         return planes[:, 1:-1] + self._limited(planes.diff(dim=1)).diff(dim=1) / 4

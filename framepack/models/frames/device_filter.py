@@ -1,4 +1,4 @@
-"""The filters for pictures on the device: the same look as on the host, on RGB."""
+"""The filters for frames on the device: the same look as on the host, on RGB."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from framepack.models.frames.device_frame import DeviceFrame
 from framepack.models.frames.yuv import doubled_columns, halved
 
 if TYPE_CHECKING:
+    from framepack.api.filter_settings import FilterSettings
     from framepack.media.clip import Colors, Frame
     from framepack.media.filters.texture import Grain
-    from framepack.api.filter_settings import FilterSettings
 
 _STRIP_ROWS = 4 * BAND_ROWS  # bounds the memory that single precision takes
 _SMALL = 1e-6
-_CORRECTIONS = 2  # of colours, until chroma is what it is on the host: each brings it 6 to 10 dB closer
+_CORRECTIONS = 2  # of colors, until chroma is what it is on the host: each brings it 6 to 10 dB closer
 
 
 class DeviceFilter:
-    """Applies a look to the pictures of one clip, which come in order.
+    """Applies a look to the frames of one clip, which come in order.
 
     Args:
         settings: the look.
@@ -59,11 +59,11 @@ class DeviceFilter:
         if not isinstance(frame, DeviceFrame):
             raise TypeError("only frames on a device are filtered there")
         self._upload(frame)
-        picture = frame.tensor if self._denoiser is None else self._denoiser(frame.tensor)
+        image = frame.tensor if self._denoiser is None else self._denoiser(frame.tensor)
         result = torch.empty_like(frame.tensor)
         places = [] if self._grain is None else self._grain.places(index).tolist()
         for rows in strips(frame.height, _STRIP_ROWS):
-            values = self._spatial(self._graded(self._widened(picture, rows)), rows.stop - rows.start)
+            values = self._spatial(self._graded(self._widened(image, rows)), rows.stop - rows.start)
             if self._stock is not None:
                 luma = self._luma_of(values)
                 values += luma.sub_(luma.square()).mul_(self._noise(places, rows, frame.width))
@@ -83,12 +83,12 @@ class DeviceFilter:
             kept = vignette(self._settings.vignette / 100, frame.width, frame.height)
             self._vignette = torch.from_numpy(kept).to(device)
 
-    def _widened(self, picture: Tensor, rows: slice) -> Tensor:
+    def _widened(self, frame: Tensor, rows: slice) -> Tensor:
         """Some rows and the surroundings that the kernels need, in single precision; the edge repeats outside."""
         halo = self._halo
-        height = picture.shape[-2]
+        height = frame.shape[-2]
         top, bottom = rows.start - halo, rows.stop + halo
-        there = picture[:, max(top, 0) : min(bottom, height)].to(torch.float32)
+        there = frame[:, max(top, 0) : min(bottom, height)].to(torch.float32)
         return functional.pad(there, (halo, halo, max(-top, 0), max(bottom - height, 0)), mode="replicate")
 
     def _graded(self, rgb: Tensor) -> Tensor:
@@ -155,13 +155,13 @@ def _enlarged(samples: Tensor, size: torch.Size) -> Tensor:
     return pixels[..., : size[-2], : size[-1]]
 
 
-def convolved(picture: Tensor, kernel: Kernel) -> Tensor:
+def convolved(frame: Tensor, kernel: Kernel) -> Tensor:
     """Smooth (C, H, W) along columns and rows; the surroundings are used up."""
     taps = kernel.taps().tolist()
     for dimension in (1, 2):
-        length = picture.shape[dimension] - 2 * kernel.radius
-        total = picture.narrow(dimension, 0, length) * taps[0]
+        length = frame.shape[dimension] - 2 * kernel.radius
+        total = frame.narrow(dimension, 0, length) * taps[0]
         for offset, weight in enumerate(taps[1:], start=1):
-            total.add_(picture.narrow(dimension, offset, length), alpha=weight)
-        picture = total
-    return picture
+            total.add_(frame.narrow(dimension, offset, length), alpha=weight)
+        frame = total
+    return frame

@@ -1,4 +1,4 @@
-"""Pictures on the device, and the way there and back: YUV travels, RGB is made where the networks run."""
+"""Frames on the device, and the way there and back: YUV travels, RGB is made where the networks run."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DeviceFrame:
-    """A picture on the device.
+    """A frame on the device.
 
     Attributes:
-        tensor: RGB, shape (3, H, W), float16, bfloat16 or float32; read-only. Its luma is within 0..1; a colour may
+        tensor: RGB, shape (3, H, W), float16, bfloat16 or float32; read-only. Its luma is within 0..1; a color may
             lie a little outside, as in YUV.
         colors: what its planar YUV will mean on the host.
     """
@@ -50,12 +50,12 @@ class DeviceFrame:
 
     @property
     def is_near_host(self) -> bool:
-        """Whether the device is the CPU, so that the picture need not travel."""
+        """Whether the device is the CPU, so that the frame need not travel."""
         return self.tensor.device.type == "cpu"
 
     @torch.inference_mode()
     def on_host(self) -> av.VideoFrame:
-        """The picture as 8-bit yuv420p, converted on the device and fetched at the first call."""
+        """The frame as 8-bit yuv420p, converted on the device and fetched at the first call."""
         if not self._fetched:
             luma, chroma = yuv420_from_rgb(self.tensor, self.colors)
             y, u, v = (_download(plane) for plane in (luma, *chroma))
@@ -78,21 +78,21 @@ def to_device(
         device: where to.
         dtype: of the result.
         colors: what the YUV samples of frames on the host mean.
-        clip: whether colours outside of RGB's range are brought into it.
+        clip: whether colors outside of RGB's range are brought into it.
 
     Returns:
         RGB, shape (N, 3, H, W), range 0..1 if clipped, channels last.
     """
-    pictures: list[Tensor] = []
+    images: list[Tensor] = []
     for _, run in groupby(frames, key=_home):
         members = list(run)
         if isinstance(members[0], DeviceFrame):
             there = [frame.tensor.to(device, dtype)[None] for frame in members if isinstance(frame, DeviceFrame)]
-            pictures += [tensor.clamp(0, 1) for tensor in there] if clip else there
+            images += [tensor.clamp(0, 1) for tensor in there] if clip else there
         else:
             views = [planes_of(frame.on_host()) for frame in members]
-            pictures.append(_upload(views, device, colors, clip=clip).to(dtype))
-    batch = pictures[0] if len(pictures) == 1 else torch.cat(pictures)
+            images.append(_upload(views, device, colors, clip=clip).to(dtype))
+    batch = images[0] if len(images) == 1 else torch.cat(images)
     return batch.contiguous(memory_format=torch.channels_last)
 
 

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 @torch.inference_mode()
 def scaled_on_device(frame: Frame, width: int, height: int) -> DeviceFrame | None:
-    """The frame in another size, of the same dtype and colours; None if it is not on the device."""
+    """The frame in another size, of the same dtype and colors; None if it is not on the device."""
     if not isinstance(frame, DeviceFrame):
         return None
-    picture = resize(frame.tensor[None], width, height)[0]
-    return DeviceFrame(picture.to(frame.tensor.dtype), frame.colors)
+    image = resize(frame.tensor[None], width, height)[0]
+    return DeviceFrame(image.to(frame.tensor.dtype), frame.colors)
 
 
 def resize(batch: Tensor, width: int, height: int) -> Tensor:
-    """Resize pictures by bicubic interpolation, without aliasing when they become smaller.
+    """Resize frames by bicubic interpolation, without aliasing when they become smaller.
 
     Args:
         batch: shape (N, 3, H, W), any float dtype, range 0..1.

@@ -1,9 +1,9 @@
-"""Where one scene ends and the next begins: pictures that no motion of a scene can explain.
+"""Where one scene ends and the next begins: frames that no motion of a scene can explain.
 
-Small thumbnails of the luma are matched block by block: every block of one picture is looked for around its place in
+Small thumbnails of the luma are matched block by block: every block of one frame is looked for around its place in
 the other, both ways, apart from a change of brightness of the whole. In a scene, however fast it moves, most of it is
 found; across a cut it is not, and a block is explained no better than by its own mean. Measured as remainder over
-texture, the cuts of real clips are at 0.92 and more, the fastest motion between neighbours at 0.56.
+texture, the cuts of real clips are at 0.92 and more, the fastest motion between neighbors at 0.56.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from framepack.media.clip import Frame
 
 Thumbnail = NDArray[np.float32]
-"""Luma in 8-bit levels, shape (32, 32): the whole picture, whatever its shape."""
+"""Luma in 8-bit levels, shape (32, 32): the whole frame, whatever its shape."""
 
 _SIDE: Final = 32
 _BLOCK: Final = 8
-_REACH: Final = 6  # a fifth of the picture
+_REACH: Final = 6  # a fifth of the frame
 _SAMPLES: Final = 8  # per pixel of a thumbnail, in each direction
 _SMALL_CHANGE: Final = 6.0  # levels; less is no cut
-_NOISE: Final = 1.0  # levels that flat pictures may differ by
+_NOISE: Final = 1.0  # levels that flat frames may differ by
 _LIMIT: Final = 0.85
 
 
 def thumbnail(frame: Frame) -> Thumbnail:
-    """Shrink a picture, on the device if it is there."""
+    """Shrink a frame, on the device if it is there."""
     if isinstance(frame, DeviceFrame):
         samples = _device_samples(frame)
     else:
@@ -46,7 +46,7 @@ def thumbnail(frame: Frame) -> Thumbnail:
 
 
 def is_cut(before: Thumbnail, after: Thumbnail) -> bool:
-    """Whether two successive pictures belong to different scenes."""
+    """Whether two successive frames belong to different scenes."""
     if np.abs(after - before).mean() < _SMALL_CHANGE:
         return False
     after = after - after.mean() + before.mean()  # a fade or a flash is no cut

@@ -1,7 +1,7 @@
 """YUV to RGB and back as ITU-T H.273 defines it, in single precision on any device.
 
-Chroma of subsampled pictures sits where H.264 and HEVC put it by default: on the even columns, and midway between
-two rows. Both directions use that siting, so that colours neither shift nor bleed however often they are converted.
+Chroma of subsampled frames sits where H.264 and HEVC put it by default: on the even columns, and midway between
+two rows. Both directions use that siting, so that colors neither shift nor bleed however often they are converted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _STRIP_ROWS: Final = 256  # bounds the memory of a conversion and keeps it in th
 def rgb_from_yuv(
     y: Tensor, uv: Tensor, depth: int, halved: tuple[bool, bool], colors: Colors, *, clip: bool = True
 ) -> Tensor:
-    """Convert pictures to RGB.
+    """Convert frames to RGB.
 
     Args:
         y: luma, shape (N, H, W), integers in any dtype.
@@ -28,7 +28,7 @@ def rgb_from_yuv(
         depth: bits per sample, 8 to 16.
         halved: whether chroma has half the (columns, rows), rounded up.
         colors: what the samples mean.
-        clip: whether colours outside of RGB's range, such as whiter than white, are brought into it.
+        clip: whether colors outside of RGB's range, such as whiter than white, are brought into it.
 
     Returns:
         Shape (N, 3, H, W), float32, range 0..1 if clipped.
@@ -53,7 +53,7 @@ def rgb_from_yuv(
 
 
 def yuv420_from_rgb(rgb: Tensor, colors: Colors) -> tuple[Tensor, Tensor]:
-    """Convert a picture to 8-bit YUV 4:2:0, rounded once.
+    """Convert a frame to 8-bit YUV 4:2:0, rounded once.
 
     Args:
         rgb: shape (3, H, W), any float dtype, range 0..1.

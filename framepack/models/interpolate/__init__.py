@@ -1,1 +1,1 @@
-""""""
+"""Frame interpolation with RIFE."""

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 
 from framepack.media.frames.arrays import planes_of
-from framepack.models.frames.scene_cuts import Thumbnail, is_cut, thumbnail
-from framepack.models.frames.device_frame import DeviceFrame
-from framepack.models.interpolate.interpolator import FlowTime, Seen
 from framepack.media.timeline.retiming import Shot, retimed
+from framepack.models.frames.device_frame import DeviceFrame
+from framepack.models.frames.scene_cuts import Thumbnail, is_cut, thumbnail
+from framepack.models.interpolate.interpolator import FlowTime, Seen
 
 if TYPE_CHECKING:
     from framepack.media.clip import Colors, Frame
-    from framepack.models.interpolate.interpolator import Interpolator
     from framepack.media.timeline.retiming import Retiming
+    from framepack.models.interpolate.interpolator import Interpolator
 
 _LONGEST_QUEUE: Final = 32
 
@@ -54,7 +54,7 @@ def interpolate_frames(
     artist = _Artist(interpolator, colors, check)
     scenes = _Scenes()
     queue: list[_Shot] = []
-    with closing(retimed(_pictures(frames, check), retiming)) as shots:
+    with closing(retimed(_frames(frames, check), retiming)) as shots:
         for shot in shots:
             queue.append(scenes.settle(shot))
             if artist.is_enough(queue):
@@ -63,7 +63,7 @@ def interpolate_frames(
 
 
 @dataclass(slots=True, eq=False)
-class _Picture:
+class _Pixels:
     """A source frame and what has been found out about it."""
 
     frame: Frame
@@ -71,18 +71,18 @@ class _Picture:
     seen: Seen | None = None
 
 
-_Shot = Shot[_Picture]
+_Shot = Shot[_Pixels]
 
 
-def _pictures(frames: Iterable[Frame], check: Callable[[], None]) -> Iterator[_Picture]:
-    """Yield a picture per frame: the same one again for a frame that shows the same."""
-    current: _Picture | None = None
+def _frames(frames: Iterable[Frame], check: Callable[[], None]) -> Iterator[_Pixels]:
+    """Yield a frame per frame: the same one again for a frame that shows the same."""
+    current: _Pixels | None = None
     try:
         for frame in frames:
             check()
             if current is None or frame is not current.frame:
-                picture = _Picture(frame, thumbnail(frame))
-                current = current if current is not None and _is_same(current, picture) else picture
+                image = _Pixels(frame, thumbnail(frame))
+                current = current if current is not None and _is_same(current, image) else image
             yield current
     finally:
         close = getattr(frames, "close", None)
@@ -90,25 +90,25 @@ def _pictures(frames: Iterable[Frame], check: Callable[[], None]) -> Iterator[_P
             close()
 
 
-def _is_same(one: _Picture, other: _Picture) -> bool:
+def _is_same(one: _Pixels, other: _Pixels) -> bool:
     """Whether two frames are equal in every sample."""
     if not np.array_equal(one.thumbnail, other.thumbnail):
         return False
     if isinstance(one.frame, DeviceFrame) or isinstance(other.frame, DeviceFrame):
         tensors = [each.frame.tensor for each in (one, other) if isinstance(each.frame, DeviceFrame)]
         return len(tensors) > 1 and torch.equal(*tensors)
-    pictures = one.frame.on_host(), other.frame.on_host()
-    if pictures[0].format.name != pictures[1].format.name:
+    frames = one.frame.on_host(), other.frame.on_host()
+    if frames[0].format.name != frames[1].format.name:
         return False
-    first, second = (planes_of(picture) for picture in pictures)
+    first, second = (planes_of(frame) for frame in frames)
     return all(np.array_equal(getattr(first, name), getattr(second, name)) for name in "yuv")
 
 
 @dataclass(slots=True)
 class _Scenes:
-    """Knows where scenes end; asks once per pair of pictures."""
+    """Knows where scenes end; asks once per pair of frames."""
 
-    _pair: tuple[_Picture, _Picture] | None = None
+    _pair: tuple[_Pixels, _Pixels] | None = None
     _is_cut: bool = False
 
     def settle(self, shot: _Shot) -> _Shot:
@@ -154,9 +154,9 @@ class _Artist:
         self._check()
         moments = [FlowTime(self._seen(shot.before), self._seen(shot.after), float(shot.fraction)) for shot in shots]
         drawn = self._interpolator.between(moments)
-        return [DeviceFrame(picture.to(torch.float16), self._colors) for picture in drawn]
+        return [DeviceFrame(frame.to(torch.float16), self._colors) for frame in drawn]
 
-    def _seen(self, picture: _Picture) -> Seen:
-        if picture.seen is None:
-            picture.seen = self._interpolator.look(picture.frame, self._colors)
-        return picture.seen
+    def _seen(self, frame: _Pixels) -> Seen:
+        if frame.seen is None:
+            frame.seen = self._interpolator.look(frame.frame, self._colors)
+        return frame.seen

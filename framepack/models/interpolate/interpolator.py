@@ -22,23 +22,23 @@ from framepack.models.memory.oom import attempt, retry_after_oom
 
 if TYPE_CHECKING:
     from framepack.media.clip import Colors, Frame
-    from framepack.models.memory.device import Device
     from framepack.models.interpolate.rife import Rife
+    from framepack.models.memory.device import Device
 
 log = logging.getLogger("framepack.models")
 
 _BATCH_PIXELS: Final = {"cuda": 1 << 20, "cpu": 1 << 14}  # a device is busy with these; more at once is no faster
 _MOST_AT_ONCE: Final = 16
 _SHARE_OF_FREE: Final = 0.5
-_BYTES_PER_PIXEL: Final = 450  # of the padded picture; measured in single precision
+_BYTES_PER_PIXEL: Final = 450  # of the padded frame; measured in single precision
 _TOO_SMALL: Final = "The worker's memory is too small to interpolate frames of this size: use a smaller video."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """A picture as the network sees it: (1, 7, H, W), colours and features, both sides multiples of ``MULTIPLE``.
+    """A frame as the network sees it: (1, 7, H, W), colors and features, both sides multiples of ``MULTIPLE``.
 
-    ``width`` and ``height`` are those of the picture itself, which lies in the upper left corner.
+    ``width`` and ``height`` are those of the frame itself, which lies in the upper left corner.
     """
 
     tensor: Tensor
@@ -48,7 +48,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FlowTime:
-    """A moment between two pictures of one size; ``time`` is 0 at the first and 1 at the second."""
+    """A moment between two frames of one size; ``time`` is 0 at the first and 1 at the second."""
 
     first: Seen
     second: Seen
@@ -74,7 +74,7 @@ class Interpolator:
         self._way = 0  # the first way to work that fits into memory
 
     def at_once(self, width: int, height: int) -> int:
-        """How many moments between pictures of this size are best drawn together."""
+        """How many moments between frames of this size are best drawn together."""
         if self._way:
             return 1
         pixels = (width + -width % MULTIPLE) * (height + -height % MULTIPLE)
@@ -84,29 +84,31 @@ class Interpolator:
         return min(max(min(wanted, room) // pixels, 1), _MOST_AT_ONCE)
 
     def look(self, frame: Frame, colors: Colors) -> Seen:
-        """Prepare a picture for all moments it takes part in.
+        """Prepare a frame for all moments it takes part in.
 
         Args:
-            frame: on the host or on a device; colours beyond RGB's range are kept.
+            frame: on the host or on a device; colors beyond RGB's range are kept.
             colors: what its YUV samples mean if it is on the host.
 
         Raises:
             OutOfMemory: it does not fit into memory.
         """
-        tensor = retry_after_oom(lambda: self._seen(self._uploaded(frame, colors)), self.device.free_memory, _TOO_SMALL)
+        tensor = retry_after_oom(
+            lambda: self._seen(self._uploaded(frame, colors)), self.device.free_memory, _TOO_SMALL
+        )
         return Seen(tensor, frame.width, frame.height)
 
     def between(self, moments: Sequence[FlowTime]) -> Tensor:
-        """Draw pictures.
+        """Draw frames.
 
         Args:
-            moments: at least one, all between pictures of one size.
+            moments: at least one, all between frames of one size.
 
         Returns:
             RGB, shape (N, 3, H, W), float32, on the network's device.
 
         Raises:
-            OutOfMemory: not even one picture fits, with its motion looked for at half the size.
+            OutOfMemory: not even one frame fits, with its motion looked for at half the size.
         """
         ways = (
             lambda: self._draw(moments),
@@ -137,10 +139,10 @@ class Interpolator:
         return to_device([frame], self.device.place, torch.float32, colors, clip=False)
 
     @torch.inference_mode()
-    def _seen(self, picture: Tensor) -> Tensor:
-        height, width = picture.shape[-2:]
+    def _seen(self, frame: Tensor) -> Tensor:
+        height, width = frame.shape[-2:]
         padding = (0, -width % MULTIPLE, 0, -height % MULTIPLE)
-        return self._network.seen(functional.pad(picture, padding, "replicate"))
+        return self._network.seen(functional.pad(frame, padding, "replicate"))
 
     @torch.inference_mode()
     def _draw(self, moments: Sequence[FlowTime]) -> Tensor:
@@ -150,7 +152,7 @@ class Interpolator:
 
     @torch.inference_mode()
     def _draw_coarsely(self, moment: FlowTime) -> Tensor:
-        """Look for motion at half the size, which the network is meant for with pictures of 4K and more."""
+        """Look for motion at half the size, which the network is meant for with frames of 4K and more."""
         log.warning("memory is short: motion is looked for at half the size")
         first, second = (each.tensor[:, :3, : each.height, : each.width] for each in (moment.first, moment.second))
         flow, share = self._network.motion(
@@ -165,9 +167,9 @@ class Interpolator:
         return torch.tensor([each.time for each in moments], device=self.device.place).view(-1, 1, 1, 1)
 
 
-def _batch(pictures: list[Seen]) -> Tensor:
-    return pictures[0].tensor if len(pictures) == 1 else torch.cat([picture.tensor for picture in pictures])
+def _batch(frames: list[Seen]) -> Tensor:
+    return frames[0].tensor if len(frames) == 1 else torch.cat([frame.tensor for frame in frames])
 
 
-def _halved(picture: Tensor) -> Tensor:
-    return functional.interpolate(picture, scale_factor=0.5, mode="area")
+def _halved(frame: Tensor) -> Tensor:
+    return functional.interpolate(frame, scale_factor=0.5, mode="area")

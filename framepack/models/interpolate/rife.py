@@ -1,12 +1,12 @@
-"""RIFE 4.25: the network that draws the picture between two pictures, at any time between them.
+"""RIFE 4.25: the network that draws the frame between two frames, at any time between them.
 
-Published by Huang et al. as part of Practical-RIFE (MIT licence). Written here from the architecture: an encoder
-gives each picture four feature channels; five blocks, from coarse to fine, refine two optical flows (from the wanted
-moment to either picture) and a mask; both pictures are warped along their flow and blended by the mask.
+Published by Huang et al. as part of Practical-RIFE (MIT license). Written here from the architecture: an encoder
+gives each frame four feature channels; five blocks, from coarse to fine, refine two optical flows (from the wanted
+moment to either frame) and a mask; both frames are warped along their flow and blended by the mask.
 
-The published network warps whole pictures for every block and then shrinks them, which keeps the four pixels in the
+The published network warps whole frames forevery block and then shrinks them, which keeps the four pixels in the
 middle of every 16 x 16 of them for the coarsest block, of every 8 x 8 for the next. Here only those are warped, what
-blocks hand on is never blown up to full size in between, and what nobody reads is not computed: the same picture (to
+blocks hand on is never blown up to full size in between, and what nobody reads is not computed: the same frame (to
 rounding) in two thirds of the time on a CPU.
 
 Module names are those of the published checkpoint, so that it loads strictly.
@@ -28,8 +28,8 @@ MULTIPLE: Final = 64
 
 _WIDTHS: Final = (192, 128, 96, 64, 32)
 _SCALES: Final = (16, 8, 4, 2, 1)
-_FLOW: Final = 4  # channels: x and y towards the first picture, then towards the second
-_SEEN: Final = 3 + 4  # channels of a picture with its features
+_FLOW: Final = 4  # channels: x and y towards the first frame, then towards the second
+_SEEN: Final = 3 + 4  # channels of a frame with its features
 _HANDED_ON: Final = 1 + 8  # channels that one block hands to the next: the mask, then features
 _SLOPE: Final = 0.2
 _TRAINING_ONLY: Final = ("teacher.", "caltime.")
@@ -60,7 +60,7 @@ def _halving(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class _Encoder(nn.Module):
-    """A picture's features: (N, 3, H, W) to (N, 4, H, W)."""
+    """A frame's features: (N, 3, H, W) to (N, 4, H, W)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class _Encoder(nn.Module):
 
 
 class _Block(nn.Module):
-    """One step of refinement, computed at ``1 / scale`` of the pictures' size."""
+    """One step of refinement, computed at ``1 / scale`` of the frames' size."""
 
     def __init__(self, inputs: int, width: int, scale: int) -> None:
         super().__init__()
@@ -105,9 +105,9 @@ class _Block(nn.Module):
 
 
 class Rife(nn.Module):
-    """The network; fully convolutional, for pictures whose sides are multiples of ``MULTIPLE``.
+    """The network; fully convolutional, for frames whose sides are multiples of ``MULTIPLE``.
 
-    Its convolutions may be in half precision; pictures, flows and positions are in single precision all the way.
+    Its convolutions may be in half precision; frames, flows and positions are in single precision all the way.
     """
 
     def __init__(self) -> None:
@@ -121,18 +121,18 @@ class Rife(nn.Module):
         self.block4 = _Block(later, _WIDTHS[4], _SCALES[4])
         self.encode = _Encoder()
 
-    def seen(self, pictures: Tensor) -> Tensor:
-        """Pictures (N, 3, H, W) with their features: (N, 7, H, W), float32. Worth keeping: pairs share pictures."""
-        features = self.encode(pictures.to(self.encode.cnn0.weight.dtype))
-        return _joined([pictures, features], torch.float32, torch.contiguous_format)
+    def seen(self, frames: Tensor) -> Tensor:
+        """Frames (N, 3, H, W) with their features: (N, 7, H, W), float32. Worth keeping: pairs share frames."""
+        features = self.encode(frames.to(self.encode.cnn0.weight.dtype))
+        return _joined([frames, features], torch.float32, torch.contiguous_format)
 
     def forward(self, first: Tensor, second: Tensor, timestep: Tensor) -> Tensor:
-        """Draw the pictures at ``timestep`` between two.
+        """Draw the frames at ``timestep`` between two.
 
         Args:
-            first: Earlier pictures as ``seen`` gives them, (N, 7, H, W).
-            second: Later pictures, alike.
-            timestep: (N, 1, 1, 1); 0 is the first picture's moment, 1 the second's.
+            first: Earlier frames as ``seen`` gives them, (N, 7, H, W).
+            second: Later frames, alike.
+            timestep: (N, 1, 1, 1); 0 is the first frame's moment, 1 the second's.
 
         Returns:
             (N, 3, H, W), float32; every pixel is a mean of pixels of the two.
@@ -141,10 +141,10 @@ class Rife(nn.Module):
         return blend(first[:, :3], second[:, :3], flow, share)
 
     def motion(self, first: Tensor, second: Tensor, timestep: Tensor) -> tuple[Tensor, Tensor]:
-        """Find where the pictures at ``timestep`` come from; arguments as in ``forward``.
+        """Find where the frames at ``timestep`` come from; arguments as in ``forward``.
 
         Returns:
-            Flow, (N, 4, H, W), in pixels: x and y to the first picture, then to the second; and the first picture's
+            Flow, (N, 4, H, W), in pixels: x and y to the first frame, then to the second; and the first frame's
             share in the mix, (N, 1, H, W), in 0..1. Both float32.
         """
         grid = _grid(first)
@@ -169,7 +169,7 @@ class Rife(nn.Module):
 
 
 def blend(first: Tensor, second: Tensor, flow: Tensor, share: Tensor) -> Tensor:
-    """Warp two pictures along their flow and mix them.
+    """Warp two frames along their flow and mix them.
 
     Args:
         first: (N, C, H, W), float32.
@@ -209,7 +209,7 @@ def load_rife(state: Mapping[str, Tensor]) -> Rife:
 
 
 def _arranged(first: Tensor, second: Tensor, timestep: Tensor) -> list[Tensor]:
-    """Two pictures with features, and their time, in the order of the checkpoint's input channels."""
+    """Two frames with features, and their time, in the order of the checkpoint's input channels."""
     moment = timestep.expand(-1, 1, *first.shape[2:])
     return [first[:, :3], second[:, :3], first[:, 3:], second[:, 3:], moment]
 
@@ -250,10 +250,10 @@ def _grid(like: Tensor) -> Tensor:
     return torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1]).unsqueeze(0)
 
 
-def _warped(picture: Tensor, flow: Tensor, points: Tensor) -> Tensor:
-    """``picture`` (N, C, H, W) sampled ``flow`` (N, 2, h, w) pixels away from ``points``; outside is the edge."""
-    height, width = picture.shape[2:]
+def _warped(frame: Tensor, flow: Tensor, points: Tensor) -> Tensor:
+    """``frame`` (N, C, H, W) sampled ``flow`` (N, 2, h, w) pixels away from ``points``; outside is the edge."""
+    height, width = frame.shape[2:]
     x = torch.add(points[:, 0], flow[:, 0], alpha=2 / (width - 1))
     y = torch.add(points[:, 1], flow[:, 1], alpha=2 / (height - 1))
     where = torch.stack((x, y), -1)
-    return functional.grid_sample(picture, where, mode="bilinear", padding_mode="border", align_corners=True)
+    return functional.grid_sample(frame, where, mode="bilinear", padding_mode="border", align_corners=True)

@@ -1,1 +1,1 @@
-""""""
+"""Language models: prompts and captions."""

@@ -1,4 +1,4 @@
-"""The model that describes pictures."""
+"""The model that describes images."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ class Captioner:
         positions = self._network.config.text_config.max_position_embeddings
         self._max_new_tokens = min(_MAX_NEW_TOKENS, positions - 1)
 
-    def __call__(self, picture: NDArray[uint8], job: Job) -> str:
-        """Describe a picture in a paragraph; the same picture always gets the same words.
+    def __call__(self, image: NDArray[uint8], job: Job) -> str:
+        """Describe an image in a paragraph; the same image always gets the same words.
 
         Args:
-            picture: RGB, shape (height, width, 3), 0 to 255, of any size.
+            image: RGB, shape (height, width, 3), 0 to 255, of any size.
             job: Stops the work and hears of its progress.
 
         Raises:
@@ -59,11 +59,11 @@ class Captioner:
             OutOfMemory: it does not fit.
         """
         refusal = "The worker's memory is too small to caption this image."
-        return retry_after_oom(partial(self._described, picture, job), self.device.free_memory, refusal)
+        return retry_after_oom(partial(self._described, image, job), self.device.free_memory, refusal)
 
     @torch.inference_mode()
-    def _described(self, picture: NDArray[uint8], job: Job) -> str:
-        images = Image.fromarray(picture)  # of an array, the processor would guess where the channels are
+    def _described(self, image: NDArray[uint8], job: Job) -> str:
+        images = Image.fromarray(image)  # of an array, the processor would guess where the channels are
         with self._reading:
             inputs = self._processor(text=_TASK, images=images, return_tensors="pt")
         output = self._network.generate(

@@ -21,7 +21,7 @@ from transformers import (
 from framepack.errors import InvalidField, OutOfMemory
 from framepack.models.language.generation import Watch, load_network, load_reader, unreadable
 from framepack.models.language.prompts import cleaned, joined, messages, split
-from framepack.models.language.sampling import SamplingParams, Sampler
+from framepack.models.language.sampling import Sampler, SamplingParams
 from framepack.models.memory.oom import retry_after_oom
 
 if TYPE_CHECKING:
@@ -97,7 +97,9 @@ class Enhancer:
             watch = partial(Watch, job, begun=first * self._max_new_tokens, most=len(texts) * self._max_new_tokens)
             try:
                 refusal = "The worker's memory is too small to enhance this prompt."
-                written += retry_after_oom(partial(self._written, batch, start + first, watch), self.device.free_memory, refusal)
+                written += retry_after_oom(
+                    partial(self._written, batch, start + first, watch), self.device.free_memory, refusal
+                )
             except OutOfMemory:
                 if len(batch) == 1:
                     raise

@@ -75,8 +75,8 @@ class _Entry:
 class ModelCache:
     """Keeps models loaded; safe from any thread. Loading and closing happen outside its lock.
 
-    The tenants of a device (`ResidentModels`): before a model is loaded, idle ones leave, the least recently used first,
-    until it fits by its estimate, or by what it held the last time.
+    These are the `ResidentModels` of a device: before a model is loaded, idle ones are evicted, least recently used
+    first, until it fits by its estimate, or by what it held the last time.
 
     Args:
         device: where models live; asked for when the first one is loaded. None: there is always enough memory.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 MB: Final = 1 << 20
-"""What settings and the catalogue call a megabyte."""
+"""What settings and the catalog call a megabyte."""
 
 GB: Final = 1 << 30
 """As memory is counted, also in what clients see."""
@@ -77,7 +77,9 @@ class Device:
     residents: ResidentModels | None = field(default=None, compare=False, repr=False)
 
     @classmethod
-    def find(cls, setting: str = "auto", limit_mb: int | None = None, residents: ResidentModels | None = None) -> Device:
+    def find(
+        cls, setting: str = "auto", limit_mb: int | None = None, residents: ResidentModels | None = None
+    ) -> Device:
         """Resolve the settings ``device`` ("auto", "cpu", "cuda" or "cuda:N") and ``memory_limit_mb``.
 
         Raises:

@@ -20,13 +20,13 @@ SMALLEST_TILE: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class BatchPlan:
-    """A way to split: so many frames at once, in tiles of at most so many pixels a side (0: whole pictures)."""
+    """A way to split: so many frames at once, in tiles of at most so many pixels a side (0: whole frames)."""
 
     frames: int
     tile: int
 
     def smaller(self, side: int) -> BatchPlan | None:
-        """The next way down for pictures whose longer side is ``side``, or None below the last one."""
+        """The next way down for frames whose longer side is ``side``, or None below the last one."""
         if self.frames > 1:
             return replace(self, frames=1)
         tile = min(self.tile or side, side)
@@ -35,7 +35,7 @@ class BatchPlan:
 
 @dataclass(frozen=True, slots=True)
 class WorkShape:
-    """What decides about memory: the size of the largest picture that is cut, and the tile size asked for."""
+    """What decides about memory: the size of the largest frame that is cut, and the tile size asked for."""
 
     width: int
     height: int
@@ -86,7 +86,9 @@ class OomFallback:
                 self._fitting[case] = batch_plan
                 return results
             if not self._device.free_memory():
-                batch_plan = replace(batch_plan, frames=min(batch_plan.frames, count)).smaller(max(case.width, case.height))
+                batch_plan = replace(batch_plan, frames=min(batch_plan.frames, count)).smaller(
+                    max(case.width, case.height)
+                )
         raise OutOfMemory(
             f"The worker's memory is too small for this model, even in tiles of {SMALLEST_TILE} pixels: "
             "choose a smaller one."

@@ -1,1 +1,1 @@
-""""""
+"""Upscaling: networks, tiling, precision, and the loop over frames."""

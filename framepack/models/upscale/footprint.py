@@ -19,8 +19,8 @@ def bytes_per_pixel(network: ImageModelDescriptor[Any], dtype: torch.dtype) -> i
     """Estimate the memory that one pixel of input costs while it is upscaled, from the network's widest layer.
 
     Args:
-        network: on its device; a small picture runs through it.
-        dtype: of the pictures that it takes.
+        network: on its device; a small frame runs through it.
+        dtype: of the frames that it takes.
     """
     side = max(_SIDE, network.size_requirements.minimum)
     side += -side % network.size_requirements.multiple_of
@@ -34,10 +34,10 @@ def bytes_per_pixel(network: ImageModelDescriptor[Any], dtype: torch.dtype) -> i
     leaves = [layer for layer in network.model.modules() if not any(True for _ in layer.children())]
     hooks = [layer.register_forward_hook(note) for layer in leaves]
     try:
-        picture = torch.zeros((1, 3, side, side), dtype=dtype, device=network.device)
-        made = network(picture.contiguous(memory_format=torch.channels_last))
+        frame = torch.zeros((1, 3, side, side), dtype=dtype, device=network.device)
+        made = network(frame.contiguous(memory_format=torch.channels_last))
     finally:
         for hook in hooks:
             hook.remove()
-    total: int = widest + picture.nbytes + 2 * made.nbytes
+    total: int = widest + frame.nbytes + 2 * made.nbytes
     return int(_SPARE * total / side**2) + 1

@@ -1,7 +1,7 @@
-"""Run a network in the fastest arithmetic that keeps its pictures: at least 48 dB close to single precision.
+"""Run a network in the fastest arithmetic that keeps its frames: at least 48 dB close to single precision.
 
 Half precision (float16) does so on GPUs. CPUs have bfloat16, whose 8 bits of mantissa are few: pure bfloat16 was
-measured at 50 dB for x4plus. There, the layers that meet the picture and the sums along the network stay in single
+measured at 50 dB for x4plus. There, the layers that meet the frame and the sums along the network stay in single
 precision, while the convolutions between, which take all the time, run in bfloat16: 57 dB and more at the same speed.
 """
 
@@ -29,7 +29,7 @@ def prepare(network: ImageModelDescriptor[Any], device: Device) -> torch.dtype:
         device: where it will run.
 
     Returns:
-        The dtype of the pictures it takes.
+        The dtype of the frames it takes.
     """
     dtype = torch.float32
     if device.is_cuda:
@@ -61,7 +61,7 @@ def _mix_residual(model: Any) -> None:
 
 
 def _mix_compact(model: Any) -> None:
-    """SRVGGNetCompact: the outer convolutions and the picture that they correct stay in single precision."""
+    """SRVGGNetCompact: the outer convolutions and the frame that they correct stay in single precision."""
     first, *layers, last = model.body
     body = [layer.bfloat16() for layer in layers]
     model.body = nn.ModuleList([first, _Cast(torch.bfloat16), *body, _Cast(torch.float32), last])

@@ -1,4 +1,4 @@
-"""Cut a picture into overlapping tiles, so that a network sees enough around each and no seam shows."""
+"""Cut a frame into overlapping tiles, so that a network sees enough around each and no seam shows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 # A short stack of convolutions is given all that it can see. What a deep one makes use of grows with the square root
 # of its depth. With this factor (56 pixels for the 23 blocks of x4plus, 32 for 6 blocks) tiles were measured at least
-# 50 dB close to the whole picture along their edges; 10 pixels, as is usual, gave 39 dB.
+# 50 dB close to the whole frame along their edges; 10 pixels, as is usual, gave 39 dB.
 _EXACT: Final = 36
 _PER_ROOT: Final = 3.0
 _UNKNOWN: Final = 48
@@ -29,11 +29,11 @@ class Span:
     kept_stop: int
 
     def seen(self) -> slice:
-        """What the network sees, in the picture."""
+        """What the network sees, in the frame."""
         return slice(self.start, self.stop)
 
     def kept(self, scale: int) -> slice:
-        """What is used, in the picture made ``scale`` times larger."""
+        """What is used, in the frame made ``scale`` times larger."""
         return slice(self.kept_start * scale, self.kept_stop * scale)
 
     def kept_inside(self, scale: int) -> slice:
@@ -43,17 +43,17 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A rectangle of a picture; the methods return its (rows, columns)."""
+    """A rectangle of a frame; the methods return its (rows, columns)."""
 
     rows: Span
     columns: Span
 
     def seen(self) -> tuple[slice, slice]:
-        """What the network sees, in the picture."""
+        """What the network sees, in the frame."""
         return self.rows.seen(), self.columns.seen()
 
     def kept(self, scale: int) -> tuple[slice, slice]:
-        """What is used, in the picture made ``scale`` times larger."""
+        """What is used, in the frame made ``scale`` times larger."""
         return self.rows.kept(scale), self.columns.kept(scale)
 
     def kept_inside(self, scale: int) -> tuple[slice, slice]:
@@ -62,14 +62,14 @@ class Tile:
 
 
 def plan(width: int, height: int, tile: int, overlap: int, multiple: int = 1) -> list[Tile]:
-    """Cover a picture with tiles of one size, row by row.
+    """Cover a frame with tiles of one size, row by row.
 
-    The kept parts cover every pixel exactly once. All tiles lie inside the picture; wherever one is cut, at least
-    ``overlap`` pixels beyond the kept part are seen. Tiles are no larger than the picture makes necessary.
+    The kept parts cover every pixel exactly once. All tiles lie inside the frame; wherever one is cut, at least
+    ``overlap`` pixels beyond the kept part are seen. Tiles are no larger than the frame makes necessary.
 
     Args:
-        width: columns of the picture, a multiple of ``multiple``.
-        height: rows of the picture, likewise.
+        width: columns of the frame, a multiple of ``multiple``.
+        height: rows of the frame, likewise.
         tile: most columns and rows that a tile is worth in the end, without its overlap; 0 means one single tile.
         overlap: least number of pixels seen beyond a cut.
         multiple: tiles begin at multiples of this and have a multiple as size.
@@ -82,7 +82,7 @@ def plan(width: int, height: int, tile: int, overlap: int, multiple: int = 1) ->
 def _spans(length: int, tile: int, overlap: int, multiple: int) -> list[Span]:
     if length <= tile:
         return [Span(0, length, 0, length)]
-    # Neighbours share two overlaps, so the first and the last tile are worth one overlap more than those between.
+    # Neighbors share two overlaps, so the first and the last tile are worth one overlap more than those between.
     count = max(2, math.ceil(length / tile))
     size = _up((length + (2 * overlap + multiple) * (count - 1)) / count, multiple)  # one for rounding the starts
     if size >= length:

@@ -31,8 +31,8 @@ class Target:
 
 
 def target_size(width: int, height: int, scale_factor: float) -> tuple[int, int]:
-    """The (width, height) that a picture has at ``scale_factor``: the nearest even numbers, the larger of two."""
-    factor = Fraction(str(scale_factor))  # the decimal number that was asked for, not its neighbour in binary
+    """The (width, height) that a frame has at ``scale_factor``: the nearest even numbers, the larger of two."""
+    factor = Fraction(str(scale_factor))  # the decimal number that was asked for, not its neighbor in binary
     columns, rows = (max(2, int(side * factor / 2 + Fraction(1, 2)) * 2) for side in (width, height))
     return columns, rows
 
@@ -55,7 +55,7 @@ def upscale_frames(
     Args:
         frames: all of one size; closed at the end.
         upscaler: the network.
-        target: size and colours of the result.
+        target: size and colors of the result.
         colors: what the YUV samples of ``frames`` mean.
         tile_size: see ``Upscaler``.
         check: called between pieces of work; what it raises ends the work.
@@ -126,13 +126,13 @@ class _Work:
     def _upscale(self, frames: list[Frame], tile: int) -> list[DeviceFrame]:
         batch = to_device(frames, self.upscaler.device.place, self.upscaler.dtype, self.colors)
         batch = self.upscaler.run(batch, tile, self.check)
-        return [DeviceFrame(self._fitted(picture[None]), self.target.colors) for picture in batch]
+        return [DeviceFrame(self._fitted(frame[None]), self.target.colors) for frame in batch]
 
-    def _fitted(self, picture: Tensor) -> Tensor:
-        """A picture (1, 3, H, W) in the target's size as (3, H, W) in float16."""
-        if picture.shape[-2:] != (self.target.height, self.target.width):
-            picture = resize(picture, self.target.width, self.target.height)
-        return picture[0].to(torch.float16)
+    def _fitted(self, frame: Tensor) -> Tensor:
+        """A frame (1, 3, H, W) in the target's size as (3, H, W) in float16."""
+        if frame.shape[-2:] != (self.target.height, self.target.width):
+            frame = resize(frame, self.target.width, self.target.height)
+        return frame[0].to(torch.float16)
 
 
 def _finish(work: _Work, runs: list[tuple[Frame, int]]) -> Iterator[DeviceFrame]:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from framepack.models.memory.oom import SMALLEST_TILE, BatchPlan, OomFallback, WorkShape
 from framepack.models.upscale.footprint import bytes_per_pixel
 from framepack.models.upscale.precision import prepare
-from framepack.models.memory.oom import SMALLEST_TILE, WorkShape, BatchPlan, OomFallback
 from framepack.models.upscale.tiling import overlap_of, plan
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Upscaler:
     Attributes:
         scale: how many times more columns and rows it makes.
         device: where it is.
-        dtype: precision of the pictures that it takes.
+        dtype: precision of the frames that it takes.
         overlap: pixels that its tiles see beyond what is kept of them.
 
     Args:
@@ -57,7 +57,7 @@ class Upscaler:
         self._splitter = OomFallback(device)
 
     def __call__(self, batch: Tensor, *, tile_size: int = 0, check: Callable[[], None] = _nothing) -> Tensor:
-        """Upscale pictures of one size by the network's scale.
+        """Upscale frames of one size by the network's scale.
 
         Args:
             batch: RGB, shape (N, 3, H, W), any float dtype, range 0..1, on any device.
@@ -88,7 +88,7 @@ class Upscaler:
         return self._splitter.fit(work, count, case, self._rung(case))
 
     def frames_at_once(self, case: WorkShape) -> int:
-        """How many such pictures are best worked on together."""
+        """How many such frames are best worked on together."""
         return self._rung(case).frames
 
     def forget(self) -> None:
@@ -97,7 +97,7 @@ class Upscaler:
 
     @torch.inference_mode()
     def run(self, batch: Tensor, tile: int, check: Callable[[], None]) -> Tensor:
-        """Upscale as ``__call__`` does, all pictures together and in tiles of exactly this size (0: whole).
+        """Upscale as ``__call__`` does, all frames together and in tiles of exactly this size (0: whole).
 
         Memory may run out.
         """
@@ -118,8 +118,8 @@ class Upscaler:
                 whole[..., *piece.kept(self.scale)] = made[..., *piece.kept_inside(self.scale)]
         return whole[..., : height * self.scale, : width * self.scale]
 
-    def _upscale(self, pictures: Tensor) -> Tensor:
-        return cast("Tensor", self._network(pictures.contiguous(memory_format=torch.channels_last)))
+    def _upscale(self, frames: Tensor) -> Tensor:
+        return cast("Tensor", self._network(frames.contiguous(memory_format=torch.channels_last)))
 
     def _rung(self, case: WorkShape) -> BatchPlan:
         return self._splitter.known(case) or self._first_rung(case)
@@ -127,7 +127,7 @@ class Upscaler:
     def _first_rung(self, case: WorkShape) -> BatchPlan:
         """As many pixels at once as were asked for, as the device likes, and as its free memory holds.
 
-        Idle models leave before a picture is cut into smaller pieces than it must.
+        Idle models leave before a frame is cut into smaller pieces than it must.
         """
         kind, tile = self.device.place.type, case.tile_size
         wanted = self._pixels_seen(case, tile)
@@ -141,13 +141,13 @@ class Upscaler:
         return BatchPlan(min(max(frames, 1), _MOST_FRAMES), tile)
 
     def _pixels_seen(self, case: WorkShape, tile: int) -> int:
-        """The most that the network sees of one picture at once."""
+        """The most that the network sees of one frame at once."""
         side = tile + 2 * self.overlap if tile else max(case.width, case.height)
         return min(side, case.width) * min(side, case.height)
 
 
 def _padded(batch: Tensor, multiple: int) -> Tensor:
-    """Mirror the right and lower edges until both sizes are multiples; beyond a picture's own size, repeat them."""
+    """Mirror the right and lower edges until both sizes are multiples; beyond a frame's own size, repeat them."""
     height, width = batch.shape[-2:]
     right, below = -width % multiple, -height % multiple
     if not right and not below:

@@ -1,4 +1,4 @@
-"""The table of models: every published file with its official address, size, SHA-256 and licence.
+"""The table of models: every published file with its official address, size, SHA-256 and license.
 
 It feeds request validation, the listing of models, loading, ``framepack weights`` and the image build. The
 releases publish no checksums of their own and could be replaced under the same tag: the hash here is the pin. It is
@@ -67,7 +67,7 @@ class Catalog:
         return (weights for row in self.rows for weights in row.weights)
 
 
-CATALOGUE = Catalog(
+CATALOG = Catalog(
     rows=(
         ModelRow(
             name="RealESRGAN_x2plus",
@@ -237,7 +237,7 @@ CATALOGUE = Catalog(
                 ),
             ),
             memory_mb=349,
-            description="Restores faces; read its licence before commercial use",
+            description="Restores faces; read its license before commercial use",
         ),
     )
 )

@@ -1,4 +1,4 @@
-"""A user's own upscale models: checkpoints in the weights folder that are not of the catalogue."""
+"""A user's own upscale models: checkpoints in the weights folder that are not of the catalog."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from framepack.errors import FramepackError, ModelUnavailable
-from framepack.models.weights.checkpoints import parse_checkpoint, read_capped
 from framepack.models.spec import ModelRow, Weights
+from framepack.models.weights.checkpoints import parse_checkpoint, read_capped
 
 if TYPE_CHECKING:
     from framepack.models.weights.catalog import Catalog

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from framepack.errors import DiskFull, ModelUnavailable, is_disk_full
-from framepack.models.weights.hub import cache_folder, download, is_offline, remedy, snapshot_in
 from framepack.models.weights.fetch_locks import FetchLocks
+from framepack.models.weights.hub import cache_folder, download, is_offline, remedy, snapshot_in
 from framepack.models.weights.language_catalog import resolve
 
 if TYPE_CHECKING:
-    from framepack.models.weights.language_catalog import Repository, RepositoryFile
     from framepack.models.spec import Group
+    from framepack.models.weights.language_catalog import Repository, RepositoryFile
     from framepack.models.weights.store import Place
     from framepack.settings import Settings
 
@@ -35,7 +35,7 @@ class Snapshots:
     """The language models there are, and a way to the others; safe from any thread.
 
     Args:
-        folder: the weights folder; a repository lies in ``organisation/name`` inside.
+        folder: the weights folder; a repository lies in ``organization/name`` inside.
         caches: folders in the Hub's cache layout, which are only read.
         allow_download: whether what is missing may be fetched.
         chosen: the repositories that the deployment uses, by their group.

@@ -120,7 +120,7 @@ FLORENCE: Final = Repository(
     ),
     license="MIT",
     memory_mb=1560,
-    description="Describes a picture in a paragraph",
+    description="Describes a frame in a paragraph",
 )
 
 REPOSITORIES: Final = (GRANITE, FLORENCE)
@@ -130,7 +130,7 @@ def resolve(setting: str, group: Group, table: Iterable[Repository] = REPOSITORI
     """The repository that a setting names: one of the table, another one with its revision, or a folder.
 
     Args:
-        setting: ``organisation/name``, ``organisation/name@revision`` or the path of a folder.
+        setting: ``organization/name``, ``organization/name@revision`` or the path of a folder.
         group: what it is for.
         table: the known ones.
 
@@ -148,7 +148,7 @@ def resolve(setting: str, group: Group, table: Iterable[Repository] = REPOSITORI
         return _own(folder.resolve().name, group, folder=folder)
     raise ModelUnavailable(
         f"FRAMEPACK_{group.upper()}_MODEL names neither {' nor '.join(known)} nor a folder that is there; "
-        "another repository needs its revision, as in organisation/name@COMMIT."
+        "another repository needs its revision, as in organization/name@COMMIT."
     )
 
 

@@ -1,4 +1,4 @@
-"""Turn weights into networks: spandrel recognises the architecture from the state dict."""
+"""Turn weights into networks: spandrel recognizes the architecture from the state dict."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def load_upscaler_network(
     """Load the network of an upscaler's row, on the CPU in single precision, ready for inference.
 
     Args:
-        row: the catalogue's or a user's own.
+        row: the catalog's or a user's own.
         store: where its weights are found.
         denoise_strength: 0 keeps noise, 1 removes most; used by rows with two files, ignored by all others.
 
@@ -66,7 +66,7 @@ def load_network(state: Mapping[str, Tensor]) -> ImageModelDescriptor[Any]:
     if not isinstance(network, ImageModelDescriptor) or network.purpose not in {"SR", "Restoration"}:
         raise ModelUnavailable("The weights belong to a network of another kind than upscaling or restoration.")
     if (network.input_channels, network.output_channels) != (3, 3):
-        raise ModelUnavailable("The weights belong to a network that does not work on RGB pictures.")
+        raise ModelUnavailable("The weights belong to a network that does not work on RGB frames.")
     return network.float().eval()
 
 

@@ -7,13 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from framepack.errors import NotFound
-from framepack.models.weights.catalog import CATALOGUE
+from framepack.models.weights.catalog import CATALOG
 from framepack.models.weights.hub_snapshots import Snapshots
 from framepack.models.weights.store import Begin, WeightsFile, WeightsStore, ensure_all, listing, outcome_of
 
 if TYPE_CHECKING:
-    from framepack.models.weights.language_catalog import Repository
     from framepack.models.spec import Group, ModelRow
+    from framepack.models.weights.language_catalog import Repository
     from framepack.settings import Settings
 
 WHAT_TO_FETCH: Final = (
@@ -33,7 +33,7 @@ def list_weights(settings: Settings) -> list[WeightsFile]:
     """
     store, snapshots = WeightsStore.from_settings(settings), Snapshots.from_settings(settings)
     return [
-        *listing((*CATALOGUE.rows, *store.custom_models()), store),
+        *listing((*CATALOG.rows, *store.custom_models()), store),
         *(
             WeightsFile(
                 repository.name,
@@ -56,7 +56,7 @@ def fetch_weights(
     """Bring weights into the weights folder, reporting one line for each.
 
     Args:
-        wanted: names or groups of models, or "all"; none: those of the catalogue.
+        wanted: names or groups of models, or "all"; none: those of the catalog.
         settings: where to, and which language models the deployment uses.
         report: takes a line for people.
         begin: told before a file is fetched.
@@ -70,12 +70,12 @@ def fetch_weights(
     """
     snapshots = Snapshots.from_settings(settings)
     repositories = tuple(snapshots.chosen(group) for group in _LANGUAGE)
-    known: tuple[ModelRow | Repository, ...] = (*CATALOGUE.rows, *repositories)
+    known: tuple[ModelRow | Repository, ...] = (*CATALOG.rows, *repositories)
     unknown = {*wanted} - {_ALL, *(each.name for each in known), *(each.group for each in known)}
     if unknown:
         there_are = ", ".join(each.name for each in known)
         raise NotFound(f"There is no model called {min(unknown)}; there are {there_are}.")
-    rows = [row for row in CATALOGUE.rows if not wanted or _is_meant(row, wanted)]
+    rows = [row for row in CATALOG.rows if not wanted or _is_meant(row, wanted)]
     complete = ensure_all(rows, WeightsStore.from_settings(settings), report, begin)
     fetched = [_fetched(each, snapshots, report) for each in repositories if _is_meant(each, wanted)]
     if complete and all(fetched):

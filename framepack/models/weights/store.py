@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from framepack.errors import Cancelled, DiskFull, FramepackError, ModelUnavailable, is_disk_full
-from framepack.models.weights.catalog import CATALOGUE, Catalog
+from framepack.models.weights.catalog import CATALOG, Catalog
 from framepack.models.weights.checkpoints import parse_checkpoint, read_published, read_wheel, wheel_paths
 from framepack.models.weights.custom import CustomModels
 from framepack.models.weights.fetch_locks import FetchLocks
@@ -46,9 +46,7 @@ class WeightsStore:
         catalog: whose files and names are not the user's own.
     """
 
-    def __init__(
-        self, folder: Path, *, allow_download: bool, download: Download, catalog: Catalog = CATALOGUE
-    ) -> None:
+    def __init__(self, folder: Path, *, allow_download: bool, download: Download, catalog: Catalog = CATALOG) -> None:
         self.folder = folder
         self._allow_download = allow_download
         self._download = download
@@ -241,7 +239,7 @@ def ensure_all(
             begin(weights.filename, weights.size_bytes, store.part(weights))
         is_there, outcome = outcome_of(partial(store.fetch, weights), present=present)
         failed += not is_there
-        what = f"{weights.filename} ({weights.size_bytes / 1e6:.1f} MB, {weights.licence})"
+        what = f"{weights.filename} ({weights.size_bytes / 1e6:.1f} MB, {weights.license})"
         report(f"[{number}/{len(files)}] {what}: {outcome}")
     return not failed
 

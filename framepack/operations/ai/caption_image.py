@@ -1,4 +1,4 @@
-"""``POST /caption-image``: what a picture shows, in words."""
+"""``POST /caption-image``: what an image shows, in words."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
 
+from framepack.api.schemas import CallbackRequest, Response, Url, one_source
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
-from framepack.api.schemas import CallbackRequest, Response, Url, one_source
 
 if TYPE_CHECKING:
     from numpy import uint8
@@ -49,16 +49,16 @@ class CaptionImageResponse(Response):
 @operation("POST", "/caption-image", examples=({"image_url": "https://example.com/cat.jpg"},))
 def caption_image(request: CaptionImageRequest, ctx: Context) -> CaptionImageResponse:
     """Generate a descriptive caption from an image."""
-    picture = _picture(request, ctx)
+    image = _image(request, ctx)
     with ctx.loaded("the captioning model", ctx.models.captioner()) as captioner:
-        caption = captioner(picture, ctx.job)
+        caption = captioner(image, ctx.job)
     return CaptionImageResponse(caption=caption, message="Image captioned successfully")
 
 
-def _picture(request: CaptionImageRequest, ctx: Context) -> NDArray[uint8]:
+def _image(request: CaptionImageRequest, ctx: Context) -> NDArray[uint8]:
     """The request's image, upright, transparent parts on white: shape (height, width, 3), RGB, 0 to 255."""
-    from framepack.media.images.decode import read_image
     from framepack.files.source import Source
+    from framepack.media.images.decode import read_image
 
     settings = ctx.settings
     if request.image_url is not None:

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from framepack.processing.context import Context
+from framepack.api.names import unbroken
+from framepack.api.schemas import CallbackRequest, Response, Whole
 from framepack.errors import InvalidField
 from framepack.models.language.prompts import split
-from framepack.api.names import unbroken
+from framepack.processing.context import Context
 from framepack.processing.operation import operation
-from framepack.api.schemas import CallbackRequest, Response, Whole
 
 _MAX_CHARACTERS = 10_000
 _MAX_SEED = 2**32 - 1

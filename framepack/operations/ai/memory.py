@@ -6,9 +6,9 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, Field
 
+from framepack.api.schemas import Request, Response
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
-from framepack.api.schemas import Request, Response
 
 AiGroup = Literal["enhancer", "captioner"]
 

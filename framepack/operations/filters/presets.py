@@ -1,15 +1,15 @@
-"""``/filters/presets``: looks that are kept under a name, for every worker and for good."""
+"""``/filters/presets``: looks that are kept under a name, forevery worker and for good."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
-from framepack.processing.context import Context
-from framepack.errors import NotFound
-from framepack.api.names import PresetName
-from framepack.processing.operation import operation
 from framepack.api.filter_settings import FILTER_PRESETS, FilterSettings
+from framepack.api.names import PresetName
 from framepack.api.schemas import Request, Response
+from framepack.errors import NotFound
+from framepack.processing.context import Context
+from framepack.processing.operation import operation
 from framepack.storage.presets import filter_presets
 
 

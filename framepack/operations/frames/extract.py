@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from framepack.processing.context import Context
+from framepack.api.schemas import CallbackRequest, Response, VideoRequest, Whole
 from framepack.errors import TooLarge
+from framepack.files.parallel import WORKERS, in_parallel
 from framepack.media.audio.track import kept_audio
 from framepack.media.clip import AudioSource
 from framepack.media.images.contact_sheet import ContactSheet
 from framepack.media.images.convert import png
+from framepack.processing.context import Context
 from framepack.processing.operation import operation
 from framepack.processing.render import opened_clip
-from framepack.api.schemas import CallbackRequest, Response, VideoRequest, Whole
+from framepack.storage.frames.folders import folder_key, sheet_key
 from framepack.storage.frames.record import FolderRecord
 from framepack.storage.frames.writer import FolderWriter, new_folder
-from framepack.storage.frames.folders import folder_key, sheet_key
 from framepack.storage.keys import clean_stem
 from framepack.storage.outputs import PUBLIC_ROOT
-from framepack.files.parallel import WORKERS, in_parallel
 
 if TYPE_CHECKING:
     from framepack.media.clip import Clip, Frame
@@ -51,8 +51,8 @@ class ExtractResponse(Response):
     folder_name: str
     frame_count: int
     frames_path: str = Field(description="Path of the folder in the store")
-    contact_sheet_path: str | None = Field(None, description="Path of a picture that shows up to 48 of the frames")
-    contact_sheet_url: str | None = Field(None, description="URL to download that picture")
+    contact_sheet_path: str | None = Field(None, description="Path of a frame that shows up to 48 of the frames")
+    contact_sheet_url: str | None = Field(None, description="URL to download that frame")
     warnings: list[str] | None = Field(None, description="What the client should know, such as unreadable frames")
 
 
@@ -73,10 +73,10 @@ def extract_frames(request: ExtractRequest, ctx: Context) -> ExtractResponse:
     stem = clean_stem(source.name).replace(".", "_")[:_MAX_STEM]
     folder = f"{stem}_extracted_every_{rate}_{ctx.outputs.stamp()}"
     with new_folder(storage, folder) as writer:
-        audio = _kept_sound(clip, writer, ctx)
+        audio = _kept_audio(clip, writer, ctx)
         sheet = ContactSheet(clip, count)
-        pictures = _every(clip, rate, writer, ctx)
-        for _ in ctx.job.watch(in_parallel(_putter(writer, sheet), pictures, ahead=_ahead(clip)), count):
+        frames = _every(clip, rate, writer, ctx)
+        for _ in ctx.job.watch(in_parallel(_putter(writer, sheet), frames, ahead=_ahead(clip)), count):
             pass
         writer.put_sheet(sheet.jpeg())
         ctx.job.check()
@@ -93,8 +93,8 @@ def extract_frames(request: ExtractRequest, ctx: Context) -> ExtractResponse:
 
 
 @dataclass(frozen=True)
-class _Picture:
-    """One picture, encoded once however often it is shown."""
+class _Pixels:
+    """One frame, encoded once however often it is shown."""
 
     frame: Frame
 
@@ -103,40 +103,40 @@ class _Picture:
         return png(self.frame)
 
 
-def _every(clip: Clip, rate: int, writer: FolderWriter, ctx: Context) -> Iterator[tuple[int, _Picture]]:
-    """Every ``rate``-th picture with its position among them."""
-    latest: _Picture | None = None
+def _every(clip: Clip, rate: int, writer: FolderWriter, ctx: Context) -> Iterator[tuple[int, _Pixels]]:
+    """Every ``rate``-th frame with its position among them."""
+    latest: _Pixels | None = None
     with clip.playing() as frames:
         for index, frame in enumerate(frames):
             ctx.job.check()
             writer.keep_alive()
             if index % rate == 0:
                 if latest is None or latest.frame is not frame:
-                    latest = _Picture(frame)
+                    latest = _Pixels(frame)
                 yield index // rate, latest
 
 
-def _putter(writer: FolderWriter, sheet: ContactSheet) -> Callable[[tuple[int, _Picture]], None]:
-    """The work on one picture: encoded, uploaded, shown on the contact sheet."""
+def _putter(writer: FolderWriter, sheet: ContactSheet) -> Callable[[tuple[int, _Pixels]], None]:
+    """The work on one frame: encoded, uploaded, shown on the contact sheet."""
 
-    def put(numbered: tuple[int, _Picture]) -> None:
-        position, picture = numbered
-        sheet.offer(position, picture.frame)
-        writer.put_frame(position, picture.png)
+    def put(numbered: tuple[int, _Pixels]) -> None:
+        position, frame = numbered
+        sheet.offer(position, frame.frame)
+        writer.put_frame(position, frame.png)
 
     return put
 
 
 def _ahead(clip: Clip) -> int:
-    """How many pictures may be under way at a time."""
+    """How many frames may be under way at a time."""
     return max(2, min(2 * WORKERS, _MEMORY_BYTES // (clip.width * clip.height * _PIXEL_BYTES)))
 
 
-def _kept_sound(clip: Clip, writer: FolderWriter, ctx: Context) -> AudioSource | None:
-    """Store the sound of the video, as it is, for whoever reassembles the frames."""
+def _kept_audio(clip: Clip, writer: FolderWriter, ctx: Context) -> AudioSource | None:
+    """Store the audio of the video, as it is, for whoever reassembles the frames."""
     if not isinstance(clip.audio, AudioSource):
         return None
-    path = ctx.workspace.path("sound.mka")
+    path = ctx.workspace.path("audio.mka")
     kept = kept_audio(clip.audio, path, ctx.job.warn)
     if kept is not None:
         writer.put_audio(path)
@@ -154,5 +154,5 @@ def _record(name: str, clip: Clip, rate: int, count: int, audio: AudioSource | N
         height=clip.height,
         pixel_aspect=str(clip.pixel_aspect),
         colors=[int(clip.colors.matrix), clip.colors.primaries, clip.colors.transfer],
-        sound_delay=None if audio is None else str(audio.delay),
+        audio_delay=None if audio is None else str(audio.delay),
     )

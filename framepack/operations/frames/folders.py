@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field
 
-from framepack.processing.context import Context
 from framepack.api.names import Name
-from framepack.processing.operation import operation
 from framepack.api.schemas import Request, Response
+from framepack.processing.context import Context
+from framepack.processing.operation import operation
 from framepack.storage.frames.folders import FrameFolders, sheet_key
 from framepack.storage.outputs import PUBLIC_ROOT
 
@@ -52,7 +52,7 @@ class FolderSource(BaseModel):
     extraction_rate: int = Field(description="Every which frame was extracted")
     width: int
     height: int
-    has_audio: bool = Field(description="Whether its sound was kept for `/frames/reassemble`")
+    has_audio: bool = Field(description="Whether its audio was kept for `/frames/reassemble`")
 
 
 class FramesResponse(Response):
@@ -64,8 +64,8 @@ class FramesResponse(Response):
     total_count: int
     message: str
     source: FolderSource | None = Field(None, description="Where the frames come from, if they were extracted")
-    contact_sheet_path: str | None = Field(None, description="Path of a picture that shows up to 48 of the frames")
-    contact_sheet_url: str | None = Field(None, description="URL to download that picture")
+    contact_sheet_path: str | None = Field(None, description="Path of a frame that shows up to 48 of the frames")
+    contact_sheet_url: str | None = Field(None, description="URL to download that frame")
 
 
 class DeleteFolderResponse(Response):
@@ -124,5 +124,5 @@ def _source(record: FolderRecord) -> FolderSource:
         extraction_rate=record.extraction_rate,
         width=record.width,
         height=record.height,
-        has_audio=record.sound_delay is not None,
+        has_audio=record.audio_delay is not None,
     )

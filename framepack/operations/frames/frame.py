@@ -9,11 +9,11 @@ from pathlib import PurePath
 
 from pydantic import Field
 
-from framepack.processing.context import Context
-from framepack.errors import NotFound
 from framepack.api.names import Name
-from framepack.processing.operation import operation
 from framepack.api.schemas import Request, Response
+from framepack.errors import NotFound
+from framepack.processing.context import Context
+from framepack.processing.operation import operation
 from framepack.storage.frames.folders import MEDIA_TYPES, FrameFolders, no_such_frame
 from framepack.storage.keys import clean_stem, safe_name
 from framepack.storage.outputs import PUBLIC_ROOT

@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from framepack.processing.context import Context
-from framepack.errors import BadRequest, Conflict, NotFound, TooLarge
-from framepack.media.clip import AudioSource, Colors, Matrix
-from framepack.media.audio.frame_audio import FASTEST, MAX_PIECES, SLOWEST, FrameAudio
-from framepack.media.images.image_clip import image_clip
 from framepack.api.names import Name
+from framepack.api.schemas import CallbackRequest, VideoResponse, Whole
+from framepack.errors import BadRequest, Conflict, NotFound, TooLarge
+from framepack.files.parallel import WORKERS, in_parallel
+from framepack.media.audio.frame_audio import FASTEST, MAX_PIECES, SLOWEST, FrameAudio
+from framepack.media.clip import AudioSource, Colors, Matrix
+from framepack.media.images.image_clip import image_clip
+from framepack.processing.context import Context
 from framepack.processing.operation import operation
 from framepack.processing.render import answered, finish
-from framepack.api.schemas import CallbackRequest, VideoResponse, Whole
-from framepack.storage.frames.record import FolderRecord, audio_key
 from framepack.storage.frames.folders import FrameFolders
+from framepack.storage.frames.record import FolderRecord, audio_key
 from framepack.storage.outputs import Folder
-from framepack.files.parallel import WORKERS, in_parallel
 
 if TYPE_CHECKING:
-    from framepack.media.clip import Clip, AudioPlan
+    from framepack.media.clip import AudioPlan, Clip
     from framepack.storage.base import Storage, StoredObject
 
 _MEMORY_BYTES = 256_000_000
@@ -37,7 +37,7 @@ class ReassembleRequest(CallbackRequest):
     output_fps: Whole = Field(30, ge=1, le=120, description="Output video FPS")
     output_name: Name | None = Field(None, description="Custom output name")
     with_audio: bool = Field(
-        default=False, description="Whether the sound of the video that the frames come from is put under them"
+        default=False, description="Whether the audio of the video that the frames come from is put under them"
     )
 
 
@@ -81,9 +81,9 @@ def reassemble_frames(request: ReassembleRequest, ctx: Context) -> VideoResponse
     if not frames:
         raise BadRequest(f"Folder '{request.folder_name}' has no frames")
     record = folders.record(request.folder_name)
-    clip = _pictures(frames, record, Fraction(request.output_fps), ctx)
+    clip = _frames(frames, record, Fraction(request.output_fps), ctx)
     if request.with_audio:
-        clip = replace(clip, audio=_sound(request.folder_name, frames, record, clip.fps, ctx))
+        clip = replace(clip, audio=_audio(request.folder_name, frames, record, clip.fps, ctx))
     published = finish(
         clip,
         ctx,
@@ -94,7 +94,7 @@ def reassemble_frames(request: ReassembleRequest, ctx: Context) -> VideoResponse
     return answered(published, "Frames reassembled successfully", ctx)
 
 
-def _pictures(frames: Sequence[StoredObject], record: FolderRecord | None, fps: Fraction, ctx: Context) -> Clip:
+def _frames(frames: Sequence[StoredObject], record: FolderRecord | None, fps: Fraction, ctx: Context) -> Clip:
     """The images as a clip; what their numbers mean, and the shape of a pixel, are those of the video."""
     largest = max(frame.size_bytes for frame in frames)
     if largest > ctx.settings.max_source_mb * 1e6:
@@ -118,28 +118,30 @@ def _colors(record: FolderRecord | None) -> Colors:
     return Colors(Matrix(matrix), primaries, transfer)
 
 
-def _sound(
+def _audio(
     folder: str, frames: Sequence[StoredObject], record: FolderRecord | None, fps: Fraction, ctx: Context
 ) -> AudioPlan | None:
-    """The kept sound of the video, in step with the frames; a warning says why there is none."""
-    if record is None or record.sound_delay is None:
-        ctx.job.warn("The folder has no sound to put under its frames.")
+    """The kept audio of the video, in step with the frames; a warning says why there is none."""
+    if record is None or record.audio_delay is None:
+        ctx.job.warn("The folder has no audio to put under its frames.")
         return None
-    path = ctx.workspace.path("sound.mka")
-    kept = FrameAudio(AudioSource(path, 0, Fraction(record.sound_delay)), Fraction(record.fps), record.extraction_rate)
+    path = ctx.workspace.path("audio.mka")
+    kept = FrameAudio(
+        AudioSource(path, 0, Fraction(record.audio_delay)), Fraction(record.fps), record.extraction_rate
+    )
     if not SLOWEST <= kept.speed(fps) <= FASTEST:
         ctx.job.warn(
-            f"The sound was left out: at {fps} frames per second the frames pass {float(kept.speed(fps)):g} times "
+            f"The audio was left out: at {fps} frames per second the frames pass {float(kept.speed(fps)):g} times "
             "as fast as in their video."
         )
         return None
     numbers = [record.source_index(frame.key.name) for frame in frames]
     if len(kept.pieces(numbers)) > MAX_PIECES:
-        ctx.job.warn(f"The sound was left out: deleted frames would cut it into more than {MAX_PIECES} pieces.")
+        ctx.job.warn(f"The audio was left out: deleted frames would cut it into more than {MAX_PIECES} pieces.")
         return None
     try:
         ctx.outputs.storage.fetch(audio_key(folder), path)
     except NotFound:
-        ctx.job.warn("The folder has no sound to put under its frames.")
+        ctx.job.warn("The folder has no audio to put under its frames.")
         return None
     return kept.under(numbers, fps)

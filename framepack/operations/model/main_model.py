@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from framepack.processing.context import Context
+from framepack.api.schemas import Request, Response
 from framepack.errors import Conflict
 from framepack.models.memory.device import GB
+from framepack.processing.context import Context
 from framepack.processing.operation import operation
-from framepack.api.schemas import Request, Response
 
 
 class ModelStatusRequest(Request):

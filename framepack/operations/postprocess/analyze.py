@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field
 
+from framepack.api.schemas import Response, VideoRequest
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
 from framepack.processing.render import opened
-from framepack.api.schemas import Response, VideoRequest
 
 if TYPE_CHECKING:
-    from framepack.media.read.probe import VideoInfo
     from framepack.files.source import Source
+    from framepack.media.read.probe import VideoInfo
 
 _STEP = 1024
 _EXTENSIONS = {"mov": "mp4", "matroska": "mkv", "mpegts": "ts", "asf": "wmv"}

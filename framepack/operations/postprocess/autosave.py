@@ -1,12 +1,12 @@
-"""``/postprocess/autosave``: whether finished videos are kept among the saved ones, for every worker and for good."""
+"""``/postprocess/autosave``: whether finished videos are kept among the saved ones, forevery worker and for good."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
+from framepack.api.schemas import Request, Response
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
-from framepack.api.schemas import Request, Response
 from framepack.storage.switches import autosave_enabled
 from framepack.storage.switches import set_autosave as store_autosave
 

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, Field, field_validator
 
-from framepack.processing.context import Context
+from framepack.api.schemas import CallbackRequest, Response, VideoRequest, one_source
+from framepack.api.workflow import StepsRequest
 from framepack.errors import Cancelled, InvalidSource, TooLarge, public
 from framepack.job import Progress
+from framepack.processing.context import Context
 from framepack.processing.operation import operation
 from framepack.processing.render import render_chain
-from framepack.api.schemas import CallbackRequest, Response, VideoRequest, one_source
 from framepack.processing.steps import chained
 from framepack.storage.claims import Claim
-from framepack.api.workflow import StepsRequest
 
 if TYPE_CHECKING:
     from framepack.processing.steps import Chain

@@ -9,14 +9,14 @@ from typing import Annotated, Final, Literal, cast
 
 from pydantic import BeforeValidator, Field
 
-from framepack.processing.context import Context
-from framepack.processing.effect import effect
+from framepack.api.names import Name
+from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse, Whole
 from framepack.media.clip import Clip, Encoding, Format, Frame, HostFrame
 from framepack.media.frames.scale import Scaler, fitted_size
-from framepack.api.names import Name
+from framepack.processing.context import Context
+from framepack.processing.effect import effect
 from framepack.processing.operation import operation
 from framepack.processing.render import answered, finish, opened_clip
-from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse, Whole
 
 _FORMATS: Final = {"mp4": "MP4", "webm": "WebM", "gif": "GIF"}
 

@@ -8,11 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from framepack.processing.context import Context
-from framepack.processing.effect import effect
-from framepack.media.clip import Clip, Frame, HostFrame
-from framepack.api.names import PresetName
-from framepack.processing.operation import operation
 from framepack.api.filter_settings import (
     BRIGHTNESS,
     FILM_GRAIN,
@@ -34,8 +29,13 @@ from framepack.api.filter_settings import (
     find_preset,
     respelled,
 )
-from framepack.processing.render import render
+from framepack.api.names import PresetName
 from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse, whole
+from framepack.media.clip import Clip, Frame, HostFrame
+from framepack.processing.context import Context
+from framepack.processing.effect import effect
+from framepack.processing.operation import operation
+from framepack.processing.render import render
 
 if TYPE_CHECKING:
     from framepack.media.filters.strips import Run
@@ -96,7 +96,7 @@ class FiltersRequest(VideoRequest, FiltersParams, CallbackRequest):
 
 @effect("filters")
 def filtered(clip: Clip, params: FiltersParams, ctx: Context) -> Clip:
-    """Change how every frame looks; size, rate, length and sound stay. Without an effect, frames pass untouched."""
+    """Change how every frame looks; size, rate, length and audio stay. Without an effect, frames pass untouched."""
     settings = params.settings(ctx.filter_preset)
     if settings.is_neutral:
         return clip

@@ -9,14 +9,14 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
-from framepack.processing.context import Context
-from framepack.processing.effect import effect
+from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse
 from framepack.media.clip import Clip, Frame, StretchedAudio
 from framepack.media.timeline.loops import unrolled
 from framepack.media.timeline.retiming import Retiming, retimed
+from framepack.processing.context import Context
+from framepack.processing.effect import effect
 from framepack.processing.operation import operation
 from framepack.processing.render import render
-from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse
 
 _FACTORS: Final = {"No Interpolation": 1, "2x": 2, "4x": 4}
 _ALIASES: Final = {
@@ -62,7 +62,7 @@ class InterpolateRequest(VideoRequest, InterpolateParams, CallbackRequest):
 
 @effect("interpolate")
 def interpolated(clip: Clip, params: InterpolateParams, ctx: Context) -> Clip:
-    """Multiply the frame rate and change the speed; moments between frames are drawn, sound keeps its pitch."""
+    """Multiply the frame rate and change the speed; moments between frames are drawn, audio keeps its pitch."""
     retiming = params.retiming
     if retiming.changes_nothing:
         return clip

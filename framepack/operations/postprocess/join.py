@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, field_validator
 
-from framepack.processing.context import Context
-from framepack.errors import FramepackError, InvalidField, TooLarge
-from framepack.media.timeline.concat import concatenated
-from framepack.processing.limits import check_output
-from framepack.media.read.reader import open_clip
-from framepack.media.mux.join import Piece, copy_joined
 from framepack.api.names import Name
+from framepack.api.schemas import CallbackRequest, Url, VideoRequest, VideoResponse
+from framepack.errors import FramepackError, InvalidField, TooLarge
+from framepack.media.mux.join import Piece, copy_joined
+from framepack.media.read.reader import open_clip
+from framepack.media.timeline.concat import concatenated
+from framepack.processing.context import Context
+from framepack.processing.limits import check_output
 from framepack.processing.operation import operation
 from framepack.processing.render import answered, finish, opened, results_folder
-from framepack.api.schemas import CallbackRequest, Url, VideoRequest, VideoResponse
 
 if TYPE_CHECKING:
     from framepack.media.clip import Clip

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
+from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse, Whole
+from framepack.media.clip import Clip
+from framepack.media.mux.repeat import copyable, repeat
+from framepack.media.read.reader import open_clip
+from framepack.media.timeline.loops import ping_pong, repeated
 from framepack.processing.context import Context
 from framepack.processing.effect import effect
-from framepack.media.clip import Clip
 from framepack.processing.limits import check_output
-from framepack.media.timeline.loops import ping_pong, repeated
-from framepack.media.read.reader import open_clip
-from framepack.media.mux.repeat import copyable, repeat
 from framepack.processing.operation import operation
 from framepack.processing.render import answered, finish, opened, results_folder
-from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse, Whole
 
 if TYPE_CHECKING:
     from framepack.media.mux.repeat import Coded
@@ -47,7 +47,7 @@ class LoopRequest(VideoRequest, LoopParams, CallbackRequest):
 
 @effect("loop")
 def looped(clip: Clip, params: LoopParams, ctx: Context) -> Clip:
-    """Show the clip ``num_loops + 1`` times, or forwards and backwards ``num_loops`` times, with its sound."""
+    """Show the clip ``num_loops + 1`` times, or forwards and backwards ``num_loops`` times, with its audio."""
     if params.loop_type == "ping-pong":
         return ping_pong(clip, params.num_loops, ctx.workspace.folder)
     return repeated(clip, params.num_loops + 1)
@@ -72,7 +72,7 @@ def loop(request: LoopRequest, ctx: Context) -> VideoResponse:
 
 
 def _copied(coded: Coded, clip: Clip, ctx: Context, *, stem: str, suffix: str) -> Published:
-    """Repeat the source's own pictures, as good as they are."""
+    """Repeat the source's own frames, as good as they are."""
     check_output(clip, ctx.settings)
     folder = results_folder(ctx)
     target = ctx.workspace.path(f"output{clip.encoding.extension}")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
+from framepack.api.schemas import Request, Response
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
-from framepack.api.schemas import Request, Response
 
 
 class ListModelsRequest(Request):

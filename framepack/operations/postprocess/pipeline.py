@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
-from framepack.processing.context import Context
-from framepack.errors import BadRequest, NotFound
 from framepack.api.names import PresetName
+from framepack.api.schemas import CallbackRequest, VideoRequest, VideoResponse
+from framepack.api.workflow import StepsRequest
+from framepack.errors import BadRequest, NotFound
+from framepack.processing.context import Context
 from framepack.processing.operation import operation
 from framepack.processing.render import answered, render_chain
-from framepack.api.schemas import CallbackRequest, VideoRequest, VideoResponse
 from framepack.processing.steps import chained
 from framepack.storage.presets import workflow_presets
-from framepack.api.workflow import StepsRequest
 
 if TYPE_CHECKING:
+    from framepack.api.workflow import Step
     from framepack.media.clip import Clip
     from framepack.processing.steps import Chain
-    from framepack.api.workflow import Step
 
 
 class CompletedStep(BaseModel):

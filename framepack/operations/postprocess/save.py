@@ -6,11 +6,11 @@ from pathlib import Path, PurePath
 
 from pydantic import Field
 
-from framepack.processing.context import Context
 from framepack.api.names import Name
+from framepack.api.schemas import Response, VideoRequest
+from framepack.processing.context import Context
 from framepack.processing.operation import operation
 from framepack.processing.render import opened
-from framepack.api.schemas import Response, VideoRequest
 from framepack.storage.keys import UNTITLED, safe_name
 
 _EXTENSIONS = frozenset({".mp4", ".webm", ".gif"})

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse, whole
+from framepack.media.clip import Clip, Frame
 from framepack.processing.context import Context
 from framepack.processing.effect import effect
-from framepack.media.clip import Clip, Frame
 from framepack.processing.operation import operation
 from framepack.processing.render import render
-from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse, whole
 
 if TYPE_CHECKING:
     from framepack.models.frames.device_frame import DeviceFrame
@@ -39,7 +39,7 @@ class UpscaleRequest(VideoRequest, UpscaleParams, CallbackRequest):
 
 @effect("upscale")
 def upscaled(clip: Clip, params: UpscaleParams, ctx: Context) -> Clip:
-    """Enlarge every frame; rate, length and sound stay."""
+    """Enlarge every frame; rate, length and audio stay."""
     check_models(params, ctx)
     with ctx.job.loading(params.model):  # the first import of torch takes seconds
         from framepack.models.upscale.upscale_frames import Target, target_size, upscale_frames

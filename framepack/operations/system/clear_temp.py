@@ -6,10 +6,10 @@ from typing import Final
 
 from pydantic import Field
 
-from framepack.processing.context import Context
-from framepack.files.removed import RemovedFiles
-from framepack.processing.operation import operation
 from framepack.api.schemas import Request, Response
+from framepack.files.removed import RemovedFiles
+from framepack.processing.context import Context
+from framepack.processing.operation import operation
 from framepack.storage.clearing import clear_results
 from framepack.storage.frames.folders import sweep as sweep_folders
 

@@ -8,10 +8,10 @@ from typing import Final
 from pydantic import BaseModel, Field
 
 from framepack import __version__
-from framepack.processing.context import Context
-from framepack.models.memory.device import GB
-from framepack.processing.operation import operation
 from framepack.api.schemas import Request, Response
+from framepack.models.memory.device import GB
+from framepack.processing.context import Context
+from framepack.processing.operation import operation
 
 _NO_GPU: Final = "No GPU: networks run on the CPU"
 
@@ -61,8 +61,8 @@ class StatusResponse(Response):
 def system_status(request: StatusRequest, ctx: Context) -> StatusResponse:
     """Get the worker's memory, GPU and disk use."""
     from framepack.files.workspace import living
-    from framepack.models.memory.gpu_status import read_gpu
     from framepack.models.memory.device import host_memory
+    from framepack.models.memory.gpu_status import read_gpu
 
     del request
     total, free = host_memory()

@@ -1,16 +1,16 @@
-"""``/workflow/presets``: steps and their parameters that are kept under a name, for every worker and for good."""
+"""``/workflow/presets``: steps and their parameters that are kept under a name, forevery worker and for good."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
-from framepack.processing.context import Context
-from framepack.errors import BadRequest, NotFound
 from framepack.api.names import PresetName
-from framepack.processing.operation import operation
 from framepack.api.schemas import Request, Response
-from framepack.storage.presets import workflow_presets
 from framepack.api.workflow import STEP_TYPES, WorkflowPreset
+from framepack.errors import BadRequest, NotFound
+from framepack.processing.context import Context
+from framepack.processing.operation import operation
+from framepack.storage.presets import workflow_presets
 
 
 class WorkflowPresetsQuery(Request):

@@ -1,1 +1,1 @@
-""""""
+"""Frame folders in the store."""

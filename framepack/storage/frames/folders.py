@@ -10,12 +10,12 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from framepack.errors import NotFound
 from framepack.api.names import is_name
-from framepack.storage.frames.record import FolderRecord, folder_records, audio_key
-from framepack.storage.outputs import Folder
+from framepack.errors import NotFound
 from framepack.files.parallel import in_parallel
 from framepack.storage.frames.marks import Mark, is_marked, marks
+from framepack.storage.frames.record import FolderRecord, audio_key, folder_records
+from framepack.storage.outputs import Folder
 
 if TYPE_CHECKING:
     from framepack.storage.base import Storage, StoredObject

@@ -43,7 +43,7 @@ class FolderRecord(BaseModel):
         height: Rows.
         pixel_aspect: Width of a pixel over its height.
         colors: What the numbers meant in the video: matrix, primaries and transfer as in ITU-T H.273.
-        sound_delay: Seconds from the first frame to the kept sound's first sample; None if there is no sound.
+        sound_delay: Seconds from the first frame to the kept audio's first sample; None if there is no audio.
     """
 
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
@@ -56,7 +56,7 @@ class FolderRecord(BaseModel):
     height: int = Field(ge=1)
     pixel_aspect: PositiveText = "1"
     colors: Annotated[list[Code], Field(min_length=3, max_length=3)]
-    sound_delay: FractionText | None = None
+    audio_delay: FractionText | None = None
 
     def source_index(self, filename: str) -> int | None:
         """Number of the video's frame that an extracted frame shows, from 0; None if it is not one of those."""
@@ -71,8 +71,8 @@ def folder_records(storage: Storage) -> Documents[FolderRecord]:
 
 
 def audio_key(folder: str) -> Key:
-    """Where the kept sound of a folder's video lies."""
-    return STATE / "frame_sounds" / f"{folder}.mka"
+    """Where the kept audio of a folder's video lies."""
+    return STATE / "frame_audio" / f"{folder}.mka"
 
 
 def _parsed(content: dict[str, Any]) -> FolderRecord:

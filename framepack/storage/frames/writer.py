@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from framepack.errors import FramepackError
-from framepack.storage.frames.record import FolderRecord, folder_records, frame_name, audio_key
 from framepack.storage.frames.folders import MEDIA_TYPES, empty, folder_key, sheet_key
 from framepack.storage.frames.marks import Mark
+from framepack.storage.frames.record import FolderRecord, audio_key, folder_records, frame_name
 
 if TYPE_CHECKING:
     from framepack.storage.base import Storage
 
 log = logging.getLogger("framepack.storage")
 
-_SOUND_TYPE: Final = "audio/x-matroska"
+_AUDIO_TYPE: Final = "audio/x-matroska"
 
 
 class FolderWriter:
@@ -34,8 +34,8 @@ class FolderWriter:
         self._storage.put_bytes(key, png, content_type=MEDIA_TYPES[".png"])
 
     def put_audio(self, path: Path) -> None:
-        """Store the sound that belongs to the frames, a Matroska file."""
-        self._storage.put_file(audio_key(self._folder), path, content_type=_SOUND_TYPE)
+        """Store the audio that belongs to the frames, a Matroska file."""
+        self._storage.put_file(audio_key(self._folder), path, content_type=_AUDIO_TYPE)
 
     def put_sheet(self, jpeg: bytes) -> None:
         """Store the contact sheet, a JPEG file."""

@@ -1,1 +1,1 @@
-""""""
+"""The store in an S3 bucket."""

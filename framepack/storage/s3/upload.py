@@ -86,7 +86,9 @@ def put_parts(client: S3Client, upload: Upload, source: BinaryIO, tuning: S3Tuni
     return completed and all(part.confirmed for part in parts)
 
 
-def drop_stale_parts(client: S3Client, bucket: str, prefix: str, stale_after: timedelta = STALE_AFTER) -> RemovedFiles:
+def drop_stale_parts(
+    client: S3Client, bucket: str, prefix: str, stale_after: timedelta = STALE_AFTER
+) -> RemovedFiles:
     """Drop uploads in parts that were begun long ago and never finished; a listing does not show them.
 
     Does nothing where the store does not say which there are, or does not let us.

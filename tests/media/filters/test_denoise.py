@@ -53,7 +53,7 @@ def test_noise_falls_step_by_step() -> None:
     assert left[-1] < 0.25 * luma(still[-1]).std()
 
 
-def test_clean_pictures_hardly_change() -> None:
+def test_clean_frames_hardly_change() -> None:
     """A mild strength leaves a clean real clip as it is, for the eye."""
     clean = real_frames("bigbuckbunny", 60, 5)
 
@@ -92,7 +92,7 @@ def test_a_cut_starts_afresh() -> None:
     assert (luma(filtered(frames, denoise=8)[-1]) == luma(one(frames[-1], denoise=8))).all()
 
 
-def test_still_pictures_settle() -> None:
+def test_still_frames_settle() -> None:
     """The past is neither lost nor piled up: a still stream of one code stays at this code."""
     for code in (16, 127, 235):
         results = filtered([gray(code)] * 20, denoise=10)
@@ -101,7 +101,7 @@ def test_still_pictures_settle() -> None:
 
 @pytest.mark.parametrize("layout", ["yuv420p10le", "yuv422p", "yuv444p12le"])
 def test_any_depth_and_layout(layout: str) -> None:
-    """Noise of deep and of chroma-rich pictures falls alike."""
+    """Noise of deep and of chroma-rich frames falls alike."""
     rng = np.random.default_rng(0)
     unit = 16 if "12" in layout else 4 if "10" in layout else 1
     frames = []

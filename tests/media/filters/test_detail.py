@@ -1,4 +1,4 @@
-"""Blur and sharpening: of exactly the stated strength, on all of the picture, up to its edges."""
+"""Blur and sharpening: of exactly the stated strength, on all of the frame, up to its edges."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def dot() -> NDArray[np.int64]:
 
 
 def deep(frame: Frame) -> HostFrame:
-    """The same picture in 12 bits."""
+    """The same frame in 12 bits."""
     y, u, v = (plane * 16 for plane in codes(frame))
     return host_frame(y, u, v, "yuv420p12le")
 
@@ -78,8 +78,8 @@ def test_blur_takes_detail_step_by_step() -> None:
 
 
 @pytest.mark.parametrize("layout", ["yuv420p", "yuv422p", "yuv444p"])
-def test_blur_is_as_wide_in_colour(layout: str) -> None:
-    """An edge of chroma becomes as soft, in pixels of the picture, whatever chroma's resolution."""
+def test_blur_is_as_wide_in_color(layout: str) -> None:
+    """An edge of chroma becomes as soft, in pixels of the frame, whatever chroma's resolution."""
     widths = []
     for name in ("yuv444p", layout):
         half = 32 if name == "yuv444p" else 16
@@ -106,7 +106,7 @@ def test_sharpening_is_an_unsharp_mask() -> None:
         assert np.abs(luma(one(host_frame(plane, 128, 128), sharpen=value)) - expected).max() <= 0.5 + 1e-4
 
 
-def test_sharpening_rises_and_spares_colour() -> None:
+def test_sharpening_rises_and_spares_color() -> None:
     """Each step makes edges steeper, the first next to nothing; chroma is as it was."""
     frame = deep(real_frames("bigbuckbunny", 0)[0])
     results = [codes(one(frame, sharpen=value)) for value in (0, 0.01, 0.1, 0.5, 1, 2, 3.5, 5)]
@@ -118,7 +118,7 @@ def test_sharpening_rises_and_spares_colour() -> None:
 
 
 @pytest.mark.parametrize("look", [{"blur": 5}, {"sharpen": 5}, {"blur": 3.3, "sharpen": 2}], ids=str)
-def test_even_pictures_stay_even(look: dict[str, float]) -> None:
+def test_even_frames_stay_even(look: dict[str, float]) -> None:
     """Neither borders nor the seams between pieces of work show."""
     frame = gray(100, (90, 200))
 
@@ -127,7 +127,7 @@ def test_even_pictures_stay_even(look: dict[str, float]) -> None:
 
 
 def test_pieces_of_work_do_not_show() -> None:
-    """A tall picture is, row by row, what a part of it becomes by itself."""
+    """A tall frame is, row by row, what a part of it becomes by itself."""
     rng = np.random.default_rng(2)
     plane = rng.integers(30, 220, (200, 60))
     look = {"blur": 4.5, "sharpen": 3}

@@ -23,7 +23,7 @@ def test_grain_is_as_strong_as_asked_for(strength: float) -> None:
 
 
 def test_grain_is_new_in_every_frame() -> None:
-    """Two frames of one picture carry grain that has nothing in common."""
+    """Two frames of one frame carry grain that has nothing in common."""
     first, second = (luma(frame) - 126 for frame in filtered([gray(126, (320, 240))] * 2, film_grain_strength=30))
 
     assert first.std() > 3
@@ -44,8 +44,8 @@ def test_the_same_job_has_the_same_grain() -> None:
     assert all((luma(one_) == luma(other)).all() for one_, other in zip(*runs, strict=True))
 
 
-def test_grain_spares_black_white_and_colour() -> None:
-    """Letterbox bars stay clean, and grain has no colour."""
+def test_grain_spares_black_white_and_color() -> None:
+    """Letterbox bars stay clean, and grain has no color."""
     for level in (16, 235):
         assert np.unique(luma(one(gray(level), film_grain_strength=50))).tolist() == [level]
     frame = real_frames()[0]
@@ -54,8 +54,8 @@ def test_grain_spares_black_white_and_colour() -> None:
     assert all((plane == before).all() for plane, before in zip(grainy[1:], codes(frame)[1:], strict=True))
 
 
-def test_grain_grows_with_the_picture() -> None:
-    """Neighbours are more alike in a large picture than in a small one, so that both look alike at one size."""
+def test_grain_grows_with_the_frame() -> None:
+    """Neighbors are more alike in a large frame than in a small one, so that both look alike at one size."""
     likeness = []
     for size in ((64, 240), (64, 1080), (64, 2160)):
         noise = luma(one(host_frame(np.full(size[::-1], 2016), 2048, 2048, "yuv420p12le"), film_grain_strength=50))
@@ -69,7 +69,7 @@ def test_grain_grows_with_the_picture() -> None:
 
 
 def corner(frame_size: tuple[int, int], strength: float) -> float:
-    """Light that is left in the corner of a white picture."""
+    """Light that is left in the corner of a white frame."""
     return float((luma(one(gray(235, frame_size), vignette=strength))[0, 0] - 16) / 219)
 
 
@@ -84,8 +84,8 @@ def test_vignette_grows_from_nothing() -> None:
 
 
 @pytest.mark.parametrize("size", [(320, 180), (180, 320), (200, 200)])
-def test_vignette_fits_the_picture(size: tuple[int, int]) -> None:
-    """The centre keeps its light, and the middles of all four edges lose the same."""
+def test_vignette_fits_the_frame(size: tuple[int, int]) -> None:
+    """The center keeps its light, and the middles of all four edges lose the same."""
     y = luma(one(gray(235, size), vignette=60))
     width, height = size
     middles = [y[0, width // 2], y[-1, width // 2], y[height // 2, 0], y[height // 2, -1]]
@@ -96,7 +96,7 @@ def test_vignette_fits_the_picture(size: tuple[int, int]) -> None:
     assert (y == y[:, ::-1]).all()
 
 
-def test_vignette_darkens_colour_with_light() -> None:
+def test_vignette_darkens_color_with_light() -> None:
     """Chroma fades as luma does, so that corners keep their hue."""
     frame = host_frame(np.full((64, 64), 200), 96, 160, "yuv444p")
     y, u, v = codes(one(frame, vignette=80))
@@ -108,7 +108,7 @@ def test_vignette_darkens_colour_with_light() -> None:
 
 
 def test_vignette_of_a_preset_leaves_the_corners() -> None:
-    """The strength of `cinematic`, 10, changes a real picture mildly."""
+    """The strength of `cinematic`, 10, changes a real frame mildly."""
     frame = real_frames()[0]
 
     assert 35 < psnr(luma(one(frame, vignette=10)), luma(frame)) < 60

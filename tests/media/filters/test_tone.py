@@ -84,7 +84,7 @@ def test_a_smooth_ramp_stays_smooth() -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_all_layouts_look_alike(layout: str) -> None:
-    """A colour comes out the same from 8, 10 and 12 bits and every chroma layout."""
+    """A color comes out the same from 8, 10 and 12 bits and every chroma layout."""
     depth = int(layout[-4:-2]) if layout.endswith("le") else 8
     unit = 2 ** (depth - 8)
     plain = host_frame(np.full((32, 32), 100, np.uint8), 110, 150, "yuv444p")
@@ -100,7 +100,7 @@ def test_all_layouts_look_alike(layout: str) -> None:
 
 
 def test_brightness_reaches_white_and_black() -> None:
-    """At its ends a real picture is all white and all black, without colour."""
+    """At its ends a real frame is all white and all black, without color."""
     for value, code in ((100, 235), (-100, 16)):
         y, u, v = codes(one(real_frames()[0], brightness=value))
         assert np.unique(y).tolist() == [code]
@@ -108,7 +108,7 @@ def test_brightness_reaches_white_and_black() -> None:
 
 
 def test_brightness_rises() -> None:
-    """Every step makes the picture brighter, the first one by its hundredth."""
+    """Every step makes the frame brighter, the first one by its hundredth."""
     means = [luma(one(real_frames()[0], brightness=value)).mean() for value in range(-100, 101, 20)]
     first = luma(one(gray(126), brightness=1)) - 126
 
@@ -226,7 +226,7 @@ def test_s_curve_never_falls() -> None:
     assert s_curve(0, np.linspace(0, 1, 5)) == pytest.approx([0, 0.25, 0.5, 0.75, 1])
 
 
-def test_s_curve_gives_contrast_to_colours_too() -> None:
+def test_s_curve_gives_contrast_to_colors_too() -> None:
     """Chroma grows where the curve is steep, in the middle, and shrinks where it is flat, in the shadows."""
     middle, shadow = (host_frame(np.full((16, 16), code), 134, 122, "yuv444p") for code in (126, 30))
 
@@ -250,7 +250,7 @@ def test_s_curve_gives_contrast_to_colours_too() -> None:
     ids=str,
 )
 @pytest.mark.parametrize("colors", [BT709, FULL, Colors(Matrix.BT601)], ids=["709", "full", "601"])
-def test_colours_stay_possible_and_keep_their_hue(look: dict[str, float], colors: Colors) -> None:
+def test_colors_stay_possible_and_keep_their_hue(look: dict[str, float], colors: Colors) -> None:
     """Whatever the controls, red, green and blue stay within black and white."""
     random = np.random.default_rng(3)
     white = 1023 if colors.full_range else 940

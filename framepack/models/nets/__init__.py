@@ -1,1 +1,0 @@
-"""Network architectures that no library of ours holds; written here, loading the published checkpoints."""

@@ -1,1 +1,0 @@
-"""Where jobs are carried out: by a worker process of this machine, or by a RunPod endpoint."""

@@ -1,0 +1,133 @@
+"""The audio of frames that were taken from a video: kept as it is, cut and re-timed as they are."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from framepack.errors import FramepackError
+from framepack.media.audio.frame_audio import FrameAudio
+from framepack.media.audio.render import Renderer
+from framepack.media.audio.track import kept_audio
+from framepack.media.clip import AudioSource, Sequence, StretchedAudio
+from framepack.media.read.probe import probe
+from framepack.media.read.reader import open_clip
+from tests.support.clips import AudioSpec, Spec, make_audio, make_clip
+
+FPS = Fraction(30000, 1001)
+
+
+def kept(source: Path) -> tuple[AudioSource, AudioSource]:
+    """The audio of a clip as it is and as it is kept."""
+    clip = open_clip(source, probe(source), warn=lambda _: None)
+    assert isinstance(clip.audio, AudioSource)
+    warnings: list[str] = []
+    copied = kept_audio(clip.audio, source.with_name("kept.mka"), warnings.append)
+    assert copied is not None
+    assert warnings == []
+    return clip.audio, copied
+
+
+def beeps_of(audio: AudioSource, folder: Path) -> list[float]:
+    """Seconds from the first frame at which beeps begin."""
+    samples = np.concatenate(list(Renderer(48000, 1, folder).blocks(audio)), axis=1)[0]
+    loud = np.abs(samples) > 0.2
+    return [int(at) / 48000 for at in np.flatnonzero(loud) if not loud[max(0, int(at) - 2400) : int(at)].any()]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "rate"),
+    [
+        ("a.mp4", "aac", 48000),
+        ("b.mp4", "aac", 44100),
+        ("c.mp4", "libmp3lame", 44100),
+        ("d.mov", "pcm_s16le", 48000),
+        ("e.webm", "libopus", 48000),
+        ("f.mkv", "flac", 48000),
+        ("g.avi", "ac3", 48000),
+    ],
+)
+@pytest.mark.parametrize("start", [Fraction(0), Fraction(1, 2), Fraction(-2, 5)])
+def test_a_kept_audio_is_in_step(tmp_path: Path, name: str, codec: str, rate: int, start: Fraction) -> None:
+    """Any usual audio is copied without coding it anew, and its beeps come when they did, wherever it began."""
+    layout = "stereo" if codec == "libopus" else "mono"
+    spec = AudioSpec(codec, seconds=2, rate=rate, layout=layout, beeps=(0.4, 1.5), start=max(start, Fraction(0)))
+    source = make_clip(tmp_path / name, Spec(count=60, audio=spec, start=max(-start, Fraction(0))))
+    audio, copied = kept(source)
+    with av.open(str(source)) as first, av.open(str(copied.path)) as second:
+        codecs = [container.streams.audio[0].codec_context.name for container in (first, second)]
+    assert codecs[0] == codecs[1]
+    beeps = beeps_of(copied, tmp_path)
+    assert len(beeps) == 2
+    assert beeps == pytest.approx(beeps_of(audio, tmp_path), abs=0.001)
+
+
+def test_an_audio_that_cannot_be_kept_is_no_error(tmp_path: Path) -> None:
+    """There is none then, a warning says so, and no file is left."""
+    for path in (make_clip(tmp_path / "silent.mp4", Spec(count=3)), tmp_path / "none.mp4"):
+        warnings: list[str] = []
+        assert kept_audio(AudioSource(path, 1), tmp_path / "kept.mka", warnings.append) is None
+        assert warnings == ["The audio could not be read and was left out."]
+        assert not (tmp_path / "kept.mka").exists()
+
+
+def test_a_full_disk_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That the disk is full is not passed over as if the audio were at fault."""
+    source = make_clip(tmp_path / "a.mp4", Spec(count=3, audio=AudioSpec()))
+
+    def full(*_: object, **__: object) -> None:
+        raise av.OSError(28, "No space left on device")
+
+    monkeypatch.setattr("framepack.media.audio.track._copied", full)
+    with pytest.raises(FramepackError, match="no room"):
+        kept_audio(AudioSource(source, 1), tmp_path / "kept.mka", lambda _: None)
+
+
+# Plans
+
+AUDIO = FrameAudio(AudioSource(Path("x"), 0, Fraction(1, 4)), FPS, 2)
+
+
+def test_frames_in_a_row_have_audio_in_a_row() -> None:
+    """At the speed of the video the audio is cut to the frames, to the sample."""
+    fps = FPS / 2
+    assert AUDIO.under([0, 2, 4, 6], fps) == Sequence(((AudioSource(Path("x"), 0, Fraction(1, 4)), 4 / fps),))
+    assert AUDIO.under([], fps) == Sequence(())
+
+
+def test_audio_is_cut_where_frames_are() -> None:
+    """Each run of frames has its own piece; frames that are not of the video are silent."""
+    fps = FPS / 2
+    plan = AUDIO.under([0, 2, 8, 10, 12, None, None, 4], fps)
+    cut = {frame: AudioSource(Path("x"), 0, Fraction(1, 4) - frame / FPS) for frame in (0, 8, 4)}
+    assert plan == Sequence(((cut[0], 2 / fps), (cut[8], 3 / fps), (None, 2 / fps), (cut[4], 1 / fps)))
+
+
+def test_audio_is_stretched_as_frames_are() -> None:
+    """At another speed the audio is stretched, however little."""
+    plan = AUDIO.under([4, 6], Fraction(15))
+    assert plan == Sequence(
+        (
+            (
+                StretchedAudio(AudioSource(Path("x"), 0, Fraction(1, 4) - 4 / FPS), Fraction(1001, 1000)),
+                Fraction(2, 15),
+            ),
+        )
+    )
+    assert AUDIO.speed(Fraction(30)) == Fraction(2002, 1000)
+
+
+def test_a_plan_audio_as_long_as_its_frames(tmp_path: Path) -> None:
+    """Padded with silence where the video's audio was shorter, and in step behind a cut."""
+    path = make_audio(tmp_path / "a.mka", AudioSpec(codec="flac", seconds=2, beeps=(0.2, 1.6)))
+    audio = FrameAudio(AudioSource(path, 0), Fraction(25), 1)
+    plan = audio.under([*range(10), *range(30, 75)], Fraction(25))
+    samples = np.concatenate(list(Renderer(48000, 1, tmp_path).blocks(plan)), axis=1)[0]
+    assert len(samples) == round(55 / 25 * 48000)
+    loud = np.flatnonzero(np.abs(samples) > 0.2)
+    assert [loud.min() / 48000, loud.max() / 48000] == pytest.approx([0.2, 0.85], abs=0.01)
+    assert not samples[round(1.25 * 48000) :].any()

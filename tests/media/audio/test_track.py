@@ -1,0 +1,231 @@
+"""AudioSpec in the output: in step with the frames, copied where players take it, never a reason to fail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import cast
+
+import av
+import numpy as np
+import pytest
+
+from framepack.media.clip import AudioSource, Clip
+from framepack.media.read.probe import probe
+from framepack.media.read.reader import open_clip
+from framepack.media.write.writer import write
+from tests.support.clips import AudioSpec, Pixels, Spec, make_clip, numbered, real_clip, spoil
+from tests.support.readback import audio_of, beep_times, read_back
+
+FRAME = 0.04
+
+
+def flashing(index: int, width: int, height: int) -> Pixels:
+    """Black, with a white frame at every tenth of a clip."""
+    return np.full((height, width, 3), 235 if index % 10 == 5 else 16, np.uint8)
+
+
+FLASHES = (0.2, 0.6, 1.0, 1.4, 1.8)
+SPEC = Spec(count=50, frame=flashing, audio=AudioSpec(seconds=2, beeps=FLASHES))
+
+
+def flash_times(path: Path) -> list[float]:
+    """Seconds at which white frames are shown, from the first frame on."""
+    back = read_back(path)
+    return [
+        float(time - back.times[0]) for time, frame in zip(back.times, back.frames, strict=True) if frame.mean() > 128
+    ]
+
+
+def opened(path: Path, warnings: list[str] | None = None) -> Clip:
+    """The clip of a file."""
+    return open_clip(path, probe(path), warn=(warnings if warnings is not None else []).append)
+
+
+def audio_packets(path: Path) -> list[bytes]:
+    """The coded audio of a file."""
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(container.streams.audio[0]) if packet.size]
+
+
+def duration(path: Path) -> float:
+    """Seconds of audio."""
+    samples, rate = audio_of(path)
+    return len(samples) / rate
+
+
+CASES = [
+    (".mp4", AudioSpec(), "aac", True),
+    (".mkv", AudioSpec(), "aac", True),
+    (".ts", AudioSpec(), "aac", True),
+    (".mov", AudioSpec(codec="pcm_s16le"), "aac", False),
+    (".mkv", AudioSpec(codec="libmp3lame"), "mp3", True),
+    (".mkv", AudioSpec(codec="ac3", layout="stereo"), "ac3", True),
+    (".mkv", AudioSpec(codec="eac3", layout="stereo"), "eac3", True),
+    (".mkv", AudioSpec(codec="flac", rate=44100), "aac", False),
+    (".webm", AudioSpec(codec="libopus", layout="stereo"), "aac", False),
+    (".mpg", AudioSpec(codec="mp2"), "aac", False),
+    (".flv", AudioSpec(rate=44100), "aac", True),
+    (".mov", AudioSpec(codec="pcm_s16le", rate=16000), "aac", False),
+    (".mov", AudioSpec(codec="pcm_s16le", layout="5.1"), "aac", False),
+]
+
+
+@pytest.mark.parametrize(("suffix", "audio", "codec", "is_copied"), CASES)
+def test_flash_and_beep_stay_together(
+    tmp_path: Path,
+    suffix: str,
+    audio: AudioSpec,
+    codec: str,
+    is_copied: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """Whatever the codec, audio is within a frame of its frame; what MP4 players take is copied bit by bit."""
+    video = {".mpg": "mpeg2video", ".webm": None}.get(suffix, "libx264")
+    audio = replace(audio, seconds=2, beeps=FLASHES)
+    source = make_clip(tmp_path / f"clip{suffix}", replace(SPEC, audio=audio, codec=video))
+    target = tmp_path / "out.mp4"
+    warnings: list[str] = []
+    write(opened(source, warnings), target, preset="ultrafast", warn=warnings.append)
+    assert flash_times(target) == pytest.approx(FLASHES)
+    assert beep_times(target) == pytest.approx(FLASHES, abs=FRAME / 2)
+    assert warnings == []
+    info = probe(target)
+    assert info.audio is not None
+    assert (info.audio.codec, info.audio.channels) == (codec, 1 if audio.layout == "mono" else 2)
+    assert info.audio.sample_rate == (44100 if audio.rate == 44100 else 48000)
+    if is_copied and suffix != ".ts":
+        copied = audio_packets(target)
+        assert copied == audio_packets(source)[: len(copied)]
+
+
+@pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
+@pytest.mark.parametrize("start", [Fraction(0), Fraction(1, 2), Fraction(3, 25)])
+def test_a_late_audio_stays_late(tmp_path: Path, codec: str, start: Fraction) -> None:
+    """Audio that begins after the frames does so in the output."""
+    audio = AudioSpec(codec=codec, seconds=1.2, beeps=(0.1, 0.9), start=start)
+    source = make_clip(tmp_path / "clip.mov", replace(SPEC, audio=audio))
+    write(opened(source), tmp_path / "out.mp4", preset="ultrafast")
+    expected = [0.1 + float(start), 0.9 + float(start)]
+    assert beep_times(source) == pytest.approx(expected, abs=FRAME / 2)
+    assert beep_times(tmp_path / "out.mp4") == pytest.approx(expected, abs=FRAME / 2)
+
+
+@pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
+def test_audio_before_the_first_frame_is_cut(tmp_path: Path, codec: str) -> None:
+    """What was to be heard before anything was to be seen is left out, the rest keeps its time."""
+    audio = AudioSpec(codec=codec, seconds=2, beeps=(0.3, 1.2, 1.6))
+    source = make_clip(tmp_path / "clip.mov", replace(SPEC, audio=audio, start=Fraction(1)))
+    write(opened(source), tmp_path / "out.mp4", preset="ultrafast")
+    assert beep_times(tmp_path / "out.mp4") == pytest.approx([0.2, 0.6], abs=FRAME / 2)
+    assert flash_times(tmp_path / "out.mp4")[0] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(("codec", "seconds"), [("aac", 5.0), ("aac", 2.01), ("pcm_s16le", 5.0), ("aac", 0.7)])
+def test_audio_ends_with_the_frames(tmp_path: Path, codec: str, seconds: float) -> None:
+    """Longer audio is trimmed to within an audio frame, shorter audio stays as short."""
+    source = make_clip(
+        tmp_path / "clip.mov", replace(SPEC, audio=AudioSpec(codec=codec, seconds=seconds, beeps=(0.6,)))
+    )
+    target = tmp_path / "out.mp4"
+    write(opened(source), target, preset="ultrafast")
+    assert duration(target) == pytest.approx(min(2, seconds), abs=0.03)
+    assert beep_times(target) == pytest.approx([0.6], abs=FRAME / 2)
+
+
+def test_a_silent_clip_stays_without_an_audio_stream(tmp_path: Path) -> None:
+    """No invented silence."""
+    source = make_clip(tmp_path / "clip.mp4", replace(SPEC, audio=None))
+    write(opened(source), tmp_path / "out.mp4", preset="ultrafast")
+    assert probe(tmp_path / "out.mp4").audio is None
+
+
+def test_real_surround_sound_is_copied(tmp_path: Path) -> None:
+    """The six channels of a real clip arrive as they were, as far as the frames go."""
+    source, target = real_clip("bigbuckbunny"), tmp_path / "out.mp4"
+    clip = opened(source)
+    short = replace(clip, frames=lambda: islice(clip.frames(), 25), length=25)
+    write(short, target, preset="ultrafast")
+    copied = audio_packets(target)
+    assert len(copied) == 47
+    assert copied == audio_packets(source)[:47]
+
+
+@pytest.mark.parametrize("codec", ["aac", "pcm_s16le", "libopus"])
+def test_audio_with_holes_keeps_its_time(tmp_path: Path, codec: str) -> None:
+    """Where packets are missing there is silence, and what follows is not early."""
+    source = make_clip(
+        tmp_path / "clip.mkv", replace(SPEC, audio=AudioSpec(codec=codec, seconds=2, beeps=(0.2, 1.4)))
+    )
+    holed = tmp_path / "holed.mkv"
+    with av.open(str(source)) as whole, av.open(str(holed), "w") as output:
+        streams = [output.add_stream_from_template(stream) for stream in whole.streams]
+        for packet in whole.demux():
+            seconds = float((packet.pts or 0) * packet.time_base)
+            if packet.size and not (packet.stream_index == 1 and 0.5 < seconds < 1.1):
+                packet.stream = streams[packet.stream_index]
+                output.mux(packet)
+    write(opened(holed), tmp_path / "out.mp4", preset="ultrafast")
+    assert beep_times(tmp_path / "out.mp4") == pytest.approx([0.2, 1.4], abs=FRAME / 2)
+
+
+@pytest.mark.parametrize("codec", ["aac", "flac", "libmp3lame"])
+def test_damaged_audio_is_skipped_and_said(tmp_path: Path, codec: str) -> None:
+    """The frames are all there, the undamaged beep is where it was, and the client hears of it."""
+    loud = AudioSpec(
+        codec=codec, seconds=2, layout="stereo", rate=48000, beeps=(0.2, *(0.5 + 0.06 * n for n in range(10)), 1.8)
+    )
+    source = make_clip(tmp_path / "clip.mkv", replace(SPEC, audio=loud))
+    packets = audio_packets(source)
+    data = bytearray(source.read_bytes())
+    for packet in packets[len(packets) * 3 // 10 : len(packets) // 2]:
+        place = data.find(packet)
+        data[place : place + len(packet)] = b"\xff\x00\x55" * (len(packet) // 3) + b"\xff" * (len(packet) % 3)
+    source.write_bytes(data)
+    warnings: list[str] = []
+    written = write(opened(source), tmp_path / "out.mp4", preset="ultrafast", warn=warnings.append)
+    assert written.frames == 50
+    beeps = beep_times(tmp_path / "out.mp4")
+    assert beeps[0] == pytest.approx(0.2, abs=FRAME / 2)
+    assert beeps[-1] == pytest.approx(1.8, abs=FRAME / 2)
+    if codec != "libmp3lame":  # its decoder plays what it finds
+        assert warnings == ["Parts of the audio could not be read."]
+
+
+def test_audio_that_cannot_be_read_at_all_is_left_out(tmp_path: Path) -> None:
+    """A file that is gone or is no media costs the audio, not the video."""
+    source = make_clip(tmp_path / "clip.mp4", replace(SPEC, audio=None))
+    noise = tmp_path / "noise"
+    noise.write_bytes(b"noise" * 100)
+    for path in (noise, tmp_path / "gone"):
+        warnings: list[str] = []
+        clip = replace(opened(source), audio=AudioSource(path, 1))
+        assert write(clip, tmp_path / "out.mp4", preset="ultrafast", warn=warnings.append).frames == 50
+        assert warnings == ["The audio could not be read and was left out."]
+        assert probe(tmp_path / "out.mp4").audio is None
+
+
+def test_frames_and_audio_are_interleaved(tmp_path: Path) -> None:
+    """In the file no second of frames lies far from its audio, so that players need not jump."""
+    source = make_clip(tmp_path / "clip.mp4", Spec(count=500, audio=AudioSpec(seconds=20, beeps=(1,))))
+    write(opened(source), tmp_path / "out.mp4", preset="ultrafast")
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        places: list[tuple[int, float]] = []
+        kinds: Iterator[av.Packet[av.stream.Stream]] = container.demux()
+        latest = {0: 0.0, 1: 0.0}
+        for packet in sorted((packet for packet in kinds if packet.size), key=lambda packet: cast("int", packet.pos)):
+            latest[packet.stream_index] = float((packet.dts or 0) * packet.time_base)
+            places.append((packet.stream_index, latest[0] - latest[1]))
+    assert {index for index, _ in places} == {0, 1}
+    assert max(abs(apart) for _, apart in places) < 1.2
+
+
+def test_damage_anywhere_never_fails_for_the_audio(tmp_path: Path) -> None:
+    """Whatever bytes are noise: if the frames can be read, a file is written."""
+    audio = AudioSpec(seconds=2, codec="flac", beeps=FLASHES)
+    source = make_clip(tmp_path / "clip.mkv", Spec(count=50, frame=numbered, audio=audio))
+    for seed, place in enumerate((0.2, 0.4, 0.6, 0.8, 0.9)):
+        damaged = spoil(source, tmp_path / "damaged.mkv", place, place + 0.08, seed=seed)
+        assert write(opened(damaged), tmp_path / "out.mp4", preset="ultrafast").frames > 5

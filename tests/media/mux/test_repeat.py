@@ -1,0 +1,153 @@
+"""Repeating coded video: the source's own packets at exact times, or none of it copied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from framepack.errors import Cancelled
+from framepack.job import Job
+from framepack.media.mux.repeat import Coded, copyable, repeat
+from framepack.media.read.probe import probe
+from framepack.media.timeline.loops import repeated
+from framepack.media.write.writer import write
+from tests.support.clips import AudioSpec, Spec, make_clip, real_clip
+from tests.support.looping import NTSC, Costly, counted, opened, shown
+from tests.support.readback import audio_of, beep_times
+
+B_FRAMES = {"preset": "medium", "crf": "20", "x264-params": "b-adapt=0:bframes=3:scenecut=0"}
+
+
+def found(path: Path) -> Coded | None:
+    """What of a file can be copied."""
+    return copyable(path, probe(path))
+
+
+def source_of(folder: Path, fps: Fraction = Fraction(25), audio: AudioSpec | None = None, **more: Any) -> Path:
+    """An H.264 file with B-frames."""
+    spec = Spec(count=14, fps=fps, frame=counted, options=B_FRAMES, audio=audio, **more)
+    return make_clip(folder / "clip.mp4", spec)
+
+
+@pytest.mark.parametrize("fps", [Fraction(25), NTSC, Fraction(24000, 1001), Fraction(60)])
+@pytest.mark.parametrize(
+    "audio", [None, AudioSpec(seconds=0.83, beeps=(0.1, 0.4)), AudioSpec(seconds=0.3, rate=44100)]
+)
+def test_packets_are_the_sources_and_times_are_exact(tmp_path: Path, fps: Fraction, audio: AudioSpec | None) -> None:
+    """Bit by bit, in every play, at n / fps; the audio may be longer or shorter than the frames."""
+    source = source_of(tmp_path, fps, audio)
+    coded = found(source)
+    assert coded is not None
+    assert coded.delay > 0
+    assert repeat(coded, tmp_path / "out.mp4", repeated(opened(source), 4), pytest.fail) == 56
+    back, own = shown(tmp_path / "out.mp4"), shown(source)
+    assert back.packets == own.packets * 4
+    assert back.numbers == [index % 14 for _ in range(4) for index in range(14)]
+    assert back.times == [index / fps for index in range(56)]
+    assert back.rate == fps
+    assert all(after > before for before, after in pairwise(back.dts))
+    if audio is not None:
+        samples, rate = audio_of(tmp_path / "out.mp4")
+        assert len(samples) / rate == pytest.approx(float(56 / fps), abs=0.022)
+        expected = [float(play * 14 / fps) + beep for play in range(4) for beep in audio.beeps if beep < 14 / fps]
+        assert beep_times(tmp_path / "out.mp4") == pytest.approx(expected, abs=0.003)
+
+
+def test_our_own_output_can_be_copied_again(tmp_path: Path) -> None:
+    """A loop of a loop of a written file, at the writer's default effort."""
+    write(Costly(14).clip(), tmp_path / "first.mp4")
+    coded = found(tmp_path / "first.mp4")
+    assert coded is not None
+    repeat(coded, tmp_path / "second.mp4", repeated(opened(tmp_path / "first.mp4"), 2), pytest.fail)
+    again = found(tmp_path / "second.mp4")
+    assert again is not None
+    repeat(again, tmp_path / "third.mp4", repeated(opened(tmp_path / "second.mp4"), 2), pytest.fail)
+    assert shown(tmp_path / "third.mp4").times == [Fraction(index, 25) for index in range(56)]
+
+
+def test_shape_and_colors_stay(tmp_path: Path) -> None:
+    """Pixel aspect and color tags are those of the source."""
+    source = source_of(tmp_path, aspect=Fraction(4, 3))
+    coded = found(source)
+    assert coded is not None
+    repeat(coded, tmp_path / "out.mp4", repeated(opened(source), 2), pytest.fail)
+    before, after = probe(source), probe(tmp_path / "out.mp4")
+    assert (after.pixel_aspect, after.colors, after.width) == (before.pixel_aspect, before.colors, before.width)
+    data = (tmp_path / "out.mp4").read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+def test_a_real_clip_with_audio_is_copied(tmp_path: Path) -> None:
+    """Of 132 frames all return in each play."""
+    source = real_clip("bigbuckbunny")
+    coded = found(source)
+    assert coded is not None
+    length = len(coded.slots)
+    assert repeat(coded, tmp_path / "out.mp4", repeated(opened(source), 3), pytest.fail) == 3 * length
+    info = probe(tmp_path / "out.mp4")
+    assert (info.length, info.frame_count, info.fps) == (3 * length, 3 * length, probe(source).fps)
+    assert info.warnings == ()
+    with av.open(str(source)) as first, av.open(str(tmp_path / "out.mp4")) as second:
+        own = [bytes(packet) for packet in first.demux(video=0) if packet.size]
+        assert [bytes(packet) for packet in second.demux(video=0) if packet.size] == own * 3
+
+
+UNFIT = {
+    "4:4:4": ("clip.mp4", Spec(count=5, pix_fmt="yuv444p")),
+    "10 bits": ("clip.mp4", Spec(count=5, pix_fmt="yuv420p10le")),
+    "turned": ("clip.mp4", Spec(count=5, rotation=90)),
+    "uneven": ("clip.mp4", Spec(times=[Fraction(n, 25) for n in (0, 1, 5, 6, 20)])),
+    "not MP4": ("clip.mkv", Spec(count=5)),
+    "VP9": ("clip.webm", Spec(count=5)),
+    "MPEG-4": ("clip.mp4", Spec(count=5, codec="mpeg4")),
+    "GIF": ("clip.gif", Spec(count=5, codec="gif", pix_fmt="rgb8", colors=None)),
+}
+
+
+@pytest.mark.parametrize(("name", "spec"), UNFIT.values(), ids=UNFIT.keys())
+def test_what_does_not_fit_is_not_copied(tmp_path: Path, name: str, spec: Spec) -> None:
+    """Anything that players or seams could stumble over is encoded instead, and loops all the same."""
+    source = make_clip(tmp_path / name, spec)
+    assert found(source) is None
+    clip = repeated(opened(source), 2)
+    assert write(clip, tmp_path / "out.mp4", preset="ultrafast").frames == clip.shown_frames
+
+
+def test_a_file_that_does_not_begin_with_an_idr_frame_is_not_copied(tmp_path: Path) -> None:
+    """Its first frames would need those before, which at a seam are others."""
+    options = {**B_FRAMES, "x264-params": "open-gop=1:keyint=7:min-keyint=7:scenecut=0:bframes=3:b-adapt=0"}
+    whole = make_clip(tmp_path / "whole.mp4", Spec(count=28, frame=counted, options=options))
+    tail = tmp_path / "tail.mp4"
+    with av.open(str(whole)) as source, av.open(str(tail), "w") as output:
+        stream = output.add_stream_from_template(source.streams.video[0])
+        packets = [packet for packet in source.demux(video=0) if packet.size]
+        keys = [index for index, packet in enumerate(packets) if packet.is_keyframe]
+        assert len(keys) > 1
+        for packet in packets[keys[1] :]:
+            packet.stream = stream
+            output.mux(packet)
+    assert found(whole) is not None
+    assert found(tail) is None
+
+
+def test_cancelling_leaves_nothing(tmp_path: Path) -> None:
+    """Copying obeys too."""
+    source, job = source_of(tmp_path), Job()
+    coded = found(source)
+    assert coded is not None
+
+    def watch(packets: Iterable[Any], total: int) -> Iterator[Any]:
+        for index, packet in enumerate(job.watch(packets, total)):
+            if index == 20:
+                job.cancel()
+            yield packet
+
+    with pytest.raises(Cancelled):
+        repeat(coded, tmp_path / "out.mp4", repeated(opened(source), 4), pytest.fail, watch)
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]

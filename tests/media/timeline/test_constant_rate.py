@@ -1,0 +1,125 @@
+"""From timestamps to slots: exact rates, no drift, nothing invented."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import accumulate
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from framepack.errors import InvalidMedia
+from framepack.media.timeline.constant_rate import Timeline, Timestamps, build_timeline
+
+NTSC = Fraction(30000, 1001)
+MILLISECOND = Fraction(1, 1000)
+RATES = [Fraction(24000, 1001), Fraction(24), Fraction(25), NTSC, Fraction(30), Fraction(50), Fraction(60000, 1001)]
+
+
+def build(times: list[int], time_base: Fraction, *header: Fraction | None, last: int = 0) -> Timeline:
+    """The timeline of frames at these times."""
+    return build_timeline(len(times), Timestamps(times, time_base, last), header)
+
+
+@pytest.mark.parametrize("rate", [*RATES, Fraction(1, 2), Fraction(240), Fraction(12)])
+@pytest.mark.parametrize("time_base", [MILLISECOND, Fraction(1, 90000), Fraction(1, 12800)])
+def test_constant_rates_keep_every_frame(rate: Fraction, time_base: Fraction) -> None:
+    """Minutes of rounded times at a constant rate map one to one, at the exact rate."""
+    count = round(min(Fraction(600), 12_000 / rate) * rate)
+    times = [round(index / rate / time_base) + 77 for index in range(count)]
+    timeline = build(times, time_base, rate, rate)
+    assert (timeline.fps, timeline.length, timeline.vfr) == (rate, count, False)
+    assert [timeline.slot(time) for time in times] == list(range(count))
+
+
+def test_the_true_rate_wins_over_a_wrong_header() -> None:
+    """A header that says 50 or 90000 does not stretch a clip of 25."""
+    times = [index * 40 for index in range(100)]
+    for wrong in (Fraction(50), Fraction(90000), Fraction(1, 1000), None):
+        assert build(times, MILLISECOND, wrong, None).fps == 25
+
+
+def test_a_jittery_constant_rate_is_constant() -> None:
+    """Times that tremble by less than half a frame neither drop nor repeat frames."""
+    times = [round(1000 * index / 30) + (index * 7919 % 23) - 11 for index in range(900)]
+    timeline = build(sorted(times), MILLISECOND, Fraction(1000), Fraction(2997, 100))
+    assert (timeline.length, timeline.vfr, timeline.dropped, timeline.repeated) == (900, False, 0, 0)
+    assert abs(timeline.fps - 30) < Fraction(1, 20)
+
+
+def test_held_frames_fill_the_slots_until_the_next_frame() -> None:
+    """Screen recordings hold frames: at 30 a second, a frame of 0.2 s fills six slots."""
+    times = [0, 33, 67, 100, 300, 333, 400]
+    timeline = build(times, MILLISECOND, Fraction(30), Fraction(15), last=33)
+    assert [timeline.slot(time) for time in times] == [0, 1, 2, 3, 9, 10, 12]
+    assert timeline == Timeline(Fraction(30), 13, 0, 400, MILLISECOND, vfr=True, dropped=0, repeated=6, gaps=0)
+
+
+def test_gaps_among_regular_frames_are_counted() -> None:
+    """Where nearly all frames come regularly, missing ones stand out."""
+    times = [40 * index for index in range(100) if index not in {20, 21, 60}]
+    timeline = build(times, MILLISECOND, Fraction(25), Fraction(97, 4), last=40)
+    assert (timeline.length, timeline.gaps, timeline.repeated) == (100, 3, 3)
+
+
+def test_a_useless_base_rate_is_replaced_by_what_the_frames_need() -> None:
+    """Bursts of 30 a second with long pauses, timed in milliseconds: the bursts keep all their frames."""
+    times = [0, 33, 67, 100, 2000, 2033, 2067, 5000]
+    timeline = build(times, MILLISECOND, Fraction(1000), Fraction(8, 5))
+    assert (timeline.fps, timeline.dropped) == (NTSC, 0)
+
+
+def test_frames_too_close_for_the_rate_are_dropped_and_counted() -> None:
+    """Frames a millisecond apart share a slot: 60 a second is as fine as a timeline gets."""
+    times = [0, 1, 2, 500, 501, 1000, 1500, 2000]
+    timeline = build(times, MILLISECOND, Fraction(1000), Fraction(4))
+    assert timeline.fps == 60
+    assert (timeline.dropped, timeline.length) == (3, 121)
+
+
+@given(
+    st.lists(st.integers(1, 400), min_size=2, max_size=300),
+    st.sampled_from(RATES),
+    st.integers(-(10**9), 10**9),
+)
+def test_no_drift(deltas: list[int], base: Fraction, start: int) -> None:
+    """Whatever the times, every frame begins within half a slot of its own time (a jittery start: within one)."""
+    times = list(accumulate(deltas, initial=start))
+    average = Timestamps(times, MILLISECOND).average_rate
+    assume(average is not None and average <= 240)
+    timeline = build(times, MILLISECOND, base, average, last=deltas[-1])
+    for time in times:
+        shown = timeline.slot(time) / timeline.fps
+        assert abs(shown - (time - start) * MILLISECOND) <= (1 if not timeline.vfr else Fraction(1, 2)) / timeline.fps
+    assert timeline.length > timeline.slot(times[-1])
+    assert timeline.dropped + timeline.length - timeline.repeated == len(times)
+
+
+@pytest.mark.parametrize("times", [[], [5] * 10])
+def test_without_usable_times_frames_follow_each_other(times: list[int]) -> None:
+    """No times at all, or ten frames at one time: the header's rate, one slot each."""
+    timeline = build_timeline(10, Timestamps(times, MILLISECOND), [None, Fraction(24)])
+    assert timeline == Timeline(Fraction(24), 10, None, None, MILLISECOND)
+
+
+def test_one_frame_without_any_rate_gets_a_usual_one() -> None:
+    """A single frame has no rate; 25 is as good as any. It stays as long as it says."""
+    assert build_timeline(1, Timestamps([0], MILLISECOND), [None, None]).fps == 25
+    still = build_timeline(1, Timestamps([7], MILLISECOND, 60_000), [Fraction(1, 60), None])
+    assert (still.fps, still.length) == (Fraction(25), 1500)
+
+
+@pytest.mark.parametrize("delta", [1, 4, 10_001])
+def test_absurd_rates_are_refused(delta: int) -> None:
+    """1000 or 250 frames a second, or one in ten seconds and a bit, are not video."""
+    with pytest.raises(InvalidMedia, match=r"frame rate is [\d.]+ per second; 0.1 to 240 is allowed"):
+        build([delta * index for index in range(50)], MILLISECOND, Fraction(1000, delta))
+    with pytest.raises(InvalidMedia):
+        build_timeline(3, Timestamps([], MILLISECOND), [Fraction(1000, delta)])
+
+
+def test_the_slowest_and_the_fastest_allowed_rates_work() -> None:
+    """0.1 and 240 frames a second are inside the bounds."""
+    assert build([10_000 * index for index in range(5)], MILLISECOND, Fraction(1, 10)).fps == Fraction(1, 10)
+    assert build(list(range(50)), Fraction(1, 240), Fraction(240)).fps == 240

@@ -1,0 +1,160 @@
+"""The timeline: exact counts and times at any factor and speed, in memory of a few frames."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from framepack.media.timeline.retiming import Retiming, retimed
+
+FACTORS = st.sampled_from([1, 2, 4])
+SPEEDS = st.floats(0.25, 4).map(lambda speed: round(speed, 3))
+LENGTHS = st.integers(1, 120)
+
+
+def moments(length: int, retiming: Retiming) -> list[Fraction]:
+    """The source times, in frames, that the output shows."""
+    return [shot.before + shot.fraction * (shot.after - shot.before) for shot in retimed(range(length), retiming)]
+
+
+@given(st.integers(1, 100_000), FACTORS, SPEEDS)
+def test_lengths_are_the_nearest_whole_number(length: int, factor: int, speed: float) -> None:
+    """N * factor / speed, halves rounded up, at least one; so durations are right to half an output frame."""
+    retiming = Retiming.of(factor, speed)
+    exact = length * factor / Fraction(str(speed))
+    frames = retiming.length(length)
+    assert frames == max(1, (2 * exact.numerator + exact.denominator) // (2 * exact.denominator))
+    assert abs(frames - exact) <= Fraction(1, 2) or (frames, exact < Fraction(1, 2)) == (1, True)
+
+
+@given(LENGTHS, FACTORS, SPEEDS)
+def test_every_frame_shows_its_own_time(length: int, factor: int, speed: float) -> None:
+    """Output frame k shows source time k * speed / factor, the last frame being held to the end."""
+    retiming = Retiming.of(factor, speed)
+    shown = moments(length, retiming)
+    assert len(shown) == retiming.length(length)
+    assert shown == [min(index * Fraction(str(speed)) / factor, length - 1) for index in range(len(shown))]
+
+
+@given(LENGTHS, FACTORS, SPEEDS)
+def test_moments_lie_between_neighbors(length: int, factor: int, speed: float) -> None:
+    """A moment is between two successive frames, or a frame itself."""
+    for shot in retimed(range(length), Retiming.of(factor, speed)):
+        assert 0 <= shot.fraction < 1
+        assert shot.after - shot.before == (0 if shot.is_still else 1)
+
+
+@pytest.mark.parametrize(
+    ("factor", "speed", "expected"),
+    [(1, 1.0, 10), (2, 1.0, 20), (4, 1.0, 40), (1, 0.5, 20), (2, 0.5, 40), (4, 0.25, 160), (1, 2.0, 5), (1, 4.0, 3)],
+)
+def test_usual_counts(factor: int, speed: float, expected: int) -> None:
+    """10 frames become 10 * factor / speed; 2.5 is rounded up."""
+    assert Retiming.of(factor, speed).length(10) == expected
+
+
+@pytest.mark.parametrize("fps", [Fraction(30000, 1001), Fraction(24), Fraction(24000, 1001), Fraction(25)])
+def test_rates_are_exact(fps: Fraction) -> None:
+    """30000/1001 becomes 60000/1001 and 120000/1001; the speed does not change the rate."""
+    assert [Retiming.of(factor, 0.7).fps(fps) for factor in (1, 2, 4)] == [fps, 2 * fps, 4 * fps]
+
+
+@given(LENGTHS, FACTORS, SPEEDS)
+def test_time_in_seconds_is_mapped_by_the_speed(length: int, factor: int, speed: float) -> None:
+    """What happens at second s of the source happens at second s / speed of the result, exactly."""
+    retiming, fps = Retiming.of(factor, speed), Fraction(30000, 1001)
+    for index, moment in enumerate(moments(length, retiming)):
+        if moment < length - 1:
+            assert moment / fps == index / retiming.fps(fps) * Fraction(str(speed))
+
+
+@given(LENGTHS, FACTORS, st.floats(0.25, 0.99).map(lambda speed: round(speed, 3)))
+def test_slow_motion_repeats_nothing(length: int, factor: int, speed: float) -> None:
+    """No two frames show the same moment, but for the last one of the source, which is held for its own time."""
+    shown = moments(length, Retiming.of(factor, speed))
+    assert all(before < after for before, after in pairwise(shown) if after < length - 1)
+    assert shown.count(Fraction(length - 1)) <= factor / speed + 1
+
+
+def test_frames_are_picked_at_whole_speeds() -> None:
+    """At double and fourfold speed every second and fourth frame is shown, and nothing needs to be drawn."""
+    for speed in (1, 2, 3, 4):
+        retiming = Retiming.of(1, speed)
+        assert moments(11, retiming) == list(range(0, 12 - (speed + 1) // 2, speed))[: retiming.length(11)]
+        assert not retiming.needs_new_frames
+        assert all(shot.is_still for shot in retimed(range(11), retiming))
+
+
+def test_what_needs_new_frames() -> None:
+    """Only timelines that fall on source frames alone need none; only one changes nothing."""
+    free = {(1, 1.0), (1, 2.0), (1, 3.0), (1, 4.0), (2, 2.0), (2, 4.0), (4, 4.0)}
+    for factor in (1, 2, 4):
+        for speed in (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0):
+            retiming = Retiming.of(factor, speed)
+            assert retiming.needs_new_frames == ((factor, speed) not in free)
+            assert retiming.changes_nothing == ((factor, speed) == (1, 1.0))
+
+
+def test_decimal_speeds_are_exact() -> None:
+    """0.1 steps do not accumulate an error of binary numbers."""
+    assert Retiming.of(1, 0.7).speed == Fraction(7, 10)
+    assert Retiming.of(1, 0.7).length(70_000_007) == 100_000_010
+
+
+class Thing:
+    """Something that can be counted."""
+
+
+@pytest.mark.parametrize(("factor", "speed"), [(2, 1.0), (4, 0.25), (1, 1.7), (1, 3.9), (1, 4)])
+def test_few_frames_are_held(factor: int, speed: float) -> None:
+    """However long the clip, no more are alive than those of the shot in use and those of the next one."""
+    alive: weakref.WeakSet[Thing] = weakref.WeakSet()
+    highest = 0
+
+    def things() -> Iterator[Thing]:
+        nonlocal highest
+        for _ in range(50):
+            thing = Thing()
+            alive.add(thing)
+            highest = max(highest, len(alive))
+            yield thing
+            del thing
+
+    count = sum(1 for _ in retimed(things(), Retiming.of(factor, speed)))
+    assert count == Retiming.of(factor, speed).length(50)
+    assert 2 <= highest <= 5
+
+
+def test_the_source_is_closed() -> None:
+    """Stopping early, and coming to the end, close the iterator of source frames."""
+    closed = []
+
+    def numbers() -> Iterator[int]:
+        try:
+            yield from range(9)
+        finally:
+            closed.append(True)
+
+    shots = retimed(numbers(), Retiming.of(2, 1))
+    next(shots)
+    shots.close()
+    assert closed == [True]
+    assert len(list(retimed(numbers(), Retiming.of(2, 1)))) == 18
+    assert closed == [True, True]
+
+
+def test_nothing_becomes_nothing() -> None:
+    """No frames give no frames."""
+    assert list(retimed([], Retiming.of(4, 0.25))) == []
+
+
+def test_the_nearer_frame_is_held() -> None:
+    """Up to the middle it is the former frame, then the latter."""
+    held = [shot.held().before for shot in retimed([0, 1], Retiming.of(4, 1.0))]
+    assert held == [0, 0, 0, 1, 1, 1, 1, 1]

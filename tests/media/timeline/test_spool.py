@@ -1,0 +1,74 @@
+"""Frames kept on disk: just as they were, in any order, or an error that says that the disk is full."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from framepack.errors import DiskFull
+from framepack.media.clip import Colors, HostFrame, Matrix
+from framepack.media.frames.arrays import planes_of
+from framepack.media.timeline.spool import Spool, open_spool, recorded
+from tests.support.clips import numbered, to_frame
+from tests.support.looping import Costly
+
+FORMATS = [f"yuv{layout}p{depth}" for layout in (420, 422, 444) for depth in ("", "10le", "12le")]
+
+
+@pytest.mark.parametrize("size", [(64, 48), (61, 47), (2, 2), (1, 1), (1, 5)])
+@pytest.mark.parametrize("pix_fmt", FORMATS)
+def test_frames_come_back_as_they_were(tmp_path: Path, pix_fmt: str, size: tuple[int, int]) -> None:
+    """Every sample of every format and size, in any order, with the clip's colors."""
+    colors = Colors(Matrix.BT2020, 9, 14, full_range=True)
+    clip = replace(Costly(5, size, pix_fmt).clip(), colors=colors)
+    with open_spool(clip, tmp_path) as spool:
+        given = list(recorded(clip, spool))
+        assert len(spool) == 5
+        for index in (4, 0, 3, 3, 1, 2):
+            back = spool[index].on_host()
+            assert (back.format.name, back.width, back.height) == (pix_fmt, *size)
+            assert (back.colorspace, back.color_primaries, back.color_trc, back.color_range) == (9, 9, 14, 2)
+            for name in ("y", "u", "v"):
+                before, after = (getattr(planes_of(frame), name) for frame in (given[index].on_host(), back))
+                assert np.array_equal(before, after)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_held_frame_is_kept_once(tmp_path: Path) -> None:
+    """A still costs no disk, and is one object again."""
+    still = HostFrame(to_frame(numbered(0, 64, 48), "yuv420p"))
+    clip = replace(Costly(0).clip(), frames=lambda: iter([still] * 100), length=100)
+    with open_spool(clip, tmp_path) as spool:
+        list(recorded(clip, spool))
+        assert len(spool) == 100
+        assert len(spool._ends) == 2
+        assert spool[7] is spool[93]
+
+
+def test_the_frame_given_is_not_changed(tmp_path: Path) -> None:
+    """Its time stays."""
+    frame = to_frame(numbered(0, 64, 48), "yuv420p")
+    frame.pts = 77
+    with open_spool(Costly(1).clip(), tmp_path) as spool:
+        spool.append(HostFrame(frame))
+    assert frame.pts == 77
+
+
+def test_too_little_disk_is_said_before_work_begins(tmp_path: Path) -> None:
+    """The estimate is compared with what is free."""
+    clip = replace(Costly(1).clip(), length=10**12)
+    with pytest.raises(DiskFull, match="MB of disk"), open_spool(clip, tmp_path):
+        pytest.fail("nothing of this fits")
+
+
+def test_a_disk_that_fills_up_is_said() -> None:
+    """One error, with its own status."""
+    with Path("/dev/full").open("r+b", buffering=0) as full:
+        spool = Spool(full, Costly(1).clip())
+        frames = Costly(1).clip().frames()
+        with closing(frames), pytest.raises(DiskFull, match="no room"):  # type: ignore[type-var] # a generator
+            spool.append(next(frames))

@@ -1,0 +1,190 @@
+"""The cache of loaded models: one load for many askers, leases, eviction, unloading."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import UTC, datetime
+
+import pytest
+
+from framepack.errors import Conflict, ModelUnavailable
+from framepack.models.memory.cache import ModelCache
+from framepack.models.memory.device import MB
+from tests.support.recipes import Model, fill, keys, names, spec
+
+MANY = 50
+
+
+def test_warm_model_is_used_again() -> None:
+    """The second lease gets the very same model and loads nothing."""
+    cache = ModelCache()
+    with cache.lease(spec()) as first:
+        pass
+    with cache.lease(spec()) as second, cache.lease(spec()) as third:
+        assert first is second is third
+    assert cache.loads == 1
+    assert not first.closed
+
+
+def test_keys_tell_models_apart() -> None:
+    """Two strengths of one model are two models."""
+    cache = ModelCache()
+    with cache.lease(spec("general@0.50")) as half, cache.lease(spec("general@1.00")) as full:
+        assert half is not full
+    assert cache.loads == 2
+
+
+def test_many_askers_cause_one_load() -> None:
+    """Fifty threads that want a model at once wait for one load and share its outcome."""
+    cache, start, everybody = ModelCache(), threading.Barrier(MANY), threading.Barrier(MANY)
+
+    def ask(_: int) -> Model:
+        start.wait(60)
+        with cache.lease(spec()) as model:
+            everybody.wait(60)  # all fifty hold it at the same time
+            return model
+
+    with ThreadPoolExecutor(MANY) as pool:
+        models = set(pool.map(ask, range(MANY)))
+    assert len(models) == cache.loads == 1
+    assert [model.leases for model in cache.status()] == [0]
+
+
+def test_failed_load_reaches_every_asker() -> None:
+    """All who wait for a load that fails get its error, and the next request tries again."""
+    cache, tries = ModelCache(), []
+
+    def fail() -> Model:
+        tries.append(1)
+        deadline = time.monotonic() + 60
+        while cache._entries["one"].leases < MANY and time.monotonic() < deadline:
+            time.sleep(0.001)
+        raise ModelUnavailable("The weights are missing.")
+
+    def ask(_: int) -> str:
+        try:
+            with cache.lease(spec(load=fail)):
+                return "loaded"
+        except ModelUnavailable as error:
+            return str(error)
+
+    with ThreadPoolExecutor(MANY) as pool:
+        outcomes = list(pool.map(ask, range(MANY)))
+    assert outcomes == ["The weights are missing."] * MANY
+    assert len(tries) == 1
+    assert cache.status() == ()
+    with cache.lease(spec()) as model:
+        assert isinstance(model, Model)
+    assert cache.loads == 1
+
+
+def test_loading_one_model_does_not_block_another() -> None:
+    """While one model loads, another can be loaded, used, listed and unloaded."""
+    cache, loading, go_on = ModelCache(), threading.Event(), threading.Event()
+
+    def slow() -> Model:
+        loading.set()
+        assert go_on.wait(60)
+        return Model()
+
+    def ask() -> None:
+        with cache.lease(spec("slow", load=slow)):
+            pass
+
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask)
+        assert loading.wait(60)
+        fill(cache, "quick")
+        assert keys(cache) == ["quick"]
+        assert names(cache.release_idle()) == ["quick"]
+        with pytest.raises(Conflict, match="slow is in use"):
+            cache.unload()
+        go_on.set()
+        asked.result(60)
+    assert keys(cache) == ["slow"]
+
+
+def test_loading_may_use_the_cache() -> None:
+    """A model whose loading leases another one does not wait for itself."""
+    cache = ModelCache()
+
+    def nested() -> Model:
+        with cache.lease(spec("inner")) as inner:
+            return inner
+
+    with cache.lease(spec("outer", load=nested)):
+        assert sorted(keys(cache)) == ["inner", "outer"]
+
+
+def test_unload_names_what_was_loaded() -> None:
+    """Unloading a group closes its models only, and names each."""
+    cache = ModelCache()
+    with cache.lease(spec("general@0.50")) as half, cache.lease(spec("general@1.00")):
+        pass
+    with cache.lease(spec("granite", group="enhancer")) as other:
+        pass
+    assert cache.unload("captioner") == ()
+    assert names(cache.unload("captioner", "upscaler")) == ["general", "general"]
+    assert half.closed
+    assert not other.closed
+    assert names(cache.unload()) == ["granite"]
+    assert cache.unload() == ()
+    fill(cache, "general@0.50")
+    assert cache.loads == 4
+
+
+def test_used_model_cannot_be_unloaded() -> None:
+    """Unloading what a job uses is a conflict that names it, and everything stays."""
+    cache = ModelCache()
+    fill(cache, "idle")
+    with cache.lease(spec("busy")) as model:
+        with pytest.raises(Conflict, match="busy is in use by a running job"):
+            cache.unload()
+        assert keys(cache) == ["idle", "busy"]
+        assert not model.closed
+    assert names(cache.unload()) == ["idle", "busy"]
+
+
+def test_error_inside_the_block_ends_the_lease() -> None:
+    """A job that fails gives its lease back and leaves the model warm."""
+    cache = ModelCache()
+    with pytest.raises(ZeroDivisionError), cache.lease(spec()):
+        raise ZeroDivisionError
+    assert [model.leases for model in cache.status()] == [0]
+
+
+def test_status_tells_what_is_loaded() -> None:
+    """The status names each model with its group, leases, memory and time of loading."""
+    cache, before = ModelCache(), datetime.now(UTC)
+    with ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(cache.lease(spec("general@0.50", memory_mb=6)))
+        (model,) = cache.status()
+        assert cache.status("upscaler") == (model,)
+        assert cache.status("face", "enhancer") == ()
+    assert (model.name, model.group, model.key) == ("general", "upscaler", "general@0.50")
+    assert (model.leases, model.memory_bytes) == (3, 6 * MB)
+    assert before <= model.loaded_at <= datetime.now(UTC)
+
+
+def test_cache_needs_no_torch() -> None:
+    """Importing and using the cache, the catalog and the store loads no heavy package."""
+    code = """if True:
+        import sys
+        from framepack.models.memory.cache import ModelCache
+        from framepack.models.weights.catalog import CATALOGUE
+        from framepack.models.spec import ModelSpec
+        from framepack.models.weights.store import WeightsStore
+        cache = ModelCache()
+        with cache.lease(ModelSpec("a", "a", "face", object, 1)):
+            pass
+        cache.unload()
+        print(sorted({"torch", "numpy", "spandrel", "safetensors", "requests", "av"} & set(sys.modules)))
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"

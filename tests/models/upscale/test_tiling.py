@@ -1,0 +1,152 @@
+"""Tiles: every pixel once, enough seen around it, and no trace of the cuts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from framepack.models.memory.device import Device
+from framepack.models.upscale.tiling import overlap_of, plan
+from framepack.models.upscale.upscaler import Upscaler
+from tests.support.upscaling import compact, psnr, real_frame, real_network, rrdb
+
+
+class Request(NamedTuple):
+    """A frame and how to cut it."""
+
+    width: int
+    height: int
+    tile: int
+    overlap: int
+    multiple: int
+
+
+requests = st.builds(
+    lambda width, height, tile, overlap, multiple: Request(
+        width * multiple, height * multiple, tile, overlap, multiple
+    ),
+    width=st.integers(1, 100),
+    height=st.integers(1, 60),
+    tile=st.just(0) | st.integers(16, 150),
+    overlap=st.integers(0, 60),
+    multiple=st.sampled_from([1, 2, 4, 8]),
+)
+
+
+@settings(deadline=None)
+@given(requests)
+def test_every_pixel_is_kept_once(request: Request) -> None:
+    """The kept parts cover the frame without gap or overlap."""
+    covered = torch.zeros(request.height, request.width)
+    for tile in plan(*request):
+        covered[tile.kept(1)] += 1
+    assert (covered == 1).all()
+
+
+@settings(deadline=None)
+@given(requests)
+@example(Request(8, 136, 16, 42, 8))
+def test_tiles_are_alike_and_inside(request: Request) -> None:
+    """All tiles have one size and see nothing but the frame, in steps that the network can take."""
+    tiles = plan(*request)
+    sizes = {(t.rows.stop - t.rows.start, t.columns.stop - t.columns.start) for t in tiles}
+    assert len(sizes) == 1
+    for tile in tiles:
+        for span, length in ((tile.rows, request.height), (tile.columns, request.width)):
+            assert 0 <= span.start <= span.kept_start < span.kept_stop <= span.stop <= length
+            assert span.start % request.multiple == span.stop % request.multiple == 0
+
+
+@settings(deadline=None)
+@given(requests)
+def test_enough_is_seen_beyond_every_cut(request: Request) -> None:
+    """Wherever the frame goes on, the network sees it go on."""
+    for tile in plan(*request):
+        for span, length in ((tile.rows, request.height), (tile.columns, request.width)):
+            assert span.start == 0 or span.kept_start - span.start >= request.overlap
+            assert span.stop == length or span.stop - span.kept_stop >= request.overlap
+
+
+@settings(deadline=None)
+@given(requests)
+def test_tiles_are_no_larger_than_allowed(request: Request) -> None:
+    """Memory is bounded by the tile and its overlap, up to rounding."""
+    most = request.tile + 2 * request.overlap + 2 * request.multiple
+    for tile in plan(*request):
+        for span, length in ((tile.rows, request.height), (tile.columns, request.width)):
+            assert request.tile == 0 or span.stop - span.start <= max(min(most, length), request.multiple)
+
+
+def test_no_tile_size_means_no_tiles() -> None:
+    """Tile size 0 is one tile, the frame."""
+    (tile,) = plan(1920, 1080, 0, 56)
+    assert tile.seen() == tile.kept(1) == (slice(0, 1080), slice(0, 1920))
+
+
+def test_tiles_shrink_to_what_is_needed() -> None:
+    """A frame slightly larger than a tile is cut into halves, not into a tile and a sliver."""
+    left, right = plan(520, 100, 512, 40)
+    assert left.columns.stop - left.columns.start == 301
+    assert left.columns.kept_stop == right.columns.kept_start == 260
+
+
+def test_kept_parts_meet_when_enlarged() -> None:
+    """Scaled up, a tile's kept part has the size of the hole it fills."""
+    for tile in plan(300, 200, 100, 20):
+        for hole, part in zip(tile.kept(4), tile.kept_inside(4), strict=True):
+            assert hole.stop - hole.start == part.stop - part.start
+
+
+@pytest.mark.parametrize("convolutions", [2, 16, 32])
+def test_short_networks_see_all_that_they_can(convolutions: int) -> None:
+    """The overlap of a plain stack is its number of 3x3 convolutions, up to a multiple of four."""
+    needed = convolutions + 2
+    assert needed <= overlap_of(compact(convs=convolutions)) < needed + 4
+
+
+def test_deeper_networks_see_farther() -> None:
+    """The overlap grows with the depth of the residual blocks."""
+    shallow, deep = overlap_of(rrdb(blocks=6)), overlap_of(rrdb(blocks=23))
+    assert 32 <= shallow < deep <= 64
+
+
+def test_unshuffled_networks_see_twice_as_far() -> None:
+    """A network that works on blocks of 2x2 pixels needs twice the overlap in pixels."""
+    assert overlap_of(rrdb(scale=2, blocks=6)) == 2 * overlap_of(rrdb(scale=4, blocks=6))
+
+
+@pytest.mark.parametrize(("convolutions", "size", "tile"), [(2, (65, 47), 8), (16, (150, 70), 32)])
+def test_short_networks_show_no_tiles_at_all(convolutions: int, size: tuple[int, int], tile: int) -> None:
+    """Tiles that see all that counts give the very frame that the whole gives."""
+    upscaler = Upscaler(compact(convs=convolutions), Device(torch.device("cpu")))
+    frame = torch.rand(1, 3, size[1], size[0])
+    assert len(plan(*size, tile, upscaler.overlap)) > 1
+    whole, tiled = upscaler(frame), upscaler(frame, tile_size=tile)
+    assert (whole - tiled).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("RealESR_AnimeVideo_v3", (160, 120)),
+        ("RealESRGAN_x4plus_anime_6B", (160, 96)),
+        ("RealESRGAN_x4plus", (160, 32)),
+    ],
+)
+@pytest.mark.parametrize("clip", ["bikes.mp4", "bigbuckbunny.mp4"])
+def test_real_networks_show_no_seams(name: str, size: tuple[int, int], clip: str, tmp_path: Path) -> None:
+    """With real weights, tiles are as good as the whole frame, and as smooth where they meet."""
+    upscaler = Upscaler(real_network(name, tmp_path), Device.find("cpu"))
+    frame = real_frame(clip, 50, 300, 140, size)
+    tiles = plan(*size, 80, upscaler.overlap)
+    whole, tiled = upscaler(frame), upscaler(frame, tile_size=80)
+    assert len(tiles) > 1
+    assert psnr(tiled, whole) > 48
+    for seam in {tile.columns.kept_start * upscaler.scale for tile in tiles} - {0}:
+        steps = [float((made[..., seam] - made[..., seam - 1]).abs().mean()) for made in (tiled, whole)]
+        assert steps[0] == pytest.approx(steps[1], rel=0.1)
