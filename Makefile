@@ -35,7 +35,7 @@ coverage: $(READY) $(PIPS)  ## Run the tests and show how much of the code they 
 	$(BIN)/pytest --cov --cov-report=term:skip-covered --cov-report=html:build/coverage
 
 docs: $(READY)  ## Write the generated documentation
-	$(BIN)/python -m framepack.docs
+	$(BIN)/python -m tools.docs
 
 dist: $(READY)  ## Build the source archive, and from it the wheel, with the locked tools
 	rm -rf dist
@@ -49,13 +49,13 @@ image-test: $(READY)  ## Build the image without a Docker engine and run jobs in
 	@$(BIN)/python -m builder.image_test
 
 lock: $(TOOLS_READY)  ## Bring the locks in line with pyproject.toml; pins that fit stay (UPGRADE="-P torch" frees one)
-	sh builder/lock.sh $(TOOLS)/uv $(UPGRADE)
+	sh tools/lock.sh $(TOOLS)/uv $(UPGRADE)
 
 upgrade:  ## Lock the newest version of everything
 	$(MAKE) lock UPGRADE=--upgrade
 
 audit: $(TOOLS_READY)  ## Ask the advisory database about every locked package
-	@$(TOOLS)/python builder/audit.py builder/requirements-dev.txt builder/requirements-tools.txt
+	@$(TOOLS)/python tools/audit.py builder/requirements-dev.txt builder/requirements-tools.txt
 
 sbom: $(TOOLS_READY)  ## Write build/sbom.cdx.json: what an installation consists of, as CycloneDX
 	@mkdir -p build

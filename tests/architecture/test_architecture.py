@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from framepack.docs import pages
 from framepack.errors import published
 from framepack.registry import discover
+from tools.docs import pages
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [path for path in (ROOT / "framepack").rglob("*.py") if "nets" not in path.parts]
@@ -61,7 +61,7 @@ def test_a_cold_start_loads_nothing_heavy() -> None:
 
 
 def test_generated_documentation_is_fresh() -> None:
-    """What `python -m framepack.docs` would write is what stands there."""
+    """What `python -m tools.docs` would write is what stands there."""
     for path, text in pages(ROOT).items():
         assert path.read_text(encoding="utf-8") == text, f"{path.name} is stale: run `make docs`"
 

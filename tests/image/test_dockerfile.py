@@ -18,7 +18,7 @@ from framepack import __version__
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-SHELL_SCRIPTS = sorted((ROOT / "builder").glob("*.sh"))
+SHELL_SCRIPTS = sorted([*(ROOT / "builder").glob("*.sh"), *(ROOT / "tools").glob("*.sh")])
 
 
 def stages() -> dict[str, list[str]]:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Resolves pyproject.toml into the lock files, and checks that every locked package can be had wherever we run.
 #
-#   sh builder/lock.sh UV [OPTION...]
+#   sh tools/lock.sh UV [OPTION...]
 #
 # Pins stay as they are unless pyproject.toml asks for something else. Options go to `uv pip compile`: `--upgrade`
 # takes the newest of everything, `--upgrade-package NAME` of one package.

@@ -1,6 +1,6 @@
 """Writes what follows from the code: pages of ``docs/``, tables of README and notices, ``builder/weights.json``.
 
-Run ``python -m framepack.docs`` after a change of an operation, a setting or a model; the tests say when it is due.
+Run ``python -m tools.docs`` after a change of an operation, a setting or a model; the tests say when it is due.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pydantic_settings import BaseSettings
 
 _ROOT = Path(__file__).parent.parent
-_GENERATED = "Generated from the code by `python -m framepack.docs`; do not edit."
+_GENERATED = "Generated from the code by `python -m tools.docs`; do not edit."
 
 
 def pages(root: Path = _ROOT) -> dict[Path, str]:

@@ -1,6 +1,6 @@
 """Draws ``docs/filters.png``: what every control does in steps, and every preset, on a real frame.
 
-Run ``python -m builder.contact_sheet`` after a change of the filters, and look at the image.
+Run ``python -m tools.contact_sheet`` after a change of the filters, and look at the image.
 """
 
 from __future__ import annotations

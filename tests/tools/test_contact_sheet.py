@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from builder.contact_sheet import CELL, PRESET_CELL, control_cell, preset_cell
 from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
 from tests.support.clips import Spec, make_clip
+from tools.contact_sheet import CELL, PRESET_CELL, control_cell, preset_cell
 
 
 def test_the_contact_sheet_shows_controls_and_presets(tmp_path: Path) -> None:

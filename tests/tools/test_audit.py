@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from builder.audit import CLEAN, NOT_AUDITED, UNREACHABLE, VULNERABLE, verdict
+from tools.audit import CLEAN, NOT_AUDITED, UNREACHABLE, VULNERABLE, verdict
 
 GOOD = {"name": "numpy", "version": "2.4.6", "vulns": []}
 BAD = {

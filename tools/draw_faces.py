@@ -1,7 +1,7 @@
 """Draws ``docs/faces.png``: how faces are found, turned upright, and pasted under their masks.
 
 The faces are drawn, and so is the restorer: it knows the sharp drawing. GFPGAN's weights take no part. Run
-``python -m builder.draw_faces`` after a change of the alignment or of the mask, and look at the image.
+``python -m tools.draw_faces`` after a change of the alignment or of the mask, and look at the image.
 """
 
 from __future__ import annotations
