@@ -7,6 +7,7 @@ import importlib
 import io
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import requests
@@ -14,6 +15,16 @@ import torch
 from torch import Tensor
 
 from framepack.models.spec import ModelRow, Weights, WheelWeights
+
+DOCUMENTED_SCALES: Final = {
+    "RealESRGAN_x2plus": 2,
+    "RealESRGAN_x4plus": 4,
+    "RealESRNet_x4plus": 4,
+    "RealESR-general-x4v3": 4,
+    "RealESRGAN_x4plus_anime_6B": 4,
+    "RealESR_AnimeVideo_v3": 4,
+}
+"""The upscale models of the API document, which must stay."""
 
 _HALF = np.array([0x01306B47], "<u4").tobytes()
 _SINGLE = np.array([0], "<u4").tobytes()

@@ -177,7 +177,7 @@ def test_cache_needs_no_torch() -> None:
     code = """if True:
         import sys
         from framepack.models.memory.cache import ModelCache
-        from framepack.models.weights.catalog import CATALOGUE
+        from framepack.models.weights.catalog import CATALOG
         from framepack.models.spec import ModelSpec
         from framepack.models.weights.store import WeightsStore
         cache = ModelCache()
