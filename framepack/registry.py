@@ -33,8 +33,10 @@ class Registry:
         self._by_path: dict[str, dict[str, AnyOperation]] = {}
         for operation in sorted(found, key=lambda each: (each.path, each.method)):
             methods = self._by_path.setdefault(operation.path, {})
-            if operation.name in self._by_name or operation.method in methods:
-                raise ValueError(f"{operation.name} ({operation.method} {operation.path}) is declared twice")
+            other = self._by_name.get(operation.name) or methods.get(operation.method)
+            if other is not None:
+                names = f"{_place(other)} and {_place(operation)}"
+                raise ValueError(f"{operation.name} ({operation.method} {operation.path}) is declared twice: {names}")
             self._by_name[operation.name] = operation
             methods[operation.method] = operation
 
@@ -86,6 +88,10 @@ def discover() -> Registry:
             if isinstance(value, Effect) and value.apply.__module__ == module.__name__:
                 effects.append(value)
     return Registry(found, effects)
+
+
+def _place(operation: AnyOperation) -> str:
+    return f"{operation.run.__module__}.{operation.name}"
 
 
 def _by_name(effects: Iterable[AnyEffect]) -> Mapping[str, AnyEffect]:

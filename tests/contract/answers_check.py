@@ -28,6 +28,32 @@ def given_answer(model: type[Response], example: JsonObject) -> JsonObject:
     return model.model_validate(answer).payload()
 
 
+def simplest_answer(model: type[Response]) -> JsonObject:
+    """What a client sees when ``model`` is given only what it requires, in the simplest values that it allows."""
+    schema = model.model_json_schema()
+    return model.model_validate(_simplest(schema, schema.get("$defs", {}))).payload()
+
+
+def _simplest(schema: JsonObject, models: JsonObject) -> Any:
+    """The simplest value that a JSON schema, as pydantic writes it, allows."""
+    if "$ref" in schema:
+        schema = models[schema["$ref"].rpartition("/")[2]]
+    if "anyOf" in schema:
+        return _simplest(schema["anyOf"][0], models)
+    if "const" in schema or "enum" in schema:
+        return schema.get("const", schema.get("enum", [None])[0])
+    low = schema.get("minimum", schema.get("exclusiveMinimum", -1) + 1)
+    required = {name: schema["properties"][name] for name in schema.get("required", ())}
+    return {
+        "object": {name: _simplest(each, models) for name, each in required.items()},
+        "array": [_simplest(schema["items"], models) for _ in range(schema.get("minItems", 0))],
+        "string": "x" * schema.get("minLength", 1),
+        "boolean": False,
+        "integer": low,
+        "number": low,
+    }.get(schema.get("type", "null"))
+
+
 def differs_from(example: Any, given: Any, where: str = "") -> list[str]:
     """Paths at which ``given`` lacks or changes something of ``example``; more than the example is fine."""
     if isinstance(example, dict) and isinstance(given, dict):

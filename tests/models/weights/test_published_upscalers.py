@@ -15,7 +15,7 @@ from framepack.models.weights.store import WeightsStore
 from tests.support.at_hand import at_hand
 from tests.support.weights import fetch_never
 
-# What the catalog calls the networks of Real-ESRGAN's authors, and spandrel's name of it; of others it has spandrel's.
+# The catalog's names of Real-ESRGAN's networks, which are their authors', and spandrel's; all others are spandrel's.
 NETWORKS: Final = {"RRDBNet": "ESRGAN", "SRVGGNetCompact": "RealESRGAN Compact"}
 
 
