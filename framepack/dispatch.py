@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from framepack.answer import Answer, failure
 from framepack.errors import FramepackError, InvalidField, public
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from framepack.registry import AnyOperation, Registry
 
 log = logging.getLogger("framepack.dispatch")
-
-Answer = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +90,6 @@ class Dispatcher:
         payload: Answer = response.payload()
         self.callbacks.succeeded(operation, request, payload, job)
         return payload
-
-
-def failure(error: FramepackError) -> Answer:
-    """The error envelope of ``error``; a client's broken text in the sentence becomes question marks."""
-    sentence = error.message.encode("utf-8", "replace").decode()
-    return {"error": sentence, "code": error.code, "status": error.status}
-
-
-def is_failure(answer: Answer) -> bool:
-    """Whether an answer is an error envelope, as `failure` makes them."""
-    return "error" in answer and "status" in answer
 
 
 def _logged(error: Exception, job: Job) -> FramepackError:

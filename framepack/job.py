@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from framepack.errors import Cancelled
 
@@ -38,6 +38,20 @@ class Progress:
         """Time left at the speed so far, or None while nothing is known of it."""
         part = self._part
         return self.elapsed_seconds * max(0.0, 1 - part) / part if part else None
+
+    def as_update(self) -> dict[str, Any]:
+        """The progress as clients see it: ``frames_done``, ``frames_total``, ``percent``, ``seconds_left``.
+
+        Values that are not known are left out. Work that is counted in another ``unit`` has that name in place of
+        ``frames``.
+        """
+        fields = {
+            f"{self.unit}_done": self.done,
+            f"{self.unit}_total": self.total,
+            "percent": None if self.percent is None else round(self.percent, 1),
+            "seconds_left": None if self.remaining_seconds is None else round(self.remaining_seconds, 1),
+        }
+        return {name: value for name, value in fields.items() if value is not None}
 
     @property
     def _part(self) -> float | None:

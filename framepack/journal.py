@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from framepack.dispatch import Answer, is_failure
-from framepack.errors import Cancelled
+from framepack.answer import Answer, is_cancelled, is_failure, output_bytes
 
 log = logging.getLogger("framepack.jobs")
 
@@ -74,20 +73,10 @@ def log_job_end(end: JobEnd) -> None:
     log.log(logging.WARNING if is_ours else logging.INFO, "job %s: %s", end.job_id, line, extra=extra)
 
 
-def output_bytes(value: Any) -> int:
-    """Size of all output files that an answer names, at any depth."""
-    if isinstance(value, list):
-        return sum(map(output_bytes, value))
-    if not isinstance(value, Mapping):
-        return 0
-    size = value.get("output_file_size")
-    return (size if isinstance(size, int) else 0) + sum(map(output_bytes, value.values()))
-
-
 def _state(answer: Answer) -> str:
     if not is_failure(answer):
         return "completed"
-    return "cancelled" if answer["code"] == Cancelled.code else "failed"
+    return "cancelled" if is_cancelled(answer) else "failed"
 
 
 def _figures(end: JobEnd, size: int) -> Iterator[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from framepack.callback import Callbacks, Send
-from framepack.dispatch import Answer, Dispatcher, JobInput
+from framepack.dispatch import Dispatcher, JobInput
 from framepack.errors import SourceFailed, TooLarge
 from framepack.models.library import ModelLibrary
 from framepack.models.weights.catalog import CATALOG
@@ -28,6 +28,7 @@ from framepack.storage.outputs import PUBLIC_ROOT, Outputs
 from framepack.storage.presets import filter_presets
 
 if TYPE_CHECKING:
+    from framepack.answer import Answer
     from framepack.files.source import Source
     from framepack.files.workspace import Workspace
     from framepack.job import Job

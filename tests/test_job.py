@@ -124,3 +124,14 @@ def test_a_job_that_keeps_its_part_ends_early() -> None:
         next(lost)
     with pytest.raises(Cancelled):
         next(late.until_cancelled(late.watch(range(10), 10)))
+
+
+def test_an_update_leaves_out_what_is_not_known() -> None:
+    """Clients get frames, percent and time left where they are known."""
+    assert Progress(30, 120, 10.0).as_update() == {
+        "frames_done": 30,
+        "frames_total": 120,
+        "percent": 25.0,
+        "seconds_left": 30.0,
+    }
+    assert Progress(30, None, 10.0).as_update() == {"frames_done": 30}

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from framepack.dispatch import failure
+from framepack.answer import failure, output_bytes
 from framepack.errors import Cancelled, InvalidField, StorageFailed
-from framepack.journal import JobEnd, log_job_end, log_job_start, output_bytes
+from framepack.journal import JobEnd, log_job_end, log_job_start
 from framepack.logs import JOB_THREAD, JsonLines, TextLines, adopt
 from tests.support.control_plane import ROOT
 

@@ -8,19 +8,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from framepack.answer import is_failure
 from framepack.cli.commands import Order, Task, tasks
 from framepack.cli.display import Display, display, duration
 from framepack.cli.inputs import gather_frames, stage_frames
 from framepack.cli.local import FileRuntime
 from framepack.cli.session import Log, Session, Stop, nothing_kept
 from framepack.cli.target import NotDelivered, deliver, free_name
-from framepack.dispatch import is_failure
 from framepack.errors import FramepackError, InvalidField, InvalidSettings, InvalidSource, UnknownEndpoint
 from framepack.files.workspace import Workspace, sweep
 from framepack.media.read.probe import probe
 
 if TYPE_CHECKING:
-    from framepack.dispatch import Answer
+    from framepack.answer import Answer
     from framepack.settings import Settings
 
 USAGE: Final = 2

@@ -24,9 +24,9 @@ from framepack.job import Job
 if TYPE_CHECKING:
     from types import FrameType
 
+    from framepack.answer import Answer
     from framepack.cli.display import Display
     from framepack.cli.local import FileRuntime, Request
-    from framepack.dispatch import Answer
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _POLL_SECONDS: Final = 0.1

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from framepack.dispatch import Answer, failure
+from framepack.answer import Answer, failure
 from framepack.errors import NotFound
 from framepack.jobs.records import JobRecord, JobRecords, State
 

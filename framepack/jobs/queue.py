@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from framepack.dispatch import Answer
+from framepack.answer import Answer
 from framepack.errors import BadRequest, Busy, Conflict, FramepackError, Unavailable
 from framepack.jobs.active import ActiveJobs, in_thread
 from framepack.jobs.backends.base import Backend

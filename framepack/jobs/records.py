@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import to_json
 
+from framepack.answer import without_inline
 from framepack.errors import InvalidField, NotFound
 from framepack.files.parallel import in_parallel
 from framepack.storage.documents import STATE, Documents
 from framepack.storage.keys import Key
 from framepack.storage.outputs import PUBLIC_ROOT
-from framepack.worker.payload import without_inline
 
 if TYPE_CHECKING:
-    from framepack.dispatch import Answer
+    from framepack.answer import Answer
     from framepack.storage.base import Storage
 
 _RECORDS: Final = "jobs"

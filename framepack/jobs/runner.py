@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from framepack.dispatch import Answer, failure, is_failure
+from framepack.answer import Answer, failure, is_cancelled, is_failure
 from framepack.errors import Cancelled, FramepackError, Unavailable, public
 from framepack.jobs.active import ActiveJob, ActiveJobs
 from framepack.jobs.backends.base import STOPPING, Backend, Task, WorkerLost
@@ -214,4 +214,4 @@ class Runner:
 def _state_of(answer: Answer) -> State:
     if not is_failure(answer):
         return State.COMPLETED
-    return State.CANCELLED if answer.get("code") == Cancelled.code else State.FAILED
+    return State.CANCELLED if is_cancelled(answer) else State.FAILED

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import JSONResponse, Response
 
-from framepack.dispatch import Answer, failure, is_failure
+from framepack.answer import Answer, failure, is_failure
 from framepack.errors import FramepackError
 
 if TYPE_CHECKING:

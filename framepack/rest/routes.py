@@ -12,8 +12,9 @@ from uuid import uuid4
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
+from framepack.answer import Answer
 from framepack.api.schemas import CallbackRequest
-from framepack.dispatch import Answer, JobInput
+from framepack.dispatch import JobInput
 from framepack.errors import BadRequest, Unavailable
 from framepack.job import Job
 from framepack.jobs.backends.base import WorkerLost

@@ -10,11 +10,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from framepack.dispatch import Answer, JobInput, failure
+from framepack.answer import Answer, failure, is_inline
+from framepack.dispatch import JobInput
 from framepack.errors import InvalidField
 from framepack.job import Job, Progress
 from framepack.journal import JobEnd, log_job_end, log_job_start
-from framepack.worker.payload import fitted, is_inline, limit_bytes
+from framepack.worker.payload import fitted, limit_bytes
 from framepack.worker.progress import ProgressSender
 
 if TYPE_CHECKING:

@@ -8,15 +8,15 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from framepack.checks.fitness import check_fitness
 from framepack.errors import Unavailable
 from framepack.logs import log_start, start_logging
-from framepack.worker.fitness import check_fitness
 from framepack.worker.handler import make_handler, printable
 from framepack.worker.payload import limit_warnings
-from framepack.worker.progress import described
+from framepack.worker.progress import update_line
 
 if TYPE_CHECKING:
-    from framepack.dispatch import Answer
+    from framepack.answer import Answer
     from framepack.runtime import Runtime
     from framepack.worker.handler import Handler
 
@@ -84,7 +84,7 @@ async def _send_update(job: dict[str, Any], update: dict[str, Any]) -> None:
     from runpod.serverless.modules import rp_http, worker_state
 
     if worker_state.IS_LOCAL_TEST:
-        log.info("%s", described(update), extra={"job_id": job.get("id")})
+        log.info("%s", update_line(update), extra={"job_id": job.get("id")})
         return
     async with AsyncClientSession() as session:
         await rp_http.send_result(session, {"status": "IN_PROGRESS", "output": update}, job)

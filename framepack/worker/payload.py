@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from framepack.dispatch import Answer, failure
+from framepack.answer import Answer, failure, is_inline, without_inline
 from framepack.errors import TooLarge
 
 if TYPE_CHECKING:
@@ -54,20 +54,6 @@ def fitted(answer: Answer, limit: int) -> Answer:
     return failure(
         TooLarge(f"The answer is over the platform's limit of {limit / 1e6:.0f} MB; ask for less at a time.")
     )
-
-
-def without_inline(value: Any) -> Any:
-    """``value`` without the inline files that answers carry, at any depth."""
-    if isinstance(value, dict):
-        return {key: without_inline(each) for key, each in value.items() if not is_inline(key)}
-    if isinstance(value, list):
-        return [without_inline(each) for each in value]
-    return value
-
-
-def is_inline(key: str) -> bool:
-    """Whether the field of an answer is a file as base64."""
-    return key == "base64" or key.endswith("_base64")
 
 
 def limit_warnings(settings: Settings) -> Iterator[str]:

@@ -22,22 +22,8 @@ _DRAIN_SECONDS = 5.0
 SendUpdate = Callable[[dict[str, Any]], Awaitable[None]]
 
 
-def shown(progress: Progress) -> dict[str, Any]:
-    """What a client sees of ``progress``: frames, or what else is counted, done and in all, percent, seconds left.
-
-    Unknown parts are left out.
-    """
-    parts = {
-        f"{progress.unit}_done": progress.done,
-        f"{progress.unit}_total": progress.total,
-        "percent": None if progress.percent is None else round(progress.percent, 1),
-        "seconds_left": None if progress.remaining_seconds is None else round(progress.remaining_seconds, 1),
-    }
-    return {name: value for name, value in parts.items() if value is not None}
-
-
-def described(update: dict[str, Any]) -> str:
-    """An update as a line for people."""
+def update_line(update: dict[str, Any]) -> str:
+    """A progress update as a line of text."""
     unit = next(name.removesuffix("_done") for name in update if name.endswith("_done"))
     total, left = update.get(f"{unit}_total"), update.get("seconds_left")
     line = f"{update[f'{unit}_done']}{f' of {total}' if total else ''} {unit}"
@@ -92,6 +78,6 @@ class ProgressSender:
                 return
             self._wake.clear()
             if self._newest is not None:
-                await self.send(shown(self._newest))
+                await self.send(self._newest.as_update())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), self.interval_seconds)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from framepack.dispatch import Answer as Result
+from framepack.answer import Answer as Result
 from framepack.files.workspace import Workspace
 from framepack.job import Job, Progress
 from framepack.operations.postprocess import batch

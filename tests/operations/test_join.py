@@ -14,7 +14,7 @@ import av
 import numpy as np
 import pytest
 
-from framepack.dispatch import Answer as Result
+from framepack.answer import Answer as Result
 from framepack.job import Job, Progress
 from framepack.media.clip import Colors, Matrix
 from framepack.media.write import writer

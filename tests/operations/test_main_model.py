@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from framepack.checks.fitness import check_fitness
 from framepack.errors import Unavailable
 from framepack.models.memory.device import MB
-from framepack.worker.fitness import check_fitness
 from framepack.worker.handler import make_handler
 from tests.support import generators
 from tests.support.runs import Bench, bench
@@ -28,7 +28,7 @@ _CHILD = """
 import json, sys
 from pathlib import Path
 import psutil
-from framepack.worker.fitness import check_fitness
+from framepack.checks.fitness import check_fitness
 from tests.operations.test_main_model import FACTORY, asked
 from tests.support.runs import bench
 

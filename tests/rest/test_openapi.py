@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from framepack import __version__
-from framepack.dispatch import Answer
+from framepack.answer import Answer
 from framepack.jobs.backends.base import Task
 from framepack.registry import discover
 from framepack.rest.app import create_app

@@ -23,7 +23,7 @@ import requests
 import uvicorn
 from safetensors.torch import save_file
 
-from framepack.dispatch import Answer
+from framepack.answer import Answer
 from framepack.jobs.backends.base import Backend, Readiness, Task, WorkerLost
 from framepack.rest.app import create_app
 from framepack.rest.auth import ApiKeys

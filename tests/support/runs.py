@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from framepack.dispatch import Answer, JobInput
+from framepack.answer import Answer
+from framepack.dispatch import JobInput
 from framepack.job import Job
 from framepack.runtime import Runtime
 from framepack.settings import Settings

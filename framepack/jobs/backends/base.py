@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
-from framepack.dispatch import Answer
+from framepack.answer import Answer
 
 STOPPING: Final = "stopping"
 """The message with which `Backend.run` is cancelled when the server stops, but the job is to go on."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import uuid4
 
-from framepack.dispatch import Answer
+from framepack.answer import Answer
 from framepack.errors import Unavailable
 from framepack.jobs.backends.base import LARGEST_ANSWER_BYTES, STOPPING, Readiness, Task, WorkerLost
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from framepack.dispatch import Answer, failure
+from framepack.answer import Answer, failure
 from framepack.errors import Cancelled, FramepackError, SourceFailed, Unavailable
 from framepack.jobs.backends.base import STOPPING, Readiness, Task, WorkerLost
 

@@ -20,7 +20,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from framepack.dispatch import JobInput, failure
+from framepack.answer import failure, without_inline
+from framepack.checks.fitness import check_fitness
+from framepack.dispatch import JobInput
 from framepack.errors import FramepackError, public
 from framepack.job import Job, Progress
 from framepack.jobs.backends.base import LARGEST_ANSWER_BYTES
@@ -29,12 +31,9 @@ from framepack.logs import JOB_THREAD, start_logging
 from framepack.models.memory.device import GB
 from framepack.runtime import Runtime
 from framepack.settings import settings_or_exit
-from framepack.worker.fitness import check_fitness
-from framepack.worker.payload import without_inline
-from framepack.worker.progress import shown
 
 if TYPE_CHECKING:
-    from framepack.dispatch import Answer
+    from framepack.answer import Answer
     from framepack.models.device_check import DeviceReport
 
 log = logging.getLogger("framepack.worker")
@@ -100,7 +99,7 @@ class WorkerProcess:
         return without_inline(answer) if is_large else answer
 
     def _send_progress(self, job_id: str, progress: Progress) -> None:
-        self._send({"id": job_id, "progress": shown(progress), "statistics": self._statistics()})
+        self._send({"id": job_id, "progress": progress.as_update(), "statistics": self._statistics()})
 
     def _statistics(self) -> dict[str, Any]:
         import psutil
