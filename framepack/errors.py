@@ -70,7 +70,7 @@ class InvalidSource(BadRequest):
 
 
 class SourceNotAllowed(BadRequest):
-    """The address may not be fetched or called; the text is the same forevery reason."""
+    """The address may not be fetched or called; the text is the same for every reason."""
 
     code = "source_not_allowed"
 

@@ -1,4 +1,4 @@
-"""The two log lines of every job: one when it starts and one when it ends, the same forevery kind of worker."""
+"""The two log lines of every job: one when it starts and one when it ends, the same for every kind of worker."""
 
 from __future__ import annotations
 

@@ -205,7 +205,7 @@ def _network(text: str) -> Network | None:
 
 
 def _refuse(policy: Policy, reason: str) -> NoReturn:
-    """Refuse with the same text forevery reason: an answer that differs would map the private network."""
+    """Refuse with the same text for every reason: an answer that differs would map the private network."""
     logger.info("URL refused: %s", reason)
     what = "https" if policy.https_only else "http or https"
     raise SourceNotAllowed(f"This URL is not allowed: use a public {what} address.")

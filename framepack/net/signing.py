@@ -27,7 +27,7 @@ class Signer:
         self._clock = clock
 
     def sign(self, message_id: str, body: bytes) -> dict[str, str]:
-        """Return the three headers for one try; the id is the same forevery try, the time is not."""
+        """Return the three headers for one try; the id is the same for every try, the time is not."""
         timestamp = str(int(self._clock()))
         signed = b".".join((message_id.encode(), timestamp.encode(), body))
         signature = base64.b64encode(hmac.digest(self._key, signed, hashlib.sha256)).decode()

@@ -1,4 +1,4 @@
-"""``/outputs``: results of the store, foreverybody with a signed link or a key; ranges are understood."""
+"""``/outputs``: results of the store, for everybody with a signed link or a key; ranges are understood."""
 
 from __future__ import annotations
 

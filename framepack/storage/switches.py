@@ -23,7 +23,7 @@ def autosave_enabled(state: Storage) -> bool:
 
 
 def set_autosave(state: Storage, *, enabled: bool) -> None:
-    """Turn autosave on or off, forevery worker and for good."""
+    """Turn autosave on or off, for every worker and for good."""
     _switch(state).save(_AUTOSAVE, {"enabled": enabled})
 
 

@@ -133,7 +133,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 @pytest.mark.parametrize(("kind", "examples"), [("file", 20), ("s3", 4)])
 def test_presets_are_what_was_saved(kind: str, examples: int, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """After every step of every sequence, forevery worker."""
+    """After every step of every sequence, for every worker."""
     bucket = bucket_settings(request.getfixturevalue("server")) if kind == "s3" else None
 
     def make() -> Bench:

@@ -61,7 +61,7 @@ class AnsweringBackend(HeldBackend):
 
 
 def nowhere(_host: str, port: int, **_: Any) -> list[tuple[Any, ...]]:
-    """An address that may not be reached, forevery host that a made-up request names."""
+    """An address that may not be reached, for every host that a made-up request names."""
     return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.2", port))]
 
 

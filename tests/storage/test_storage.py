@@ -1,4 +1,4 @@
-"""What holds forevery store: one suite, run against a folder and against a real S3 server."""
+"""What holds for every store: one suite, run against a folder and against a real S3 server."""
 
 from __future__ import annotations
 

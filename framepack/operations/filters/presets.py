@@ -1,4 +1,4 @@
-"""``/filters/presets``: looks that are kept under a name, forevery worker and for good."""
+"""``/filters/presets``: looks that are kept under a name, for every worker and for good."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``/postprocess/autosave``: whether finished videos are kept among the saved ones, forevery worker and for good."""
+"""``/postprocess/autosave``: whether finished videos are kept among the saved ones, for every worker and for good."""
 
 from __future__ import annotations
 

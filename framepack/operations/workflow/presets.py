@@ -1,4 +1,4 @@
-"""``/workflow/presets``: steps and their parameters that are kept under a name, forevery worker and for good."""
+"""``/workflow/presets``: steps and their parameters that are kept under a name, for every worker and for good."""
 
 from __future__ import annotations
 
