@@ -140,8 +140,8 @@ class Ours:
         from framepack.api.filter_settings import built_in_preset
         from framepack.operations.postprocess.filters import FiltersParams, filtered
 
-        surroundings = SimpleNamespace(filter_preset=built_in_preset)
-        return filtered.apply(clip, FiltersParams.parse(fields), surroundings)  # type: ignore[arg-type] # all it uses
+        context = SimpleNamespace(filter_preset=built_in_preset)
+        return filtered.apply(clip, FiltersParams.parse(fields), context)  # type: ignore[arg-type] # all it uses
 
 
 class Theirs:

@@ -87,13 +87,13 @@ def unencoded(runtime: Runtime, source: Path) -> list[Any]:
     from framepack.media.frames.encoder_frames import Fitter
     from framepack.media.read.probe import probe
     from framepack.media.read.reader import open_clip
-    from framepack.processing.steps import chained
+    from framepack.processing.steps import build_chain
     from tests.support.readback import rgb_of
 
-    surroundings = runtime.surroundings(Job("benchmark"), JobInput({}))
-    with surroundings as ctx:
+    context = runtime.job_context(Job("benchmark"), JobInput({}))
+    with context as ctx:
         clip = open_clip(source, probe(source), warn=lambda _: None)
-        clip = chained([Step.parse(step) for step in STEPS], ctx).apply(clip, ctx)[-1]
+        clip = build_chain([Step.parse(step) for step in STEPS], ctx).apply(clip, ctx)[-1]
         fit = Fitter(clip)
         return [rgb_of(fit(frame.on_host())) for frame in clip.frames()]
 

@@ -37,12 +37,12 @@ class Dispatcher:
 
     Attributes:
         registry: The operations there are.
-        surroundings: Makes the context of one call and cleans up behind it.
+        job_context: Makes the context of one call and cleans up behind it.
         callbacks: Tells the client's receiver how a call ended.
     """
 
     registry: Registry
-    surroundings: Callable[[Job, JobInput], AbstractContextManager[Context]]
+    job_context: Callable[[Job, JobInput], AbstractContextManager[Context]]
     callbacks: Callbacks
 
     def run(self, call: JobInput, job: Job) -> Answer:
@@ -85,7 +85,7 @@ class Dispatcher:
     def _carry_out(self, operation: AnyOperation, fields: dict[str, Any], call: JobInput, job: Job) -> Answer:
         request = operation.request.parse(fields)
         self.callbacks.check(request)
-        with self.surroundings(job, call) as context:
+        with self.job_context(job, call) as context:
             response = operation.run(request, context)
         payload: Answer = response.payload()
         self.callbacks.succeeded(operation, request, payload, job)

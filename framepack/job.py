@@ -1,4 +1,4 @@
-"""One run of an operation: may it go on, how far is it, and what should the client be warned about."""
+"""Cancellation, progress and warnings of a running job."""
 
 from __future__ import annotations
 
@@ -16,28 +16,33 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is: ``done`` of ``total`` (None: not known) after ``elapsed_seconds``, counted in ``unit``.
+    """How far a job has come.
 
-    ``part`` is how much of the work is done, 0 to 1, where that is known otherwise than from the count.
+    Attributes:
+        done: Units of work that are finished.
+        total: Units of work in all; None if unknown.
+        elapsed_seconds: Time spent on them.
+        fraction: Share of the work that is done, 0 to 1, where the job knows it better than ``done / total``.
+        unit: What is counted.
     """
 
     done: int
     total: int | None
     elapsed_seconds: float
-    part: float | None = None
+    fraction: float | None = None
     unit: str = "frames"
 
     @property
     def percent(self) -> float | None:
-        """From 0 to 100, or None while it is not known."""
-        part = self._part
-        return None if part is None else min(100.0, 100 * part)
+        """From 0 to 100; None if unknown."""
+        fraction = self._fraction
+        return None if fraction is None else min(100.0, 100 * fraction)
 
     @property
     def remaining_seconds(self) -> float | None:
-        """Time left at the speed so far, or None while nothing is known of it."""
-        part = self._part
-        return self.elapsed_seconds * max(0.0, 1 - part) / part if part else None
+        """Estimated time left at the average speed so far; None if unknown."""
+        fraction = self._fraction
+        return self.elapsed_seconds * max(0.0, 1 - fraction) / fraction if fraction else None
 
     def as_update(self) -> dict[str, Any]:
         """The progress as clients see it: ``frames_done``, ``frames_total``, ``percent``, ``seconds_left``.
@@ -54,33 +59,33 @@ class Progress:
         return {name: value for name, value in fields.items() if value is not None}
 
     @property
-    def _part(self) -> float | None:
-        if self.part is not None or not self.total:
-            return self.part
+    def _fraction(self) -> float | None:
+        if self.fraction is not None or not self.total:
+            return self.fraction
         return self.done / self.total
 
 
 @dataclass(slots=True)
 class Job:
-    """A running job. Threads share it: cancelling from one stops the others at their next ``check``.
+    """A running job. Threads share it: cancelling it from one stops the others at their next ``check``.
 
     Attributes:
-        id: What the log calls it.
+        id: Its id in the log.
         report: Called with the progress after each frame.
         warnings: Sentences for the client about the result.
-        announce: Called with the name of a model when loading it begins, and with None when it is loaded.
-        keeps_part: Whether a video is finished early, with the frames there are, when the job is cancelled.
-        whole: The job that this one is a part of, or None.
-        loading_seconds: Time spent so far on loading models; it says nothing about the speed of the work.
+        on_model_loading: Called with the name of a model when it starts loading, and with None when it has loaded.
+        keeps_partial: Whether a cancelled job still finishes its video with the frames computed so far.
+        parent: The job that this one is part of; None if there is none.
+        loading_seconds: Time spent on loading models so far, which estimates of the remaining time leave out.
     """
 
     id: str = "local"
     report: Callable[[Progress], None] = lambda _progress: None
     warnings: list[str] = field(default_factory=list)
-    announce: Callable[[str | None], None] = lambda _model: None
-    keeps_part: bool = False
+    on_model_loading: Callable[[str | None], None] = lambda _model: None
+    keeps_partial: bool = False
     loading_seconds: float = field(default=0.0, init=False)
-    whole: Job | None = None
+    parent: Job | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def cancel(self) -> None:
@@ -97,31 +102,38 @@ class Job:
             raise Cancelled("The job was cancelled.")
 
     def warn(self, sentence: str) -> None:
-        """Tell the client something the result alone would hide; repeated sentences are kept once."""
+        """Add a warning for the client; a sentence that was added before is ignored."""
         if sentence not in self.warnings:
             self.warnings.append(sentence)
 
-    def part(self, report: Callable[[Progress], None]) -> Job:
-        """A job within this one: it has warnings and progress of its own, and is cancelled with this one."""
-        return Job(self.id, report, announce=self.announce, keeps_part=self.keeps_part, whole=self, _stop=self._stop)
+    def sub_job(self, report: Callable[[Progress], None]) -> Job:
+        """A job within this one, with its own warnings and progress; cancelling this one cancels it."""
+        return Job(
+            self.id,
+            report,
+            on_model_loading=self.on_model_loading,
+            keeps_partial=self.keeps_partial,
+            parent=self,
+            _stop=self._stop,
+        )
 
     @contextmanager
     def loading(self, model: str) -> Iterator[None]:
-        """Announce that a model is being loaded, and keep the time it takes out of the estimates."""
-        self.announce(model)
-        began = time.monotonic()
+        """Report that a model is being loaded, and leave the time it takes out of the estimates."""
+        self.on_model_loading(model)
+        started = time.monotonic()
         try:
             yield
         finally:
-            seconds = time.monotonic() - began
+            seconds = time.monotonic() - started
             job: Job | None = self
             while job is not None:
                 job.loading_seconds += seconds
-                job = job.whole
-            self.announce(None)
+                job = job.parent
+            self.on_model_loading(None)
 
     def watch(self, items: Iterable[T], total: int | None) -> Iterator[T]:
-        """Pass ``items`` on, reporting progress after each and stopping as soon as the job is cancelled."""
+        """Yield ``items``, reporting progress after each and stopping as soon as the job is cancelled."""
         started = time.monotonic() - self.loading_seconds
         for done, item in enumerate(items, start=1):
             self.check()
@@ -129,10 +141,10 @@ class Job:
             self.report(Progress(done, total, time.monotonic() - started - self.loading_seconds))
 
     def until_cancelled(self, items: Iterable[T]) -> Iterator[T]:
-        """Pass ``items`` on; when the job is cancelled, end after those there are if it keeps its part.
+        """Yield ``items``; if the job is cancelled and keeps partial results, end early instead of raising.
 
         Raises:
-            Cancelled: the job was cancelled before the first item, or does not keep its part.
+            Cancelled: the job was cancelled before the first item, or does not keep partial results.
         """
         is_empty = True
         try:
@@ -140,5 +152,5 @@ class Job:
                 is_empty = False
                 yield item
         except Cancelled:
-            if is_empty or not self.keeps_part:
+            if is_empty or not self.keeps_partial:
                 raise

@@ -22,8 +22,8 @@ from framepack.net.signing import Signer
 from framepack.processing.context import Context, Fetch
 from framepack.registry import discover
 from framepack.storage.keys import Key
-from framepack.storage.links import own_key
-from framepack.storage.open import open_storage, storage_of_job
+from framepack.storage.links import key_of_own_url
+from framepack.storage.open import open_job_storage, open_storage
 from framepack.storage.outputs import PUBLIC_ROOT, Outputs
 from framepack.storage.presets import filter_presets
 
@@ -55,7 +55,7 @@ class Runtime:
             snapshots=self.snapshots,
         )
         callbacks = Callbacks(_sender(settings, self._policy), self._check_callback)
-        self.dispatcher = Dispatcher(discover(), self.surroundings, callbacks)
+        self.dispatcher = Dispatcher(discover(), self.job_context, callbacks)
 
     @cached_property
     def storage(self) -> Storage:
@@ -81,7 +81,7 @@ class Runtime:
         return Path(folder).joinpath(*key.segments) if kind == "file" else None
 
     @contextmanager
-    def surroundings(self, job: Job, call: JobInput) -> Iterator[Context]:
+    def job_context(self, job: Job, call: JobInput) -> Iterator[Context]:
         """Set up what one call works with, and take it down when it ends."""
         from framepack.files.workspace import Workspace, sweep
 
@@ -108,7 +108,7 @@ class Runtime:
     def _storage_of(self, call: JobInput) -> Storage:
         if call.s3_config is None:
             return self.storage
-        return storage_of_job(self.settings, call.s3_config, lambda url: check_public(url, self._policy))
+        return open_job_storage(self.settings, call.s3_config, lambda url: check_public(url, self._policy))
 
     def _fetcher(self, job: Job, workspace: Workspace) -> Fetch:
         from framepack.files.source import Source
@@ -122,7 +122,7 @@ class Runtime:
             def download(address: str, to: Path) -> Downloaded:
                 return downloader.download(address, to, max_bytes=max_bytes, check=job.check)
 
-            key = own_key(url, self.settings.public_url)
+            key = key_of_own_url(url, self.settings.public_url)
             if key is None:
                 return Source.from_url(url, workspace, download)
             stored = self.storage.stat(key)

@@ -55,25 +55,25 @@ def test_a_warning_is_kept_once() -> None:
     assert job.warnings == ["2 frames could not be read."]
 
 
-def test_a_part_is_cancelled_with_the_whole() -> None:
-    """A part of a job has warnings and reports of its own, and one end with the job."""
-    whole = Job("whole")
+def test_a_sub_job_is_cancelled_with_its_parent() -> None:
+    """A sub-job has its own warnings and reports, and is cancelled with its parent."""
+    parent = Job("whole")
     reports: list[Progress] = []
-    part = whole.part(reports.append)
+    child = parent.sub_job(reports.append)
 
-    part.warn("Only here.")
-    assert list(part.watch([1, 2], 2)) == [1, 2]
-    whole.cancel()
+    child.warn("Only here.")
+    assert list(child.watch([1, 2], 2)) == [1, 2]
+    parent.cancel()
 
-    assert (part.id, whole.warnings, part.warnings) == ("whole", [], ["Only here."])
+    assert (child.id, parent.warnings, child.warnings) == ("whole", [], ["Only here."])
     assert [report.done for report in reports] == [1, 2]
     with pytest.raises(Cancelled):
-        part.check()
+        child.check()
 
 
-def test_progress_may_be_known_otherwise_than_from_frames() -> None:
-    """A part of the work that is done gives percent and time left without a total of frames."""
-    progress = Progress(done=30, total=None, elapsed_seconds=10, part=0.25)
+def test_progress_from_a_fraction_needs_no_total() -> None:
+    """The fraction alone gives percent and time left."""
+    progress = Progress(done=30, total=None, elapsed_seconds=10, fraction=0.25)
 
     assert (progress.percent, progress.remaining_seconds) == (25, 30)
     assert Progress(0, None, 1, 0).remaining_seconds is None
@@ -92,8 +92,8 @@ def test_time_left_does_not_count_loading(clock: list[float]) -> None:
     """A model that loads for 30 seconds before the first frame says nothing about the speed of the frames."""
     reports: list[Progress] = []
     announced: list[str | None] = []
-    whole = Job(announce=announced.append)
-    job = whole.part(reports.append)
+    parent = Job(on_model_loading=announced.append)
+    job = parent.sub_job(reports.append)
 
     def frames() -> Iterator[int]:
         with job.loading("a network"):
@@ -107,12 +107,12 @@ def test_time_left_does_not_count_loading(clock: list[float]) -> None:
     assert [report.elapsed_seconds for report in reports] == [2, 4, 6, 8]
     assert [report.remaining_seconds for report in reports] == [6, 4, 2, 0]
     assert announced == ["a network", None]
-    assert (job.loading_seconds, whole.loading_seconds) == (30, 30)
+    assert (job.loading_seconds, parent.loading_seconds) == (30, 30)
 
 
-def test_a_job_that_keeps_its_part_ends_early() -> None:
-    """After cancelling there are no more items; without a first item, or without that wish, it is cancelled."""
-    keeper, other, late = Job(keeps_part=True), Job(), Job(keeps_part=True)
+def test_a_cancelled_job_that_keeps_partial_results_ends_early() -> None:
+    """Its items end; without a first item, or without keeps_partial, it raises Cancelled."""
+    keeper, other, late = Job(keeps_partial=True), Job(), Job(keeps_partial=True)
     kept = keeper.until_cancelled(keeper.watch(range(10), 10))
     lost = other.until_cancelled(other.watch(range(10), 10))
     assert (next(kept), next(kept), next(lost)) == (0, 1, 0)

@@ -94,8 +94,8 @@ def look(clip: Clip, frames: list[Frame], fields: dict[str, object]) -> Image:
     from PIL import Image
 
     source = replace(clip, frames=lambda: iter(frames))
-    surroundings = SimpleNamespace(filter_preset=built_in_preset)  # all that it uses
-    *_, last = filtered.apply(source, FiltersParams.parse(fields), surroundings).frames()  # type: ignore[arg-type]
+    context = SimpleNamespace(filter_preset=built_in_preset)  # all that it uses
+    *_, last = filtered.apply(source, FiltersParams.parse(fields), context).frames()  # type: ignore[arg-type]
     return Image.fromarray(to_rgb(last))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from framepack.errors import NotFound, TooLarge
 from framepack.runtime import Runtime
-from framepack.storage.outputs import Folder, Outputs, Published
+from framepack.storage.outputs import Outputs, PublishedOutput, ResultFolder
 
 if TYPE_CHECKING:
     from framepack.dispatch import JobInput
@@ -74,17 +74,17 @@ class FileRuntime(Runtime):
         self.results = folder / "results"
 
     @contextmanager
-    def surroundings(self, job: Job, call: JobInput) -> Iterator[Context]:
+    def job_context(self, job: Job, call: JobInput) -> Iterator[Context]:
         """The context of a job, in which sources and results are files."""
         request = self.request
         self.results.mkdir(parents=True, exist_ok=True)
-        with super().surroundings(job, call) as ctx:
+        with super().job_context(job, call) as ctx:
             yield replace(
                 ctx,
                 fetch=self._open,
                 outputs=FileOutputs(ctx.outputs.storage, self.results),
                 section=request.section,
-                finishing=None if request.format is None else written_as(request.format),
+                final_transform=None if request.format is None else written_as(request.format),
             )
 
     def _open(self, url: str, max_mb: float | None = None) -> Source:
@@ -107,13 +107,13 @@ class FileOutputs(Outputs):
         self._results = results
 
     def publish(
-        self, path: Path, *, folder: Folder, stem: str, suffix: str, content_type: str | None = None
-    ) -> Published:
+        self, path: Path, *, folder: ResultFolder, stem: str, suffix: str, content_type: str | None = None
+    ) -> PublishedOutput:
         """Move a finished file to the other results."""
         del content_type
         filename = self.filename(stem, suffix, path.suffix)
         kept = path.rename(self._results / filename)
-        return Published(folder.key / filename, filename, kept.stat().st_size, "", None)
+        return PublishedOutput(folder.key / filename, filename, kept.stat().st_size, "", None)
 
 
 def written_as(format_name: Format) -> Step:

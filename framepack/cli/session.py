@@ -104,7 +104,7 @@ class Session:
 
     def carry_out(self, fields: Mapping[str, Any], request: Request) -> Answer:
         """Carry out one job in a thread of its own, while this one waits for it and for signals."""
-        job = Job("run", self.display.progress, announce=self.display.loading, keeps_part=True)
+        job = Job("run", self.display.progress, on_model_loading=self.display.loading, keeps_partial=True)
         answers: list[Answer] = []
         self.runtime.request = request
         self.stop.job = job

@@ -59,7 +59,7 @@ class Context:
         effects: The effects there are, by the name that pipelines call them.
         fetch: Brings the file behind an address into the workspace.
         section: The part of every source video that is used; None: all of it.
-        finishing: The last step of every video that is rendered; None: there is none.
+        final_transform: The last step of every video that is rendered; None: there is none.
     """
 
     settings: Settings
@@ -73,12 +73,12 @@ class Context:
     effects: Mapping[str, BindableEffect]
     fetch: Fetch
     section: Section | None = None
-    finishing: Callable[[Clip, Context], Clip] | None = None
+    final_transform: Callable[[Clip, Context], Clip] | None = None
 
     @property
-    def may_copy(self) -> bool:
+    def allows_stream_copy(self) -> bool:
         """Whether coded video may be copied from sources: the whole of them is used and nothing is done to it."""
-        return self.section is None and self.finishing is None
+        return self.section is None and self.final_transform is None
 
     @contextmanager
     def loaded(self, name: str, lease: AbstractContextManager[T]) -> Iterator[T]:

@@ -12,7 +12,7 @@ from framepack.media.read.probe import VideoInfo, probe
 from framepack.media.read.reader import open_clip
 from framepack.media.write.writer import write
 from framepack.processing.limits import check_output, check_source
-from framepack.storage.outputs import Folder, Published
+from framepack.storage.outputs import PublishedOutput, ResultFolder
 from framepack.storage.switches import autosave_enabled
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from framepack.processing.steps import Chain
 
 
-def opened(request: VideoRequest, ctx: Context) -> tuple[Source, VideoInfo]:
+def open_source(request: VideoRequest, ctx: Context) -> tuple[Source, VideoInfo]:
     """Bring the request's video into the workspace and look at it, refusing what is over a limit.
 
     Raises:
@@ -40,35 +40,35 @@ def opened(request: VideoRequest, ctx: Context) -> tuple[Source, VideoInfo]:
     return source, info
 
 
-def opened_clip(request: VideoRequest, ctx: Context) -> tuple[Source, Clip]:
-    """Bring the request's video into the workspace, within the limits, and open it; see `opened`."""
-    source, info = opened(request, ctx)
+def open_source_clip(request: VideoRequest, ctx: Context) -> tuple[Source, Clip]:
+    """Bring the request's video into the workspace, within the limits, and open it; see `open_source`."""
+    source, info = open_source(request, ctx)
     return source, open_clip(source.path, info, warn=ctx.job.warn, section=ctx.section)
 
 
 def render(request: VideoRequest, steps: Sequence[Step], ctx: Context, *, suffix: str, message: str) -> VideoResponse:
     """Apply ``steps`` to the request's video and publish the result as ``{stem}_{suffix}_{time}_{id}``."""
-    source, clip = opened_clip(request, ctx)
+    source, clip = open_source_clip(request, ctx)
     for step in steps:
         clip = step(clip, ctx)
-    return answered(finish(clip, ctx, stem=source.name, suffix=suffix), message, ctx)
+    return video_response(publish_video(clip, ctx, stem=source.name, suffix=suffix), message, ctx)
 
 
-def render_chain(request: VideoRequest, chain: Chain, ctx: Context) -> tuple[Published, list[Clip]]:
+def render_chain(request: VideoRequest, chain: Chain, ctx: Context) -> tuple[PublishedOutput, list[Clip]]:
     """Apply a pipeline's steps to the request's video, with one decode and one encode, and publish the result.
 
     Returns:
         The result, called ``{stem}_processed_{time}_{id}`` unless a step names it, and the clip after each step.
     """
-    source, clip = opened_clip(request, ctx)
+    source, clip = open_source_clip(request, ctx)
     clips = chain.apply(clip, ctx)
-    published = finish(clips[-1], ctx, stem=chain.output_name or source.name, suffix="processed")
+    published = publish_video(clips[-1], ctx, stem=chain.output_name or source.name, suffix="processed")
     return published, clips
 
 
-def finish(
-    clip: Clip, ctx: Context, *, stem: str, suffix: str, unsaved: Folder = Folder.TEMP_PROCESSING
-) -> Published:
+def publish_video(
+    clip: Clip, ctx: Context, *, stem: str, suffix: str, unsaved: ResultFolder = ResultFolder.TEMP_PROCESSING
+) -> PublishedOutput:
     """Compute, encode and publish a clip; progress is reported and cancellation obeyed frame by frame.
 
     A job that keeps its part publishes the frames that were computed before it was cancelled.
@@ -84,24 +84,24 @@ def finish(
         TooLarge: the output would be over a limit of the settings; nothing was decoded.
         Cancelled: the job was asked to stop.
     """
-    if ctx.finishing is not None:
-        clip = ctx.finishing(clip, ctx)
+    if ctx.final_transform is not None:
+        clip = ctx.final_transform(clip, ctx)
     check_output(clip, ctx.settings)
-    folder = results_folder(ctx, unsaved)  # a store that fails must not cost the work
+    folder = videos_folder(ctx, unsaved)  # a store that fails must not cost the work
     target = ctx.workspace.path(f"output{clip.encoding.extension}")
     watched = replace(clip, frames=lambda: ctx.job.until_cancelled(ctx.job.watch(clip.frames(), clip.length)))
     write(watched, target, crf=ctx.settings.video_crf, preset=ctx.settings.video_preset, warn=ctx.job.warn)
-    if not ctx.job.keeps_part:
+    if not ctx.job.keeps_partial:
         ctx.job.check()
     return ctx.outputs.publish(target, folder=folder, stem=stem, suffix=suffix)
 
 
-def results_folder(ctx: Context, unsaved: Folder = Folder.TEMP_PROCESSING) -> Folder:
+def videos_folder(ctx: Context, unsaved: ResultFolder = ResultFolder.TEMP_PROCESSING) -> ResultFolder:
     """Where finished videos go: among the saved ones while autosave is on, else where they go unsaved."""
-    return Folder.SAVED_VIDEOS if autosave_enabled(ctx.state) else unsaved
+    return ResultFolder.SAVED_VIDEOS if autosave_enabled(ctx.state) else unsaved
 
 
-def answered(published: Published, message: str, ctx: Context) -> VideoResponse:
+def video_response(published: PublishedOutput, message: str, ctx: Context) -> VideoResponse:
     """The documented answer for a published video."""
     return VideoResponse(
         message=message,

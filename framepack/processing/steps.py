@@ -42,7 +42,7 @@ class Chain:
         """
         return self._applied(clip, ctx, lambda changed: check_output(changed, ctx.settings))
 
-    def rehearse(self, ctx: Context) -> None:
+    def dry_run(self, ctx: Context) -> None:
         """Apply the steps to a clip that is not there, so that what they lack shows before anything is fetched.
 
         Raises:
@@ -62,7 +62,7 @@ class Chain:
         return clips
 
 
-def chained(steps: Sequence[Step], ctx: Context) -> Chain:
+def build_chain(steps: Sequence[Step], ctx: Context) -> Chain:
     """Check steps with all their parameters.
 
     Raises:
@@ -79,5 +79,5 @@ def chained(steps: Sequence[Step], ctx: Context) -> Chain:
         changes.append(effect.bind(params))
         output_name = getattr(params, "output_name", None) or output_name
     chain = Chain(tuple(step.kind for step in steps), tuple(changes), output_name)
-    chain.rehearse(ctx)
+    chain.dry_run(ctx)
     return chain

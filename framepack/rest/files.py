@@ -15,10 +15,10 @@ from fastapi.responses import FileResponse, RedirectResponse, Response
 from framepack.errors import InvalidField, NotFound, RangeNotSatisfiable, Unauthorized
 from framepack.rest.auth import missing_key
 from framepack.rest.errors import error_response
-from framepack.storage.base import no_such_object
+from framepack.storage.base import object_not_found
 from framepack.storage.documents import STATE
 from framepack.storage.keys import Key
-from framepack.storage.links import Link
+from framepack.storage.links import LinkStatus
 from framepack.storage.outputs import PUBLIC_ROOT
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def file_routes(server: Server) -> APIRouter:
         """Download a result, whole or a range of it. A signed link (`output_url`) needs no API key."""
         key = _key(path)
         if key is None or key.segments[0] == STATE.text:
-            raise no_such_object()
+            raise object_not_found()
         return await asyncio.to_thread(_response, server, key, request)
 
     return router
@@ -78,16 +78,16 @@ async def check_link(server: Server, path: str, query: bytes) -> None:
     if key is None or server.runtime.file_of(key) is None:
         raise missing_key()
     link = await asyncio.to_thread(server.link, key, given.get("expires", ""), given["signature"])
-    if link is Link.EXPIRED:
+    if link is LinkStatus.EXPIRED:
         raise Unauthorized("This link has expired; look the job up again, or send an API key.")
-    if link is Link.FOREIGN:
+    if link is LinkStatus.INVALID:
         raise missing_key()
 
 
 def _response(server: Server, key: Key, request: Request) -> Response:
     """The file itself, or the way to it where the store is elsewhere."""
     if server.runtime.storage.stat(key) is None:
-        raise no_such_object()
+        raise object_not_found()
     file = server.runtime.file_of(key)
     if file is not None:
         return _file_response(file, request)
@@ -101,7 +101,7 @@ def _file_response(file: Path, request: Request) -> Response:
     try:
         status = file.lstat()
     except FileNotFoundError as error:
-        raise no_such_object() from error
+        raise object_not_found() from error
     media_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
     kind = "inline" if media_type in _SHOWN_INLINE else "attachment"
     headers = {**_SAFE_HEADERS, "Content-Disposition": f"{kind}; filename*=UTF-8''{quote(file.name)}"}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from framepack.jobs.backends.base import Backend
     from framepack.runtime import Runtime
     from framepack.storage.keys import Key
-    from framepack.storage.links import Link, LinkSigner
+    from framepack.storage.links import LinkSigner, LinkStatus
 
 _THREADS: Final = 16
 _FORM_BYTES: Final = 100_000  # what a form adds to its file, generously
@@ -45,7 +45,7 @@ class Server:
         self.max_upload_bytes = round(settings.max_source_mb * 1e6) + _FORM_BYTES
         self._watch()
 
-    def link(self, key: Key, expires: str, signature: str) -> Link:
+    def link(self, key: Key, expires: str, signature: str) -> LinkStatus:
         """What a link to a file is worth."""
         return self._signer.state(key, expires, signature)
 

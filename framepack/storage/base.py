@@ -106,12 +106,12 @@ class Storage(Protocol):
         ...
 
 
-def no_such_object() -> NotFound:
+def object_not_found() -> NotFound:
     """Return the error for an object that is not there."""
     return NotFound("The stored file does not exist.")
 
 
-def disk_error(error: OSError) -> FramepackError:
+def storage_error(error: OSError) -> FramepackError:
     """Translate trouble with a file: no room, or a store that failed."""
     if is_disk_full(error):
         return DiskFull("The disk is full; try again later or with a smaller video.")
@@ -121,7 +121,7 @@ def disk_error(error: OSError) -> FramepackError:
 
 
 @contextlib.contextmanager
-def kept_when_whole(path: Path) -> Iterator[None]:
+def removed_on_failure(path: Path) -> Iterator[None]:
     """Remove the file unless all went well."""
     try:
         yield
@@ -131,9 +131,9 @@ def kept_when_whole(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def disk_errors() -> Iterator[None]:
+def storage_errors() -> Iterator[None]:
     """Translate what the operating system refuses."""
     try:
         yield
     except OSError as error:
-        raise disk_error(error) from error
+        raise storage_error(error) from error

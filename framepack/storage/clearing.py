@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 from framepack.files.parallel import in_parallel
 from framepack.files.removed import RemovedFiles
 from framepack.storage.claims import claimed_results
-from framepack.storage.outputs import Folder
+from framepack.storage.outputs import ResultFolder
 
 if TYPE_CHECKING:
     from framepack.storage.base import Storage, StoredObject
 
 
-def clear_results(state: Storage, *, grace_seconds: float, claim_lifetime_seconds: float) -> tuple[RemovedFiles, int]:
+def clear_temporary_results(
+    state: Storage, *, grace_seconds: float, claim_lifetime_seconds: float
+) -> tuple[RemovedFiles, int]:
     """Remove the temporary results that no living job owns.
 
     Args:
@@ -28,7 +30,7 @@ def clear_results(state: Storage, *, grace_seconds: float, claim_lifetime_second
     now, grace = datetime.now(UTC), timedelta(seconds=grace_seconds)
     # In this order: a result is claimed within the grace after it is there, and is too young until then.
     claimed = claimed_results(state, now, grace=grace, lifetime=timedelta(seconds=claim_lifetime_seconds))
-    found = list(state.list(Folder.TEMP_PROCESSING.key))
+    found = list(state.list(ResultFolder.TEMP_PROCESSING.key))
     idle = [stored for stored in found if now - stored.modified > grace and stored.key.name not in claimed]
 
     def remove(stored: StoredObject) -> RemovedFiles:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from framepack.errors import InvalidField, NotFound, StorageFailed
-from framepack.storage.base import no_such_object
+from framepack.storage.base import object_not_found
 from framepack.storage.documents import STATE, Documents
 from framepack.storage.keys import Key
 from framepack.storage.outputs import PUBLIC_ROOT
-from framepack.storage.reservations import reserved
+from framepack.storage.reservations import reservation
 
 if TYPE_CHECKING:
     from framepack.storage.base import Storage
@@ -31,12 +31,12 @@ _TRIES: Final = 50
 _WAIT_SECONDS: Final = 0.1
 
 
-class Link(Enum):
+class LinkStatus(Enum):
     """What a signed address is worth."""
 
-    GOOD = auto()
+    VALID = auto()
     EXPIRED = auto()
-    FOREIGN = auto()
+    INVALID = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +58,20 @@ class LinkSigner:
         expires = int(self.clock()) + self.lifetime_seconds
         return urlencode({"expires": expires, "signature": self._signature(key, expires)})
 
-    def state(self, key: Key, expires: str, signature: str) -> Link:
+    def state(self, key: Key, expires: str, signature: str) -> LinkStatus:
         """What kind of link has these two values in its query."""
         if not (expires.isascii() and expires.isdecimal() and len(expires) <= _MAX_DIGITS):
-            return Link.FOREIGN
+            return LinkStatus.INVALID
         ours = self._signature(key, int(expires))
         if not hmac.compare_digest(ours.encode(), signature.encode("utf-8", "replace")):
-            return Link.FOREIGN
-        return Link.GOOD if self.clock() < int(expires) else Link.EXPIRED
+            return LinkStatus.INVALID
+        return LinkStatus.VALID if self.clock() < int(expires) else LinkStatus.EXPIRED
 
     def _signature(self, key: Key, expires: int) -> str:
         return hmac.new(self.secret, f"{expires}\n{key}".encode(), hashlib.sha256).hexdigest()
 
 
-def kept_secret(state: Storage) -> bytes:
+def load_or_create_secret(state: Storage) -> bytes:
     """The deployment's own secret, made once and kept in its store, so that links outlive the process.
 
     Of processes that begin at the same moment, one makes it and the others wait for it.
@@ -80,19 +80,19 @@ def kept_secret(state: Storage) -> bytes:
     for _ in range(_TRIES):
         with suppress(NotFound):
             return documents.read(_SECRET)
-        with reserved(state, _SECRET) as is_ours:
+        with reservation(state, _SECRET) as is_ours:
             if is_ours and state.stat(documents.key(_SECRET)) is None:
                 documents.save(_SECRET, {"secret": secrets.token_hex(32)})
         time.sleep(_WAIT_SECONDS * random.random())  # noqa: S311 - only keeps two from meeting again and again
     raise StorageFailed("The secret that signs links could not be made; try again later.")
 
 
-def public_link(public_url: str, key: Key, signer: LinkSigner) -> str:
+def signed_url(public_url: str, key: Key, signer: LinkSigner) -> str:
     """The address of an object of a local store on the REST side."""
     return f"{public_url.rstrip('/')}{PUBLIC_ROOT}{quote(key.text)}?{signer.query(key)}"
 
 
-def own_key(url: str, public_url: str | None) -> Key | None:
+def key_of_own_url(url: str, public_url: str | None) -> Key | None:
     """The object that an address of our own names: a path below ``/outputs/``, alone or behind our public address.
 
     Raises:
@@ -104,9 +104,9 @@ def own_key(url: str, public_url: str | None) -> Key | None:
     try:
         key = Key.parse(unquote(urlsplit(path).path.removeprefix(PUBLIC_ROOT), errors="strict"))
     except (InvalidField, UnicodeError) as error:
-        raise no_such_object() from error
+        raise object_not_found() from error
     if key.segments[0] == STATE.text:
-        raise no_such_object()
+        raise object_not_found()
     return key
 
 

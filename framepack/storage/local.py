@@ -28,9 +28,9 @@ from framepack.storage.base import (
     CHUNK_BYTES,
     DEFAULT_CONTENT_TYPE,
     StoredObject,
-    disk_errors,
-    kept_when_whole,
-    no_such_object,
+    object_not_found,
+    removed_on_failure,
+    storage_errors,
 )
 from framepack.storage.keys import Key
 
@@ -65,29 +65,29 @@ class LocalStorage:
     def put_file(self, key: Key, path: Path, *, content_type: str = DEFAULT_CONTENT_TYPE) -> StoredObject:
         """Copy the file into place; see `Storage.put_file`. The source may be on any file system."""
         del content_type  # files have none; whoever serves them goes by the extension
-        with disk_errors(), path.open("rb") as source:
+        with storage_errors(), path.open("rb") as source:
             return self._put(key, source, os.fstat(source.fileno()).st_size)
 
     def put_bytes(self, key: Key, data: bytes, *, content_type: str = DEFAULT_CONTENT_TYPE) -> StoredObject:
         """Write the bytes into place; see `Storage.put_bytes`."""
         del content_type
-        with disk_errors():
+        with storage_errors():
             return self._put(key, io.BytesIO(data), len(data))
 
     def read(self, key: Key) -> bytes:
         """Return the object's bytes; see `Storage.read`."""
-        with disk_errors(), self._open(key) as file:
+        with storage_errors(), self._open(key) as file:
             return file.read()
 
     def fetch(self, key: Key, to: Path) -> None:
         """Copy the object into a file; see `Storage.fetch`."""
-        with disk_errors(), self._open(key) as file, kept_when_whole(to), to.open("wb") as copy:
+        with storage_errors(), self._open(key) as file, removed_on_failure(to), to.open("wb") as copy:
             while chunk := file.read(CHUNK_BYTES):
                 copy.write(chunk)
 
     def list(self, folder: Key | None = None) -> Iterator[StoredObject]:
         """Yield the objects below the folder; see `Storage.list`."""
-        with disk_errors():
+        with storage_errors():
             entries = self._entries(folder)
         # "a-b" sorts before "a/b", so a folder takes part in the order with its slash.
         for name, status in sorted(entries, key=lambda entry: f"{entry[0]}/" if _is_folder(entry[1]) else entry[0]):
@@ -102,7 +102,7 @@ class LocalStorage:
 
     def folders(self, folder: Key) -> Iterator[str]:
         """Yield the names of the folders in this one that are not empty; see `Storage.folders`."""
-        with disk_errors():
+        with storage_errors():
             names = [name for name, status in self._entries(folder) if _is_folder(status)]
         for name in sorted(names, key=lambda name: f"{name}/"):
             with contextlib.suppress(InvalidField):
@@ -111,14 +111,14 @@ class LocalStorage:
 
     def stat(self, key: Key) -> StoredObject | None:
         """Describe the object; see `Storage.stat`."""
-        with disk_errors(), _nothing_when_missing(), self._folder(key.segments[:-1]) as folder:
+        with storage_errors(), _nothing_when_missing(), self._folder(key.segments[:-1]) as folder:
             status = os.stat(key.name, dir_fd=folder, follow_symlinks=False)
             return _stored(key, status) if stat.S_ISREG(status.st_mode) else None
         return None
 
     def delete(self, key: Key) -> bool:
         """Remove the object, and its folder if nothing else is in it; see `Storage.delete`."""
-        with disk_errors(), _nothing_when_missing(), self._folder(key.segments[:-1]) as folder:
+        with storage_errors(), _nothing_when_missing(), self._folder(key.segments[:-1]) as folder:
             if stat.S_ISREG(os.stat(key.name, dir_fd=folder, follow_symlinks=False).st_mode):
                 os.unlink(key.name, dir_fd=folder)
                 self._prune(key.segments[:-1])
@@ -128,7 +128,7 @@ class LocalStorage:
     def sweep(self) -> RemovedFiles:
         """Remove temporary files whose writer is gone; see `Storage.sweep`."""
         freed = RemovedFiles()
-        with disk_errors(), _nothing_when_missing(), self._folder((_INCOMING,)) as incoming:
+        with storage_errors(), _nothing_when_missing(), self._folder((_INCOMING,)) as incoming:
             for name in os.listdir(incoming):  # noqa: PTH208 - pathlib cannot list a descriptor
                 with _nothing_when_missing(), os.fdopen(os.open(name, _OBJECT, dir_fd=incoming), "rb") as file:
                     status = os.fstat(file.fileno())
@@ -181,12 +181,12 @@ class LocalStorage:
                 file = os.fdopen(os.open(key.name, _OBJECT, dir_fd=folder), "rb")
         except OSError as error:
             if error.errno in _MISSING or error.errno == errno.EISDIR:
-                raise no_such_object() from error
+                raise object_not_found() from error
             raise
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             return file
         file.close()
-        raise no_such_object()
+        raise object_not_found()
 
     def _entries(self, folder: Key | None) -> tuple[tuple[str, os.stat_result], ...]:
         """Read one folder at once, so that none stays open while the caller uses what was listed."""
@@ -205,7 +205,7 @@ class LocalStorage:
         """Whether there is an object in the folder, at any depth."""
         inner = []
         with (
-            disk_errors(),
+            storage_errors(),
             _nothing_when_missing(),
             self._folder(folder.segments) as descriptor,
             os.scandir(descriptor) as entries,

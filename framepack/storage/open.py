@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from framepack.errors import InvalidField
-from framepack.storage.links import LinkSigner, kept_secret, public_link
+from framepack.storage.links import LinkSigner, load_or_create_secret, signed_url
 from framepack.storage.local import LocalStorage
 from framepack.storage.s3.client import S3Credentials
 from framepack.storage.s3.location import s3_location
@@ -41,11 +41,11 @@ def open_storage(settings: Settings) -> Storage:
 def link_signer(settings: Settings, state: Storage) -> LinkSigner:
     """What signs the links to a local store's files: the settings' secret, else one that is kept in the store."""
     given = settings.link_secret
-    secret = given.get_secret_value().encode() if given is not None else kept_secret(state)
+    secret = given.get_secret_value().encode() if given is not None else load_or_create_secret(state)
     return LinkSigner(secret, settings.url_lifetime_seconds)
 
 
-def storage_of_job(
+def open_job_storage(
     settings: Settings, s3_config: Mapping[str, Any], check_endpoint: Callable[[str], None]
 ) -> Storage:
     """Open the bucket that a job names as RunPod's ``s3Config``.
@@ -75,7 +75,7 @@ def _local(root: Path, settings: Settings) -> LocalStorage:
     if public_url is None:
         return LocalStorage(root)
     signer = cache(lambda: link_signer(settings, storage))
-    storage = LocalStorage(root, lambda key: public_link(public_url, key, signer()))
+    storage = LocalStorage(root, lambda key: signed_url(public_url, key, signer()))
     return storage
 
 

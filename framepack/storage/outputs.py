@@ -15,9 +15,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from framepack.storage.base import DEFAULT_CONTENT_TYPE, disk_errors
+from framepack.storage.base import DEFAULT_CONTENT_TYPE, storage_errors
 from framepack.storage.keys import Key, clean_stem, safe_name
-from framepack.storage.reservations import reserved
+from framepack.storage.reservations import reservation
 
 if TYPE_CHECKING:
     from framepack.storage.base import Storage
@@ -26,7 +26,7 @@ PUBLIC_ROOT = "/outputs/"
 _EXTENSION = re.compile(r"\.[a-z0-9]{1,8}")
 
 
-class Folder(StrEnum):
+class ResultFolder(StrEnum):
     """The documented folders of results."""
 
     TEMP_PROCESSING = "postprocessed_output/temp_processing"
@@ -42,7 +42,7 @@ class Folder(StrEnum):
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedOutput:
     """A result that is in the store.
 
     Attributes:
@@ -91,8 +91,8 @@ class Outputs:
         self._clock = clock
 
     def publish(
-        self, path: Path, *, folder: Folder, stem: str, suffix: str, content_type: str | None = None
-    ) -> Published:
+        self, path: Path, *, folder: ResultFolder, stem: str, suffix: str, content_type: str | None = None
+    ) -> PublishedOutput:
         """Store a finished file under a new name; the file itself stays as it is.
 
         Args:
@@ -108,7 +108,7 @@ class Outputs:
         """
         return self._store(path, folder, self.filename(stem, suffix, path.suffix), content_type)
 
-    def save(self, path: Path, filename: str) -> Published:
+    def save(self, path: Path, filename: str) -> PublishedOutput:
         """Store a file among the saved videos under its own name, or with a short id in it if that name is taken.
 
         Nothing is ever overwritten, also when several workers save under one name at the same moment.
@@ -120,9 +120,9 @@ class Outputs:
         Raises:
             StorageFailed, DiskFull: as for `publish`.
         """
-        folder = Folder.SAVED_VIDEOS
+        folder = ResultFolder.SAVED_VIDEOS
         stem, dot, extension = filename.rpartition(".")
-        with reserved(self.storage, filename) as is_ours:
+        with reservation(self.storage, filename) as is_ours:
             name = filename
             is_free = is_ours and self.storage.stat(folder.key / name) is None
             while not is_free:
@@ -130,7 +130,7 @@ class Outputs:
                 is_free = self.storage.stat(folder.key / name) is None
             return self._store(path, folder, name, None)
 
-    def _store(self, path: Path, folder: Folder, filename: str, content_type: str | None) -> Published:
+    def _store(self, path: Path, folder: ResultFolder, filename: str, content_type: str | None) -> PublishedOutput:
         content_type = content_type or mimetypes.guess_type(filename)[0] or DEFAULT_CONTENT_TYPE
         key = folder.key / filename
         inline = self._inlined(path)
@@ -139,7 +139,7 @@ class Outputs:
         else:
             stored = self.storage.put_bytes(key, inline, content_type=content_type)
         url = self.storage.url(key, filename=filename)
-        return Published(key, filename, stored.size_bytes, stored.sha256 or "", url, inline)
+        return PublishedOutput(key, filename, stored.size_bytes, stored.sha256 or "", url, inline)
 
     def filename(self, stem: str, suffix: str, extension: str) -> str:
         """Make a new name, ``{stem}_{suffix}_{yymmdd_HHMMSS}_{short id}{extension}``, at most 235 bytes long."""
@@ -156,7 +156,7 @@ class Outputs:
 
     def _inlined(self, path: Path) -> bytes | None:
         """Read the file if it may be inlined, so that the answer holds the very bytes that are stored."""
-        with disk_errors():
+        with storage_errors():
             size_bytes = path.stat().st_size
             return path.read_bytes() if 0 < size_bytes <= self._inline_limit_bytes else None
 

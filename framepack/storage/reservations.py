@@ -21,7 +21,7 @@ STALE_AFTER: Final = timedelta(hours=1)
 
 
 @contextmanager
-def reserved(storage: Storage, name: str) -> Iterator[bool]:
+def reservation(storage: Storage, name: str) -> Iterator[bool]:
     """Announce that ``name`` is about to be taken; the value says whether nobody else has announced it.
 
     Everybody first leaves a mark and then looks for the marks of others, so of two at least one sees the other. That

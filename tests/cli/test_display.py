@@ -14,7 +14,7 @@ def test_elsewhere_than_on_a_terminal_there_are_a_few_lines() -> None:
     """Loading at once and once, the first frame, the last one; no control characters."""
     stream = io.StringIO()
     with display(Console(file=stream)) as shown:
-        job = Job("test", shown.progress, announce=shown.loading)
+        job = Job("test", shown.progress, on_model_loading=shown.loading)
         shown.begin("upscale in.mp4")
         for _ in range(2):
             with job.loading("a network"):

@@ -19,7 +19,7 @@ from framepack.errors import StorageFailed
 from framepack.job import Job
 from framepack.storage.keys import Key
 from framepack.storage.local import LocalStorage
-from framepack.storage.outputs import Folder
+from framepack.storage.outputs import ResultFolder
 from framepack.storage.switches import set_autosave
 from tests.support.clips import Spec, make_clip
 from tests.support.http_server import Answer, HttpServer, Received
@@ -28,7 +28,7 @@ from tests.support.runs import Bench, bench
 from tests.support.s3_server import S3Server, s3_server
 from tests.support.stores import bench_like, bucket_settings, stored
 
-TEMP = Folder.TEMP_PROCESSING.key
+TEMP = ResultFolder.TEMP_PROCESSING.key
 KEPT = (
     "postprocessed_output/saved_videos/mine.mp4",
     "postprocessed_output/frames/extracted_frames/clip_1/frame_000000.png",

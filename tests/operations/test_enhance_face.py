@@ -95,7 +95,7 @@ def test_without_faces_it_is_the_plain_upscale(own: Bench, tmp_path: Path) -> No
     """Where no face is found, every frame is the plain upscale's to the last bit."""
     path = make_clip(tmp_path / "empty.mp4", Spec(size=SIZE, count=2))
     clip = open_clip(path, probe(path), warn=lambda _: None)
-    with own.runtime.surroundings(Job("test"), JobInput({})) as ctx:
+    with own.runtime.job_context(Job("test"), JobInput({})) as ctx:
         plain, made = (
             list(upscaled.apply(clip, UpscaleParams(model="tiny", enhance_face=wanted), ctx).frames())
             for wanted in (False, True)

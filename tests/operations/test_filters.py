@@ -34,8 +34,8 @@ def applied(frames: Sequence[Frame], **fields: Any) -> list[Frame]:
 
 
 def _effect(clip: Clip, **fields: Any) -> Clip:
-    surroundings = SimpleNamespace(filter_preset=built_in_preset)
-    return filtered.apply(clip, FiltersParams.parse(fields), surroundings)  # type: ignore[arg-type]
+    context = SimpleNamespace(filter_preset=built_in_preset)
+    return filtered.apply(clip, FiltersParams.parse(fields), context)  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 from framepack.storage.frames.folders import folder_key, natural, sweep
 from framepack.storage.frames.record import FolderRecord, frame_name
 from framepack.storage.frames.writer import new_folder
-from framepack.storage.outputs import Folder
+from framepack.storage.outputs import ResultFolder
 from tests.operations.conftest import StoreSettings
 from tests.support.runs import Bench, bench
 
@@ -134,17 +134,17 @@ class Frames(RuleBasedStateMachine):
         assert self.worker.run("list_frame_folders")["folders"] == sorted(self.model)
         keys = [str(found.key) for found in self.storage.list()]
         for place, count in (
-            (f"{Folder.EXTRACTED_FRAMES}/", sum(map(len, self.model.values()))),
-            (f"{Folder.CONTACT_SHEETS}/", len(self.extracted)),
+            (f"{ResultFolder.EXTRACTED_FRAMES}/", sum(map(len, self.model.values()))),
+            (f"{ResultFolder.CONTACT_SHEETS}/", len(self.extracted)),
             ("state/frame_folders/", len(self.extracted)),
             ("state/unfinished_folders/", 0),
-            (f"{Folder.SAVED_VIDEOS}/", len(self.saved)),
+            (f"{ResultFolder.SAVED_VIDEOS}/", len(self.saved)),
         ):
             assert sum(key.startswith(place) for key in keys) == count, place
 
     def teardown(self) -> None:
         """What was saved is still there, however often its frame was deleted since."""
-        saved = [self.storage.read(found.key) for found in self.storage.list(Folder.SAVED_VIDEOS.key)]
+        saved = [self.storage.read(found.key) for found in self.storage.list(ResultFolder.SAVED_VIDEOS.key)]
         assert sorted(saved) == sorted(self.saved)
 
     def expect(self, answer: dict[str, Any], folder: str, name: str) -> bool:

@@ -23,7 +23,7 @@ from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
 from framepack.media.write import writer
 from framepack.media.write.encoders import add_video
-from framepack.processing.steps import chained
+from framepack.processing.steps import build_chain
 from framepack.storage.keys import Key
 from framepack.storage.switches import set_autosave
 from tests.support.clips import AudioSpec, Spec, make_clip, real_clip
@@ -80,9 +80,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
 
 def unencoded(worker: Bench, source: Path, steps: list[dict[str, Any]]) -> Iterator[Pixels]:
     """What the steps make of a video, before any encoder has seen it."""
-    with worker.runtime.surroundings(Job("test"), JobInput({})) as ctx:
+    with worker.runtime.job_context(Job("test"), JobInput({})) as ctx:
         clip = open_clip(source, probe(source), warn=lambda _: None)
-        clip = chained([Step.parse(step) for step in steps], ctx).apply(clip, ctx)[-1]
+        clip = build_chain([Step.parse(step) for step in steps], ctx).apply(clip, ctx)[-1]
         fit = Fitter(clip)
         for frame in clip.frames():
             yield rgb_of(fit(frame.on_host()))

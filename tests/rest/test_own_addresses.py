@@ -15,7 +15,7 @@ from framepack.dispatch import JobInput
 from framepack.job import Job
 from framepack.runtime import Runtime
 from framepack.settings import Settings
-from framepack.storage.links import own_key
+from framepack.storage.links import key_of_own_url
 from tests.support.rest_server import (
     HeldBackend,
     LocalServer,
@@ -108,7 +108,7 @@ def test_nothing_else_can_be_named(client: LocalServer, url: str) -> None:
 )
 def test_what_is_ours(url: str, key: str | None) -> None:
     """Only our own address, to the letter, is ours; others are fetched by the rules for strangers."""
-    found = own_key(url, "http://host:8000/")
+    found = key_of_own_url(url, "http://host:8000/")
 
     assert (None if found is None else found.text) == key
 

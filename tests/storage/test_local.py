@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from framepack.errors import DiskFull, NotFound, StorageFailed
-from framepack.storage.base import disk_error
+from framepack.storage.base import storage_error
 from framepack.storage.keys import Key
 from framepack.storage.local import LocalStorage
 
@@ -335,6 +335,6 @@ def test_the_folder_is_made_on_the_first_write(root: Path, local: LocalStorage) 
 )
 def test_trouble_with_the_disk_is_told_in_words(number: int, words: str) -> None:
     """A client reads what happened, and no path of the worker."""
-    error = disk_error(OSError(number, "no matter what", "/secret/path"))
+    error = storage_error(OSError(number, "no matter what", "/secret/path"))
 
     assert error.message == f"The file store failed: {words}."

@@ -12,7 +12,7 @@ from framepack.errors import InvalidField, SourceNotAllowed
 from framepack.settings import Settings
 from framepack.storage.keys import Key
 from framepack.storage.local import LocalStorage
-from framepack.storage.open import open_storage, storage_of_job
+from framepack.storage.open import open_job_storage, open_storage
 from framepack.storage.s3.storage import S3Storage
 from tests.support.s3_server import S3Server
 
@@ -63,7 +63,7 @@ def test_a_bucket_is_opened(server: S3Server, bucket: str, place: str, prefix: s
 def test_a_job_brings_its_own_bucket(server: S3Server, bucket: str) -> None:
     """The job's bucket is used without the worker's prefix, and its endpoint is checked first."""
     checked: list[str] = []
-    storage = storage_of_job(Settings(storage="s3://other/prefix"), s3_config(server, bucket), checked.append)
+    storage = open_job_storage(Settings(storage="s3://other/prefix"), s3_config(server, bucket), checked.append)
     storage.put_bytes(KEY, b"1")
     assert server.client.get_object(Bucket=bucket, Key="a/b.mp4")["Body"].read() == b"1"
     assert checked == [server.endpoint_url]
@@ -72,7 +72,7 @@ def test_a_job_brings_its_own_bucket(server: S3Server, bucket: str) -> None:
 def test_a_bucket_in_the_endpoint_is_understood(server: S3Server, bucket: str) -> None:
     """The bucket may be the end of the address instead of a name of its own."""
     config = s3_config(server, "", endpointUrl=f"{server.endpoint_url}/{bucket}/")
-    storage_of_job(Settings(), config, allow).put_bytes(KEY, b"1")
+    open_job_storage(Settings(), config, allow).put_bytes(KEY, b"1")
     assert server.client.get_object(Bucket=bucket, Key="a/b.mp4")["Body"].read() == b"1"
 
 
@@ -83,7 +83,7 @@ def test_a_forbidden_endpoint_is_refused(server: S3Server, bucket: str) -> None:
         raise SourceNotAllowed("This address may not be reached.")
 
     with pytest.raises(SourceNotAllowed):
-        storage_of_job(Settings(), s3_config(server, bucket), refuse)
+        open_job_storage(Settings(), s3_config(server, bucket), refuse)
 
 
 def test_aws_needs_no_check() -> None:
@@ -95,7 +95,7 @@ def test_aws_needs_no_check() -> None:
         "bucketName": "clips",
         "endpointUrl": "https://s3.eu-west-1.amazonaws.com",
     }
-    storage = storage_of_job(Settings(), config, checked.append)
+    storage = open_job_storage(Settings(), config, checked.append)
     assert (storage.url(KEY) or "").startswith("https://clips.s3.eu-west-1.amazonaws.com/a/b.mp4?")
     assert not checked
 
@@ -105,7 +105,7 @@ def test_aws_needs_no_check() -> None:
 def test_a_missing_entry_is_named(server: S3Server, bucket: str, name: str, value: object) -> None:
     """The refusal says which entry is missing or is no text, and repeats no other."""
     with pytest.raises(InvalidField, match=rf"s3Config\.{name} ") as refusal:
-        storage_of_job(Settings(), s3_config(server, bucket, **{name: value}), allow)
+        open_job_storage(Settings(), s3_config(server, bucket, **{name: value}), allow)
     assert server.secret_key not in refusal.value.message
 
 
@@ -113,4 +113,4 @@ def test_a_missing_entry_is_named(server: S3Server, bucket: str, name: str, valu
 def test_a_bucket_that_is_no_text_is_named(server: S3Server, value: object) -> None:
     """Other types than text are refused here too."""
     with pytest.raises(InvalidField, match=r"s3Config\.bucketName "):
-        storage_of_job(Settings(), s3_config(server, "x") | {"bucketName": value}, allow)
+        open_job_storage(Settings(), s3_config(server, "x") | {"bucketName": value}, allow)

@@ -14,7 +14,7 @@ from framepack.errors import StorageFailed
 from framepack.storage.base import Storage
 from framepack.storage.keys import Key, clean_stem
 from framepack.storage.local import LocalStorage
-from framepack.storage.outputs import Folder, Outputs
+from framepack.storage.outputs import Outputs, ResultFolder
 
 NOW = datetime(2024, 12, 4, 14, 30, 22, tzinfo=UTC)
 NAME = re.compile(r"clip_upscaled_RealESRGAN_x4plus_241204_143022_[0-9][0-9a-z]{5}\.mp4")
@@ -36,7 +36,7 @@ def outputs(storage: Storage, inline_limit_bytes: int = 100) -> Outputs:
 def test_a_result_is_stored_under_its_documented_name(storage: Storage, result: Path) -> None:
     """The answer's figures are those of the object in the store, and the workspace's file stays."""
     published = outputs(storage).publish(
-        result, folder=Folder.SAVED_VIDEOS, stem="clip", suffix="upscaled_RealESRGAN_x4plus"
+        result, folder=ResultFolder.SAVED_VIDEOS, stem="clip", suffix="upscaled_RealESRGAN_x4plus"
     )
     assert NAME.fullmatch(published.filename)
     assert str(published.key) == f"postprocessed_output/saved_videos/{published.filename}"
@@ -50,13 +50,13 @@ def test_a_result_is_stored_under_its_documented_name(storage: Storage, result: 
 @pytest.mark.parametrize(
     ("folder", "place"),
     [
-        (Folder.TEMP_PROCESSING, "postprocessed_output/temp_processing"),
-        (Folder.SAVED_VIDEOS, "postprocessed_output/saved_videos"),
-        (Folder.EXTRACTED_FRAMES, "postprocessed_output/frames/extracted_frames"),
-        (Folder.REASSEMBLED_VIDEOS, "postprocessed_output/frames/reassembled_videos"),
+        (ResultFolder.TEMP_PROCESSING, "postprocessed_output/temp_processing"),
+        (ResultFolder.SAVED_VIDEOS, "postprocessed_output/saved_videos"),
+        (ResultFolder.EXTRACTED_FRAMES, "postprocessed_output/frames/extracted_frames"),
+        (ResultFolder.REASSEMBLED_VIDEOS, "postprocessed_output/frames/reassembled_videos"),
     ],
 )
-def test_every_folder_is_the_documented_one(tmp_path: Path, result: Path, folder: Folder, place: str) -> None:
+def test_every_folder_is_the_documented_one(tmp_path: Path, result: Path, folder: ResultFolder, place: str) -> None:
     """The four folders have the names that clients know."""
     local = LocalStorage(tmp_path / "store")
     published = outputs(local).publish(result, folder=folder, stem="clip", suffix="filtered")
@@ -66,7 +66,7 @@ def test_every_folder_is_the_documented_one(tmp_path: Path, result: Path, folder
 @pytest.mark.parametrize(("limit", "inlined"), [(6, False), (7, True), (0, False)])
 def test_small_results_are_inlined(storage: Storage, result: Path, limit: int, inlined: bool) -> None:  # noqa: FBT001
     """Up to the limit the answer also holds the bytes, even when the workspace is gone by then."""
-    published = outputs(storage, limit).publish(result, folder=Folder.TEMP_PROCESSING, stem="clip", suffix="x")
+    published = outputs(storage, limit).publish(result, folder=ResultFolder.TEMP_PROCESSING, stem="clip", suffix="x")
     result.unlink()
     if inlined:
         assert published.base64 is not None
@@ -81,7 +81,7 @@ def test_nothing_is_inlined_from_an_empty_file(tmp_path: Path, result: Path) -> 
     """An empty result is stored but not inlined."""
     result.write_bytes(b"")
     published = outputs(LocalStorage(tmp_path / "store")).publish(
-        result, folder=Folder.TEMP_PROCESSING, stem="clip", suffix="x"
+        result, folder=ResultFolder.TEMP_PROCESSING, stem="clip", suffix="x"
     )
     assert (published.size_bytes, published.base64) == (0, None)
 
@@ -90,7 +90,7 @@ def test_results_of_one_second_keep_apart(tmp_path: Path, result: Path) -> None:
     """Fifty results of one name and second are fifty objects."""
     local = LocalStorage(tmp_path / "store")
     for _ in range(50):
-        outputs(local).publish(result, folder=Folder.TEMP_PROCESSING, stem="clip", suffix="x")
+        outputs(local).publish(result, folder=ResultFolder.TEMP_PROCESSING, stem="clip", suffix="x")
     assert len(list(local.list())) == 50
 
 
@@ -134,5 +134,5 @@ def test_no_result_is_named_that_was_not_stored(tmp_path: Path, result: Path) ->
     (tmp_path / "store").write_bytes(b"a file where the folder should be")
     with pytest.raises(StorageFailed):
         outputs(LocalStorage(tmp_path / "store")).publish(
-            result, folder=Folder.TEMP_PROCESSING, stem="clip", suffix="x"
+            result, folder=ResultFolder.TEMP_PROCESSING, stem="clip", suffix="x"
         )

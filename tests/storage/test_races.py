@@ -17,8 +17,8 @@ from framepack.storage import reservations
 from framepack.storage.base import Storage
 from framepack.storage.keys import Key
 from framepack.storage.local import LocalStorage
-from framepack.storage.outputs import Folder, Outputs
-from framepack.storage.reservations import RESERVED, reserved
+from framepack.storage.outputs import Outputs, ResultFolder
+from framepack.storage.reservations import RESERVED, reservation
 from framepack.storage.s3.client import S3Tuning
 from framepack.storage.s3.upload import drop_stale_parts
 from tests.support.s3_proxy import Answer, Proxy, Request
@@ -78,18 +78,18 @@ def test_nobodys_video_is_lost_to_a_name(shared: Storage, tmp_path: Path) -> Non
 
     assert len(set(names)) == 11
     assert names.count("film.mp4") <= 1
-    folder = Folder.SAVED_VIDEOS.key
+    folder = ResultFolder.SAVED_VIDEOS.key
     assert [shared.read(folder / name) for name in names] == [file.read_bytes() for file in files]
     assert len(list(shared.list())) == 11, "no mark is left"
 
 
 def test_one_of_two_that_want_a_name_sees_the_other(storage: Storage) -> None:
     """The name is free for the first, and for the second once the first is done; other names do not matter."""
-    with reserved(storage, "film.mp4") as first, reserved(storage, "film.mp4") as second:
+    with reservation(storage, "film.mp4") as first, reservation(storage, "film.mp4") as second:
         assert (first, second) == (True, False)
-        with reserved(storage, "other-film.mp4") as other:
+        with reservation(storage, "other-film.mp4") as other:
             assert other
-    with reserved(storage, "film.mp4") as later, reserved(storage, "a" * 255) as longest:
+    with reservation(storage, "film.mp4") as later, reservation(storage, "a" * 255) as longest:
         assert later
         assert longest
     assert list(storage.list()) == []
@@ -98,10 +98,10 @@ def test_one_of_two_that_want_a_name_sees_the_other(storage: Storage) -> None:
 def test_the_mark_of_a_dead_worker_counts_for_an_hour(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Until then its name is avoided; after that it is removed."""
     storage.put_bytes(RESERVED / f"{hashlib.sha256(b'film.mp4').hexdigest()}-{'0' * 32}", b"")
-    with reserved(storage, "film.mp4") as free:
+    with reservation(storage, "film.mp4") as free:
         assert not free
     monkeypatch.setattr(reservations, "STALE_AFTER", timedelta(seconds=-1))
-    with reserved(storage, "film.mp4") as free:
+    with reservation(storage, "film.mp4") as free:
         assert free
     assert list(storage.list()) == []
 

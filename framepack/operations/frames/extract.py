@@ -18,7 +18,7 @@ from framepack.media.images.contact_sheet import ContactSheet
 from framepack.media.images.convert import png
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
-from framepack.processing.render import opened_clip
+from framepack.processing.render import open_source_clip
 from framepack.storage.frames.folders import folder_key, sheet_key
 from framepack.storage.frames.record import FolderRecord
 from framepack.storage.frames.writer import FolderWriter, new_folder
@@ -61,7 +61,7 @@ class ExtractResponse(Response):
 )
 def extract_frames(request: ExtractRequest, ctx: Context) -> ExtractResponse:
     """Extract every Nth frame of a video as PNG files into a folder."""
-    source, clip = opened_clip(request, ctx)
+    source, clip = open_source_clip(request, ctx)
     rate = request.extraction_rate
     count = -(-(clip.length or 0) // rate)
     if count > ctx.settings.max_extracted_frames:

@@ -18,10 +18,10 @@ from framepack.media.clip import AudioSource, Colors, Matrix
 from framepack.media.images.image_clip import image_clip
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
-from framepack.processing.render import answered, finish
+from framepack.processing.render import publish_video, video_response
 from framepack.storage.frames.folders import FrameFolders
 from framepack.storage.frames.record import FolderRecord, audio_key
-from framepack.storage.outputs import Folder
+from framepack.storage.outputs import ResultFolder
 
 if TYPE_CHECKING:
     from framepack.media.clip import AudioPlan, Clip
@@ -84,14 +84,14 @@ def reassemble_frames(request: ReassembleRequest, ctx: Context) -> VideoResponse
     clip = _frames(frames, record, Fraction(request.output_fps), ctx)
     if request.with_audio:
         clip = replace(clip, audio=_audio(request.folder_name, frames, record, clip.fps, ctx))
-    published = finish(
+    published = publish_video(
         clip,
         ctx,
         stem=(request.output_name or "reassembled_video").removesuffix(".mp4"),
         suffix=f"{request.output_fps}fps_reassembled",
-        unsaved=Folder.REASSEMBLED_VIDEOS,
+        unsaved=ResultFolder.REASSEMBLED_VIDEOS,
     )
-    return answered(published, "Frames reassembled successfully", ctx)
+    return video_response(published, "Frames reassembled successfully", ctx)
 
 
 def _frames(frames: Sequence[StoredObject], record: FolderRecord | None, fps: Fraction, ctx: Context) -> Clip:

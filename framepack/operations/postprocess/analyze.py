@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from framepack.api.schemas import Response, VideoRequest
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
-from framepack.processing.render import opened
+from framepack.processing.render import open_source
 
 if TYPE_CHECKING:
     from framepack.files.source import Source
@@ -50,7 +50,7 @@ class AnalyzeResponse(Response):
 @operation("POST", "/postprocess/analyze")
 def analyze(request: AnalyzeRequest, ctx: Context) -> AnalyzeResponse:
     """Analyze a video and get detailed metadata."""
-    source, info = opened(request, ctx)
+    source, info = open_source(request, ctx)
     return AnalyzeResponse(analysis=_described(_filename(source, info), info), warnings=list(info.warnings) or None)
 
 

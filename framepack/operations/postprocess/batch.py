@@ -17,7 +17,7 @@ from framepack.job import Progress
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
 from framepack.processing.render import render_chain
-from framepack.processing.steps import chained
+from framepack.processing.steps import build_chain
 from framepack.storage.claims import Claim
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def batch(request: BatchRequest, ctx: Context) -> BatchResponse:
     total = len(request.videos)
     if total > ctx.settings.max_batch_videos:
         raise TooLarge(f"There are {total} videos; at most {ctx.settings.max_batch_videos} are allowed.")
-    chain = chained(request.operations, ctx)
+    chain = build_chain(request.operations, ctx)
     with Claim(ctx.state) as claim:
         work = _Batch(chain, total, ctx, claim, round(ctx.settings.inline_limit_mb * 1e6))
         results = [work.result(index, video) for index, video in enumerate(request.videos)]
@@ -162,7 +162,7 @@ class _Batch:
             self._report(done, index + (progress.percent or 0) / 100)
 
         source = "base64" if video.video_url is None else video.video_url[:_SHOWN_CHARACTERS]
-        ctx = replace(self.ctx, job=self.ctx.job.part(report))
+        ctx = replace(self.ctx, job=self.ctx.job.sub_job(report))
         try:
             result = self._processed(index, source, video, ctx)
         except Cancelled:

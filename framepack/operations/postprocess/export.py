@@ -16,7 +16,7 @@ from framepack.media.frames.scale import Scaler, fitted_size
 from framepack.processing.context import Context
 from framepack.processing.effect import effect
 from framepack.processing.operation import operation
-from framepack.processing.render import answered, finish, opened_clip
+from framepack.processing.render import open_source_clip, publish_video, video_response
 
 _FORMATS: Final = {"mp4": "MP4", "webm": "WebM", "gif": "GIF"}
 
@@ -62,11 +62,11 @@ def exported(clip: Clip, params: ExportParams, _ctx: Context) -> Clip:
 )
 def export(request: ExportRequest, ctx: Context) -> VideoResponse:
     """Export a video to another format, with control of quality and size."""
-    source, clip = opened_clip(request, ctx)
+    source, clip = open_source_clip(request, ctx)
     suffix = f"exported_{request.quality}q_{request.max_width}w"
     stem = _without_extension(request.output_name) if request.output_name else source.name
-    published = finish(exported.apply(clip, request, ctx), ctx, stem=stem, suffix=suffix)
-    return answered(published, "Video exported successfully", ctx)
+    published = publish_video(exported.apply(clip, request, ctx), ctx, stem=stem, suffix=suffix)
+    return video_response(published, "Video exported successfully", ctx)
 
 
 def _without_extension(name: str) -> str:

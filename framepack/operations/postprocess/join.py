@@ -17,11 +17,11 @@ from framepack.media.timeline.concat import concatenated
 from framepack.processing.context import Context
 from framepack.processing.limits import check_output
 from framepack.processing.operation import operation
-from framepack.processing.render import answered, finish, opened, results_folder
+from framepack.processing.render import open_source, publish_video, video_response, videos_folder
 
 if TYPE_CHECKING:
     from framepack.media.clip import Clip
-    from framepack.storage.outputs import Published
+    from framepack.storage.outputs import PublishedOutput
 
 _LEAST = 2
 
@@ -67,7 +67,7 @@ def join(request: JoinRequest, ctx: Context) -> VideoResponse:
     for index, url in enumerate(request.video_urls):
         place = f"video_urls[{index}]: "
         try:
-            source, info = opened(VideoRequest(video_url=url), ctx)
+            source, info = open_source(VideoRequest(video_url=url), ctx)
         except FramepackError as error:
             raise type(error)(place + error.message) from error
         names.append(source.name)
@@ -75,7 +75,7 @@ def join(request: JoinRequest, ctx: Context) -> VideoResponse:
         clips.append(open_clip(source.path, info, warn=partial(_warn, ctx, place)))
     clip = concatenated(clips)
     published = _written(clip, pieces, ctx, stem=_stem(request.output_name) or names[0])
-    return answered(published, "Videos joined successfully", ctx)
+    return video_response(published, "Videos joined successfully", ctx)
 
 
 def _warn(ctx: Context, place: str, sentence: str) -> None:
@@ -87,11 +87,11 @@ def _stem(name: str | None) -> str | None:
     return None if name is None else name.removesuffix(".mp4")
 
 
-def _written(clip: Clip, pieces: Sequence[Piece], ctx: Context, *, stem: str) -> Published:
+def _written(clip: Clip, pieces: Sequence[Piece], ctx: Context, *, stem: str) -> PublishedOutput:
     suffix = f"joined_{len(pieces)}_videos"
     check_output(clip, ctx.settings)
-    folder = results_folder(ctx)
+    folder = videos_folder(ctx)
     copied = ctx.workspace.path("joined.mp4")
-    if ctx.may_copy and copy_joined(pieces, clip, copied, warn=ctx.job.warn, watch=ctx.job.watch):
+    if ctx.allows_stream_copy and copy_joined(pieces, clip, copied, warn=ctx.job.warn, watch=ctx.job.watch):
         return ctx.outputs.publish(copied, folder=folder, stem=stem, suffix=suffix)
-    return finish(clip, ctx, stem=stem, suffix=suffix)
+    return publish_video(clip, ctx, stem=stem, suffix=suffix)

@@ -15,11 +15,11 @@ from framepack.processing.context import Context
 from framepack.processing.effect import effect
 from framepack.processing.limits import check_output
 from framepack.processing.operation import operation
-from framepack.processing.render import answered, finish, opened, results_folder
+from framepack.processing.render import open_source, publish_video, video_response, videos_folder
 
 if TYPE_CHECKING:
     from framepack.media.mux.repeat import Coded
-    from framepack.storage.outputs import Published
+    from framepack.storage.outputs import PublishedOutput
 
 _ALIASES: Final = {"loop": "loop", "ping-pong": "ping-pong", "pingpong": "ping-pong"}
 
@@ -60,21 +60,21 @@ def looped(clip: Clip, params: LoopParams, ctx: Context) -> Clip:
 )
 def loop(request: LoopRequest, ctx: Context) -> VideoResponse:
     """Create a looped version of a video."""
-    source, info = opened(request, ctx)
+    source, info = open_source(request, ctx)
     clip = looped.apply(open_clip(source.path, info, warn=ctx.job.warn, section=ctx.section), request, ctx)
     suffix = f"{request.loop_type}_{request.num_loops}x"
-    coded = copyable(source.path, info) if request.loop_type == "loop" and ctx.may_copy else None
+    coded = copyable(source.path, info) if request.loop_type == "loop" and ctx.allows_stream_copy else None
     if coded is None:
-        published = finish(clip, ctx, stem=source.name, suffix=suffix)
+        published = publish_video(clip, ctx, stem=source.name, suffix=suffix)
     else:
         published = _copied(coded, clip, ctx, stem=source.name, suffix=suffix)
-    return answered(published, "Loop created successfully", ctx)
+    return video_response(published, "Loop created successfully", ctx)
 
 
-def _copied(coded: Coded, clip: Clip, ctx: Context, *, stem: str, suffix: str) -> Published:
+def _copied(coded: Coded, clip: Clip, ctx: Context, *, stem: str, suffix: str) -> PublishedOutput:
     """Repeat the source's own frames, as good as they are."""
     check_output(clip, ctx.settings)
-    folder = results_folder(ctx)
+    folder = videos_folder(ctx)
     target = ctx.workspace.path(f"output{clip.encoding.extension}")
     repeat(coded, target, clip, ctx.job.warn, ctx.job.watch)
     ctx.job.check()

@@ -13,8 +13,8 @@ from framepack.api.workflow import StepsRequest
 from framepack.errors import BadRequest, NotFound
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
-from framepack.processing.render import answered, render_chain
-from framepack.processing.steps import chained
+from framepack.processing.render import render_chain, video_response
+from framepack.processing.steps import build_chain
 from framepack.storage.presets import workflow_presets
 
 if TYPE_CHECKING:
@@ -95,9 +95,9 @@ def pipeline_from_preset(request: PresetRequest, ctx: Context) -> PipelineRespon
 
 
 def _run(request: VideoRequest, steps: Sequence[Step], ctx: Context) -> PipelineResponse:
-    chain = chained(steps, ctx)
+    chain = build_chain(steps, ctx)
     published, clips = render_chain(request, chain, ctx)
-    answer = answered(published, f"Pipeline completed successfully ({len(clips)} operations)", ctx)
+    answer = video_response(published, f"Pipeline completed successfully ({len(clips)} operations)", ctx)
     return PipelineResponse(**dict(answer), operations_completed=_completed(chain, clips))
 
 

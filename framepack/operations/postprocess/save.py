@@ -10,7 +10,7 @@ from framepack.api.names import Name
 from framepack.api.schemas import Response, VideoRequest
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
-from framepack.processing.render import opened
+from framepack.processing.render import open_source
 from framepack.storage.keys import UNTITLED, safe_name
 
 _EXTENSIONS = frozenset({".mp4", ".webm", ".gif"})
@@ -49,7 +49,7 @@ class SaveResponse(Response):
 @operation("POST", "/postprocess/save", needs="store")
 def save_video(request: SaveRequest, ctx: Context) -> SaveResponse:
     """Save a video to permanent storage, byte for byte."""
-    source, info = opened(request, ctx)
+    source, info = open_source(request, ctx)
     extension = _extension(source.filename, source.path, info.container)
     saved = ctx.outputs.save(source.path, _named(request.custom_name or source.name, extension))
     return SaveResponse(

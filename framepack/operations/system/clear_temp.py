@@ -10,7 +10,7 @@ from framepack.api.schemas import Request, Response
 from framepack.files.removed import RemovedFiles
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
-from framepack.storage.clearing import clear_results
+from framepack.storage.clearing import clear_temporary_results
 from framepack.storage.frames.folders import sweep as sweep_folders
 
 _DEAD_FOLDER_SECONDS: Final = 900.0
@@ -34,7 +34,7 @@ class ClearTempResponse(Response):
 def clear_temp(request: ClearTempRequest, ctx: Context) -> ClearTempResponse:
     """Clear temporary files: results that were not saved, and what killed jobs left behind."""
     del request
-    results, kept = clear_results(
+    results, kept = clear_temporary_results(
         ctx.state,
         grace_seconds=ctx.settings.temp_grace_seconds,
         claim_lifetime_seconds=ctx.settings.claim_lifetime_seconds,

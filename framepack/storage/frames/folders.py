@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 from framepack.api.names import is_name
 from framepack.errors import NotFound
 from framepack.files.parallel import in_parallel
-from framepack.storage.frames.marks import Mark, is_marked, marks
+from framepack.storage.frames.marks import Mark, is_unfinished, marks
 from framepack.storage.frames.record import FolderRecord, audio_key, folder_records
-from framepack.storage.outputs import Folder
+from framepack.storage.outputs import ResultFolder
 
 if TYPE_CHECKING:
     from framepack.storage.base import Storage, StoredObject
@@ -46,7 +46,7 @@ class FrameFolders:
 
     def names(self) -> list[str]:
         """The names of all folders, sorted."""
-        found = {*self.storage.folders(Folder.EXTRACTED_FRAMES.key), *folder_records(self.storage).names()}
+        found = {*self.storage.folders(ResultFolder.EXTRACTED_FRAMES.key), *folder_records(self.storage).names()}
         return sorted(filter(is_name, found - {folder for folder, _ in marks(self.storage)}))
 
     def frames(self, folder: str) -> list[StoredObject]:
@@ -111,23 +111,23 @@ class FrameFolders:
             raise no_such_frame(folder, frame)
 
     def _check_whole(self, folder: str) -> None:
-        if not is_name(folder) or is_marked(self.storage, folder):
+        if not is_name(folder) or is_unfinished(self.storage, folder):
             raise _no_such_folder(folder)
 
     def _check_there(self, folder: str) -> None:
         """Return if a folder in which nothing was found exists."""
-        if self.record(folder) is None and folder not in self.storage.folders(Folder.EXTRACTED_FRAMES.key):
+        if self.record(folder) is None and folder not in self.storage.folders(ResultFolder.EXTRACTED_FRAMES.key):
             raise _no_such_folder(folder)
 
 
 def folder_key(folder: str) -> Key:
     """Where the frames of a folder lie."""
-    return Folder.EXTRACTED_FRAMES.key / folder
+    return ResultFolder.EXTRACTED_FRAMES.key / folder
 
 
 def sheet_key(folder: str) -> Key:
     """Where the contact sheet of a folder lies."""
-    return Folder.CONTACT_SHEETS.key / f"{folder}.jpg"
+    return ResultFolder.CONTACT_SHEETS.key / f"{folder}.jpg"
 
 
 def is_frame(filename: str) -> bool:

@@ -70,7 +70,7 @@ class Mark:
         return json.dumps({"id": self._id}).encode()
 
 
-def is_marked(storage: Storage, folder: str) -> bool:
+def is_unfinished(storage: Storage, folder: str) -> bool:
     """Whether a folder is being filled or emptied."""
     return storage.stat(_FOLDER / (folder + _SUFFIX)) is not None
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from framepack.errors import StorageFailed
-from framepack.storage.base import disk_error, no_such_object
+from framepack.storage.base import object_not_found, storage_error
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -109,7 +109,7 @@ def http_status(error: ClientError) -> int:
 
 
 @contextlib.contextmanager
-def translated(action: str) -> Iterator[None]:
+def s3_errors(action: str) -> Iterator[None]:
     """Translate what boto3, the store and the disk refuse; nothing of the store's address or keys gets out.
 
     Args:
@@ -128,7 +128,7 @@ def translated(action: str) -> Iterator[None]:
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
         if code == "NoSuchKey":
-            raise no_such_object() from error
+            raise object_not_found() from error
         public_code = code if _PUBLIC_CODE.fullmatch(code) else "no known code"
         verb = "failed at" if http_status(error) >= _SERVER_FAULT else "refused"
         raise StorageFailed(f"The object store {verb} {action} ({public_code}).") from error
@@ -137,4 +137,4 @@ def translated(action: str) -> Iterator[None]:
     except (ResponseParserError, KeyError, ValueError) as error:
         raise StorageFailed(f"The object store answered {action} with something that is not S3.") from error
     except OSError as error:
-        raise disk_error(error) from error
+        raise storage_error(error) from error

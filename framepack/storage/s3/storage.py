@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from framepack.errors import InvalidField, StorageFailed
-from framepack.storage.base import CHUNK_BYTES, DEFAULT_CONTENT_TYPE, StoredObject, kept_when_whole
+from framepack.storage.base import CHUNK_BYTES, DEFAULT_CONTENT_TYPE, StoredObject, removed_on_failure
 from framepack.storage.keys import RESULTS, Key
-from framepack.storage.s3.client import S3Credentials, S3Tuning, attachment, connect, http_status, translated
-from framepack.storage.s3.upload import SHA256_METADATA, Upload, drop_stale_parts, put_parts, put_whole
+from framepack.storage.s3.client import S3Credentials, S3Tuning, attachment, connect, http_status, s3_errors
+from framepack.storage.s3.upload import SHA256_METADATA, ObjectUpload, drop_stale_parts, put_parts, put_whole
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -74,29 +74,29 @@ class S3Storage:
 
     def put_file(self, key: Key, path: Path, *, content_type: str = DEFAULT_CONTENT_TYPE) -> StoredObject:
         """Upload a copy of the file; see `Storage.put_file`."""
-        with translated("the upload"), path.open("rb") as source:
+        with s3_errors("the upload"), path.open("rb") as source:
             return self._put(key, source, os.fstat(source.fileno()).st_size, content_type)
 
     def put_bytes(self, key: Key, data: bytes, *, content_type: str = DEFAULT_CONTENT_TYPE) -> StoredObject:
         """Upload the bytes; see `Storage.put_bytes`."""
-        with translated("the upload"):
+        with s3_errors("the upload"):
             return self._put(key, io.BytesIO(data), len(data), content_type)
 
     def read(self, key: Key) -> bytes:
         """Download the object's bytes; see `Storage.read`."""
         sink = io.BytesIO()
-        with translated("the download"):
+        with s3_errors("the download"):
             self._download(key, sink)
         return sink.getvalue()
 
     def fetch(self, key: Key, to: Path) -> None:
         """Download the object into a file; see `Storage.fetch`."""
-        with translated("the download"), kept_when_whole(to), to.open("wb") as sink:
+        with s3_errors("the download"), removed_on_failure(to), to.open("wb") as sink:
             self._download(key, sink)
 
     def list(self, folder: Key | None = None) -> Iterator[StoredObject]:
         """Yield the objects below the folder, page by page; see `Storage.list`."""
-        with translated("the listing"):
+        with s3_errors("the listing"):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._location.bucket,
                 Prefix=self._prefix + (f"{folder}/" if folder else ""),
@@ -113,7 +113,7 @@ class S3Storage:
     def folders(self, folder: Key) -> Iterator[str]:
         """Yield the names of the folders in this one, page by page; see `Storage.folders`."""
         parent = f"{self._name(folder)}/"
-        with translated("the listing"):
+        with s3_errors("the listing"):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._location.bucket,
                 Prefix=parent,
@@ -127,12 +127,12 @@ class S3Storage:
 
     def stat(self, key: Key) -> StoredObject | None:
         """Describe the object; see `Storage.stat`."""
-        with translated("the look-up"):
+        with s3_errors("the look-up"):
             return self._stat(key)
 
     def delete(self, key: Key) -> bool:
         """Remove the object; see `Storage.delete`."""
-        with translated("the deletion"):
+        with s3_errors("the deletion"):
             if self._stat(key) is None:
                 return False
             self._client.delete_object(Bucket=self._location.bucket, Key=self._name(key))
@@ -140,7 +140,7 @@ class S3Storage:
 
     def sweep(self) -> RemovedFiles:
         """Drop the parts of uploads that were never finished; see `Storage.sweep`."""
-        with translated("the clean-up"):
+        with s3_errors("the clean-up"):
             return drop_stale_parts(self._client, self._location.bucket, f"{self._prefix}{RESULTS}/")
 
     def url(self, key: Key, *, filename: str | None = None) -> str | None:
@@ -148,7 +148,7 @@ class S3Storage:
         parameters = {"Bucket": self._location.bucket, "Key": self._name(key)}
         if filename:
             parameters["ResponseContentDisposition"] = attachment(filename)
-        with translated("the link"):
+        with s3_errors("the link"):
             return self._client.generate_presigned_url(
                 "get_object", Params=parameters, ExpiresIn=self._url_lifetime_seconds
             )
@@ -187,21 +187,21 @@ class S3Storage:
 
     def _send(
         self, key: Key, source: io.BufferedReader | io.BytesIO, size: int, content_type: str
-    ) -> tuple[Upload, bool]:
+    ) -> tuple[ObjectUpload, bool]:
         """Send in one request or in parts; return what was sent and whether the store confirmed its MD5."""
         if size > self._tuning.multipart_above_bytes:
             sha256 = hashlib.file_digest(source, "sha256").hexdigest()
             source.seek(0)
-            upload = Upload(self._location.bucket, self._name(key), content_type, size, sha256)
+            upload = ObjectUpload(self._location.bucket, self._name(key), content_type, size, sha256)
             return upload, put_parts(self._client, upload, source, self._tuning)
         data = source.read(size)
         if len(data) != size:
             raise StorageFailed("The file changed while it was being stored.")
         sha256 = hashlib.sha256(data).hexdigest()
-        upload = Upload(self._location.bucket, self._name(key), content_type, size, sha256)
+        upload = ObjectUpload(self._location.bucket, self._name(key), content_type, size, sha256)
         return upload, put_whole(self._client, upload, data)
 
-    def _verified(self, key: Key, upload: Upload, *, confirmed: bool) -> StoredObject | None:
+    def _verified(self, key: Key, upload: ObjectUpload, *, confirmed: bool) -> StoredObject | None:
         """Return what the store now has, once it is certain that it got the upload; None if it has nothing.
 
         While another writer replaces the object, some stores show for a moment the size of the one and the digest of

@@ -33,7 +33,7 @@ STALE_AFTER = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class ObjectUpload:
     """One object to be: its bucket, its full name there, its type, length and SHA-256 (hexadecimal)."""
 
     bucket: str
@@ -55,7 +55,7 @@ class _Part:
     confirmed: bool
 
 
-def put_whole(client: S3Client, upload: Upload, data: bytes) -> bool:
+def put_whole(client: S3Client, upload: ObjectUpload, data: bytes) -> bool:
     """Send the object in one request; return whether the store confirmed its MD5."""
     answer = client.put_object(
         Bucket=upload.bucket,
@@ -68,7 +68,7 @@ def put_whole(client: S3Client, upload: Upload, data: bytes) -> bool:
     return _confirms(answer.get("ETag", ""), data)
 
 
-def put_parts(client: S3Client, upload: Upload, source: BinaryIO, tuning: S3Tuning) -> bool:
+def put_parts(client: S3Client, upload: ObjectUpload, source: BinaryIO, tuning: S3Tuning) -> bool:
     """Send the object in parts, leaving none behind on failure; return whether the store confirmed every MD5.
 
     Raises:
@@ -109,7 +109,7 @@ def drop_stale_parts(
     return freed
 
 
-def _send(client: S3Client, upload: Upload, upload_id: str, source: BinaryIO, tuning: S3Tuning) -> list[_Part]:
+def _send(client: S3Client, upload: ObjectUpload, upload_id: str, source: BinaryIO, tuning: S3Tuning) -> list[_Part]:
     """Read part after part and send a few at a time."""
 
     def send_part(number: int, data: bytes) -> _Part:
@@ -139,7 +139,7 @@ def _send(client: S3Client, upload: Upload, upload_id: str, source: BinaryIO, tu
     return parts
 
 
-def _complete(client: S3Client, upload: Upload, upload_id: str, parts: list[_Part]) -> bool:
+def _complete(client: S3Client, upload: ObjectUpload, upload_id: str, parts: list[_Part]) -> bool:
     """Put the parts together; return False when only looking at the object can tell whether that was done."""
     from botocore.exceptions import ClientError
 
@@ -156,7 +156,7 @@ def _complete(client: S3Client, upload: Upload, upload_id: str, parts: list[_Par
     return True
 
 
-def _abort(client: S3Client, upload: Upload, upload_id: str) -> None:
+def _abort(client: S3Client, upload: ObjectUpload, upload_id: str) -> None:
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
