@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from framepack import operations
+from framepack.api.workflow import StepTypes
 from framepack.errors import InvalidField, UnknownEndpoint
 from framepack.processing.effect import Effect
 from framepack.processing.operation import Operation
@@ -22,13 +23,15 @@ class Registry:
 
     Attributes:
         effects: The effects, by name.
+        steps: The types of steps that they are. The models of the operations know them.
 
     Raises:
-        ValueError: two operations share a name or a route, or two effects a name.
+        ValueError: two operations share a name or a route, or two effects a name or a parameter of presets.
     """
 
     def __init__(self, found: Iterable[AnyOperation], effects: Iterable[AnyEffect] = ()) -> None:
         self.effects = _by_name(effects)
+        self.steps = StepTypes(self.effects.values())
         self._by_name: dict[str, AnyOperation] = {}
         self._by_path: dict[str, dict[str, AnyOperation]] = {}
         for operation in sorted(found, key=lambda each: (each.path, each.method)):
@@ -37,8 +40,8 @@ class Registry:
             if other is not None:
                 names = f"{_place(other)} and {_place(operation)}"
                 raise ValueError(f"{operation.name} ({operation.method} {operation.path}) is declared twice: {names}")
-            self._by_name[operation.name] = operation
-            methods[operation.method] = operation
+            self._by_name[operation.name] = operation.adapted(self.steps.models)
+            methods[operation.method] = self._by_name[operation.name]
 
     def __iter__(self) -> Iterator[AnyOperation]:
         """All operations, ordered by route."""
@@ -78,6 +81,11 @@ class Registry:
 
 def discover() -> Registry:
     """Every operation and effect declared in a file under ``framepack.operations``."""
+    return Registry(*declared())
+
+
+def declared() -> tuple[list[AnyOperation], list[AnyEffect]]:
+    """The operations and the effects that are declared under ``framepack.operations``, for a registry."""
     found: list[AnyOperation] = []
     effects: list[AnyEffect] = []
     for module_info in pkgutil.walk_packages(operations.__path__, operations.__name__ + "."):
@@ -87,7 +95,7 @@ def discover() -> Registry:
                 found.append(value)
             if isinstance(value, Effect) and value.apply.__module__ == module.__name__:
                 effects.append(value)
-    return Registry(found, effects)
+    return found, effects
 
 
 def _place(operation: AnyOperation) -> str:

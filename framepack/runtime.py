@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from framepack.files.source import Source
     from framepack.files.workspace import Workspace
     from framepack.job import Job
+    from framepack.registry import Registry
     from framepack.settings import Settings
     from framepack.storage.base import Storage
 
@@ -40,9 +41,13 @@ class Runtime:
     """One worker: its models stay warm, its store stays connected, from job to job.
 
     Building one is cheap: nothing is loaded or connected before it is used.
+
+    Args:
+        settings: Of the deployment.
+        registry: The operations and effects it has; None: all that are declared.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, registry: Registry | None = None) -> None:
         self.settings = settings
         self._policy = Policy.from_settings(settings)
         self.snapshots = Snapshots.from_settings(settings)
@@ -55,7 +60,7 @@ class Runtime:
             snapshots=self.snapshots,
         )
         callbacks = Callbacks(_sender(settings, self._policy), self._check_callback)
-        self.dispatcher = Dispatcher(discover(), self.job_context, callbacks)
+        self.dispatcher = Dispatcher(registry or discover(), self.job_context, callbacks)
 
     @cached_property
     def storage(self) -> Storage:
@@ -98,6 +103,7 @@ class Runtime:
                 stale_removed=stale_removed,
                 filter_preset=cache(filter_presets(self.storage, self.settings.max_presets).find),
                 effects=self.dispatcher.registry.effects,
+                steps=self.dispatcher.registry.steps,
                 fetch=self._fetcher(job, workspace),
             )
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from framepack.api.filter_settings import FILTER_PRESETS, built_in_preset
+from framepack.api.filter_settings import CONTROLS, FILTER_PRESETS, built_in_preset
 from framepack.media.clip import Clip, Frame, HostFrame
 from framepack.media.images.convert import to_rgb
 from framepack.media.read.probe import probe
@@ -21,73 +21,91 @@ from tests.support.clips import real_clip
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from framepack.api.filter_settings import Control
+
 SHEET: Final = Path(__file__).parent.parent / "docs" / "filters.png"
-STEPS: Final[dict[str, tuple[float, ...]]] = {
-    "brightness": (-100, -40, 0, 40, 100),
-    "contrast": (0, 0.5, 1, 1.6, 3),
-    "saturation": (0, 0.5, 1, 1.6, 3),
-    "temperature": (-100, -40, 0, 40, 100),
-    "s_curve_contrast": (0, 15, 40, 70, 100),
-    "vignette": (0, 10, 30, 60, 100),
-    "film_grain": (0, 5, 15, 30, 50),
-    "sharpen": (0, 1, 2, 3.5, 5),
-    "blur": (0, 0.5, 1.5, 3, 5),
-    "denoise": (0, 2, 4, 7, 10),
-}
-CLOSE: Final = ("film_grain", "sharpen", "blur", "denoise")  # drawn in detail, pixel by pixel
+COLUMNS: Final = 5
 CELL: Final = (148, 84)
 DETAIL_AT: Final = (430, 480)
+PRESETS_A_ROW: Final = 3
 PRESET_CELL: Final = (252, 142)
 NOISE_LEVELS: Final = 6
 CAPTION: Final = 18
 INK, PAPER = (228, 228, 231), (24, 24, 27)
 
 
+Fields = dict[str, Any]
+"""What a request says of one cell."""
+
+
 def main() -> None:
     """Filter and draw."""
     from PIL import Image, ImageDraw
+    from PIL.PngImagePlugin import PngInfo
 
     clip = open_clip(real_clip("bigbuckbunny"), probe(real_clip("bigbuckbunny")), warn=print)
     clean = list(islice(clip.frames(), 6))
     noisy = with_noise(clean)
-    width = len(next(iter(STEPS.values()))) * (CELL[0] + 4)
-    rows = [
-        [
-            (f"{name} {value:g}", control_cell(clip, noisy if name == "denoise" else clean, name, value))
-            for value in values
-        ]
-        for name, values in STEPS.items()
+    drawn = [
+        [(caption, cell(clip, noisy if "denoise" in fields else clean, fields)) for caption, fields in row.items()]
+        for row in rows()
     ]
-    presets = [(name, preset_cell(clip, clean, name)) for name in FILTER_PRESETS]
-    rows = [presets[:3], presets[3:], *rows]
-    height = sum(row[0][1].height + CAPTION + 4 for row in rows)
+    width = COLUMNS * (CELL[0] + 4)
+    height = sum(row[0][1].height + CAPTION + 4 for row in drawn)
     sheet = Image.new("RGB", (width, height), PAPER)
     pen, top = ImageDraw.Draw(sheet), 0
-    for row in rows:
+    for row in drawn:
         for place, (caption, image) in enumerate(row):
             left = place * (width // len(row))
             pen.text((left + 4, top + 2), caption, fill=INK, font_size=12)
             sheet.paste(image, (left, top + CAPTION))
         top += row[0][1].height + CAPTION + 4
-    sheet.save(SHEET, optimize=True)
+    described = PngInfo()
+    described.add_text("Description", description())
+    sheet.save(SHEET, optimize=True, pnginfo=described)
     print(f"{SHEET}: {sheet.width} x {sheet.height}, {SHEET.stat().st_size / 1e6:.2f} MB")
 
 
-def control_cell(clip: Clip, frames: list[Frame], name: str, value: float) -> Image:
-    """One control at one value: the whole image, or a detail of it."""
-    image = look(clip, frames, {name: value})
-    if name not in CLOSE:
+def rows() -> list[dict[str, Fields]]:
+    """Every row: the fields of each of its cells, by the cell's caption."""
+    presets = list(FILTER_PRESETS)
+    first = [presets[start : start + PRESETS_A_ROW] for start in range(0, len(presets), PRESETS_A_ROW)]
+    controls = sorted(CONTROLS, key=lambda control: control.traits.is_fine)
+    return [
+        *({name: {"preset": name} for name in names} for names in first),
+        *(
+            {f"{name} {value:g}": {name: value} for value in values_of(control)}
+            for control in controls
+            for name in [control.request_name]
+        ),
+    ]
+
+
+def description() -> str:
+    """What the sheet shows, kept in its file, so that a test knows when it is out of date."""
+    return "; ".join(", ".join(row) for row in rows())
+
+
+def values_of(control: Control) -> list[float]:
+    """What a row shows: the default, both ends, and values between them; as many forevery control."""
+    values = {control.default, *control.toward_ends(0.4), *control.toward_ends(1)}
+    if len(values) < COLUMNS:  # there is one end only
+        values |= {*control.toward_ends(0.15), *control.toward_ends(0.7)}
+    return sorted(values)
+
+
+def cell(clip: Clip, frames: list[Frame], fields: Fields) -> Image:
+    """A preset or a control at one value, on the whole image or a detail of it."""
+    image = look(clip, frames, fields)
+    if "preset" in fields:
+        return image.resize(PRESET_CELL)
+    if not any(control.traits.is_fine for control in CONTROLS if control.request_name in fields):
         return image.resize(CELL)
     left, top = DETAIL_AT
     return image.crop((left, top, left + CELL[0], top + CELL[1]))
 
 
-def preset_cell(clip: Clip, frames: list[Frame], name: str) -> Image:
-    """A preset on the whole image."""
-    return look(clip, frames, {"preset": name}).resize(PRESET_CELL)
-
-
-def look(clip: Clip, frames: list[Frame], fields: dict[str, object]) -> Image:
+def look(clip: Clip, frames: list[Frame], fields: Fields) -> Image:
     """The last of ``frames`` with a look."""
     from dataclasses import replace
 

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from framepack.api.filter_settings import CONTROLS
 from framepack.environment import variable
 from framepack.errors import published
 from framepack.models.weights.catalog import CATALOG
@@ -28,12 +29,13 @@ _GENERATED = "Generated from the code by `python -m tools.docs`; do not edit."
 def pages(root: Path = _ROOT) -> dict[Path, str]:
     """Every generated file and what it should hold."""
     registry = discover()
-    readme, notices = root / "README.md", root / "THIRD_PARTY_NOTICES.md"
+    readme, notices, filters = root / "README.md", root / "THIRD_PARTY_NOTICES.md", root / "docs" / "filters.md"
     return {
         readme: _between(readme.read_text(encoding="utf-8"), "endpoints", family_table(registry)),
         root / "docs" / "endpoints.md": endpoints_page(registry),
         root / "docs" / "settings.md": settings_page(),
         root / "docs" / "errors.md": errors_page(),
+        filters: _between(filters.read_text(encoding="utf-8"), "controls", controls_table()),
         notices: _between(notices.read_text(encoding="utf-8"), "weights", weights_table()),
         root / "builder" / "weights.json": weights_for_image(),
     }
@@ -100,6 +102,20 @@ def errors_page() -> str:
         '"status": ...}`; the REST server answers with the status and `{"detail": sentence, "code": ...}`.\n'
     )
     return "\n".join([head, "| status | code | meaning |", "|---|---|---|", *table, ""])
+
+
+def controls_table() -> str:
+    """One row per control of a look, in the order in which they are applied; below, those that are whole numbers."""
+    rows = []
+    for each in sorted(CONTROLS, key=lambda control: control.traits.stage):
+        bounds = f"{each.low:g}..{each.high:g}"
+        rows.append(f"| `{each.request_name}` | {bounds} | {each.default:g} | {each.traits.does} |")
+    *most, last = (f"`{control.request_name}`" for control in CONTROLS if control.traits.is_whole)
+    whole = (
+        "Presets, and steps in pipelines, may have fractions of every control; `POST /postprocess/filters` itself\n"
+        f"takes {', '.join(most)} and {last} as whole numbers."
+    )
+    return "\n".join(["| control | range | default | does |", "|---|---|---|---|", *rows, "", whole])
 
 
 def weights_table() -> str:

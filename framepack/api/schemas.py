@@ -5,12 +5,19 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Callable, Mapping
-from functools import cache
-from typing import Annotated, Any, Self, get_args
+from functools import cache, reduce
+from operator import or_
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from framepack.errors import InvalidField, InvalidSource
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+M = TypeVar("M", bound=BaseModel)
 
 _MAX_URL_CHARACTERS = 2048
 
@@ -146,6 +153,47 @@ def _text_fields(model: type[BaseModel]) -> frozenset[str]:
     return frozenset(name for name in options if any(each.get("type") == "string" for each in options[name]))
 
 
+def redeclared(field: FieldInfo, annotation: Any, **attributes: Any) -> Any:
+    """A field like another, for `pydantic.create_model`.
+
+    Args:
+        field: The other one.
+        annotation: Its type, in place of the other one's.
+        attributes: Such as ``default``, in place of the other one's.
+    """
+    parts = field.asdict()
+    return Annotated[(annotation, *parts["metadata"], Field(**{**parts["attributes"], **attributes}))]
+
+
+def adapted(model: type[M], types: Mapping[type, type]) -> type[M]:
+    """A model like ``model``, with other types of fields.
+
+    Args:
+        model: The model; it is returned itself if none of its fields changes.
+        types: Which type takes the place of which, also inside lists, dictionaries and alternatives.
+    """
+    annotations = {name: _replaced(field.annotation, types) for name, field in model.model_fields.items()}
+    changed: dict[str, Any] = {
+        name: redeclared(field, annotations[name])
+        for name, field in model.model_fields.items()
+        if annotations[name] is not field.annotation
+    }
+    if not changed:
+        return model
+    return create_model(model.__name__, __base__=model, __module__=model.__module__, __doc__=model.__doc__, **changed)
+
+
+def _replaced(annotation: Any, types: Mapping[type, type]) -> Any:
+    if isinstance(annotation, type) and annotation in types:
+        return types[annotation]
+    inner = get_args(annotation)
+    new = tuple(_replaced(each, types) for each in inner)
+    if all(a is b for a, b in zip(inner, new, strict=True)):
+        return annotation
+    origin = get_origin(annotation)
+    return reduce(or_, new) if origin in (Union, UnionType) else origin[new]
+
+
 def one_source(**sources: object) -> None:
     """Check that exactly one of the named sources is given.
 
@@ -193,14 +241,15 @@ def _missing(_model: type[BaseModel], name: str, _finding: Any) -> str:
 
 def _out_of_range(model: type[BaseModel], name: str, finding: Any) -> str:
     field = model.model_fields.get(finding["loc"][-1])
-    limits = {} if field is None else _limits(field.metadata)
+    bounds = {} if field is None else limits(field.metadata)
     shown = f", not {finding['input']!r:.40}"
-    if "minimum" in limits and "maximum" in limits:
-        return f"{name} must be between {limits['minimum']:.10g} and {limits['maximum']:.10g}{shown}."
+    if "minimum" in bounds and "maximum" in bounds:
+        return f"{name} must be between {bounds['minimum']:.10g} and {bounds['maximum']:.10g}{shown}."
     return f"{name} must be {finding['msg'].removeprefix('Input should be ')}{shown}."
 
 
-def _limits(metadata: list[Any]) -> dict[str, float]:
+def limits(metadata: list[Any]) -> dict[str, float]:
+    """The ``minimum`` and ``maximum`` that the metadata of a field set."""
     found: dict[str, float] = {}
     for entry in metadata:
         for attribute, meaning in (("ge", "minimum"), ("le", "maximum")):

@@ -1,35 +1,23 @@
-"""A workflow: steps with their parameters, as pipelines take them and as presets store them."""
+"""A workflow: steps with their parameters, as pipelines take them and as presets store them.
+
+Every effect declares what it is called in both, and which parameters presets hold of it. Only a registry knows which
+effects there are, so the models here are bases, from which `StepTypes` makes models that know a registry's effects.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Protocol, Self, TypeVar, get_args, get_origin
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, create_model, field_validator, model_validator
 
-from framepack.api.filter_settings import (
-    Blur,
-    Brightness,
-    Contrast,
-    Denoise,
-    FilmGrain,
-    FilterSettings,
-    Saturation,
-    SCurveContrast,
-    Sharpen,
-    Temperature,
-    Vignette,
-)
-from framepack.api.schemas import Request, Whole
+from framepack.api.schemas import Request, Whole, redeclared
 from framepack.errors import InvalidField
 
-STEP_TYPES: Final = ("upscale", "interpolate", "filters", "loop", "export")
-
-STEP_NAMES: Final[Mapping[str, str]] = MappingProxyType(
-    {"upscale": "Upscale", "interpolate": "Frame Adjust", "filters": "Filters", "loop": "Loop", "export": "Export"}
-)
-"""What presets call the types of steps."""
+V = TypeVar("V")
 
 NO_WORKFLOW: Final = "None"
 """Name of the built-in preset, which has no steps."""
@@ -37,26 +25,128 @@ NO_WORKFLOW: Final = "None"
 PRESETS_FOLDER: Final = "workflow_presets"
 """Folder of the stored presets, one document each."""
 
-_OTHER_NAMES: Final[Mapping[str, str]] = MappingProxyType({"frame adjust": "interpolate", "frames": "interpolate"})
+LAST: Final = float("inf")
 
 
-def step_type(name: str) -> str | None:
-    """The type of step that ``name`` means, in any case of its letters; None if there is no such step."""
-    plain = " ".join(name.replace("_", " ").replace("-", " ").casefold().split())
-    plain = _OTHER_NAMES.get(plain, plain)
-    return plain if plain in STEP_TYPES else None
+@dataclass(frozen=True, slots=True)
+class PresetStep:
+    """What workflow presets call a type of step, and which of their parameters are its own.
+
+    Attributes:
+        name: What it is called in ``active_steps``.
+        params: The parameters of presets, each with the name that the step itself has for it. Type, range, default
+            and description are the step's own.
+        defaults: Defaults that are not the step's own, by the names of presets.
+        off: A parameter, and the value in lower case with which the step is left out although it is active.
+        order: Place of its parameters among those of the other steps.
+    """
+
+    name: str
+    params: Mapping[str, str]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    off: tuple[str, str] | None = None
+    order: float = LAST
+
+    def is_off(self, params: WorkflowParams) -> bool:
+        """Whether the parameters leave this step out."""
+        return self.off is not None and str(getattr(params, self.off[0])).casefold() == self.off[1]
+
+    def own_params(self, params: WorkflowParams) -> dict[str, Any]:
+        """The step's parameters by its own names."""
+        return {own: getattr(params, name) for name, own in self.params.items()}
 
 
-class Step(Request):
+class StepType(Protocol):
+    """What an effect says of itself as a type of step; see `framepack.processing.effect.Effect`."""
+
+    @property
+    def name(self) -> str:
+        """What pipelines call it."""
+
+    @property
+    def params(self) -> type[Request]:
+        """Model of its parameters."""
+
+    @property
+    def other_names(self) -> tuple[str, ...]:
+        """What else it may be called."""
+
+    @property
+    def order(self) -> float:
+        """Place among all types, where they are listed."""
+
+    @property
+    def preset(self) -> PresetStep | None:
+        """How workflow presets have it; None: they do not."""
+
+
+class StepTypes:
+    """The types of steps there are.
+
+    Args:
+        found: The types; those of equal order are listed in alphabetical order.
+
+    Attributes:
+        names: What pipelines call them.
+        in_presets: Those that presets have, by the same names.
+        own_names: The parameters of presets by the names that their steps have for them, where these differ and are
+            not used twice.
+        step: Model of one step.
+        preset: Model of a workflow preset.
+
+    Raises:
+        ValueError: Two types share a name, or a parameter of presets.
+    """
+
+    def __init__(self, found: Iterable[StepType] = ()) -> None:
+        types = sorted(found, key=lambda each: (each.order, each.name))
+        self.names = tuple(each.name for each in types)
+        self.in_presets = MappingProxyType({each.name: each.preset for each in types if each.preset is not None})
+        self._spellings = _single(
+            (spelling, each.name)
+            for each in types
+            for spelling in {_plain(name) for name in (each.name, *each.other_names, *_preset_name(each))}
+        )
+        by_params = sorted(types, key=lambda each: each.preset.order if each.preset else LAST)
+        params = _single(pair for each in by_params for pair in _preset_fields(each))
+        self.own_names = MappingProxyType(_own_names(self.in_presets.values()))
+        self.step = self._knowing(Step, type=_type_field(self.names))
+        self.preset = self._knowing(WorkflowPreset, params=_params_field(self._knowing(WorkflowParams, **params)))
+
+    @property
+    def models(self) -> Mapping[type, type]:
+        """The models that know these types, by the base of each."""
+        return {Step: self.step, WorkflowPreset: self.preset}
+
+    def kind(self, name: str) -> str | None:
+        """The type of step that ``name`` means, in any case of its letters; None if there is no such step."""
+        return self._spellings.get(_plain(name))
+
+    def _knowing(self, base: type[K], **fields: Any) -> type[K]:
+        model = create_model(base.__name__, __base__=base, __module__=base.__module__, __doc__=base.__doc__, **fields)
+        model.types = self
+        return model
+
+
+class _Knowing(Request):
+    """Base of the models that know types of steps; the base itself knows none."""
+
+    types: ClassVar[StepTypes]
+
+
+K = TypeVar("K", bound=_Knowing)
+
+
+class Step(_Knowing):
     """One step of a pipeline."""
 
-    type: str = Field(description=f"Operation type: {', '.join(STEP_TYPES)}, or another known name of one")
+    type: str = Field(description="Operation type")
     params: dict[str, Any] = Field(default_factory=dict, description="Operation parameters")
 
     @property
     def kind(self) -> str:
         """The step's type by its proper name."""
-        return step_type(self.type) or self.type
+        return self.types.kind(self.type) or self.type
 
 
 class StepsRequest(Request):
@@ -67,41 +157,13 @@ class StepsRequest(Request):
     @model_validator(mode="after")
     def _known_types(self) -> Self:
         for index, step in enumerate(self.operations):
-            if step_type(step.type) is None:
-                raise InvalidField(
-                    f"Invalid operation type: {step.type[:80]}. Valid types: {', '.join(STEP_TYPES)} "
-                    f"(operations[{index}].type)"
-                )
+            if step.types.kind(step.type) is None:
+                raise _unknown(step.type, step.types.names, f"operations[{index}].type")
         return self
 
 
-class WorkflowParams(Request):
+class WorkflowParams(_Knowing):
     """All parameters of a workflow preset, each with its default."""
-
-    upscale_model: str = "RealESRGAN_x2plus"
-    upscale_factor: float = Field(2.0, ge=1, le=4)
-    tile_size: Whole = 0
-    enhance_face: bool = False
-    denoise_strength: float = Field(0.5, ge=0, le=1)
-    upscale_use_streaming: bool = False
-    fps_mode: str = "No Interpolation"
-    speed_factor: float = Field(1.0, ge=0.25, le=4)
-    frames_use_streaming: bool = False
-    loop_type: str = "loop"
-    num_loops: Whole = Field(1, ge=1, le=10)
-    brightness: Brightness = 0
-    contrast: Contrast = 1
-    saturation: Saturation = 1
-    temperature: Temperature = 0
-    sharpen: Sharpen = 0
-    blur: Blur = 0
-    denoise: Denoise = 0
-    vignette: Vignette = 0
-    s_curve_contrast: SCurveContrast = 0
-    film_grain_strength: FilmGrain = 0
-    export_format: str = "MP4"
-    export_quality: Whole = Field(85, ge=0, le=100)
-    export_max_width: Whole = Field(1024, ge=256, le=4096)
 
     @model_validator(mode="before")
     @classmethod
@@ -109,27 +171,16 @@ class WorkflowParams(Request):
         """Take every parameter by the name that its step gives it, too."""
         if not isinstance(data, dict):
             return data
+        same = cls.types.own_names
         given = {name: value for name, value in data.items() if value is not None}
-        fields = {_SAME.get(name, name): value for name, value in given.items()}
+        fields = {same.get(name, name): value for name, value in given.items()}
         if len(fields) < len(given):
-            twice = next(name for name in given if name in _SAME and _SAME[name] in given)
-            raise InvalidField(f"params may have either {twice} or {_SAME[twice]}, which mean the same.")
+            twice = next(name for name in given if name in same and same[name] in given)
+            raise InvalidField(f"params may have either {twice} or {same[twice]}, which mean the same.")
         return fields
 
 
-_SAME: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "model": "upscale_model",
-        "scale_factor": "upscale_factor",
-        "film_grain": "film_grain_strength",
-        "format": "export_format",
-        "quality": "export_quality",
-        "max_width": "export_max_width",
-    }
-)
-
-
-class WorkflowPreset(Request):
+class WorkflowPreset(_Knowing):
     """A stored workflow: which steps, in which order, and the parameters of all of them."""
 
     active_steps: list[str] = Field(default_factory=list, description="Steps in the order they are run")
@@ -139,60 +190,86 @@ class WorkflowPreset(Request):
     @classmethod
     def _one_spelling(cls, names: list[str]) -> list[str]:
         """Understand every spelling of a step, and keep the documented one."""
-        kinds = [step_type(name) for name in names]
+        known = cls.types.in_presets
+        kinds = [cls.types.kind(name) or "" for name in names]
         for index, (name, kind) in enumerate(zip(names, kinds, strict=True)):
-            if kind is None:
-                raise InvalidField(
-                    f"Invalid operation type: {name[:80]}. Valid types: {', '.join(STEP_TYPES)} "
-                    f"(active_steps[{index}])"
-                )
-        return [STEP_NAMES[kind] for kind in kinds if kind is not None]
+            if kind not in known:
+                raise _unknown(name, tuple(known), f"active_steps[{index}]")
+        return [known[kind].name for kind in kinds]
 
     def steps(self) -> list[Step]:
-        """The steps with their own parameters; a loop of type "none" is left out."""
-        kinds = [step_type(name) or name for name in self.active_steps]
-        if self.params.loop_type.casefold() == "none":
-            kinds = [kind for kind in kinds if kind != "loop"]
-        return [Step(type=kind, params=_PARAMS[kind](self.params)) for kind in kinds]
+        """The active steps with their own parameters, without those that the parameters switch off."""
+        return self._steps(self.types.kind(name) or name for name in self.active_steps)
+
+    def every_step(self) -> list[Step]:
+        """Likewise a step of every type that presets have, active or not."""
+        return self._steps(self.types.in_presets)
+
+    def _steps(self, kinds: Iterable[str]) -> list[Step]:
+        found = ((kind, self.types.in_presets[kind]) for kind in kinds)
+        return [
+            self.types.step(type=kind, params=each.own_params(self.params))
+            for kind, each in found
+            if not each.is_off(self.params)
+        ]
 
 
-def _upscale(params: WorkflowParams) -> dict[str, Any]:
-    return {
-        "model": params.upscale_model,
-        "scale_factor": params.upscale_factor,
-        "tile_size": params.tile_size,
-        "enhance_face": params.enhance_face,
-        "denoise_strength": params.denoise_strength,
-        "use_streaming": params.upscale_use_streaming,
-    }
+def _plain(name: str) -> str:
+    return " ".join(name.replace("_", " ").replace("-", " ").casefold().split())
 
 
-def _interpolate(params: WorkflowParams) -> dict[str, Any]:
-    return {
-        "fps_mode": params.fps_mode,
-        "speed_factor": params.speed_factor,
-        "use_streaming": params.frames_use_streaming,
-    }
+def _unknown(name: str, known: tuple[str, ...], place: str) -> InvalidField:
+    return InvalidField(f"Invalid operation type: {name[:80]}. Valid types: {', '.join(known)} ({place})")
 
 
-def _filters(params: WorkflowParams) -> dict[str, Any]:
-    controls = {name: getattr(params, name) for name in FilterSettings.model_fields}
-    controls["film_grain"] = controls.pop("film_grain_strength")
-    return controls
+def _single(pairs: Iterable[tuple[str, V]]) -> dict[str, V]:
+    """The pairs as a dictionary.
+
+    Raises:
+        ValueError: a name is there twice.
+    """
+    found: dict[str, V] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"two effects declare {name!r}")
+        found[name] = value
+    return found
 
 
-def _loop(params: WorkflowParams) -> dict[str, Any]:
-    return {"loop_type": params.loop_type, "num_loops": params.num_loops}
+def _preset_name(each: StepType) -> tuple[str, ...]:
+    return () if each.preset is None else (each.preset.name,)
 
 
-def _export(params: WorkflowParams) -> dict[str, Any]:
-    return {
-        "format": params.export_format,
-        "quality": params.export_quality,
-        "max_width": params.export_max_width,
-    }
+def _preset_fields(each: StepType) -> Iterator[tuple[str, Any]]:
+    """The parameters that presets hold of a step, as fields for `create_model`."""
+    if each.preset is None:
+        return
+    for name, own in each.preset.params.items():
+        declared = each.params.model_fields[own]
+        default = each.preset.defaults.get(name, declared.default)
+        choices = get_args(declared.annotation) if get_origin(declared.annotation) is Literal else ()
+        if choices:  # presets keep what was written; only the step itself knows its spellings
+            plain = Whole if isinstance(choices[0], int) else str
+            yield name, (plain, Field(default, description=declared.description))
+        else:
+            yield name, redeclared(declared, declared.annotation, default=default)
 
 
-_PARAMS: Final[Mapping[str, Callable[[WorkflowParams], dict[str, Any]]]] = MappingProxyType(
-    {"upscale": _upscale, "interpolate": _interpolate, "filters": _filters, "loop": _loop, "export": _export}
-)
+def _own_names(presets: Iterable[PresetStep]) -> dict[str, str]:
+    """The parameters of presets by the names of their steps, without names that may mean several."""
+    pairs = [(own, name) for each in presets for name, own in each.params.items()]
+    taken = Counter(own for own, _ in pairs)
+    taken.update(name for _, name in pairs)
+    return {own: name for own, name in pairs if taken[own] == 1}
+
+
+def _type_field(names: tuple[str, ...]) -> Any:
+    description = f"Operation type: {', '.join(names)}, or another known name of one"
+    return redeclared(Step.model_fields["type"], str, description=description)
+
+
+def _params_field(params: type[WorkflowParams]) -> Any:
+    return redeclared(WorkflowPreset.model_fields["params"], params, default_factory=params)
+
+
+_Knowing.types = StepTypes()

@@ -32,7 +32,7 @@ def build(registry: Registry) -> typer.Typer:
     app.callback()(_root)
     running = _group("Apply an operation to files. `framepack run OPERATION --help` lists its fields.")
     for operation, shape in offered(registry):
-        add_command(running, operation, shape, perform=_perform, notes=_notes(operation))
+        add_command(running, operation, shape, perform=_perform, notes=_notes(operation), steps=registry.steps)
     app.add_typer(running, name=RUN)
     app.command("operations", help="List the operations that `run` knows.")(_operations(registry))
     weights = _group("See and fetch the models' weights.")

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from framepack.api.filter_settings import FilterSettings
-from framepack.api.workflow import WorkflowPreset
 from framepack.cli.fields import checked, field_options, given_fields
 from framepack.cli.formats import said, settle
 from framepack.cli.inputs import OWN_NAMES, PRESET, frames_of, preset_of, section_of, steps_of
@@ -23,6 +22,7 @@ from framepack.cli.target import check_file, check_new_folder, format_of, make_f
 from framepack.errors import InvalidField, InvalidSource
 
 if TYPE_CHECKING:
+    from framepack.api.workflow import StepTypes
     from framepack.cli.shapes import Shape
     from framepack.registry import AnyOperation
 
@@ -65,6 +65,7 @@ class Order:
     operation: AnyOperation
     shape: Shape
     given: Mapping[str, Any]
+    steps: StepTypes
 
     @property
     def sources(self) -> list[str]:
@@ -97,12 +98,13 @@ def add_command(
     *,
     perform: Callable[[Order], int],
     notes: Mapping[str, str],
+    steps: StepTypes,
 ) -> None:
     """Add the command of an operation, with an option for each of its fields."""
     parameters = list(_parameters(operation, shape, notes))
 
     def command(**given: Any) -> int:
-        return perform(Order(operation, shape, given))
+        return perform(Order(operation, shape, given, steps))
 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # how typer reads a function
     command.__annotations__ = {each.name: each.annotation for each in parameters}
@@ -119,7 +121,7 @@ def tasks(order: Order) -> list[Task]:
     preset, setup = _from_files(order, fields)
     sources = _checked_sources(order)
     _check_fields(order, fields, sources)
-    targets = _targets(order, sources, said(order.operation.name, fields, preset))
+    targets = _targets(order, sources, said(order.operation.name, fields, preset, order.steps))
     seconds = order.given.get("seconds")
     section = section_of(seconds) if seconds else None
     result = []
@@ -128,7 +130,7 @@ def tasks(order: Order) -> list[Task]:
         own = copy.deepcopy(fields)
         request = Request({f"file-{index}": path for index, path in enumerate(paths)}, section)
         if shape.gives == "video" and target is not None:
-            request.format = settle(order.operation.name, own, preset, format_of(target))
+            request.format = settle(order.operation.name, own, preset, order.steps, format_of(target))
         _fill(order, own, request)
         name = command_name(order.operation.name)
         label = f"{name} {paths[0].name}" if paths and shape.takes != "videos" else name
@@ -171,7 +173,7 @@ def _from_files(order: Order, fields: dict[str, Any]) -> tuple[dict[str, Any] | 
     if "operations" in fields:
         fields["operations"] = steps_of(order.given["operations"])
     if "preset_name" in fields:
-        workflow = preset_of(WorkflowPreset, order.given["preset_name"])
+        workflow = preset_of(order.steps.preset, order.given["preset_name"])
         fields["preset_name"] = PRESET
         return workflow, [{"endpoint": "save_workflow_preset", "name": PRESET, "preset_data": workflow}]
     look = order.given.get("preset")

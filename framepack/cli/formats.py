@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from framepack.api.workflow import step_type
 from framepack.errors import InvalidField
 
 if TYPE_CHECKING:
+    from framepack.api.workflow import StepTypes
     from framepack.media.clip import Format
 
 _EXPORT: Final = "export"
@@ -30,19 +30,22 @@ class _Place:
         return None if value is None else str(value).strip().lower().removeprefix(".")
 
 
-def said(name: str, fields: dict[str, Any], preset: dict[str, Any] | None) -> str:
-    """The format that a request asks for: "mp4" if it does not say."""
-    place = _place(name, fields, preset)
+def said(name: str, fields: dict[str, Any], preset: dict[str, Any] | None, steps: StepTypes) -> str:
+    """The format that a request asks for: "mp4" if it does not say. The arguments are those of `settle`."""
+    place = _place(name, fields, preset, steps)
     return (place.said if place is not None else None) or MADE
 
 
-def settle(name: str, fields: dict[str, Any], preset: dict[str, Any] | None, wanted: str) -> Format | None:
+def settle(
+    name: str, fields: dict[str, Any], preset: dict[str, Any] | None, steps: StepTypes, wanted: str
+) -> Format | None:
     """Make an operation write the format ``wanted``.
 
     Args:
         name: The operation.
         fields: Its fields, valid; changed where one of them says the format.
         preset: Its workflow preset, valid; changed likewise.
+        steps: The types of steps there are.
         wanted: "mp4", "webm" or "gif".
 
     Returns:
@@ -51,7 +54,7 @@ def settle(name: str, fields: dict[str, Any], preset: dict[str, Any] | None, wan
     Raises:
         InvalidField: The fields say another format.
     """
-    place = _place(name, fields, preset)
+    place = _place(name, fields, preset, steps)
     if place is None:
         return None if wanted == MADE else cast("Format", wanted)
     if place.said is None:
@@ -64,16 +67,16 @@ def settle(name: str, fields: dict[str, Any], preset: dict[str, Any] | None, wan
     return None
 
 
-def _place(name: str, fields: dict[str, Any], preset: dict[str, Any] | None) -> _Place | None:
+def _place(name: str, fields: dict[str, Any], preset: dict[str, Any] | None, steps: StepTypes) -> _Place | None:
     """Where a request says the format: a field, its last export step or its preset; None if nowhere."""
     if name == _EXPORT:
         return _Place(fields, "format", "--format")
-    steps = fields.get("operations", ())
-    exporting = [index for index, step in enumerate(steps) if step_type(step["type"]) == _EXPORT]
+    operations = fields.get("operations", ())
+    exporting = [index for index, step in enumerate(operations) if steps.kind(step["type"]) == _EXPORT]
     if exporting:
-        params = steps[exporting[-1]].setdefault("params", {})
+        params = operations[exporting[-1]].setdefault("params", {})
         return _Place(params, "format", f"operations[{exporting[-1]}].params.format")
-    if preset is not None and any(step_type(step) == _EXPORT for step in preset.get("active_steps") or ()):
+    if preset is not None and any(steps.kind(step) == _EXPORT for step in preset.get("active_steps") or ()):
         if preset.get("params") is None:
             preset["params"] = {}
         params = preset["params"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 if TYPE_CHECKING:
     from framepack.api.filter_settings import FilterSettings
     from framepack.api.schemas import Request
+    from framepack.api.workflow import StepTypes
     from framepack.files.removed import RemovedFiles
     from framepack.files.source import Source
     from framepack.files.workspace import Workspace
@@ -57,6 +58,7 @@ class Context:
         stale_removed: What dead jobs had left on this machine, which was removed before this job began.
         filter_preset: Gives the filter preset of a name, or None; the same one as long as the job runs.
         effects: The effects there are, by the name that pipelines call them.
+        steps: The types of steps that they are.
         fetch: Brings the file behind an address into the workspace.
         section: The part of every source video that is used; None: all of it.
         final_transform: The last step of every video that is rendered; None: there is none.
@@ -71,6 +73,7 @@ class Context:
     stale_removed: RemovedFiles
     filter_preset: Callable[[str], FilterSettings | None]
     effects: Mapping[str, BindableEffect]
+    steps: StepTypes
     fetch: Fetch
     section: Section | None = None
     final_transform: Callable[[Clip, Context], Clip] | None = None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from framepack.api.schemas import Request
+from framepack.api.workflow import LAST, PresetStep
 from framepack.media.clip import Clip
 from framepack.processing.context import Context
 
@@ -19,7 +20,7 @@ Step = Callable[[Clip, Context], Clip]
 
 @dataclass(frozen=True, slots=True)
 class Effect(Generic[P]):
-    """A named change of a clip.
+    """A named change of a clip, and a type of step for pipelines, batches and, if it says how, presets.
 
     Applying it says what the result will be (size, rate, length) and touches no frame: work happens when the
     resulting clip is iterated.
@@ -28,28 +29,39 @@ class Effect(Generic[P]):
         name: What pipelines call it.
         params: Model of its parameters.
         apply: The change itself.
+        other_names: What else steps may call it; case, "-" and "_" make no difference.
+        order: Place among the types of steps, where they are listed; those without one follow by name.
+        preset: How workflow presets have it; None: they do not.
     """
 
     name: str
     params: type[P]
     apply: Callable[[Clip, P, Context], Clip]
+    other_names: tuple[str, ...] = ()
+    order: float = LAST
+    preset: PresetStep | None = None
 
     def bind(self, params: P) -> Step:
         """This effect with its parameters fixed."""
         return lambda clip, ctx: self.apply(clip, params, ctx)
 
 
-def effect(name: str) -> Callable[[Callable[[Clip, P, Context], Clip]], Effect[P]]:
-    """Declare the function below, ``(clip, params, context) -> clip``, as the effect called ``name``.
+def effect(
+    name: str, *, other_names: tuple[str, ...] = (), order: float = LAST, preset: PresetStep | None = None
+) -> Callable[[Callable[[Clip, P, Context], Clip]], Effect[P]]:
+    """Declare the function below, ``(clip, params, context) -> clip``, as the effect called ``name``; see `Effect`.
 
     Raises:
-        TypeError: ``params`` is not annotated with a Request.
+        TypeError: ``params`` is not annotated with a Request, or lacks what ``preset`` names.
     """
 
     def declare(apply: Callable[[Clip, P, Context], Clip]) -> Effect[P]:
         params = typing.get_type_hints(apply).get("params")
         if not (isinstance(params, type) and issubclass(params, Request)):
             raise TypeError(f"{name}: `params` must be annotated with a Request")
-        return Effect(name, typing.cast("type[P]", params), apply)
+        lacking = set() if preset is None else {*preset.params.values()} - params.model_fields.keys()
+        if lacking:
+            raise TypeError(f"{name}: presets name {sorted(lacking)}, which the parameters lack")
+        return Effect(name, typing.cast("type[P]", params), apply, other_names, order, preset)
 
     return declare

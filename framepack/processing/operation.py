@@ -9,10 +9,10 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, TypeVar
 
-from framepack.api.schemas import CallbackRequest, Request, Response
+from framepack.api.schemas import CallbackRequest, Request, Response, adapted
 
 if typing.TYPE_CHECKING:
     from framepack.processing.context import Context
@@ -72,6 +72,13 @@ class Operation(Generic[Req, Res]):
     def supports_callback(self) -> bool:
         """Whether its end can be reported to a ``callback_url``."""
         return issubclass(self.request, CallbackRequest)
+
+    def adapted(self, types: Mapping[type, type]) -> Operation[Req, Res]:
+        """This operation with other types of fields; see `framepack.api.schemas.adapted`."""
+        request, response = adapted(self.request, types), adapted(self.response, types)
+        if request is self.request and response is self.response:
+            return self
+        return replace(self, request=request, response=response)
 
 
 def operation(

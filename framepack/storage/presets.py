@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from framepack.api.filter_settings import FILTER_PRESETS, FilterSettings
 from framepack.api.names import is_name
 from framepack.api.schemas import Request
-from framepack.api.workflow import NO_WORKFLOW, PRESETS_FOLDER, WorkflowPreset
+from framepack.api.workflow import NO_WORKFLOW, PRESETS_FOLDER
 from framepack.errors import BadRequest, NotFound, TooLarge
 from framepack.storage.documents import Documents
 
 if TYPE_CHECKING:
+    from framepack.api.workflow import StepTypes, WorkflowPreset
     from framepack.storage.base import Storage
 
 P = TypeVar("P", bound=Request)
@@ -112,10 +113,10 @@ def filter_presets(state: Storage, limit: int) -> Presets[FilterSettings]:
     return Presets(documents, FILTER_PRESETS, "none", limit)
 
 
-def workflow_presets(state: Storage, limit: int) -> Presets[WorkflowPreset]:
-    """The workflow presets of a deployment."""
-    documents = Documents(state, PRESETS_FOLDER, _or_deleted(WorkflowPreset.parse))
-    return Presets(documents, MappingProxyType({NO_WORKFLOW: WorkflowPreset()}), NO_WORKFLOW, limit)
+def workflow_presets(state: Storage, limit: int, steps: StepTypes) -> Presets[WorkflowPreset]:
+    """The workflow presets of a deployment, made of these types of steps."""
+    documents = Documents(state, PRESETS_FOLDER, _or_deleted(steps.preset.parse))
+    return Presets(documents, MappingProxyType({NO_WORKFLOW: steps.preset()}), NO_WORKFLOW, limit)
 
 
 def _or_deleted(parse: Callable[[dict[str, Any]], P]) -> Callable[[dict[str, Any]], P | None]:

@@ -6,54 +6,36 @@ import numpy as np
 import pytest
 import torch
 
-from framepack.api.filter_settings import FILTER_PRESETS, FilterSettings
+from framepack.api.filter_settings import FilterSettings
 from framepack.media.clip import Colors, HostFrame, Matrix
 from framepack.media.images.convert import to_rgb
 from framepack.models.frames.device_filter import DeviceFilter
 from framepack.models.frames.device_frame import DeviceFrame
-from tests.support.looks import BT709, codes, filtered, gray, host_frame, on_device, one, psnr, real_frames, tone
-
-LOOKS: tuple[dict[str, float], ...] = (
-    {"brightness": 20},
-    {"brightness": -40},
-    {"contrast": 1.3},
-    {"contrast": 2.5},
-    {"contrast": 0.5},
-    {"saturation": 0},
-    {"saturation": 2},
-    {"saturation": 3},
-    {"temperature": 20},
-    {"temperature": 60},
-    {"temperature": -100},
-    {"s_curve_contrast": 15},
-    {"s_curve_contrast": 100},
-    {"blur": 0.5},
-    {"blur": 5},
-    {"sharpen": 1.2},
-    {"sharpen": 5},
-    {"film_grain_strength": 5},
-    {"film_grain_strength": 50},
-    {"vignette": 10},
-    {"vignette": 100},
-    {"denoise": 3},
-    {"denoise": 10},
-    *(FILTER_PRESETS[name].model_dump() for name in FILTER_PRESETS if name != "none"),
+from tests.support.looks import (
+    BT709,
+    LOOKS,
+    codes,
+    each_control,
+    filtered,
+    gray,
+    host_frame,
+    named,
+    on_device,
+    one,
+    psnr,
+    real_frames,
+    tone,
 )
 
-
+# Also between default and ends: both ends of a control that turns colors look the same whichever way it turns them.
+EVERY_LOOK = [*each_control(0.2, 0.6, 1), *LOOKS.values()]
 BT709_WEIGHTS = (0.2126, 0.7152, 0.0722)
 
 
-def name_of(look: dict[str, float]) -> str:
-    """The preset's or the control's name."""
-    names = [name for name, preset in FILTER_PRESETS.items() if preset.model_dump() == look]
-    return names[0] if names else str(look)
-
-
 @pytest.mark.parametrize("clip", ["bikes", "bigbuckbunny"])
-@pytest.mark.parametrize("look", LOOKS, ids=name_of)
+@pytest.mark.parametrize("look", EVERY_LOOK, ids=named)
 def test_both_homes_look_alike(look: dict[str, float], clip: str) -> None:
-    """Real frames of a device, filtered there or fetched first, are at least 45 dB close, deep colors included."""
+    """Every control and preset, on frames filtered on their device or fetched first: 45 dB, deep colors included."""
     frames = [on_device(frame) for frame in real_frames(clip, 40, 2)]
     device = filtered(frames, **look)
     host = filtered([HostFrame(frame.on_host()) for frame in frames], **look)
@@ -62,7 +44,7 @@ def test_both_homes_look_alike(look: dict[str, float], clip: str) -> None:
     assert min(psnr(codes(a)[n], codes(b)[n]) for a, b in zip(host, device, strict=True) for n in range(3)) > 45
 
 
-@pytest.mark.parametrize("look", [FILTER_PRESETS["cinematic"].model_dump(), {"denoise": 6}], ids=name_of)
+@pytest.mark.parametrize("look", [LOOKS["cinematic"], {"denoise": 6}], ids=named)
 def test_both_homes_look_alike_in_any_colors(look: dict[str, float]) -> None:
     """Also with another matrix and range."""
     colors = Colors(Matrix.BT601, 6, 6, full_range=True)
@@ -86,7 +68,7 @@ def test_tall_frames_have_no_seams() -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
 def test_size_kind_and_source_stay(dtype: torch.dtype) -> None:
     """Odd sizes and either precision come out as they came in, luma within 0..1; the source is left alone."""
-    look = FilterSettings(**{**FILTER_PRESETS["dramatic"].model_dump(), "denoise": 5, "blur": 2})
+    look = FilterSettings(**{**LOOKS["dramatic"], "denoise": 5, "blur": 2})
     tensor = torch.rand(3, 131, 77).to(dtype)
     before = tensor.clone()
     result = filtered([DeviceFrame(tensor, BT709)] * 2, **look.model_dump())[1]
@@ -131,6 +113,6 @@ def test_the_gpu_makes_the_same_frames() -> None:
     """On CUDA every look is what the CPU makes."""
     frames = [on_device(frame) for frame in real_frames(count=3)]
     there = [DeviceFrame(frame.tensor.cuda(), frame.colors) for frame in frames]
-    for look in LOOKS:
+    for look in EVERY_LOOK:
         for here, far in zip(filtered(frames, **look), filtered(there, **look), strict=True):
             assert psnr(codes(here)[0], codes(far)[0]) > 55

@@ -13,7 +13,7 @@ from typing import Any
 import av
 import pytest
 
-from framepack.api.filter_settings import FILTER_PRESETS, FilterSettings, built_in_preset
+from framepack.api.filter_settings import CONTROLS, FILTER_PRESETS, FilterSettings, built_in_preset
 from framepack.errors import InvalidField, NotFound
 from framepack.job import Job, Progress
 from framepack.media.clip import Clip, Frame, HostFrame
@@ -99,11 +99,12 @@ def test_bad_requests_cost_nothing(tmp_path: Path) -> None:
 
 
 def test_a_callback_lists_preset_and_controls() -> None:
-    """Its metadata has the preset and all ten controls as they were sent."""
+    """Its metadata has the preset and every control, the documented ones by the documented names."""
     request = FiltersRequest.parse({"video_url": "http://a/b.mp4", "preset": "warm", "film_grain_strength": 4})
     metadata = request.callback_metadata()
 
-    assert set(metadata) == {
+    assert set(metadata) == {"preset", *(control.request_name for control in CONTROLS)}
+    assert set(metadata) >= {
         "preset",
         "brightness",
         "contrast",

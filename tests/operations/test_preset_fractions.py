@@ -9,16 +9,12 @@ import av
 import numpy as np
 import pytest
 
+from framepack.api.filter_settings import CONTROLS
 from tests.support.clips import Spec, flat, make_clip
 from tests.support.runs import Bench, bench
 
-FRACTIONS = {
-    "brightness": 5.5,
-    "temperature": -12.25,
-    "vignette": 7.5,
-    "s_curve_contrast": 0.5,
-    "film_grain_strength": 2.75,
-}
+WHOLE = [control for control in CONTROLS if control.traits.is_whole]
+FRACTIONS = {control.name: 5.5 for control in WHOLE}
 
 
 @pytest.fixture
@@ -79,7 +75,7 @@ def test_both_kinds_keep_and_run_every_fraction(worker: Bench, source: Path) -> 
     assert luma(worker, workflow) == luma(worker, look)
 
 
-@pytest.mark.parametrize("name", [name for name in FRACTIONS if name != "film_grain_strength"])
+@pytest.mark.parametrize("name", [control.request_name for control in WHOLE])
 def test_the_operation_takes_whole_numbers(worker: Bench, source: Path, name: str) -> None:
     """As its fields are documented; 5.0 is one."""
     half: dict[str, Any] = {name: 5.5}

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from framepack.api.filter_settings import FilterSettings
-from framepack.api.workflow import WorkflowParams, WorkflowPreset
+from framepack.registry import discover
 from framepack.settings import Settings
 from framepack.storage.base import Storage
 from framepack.storage.local import LocalStorage
@@ -26,6 +26,7 @@ from framepack.storage.open import open_storage
 from framepack.storage.presets import filter_presets, workflow_presets
 
 LIMIT = 500
+STEPS = discover().steps
 NAMES = ("Look", "warm", "Night + rain", "über")
 STEPS_AT_MOST = 400
 MOST_WAITED_FOR = 4
@@ -74,9 +75,10 @@ def crowd(settings: dict[str, Any], each: int, processes: int) -> dict[str, int]
     os.write(go, b"." * processes)
     failed = sum(os.waitpid(child, 0)[1] != 0 for child in children)
     state = open_storage(chosen)
-    looks, flows = filter_presets(state, LIMIT).all(), workflow_presets(state, LIMIT).all()
+    looks, flows = filter_presets(state, LIMIT).all(), workflow_presets(state, LIMIT, STEPS).all()
     right = sum(looks[f"Preset {i}"].contrast == i / 1000 for i in range(each) if f"Preset {i}" in looks)
-    right += sum(flows[f"Preset {i}"].params.contrast == i / 1000 for i in range(each) if f"Preset {i}" in flows)
+    contrasts = {name: flow.params.model_dump().get("contrast") for name, flow in flows.items()}
+    right += sum(contrasts.get(f"Preset {i}") == i / 1000 for i in range(each))
     return {"failed": failed, "right": right, "filters": len(looks), "workflows": len(flows)}
 
 
@@ -90,8 +92,8 @@ def _save_share(settings: Settings, begin: int, each: int, part: tuple[int, int]
         if index < each:
             filter_presets(state, LIMIT).save(name, FilterSettings(contrast=number / 1000))
         else:
-            params = WorkflowParams(contrast=number / 1000)
-            workflow_presets(state, LIMIT).save(name, WorkflowPreset(active_steps=["Loop"], params=params))
+            preset = STEPS.preset.parse({"active_steps": ["Loop"], "params": {"contrast": number / 1000}})
+            workflow_presets(state, LIMIT, STEPS).save(name, preset)
 
 
 def _life(folder: Path, steps: list[Step], at_least: int, pause_seconds: float) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from framepack.api.filter_settings import FilterSettings
+from framepack.api.filter_settings import CONTROLS, FILTER_PRESETS, FilterSettings
 from framepack.media.clip import Colors, Frame, HostFrame, Matrix
 from framepack.media.filters.host_filter import HostFilter
 from framepack.media.filters.strips import worker_threads
@@ -25,6 +25,21 @@ from tests.support.clips import real_clip
 
 Values = NDArray[np.float64]
 BT709 = Colors()
+LOOKS = {name: preset.model_dump() for name, preset in FILTER_PRESETS.items() if not preset.is_neutral}
+"""Every built-in preset that does something, by its name."""
+STRONG = {control.name: max(control.toward_ends(0.3)) for control in CONTROLS}
+"""Every control at once, clearly visible."""
+
+
+def each_control(*parts: float) -> list[dict[str, float]]:
+    """Every control alone, so far from its default toward each of its ends; 1 is the end itself."""
+    return [{control.name: value} for control in CONTROLS for part in parts for value in control.toward_ends(part)]
+
+
+def named(look: dict[str, float]) -> str:
+    """The look's preset, else its controls, as the name of a test."""
+    names = (name for name, preset in LOOKS.items() if preset == look)
+    return next(names, None) or ", ".join(f"{name}={value:g}" for name, value in look.items())
 
 
 def host_frame(

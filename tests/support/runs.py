@@ -10,6 +10,7 @@ from typing import Any
 from framepack.answer import Answer
 from framepack.dispatch import JobInput
 from framepack.job import Job
+from framepack.registry import Registry
 from framepack.runtime import Runtime
 from framepack.settings import Settings
 
@@ -41,6 +42,11 @@ class Bench:
 
 def bench(folder: Path, **settings: Any) -> Bench:
     """A bench in ``folder``; nothing is downloaded."""
+    return bench_of(None, folder, **settings)
+
+
+def bench_of(registry: Registry | None, folder: Path, **settings: Any) -> Bench:
+    """A bench with the operations and effects of a registry; None: with all that are declared."""
     chosen = {
         "storage": f"file:{folder / 'outputs'}",
         "temp_dir": folder / "temp",
@@ -48,4 +54,4 @@ def bench(folder: Path, **settings: Any) -> Bench:
         "weights_download": False,
         **settings,
     }
-    return Bench(Runtime(Settings(**chosen)), folder)
+    return Bench(Runtime(Settings(**chosen), registry), folder)

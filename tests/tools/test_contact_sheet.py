@@ -6,11 +6,14 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import pytest
+from PIL import Image
 
+from framepack.api.filter_settings import CONTROLS, Control
 from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
 from tests.support.clips import Spec, make_clip
-from tools.contact_sheet import CELL, PRESET_CELL, control_cell, preset_cell
+from tools.contact_sheet import CELL, COLUMNS, PRESET_CELL, SHEET, cell, description, values_of
 
 
 def test_the_contact_sheet_shows_controls_and_presets(tmp_path: Path) -> None:
@@ -19,10 +22,26 @@ def test_the_contact_sheet_shows_controls_and_presets(tmp_path: Path) -> None:
     clip = open_clip(source, probe(source), warn=lambda _: None)
     frames = list(islice(clip.frames(), 2))
 
-    plain, bright = (control_cell(clip, frames, "brightness", value) for value in (0, 50))
-    none, cinematic = (preset_cell(clip, frames, name) for name in ("none", "cinematic"))
+    plain, bright = (cell(clip, frames, {"brightness": value}) for value in (0, 50))
+    none, cinematic = (cell(clip, frames, {"preset": name}) for name in ("none", "cinematic"))
 
     assert plain.size == bright.size == CELL
     assert none.size == cinematic.size == PRESET_CELL
     assert np.asarray(bright).mean() > np.asarray(plain).mean() + 20
     assert np.asarray(cinematic).mean() < np.asarray(none).mean()
+
+
+@pytest.mark.parametrize("control", CONTROLS, ids=lambda control: control.name)
+def test_a_row_of_the_contact_sheet_spans_the_range(control: Control) -> None:
+    """Every control has a row with its default and both ends, as long as the others."""
+    values = values_of(control)
+
+    assert {control.low, control.default, control.high} <= set(values)
+    assert values == sorted(set(values))
+    assert len(values) == COLUMNS
+
+
+def test_the_contact_sheet_is_up_to_date() -> None:
+    """It shows all presets and controls that there are; if not, `python -m tools.contact_sheet` draws it."""
+    with Image.open(SHEET) as sheet:
+        assert sheet.info["Description"] == description()

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field
 
 from framepack.api.names import Name
 from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse, Whole
+from framepack.api.workflow import PresetStep
 from framepack.media.clip import Clip, Encoding, Format, Frame, HostFrame
 from framepack.media.frames.scale import Scaler, fitted_size
 from framepack.processing.context import Context
@@ -44,7 +45,15 @@ class ExportRequest(VideoRequest, ExportParams, CallbackRequest):
     """A video and what to export of it."""
 
 
-@effect("export")
+@effect(
+    "export",
+    order=5,
+    preset=PresetStep(
+        "Export",
+        {"export_format": "format", "export_quality": "quality", "export_max_width": "max_width"},
+        order=5,
+    ),
+)
 def exported(clip: Clip, params: ExportParams, _ctx: Context) -> Clip:
     """Choose the file's format and quality, and make the frames no wider than ``max_width``, in square pixels."""
     width, height = fitted_size(clip, params.max_width)

@@ -4,33 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, create_model, model_validator
 
 from framepack.api.filter_settings import (
-    BRIGHTNESS,
-    FILM_GRAIN,
-    S_CURVE_CONTRAST,
-    TEMPERATURE,
-    VIGNETTE,
-    Blur,
-    Brightness,
-    Contrast,
-    Denoise,
-    FilmGrain,
+    CONTROLS,
+    FILTER_PRESETS,
     FilterSettings,
-    Saturation,
-    SCurveContrast,
-    Sharpen,
-    Temperature,
-    Vignette,
     built_in_preset,
+    by_request_names,
     find_preset,
-    respelled,
+    request_fields,
 )
-from framepack.api.names import PresetName
-from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse, whole
+from framepack.api.names import PresetName  # noqa: TC001 - pydantic reads it
+from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse
+from framepack.api.workflow import PresetStep
 from framepack.media.clip import Clip, Frame, HostFrame
 from framepack.processing.context import Context
 from framepack.processing.effect import effect
@@ -40,34 +29,23 @@ from framepack.processing.render import render
 if TYPE_CHECKING:
     from framepack.media.filters.strips import Run
 
+    _Controls = Request
+else:
+    _Controls = create_model("_Controls", __base__=Request, **request_fields())
 
-_SPELLINGS = {"film_grain": "film_grain_strength"}
-_WHOLE = BeforeValidator(whole)
 
-
-class FiltersParams(Request):
+class FiltersParams(_Controls):
     """The look: a preset, and controls that are set differently. ``film_grain_strength`` means ``film_grain``."""
 
-    brightness: Brightness = 0
-    contrast: Contrast = 1.0
-    saturation: Saturation = 1.0
-    temperature: Temperature = 0
-    sharpen: Sharpen = 0.0
-    blur: Blur = 0.0
-    denoise: Denoise = 0.0
-    vignette: Vignette = 0
-    s_curve_contrast: SCurveContrast = 0
-    film_grain: FilmGrain = 0
     preset: PresetName | None = Field(
         None,
-        description="Filter preset name (none, cinematic, vintage, cool, warm, dramatic, or a saved one); "
-        "sent fields win over it",
+        description=f"Filter preset name ({', '.join(FILTER_PRESETS)}, or a saved one); sent fields win over it",
     )
 
     @model_validator(mode="before")
     @classmethod
     def _one_spelling(cls, data: object) -> object:
-        return respelled(data, "film_grain_strength", "film_grain")
+        return by_request_names(data)
 
     def settings(self, look_up: Callable[[str], FilterSettings | None] = built_in_preset) -> FilterSettings:
         """All controls: the preset's, and over them those that were sent.
@@ -79,22 +57,30 @@ class FiltersParams(Request):
             NotFound: there is no such preset.
         """
         base = FilterSettings() if self.preset is None else find_preset(self.preset, look_up)
-        sent = FiltersParams.model_fields.keys() & self.model_fields_set - {"preset"}
-        values = {_SPELLINGS.get(name, name): getattr(self, name) for name in sent}
-        return base.model_copy(update=values)
+        sent = [control for control in CONTROLS if control.request_name in self.model_fields_set]
+        return base.model_copy(update={control.name: getattr(self, control.request_name) for control in sent})
 
 
-class FiltersRequest(VideoRequest, FiltersParams, CallbackRequest):
+if TYPE_CHECKING:
+    _WholeControls = FiltersParams
+else:
+    _WholeControls = create_model("_WholeControls", __base__=FiltersParams, **request_fields(as_whole=True))
+
+
+class FiltersRequest(VideoRequest, _WholeControls, CallbackRequest):
     """A video and its look; some controls are whole numbers here, though not in presets and steps."""
 
-    brightness: Annotated[int, BRIGHTNESS, _WHOLE] = 0
-    temperature: Annotated[int, TEMPERATURE, _WHOLE] = 0
-    vignette: Annotated[int, VIGNETTE, _WHOLE] = 0
-    s_curve_contrast: Annotated[int, S_CURVE_CONTRAST, _WHOLE] = 0
-    film_grain: Annotated[int, FILM_GRAIN, _WHOLE] = 0
 
-
-@effect("filters")
+@effect(
+    "filters",
+    order=3,
+    preset=PresetStep(
+        "Filters",
+        {control.name: control.request_name for control in CONTROLS},
+        defaults={control.name: control.default for control in CONTROLS},
+        order=4,
+    ),
+)
 def filtered(clip: Clip, params: FiltersParams, ctx: Context) -> Clip:
     """Change how every frame looks; size, rate, length and audio stay. Without an effect, frames pass untouched."""
     settings = params.settings(ctx.filter_preset)

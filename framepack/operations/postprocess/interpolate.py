@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BeforeValidator, Field
 
 from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse
+from framepack.api.workflow import PresetStep
 from framepack.media.clip import Clip, Frame, StretchedAudio
 from framepack.media.timeline.loops import unrolled
 from framepack.media.timeline.retiming import Retiming, retimed
@@ -60,7 +61,17 @@ class InterpolateRequest(VideoRequest, InterpolateParams, CallbackRequest):
         return "Interpolation processing"
 
 
-@effect("interpolate")
+@effect(
+    "interpolate",
+    other_names=("frames",),
+    order=2,
+    preset=PresetStep(
+        "Frame Adjust",
+        {"fps_mode": "fps_mode", "speed_factor": "speed_factor", "frames_use_streaming": "use_streaming"},
+        defaults={"fps_mode": "No Interpolation"},
+        order=2,
+    ),
+)
 def interpolated(clip: Clip, params: InterpolateParams, ctx: Context) -> Clip:
     """Multiply the frame rate and change the speed; moments between frames are drawn, audio keeps its pitch."""
     retiming = params.retiming

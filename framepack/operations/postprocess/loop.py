@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from pydantic import BeforeValidator, Field
 
 from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse, Whole
+from framepack.api.workflow import PresetStep
 from framepack.media.clip import Clip
 from framepack.media.mux.repeat import copyable, repeat
 from framepack.media.read.reader import open_clip
@@ -45,7 +46,13 @@ class LoopRequest(VideoRequest, LoopParams, CallbackRequest):
     """A video and how to loop it."""
 
 
-@effect("loop")
+@effect(
+    "loop",
+    order=4,
+    preset=PresetStep(
+        "Loop", {"loop_type": "loop_type", "num_loops": "num_loops"}, off=("loop_type", "none"), order=3
+    ),
+)
 def looped(clip: Clip, params: LoopParams, ctx: Context) -> Clip:
     """Show the clip ``num_loops + 1`` times, or forwards and backwards ``num_loops`` times, with its audio."""
     if params.loop_type == "ping-pong":

@@ -85,7 +85,7 @@ def pipeline(request: PipelineRequest, ctx: Context) -> PipelineResponse:
 )
 def pipeline_from_preset(request: PresetRequest, ctx: Context) -> PipelineResponse:
     """Run the steps of a saved workflow preset on a video."""
-    preset = workflow_presets(ctx.state, ctx.settings.max_presets).find(request.preset_name)
+    preset = workflow_presets(ctx.state, ctx.settings.max_presets, ctx.steps).find(request.preset_name)
     if preset is None:
         raise NotFound(f"Workflow preset '{request.preset_name}' not found")
     steps = preset.steps()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse, whole
+from framepack.api.workflow import PresetStep
 from framepack.media.clip import Clip, Frame
 from framepack.processing.context import Context
 from framepack.processing.effect import effect
@@ -37,7 +38,23 @@ class UpscaleRequest(VideoRequest, UpscaleParams, CallbackRequest):
     """A video and how to enlarge it."""
 
 
-@effect("upscale")
+@effect(
+    "upscale",
+    order=1,
+    preset=PresetStep(
+        "Upscale",
+        {
+            "upscale_model": "model",
+            "upscale_factor": "scale_factor",
+            "tile_size": "tile_size",
+            "enhance_face": "enhance_face",
+            "denoise_strength": "denoise_strength",
+            "upscale_use_streaming": "use_streaming",
+        },
+        defaults={"upscale_model": "RealESRGAN_x2plus"},
+        order=1,
+    ),
+)
 def upscaled(clip: Clip, params: UpscaleParams, ctx: Context) -> Clip:
     """Enlarge every frame; rate, length and audio stay."""
     check_models(params, ctx)

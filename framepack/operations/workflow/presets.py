@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, SerializeAsAny
 
 from framepack.api.names import PresetName
 from framepack.api.schemas import Request, Response
-from framepack.api.workflow import STEP_TYPES, WorkflowPreset
+from framepack.api.workflow import WorkflowPreset
 from framepack.errors import BadRequest, NotFound
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
@@ -21,7 +21,7 @@ class WorkflowPresetsResponse(Response):
     """All workflows."""
 
     success: bool = True
-    presets: dict[str, WorkflowPreset] = Field(
+    presets: dict[str, SerializeAsAny[WorkflowPreset]] = Field(
         description="`None`, then the saved ones in alphabetical order, each with all its parameters"
     )
     message: str
@@ -51,7 +51,7 @@ class WorkflowPresetAnswer(Response):
 def list_workflow_presets(request: WorkflowPresetsQuery, ctx: Context) -> WorkflowPresetsResponse:
     """List all saved workflow presets."""
     del request
-    presets = workflow_presets(ctx.state, ctx.settings.max_presets).all()
+    presets = workflow_presets(ctx.state, ctx.settings.max_presets, ctx.steps).all()
     return WorkflowPresetsResponse(presets=presets, message=f"Found {len(presets)} workflow preset(s)")
 
 
@@ -80,7 +80,9 @@ def list_workflow_presets(request: WorkflowPresetsQuery, ctx: Context) -> Workfl
 def save_workflow_preset(request: WorkflowPresetRequest, ctx: Context) -> WorkflowPresetAnswer:
     """Save a workflow preset, or replace the one of that name."""
     _check_params(request.preset_data, ctx)
-    replaced = workflow_presets(ctx.state, ctx.settings.max_presets).save(request.name, request.preset_data)
+    replaced = workflow_presets(ctx.state, ctx.settings.max_presets, ctx.steps).save(
+        request.name, request.preset_data
+    )
     done = "updated" if replaced else "saved"
     return WorkflowPresetAnswer(message=f"Workflow preset '{request.name}' {done} successfully")
 
@@ -88,7 +90,7 @@ def save_workflow_preset(request: WorkflowPresetRequest, ctx: Context) -> Workfl
 @operation("DELETE", "/workflow/presets/{name}", needs="store")
 def delete_workflow_preset(request: WorkflowPresetName, ctx: Context) -> WorkflowPresetAnswer:
     """Delete a workflow preset."""
-    presets = workflow_presets(ctx.state, ctx.settings.max_presets)
+    presets = workflow_presets(ctx.state, ctx.settings.max_presets, ctx.steps)
     if presets.protects(request.name):
         raise BadRequest("Cannot delete the 'None' preset - it represents default values")
     if not presets.delete(request.name):
@@ -102,6 +104,5 @@ def _check_params(preset: WorkflowPreset, ctx: Context) -> None:
     Raises:
         InvalidField: One is out of range.
     """
-    every_step = preset.model_copy(update={"active_steps": list(STEP_TYPES)})
-    for step in every_step.steps():
+    for step in preset.every_step():
         ctx.effects[step.kind].params.parse(step.params, "preset_data.params")

@@ -115,7 +115,9 @@ def test_cancelling_stops_it(enhancer: Enhancer, seen: list[torch.Tensor]) -> No
         enhancer("a cat", job, seed=1)
 
     assert len(seen) == 4
-    assert [(each.done, each.unit, each.fraction) for each in reported] == [(n, "tokens", n / LENGTH) for n in (1, 2, 3)]
+    assert [(each.done, each.unit, each.fraction) for each in reported] == [
+        (n, "tokens", n / LENGTH) for n in (1, 2, 3)
+    ]
 
 
 def test_two_at_a_time_do_not_mix(enhancer: Enhancer) -> None:
