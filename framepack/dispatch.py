@@ -25,10 +25,17 @@ log = logging.getLogger("framepack.dispatch")
 
 @dataclass(frozen=True, slots=True)
 class JobInput:
-    """One job as it arrived: its input and, where it brought one, its own S3 store (RunPod's ``s3Config``)."""
+    """The input of a job.
+
+    Attributes:
+        fields: The endpoint and its fields, not yet parsed.
+        s3_config: The job's own S3 store, if it has one (RunPod's ``s3Config``).
+        is_callback_checked: Whether the server that accepted the job has already checked the callback URL.
+    """
 
     fields: object
     s3_config: Mapping[str, Any] | None = None
+    is_callback_checked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +91,8 @@ class Dispatcher:
 
     def _carry_out(self, operation: AnyOperation, fields: dict[str, Any], call: JobInput, job: Job) -> Answer:
         request = operation.request.parse(fields)
-        self.callbacks.check(request)
+        if not call.is_callback_checked:
+            self.callbacks.check(request)
         with self.job_context(job, call) as context:
             response = operation.run(request, context)
         payload: Answer = response.payload()

@@ -37,7 +37,7 @@ def check_store(runtime: Runtime) -> Finding:
     try:
         try_store(runtime)
     except FramepackError as error:
-        return explained(runtime.settings, error)
+        return store_error(runtime.settings, error)
     return Finding(_NAME, "ok", f"The store {runtime.settings.storage} can be written, read and deleted from.")
 
 
@@ -45,7 +45,7 @@ def try_store(runtime: Runtime) -> None:
     """Write a small object, read it back and delete it.
 
     Raises:
-        FramepackError: one of these fails; see `explained`.
+        FramepackError: one of these fails; see `store_error`.
     """
     storage = runtime.storage
     key = Key(f"fitness-{uuid4().hex}")
@@ -55,7 +55,7 @@ def try_store(runtime: Runtime) -> None:
     storage.delete(key)
 
 
-def explained(settings: Settings, error: FramepackError) -> Finding:
+def store_error(settings: Settings, error: FramepackError) -> Finding:
     """What an operator should know of an error of the store: which store, which user, what helps."""
     store = f"The store {settings.storage} (FRAMEPACK_STORAGE)"
     if not settings.storage.startswith("file:"):

@@ -1,7 +1,7 @@
-"""The jobs that this server looks after, in memory, and the way of their records into the store.
+"""The active jobs of this server, in memory, and how their records get into the store.
 
-Everything here runs in one event loop, so what happens between two awaits happens at once. The store is only touched
-in threads, and for one job by one thread at a time.
+Everything here runs in one event loop, so code between two awaits is atomic. The store is accessed in threads,
+and for each job by one thread at a time.
 """
 
 from __future__ import annotations
@@ -17,114 +17,117 @@ from framepack.jobs.records import JobRecord, JobRecords, State
 
 T = TypeVar("T")
 
-_KEPT: Final = 8  # ended jobs whose answers, with their inline files, stay in memory for who asks again at once
+_CACHED_ANSWERS: Final = 8  # of ended jobs, with inline files, for clients that are about to ask
 _POLL_SECONDS: Final = 1.0
 
 
 @dataclass(slots=True, eq=False)
 class ActiveJob:
-    """A job of this server.
+    """A job that this server manages.
 
     Attributes:
-        record: What is known of it.
-        changed: Set, and replaced, when the record has changed.
-        writing: Held while its record is written.
-        answer: How it ended, with inline files.
-        work: The attempt under way.
-        is_cancelled: Whether its client has cancelled it.
-        is_saved: Whether the store knows how it ended.
+        record: Its newest record.
+        changed: Set, and replaced by a new event, each time the record changes.
+        write_lock: Held while the record is written to the store.
+        answer: Its answer, with inline files; None until it has ended.
+        attempt: The task of the current attempt; None before the first.
+        is_cancelled: Whether a client has cancelled it.
+        is_saved: Whether the store has its newest record. False if the end of the job could not be written yet.
     """
 
     record: JobRecord
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    write_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     answer: Answer | None = None
-    work: asyncio.Task[Answer] | None = None
+    attempt: asyncio.Task[Answer] | None = None
     is_cancelled: bool = False
     is_saved: bool = True
 
     def update(self, record: JobRecord) -> None:
-        """Show a new record to whoever follows the job."""
+        """Replace the record and notify followers."""
         self.record = record
-        self.wake()
+        self.notify()
 
-    def wake(self) -> None:
-        """Let whoever follows the job look again."""
+    def notify(self) -> None:
+        """Wake up everything that waits for ``changed``."""
         self.changed.set()
         self.changed = asyncio.Event()
 
 
 class ActiveJobs:
-    """This server's jobs by id, and everybody's in the store.
+    """The jobs of this server by id. Reads fall back to the store, which has the jobs of all servers.
 
     Args:
-        records: The store's side.
+        records: The job records in the store.
     """
 
     def __init__(self, records: JobRecords) -> None:
         self.records = records
         self.closed = asyncio.Event()
-        self._live: dict[str, ActiveJob] = {}
+        self._jobs: dict[str, ActiveJob] = {}
 
     def get(self, job_id: str) -> ActiveJob | None:
-        """A job of this server."""
-        return self._live.get(job_id)
+        """A job of this server; None if it has none of this id."""
+        return self._jobs.get(job_id)
 
     def add(self, record: JobRecord) -> ActiveJob:
-        """Look after a job from now on."""
-        live = self._live[record.id] = ActiveJob(record)
-        return live
+        """Start to manage a job."""
+        job = self._jobs[record.id] = ActiveJob(record)
+        return job
 
     def remove(self, job_id: str) -> None:
-        """Look after a job no more."""
-        del self._live[job_id]
+        """Stop managing a job."""
+        del self._jobs[job_id]
 
     def all(self) -> list[ActiveJob]:
         """All jobs of this server."""
-        return list(self._live.values())
+        return list(self._jobs.values())
 
     def count(self, state: State) -> int:
-        """How many jobs of this server are in a state."""
-        return sum(live.record.state is state for live in self._live.values())
+        """The number of jobs of this server in a state."""
+        return sum(job.record.state is state for job in self._jobs.values())
 
-    def forget_old(self) -> None:
-        """Keep only the newest of the ended jobs in memory: the others are in the store."""
-        ended = [job_id for job_id, live in self._live.items() if live.record.state.is_final and live.is_saved]
-        for job_id in ended[:-_KEPT]:
-            del self._live[job_id]
+    def drop_ended(self) -> None:
+        """Drop ended jobs from memory, except the newest: the store has them."""
+        ended = [job_id for job_id, job in self._jobs.items() if job.record.state.is_final and job.is_saved]
+        for job_id in ended[:-_CACHED_ANSWERS]:
+            del self._jobs[job_id]
 
     def close(self) -> None:
-        """End the waiting of everybody who follows a job."""
+        """Make every `follow` return."""
         self.closed.set()
-        for live in self._live.values():
-            live.wake()
+        for job in self._jobs.values():
+            job.notify()
 
-    async def save(self, live: ActiveJob, record: JobRecord, *, answer: Answer | None = None) -> None:
-        """Write a job's record, and with its end its answer, then show it."""
+    async def save(self, job: ActiveJob, record: JobRecord, *, answer: Answer | None = None) -> None:
+        """Write a record to the store, with the job's answer if there is one, then notify followers."""
 
         def write() -> None:
             if answer is not None:
                 self.records.save_result(record.id, answer)
             self.records.save(record)
 
-        async with live.writing:
+        async with job.write_lock:
             await in_thread(write)
-            live.update(record)
+            job.update(record)
 
     async def find(self, job_id: str) -> JobRecord | None:
-        """The newest record of a job, once it is in the store; None if there is no such job, at this moment."""
+        """The newest record of a job; None if there is no such job.
+
+        Waits while the record of a new job is being written, so that a job which could not be written is not found.
+        """
         while True:
-            live = self._live.get(job_id)
-            if live is not None:
-                async with live.writing:
+            job = self._jobs.get(job_id)
+            if job is not None:
+                async with job.write_lock:
                     pass
-                if self._live.get(job_id) is live:
-                    return live.record
+                if self._jobs.get(job_id) is job:
+                    return job.record
                 continue
             try:
                 return await asyncio.to_thread(self.records.read, job_id)
             except NotFound:
-                if job_id not in self._live:  # taken in meanwhile
+                if job_id not in self._jobs:  # else it was submitted in the meantime
                     return None
 
     async def read(self, job_id: str) -> JobRecord:
@@ -133,34 +136,34 @@ class ActiveJobs:
         Raises:
             NotFound: there is no such job.
         """
-        live = self._live.get(job_id)
-        return live.record if live is not None else await asyncio.to_thread(self.records.read, job_id)
+        job = self._jobs.get(job_id)
+        return job.record if job is not None else await asyncio.to_thread(self.records.read, job_id)
 
     async def newest(self, limit: int) -> tuple[list[JobRecord], int]:
-        """The newest jobs that are remembered, and how many there are in all."""
+        """The newest records, at most ``limit``, and the number of all records."""
         records, count = await asyncio.to_thread(self.records.newest, limit)
-        return [self._live[each.id].record if each.id in self._live else each for each in records], count
+        return [self._jobs[each.id].record if each.id in self._jobs else each for each in records], count
 
     async def follow(self, job_id: str) -> AsyncIterator[JobRecord]:
-        """A job's record now and after every change, until it has ended or the server stops.
+        """Yield a job's record now and after every change, until the job has ended or the server stops.
 
         Raises:
             NotFound: there is no such job.
         """
-        live = self._live.get(job_id)
+        job = self._jobs.get(job_id)
         while not self.closed.is_set():
-            changed = None if live is None else live.changed
-            record = await self.read(job_id) if live is None else live.record
+            changed = None if job is None else job.changed
+            record = await self.read(job_id) if job is None else job.record
             yield record
             if record.state.is_final:
                 return
             if changed is not None:
                 await changed.wait()
-            else:  # another server looks after it
+            else:  # another server manages it
                 await asyncio.sleep(_POLL_SECONDS)
 
     async def result(self, record: JobRecord) -> Answer:
-        """The answer or error envelope of a job that has ended, without inline files."""
+        """The answer of an ended job, without inline files."""
         try:
             return await asyncio.to_thread(self.records.read_result, record.id)
         except NotFound as error:
@@ -168,10 +171,10 @@ class ActiveJobs:
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """Do something in a thread and wait until it is done, even if this coroutine is cancelled meanwhile."""
-    doing = asyncio.ensure_future(asyncio.to_thread(work))
+    """Run ``work`` in a thread and wait for it, even if this coroutine is cancelled in the meantime."""
+    running = asyncio.ensure_future(asyncio.to_thread(work))
     try:
-        return await asyncio.shield(doing)
+        return await asyncio.shield(running)
     except asyncio.CancelledError:
-        await asyncio.wait([doing])
+        await asyncio.wait([running])
         raise

@@ -1,4 +1,4 @@
-"""The jobs of a server: taken in, followed, cancelled, and taken up again when the server before this one is gone."""
+"""The job queue of a REST server: `JobQueue`, with five verbs. See ``docs/jobs.md``."""
 
 from __future__ import annotations
 
@@ -15,105 +15,125 @@ from framepack.answer import Answer
 from framepack.errors import BadRequest, Busy, Conflict, FramepackError, Unavailable
 from framepack.jobs.active import ActiveJobs, in_thread
 from framepack.jobs.backends.base import Backend
-from framepack.jobs.presence import BEAT_SECONDS, Presence
+from framepack.jobs.heartbeat import HEARTBEAT_SECONDS, Heartbeat
 from framepack.jobs.records import JobRecord, JobRecords, State, now
-from framepack.jobs.runner import Runner, Tell
+from framepack.jobs.runner import Runner, SendCallback
 
 log = logging.getLogger("framepack.rest")
 
-_SETTLE_SECONDS: Final = 2.0
-_SWEEP_SECONDS: Final = 600.0
+_CLAIM_SECONDS: Final = 2.0
+_EXPIRY_SECONDS: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What bounds the jobs of one server.
+    """Limits on the jobs of one server.
 
     Attributes:
-        queued: Most jobs that wait at a time.
-        kept: How long a job is remembered after its end.
+        queued: Maximum number of waiting jobs.
+        retention: How long a job is remembered after its end.
     """
 
     queued: int
-    kept: timedelta
+    retention: timedelta
 
 
-class Jobs:
-    """Takes jobs in and sees each to its end. Records are written before anything is promised.
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """A job at one moment.
+
+    Attributes:
+        record: Its record.
+        result: Its answer or error envelope; None until it has ended.
+    """
+
+    record: JobRecord
+    result: Answer | None = None
+
+
+class JobQueue:
+    """A durable job queue with five verbs: submit, read, list, follow and cancel.
+
+    `start` and `stop` belong to the server's life: `start` also resumes the jobs that dead servers left behind.
 
     Args:
-        records: Where jobs are kept.
-        backend: Who carries them out.
-        tell: Tells the client's receiver of a job that no worker reports on.
-        limits: How many jobs may wait, and how long they are remembered.
-        ended: Called with the record of every job that has ended.
+        records: The job records in the store.
+        backend: Runs the jobs.
+        send_callback: Sends the callback of a failed job that no worker has reported; blocks.
+        limits: How many jobs may wait, and how long ended jobs are remembered.
+        on_ended: Called with the record of every job that has ended.
     """
 
     def __init__(
-        self, records: JobRecords, backend: Backend, tell: Tell, limits: Limits, ended: Callable[[JobRecord], None]
+        self,
+        records: JobRecords,
+        backend: Backend,
+        send_callback: SendCallback,
+        limits: Limits,
+        on_ended: Callable[[JobRecord], None],
     ) -> None:
         self._records = records
         self._backend = backend
         self._limits = limits
-        self._live = ActiveJobs(records)
-        self._runner = Runner(self._live, backend, tell, ended)
-        self._presence = Presence(records.storage)
+        self._active = ActiveJobs(records)
+        self._runner = Runner(self._active, backend, send_callback, on_ended)
+        self._heartbeat = Heartbeat(records.storage)
         self._stopping = asyncio.Event()
-        self._caring: asyncio.Task[None] | None = None
-        self._swept = 0.0
+        self._maintenance: asyncio.Task[None] | None = None
+        self._expired_at = 0.0
 
     @property
     def queued(self) -> int:
-        """How many jobs wait for their turn."""
-        return self._live.count(State.QUEUED)
+        """The number of waiting jobs."""
+        return self._active.count(State.QUEUED)
 
     @property
     def running(self) -> int:
-        """How many jobs are under way."""
-        return self._live.count(State.RUNNING)
+        """The number of running jobs."""
+        return self._active.count(State.RUNNING)
 
     @property
     def is_stopping(self) -> bool:
-        """Whether no more jobs are taken."""
+        """Whether new jobs are refused because the server stops."""
         return self._stopping.is_set()
 
     async def start(self) -> None:
-        """Begin carrying out jobs, those first that a server which is gone left behind."""
+        """Start to run jobs. Jobs of servers that no longer run come first."""
         await self._backend.start()
-        await self._look_around()
+        await self._maintain()
         self._runner.start()
-        self._caring = asyncio.create_task(self._look_after())
+        self._maintenance = asyncio.create_task(self._maintain_regularly())
 
     async def stop(self, grace_seconds: float) -> None:
-        """Take no more jobs, give those under way some time, and leave the rest for the next server."""
+        """Refuse new jobs, let running jobs end for a while, and leave unfinished jobs to the next server."""
         if self._stopping.is_set():
-            await self._live.closed.wait()
+            await self._active.closed.wait()
             return
         self._stopping.set()
         await self._runner.stop(grace_seconds)
-        if self._caring is not None:
-            await self._caring
+        if self._maintenance is not None:
+            await self._maintenance
         with contextlib.suppress(FramepackError):
-            await asyncio.to_thread(self._presence.leave)
-        self._live.close()
+            await asyncio.to_thread(self._heartbeat.remove)
+        self._active.close()
 
     async def submit(
         self, operation: str, fields: dict[str, Any], job_id: str, request: str | None = None
     ) -> JobRecord:
-        """Take a job in; when this returns, it will be carried out even if this process dies.
+        """Store a new job. After this returns, the job will be run even if this process dies.
 
         Args:
             operation: Name of the operation.
-            fields: What it is given.
+            fields: The operation's fields, already validated.
             job_id: The job's id.
-            request: Digest of what is asked. If it is given and there is a job of this id already, that is returned.
+            request: Digest of the request. If given, an existing job of this id is returned instead of a new one.
 
         Raises:
-            Busy: too many jobs are waiting.
-            Unavailable: the server is about to stop.
-            BadRequest: the job of this id was asked for something else.
+            Busy: the queue is full.
+            Unavailable: the server is stopping.
+            BadRequest: the existing job of this id belongs to another request.
         """
-        if request is not None and (known := await self._live.find(job_id)) is not None:
+        if request is not None and (known := await self._active.find(job_id)) is not None:
             if known.request != request:
                 raise BadRequest(
                     "This Idempotency-Key was used for another request; use a new key for a new request."
@@ -122,75 +142,78 @@ class Jobs:
         if self.is_stopping:
             raise Unavailable("The server is stopping; try again in a moment.")
         if self.queued >= self._limits.queued:
-            raise Busy(f"{self._limits.queued} jobs are waiting already; try again later.")
-        owner = self._presence.name
+            raise Busy(f"The queue is full ({self._limits.queued} jobs are waiting); try again later.")
+        owner = self._heartbeat.server_id
         record = JobRecord(
             id=job_id, operation=operation, state=State.QUEUED, created=now(), owner=owner, request=request
         )
-        live = self._live.add(record)
+        job = self._active.add(record)
         try:
-            async with live.writing:
-                await in_thread(lambda: self._take_in(record, fields))
+            async with job.write_lock:
+                await in_thread(lambda: self._store_new(record, fields))
         except BaseException:
-            self._live.remove(job_id)
+            self._active.remove(job_id)
             raise
-        self._runner.add(live)
+        self._runner.add(job)
         return record
 
-    async def answer(self, job_id: str) -> Answer:
-        """Wait for a job's end and return its answer or error envelope.
+    async def read(self, job_id: str) -> JobStatus:
+        """The status of a job, without inline files.
 
         Raises:
             NotFound: there is no such job.
-            Unavailable: the server stops before the job has ended.
         """
-        live = self._live.get(job_id)
-        async for record in self._live.follow(job_id):
-            if record.state.is_final:
-                return live.answer if live is not None and live.answer is not None else await self.result(record)
-        raise Unavailable(f"The server is stopping; the next one carries on: see GET /jobs/{job_id} in a moment.")
+        return await self._status(await self._active.read(job_id))
 
-    async def read(self, job_id: str) -> JobRecord:
-        """The newest record of a job; see `ActiveJobs.read`."""
-        return await self._live.read(job_id)
+    async def list_newest(self, limit: int) -> tuple[list[JobRecord], int]:
+        """The newest records, at most ``limit``, and the number of all records."""
+        return await self._active.newest(limit)
 
-    async def result(self, record: JobRecord) -> Answer:
-        """How a job ended; see `ActiveJobs.result`."""
-        return await self._live.result(record)
+    async def follow(self, job_id: str, *, inline_files: bool = False) -> AsyncIterator[JobStatus]:
+        """Yield the status of a job now and after every change, until it has ended or the server stops.
 
-    async def newest(self, limit: int) -> tuple[list[JobRecord], int]:
-        """The newest jobs; see `ActiveJobs.newest`."""
-        return await self._live.newest(limit)
-
-    def follow(self, job_id: str) -> AsyncIterator[JobRecord]:
-        """A job's record now and after every change; see `ActiveJobs.follow`."""
-        return self._live.follow(job_id)
-
-    async def cancel(self, job_id: str) -> JobRecord:
-        """Stop a job and return its record; one that waits never begins, one under way stops within a frame.
+        Args:
+            job_id: The job's id.
+            inline_files: Whether the result has its inline files. They are kept in memory for a short time only.
 
         Raises:
             NotFound: there is no such job.
-            Conflict: it has ended already, or another server looks after it.
         """
-        live = self._live.get(job_id)
-        if live is None:
-            record = await self.read(job_id)
+        job = self._active.get(job_id)
+        async for record in self._active.follow(job_id):
+            if inline_files and record.state.is_final and job is not None and job.answer is not None:
+                yield JobStatus(record, job.answer)
+            else:
+                yield await self._status(record)
+
+    async def cancel(self, job_id: str) -> JobStatus:
+        """Cancel a job. A waiting job never starts; a running job stops within a frame.
+
+        Raises:
+            NotFound: there is no such job.
+            Conflict: it has already ended, or another server manages it.
+        """
+        job = self._active.get(job_id)
+        if job is None:
+            record = await self._active.read(job_id)
             if not record.state.is_final:
-                raise Conflict("Another server looks after this job.")
-        elif live.record.state.is_final:
-            record = live.record
+                raise Conflict("This job is managed by another server.")
+        elif job.record.state.is_final:
+            record = job.record
         else:
-            await self._runner.cancel(live)
-            record = live.record
+            await self._runner.cancel(job)
+            record = job.record
             if record.state is State.CANCELLED:
-                return record
+                return await self._status(record)
         if record.state.is_final:
-            raise Conflict(f"The job has ended already: {record.state}.")
+            raise Conflict(f"The job has already ended: {record.state}.")
         raise Unavailable("The server is stopping; try again in a moment.")
 
-    def _take_in(self, record: JobRecord, fields: dict[str, Any]) -> None:
-        """Write down a new job, all of it or nothing."""
+    async def _status(self, record: JobRecord) -> JobStatus:
+        return JobStatus(record, await self._active.result(record) if record.state.is_final else None)
+
+    def _store_new(self, record: JobRecord, fields: dict[str, Any]) -> None:
+        """Write a new job to the store, completely or not at all."""
         try:
             self._records.save_input(record.id, fields)
             self._records.save(record)
@@ -199,60 +222,62 @@ class Jobs:
                 self._records.delete(record.id)
             raise
 
-    async def _look_after(self) -> None:
-        """Now and then show that this server lives, and do what is left to do in the store."""
+    async def _maintain_regularly(self) -> None:
         while not self._stopping.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), BEAT_SECONDS)
+                await asyncio.wait_for(self._stopping.wait(), HEARTBEAT_SECONDS)
                 return
-            await self._look_around()
+            await self._maintain()
 
-    async def _look_around(self) -> None:
+    async def _maintain(self) -> None:
+        """Renew the heartbeat, resume abandoned jobs, retry failed writes, and delete expired records."""
         try:
-            await asyncio.to_thread(self._presence.beat)
-            await self._adopt()
-            for live in self._live.all():
-                if not live.is_saved:
-                    await self._runner.save_end(live, live.record)
-            if time.monotonic() - self._swept > _SWEEP_SECONDS or not self._swept:
-                await asyncio.to_thread(self._sweep)
-                self._swept = time.monotonic()
-        except FramepackError as error:  # the store may be away for a while
-            log.warning("the jobs could not be looked after: %s", error.message, extra={"code": error.code})
+            await asyncio.to_thread(self._heartbeat.renew)
+            await self._resume_abandoned()
+            for job in self._active.all():
+                if not job.is_saved:
+                    await self._runner.save_end(job, job.record)
+            if time.monotonic() - self._expired_at > _EXPIRY_SECONDS or not self._expired_at:
+                await asyncio.to_thread(self._remove_expired)
+                self._expired_at = time.monotonic()
+        except FramepackError as error:  # the store may be unavailable for a while
+            log.warning("job maintenance failed: %s", error.message, extra={"code": error.code})
         except Exception:
-            log.exception("the jobs could not be looked after")
+            log.exception("job maintenance failed")
 
-    def _sweep(self) -> None:
-        self._records.expire(now() - self._limits.kept)
-        self._presence.sweep()
+    def _remove_expired(self) -> None:
+        self._records.expire(now() - self._limits.retention)
+        self._heartbeat.remove_expired()
 
-    async def _adopt(self) -> None:
-        """Take up the jobs that nobody looks after, the oldest first."""
-        for record in await asyncio.to_thread(self._claimed):
-            if self._live.get(record.id) is not None:
+    async def _resume_abandoned(self) -> None:
+        """Queue the jobs that no running server manages, the oldest first."""
+        for record in await asyncio.to_thread(self._claim_abandoned):
+            if self._active.get(record.id) is not None:
                 continue
             if record.state.is_final:
-                self._runner.tidy(record)
+                self._runner.clean_up(record)
             else:
-                log.info("a job is taken up again", extra={"job_id": record.id})
-                self._runner.add(self._live.add(record.but(state=State.QUEUED, progress=None)))
+                log.info("an abandoned job is resumed", extra={"job_id": record.id})
+                self._runner.add(self._active.add(record.with_changes(state=State.QUEUED, progress=None)))
 
-    def _claimed(self) -> list[JobRecord]:
-        """The abandoned jobs that are this server's from now on.
+    def _claim_abandoned(self) -> list[JobRecord]:
+        """Make this server the owner of abandoned jobs, and return them.
 
-        The store knows no locks: two servers that find the same job both write their name, the later one stays.
+        The store has no locks. Two servers that find the same job both write themselves into its record, and the
+        later write wins. So if there are other servers, each one waits until all writes are visible, and then keeps
+        only the jobs whose record still names it.
         """
-        unfinished = [record for record in self._records.unfinished() if record.owner != self._presence.name]
-        gone = {owner: self._presence.is_gone(owner) for owner in {record.owner for record in unfinished}}
-        found = [record for record in unfinished if gone[record.owner]]
-        over = [
-            record for record in found if record.state.is_final and not record.callback_pending
-        ]  # only their inputs are left
-        mine = [record.but(owner=self._presence.name) for record in found if record not in over]
-        for record in mine:
+        unfinished = [record for record in self._records.unfinished() if record.owner != self._heartbeat.server_id]
+        dead = {owner: self._heartbeat.is_dead(owner) for owner in {record.owner for record in unfinished}}
+        abandoned = [record for record in unfinished if dead[record.owner]]
+        ended = [record for record in abandoned if record.state.is_final and not record.callback_pending]
+        claimed = [
+            record.with_changes(owner=self._heartbeat.server_id) for record in abandoned if record not in ended
+        ]
+        for record in claimed:
             self._records.save(record)
-        if mine and not self._presence.is_alone():
-            time.sleep(_SETTLE_SECONDS)
-            ours = {record.id for record in self._records.unfinished() if record.owner == self._presence.name}
-            mine = [record for record in mine if record.id in ours]
-        return over + mine
+        if claimed and not self._heartbeat.is_only_server():
+            time.sleep(_CLAIM_SECONDS)
+            ours = {record.id for record in self._records.unfinished() if record.owner == self._heartbeat.server_id}
+            claimed = [record for record in claimed if record.id in ours]
+        return ended + claimed  # of ended jobs only the input is left to delete

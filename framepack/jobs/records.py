@@ -1,9 +1,13 @@
-"""What is known of a job, kept in the store so that it outlives the process: its input, its state, its result.
+"""Job records in the store, which survive the server: input, state and result of every job.
 
-Three objects per job, below ``state``: ``jobs/ID.json`` is small and stays until the job is forgotten,
-``job_results/ID.json`` likewise, once there is a result, and ``job_inputs/ID.json`` is there as long as the job needs
-looking after. The input is what the client sent, with whatever secrets its addresses hold; the others hold none but
-links that expire, and whoever looks gets new ones.
+Each job has up to three objects below ``state``:
+
+* ``jobs/ID.json``, the record: small, kept until the job is forgotten.
+* ``job_results/ID.json``: its answer or error envelope, from its end until it is forgotten.
+* ``job_inputs/ID.json``: its fields, until the job has ended and its callback was sent.
+
+The input is what the client sent, including any secrets in its URLs. The other two hold no secrets, only links that
+expire; every read of a result creates new links.
 """
 
 from __future__ import annotations
@@ -37,7 +41,7 @@ _RESULTS: Final = STATE / "job_results"
 
 
 class State(StrEnum):
-    """Where a job is in its life."""
+    """The state of a job."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -47,26 +51,26 @@ class State(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more will happen to the job."""
+        """Whether the job has ended."""
         return self not in {State.QUEUED, State.RUNNING}
 
 
 class JobRecord(BaseModel):
-    """One job; a value, replaced whenever something happens to it.
+    """The record of a job. It is immutable: every change makes a new record.
 
     Attributes:
-        id: Its name in addresses.
-        operation: Name of its operation.
-        state: Where it is in its life.
-        created: When it was accepted.
-        started: When a worker last began it.
-        ended: When it reached its final state.
-        attempts: How often a worker has begun it and not been told to stop.
-        owner: The server that looks after it; None if the next one is to take it up.
-        remote_id: Its id at the platform that it was sent to.
-        request: Digest of what was asked, of a job with an idempotency key.
-        callback_pending: Whether the client's receiver has yet to hear from the server how the job ended.
-        progress: Frames done and in all, percent, seconds left; as far as known.
+        id: The job's id, as in ``/jobs/ID``.
+        operation: Name of the operation.
+        state: State of the job.
+        created: When it was submitted.
+        started: When its last attempt started.
+        ended: When it ended.
+        attempts: Number of attempts, without those that a stopping server interrupted.
+        owner: Id of the server that manages the job; None if the next server is to resume it.
+        remote_id: Id of the job at RunPod, if it was sent there.
+        request: Digest of the request, if it had an idempotency key.
+        callback_pending: Whether the server has yet to send the callback of a job that no worker has reported.
+        progress: The last progress update: frames done, frames in total, percent, seconds left, as far as known.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -84,28 +88,28 @@ class JobRecord(BaseModel):
     callback_pending: bool = False
     progress: dict[str, Any] | None = None
 
-    def but(self, **changes: Any) -> JobRecord:
-        """The record with some values changed."""
+    def with_changes(self, **changes: Any) -> JobRecord:
+        """A copy of the record with other values."""
         return self.model_copy(update=changes)
 
-    def moved(self, state: State, **changes: Any) -> JobRecord:
-        """The record after the job has come into ``state`` now."""
+    def with_state(self, state: State, **changes: Any) -> JobRecord:
+        """A copy of the record that has entered ``state`` now, with other values."""
         started = now() if state is State.RUNNING else self.started
-        return self.but(state=state, started=started, ended=now() if state.is_final else None, **changes)
+        return self.with_changes(state=state, started=started, ended=now() if state.is_final else None, **changes)
 
 
 @dataclass
 class JobRecords:
-    """The jobs of a deployment, in its store.
+    """The records, inputs and results of all jobs of a deployment.
 
     Attributes:
-        storage: Where they lie.
+        storage: The deployment's store.
     """
 
     storage: Storage
 
     def save(self, record: JobRecord) -> None:
-        """Write the record as it is now."""
+        """Write a record."""
         self._records.save(record.id, record.model_dump(mode="json"))
 
     def read(self, job_id: str) -> JobRecord:
@@ -121,69 +125,69 @@ class JobRecords:
         raise NotFound(f"Job '{job_id[:80]}' not found")
 
     def newest(self, limit: int) -> tuple[list[JobRecord], int]:
-        """The records written last, the newest job first, and how many there are in all."""
+        """The last records that were written, the newest job first, and the number of all records."""
         stored = sorted(self._records.stored(), key=lambda each: each[1].modified, reverse=True)
         found = self._found(job_id for job_id, _ in stored[:limit])
         return sorted(found, key=lambda record: record.created, reverse=True), len(stored)
 
     def unfinished(self) -> list[JobRecord]:
-        """The records of all jobs that still need looking after, the oldest first."""
+        """The records of all jobs that still have an input, the oldest first."""
         found = self._found(_job_id(stored.key) for stored in self.storage.list(_INPUTS))
         return sorted(found, key=lambda record: record.created)
 
     def save_input(self, job_id: str, fields: dict[str, Any]) -> None:
-        """Keep what a job was given; it may be as large as a video."""
-        self.storage.put_bytes(_at(_INPUTS, job_id), to_json(fields))
+        """Write the fields of a job; with inline files they may be as large as a video."""
+        self.storage.put_bytes(_key(_INPUTS, job_id), to_json(fields))
 
     def read_input(self, job_id: str) -> dict[str, Any]:
-        """What a job was given.
+        """The fields of a job.
 
         Raises:
-            NotFound: it has ended, or the object was damaged.
+            NotFound: the job has ended, or the object is damaged.
         """
-        return self._read(_at(_INPUTS, job_id))
+        return self._read(_key(_INPUTS, job_id))
 
-    def forget_input(self, job_id: str) -> None:
-        """Drop what a job was given: nothing will ask for it again."""
-        self.storage.delete(_at(_INPUTS, job_id))
+    def delete_input(self, job_id: str) -> None:
+        """Delete the fields of a job that has ended."""
+        self.storage.delete(_key(_INPUTS, job_id))
 
     def save_result(self, job_id: str, answer: Answer) -> None:
-        """Keep a job's answer or error envelope, without inline files: those are in the store."""
-        self.storage.put_bytes(_at(_RESULTS, job_id), json.dumps(without_inline(answer)).encode())
+        """Write the answer or error envelope of a job, without inline files: the store has these files already."""
+        self.storage.put_bytes(_key(_RESULTS, job_id), json.dumps(without_inline(answer)).encode())
 
     def read_result(self, job_id: str) -> Answer:
-        """A job's answer or error envelope, with links that work from now on for as long as new ones do.
+        """The answer or error envelope of a job, with new links.
 
         Raises:
             NotFound: there is none.
         """
-        answer: Answer = self._with_new_links(self._read(_at(_RESULTS, job_id)))
+        answer: Answer = self._with_new_links(self._read(_key(_RESULTS, job_id)))
         return answer
 
     def delete(self, job_id: str) -> None:
-        """Forget everything about a job."""
-        for key in (_at(_INPUTS, job_id), _at(_RESULTS, job_id), self._records.key(job_id)):
+        """Delete everything about a job."""
+        for key in (_key(_INPUTS, job_id), _key(_RESULTS, job_id), self._records.key(job_id)):
             self.storage.delete(key)
 
     def expire(self, before: datetime) -> None:
-        """Forget jobs that ended before that time, and inputs of that age that belong to none."""
+        """Delete jobs that ended before a time, and inputs from before it that have no record."""
         for folder, is_old in ((STATE / _RECORDS, _ended_before(before)), (_INPUTS, lambda record: record is None)):
             for stored in self.storage.list(folder):
                 if stored.modified < before and is_old(self._known(_job_id(stored.key))):
                     self.delete(_job_id(stored.key))
 
     def _with_new_links(self, value: Any) -> Any:
-        """``value`` with a new ``..._url`` beside every ``..._path`` of the store, at any depth."""
+        """``value`` with a new ``NAME_url`` for every ``NAME_path`` in the store, at any depth."""
         if isinstance(value, list):
             return [self._with_new_links(each) for each in value]
         if not isinstance(value, dict):
             return value
         found = {name: self._with_new_links(each) for name, each in value.items()}
         for name, path in value.items():
-            address = f"{name.removesuffix('_path')}_url"
-            if name.endswith("_path") and found.get(address) and str(path).startswith(PUBLIC_ROOT):
+            url_name = f"{name.removesuffix('_path')}_url"
+            if name.endswith("_path") and found.get(url_name) and str(path).startswith(PUBLIC_ROOT):
                 key = Key(path.removeprefix(PUBLIC_ROOT))
-                found[address] = self.storage.url(key, filename=key.name) or found[address]
+                found[url_name] = self.storage.url(key, filename=key.name) or found[url_name]
         return found
 
     def _known(self, job_id: str) -> JobRecord | None:
@@ -199,9 +203,9 @@ class JobRecords:
         try:
             content = json.loads(self.storage.read(key))
         except ValueError as error:
-            raise NotFound("What was stored of this job is damaged.") from error
+            raise NotFound("The stored data of this job is damaged.") from error
         if not isinstance(content, dict):
-            raise NotFound("What was stored of this job is damaged.")
+            raise NotFound("The stored data of this job is damaged.")
         return content
 
     @cached_property
@@ -210,11 +214,11 @@ class JobRecords:
 
 
 def now() -> datetime:
-    """The time, as records carry it."""
+    """The time, as in records."""
     return datetime.now(UTC)
 
 
-def _at(folder: Key, job_id: str) -> Key:
+def _key(folder: Key, job_id: str) -> Key:
     return folder / f"{job_id}.json"
 
 
@@ -230,4 +234,4 @@ def _record(content: dict[str, Any]) -> JobRecord:
     try:
         return JobRecord.model_validate(content)
     except ValidationError as error:
-        raise InvalidField("The document is no job's record.") from error
+        raise InvalidField("The document is not a job record.") from error

@@ -1,4 +1,4 @@
-"""Carries out jobs one after another: gives them to the backend, tries them again, records how they ended."""
+"""Runs queued jobs: passes them to the backend, retries jobs whose worker died, and records how they ended."""
 
 from __future__ import annotations
 
@@ -12,91 +12,178 @@ from typing import Any, Final
 from framepack.answer import Answer, failure, is_cancelled, is_failure
 from framepack.errors import Cancelled, FramepackError, Unavailable, public
 from framepack.jobs.active import ActiveJob, ActiveJobs
-from framepack.jobs.backends.base import STOPPING, Backend, Task, WorkerLost
+from framepack.jobs.backends.base import STOPPING, Backend, WorkerLost, WorkItem
 from framepack.jobs.records import JobRecord, State, now
 from framepack.journal import JobEnd, log_job_end, log_job_start
 
 log = logging.getLogger("framepack.rest")
 
-Tell = Callable[[JobRecord, dict[str, Any], FramepackError], None]
-"""Tells a client's receiver how a job ended that no worker reports on: (record, fields, error); blocks."""
+SendCallback = Callable[[JobRecord, dict[str, Any], FramepackError], None]
+"""Sends the callback of a failed job that no worker has reported: (record, fields, error); blocks."""
 
 CANCELLED: Final = "The job was cancelled."
 
 _MAX_ATTEMPTS: Final = 2
-_TELLERS: Final = 4
-_TELL_SECONDS: Final = 5.0
+_CALLBACK_THREADS: Final = 4
+_CLEAN_UP_SECONDS: Final = 5.0
 
 
 class Runner:
-    """As many jobs at once as the backend has slots, in the order in which they were added.
+    """Runs as many jobs at once as the backend has slots, in the order in which they were added.
 
     Args:
-        jobs: The jobs of this server.
-        backend: Who carries them out.
-        tell: Tells the client's receiver of a job that no worker reports on.
-        ended: Called with the record of every job that has ended.
+        jobs: The active jobs of this server.
+        backend: Runs the jobs.
+        send_callback: Sends the callback of a failed job that no worker has reported.
+        on_ended: Called with the record of every job that has ended.
     """
 
-    def __init__(self, jobs: ActiveJobs, backend: Backend, tell: Tell, ended: Callable[[JobRecord], None]) -> None:
+    def __init__(
+        self,
+        jobs: ActiveJobs,
+        backend: Backend,
+        send_callback: SendCallback,
+        on_ended: Callable[[JobRecord], None],
+    ) -> None:
         self._jobs = jobs
         self._backend = backend
-        self._tell = tell
-        self._ended = ended
+        self._send_callback = send_callback
+        self._on_ended = on_ended
         self._queue: asyncio.Queue[ActiveJob | None] = asyncio.Queue()
         self._slots: list[asyncio.Task[None]] = []
-        self._tidying: set[asyncio.Task[None]] = set()
-        self._tellers = ThreadPoolExecutor(_TELLERS, "callback")
+        self._clean_ups: set[asyncio.Task[None]] = set()
+        self._callback_threads = ThreadPoolExecutor(_CALLBACK_THREADS, "callback")
         self._is_stopping = False
 
     def start(self) -> None:
-        """Begin with the jobs that were added."""
-        self._slots = [asyncio.create_task(self._work()) for _ in range(self._backend.slots)]
+        """Start to run jobs."""
+        self._slots = [asyncio.create_task(self._run_slot()) for _ in range(self._backend.slots)]
 
-    def add(self, live: ActiveJob) -> None:
-        """Carry out a job when its turn comes."""
-        self._queue.put_nowait(live)
+    def add(self, job: ActiveJob) -> None:
+        """Append a job to the queue."""
+        self._queue.put_nowait(job)
 
     async def stop(self, grace_seconds: float) -> None:
-        """Begin no more jobs, give those under way some time, and leave the rest to the next server."""
+        """Start no more jobs, let running jobs end for a while, and leave unfinished jobs to the next server."""
         self._is_stopping = True
         for _ in self._slots:
             self._queue.put_nowait(None)
-        working = [live.work for live in self._jobs.all() if live.work is not None]
-        if working:
-            await asyncio.wait(working, timeout=grace_seconds)
-        for work in working:
-            work.cancel(STOPPING)
+        attempts = [job.attempt for job in self._jobs.all() if job.attempt is not None]
+        if attempts:
+            await asyncio.wait(attempts, timeout=grace_seconds)
+        for attempt in attempts:
+            attempt.cancel(STOPPING)
         await asyncio.gather(*self._slots)
-        await self._backend.stop()  # nothing goes on here when others may take the jobs up
-        for live in self._jobs.all():
-            if not live.record.state.is_final:
-                await self._leave(live)
-        if self._tidying:
-            await asyncio.wait(self._tidying, timeout=_TELL_SECONDS)
-        self._tellers.shutdown(wait=False, cancel_futures=True)
+        await self._backend.stop()  # before the jobs are released: no job may run on two servers
+        for job in self._jobs.all():
+            if not job.record.state.is_final:
+                await self._release(job)
+        if self._clean_ups:
+            await asyncio.wait(self._clean_ups, timeout=_CLEAN_UP_SECONDS)
+        self._callback_threads.shutdown(wait=False, cancel_futures=True)
 
-    async def cancel(self, live: ActiveJob) -> None:
-        """Stop a job; when this returns, it has ended one way or the other, or the server stops."""
-        if not live.is_cancelled and not live.record.state.is_final:
-            live.is_cancelled = True
-            if live.work is None:
-                await self.end(live, failure(Cancelled(CANCELLED)), callback_pending=True)
+    async def cancel(self, job: ActiveJob) -> None:
+        """Cancel a job, and wait until it has ended in any way or the server stops."""
+        if not job.is_cancelled and not job.record.state.is_final:
+            job.is_cancelled = True
+            if job.attempt is None:
+                await self._end(job, failure(Cancelled(CANCELLED)), callback_pending=True)
             else:
-                live.work.cancel()
-        while not (live.record.state.is_final or self._jobs.closed.is_set()):
-            await live.changed.wait()
+                job.attempt.cancel()
+        while not (job.record.state.is_final or self._jobs.closed.is_set()):
+            await job.changed.wait()
 
-    async def end(self, live: ActiveJob, answer: Answer, *, callback_pending: bool) -> None:
-        """Record how a job ended, before anybody is told."""
-        live.answer = answer
-        record = live.record.moved(_state_of(answer), callback_pending=callback_pending)
-        log_job_end(self._end_of(record, answer))
-        await self.save_end(live, record)
-        self._ended(record)
-        self._jobs.forget_old()
+    async def save_end(self, job: ActiveJob, record: JobRecord) -> None:
+        """Write the end of a job to the store. If that fails, the job stays unsaved and is written later."""
+        try:
+            await self._jobs.save(job, record, answer=job.answer)
+        except FramepackError as error:
+            log.warning(
+                "the end of a job could not be stored yet: %s",
+                error.message,
+                extra={"job_id": record.id, "code": error.code},
+            )
+            job.is_saved = False
+            job.update(record)
+        else:
+            job.is_saved = True
+            self.clean_up(record)
 
-    def _end_of(self, record: JobRecord, answer: Answer) -> JobEnd:
+    def clean_up(self, record: JobRecord) -> None:
+        """Send the pending callback of an ended job and delete its input, in the background."""
+        task = asyncio.create_task(self._clean_up(record))
+        self._clean_ups.add(task)
+        task.add_done_callback(self._clean_ups.discard)
+
+    async def _run_slot(self) -> None:
+        """Run one job after another."""
+        while not self._is_stopping:
+            job = await self._queue.get()
+            if job is None or self._is_stopping:
+                return
+            if not job.is_cancelled:
+                await self._run_job(job)
+
+    async def _run_job(self, job: ActiveJob) -> None:
+        """Run a job to its end, whatever that is. Raises nothing."""
+        attempt = job.attempt = asyncio.create_task(self._run_attempts(job))
+        await asyncio.wait([attempt])
+        if attempt.cancelled():
+            if job.is_cancelled:
+                await self._end(job, failure(Cancelled(CANCELLED)), callback_pending=True)
+        elif (error := attempt.exception()) is None:
+            await self._end(job, attempt.result(), callback_pending=False)
+        else:
+            if not isinstance(error, FramepackError):
+                log.error("a job failed unexpectedly", exc_info=error, extra={"job_id": job.record.id})
+            known = public(error) if isinstance(error, Exception) else FramepackError()
+            await self._end(job, failure(known), callback_pending=True)
+
+    async def _run_attempts(self, job: ActiveJob) -> Answer:
+        """Pass a job to the backend, again if its worker dies, and return the answer.
+
+        Raises:
+            FramepackError: no worker could answer, or every worker died.
+            asyncio.CancelledError: the job was cancelled, or the server stops.
+        """
+        while job.record.attempts < _MAX_ATTEMPTS or job.record.remote_id is not None:
+            attempts = job.record.attempts + 1
+            await self._jobs.save(job, job.record.with_state(State.RUNNING, attempts=attempts, progress=None))
+            log_job_start(job.record.id, job.record.operation, attempts)
+            try:
+                return await self._backend.run(self._work_item(job))
+            except WorkerLost:
+                if self._is_stopping or job.is_cancelled:
+                    raise asyncio.CancelledError from None
+                log.warning("the worker of a job died", extra={"job_id": job.record.id})
+                job.update(job.record.with_changes(remote_id=None))
+        raise Unavailable("The worker died twice while it was running this job.")
+
+    def _work_item(self, job: ActiveJob) -> WorkItem:
+        record = job.record
+
+        async def on_sent(remote_id: str) -> None:
+            await self._jobs.save(job, job.record.with_changes(remote_id=remote_id))
+
+        def on_progress(update: dict[str, Any]) -> None:
+            if job.record.state is State.RUNNING:
+                job.update(job.record.with_changes(progress=update))
+
+        def read_fields() -> dict[str, Any]:
+            return self._jobs.records.read_input(record.id)
+
+        return WorkItem(record.id, record.operation, read_fields, record.remote_id, on_progress, on_sent)
+
+    async def _end(self, job: ActiveJob, answer: Answer, *, callback_pending: bool) -> None:
+        """Record how a job ended, before anybody is notified."""
+        job.answer = answer
+        record = job.record.with_state(_final_state(answer), callback_pending=callback_pending)
+        log_job_end(self._job_end(record, answer))
+        await self.save_end(job, record)
+        self._on_ended(record)
+        self._jobs.drop_ended()
+
+    def _job_end(self, record: JobRecord, answer: Answer) -> JobEnd:
         started, ended = record.started, record.ended or now()
         return JobEnd(
             record.id,
@@ -109,109 +196,28 @@ class Runner:
             device=(self._backend.device or {}).get("device"),
         )
 
-    async def save_end(self, live: ActiveJob, record: JobRecord) -> None:
-        """Bring a job's end into the store; if that is away, remember to try again."""
-        try:
-            await self._jobs.save(live, record, answer=live.answer)
-        except FramepackError as error:
-            log.warning(
-                "the end of a job could not be stored yet: %s",
-                error.message,
-                extra={"job_id": record.id, "code": error.code},
-            )
-            live.is_saved = False
-            live.update(record)
-        else:
-            live.is_saved = True
-            self.tidy(record)
+    async def _release(self, job: ActiveJob) -> None:
+        """Let another server resume a job immediately. The interrupted attempt does not count."""
+        was_started = job.record.state is State.RUNNING and job.record.remote_id is None
+        attempts = job.record.attempts - int(was_started)
+        record = job.record.with_changes(state=State.QUEUED, owner=None, attempts=attempts, progress=None)
+        with contextlib.suppress(FramepackError):  # other servers notice the missing heartbeat
+            await self._jobs.save(job, record)
 
-    def tidy(self, record: JobRecord) -> None:
-        """Do in the background what is left to do for a job that has ended."""
-        tidying = asyncio.create_task(self._tidy(record))
-        self._tidying.add(tidying)
-        tidying.add_done_callback(self._tidying.discard)
-
-    async def _work(self) -> None:
-        """Carry out one job after another."""
-        while not self._is_stopping:
-            live = await self._queue.get()
-            if live is None or self._is_stopping:
-                return
-            if not live.is_cancelled:
-                await self._carry_out(live)
-
-    async def _carry_out(self, live: ActiveJob) -> None:
-        """See a job to its end, whatever that is; nothing gets out of here."""
-        work = live.work = asyncio.create_task(self._tried(live))
-        await asyncio.wait([work])
-        if work.cancelled():
-            if live.is_cancelled:
-                await self.end(live, failure(Cancelled(CANCELLED)), callback_pending=True)
-        elif (error := work.exception()) is None:
-            await self.end(live, work.result(), callback_pending=False)
-        else:
-            if not isinstance(error, FramepackError):
-                log.error("a job failed unexpectedly", exc_info=error, extra={"job_id": live.record.id})
-            known = public(error) if isinstance(error, Exception) else FramepackError()
-            await self.end(live, failure(known), callback_pending=True)
-
-    async def _tried(self, live: ActiveJob) -> Answer:
-        """The answer of the first worker that lives to give it.
-
-        Raises:
-            FramepackError: none did, or there was none.
-            asyncio.CancelledError: the job was cancelled, or the server stops.
-        """
-        while live.record.attempts < _MAX_ATTEMPTS or live.record.remote_id is not None:
-            attempts = live.record.attempts + 1
-            await self._jobs.save(live, live.record.moved(State.RUNNING, attempts=attempts, progress=None))
-            log_job_start(live.record.id, live.record.operation, attempts)
-            try:
-                return await self._backend.run(self._task(live))
-            except WorkerLost:
-                if self._is_stopping or live.is_cancelled:
-                    raise asyncio.CancelledError from None
-                log.warning("the worker of a job was lost", extra={"job_id": live.record.id})
-                live.update(live.record.but(remote_id=None))
-        raise Unavailable("The worker was lost twice while it carried out this job.")
-
-    def _task(self, live: ActiveJob) -> Task:
-        record = live.record
-
-        async def sent(remote_id: str) -> None:
-            await self._jobs.save(live, live.record.but(remote_id=remote_id))
-
-        def progressed(update: dict[str, Any]) -> None:
-            if live.record.state is State.RUNNING:
-                live.update(live.record.but(progress=update))
-
-        def fields() -> dict[str, Any]:
-            return self._jobs.records.read_input(record.id)
-
-        return Task(record.id, record.operation, fields, record.remote_id, progressed, sent)
-
-    async def _leave(self, live: ActiveJob) -> None:
-        """Let the next server take a job up at once; what was done of it here does not count as an attempt."""
-        begun = live.record.state is State.RUNNING and live.record.remote_id is None
-        attempts = live.record.attempts - int(begun)
-        record = live.record.but(state=State.QUEUED, owner=None, attempts=attempts, progress=None)
-        with contextlib.suppress(FramepackError):  # then it finds out by itself
-            await self._jobs.save(live, record)
-
-    async def _tidy(self, record: JobRecord) -> None:
+    async def _clean_up(self, record: JobRecord) -> None:
         records = self._jobs.records
-        with contextlib.suppress(FramepackError):  # the next server does what could not be done
+        with contextlib.suppress(FramepackError):  # the next server tries again
             if record.callback_pending:
                 fields = await asyncio.to_thread(records.read_input, record.id)
                 answer = await asyncio.to_thread(records.read_result, record.id)
                 error = FramepackError(answer["error"])
                 loop = asyncio.get_running_loop()
-                await loop.run_in_executor(self._tellers, self._tell, record, fields, error)
-                await asyncio.to_thread(records.save, record.but(callback_pending=False))
-            await asyncio.to_thread(records.forget_input, record.id)
+                await loop.run_in_executor(self._callback_threads, self._send_callback, record, fields, error)
+                await asyncio.to_thread(records.save, record.with_changes(callback_pending=False))
+            await asyncio.to_thread(records.delete_input, record.id)
 
 
-def _state_of(answer: Answer) -> State:
+def _final_state(answer: Answer) -> State:
     if not is_failure(answer):
         return State.COMPLETED
     return State.CANCELLED if is_cancelled(answer) else State.FAILED

@@ -1,4 +1,4 @@
-"""One log line and one count per HTTP answer, whatever it was that made the answer."""
+"""Logs and counts every HTTP response."""
 
 from __future__ import annotations
 
@@ -19,55 +19,55 @@ if TYPE_CHECKING:
 log = logging.getLogger("framepack.rest")
 
 _LONGEST_PATH: Final = 200
-_OUR_FAULT: Final = 500
+_SERVER_ERROR: Final = 500
 
-Answered = Callable[[str, int], None]
-"""Counts an answer: (method, status)."""
+CountResponse = Callable[[str, int], None]
+"""Counts a response: (method, status)."""
 
-Tell = Callable[[Request, Exception], Awaitable[Response]]
-"""Makes the answer to a request that failed unexpectedly."""
+HandleError = Callable[[Request, Exception], Awaitable[Response]]
+"""Makes the response to a request that failed unexpectedly."""
 
 
 class AccessLog:
-    """ASGI middleware around all others: notes every answer without queries and bodies, which may hold secrets.
+    """The outermost ASGI middleware: logs responses, without queries and bodies because these may contain secrets.
 
-    Errors that nothing else handles are answered here, so that what is logged and counted is what the client got.
+    It also handles errors that nothing else handles, so that the log and the metrics show the client's response.
 
     Args:
-        app: Everything else.
-        answered: Counts an answer.
-        tell: Makes the answer to an unexpected error.
+        app: The application.
+        count_response: Counts a response.
+        handle_error: Makes the response to an unexpected error.
     """
 
-    def __init__(self, app: ASGIApp, answered: Answered, tell: Tell) -> None:
+    def __init__(self, app: ASGIApp, count_response: CountResponse, handle_error: HandleError) -> None:
         self._app = app
-        self._answered = answered
-        self._tell = tell
+        self._count_response = count_response
+        self._handle_error = handle_error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on and note how it was answered."""
+        """Pass the request on, then log and count the response."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status, has_begun, job_id = time.monotonic(), _OUR_FAULT, False, None
-        failure: dict[str, Any] = {}  # filled by the answer, if it tells of an error
+        started, status, has_started, job_id = time.monotonic(), _SERVER_ERROR, False, None
+        failure: dict[str, Any] = {}  # filled by an error response, see `ErrorResponse`
 
-        async def noting(message: Message) -> None:
-            nonlocal status, has_begun, job_id
+        async def send_noted(message: Message) -> None:
+            nonlocal status, has_started, job_id
             if message["type"] == "http.response.start":
-                status, has_begun = message["status"], True
+                status, has_started = message["status"], True
                 job_id = dict(message.get("headers", ())).get(b"x-job-id", b"").decode() or None
             await send(message)
 
         try:
-            await self._app({**scope, FAILURE: failure}, receive, noting)
+            await self._app({**scope, FAILURE: failure}, receive, send_noted)
         except Exception as error:
-            if has_begun:
+            if has_started:
                 raise
-            response = await self._tell(Request(scope), error)
-            await response({**scope, FAILURE: failure}, receive, noting)
+            response = await self._handle_error(Request(scope), error)
+            await response({**scope, FAILURE: failure}, receive, send_noted)
         finally:
-            self._answered(scope["method"], status)
+            self._count_response(scope["method"], status)
             path = scope["path"][:_LONGEST_PATH]
             log.log(
                 _level(scope["path"], status, job_id),
@@ -80,15 +80,14 @@ class AccessLog:
                     "path": path,
                     "status": status,
                     "job_id": job_id,
-                    "milliseconds": round(1000 * (time.monotonic() - began), 1),
+                    "milliseconds": round(1000 * (time.monotonic() - started), 1),
                     **failure,
                 },
             )
 
 
 def _level(path: str, status: int, job_id: str | None) -> int:
-    if path in OPEN_PATHS:  # polled every second or so
+    if path in OPEN_PATHS:  # platforms request them every few seconds
         return logging.DEBUG
-    return (
-        logging.WARNING if status >= _OUR_FAULT and job_id is None else logging.INFO
-    )  # jobs have lines of their own
+    is_our_fault = status >= _SERVER_ERROR and job_id is None  # failed jobs have a log line of their own
+    return logging.WARNING if is_our_fault else logging.INFO

@@ -1,4 +1,4 @@
-"""The ASGI application: the gate, the routes, and one way to tell of everything that goes wrong."""
+"""The ASGI application: middleware, routes and error handling."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from starlette.requests import ClientDisconnect
 from framepack import __version__
 from framepack.errors import BadRequest, FramepackError, InvalidField, MethodNotAllowed, NotFound, public
 from framepack.rest.access import AccessLog
-from framepack.rest.auth import OPEN_PATHS, ApiKeys, KeyGate
+from framepack.rest.auth import OPEN_PATHS, ApiKeys, RequireApiKey
 from framepack.rest.docs_page import docs_routes
 from framepack.rest.errors import error_response
-from framepack.rest.fields import declared_query
+from framepack.rest.fields import check_query
 from framepack.rest.files import check_link, file_routes
 from framepack.rest.health import health_routes
 from framepack.rest.job_routes import job_routes
-from framepack.rest.openapi import described
+from framepack.rest.openapi import openapi_document
 from framepack.rest.routes import add_operations
-from framepack.rest.uploads import sweep_uploads, upload_routes
+from framepack.rest.uploads import remove_old_uploads, upload_routes
 from framepack.storage.outputs import PUBLIC_ROOT
 
 if TYPE_CHECKING:
@@ -43,17 +43,16 @@ log = logging.getLogger("framepack.rest")
 _TITLE: Final = "FramePack worker"
 _LICENSE: Final = {"name": "MIT", "identifier": "MIT"}
 _DESCRIPTION: Final = """\
-Finishes AI videos: upscales, interpolates, filters, loops, joins and exports them, with progress, cancellation and
-callbacks.
+Post-processes AI-generated videos: upscaling, interpolation, filters, looping, joining and export, with progress,
+cancellation and callbacks.
 
-Every request carries an API key in `X-API-Key`, except health checks and signed links. A source is base64, or an
-address that the server fetches. A request waits for its result; with `Prefer: respond-async` it is answered 202 at
-once, and `GET /jobs/{job_id}` tells how the job is going. An error is one sentence in `detail` and a stable name in
-`code`.
+Every request needs an API key in `X-API-Key`, except health checks and signed links. A source is base64 data or a URL
+that the server fetches. A request waits for its result. With `Prefer: respond-async` the response is 202 immediately,
+and `GET /jobs/{job_id}` shows the state of the job. An error has a sentence in `detail` and a stable name in `code`.
 """
-_THREADS: Final = 64  # for the store and name servers, which may be slow
-_BEGINNINGS: Final = 8
-_OF_FRAMEWORK: Final = {each.status: each for each in (NotFound, MethodNotAllowed)}
+_THREADS: Final = 64  # for the store and DNS, which may be slow
+_STARTS_AT_ONCE: Final = 8
+_ERRORS_OF_FRAMEWORK: Final = {each.status: each for each in (NotFound, MethodNotAllowed)}
 
 
 def create_app(server: Server, keys: ApiKeys) -> FastAPI:
@@ -64,10 +63,10 @@ def create_app(server: Server, keys: ApiKeys) -> FastAPI:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "rest"))
         settings = server.runtime.settings
         keep = timedelta(hours=settings.job_retention_hours)
-        sweeping = asyncio.create_task(sweep_uploads(server.runtime.storage, keep))
+        upload_removal = asyncio.create_task(remove_old_uploads(server.runtime.storage, keep))
         await server.jobs.start()
         yield
-        sweeping.cancel()
+        upload_removal.cancel()
         await server.jobs.stop(settings.shutdown_grace_seconds)
 
     app = FastAPI(
@@ -81,58 +80,62 @@ def create_app(server: Server, keys: ApiKeys) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
         redirect_slashes=False,
         exception_handlers={
-            FramepackError: _told,
-            RequestValidationError: _told,
-            HTTPException: _told,
-            ClientDisconnect: _told,
+            FramepackError: _handle_error,
+            RequestValidationError: _handle_error,
+            HTTPException: _handle_error,
+            ClientDisconnect: _handle_error,
         },
     )
     add_operations(app, server)
     strict = [job_routes(server.jobs), upload_routes(server)]
-    lenient = [file_routes(server), health_routes(server), docs_routes(app)]  # others may add to these addresses
+    # Proxies and browsers may add parameters to these URLs.
+    lenient = [file_routes(server), health_routes(server), docs_routes(app)]
     for router in strict:
-        app.include_router(router, dependencies=[Depends(declared_query)])
+        app.include_router(router, dependencies=[Depends(check_query)])
     for router in lenient:
         app.include_router(router)
     routes = [*app.routes, *(route for router in (*strict, *lenient) for route in router.routes)]
     app.state.routes = [route for route in routes if isinstance(route, APIRoute)]
-    app.openapi = lambda: described(app, server.runtime.dispatcher.registry)  # type: ignore[method-assign]
-    app.add_middleware(Head)
-    app.add_middleware(KeyGate, keys=keys, check_link=partial(check_link, server))
-    app.add_middleware(Pace)
-    app.add_middleware(AccessLog, answered=server.metrics.answered, tell=_told)
+    app.openapi = lambda: openapi_document(app, server.runtime.dispatcher.registry)  # type: ignore[method-assign]
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(RequireApiKey, keys=keys, check_link=partial(check_link, server))
+    app.add_middleware(RequestThrottle)
+    app.add_middleware(AccessLog, count_response=server.metrics.count_response, handle_error=_handle_error)
     return app
 
 
-class Pace:
-    """ASGI middleware: of many requests at once a few begin per turn of the event loop; health checks pass by."""
+class RequestThrottle:
+    """ASGI middleware that starts only a few requests per turn of the event loop, so that others are not delayed.
+
+    Health checks are not throttled.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._turn = asyncio.Semaphore(_BEGINNINGS)
+        self._starts = asyncio.Semaphore(_STARTS_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Wait for a turn, then pass the request on."""
+        """Wait until the request may start, then pass it on."""
         if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
-            async with self._turn:
+            async with self._starts:
                 await asyncio.sleep(0)
         await self._app(scope, receive, send)
 
 
-class Head:
-    """ASGI middleware: HEAD is answered as GET is, without the body; files do so by themselves."""
+class HeadAsGet:
+    """ASGI middleware that answers HEAD like GET, without the body. The route of files does this itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on as a GET, and end the answer where its body begins."""
+        """Pass the request on as a GET, and drop the body of the response."""
         if scope["type"] != "http" or scope["method"] != "HEAD" or scope["path"].startswith(PUBLIC_ROOT):
             await self._app(scope, receive, send)
             return
         has_ended = False
 
-        async def bodiless(message: Message) -> None:
+        async def send_without_body(message: Message) -> None:
             nonlocal has_ended
             if message["type"] == "http.response.body" and not has_ended:
                 has_ended = True
@@ -140,20 +143,20 @@ class Head:
             elif not has_ended:
                 await send(message)
 
-        await self._app({**scope, "method": "GET"}, receive, bodiless)
+        await self._app({**scope, "method": "GET"}, receive, send_without_body)
 
 
-async def _told(request: Request, error: Exception) -> Response:
-    """Every error as the documented ``detail``, one sentence."""
-    if isinstance(error, HTTPException):  # what the framework refuses by itself: unknown routes and methods
-        kind = _OF_FRAMEWORK.get(error.status_code, BadRequest)
+async def _handle_error(request: Request, error: Exception) -> Response:
+    """The documented error response for any exception."""
+    if isinstance(error, HTTPException):  # raised by the framework: unknown routes and methods
+        kind = _ERRORS_OF_FRAMEWORK.get(error.status_code, BadRequest)
         allowed = {"Allow": ", ".join(_methods(request))} if kind is MethodNotAllowed else None
         return error_response(kind(f"{error.detail}."), allowed)
     if isinstance(error, RequestValidationError):
         first: dict[str, Any] = error.errors()[0]
         return error_response(InvalidField(f"{'.'.join(map(str, first['loc'][1:])) or 'input'}: {first['msg']}."))
-    if isinstance(error, ClientDisconnect):  # nobody reads this answer
-        return error_response(BadRequest("The request ended too early."))
+    if isinstance(error, ClientDisconnect):  # nobody receives this response
+        return error_response(BadRequest("The request is incomplete."))
     known = public(error)
     if known is not error:
         log.error("a request failed unexpectedly", exc_info=error)
@@ -161,7 +164,7 @@ async def _told(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> list[str]:
-    """The methods of the path, on all its routes: the framework looks no further than the first."""
+    """The methods of all routes with the request's path. The framework reports those of the first route only."""
     routes: list[APIRoute] = [each for each in request.app.state.routes if each.matches(request.scope)[0].value]
     methods = {method for each in routes if each.path == routes[0].path for method in each.methods or ()}
     return sorted(methods | ({"HEAD"} if "GET" in methods else set()))

@@ -1,4 +1,4 @@
-"""Who may ask: one of the configured keys in ``X-API-Key``, on every route but those of health and signed links."""
+"""Authentication: an API key in ``X-API-Key`` on every route, except health checks and signed links."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 OPEN_PATHS: Final = frozenset({"/health", "/ping"})
 
 CheckLink = Callable[[str, bytes], Awaitable[None]]
-"""Returns if (path, query) is a signed link of ours that still works; raises Unauthorized otherwise."""
+"""Checks (path, query): returns if it is a valid signed link, and raises Unauthorized otherwise."""
 
-_MARK: Final = "framepack.has_key"
+_HAS_KEY: Final = "framepack.has_key"
 _HEADER: Final = b"x-api-key"
 _REALM: Final = 'Basic realm="Any user name, the API key as the password"'
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKeys:
-    """The digests of the keys that open the door; several, so that keys can be exchanged without a gap.
+    """The digests of the valid API keys. There may be several, so that keys can be replaced without downtime.
 
     Attributes:
         digests: SHA-256 of each key.
@@ -40,10 +40,10 @@ class ApiKeys:
 
     @classmethod
     def of(cls, keys: Iterable[str]) -> ApiKeys:
-        """The keys as they are configured.
+        """The given keys.
 
         Raises:
-            ValueError: there is none, so nobody could ever be let in.
+            ValueError: there are none.
         """
         digests = tuple(_digest(key.encode()) for key in keys)
         if not digests:
@@ -51,38 +51,38 @@ class ApiKeys:
         return cls(digests)
 
     def allow(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        """Whether exactly one key stands in the headers, and is one of ours; takes as long whichever it is."""
+        """Whether the headers have exactly one key, and it is valid. Takes the same time for all keys."""
         given = [value for name, value in headers if name == _HEADER]
-        return len(given) == 1 and self._knows(given[0])
+        return len(given) == 1 and self._is_valid(given[0])
 
     def allow_page(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        """Whether a browser sent one of our keys as the password of its own dialog."""
+        """Whether the password of a browser's login dialog is a valid key."""
         for name, value in headers:
             if name == b"authorization" and value[:6].lower() == b"basic ":
                 try:
                     _, _, password = base64.b64decode(value[6:], validate=True).partition(b":")
                 except binascii.Error:
                     return False
-                return self._knows(password)
+                return self._is_valid(password)
         return False
 
-    def _knows(self, key: bytes) -> bool:
+    def _is_valid(self, key: bytes) -> bool:
         digest = _digest(key)
         return any([hmac.compare_digest(digest, ours) for ours in self.digests])  # noqa: C419 - compare with all
 
 
 def new_key() -> str:
-    """A key for one run, for a server that was given none."""
+    """A random key, for a server without configured keys."""
     return f"fp_{secrets.token_urlsafe(24)}"
 
 
-class KeyGate:
-    """ASGI middleware that lets nobody past without a key or a signed link, not even to see which routes there are.
+class RequireApiKey:
+    """ASGI middleware that answers 401 to requests without a key or signed link, also on routes that do not exist.
 
     Args:
-        app: What is behind the gate.
-        keys: Who may pass.
-        check_link: Judges the signed link of a request without a key, as browsers and receivers send them.
+        app: The application.
+        keys: The valid keys.
+        check_link: Checks the signed link of a request without a key.
     """
 
     def __init__(self, app: ASGIApp, keys: ApiKeys, check_link: CheckLink) -> None:
@@ -93,9 +93,9 @@ class KeyGate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 401."""
         path = scope.get("path", "")
-        is_known = scope["type"] != "lifespan" and self._has_key(path, scope["headers"])
-        if scope["type"] == "lifespan" or path in OPEN_PATHS or is_known:
-            await self._app({**scope, _MARK: is_known}, receive, send)
+        is_authorized = scope["type"] != "lifespan" and self._has_key(path, scope["headers"])
+        if scope["type"] == "lifespan" or path in OPEN_PATHS or is_authorized:
+            await self._app({**scope, _HAS_KEY: is_authorized}, receive, send)
             return
         try:
             if scope["type"] != "http" or scope["method"] not in {"GET", "HEAD"}:
@@ -114,17 +114,17 @@ class KeyGate:
 
 
 def has_key(scope: Scope) -> bool:
-    """Whether a request that the gate let pass carries a key of ours."""
-    return bool(scope.get(_MARK))
+    """Whether a request that `RequireApiKey` has passed on has a valid key."""
+    return bool(scope.get(_HAS_KEY))
 
 
 def missing_key() -> Unauthorized:
-    """The documented error, whatever is wrong with the key or the link."""
+    """The documented error for a missing or wrong key or link."""
     return Unauthorized("Invalid or missing API key")
 
 
 def _has_bearer(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether a client sent a token where other services want one, and nothing where we want it."""
+    """Whether the client sent a bearer token, as other services expect it, and no API key."""
     given = dict(headers)
     return _HEADER not in given and given.get(b"authorization", b"")[:7].lower() == b"bearer "
 

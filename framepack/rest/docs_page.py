@@ -1,4 +1,4 @@
-"""``/docs``: the page of all routes, with every file it needs from this server, so that it works without internet."""
+"""``/docs``: interactive API documentation. All its files come from this server, so it works without internet."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MEDIA_TYPES: Final = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.cs
 _PACKAGE: Final = "fastapi_offline"  # ships Swagger UI's files; its own pages would load a favicon and ReDoc as well
 
 PAGES: Final = frozenset({"/docs", "/openapi.json", *(f"/docs/{name}" for name in _MEDIA_TYPES)})
-"""What a person opens in a browser, which may send the key as a password."""
+"""Paths that people open in a browser, which may send the API key as a password."""
 
 _INLINE_SCRIPT: Final = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 _SAFE_HEADERS: Final = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
@@ -30,9 +30,9 @@ _POLICY: Final = (
 
 
 def docs_routes(app: FastAPI) -> APIRouter:
-    """The page of the application's routes, and the files it loads.
+    """The routes of the page and of the files that it loads.
 
-    Addresses are relative, so that the page also works behind a proxy that adds a prefix.
+    URLs are relative, so that the page also works behind a proxy that adds a path prefix.
     """
     router = APIRouter(include_in_schema=False)
     page = get_swagger_ui_html(
@@ -60,6 +60,6 @@ def docs_routes(app: FastAPI) -> APIRouter:
 
 
 def _hashes(html: str) -> str:
-    """The page's own scripts, as a content security policy names them."""
+    """Hashes of the page's inline scripts, for its content security policy."""
     digests = (hashlib.sha256(script.encode()).digest() for script in _INLINE_SCRIPT.findall(html))
     return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)

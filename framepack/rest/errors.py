@@ -1,4 +1,4 @@
-"""How an error is told over HTTP: the documented ``detail``, always one sentence, and a stable ``code``."""
+"""Errors as HTTP responses: ``detail``, one sentence, and a stable ``code``."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 RETRY_AFTER_SECONDS = {429: 10, 503: 30}
 
 FAILURE: Final = "framepack.failure"
-"""Key of a request's scope: a dictionary that an error's answer fills with ``code`` and ``error``, for the log."""
+"""Key of the ASGI scope for a dictionary that error responses fill with ``code`` and ``error``, for the log."""
 
 
-class _ErrorResponse(JSONResponse):
-    """An error's answer, which also tells the log what it says."""
+class ErrorResponse(JSONResponse):
+    """An error response, which also passes the error to the log."""
 
     def __init__(self, answer: Answer, headers: Mapping[str, str]) -> None:
         self._failure = {name: answer[name] for name in ("code", "error")}
@@ -28,20 +28,20 @@ class _ErrorResponse(JSONResponse):
         super().__init__(body, int(answer["status"]), headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the answer."""
+        """Send the response."""
         scope.get(FAILURE, {}).update(self._failure)
         await super().__call__(scope, receive, send)
 
 
 def error_response(error: FramepackError, headers: Mapping[str, str] | None = None) -> Response:
-    """The answer that tells of ``error``."""
+    """The response for an error."""
     return answer_response(failure(error), headers)
 
 
 def answer_response(answer: Answer, headers: Mapping[str, str] | None = None) -> Response:
-    """A handler's answer as an HTTP answer: 200 and the answer itself, or its error in the documented form."""
+    """The response for a job's answer: status 200 and the answer, or the documented error response."""
     if not is_failure(answer):
         return JSONResponse(answer, headers=dict(headers or {}))
     wait = RETRY_AFTER_SECONDS.get(int(answer["status"]))
     retry = {} if wait is None else {"Retry-After": str(wait)}
-    return _ErrorResponse(answer, {**retry, **(headers or {})})
+    return ErrorResponse(answer, {**retry, **(headers or {})})

@@ -1,4 +1,4 @@
-"""From an HTTP request to an operation's fields: path, query and JSON body merged, each named once."""
+"""The fields of an HTTP request, from path, query and JSON body. No field may be given twice."""
 
 from __future__ import annotations
 
@@ -22,58 +22,58 @@ _MAX_DEPTH: Final = 32
 _MAX_DIGITS: Final = 20
 _LONG_BYTES: Final = 100_000
 _LARGE_BYTES: Final = 1_000_000
-_LARGE_BODIES: Final = 4  # each is in memory some four times while it is read, checked and stored
+_LARGE_BODIES: Final = 4  # each takes about four times its size while it is read, parsed and stored
 _JSON_TYPES: Final = ("", "application/json")
 
 
 @dataclass(frozen=True, slots=True)
-class Bodies:
-    """How the JSON bodies of one server are read: large ones a few at a time, the others wait outside, unread.
+class BodyReader:
+    """Reads JSON bodies. Only a few large bodies are in memory at once; others wait, unread.
 
     Attributes:
-        max_bytes: Longest body.
-        max_seconds: Longest time a body may take to arrive, so that a slow client does not keep others out.
-        places: How many large bodies may be in memory.
+        max_bytes: Maximum size of a body.
+        max_seconds: Maximum time for receiving a body, so that slow clients do not block the slots.
+        large_slots: Limits the number of large bodies in memory.
     """
 
     max_bytes: int
     max_seconds: float
-    places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_LARGE_BODIES))
+    large_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_LARGE_BODIES))
 
     @asynccontextmanager
-    async def room(self, request: HttpRequest) -> AsyncIterator[None]:
-        """Hold a place for the request's body for as long as the block needs it, if it is large or may be."""
+    async def slot(self, request: HttpRequest) -> AsyncIterator[None]:
+        """Hold a slot during the ``with`` block, if the body is large or its size is unknown."""
         is_large = stated_length(request) > _LARGE_BYTES or "transfer-encoding" in request.headers
-        async with self.places if is_large else nullcontext():
+        async with self.large_slots if is_large else nullcontext():
             yield
 
     async def read(self, request: HttpRequest) -> bytearray:
-        """The body.
+        """Read the body.
 
         Raises:
-            TooLarge: it has more than ``max_bytes``.
-            BadRequest: it takes too long to arrive.
+            TooLarge: the body is larger than ``max_bytes``.
+            BadRequest: the body did not arrive in time.
         """
         raw = bytearray()
         try:
             async with asyncio.timeout(self.max_seconds):
-                async for chunk in body_of(request, self.max_bytes, "The request's body"):
+                async for chunk in body_chunks(request, self.max_bytes, "The request's body"):
                     raw += chunk
         except TimeoutError as error:
             raise BadRequest(f"The request's body must arrive within {self.max_seconds:g} seconds.") from error
         return raw
 
 
-async def fields_of(request: HttpRequest, operation: AnyOperation, bodies: Bodies) -> dict[str, Any]:
-    """Collect the fields that a request carries, unchecked but for their form.
+async def request_fields(request: HttpRequest, operation: AnyOperation, bodies: BodyReader) -> dict[str, Any]:
+    """Collect the fields of a request, not yet validated.
 
     Raises:
-        InvalidField: the body is not one JSON object, or a field is given twice.
-        TooLarge, BadRequest: the body is too long or too slow.
+        InvalidField: the body is not a JSON object, or a field is given twice.
+        TooLarge, BadRequest: the body is too large or too slow.
     """
     content_type = request.headers.get("content-type", "")
     raw = await bodies.read(request)
-    if len(raw) > _LONG_BYTES:  # as long as a video perhaps: others must not wait for it
+    if len(raw) > _LONG_BYTES:  # parsing takes long: keep it out of the event loop
         body = await asyncio.to_thread(parsed_body, raw, content_type)
     else:
         body = parsed_body(raw, content_type)
@@ -81,16 +81,16 @@ async def fields_of(request: HttpRequest, operation: AnyOperation, bodies: Bodie
     return _merged({"the path": request.path_params, "the query": query, "the body": body})
 
 
-async def body_of(request: HttpRequest, max_bytes: int, what: str) -> AsyncGenerator[bytes, None]:
-    """Pass the body on as it arrives, and stop as soon as it is too long.
+async def body_chunks(request: HttpRequest, max_bytes: int, what: str) -> AsyncGenerator[bytes, None]:
+    """Yield the body as it arrives, and stop as soon as it is too large.
 
     Args:
         request: The request.
-        max_bytes: Most bytes that are allowed.
-        what: What the client sends, as the first words of a sentence.
+        max_bytes: Maximum size of the body.
+        what: Name of the body, as the subject of an error message.
 
     Raises:
-        TooLarge: it has more, or says so.
+        TooLarge: the body, or its stated length, is larger than ``max_bytes``.
     """
     received = stated_length(request)
     if received <= max_bytes:
@@ -105,16 +105,16 @@ async def body_of(request: HttpRequest, max_bytes: int, what: str) -> AsyncGener
 
 
 def stated_length(request: HttpRequest) -> int:
-    """How many bytes the request says its body has; 0 if it does not say."""
+    """The ``Content-Length`` of the request; 0 if it has none."""
     stated = request.headers.get("content-length", "")
     return int(stated[:20]) if stated.isascii() and stated.isdecimal() else 0
 
 
 def parsed_body(body: bytes | bytearray, content_type: str) -> dict[str, Any]:
-    """The JSON object of a body; an empty body is an empty object.
+    """Parse a body as a JSON object. An empty body is an empty object.
 
     Raises:
-        InvalidField: it is something else, names a field twice, or holds what JSON has not (NaN, broken text).
+        InvalidField: it is something else, has a field twice, or has values that are not valid JSON, such as NaN.
     """
     if not body or body.isspace():
         return {}
@@ -130,19 +130,19 @@ def parsed_body(body: bytes | bytearray, content_type: str) -> dict[str, Any]:
 
 
 def query_fields(items: Sequence[tuple[str, str]], operation: AnyOperation) -> dict[str, Any]:
-    """The query's fields, with numbers and booleans read as JSON where the operation wants them.
+    """The fields in the query, with numbers and booleans converted as the operation's model requires.
 
     Raises:
-        InvalidField: one is given twice.
+        InvalidField: a field is given twice.
     """
-    return _once_each((name, from_text(operation.request, name, text, _parsed)) for name, text in items)
+    return _unique((name, from_text(operation.request, name, text, _parsed)) for name, text in items)
 
 
-def declared_query(request: HttpRequest) -> None:
-    """Return if a route that is no operation has declared everything in the query.
+def check_query(request: HttpRequest) -> None:
+    """Check that the query has only parameters that the route declares; for routes that are not operations.
 
     Raises:
-        InvalidField: naming the first parameter that it does not know.
+        InvalidField: the query has an unknown parameter.
     """
     known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
     for name in request.query_params:
@@ -151,30 +151,34 @@ def declared_query(request: HttpRequest) -> None:
 
 
 def _parsed(text: str) -> Any:
-    """The value of a JSON text.
+    """Parse JSON.
 
     Raises:
-        InvalidField: it names a field twice, or holds what JSON has not.
-        ValueError, RecursionError: it is not JSON.
+        InvalidField: an object has a field twice, or a value is out of range.
+        ValueError, RecursionError: the text is not JSON.
     """
     content = json.loads(
-        text, object_pairs_hook=_once_each, parse_constant=_no_number, parse_float=_finite, parse_int=_moderate
+        text,
+        object_pairs_hook=_unique,
+        parse_constant=_refuse_constant,
+        parse_float=_finite_float,
+        parse_int=_bounded_int,
     )
-    _check(content, _MAX_DEPTH)
+    _check_depth_and_text(content, _MAX_DEPTH)
     return content
 
 
-def _merged(places: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _merged(sources: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
-    for place, found in places.items():
+    for source, found in sources.items():
         for name, value in found.items():
             if name in fields:
-                raise InvalidField(f"{name[:80]} is given twice, the second time in {place}.")
+                raise InvalidField(f"{name[:80]} is given twice, the second time in {source}.")
             fields[name] = value
     return fields
 
 
-def _once_each(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
@@ -183,33 +187,33 @@ def _once_each(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _no_number(text: str) -> float:
+def _refuse_constant(text: str) -> float:
     raise InvalidField(f"{text} is not a JSON number.")
 
 
-def _moderate(text: str) -> int:
+def _bounded_int(text: str) -> int:
     if len(text) > _MAX_DIGITS:
         raise InvalidField("A number is too large.")
     return int(text)
 
 
-def _finite(text: str) -> float:
+def _finite_float(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
         raise InvalidField("A number is too large.")
     return number
 
 
-def _check(value: Any, depth: int) -> None:
-    """Refuse nesting without end and text with half characters, which no file or answer can carry."""
+def _check_depth_and_text(value: Any, depth: int) -> None:
+    """Refuse deep nesting, and text with lone surrogates, which cannot be encoded as UTF-8."""
     if depth == 0:
         raise InvalidField(f"The body must be nested at most {_MAX_DEPTH} deep.")
     if isinstance(value, str):
         value.isascii() or value.encode()
     elif isinstance(value, dict):
         for name, each in value.items():
-            _check(name, depth)
-            _check(each, depth - 1)
+            _check_depth_and_text(name, depth)
+            _check_depth_and_text(each, depth - 1)
     elif isinstance(value, list):
         for each in value:
-            _check(each, depth - 1)
+            _check_depth_and_text(each, depth - 1)

@@ -1,4 +1,4 @@
-"""``/outputs``: results of the store, for everybody with a signed link or a key; ranges are understood."""
+"""``/outputs``: downloads of results with a signed link or an API key. Range requests are supported."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _SHOWN_INLINE: Final = frozenset(
     {"image/gif", "image/jpeg", "image/png", "image/webp", "video/mp4", "video/quicktime", "video/webm"}
 )
-"""What a browser may show at our address; all else is saved, for a page or a drawing may hold a script."""
+"""Types that browsers may display. All others are downloaded: HTML and SVG files may contain scripts."""
 
 _SAFE_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
@@ -37,9 +37,9 @@ _SAFE_HEADERS: Final = {
 }
 _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The file", "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}},
-    206: {"description": "The parts that `Range` asks for"},
-    304: {"description": "The file is the one that `If-None-Match` names"},
-    307: {"description": "The file lies in a bucket, at the address in `Location`"},
+    206: {"description": "The parts that `Range` requests"},
+    304: {"description": "The file matches `If-None-Match`"},
+    307: {"description": "The file is in a bucket, at the URL in `Location`"},
 }
 _LINK: Final = {
     "parameters": [
@@ -52,13 +52,13 @@ _RANGES: Final = re.compile(rf"bytes=({_RANGE}(?:,{_RANGE})*)", re.ASCII)
 
 
 def file_routes(server: Server) -> APIRouter:
-    """The route of finished files."""
+    """The route of result files."""
     router = APIRouter(tags=["files"])
 
     @router.head("/outputs/{path:path}", include_in_schema=False)
     @router.get("/outputs/{path:path}", response_class=Response, responses=_ANSWERS, openapi_extra=_LINK)
     async def get_output(request: Request, path: str) -> Response:
-        """Download a result, whole or a range of it. A signed link (`output_url`) needs no API key."""
+        """Download a result or a part of it. A signed link (`output_url`) needs no API key."""
         key = _key(path)
         if key is None or key.segments[0] == STATE.text:
             raise object_not_found()
@@ -68,24 +68,24 @@ def file_routes(server: Server) -> APIRouter:
 
 
 async def check_link(server: Server, path: str, query: bytes) -> None:
-    """Return if a request without a key carries a signed link of ours to a file of a local store.
+    """Check that a request without a key has a valid signed link to a file of a local store.
 
     Raises:
-        Unauthorized: it carries none, or one that has expired.
+        Unauthorized: it has no signed link, or an invalid or expired one.
     """
     given = dict(parse_qsl(query.decode("latin-1"), errors="replace"))
     key = _key(path.removeprefix(PUBLIC_ROOT)) if path.startswith(PUBLIC_ROOT) and "signature" in given else None
     if key is None or server.runtime.file_of(key) is None:
         raise missing_key()
-    link = await asyncio.to_thread(server.link, key, given.get("expires", ""), given["signature"])
-    if link is LinkStatus.EXPIRED:
-        raise Unauthorized("This link has expired; look the job up again, or send an API key.")
-    if link is LinkStatus.INVALID:
+    status = await asyncio.to_thread(server.link_status, key, given.get("expires", ""), given["signature"])
+    if status is LinkStatus.EXPIRED:
+        raise Unauthorized("This link has expired; request the job again for a new one, or send an API key.")
+    if status is LinkStatus.INVALID:
         raise missing_key()
 
 
 def _response(server: Server, key: Key, request: Request) -> Response:
-    """The file itself, or the way to it where the store is elsewhere."""
+    """The file, or a redirect to it if the store is a bucket."""
     if server.runtime.storage.stat(key) is None:
         raise object_not_found()
     file = server.runtime.file_of(key)
@@ -93,7 +93,7 @@ def _response(server: Server, key: Key, request: Request) -> Response:
         return _file_response(file, request)
     url = server.runtime.storage.url(key, filename=key.name)
     if url is None:
-        raise NotFound("The store gives no links to its files.")
+        raise NotFound("The store does not provide links to its files.")
     return RedirectResponse(url, 307)
 
 
@@ -110,7 +110,7 @@ def _file_response(file: Path, request: Request) -> Response:
         return Response(status_code=304, headers={**_SAFE_HEADERS, "ETag": answer.headers["etag"]})
     ranges = _ranges(request.headers.get("range", ""), status.st_size)
     if ranges is not None and not ranges:
-        refusal = RangeNotSatisfiable(f"The file has {status.st_size} bytes; the range lies behind its end.")
+        refusal = RangeNotSatisfiable(f"The file has {status.st_size} bytes; the range starts after its end.")
         return error_response(refusal, {"Content-Range": f"bytes */{status.st_size}"})
     others = [(name, value) for name, value in request.scope["headers"] if name != b"range"]
     asked = [(b"range", f"bytes={','.join(ranges)}".encode())] if ranges else []
@@ -119,7 +119,7 @@ def _file_response(file: Path, request: Request) -> Response:
 
 
 def _ranges(header: str, size_bytes: int) -> list[str] | None:
-    """The ranges of the header that the file has; None if the header means nothing, and then it is ignored."""
+    """The satisfiable ranges of the header; None if the header is invalid, and is ignored therefore."""
     match = _RANGES.fullmatch(header)
     if match is None:
         return None

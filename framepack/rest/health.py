@@ -1,4 +1,4 @@
-"""``/health`` for people, ``/ping`` for RunPod's load balancer, ``/metrics`` for Prometheus."""
+"""``/health`` for operators, ``/ping`` for RunPod's load balancer, ``/metrics`` for Prometheus."""
 
 from __future__ import annotations
 
@@ -15,29 +15,27 @@ from framepack.rest.auth import has_key
 if TYPE_CHECKING:
     from framepack.rest.server import Server
 
-_PING = {Readiness.STARTING: 204, Readiness.READY: 200, Readiness.BROKEN: 503}
-
-
-_HIDDEN: Final = "The worker is not fit for jobs; asked with an API key, this says why."
+_PING: Final = {Readiness.STARTING: 204, Readiness.READY: 200, Readiness.BROKEN: 503}
+_HIDDEN: Final = "The worker cannot run jobs. Send an API key to see the reason."
 
 
 class HealthDevice(BaseModel):
-    """Where the worker's networks run."""
+    """The worker's device for inference."""
 
     device: str = Field(description="Such as `cuda:0` or `cpu`")
-    name: str = Field(description="What the device is called")
+    name: str = Field(description="Name of the device")
     capability: str | None = Field(description="Compute capability of a GPU")
     memory_gb: float | None = Field(description="Memory of a GPU; 1 GB has 2^30 bytes")
     driver: str | None = Field(description="Version of the NVIDIA driver")
 
 
 class Health(BaseModel):
-    """How the server is."""
+    """State of the server."""
 
-    status: str = Field(description="`ok`: the server answers")
+    status: str = Field(description="`ok`: the server is running")
     worker: Readiness = Field(description="`starting`, `ready` or `broken`")
-    problem: str | None = Field(description="Why the worker is broken and what helps, for those with an API key")
-    device: HealthDevice | None = Field(description="Of a local worker, once it is ready")
+    problem: str | None = Field(description="Why the worker is broken and how to fix it; with an API key only")
+    device: HealthDevice | None = Field(description="Device of a local worker, once it is ready")
     backend: str = Field(description="`local` or `runpod`")
     jobs_queued: int
     jobs_running: int
@@ -45,12 +43,12 @@ class Health(BaseModel):
 
 
 def health_routes(server: Server) -> APIRouter:
-    """The routes about the server itself."""
+    """The routes about the server."""
     router = APIRouter(tags=["server"])
 
     @router.get("/health")
     async def health(request: Request) -> Health:
-        """Say how the server is; needs no API key, but only with one it says what is wrong with the worker."""
+        """Show the state of the server. Needs no API key, but shows problems of the worker only with one."""
         backend = server.backend
         problem = backend.problem if backend.readiness is Readiness.BROKEN else None
         return Health(
@@ -70,13 +68,13 @@ def health_routes(server: Server) -> APIRouter:
         responses={204: {"description": "starting"}, 503: {"description": "broken or stopping"}},
     )
     async def ping() -> Response:
-        """Say whether jobs can be carried out: 200; 204 while starting, 503 if not; needs no API key."""
+        """Show whether the server can run jobs: 200 yes, 204 starting, 503 no. Needs no API key."""
         return Response(status_code=503 if server.jobs.is_stopping else _PING[server.backend.readiness])
 
     @router.get("/metrics", response_class=Response)
     async def metrics() -> Response:
-        """Figures for Prometheus: jobs, durations, queue, frames, memory."""
-        body, content_type = server.metrics.exposed()
+        """Metrics for Prometheus: jobs, durations, queue, frames, memory."""
+        body, content_type = server.metrics.render()
         return Response(body, media_type=content_type)
 
     return router

@@ -1,4 +1,4 @@
-"""The server's figures in Prometheus' form."""
+"""Metrics of the server for Prometheus."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 
 
 class Metrics:
-    """Counts what happens to jobs; a registry of its own, so that several servers can live in one process."""
+    """Counts jobs and responses. Each instance has a registry of its own, so that a process may have several."""
 
     def __init__(self) -> None:
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -23,31 +23,31 @@ class Metrics:
         self._jobs = Counter("framepack_jobs", "Jobs that ended", ["operation", "state"], registry=self.registry)
         self._seconds = Histogram(
             "framepack_job_seconds",
-            "Time from the last beginning of a job to its end",
+            "Time from the last start of a job to its end",
             ["operation"],
             buckets=_BUCKETS,
             registry=self.registry,
         )
-        self._frames = Counter("framepack_frames", "Frames made", ["operation"], registry=self.registry)
+        self._frames = Counter("framepack_frames", "Output frames", ["operation"], registry=self.registry)
         self._rate = Gauge(
             "framepack_frames_per_second",
-            "Speed of the last job that made frames",
+            "Speed of the last job with frames",
             ["operation"],
             registry=self.registry,
         )
-        self._requests = Counter("framepack_requests", "HTTP answers", ["method", "status"], registry=self.registry)
+        self._requests = Counter("framepack_requests", "HTTP responses", ["method", "status"], registry=self.registry)
         self._gauge = Gauge
 
-    def watch(self, name: str, meaning: str, value: Callable[[], float]) -> None:
-        """Show a figure that is asked for when somebody looks."""
-        self._gauge(name, meaning, registry=self.registry).set_function(value)
+    def add_gauge(self, name: str, description: str, value: Callable[[], float]) -> None:
+        """Add a metric whose value is computed on every request for the metrics."""
+        self._gauge(name, description, registry=self.registry).set_function(value)
 
-    def answered(self, method: str, status: int) -> None:
-        """Count an HTTP answer; methods that clients make up count as one."""
+    def count_response(self, method: str, status: int) -> None:
+        """Count an HTTP response. All non-standard methods count as ``other``."""
         self._requests.labels(method if method in _METHODS else "other", str(status)).inc()
 
-    def ended(self, record: JobRecord) -> None:
-        """Count a job that ended."""
+    def count_job(self, record: JobRecord) -> None:
+        """Count a job that has ended."""
         self._jobs.labels(record.operation, record.state).inc()
         if record.started is None or record.ended is None:
             return
@@ -58,8 +58,8 @@ class Metrics:
             self._frames.labels(record.operation).inc(frames)
             self._rate.labels(record.operation).set(frames / seconds)
 
-    def exposed(self) -> tuple[bytes, str]:
-        """All figures as text, and its content type."""
+    def render(self) -> tuple[bytes, str]:
+        """All metrics as text, and its content type."""
         from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
         return generate_latest(self.registry), CONTENT_TYPE_LATEST

@@ -1,4 +1,4 @@
-"""The OpenAPI page: schemas, and every documented example to try, from the operations' own declarations."""
+"""The OpenAPI document: schemas and examples, generated from the declarations of the operations."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ _SCHEMES: Final = {
     "SignedLink": {"type": "apiKey", "in": "query", "name": "signature", "description": "As in an `output_url`"},
 }
 _EVENTS: Final = "text/event-stream"
-_OF_THE_FRAMEWORK: Final = frozenset({"HTTPValidationError", "ValidationError"})
+_FRAMEWORK_SCHEMAS: Final = frozenset({"HTTPValidationError", "ValidationError"})
 _PREFER: Final = {
     "name": "Prefer",
     "in": "header",
     "schema": {"type": "string"},
-    "description": "`respond-async`: answer 202 at once and give the job's address; all else is ignored",
+    "description": "`respond-async`: respond with 202 and the job's URL immediately; other values are ignored",
 }
 _IDEMPOTENCY: Final = {
     "name": "Idempotency-Key",
     "in": "header",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-    "description": "Equal requests with one key make one job",
+    "description": "Repeated requests with the same key start only one job",
 }
 
 
 class Problem(BaseModel):
-    """What every error looks like."""
+    """An error."""
 
     detail: str = Field(description="One sentence: what was wrong and what is allowed")
     code: str = Field(description="A stable name of the error")
 
 
 class Processing(BaseModel):
-    """The immediate answer to a request whose result goes to its `callback_url`."""
+    """The immediate response to a request with a `callback_url`, which gets the result."""
 
     success: bool
     message: str
@@ -58,16 +58,16 @@ class Processing(BaseModel):
 
 
 class Accepted(BaseModel):
-    """The answer to `Prefer: respond-async`: the job was taken in."""
+    """The response to `Prefer: respond-async`."""
 
     success: bool
     message: str
     job_id: str
-    status_url: str = Field(description="Where the job can be looked at")
+    status_url: str = Field(description="Path of the job")
 
 
-def described(app: FastAPI, registry: Registry) -> Json:
-    """The OpenAPI document of the application, made once."""
+def openapi_document(app: FastAPI, registry: Registry) -> Json:
+    """The OpenAPI document of the application, cached."""
     if app.openapi_schema is None:
         app.openapi_schema = _document(app, registry)
     return app.openapi_schema
@@ -84,13 +84,13 @@ def _document(app: FastAPI, registry: Registry) -> Json:
         routes=app.routes,
     )
     components = document.setdefault("components", {})
-    schemas = {name: each for name, each in components.get("schemas", {}).items() if name not in _OF_THE_FRAMEWORK}
+    schemas = {name: each for name, each in components.get("schemas", {}).items() if name not in _FRAMEWORK_SCHEMAS}
     schemas |= _schemas(registry)
     components["schemas"] = schemas
     components["securitySchemes"] = _SCHEMES
     for operation in registry:
         route = document["paths"][operation.path][operation.method.lower()]
-        route.update(_of(operation, schemas[operation.request.__name__]))
+        route.update(_operation_item(operation, schemas[operation.request.__name__]))
     for path, methods in document["paths"].items():
         for route in methods.values():
             _complete(route, is_open=path in OPEN_PATHS)
@@ -98,21 +98,21 @@ def _document(app: FastAPI, registry: Registry) -> Json:
 
 
 def _complete(route: Json, *, is_open: bool) -> None:
-    """Say of a route what holds for all of them."""
+    """Add what all routes have in common."""
     route.setdefault("security", [] if is_open else [{_KEY: []}])
     responses = route["responses"]
     responses.pop("422", None)
-    responses["default"] = _answer("An error", "Problem")
+    responses["default"] = _response("An error", "Problem")
     for content in (each.get("content", {}) for each in responses.values()):
-        if _EVENTS in content:  # the framework describes the events in words of OpenAPI 3.2
+        if _EVENTS in content:  # the framework uses keywords of OpenAPI 3.2 here
             content[_EVENTS] = {"schema": {"type": "string"}}
 
 
 def _schemas(registry: Registry) -> dict[str, Json]:
-    """The schemas of what operations take and give.
+    """The schemas of all requests and responses.
 
     Raises:
-        ValueError: two different models share a name, or one is both taken and given.
+        ValueError: two different models have the same name, or a model is both a request and a response.
     """
     models: list[tuple[type[BaseModel], Any]] = [(each.request, "validation") for each in registry]
     answers: list[type[BaseModel]] = [*(each.response for each in registry), Problem, Processing, Accepted]
@@ -120,41 +120,44 @@ def _schemas(registry: Registry) -> dict[str, Json]:
     refs, definitions = models_json_schema(list(dict.fromkeys(models)), ref_template=_REF)
     for (model, _), schema in refs.items():
         if schema["$ref"] != _REF.format(model=model.__name__):
-            raise ValueError(f"the name {model.__name__} stands for several models")
+            raise ValueError(f"several models have the name {model.__name__}")
     return dict(definitions["$defs"])
 
 
-def _of(operation: AnyOperation, fields: Json) -> Json:
-    """What the document says of one operation beside its route."""
+def _operation_item(operation: AnyOperation, fields: Json) -> Json:
+    """The operation object of one operation."""
     parameters = [_parameter(name, fields, "path") for name in operation.path_fields]
     if operation.in_query:
         parameters += [_parameter(name, fields, "query") for name in fields["properties"]]
     description = inspect.cleandoc(operation.run.__doc__ or "")
-    described: Json = {"description": description, "responses": {"200": _answer("The result", _given(operation))}}
+    item: Json = {
+        "description": description,
+        "responses": {"200": _response("The result", _response_models(operation))},
+    }
     if operation.needs == "worker":
         parameters += [_PREFER, _IDEMPOTENCY]
-        described["responses"]["202"] = _answer("The job was taken in; `Location` names it", "Accepted")
+        item["responses"]["202"] = _response("The job was accepted; its path is in `Location`", "Accepted")
     if parameters:
-        described["parameters"] = parameters
+        item["parameters"] = parameters
     if (body := _body(operation, fields)) is not None:
-        described["requestBody"] = body
-    return described
+        item["requestBody"] = body
+    return item
 
 
-def _given(operation: AnyOperation) -> tuple[str, ...]:
+def _response_models(operation: AnyOperation) -> tuple[str, ...]:
     answer = operation.response.__name__
     return (answer, "Processing") if operation.supports_callback else (answer,)
 
 
-def _parameter(name: str, fields: Json, place: str) -> Json:
+def _parameter(name: str, fields: Json, location: str) -> Json:
     field = fields["properties"][name]
-    options = [each for each in field.get("anyOf", [field]) if each.get("type") != "null"]  # an address has no null
-    described = {"name": name, "in": place, "required": place == "path", "schema": options[0]}
-    return described | ({"description": field["description"]} if "description" in field else {})
+    options = [each for each in field.get("anyOf", [field]) if each.get("type") != "null"]  # a URL cannot have null
+    parameter = {"name": name, "in": location, "required": location == "path", "schema": options[0]}
+    return parameter | ({"description": field["description"]} if "description" in field else {})
 
 
 def _body(operation: AnyOperation, fields: Json) -> Json | None:
-    """The request's body: the fields that are not in the path."""
+    """The request body: the fields that are not in the path."""
     own = {name: each for name, each in fields.get("properties", {}).items() if name not in operation.path_fields}
     if not own or operation.method == "GET":
         return None
@@ -168,7 +171,7 @@ def _body(operation: AnyOperation, fields: Json) -> Json | None:
     return {"required": bool(required) and not operation.in_query, "content": {"application/json": content}}
 
 
-def _answer(description: str, models: str | tuple[str, ...]) -> Json:
+def _response(description: str, models: str | tuple[str, ...]) -> Json:
     refs = [{"$ref": _REF.format(model=model)} for model in ((models,) if isinstance(models, str) else models)]
     schema = refs[0] if len(refs) == 1 else {"anyOf": refs}
     return {"description": description, "content": {"application/json": {"schema": schema}}}

@@ -1,4 +1,4 @@
-"""One route per operation, derived from its declaration: nothing about any endpoint is written down here."""
+"""One route per operation, derived from its declaration. No endpoint is listed here."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from uuid import uuid4
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
-from framepack.answer import Answer
 from framepack.api.schemas import CallbackRequest
 from framepack.dispatch import JobInput
 from framepack.errors import BadRequest, Unavailable
 from framepack.job import Job
 from framepack.jobs.backends.base import WorkerLost
-from framepack.jobs.records import JobRecord
 from framepack.rest.errors import answer_response
-from framepack.rest.fields import fields_of
+from framepack.rest.fields import request_fields
 
 if TYPE_CHECKING:
+    from framepack.answer import Answer
     from framepack.api.schemas import Request as OperationRequest
+    from framepack.jobs.records import JobRecord
     from framepack.registry import AnyOperation
     from framepack.rest.server import Server
 
@@ -37,7 +37,7 @@ _LONGEST_KEY: Final = 255
 
 
 def add_operations(app: FastAPI, server: Server) -> None:
-    """Add the route of every operation; fixed paths before those with fields, so that none hides another."""
+    """Add the route of every operation. Paths without parameters come first, so that no route hides another."""
     for operation in sorted(server.runtime.dispatcher.registry, key=lambda each: (len(each.path_fields), each.path)):
         app.add_api_route(
             operation.path,
@@ -53,53 +53,58 @@ def add_operations(app: FastAPI, server: Server) -> None:
 
 def _endpoint(operation: AnyOperation, server: Server) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        async with server.bodies.room(request):
-            begun = await _begun(request, operation, server)
-        if isinstance(begun, Response):
-            return begun
-        return answer_response(await server.jobs.answer(begun), {_JOB_ID: begun})  # holds nothing large meanwhile
+        async with server.bodies.slot(request):
+            started = await _start(request, operation, server)
+        if isinstance(started, Response):
+            return started
+        # The body is no longer in memory while the request waits.
+        return answer_response(await _wait(started, server), {_JOB_ID: started})
 
     return endpoint
 
 
-async def _begun(request: Request, operation: AnyOperation, server: Server) -> Response | str:
-    """Take a request in: the answer if there is one at once, else the id of the job that will have it."""
-    fields = await fields_of(request, operation, server.bodies)
-    if operation.needs == "store":  # checks the fields by itself
-        return answer_response(await _on_the_spot(operation, fields, server))
-    parsed = await asyncio.to_thread(_checked, operation, fields, server)
+async def _start(request: Request, operation: AnyOperation, server: Server) -> Response | str:
+    """Start the operation: return the response if it is known already, else the id of the job to wait for.
+
+    Fields are parsed once in this process. For operations that run here, the dispatcher does it; jobs and queries are
+    parsed before they are accepted, and once more by the worker, which is another process.
+    """
+    fields = await request_fields(request, operation, server.bodies)
+    if operation.needs == "store":
+        return answer_response(await _run_here(operation, fields, server))
+    parsed = await asyncio.to_thread(_parse, operation, fields, server)
     if operation.needs == "process":
-        return answer_response(await _asked(operation, fields, server))
-    record = await _submitted(request, operation, fields, server)
-    return _at_once(request, operation, parsed, record) or record.id
+        return answer_response(await _query_worker(operation, fields, server))
+    record = await _submit(request, operation, fields, server)
+    return _immediate_response(request, operation, parsed, record) or record.id
 
 
-def _checked(operation: AnyOperation, fields: dict[str, Any], server: Server) -> OperationRequest:
-    """The request, if it can be carried out as far as can be told now; looks names up, so it may take a while."""
+def _parse(operation: AnyOperation, fields: dict[str, Any], server: Server) -> OperationRequest:
+    """Parse the fields and check the callback URL. Resolves its host name, so it may be slow."""
     parsed: OperationRequest = operation.request.parse(fields)
     server.runtime.dispatcher.callbacks.check(parsed)
     return parsed
 
 
-async def _on_the_spot(operation: AnyOperation, fields: dict[str, Any], server: Server) -> Answer:
-    """Answer from the store, in a thread of this process: no worker is woken."""
+async def _run_here(operation: AnyOperation, fields: dict[str, Any], server: Server) -> Answer:
+    """Run an operation that needs only the store in a thread of this process, so that no worker is started for it."""
     async with server.threads:
-        call = JobInput({"endpoint": operation.name, **fields})
-        return await asyncio.to_thread(server.runtime.run, call, Job(uuid4().hex))
+        job_input = JobInput({"endpoint": operation.name, **fields})
+        return await asyncio.to_thread(server.runtime.run, job_input, Job(uuid4().hex))
 
 
-async def _asked(operation: AnyOperation, fields: dict[str, Any], server: Server) -> Answer:
+async def _query_worker(operation: AnyOperation, fields: dict[str, Any], server: Server) -> Answer:
     try:
-        return await server.backend.ask(operation.name, fields)
+        return await server.backend.query(operation.name, fields)
     except WorkerLost as error:
         raise Unavailable("The worker is restarting; try again in a moment.") from error
 
 
-async def _submitted(request: Request, operation: AnyOperation, fields: dict[str, Any], server: Server) -> JobRecord:
-    """Take the job in, or find the one that this ``Idempotency-Key`` stands for: the key makes the job's id.
+async def _submit(request: Request, operation: AnyOperation, fields: dict[str, Any], server: Server) -> JobRecord:
+    """Submit a job. With an ``Idempotency-Key``, the key determines the job's id, so repeated requests find the job.
 
     Raises:
-        BadRequest: the key cannot be one, or was used for something else.
+        BadRequest: the key is invalid, or was used for another request.
     """
     key = request.headers.get("idempotency-key")
     if key is None:
@@ -114,16 +119,28 @@ def _digest(fields: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
-def _at_once(
+async def _wait(job_id: str, server: Server) -> Answer:
+    """Wait for a job and return its answer, with inline files.
+
+    Raises:
+        Unavailable: the server stops before the job has ended.
+    """
+    async for status in server.jobs.follow(job_id, inline_files=True):
+        if status.result is not None:
+            return status.result
+    raise Unavailable(f"The server is stopping. Another one resumes the job: see GET /jobs/{job_id} in a moment.")
+
+
+def _immediate_response(
     request: Request, operation: AnyOperation, parsed: OperationRequest, record: JobRecord
 ) -> Response | None:
-    """What a client is told that does not wait: the documented "processing" or a 202; None if it waits."""
+    """The response to a client that does not wait: "processing" or status 202. None if the client waits."""
     headers = {_JOB_ID: record.id}
     if isinstance(parsed, CallbackRequest) and parsed.callback_url:
         return JSONResponse(_processing(operation, parsed, record), headers=headers)
     if "respond-async" in request.headers.get("prefer", "").lower():
         location = f"/jobs/{record.id}"
-        accepted = {"success": True, "message": "The job is waiting", "job_id": record.id, "status_url": location}
+        accepted = {"success": True, "message": "The job is queued", "job_id": record.id, "status_url": location}
         return JSONResponse(
             accepted, 202, headers={**headers, "Location": location, "Preference-Applied": "respond-async"}
         )
@@ -131,7 +148,7 @@ def _at_once(
 
 
 def _processing(operation: AnyOperation, parsed: CallbackRequest, record: JobRecord) -> dict[str, Any]:
-    """The documented answer to a request whose result goes to its callback, and the job's id beside it."""
+    """The documented answer to a request with a callback, plus the job's id."""
     return {
         "success": True,
         "message": f"{parsed.described_work(operation.name)} started in background",

@@ -1,4 +1,4 @@
-"""``framepack serve``: builds the server from its settings and runs it until it is told to stop."""
+"""``framepack serve``: builds a server from the settings and runs it until it gets a signal to stop."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
-from framepack.checks.store import explained, try_store
+from framepack.checks.store import store_error, try_store
 from framepack.errors import DiskFull, FramepackError, InvalidSettings, Unavailable
-from framepack.jobs.backends.inline_files import fitted
 from framepack.jobs.backends.local import LocalBackend
-from framepack.jobs.backends.runpod import RunpodBackend
+from framepack.jobs.backends.runpod import RunpodBackend, fit_request
 from framepack.logs import log_start, start_logging
 from framepack.rest.app import create_app
 from framepack.rest.auth import ApiKeys, new_key
@@ -35,23 +34,23 @@ log = logging.getLogger("framepack.rest")
 
 _ALL_ADDRESSES: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not bound
 _BACKLOG: Final = 2048
-_CLOSE_SECONDS: Final = 5  # for answers that are on their way when everything else is done
+_CLOSE_SECONDS: Final = 5  # for responses that are still being sent when everything else has ended
 
 
 def serve(settings: Settings, host: str, port: int) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
     Raises:
-        InvalidSettings: they do not say which RunPod endpoint to use.
-        Unavailable: the port is in use, or the store's folder cannot be written.
+        InvalidSettings: the RunPod endpoint is not configured.
+        Unavailable: the port is in use, or the store's folder is not writable.
     """
     start_logging(settings)
     log_start(settings)
-    listening = _listen(host, port)  # first: a server that cannot be reached must not take up jobs
+    listening = _listen(host, port)  # first: a server that nobody can reach must not resume jobs
     port = listening.getsockname()[1]
     if settings.public_url is None:
         settings = settings.model_copy(update={"public_url": _own_url(host, port)})
-    _refuse_useless_folder(settings)
+    _check_store_folder(settings)
     server, app = build(settings)
     config = uvicorn.Config(
         app,
@@ -66,10 +65,10 @@ def serve(settings: Settings, host: str, port: int) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Begin to listen; connections wait until the server is ready.
+    """Start to listen. Connections wait until the server is ready.
 
     Raises:
-        Unavailable: the address cannot be listened on.
+        Unavailable: it is not possible to listen on this address.
     """
     listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
@@ -78,18 +77,18 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.listen(_BACKLOG)
     except OSError as error:
         listening.close()
-        remedy = "Choose another one with --port." if error.errno == errno.EADDRINUSE else "Check --host and --port."
+        remedy = "Choose another port with --port." if error.errno == errno.EADDRINUSE else "Check --host and --port."
         reason = "it is in use" if error.errno == errno.EADDRINUSE else (error.strerror or str(error)).lower()
         raise Unavailable(f"The server cannot listen on port {port} of {host}: {reason}. {remedy}") from error
     return listening
 
 
 def _own_url(host: str, port: int) -> str:
-    """The address that links begin with where no setting says it."""
+    """The base URL of links when there is no setting for it."""
     url = _local_url(host, port)
     if host in _ALL_ADDRESSES:
         log.warning(
-            "every output_url, in answers and callbacks, begins with %s, which no other machine can open: "
+            "every output_url, in responses and callbacks, starts with %s, which other machines cannot open: "
             "set FRAMEPACK_PUBLIC_URL to the address that clients use",
             url,
         )
@@ -97,18 +96,18 @@ def _own_url(host: str, port: int) -> str:
 
 
 def _local_url(host: str, port: int) -> str:
-    """Where a browser on this machine finds the server."""
+    """The server's URL for browsers on this machine."""
     name = "127.0.0.1" if host in _ALL_ADDRESSES else host
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
-def _refuse_useless_folder(settings: Settings) -> None:
-    """Refuse to start with a store that is a folder and cannot be written, which no wait will change.
+def _check_store_folder(settings: Settings) -> None:
+    """Refuse to start if the store is a folder that is not writable, because waiting does not help.
 
-    A bucket may come back, and a full disk can be cleared through the API: with these the server starts.
+    The server does start with a bucket that does not respond, and with a full disk, which the API can clean up.
 
     Raises:
-        Unavailable: the folder cannot be written; the sentence says why, and what helps.
+        Unavailable: the folder is not writable. The message has the reason and a remedy.
     """
     if not settings.storage.startswith("file:"):
         return
@@ -117,20 +116,20 @@ def _refuse_useless_folder(settings: Settings) -> None:
     except DiskFull:
         return
     except FramepackError as error:
-        raise Unavailable(str(explained(settings, error))) from error
+        raise Unavailable(str(store_error(settings, error))) from error
 
 
 def build(settings: Settings) -> tuple[Server, FastAPI]:
-    """The server that the settings describe, and its application.
+    """Build the server and its ASGI application.
 
     Raises:
-        InvalidSettings: they do not say which RunPod endpoint to use.
+        InvalidSettings: the RunPod endpoint is not configured.
     """
     keys = [key.get_secret_value() for key in settings.api_keys]
     if not keys:
         keys = [new_key()]
-        level = max(logging.WARNING, logging.root.level)  # there is no other way to learn of it
-        log.log(level, "No FRAMEPACK_API_KEYS: the API key of this run is %s", keys[0])
+        level = max(logging.WARNING, logging.root.level)  # must be visible: it is shown nowhere else
+        log.log(level, "FRAMEPACK_API_KEYS is not set: the API key of this run is %s", keys[0])
     runtime = Runtime(settings)
     server = Server(runtime, _backend(settings, runtime))
     return server, create_app(server, ApiKeys.of(keys))
@@ -138,17 +137,18 @@ def build(settings: Settings) -> tuple[Server, FastAPI]:
 
 def _backend(settings: Settings, runtime: Runtime) -> Backend:
     if settings.backend == "local":
-        return LocalBackend({**os.environ, "FRAMEPACK_PUBLIC_URL": settings.public_url or ""})  # noqa: TID251 - handed on whole, read by nobody
-    if settings.runpod_endpoint_id is None or settings.runpod_api_key is None:  # workers do without them
+        return LocalBackend({**os.environ, "FRAMEPACK_PUBLIC_URL": settings.public_url or ""})  # noqa: TID251 - passed on as a whole, not read
+    if settings.runpod_endpoint_id is None or settings.runpod_api_key is None:
         sentence = "FRAMEPACK_RUNPOD_ENDPOINT_ID and RUNPOD_API_KEY must be set when FRAMEPACK_BACKEND is runpod."
         raise InvalidSettings([sentence])
     shared = runtime.storage if settings.storage.startswith("s3:") else None
-    fit = partial(fitted, storage=shared, temp_dir=settings.temp_dir, max_bytes=round(settings.max_source_mb * 1e6))
+    max_bytes = round(settings.max_source_mb * 1e6)
+    fit = partial(fit_request, storage=shared, temp_dir=settings.temp_dir, max_bytes=max_bytes)
     return RunpodBackend(settings.runpod_endpoint_id, settings.runpod_api_key.get_secret_value(), fit)
 
 
 class DrainingServer(uvicorn.Server):
-    """Told to stop, it first lets its jobs end, and goes on answering meanwhile."""
+    """A server that lets its jobs end before it stops, and keeps responding in the meantime."""
 
     def __init__(self, config: uvicorn.Config, drain: Callable[[], Awaitable[None]]) -> None:
         super().__init__(config)
@@ -157,19 +157,19 @@ class DrainingServer(uvicorn.Server):
         self._draining: asyncio.Task[None] | None = None
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until told to stop."""
+        """Serve until a signal to stop."""
         self._loop = asyncio.get_running_loop()
         await super().serve(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to answer, and say where a person can look."""
+        """Start to serve, and log the URL of the documentation."""
         await super().startup(sockets)
         if self.started:
             url = _local_url(self.config.host, self.config.port)
-            log.info("Open %s/docs in a browser; any user name, the API key as the password.", url)
+            log.info("Open %s/docs in a browser (any user name; the password is the API key).", url)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to stop at the first signal; the second one is in a hurry."""
+        """Start to drain at the first signal, and stop immediately at the second."""
         if self._loop is None or not self.started or self._draining is not None:
             super().handle_exit(sig, frame)
             return

@@ -1,4 +1,4 @@
-"""What the routes share: the runtime, the backend, the jobs, and the server's own limits."""
+"""The state that all routes share: runtime, backend, job queue, metrics and limits."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from framepack.job import Job
-from framepack.jobs.queue import Jobs, Limits
+from framepack.jobs.queue import JobQueue, Limits
 from framepack.jobs.records import JobRecord, JobRecords
-from framepack.rest.fields import Bodies
+from framepack.rest.fields import BodyReader
 from framepack.rest.metrics import Metrics
 from framepack.storage.open import link_signer
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from framepack.storage.links import LinkSigner, LinkStatus
 
 _THREADS: Final = 16
-_FORM_BYTES: Final = 100_000  # what a form adds to its file, generously
+_FORM_BYTES: Final = 100_000  # upper limit of what a form adds to its file
 
 
 class Server:
-    """One REST server.
+    """A REST server.
 
     Args:
-        runtime: Answers what needs only the store; loads no model.
-        backend: Carries out everything else.
+        runtime: Runs the operations that need only the store. It loads no models.
+        backend: Runs all other operations.
     """
 
     def __init__(self, runtime: Runtime, backend: Backend) -> None:
@@ -39,34 +39,35 @@ class Server:
         self.backend = backend
         self.metrics = Metrics()
         limits = Limits(settings.max_queued_jobs, timedelta(hours=settings.job_retention_hours))
-        self.jobs = Jobs(JobRecords(runtime.storage), backend, self._tell, limits, self.metrics.ended)
+        records = JobRecords(runtime.storage)
+        self.jobs = JobQueue(records, backend, self._send_failure_callback, limits, self.metrics.count_job)
         self.threads = asyncio.Semaphore(_THREADS)
-        self.bodies = Bodies(round(settings.max_body_mb * 1e6), settings.download_timeout_seconds)
+        self.bodies = BodyReader(round(settings.max_body_mb * 1e6), settings.download_timeout_seconds)
         self.max_upload_bytes = round(settings.max_source_mb * 1e6) + _FORM_BYTES
-        self._watch()
+        self._add_gauges()
 
-    def link(self, key: Key, expires: str, signature: str) -> LinkStatus:
-        """What a link to a file is worth."""
+    def link_status(self, key: Key, expires: str, signature: str) -> LinkStatus:
+        """The status of a signed link to a file."""
         return self._signer.state(key, expires, signature)
 
     @cached_property
     def _signer(self) -> LinkSigner:
         return link_signer(self.runtime.settings, self.runtime.storage)
 
-    def _tell(self, record: JobRecord, fields: dict[str, Any], error: FramepackError) -> None:
-        """Tell a client's receiver how a job ended that no worker reports on."""
+    def _send_failure_callback(self, record: JobRecord, fields: dict[str, Any], error: FramepackError) -> None:
+        """Send the callback of a failed job that no worker has reported."""
         dispatcher = self.runtime.dispatcher
         dispatcher.callbacks.failed(dispatcher.registry.find(record.operation), fields, error, Job(record.id))
 
-    def _watch(self) -> None:
-        self.metrics.watch("framepack_jobs_queued", "Jobs that wait", lambda: self.jobs.queued)
-        self.metrics.watch("framepack_jobs_running", "Jobs under way", lambda: self.jobs.running)
-        for name, meaning in {
-            "model_loads": "Models that the worker has loaded since its start",
-            "models_loaded": "Models that the worker holds",
+    def _add_gauges(self) -> None:
+        self.metrics.add_gauge("framepack_jobs_queued", "Waiting jobs", lambda: self.jobs.queued)
+        self.metrics.add_gauge("framepack_jobs_running", "Running jobs", lambda: self.jobs.running)
+        for name, description in {
+            "model_loads": "Model loads since the worker has started",
+            "models_loaded": "Models in the worker's memory",
             "memory_bytes": "Memory of the worker process",
         }.items():
-            self.metrics.watch(f"framepack_worker_{name}", meaning, partial(self._of_worker, name))
+            self.metrics.add_gauge(f"framepack_worker_{name}", description, partial(self._worker_statistic, name))
 
-    def _of_worker(self, name: str) -> float:
+    def _worker_statistic(self, name: str) -> float:
         return float(self.backend.statistics.get(name, 0))

@@ -1,6 +1,6 @@
-"""``POST /uploads``: a file of the client's, kept in the store for a while, for use in any request.
+"""``POST /uploads``: store a client's file for use in later requests.
 
-Uploads are forgotten as long after their arrival as ended jobs are after their end.
+Uploads are deleted after the retention time of ended jobs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from framepack.errors import FramepackError, InvalidSource
 from framepack.files.source import clean_filename
 from framepack.files.workspace import Workspace
-from framepack.rest.fields import body_of
+from framepack.rest.fields import body_chunks
 from framepack.storage.base import CHUNK_BYTES, Storage
 from framepack.storage.keys import Key
 from framepack.storage.outputs import PUBLIC_ROOT
@@ -28,7 +28,7 @@ from framepack.storage.uploads import keep_upload, remove_uploads_before
 if TYPE_CHECKING:
     from framepack.rest.server import Server
 
-_SWEEP_SECONDS: Final = 600.0
+_REMOVAL_SECONDS: Final = 600.0
 _FORM: Final = {
     "requestBody": {
         "required": True,
@@ -47,12 +47,12 @@ _FORM: Final = {
 
 
 class Upload(BaseModel):
-    """A file that was taken in."""
+    """An uploaded file."""
 
     success: bool = True
     message: str = "File uploaded successfully"
-    video_url: str = Field(description="What to give as `video_url` or `image_url` in a request")
-    filename: str = Field(description="The file's name as it was understood")
+    video_url: str = Field(description="Value for `video_url` or `image_url` in a request")
+    filename: str = Field(description="Name of the file, without unsafe characters")
     size_bytes: int = Field(description="Size of the file")
 
 
@@ -63,7 +63,7 @@ def upload_routes(server: Server) -> APIRouter:
     @router.post("/uploads", openapi_extra=_FORM)
     async def upload(request: Request) -> Upload:
         """Upload a video or image as `multipart/form-data`, in the field `file`."""
-        async with _file_of(request, server.max_upload_bytes) as file:
+        async with _form_file(request, server.max_upload_bytes) as file:
             filename = clean_filename(file.filename or "")
             key = await asyncio.to_thread(_stored, server, file, filename)
             return Upload(video_url=f"{PUBLIC_ROOT}{key}", filename=filename, size_bytes=file.size or 0)
@@ -71,25 +71,25 @@ def upload_routes(server: Server) -> APIRouter:
     return router
 
 
-async def sweep_uploads(storage: Storage, keep: timedelta) -> None:
-    """Remove uploads that are older than ``keep``, now and again and again until cancelled."""
+async def remove_old_uploads(storage: Storage, keep: timedelta) -> None:
+    """Remove uploads that are older than ``keep``, now and then regularly until cancelled."""
     while True:
-        with contextlib.suppress(FramepackError):  # the store may be away for a while
+        with contextlib.suppress(FramepackError):  # the store may be unavailable for a while
             await asyncio.to_thread(remove_uploads_before, storage, datetime.now(UTC) - keep)
-        await asyncio.sleep(_SWEEP_SECONDS)
+        await asyncio.sleep(_REMOVAL_SECONDS)
 
 
 @contextlib.asynccontextmanager
-async def _file_of(request: Request, max_bytes: int) -> AsyncIterator[UploadFile]:
-    """The form's one file.
+async def _form_file(request: Request, max_bytes: int) -> AsyncIterator[UploadFile]:
+    """The file of the form.
 
     Raises:
-        InvalidSource: there is not exactly one in the field ``file``, or it is empty.
-        TooLarge: the form is larger than a source may be.
+        InvalidSource: there is not exactly one file, in the field ``file``, or it is empty.
+        TooLarge: the form is larger than the limit for sources.
     """
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise InvalidSource("The upload must be multipart/form-data with the file in the field 'file'.")
-    body = body_of(request, max_bytes, "An upload")
+    body = body_chunks(request, max_bytes, "An upload")
     try:
         form = await MultiPartParser(request.headers, body, max_files=1, max_fields=0).parse()
     except (MultiPartException, ValueError) as error:
@@ -97,14 +97,14 @@ async def _file_of(request: Request, max_bytes: int) -> AsyncIterator[UploadFile
     try:
         file = form.get("file")
         if not isinstance(file, UploadFile) or not file.size:
-            raise InvalidSource("The upload must have a file that is not empty in the field 'file'.")
+            raise InvalidSource("The upload must have a non-empty file in the field 'file'.")
         yield file
     finally:
         await form.close()
 
 
 def _stored(server: Server, file: UploadFile, filename: str) -> Key:
-    """Put the file into the store, by way of a job's folder, as the store takes files that have a name."""
+    """Write the file to a working folder, then into the store, which accepts only files with a path."""
     with Workspace(server.runtime.settings.temp_dir) as workspace:
         path = workspace.path("upload")
         with path.open("wb") as copy:

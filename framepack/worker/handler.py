@@ -15,7 +15,7 @@ from framepack.dispatch import JobInput
 from framepack.errors import InvalidField
 from framepack.job import Job, Progress
 from framepack.journal import JobEnd, log_job_end, log_job_start
-from framepack.worker.payload import fitted, limit_bytes
+from framepack.worker.payload import limit_bytes, within_limit
 from framepack.worker.progress import ProgressSender
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def make_handler(runtime: Runtime, send_update: SendUpdate) -> Handler:
         call = JobInput(job.get("input"), s3_config)
         async with ProgressSender(lambda update: send_update(job, update)) as sender:
             answer = await _in_thread(runtime, call, Job(job_id, sender.report))
-        return fitted(answer, limit_bytes(job_id))
+        return within_limit(answer, limit_bytes(job_id))
 
     return handle
 

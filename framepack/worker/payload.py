@@ -39,7 +39,7 @@ def limit_bytes(job_id: str) -> int:
     return limit - _ENVELOPE_BYTES
 
 
-def fitted(answer: Answer, limit: int) -> Answer:
+def within_limit(answer: Answer, limit: int) -> Answer:
     """``answer`` if its JSON has at most ``limit`` bytes, else without inline files, else a sentence instead.
 
     The files themselves are in the store, so nothing is lost with their inline copies. A file that nobody can

@@ -231,7 +231,7 @@ def test_a_waiting_job_is_cancelled_before_it_begins(narrow: tuple[LocalServer, 
     server.wait_for(last)
     assert waiting not in held.held
     again = server.delete(f"/jobs/{waiting}")
-    assert (again.status_code, again.json()["detail"]) == (409, "The job has ended already: cancelled.")
+    assert (again.status_code, again.json()["detail"]) == (409, "The job has already ended: cancelled.")
 
 
 def test_a_running_job_is_cancelled(server: LocalServer, backend: HeldBackend) -> None:
@@ -248,7 +248,7 @@ def test_a_running_job_is_cancelled(server: LocalServer, backend: HeldBackend) -
     backend.wait_for(done).finish()
     server.wait_for(done)
     refused = server.delete(f"/jobs/{done}")
-    assert (refused.status_code, refused.json()["detail"]) == (409, "The job has ended already: completed.")
+    assert (refused.status_code, refused.json()["detail"]) == (409, "The job has already ended: completed.")
     assert server.job(done)["state"] == "completed"
 
 
@@ -264,7 +264,7 @@ def test_too_many_waiting_jobs_are_refused(narrow: tuple[LocalServer, HeldBacken
     assert set(statuses) == {202, 429}
     assert 2 <= statuses.count(202) <= 3
     refused = next(answer for answer in answers if answer.status_code == 429)
-    assert refused.json() == {"detail": "2 jobs are waiting already; try again later.", "code": "busy"}
+    assert refused.json() == {"detail": "The queue is full (2 jobs are waiting); try again later.", "code": "busy"}
     assert int(refused.headers["Retry-After"]) > 0
     taken = {answer.json()["job_id"] for answer in answers if answer.status_code == 202}
     assert eventually(lambda: len(held.held) == 1)
@@ -329,7 +329,7 @@ def test_a_job_that_kills_two_workers_fails(server: LocalServer, backend: HeldBa
     backend.wait_for(job_id, attempt=2).lose()
     thread.join()
     assert answers[0].status_code == 503
-    assert answers[0].json()["detail"] == "The worker was lost twice while it carried out this job."
+    assert answers[0].json()["detail"] == "The worker died twice while it was running this job."
     assert "Retry-After" in answers[0].headers
 
 

@@ -105,8 +105,8 @@ def test_documented_requests_are_taken(
         assert backend.asked[-1] == (endpoint.name, example)
     else:
         assert answer.status_code == (200 if "callback_url" in example else 202), answer.text
-        assert backend.wait_for(answer.json()["job_id"]).task.fields() == example
-        assert backend.wait_for(answer.json()["job_id"]).task.operation == endpoint.name
+        assert backend.wait_for(answer.json()["job_id"]).item.read_fields() == example
+        assert backend.wait_for(answer.json()["job_id"]).item.operation == endpoint.name
 
 
 @pytest.mark.parametrize("endpoint", [each for each in BUILT if OPERATIONS[each.name].needs == "worker"], ids=named)

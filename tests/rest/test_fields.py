@@ -19,7 +19,7 @@ import pytest
 import requests
 from starlette.requests import Request
 
-from framepack.rest.fields import Bodies
+from framepack.rest.fields import BodyReader
 from tests.support.rest_server import KEY, HeldBackend, LocalServer, RestServer, eventually, server_in_thread
 
 URL = "https://example.com/video.mp4"
@@ -62,7 +62,7 @@ def refusal(answer: requests.Response, status: int = 400) -> str:
 def taken(client: LocalServer, backend: HeldBackend, answer: requests.Response) -> dict[str, Any]:
     """The fields that a job was made of."""
     assert answer.status_code == 202, answer.text
-    return backend.wait_for(answer.json()["job_id"]).task.fields()
+    return backend.wait_for(answer.json()["job_id"]).item.read_fields()
 
 
 BROKEN = {
@@ -332,12 +332,12 @@ def test_large_bodies_take_turns(headers: dict[str, str]) -> None:
     """A few are let in at once, those of unknown length among them; the next when one is done; small ones always."""
 
     async def let_in() -> list[int]:
-        bodies, inside, counts = Bodies(10_000_000, 60), 0, []
+        bodies, inside, counts = BodyReader(10_000_000, 60), 0, []
         done = asyncio.Event()
 
         async def hold() -> None:
             nonlocal inside
-            async with bodies.room(request_with(**headers)):
+            async with bodies.slot(request_with(**headers)):
                 inside += 1
                 await done.wait()
                 counts.append(inside)
@@ -345,7 +345,7 @@ def test_large_bodies_take_turns(headers: dict[str, str]) -> None:
 
         holding = [asyncio.create_task(hold()) for _ in range(10)]
         await asyncio.sleep(0)
-        async with bodies.room(request_with(content_length="1000")), bodies.room(request_with()):
+        async with bodies.slot(request_with(content_length="1000")), bodies.slot(request_with()):
             done.set()
         await asyncio.gather(*holding)
         return counts

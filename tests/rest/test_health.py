@@ -11,7 +11,7 @@ import pytest
 from framepack import __version__
 from framepack.errors import StorageFailed
 from framepack.jobs.backends.base import Readiness
-from framepack.jobs.backends.worker_process import described
+from framepack.jobs.backends.worker_process import device_fields
 from framepack.jobs.records import JobRecords
 from framepack.models.device_check import DeviceReport
 from tests.support.rest_server import HeldBackend, LocalServer, eventually, server_in_thread
@@ -59,12 +59,14 @@ def test_health_says_why_a_worker_is_broken_to_those_with_a_key(server: LocalSer
     assert server.get("/health").json()["problem"] == backend.problem
     for key in (None, "wrong"):
         health = server.get("/health", headers={"X-API-Key": key}).json()
-        assert health["problem"] == "The worker is not fit for jobs; asked with an API key, this says why."
+        assert health["problem"] == "The worker cannot run jobs. Send an API key to see the reason."
 
 
 def test_health_shows_the_device(server: LocalServer, backend: HeldBackend) -> None:
     """As the worker tells of it."""
-    backend.device = described(DeviceReport("cuda:0", "NVIDIA L4", "8.9", 24 << 30, driver="580.65.06", cuda="13.2"))
+    backend.device = device_fields(
+        DeviceReport("cuda:0", "NVIDIA L4", "8.9", 24 << 30, driver="580.65.06", cuda="13.2")
+    )
 
     assert server.get("/health", headers={"X-API-Key": None}).json()["device"] == {
         "device": "cuda:0",

@@ -17,11 +17,11 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from framepack import __version__
 from framepack.answer import Answer
-from framepack.jobs.backends.base import Task
+from framepack.jobs.backends.base import WorkItem
 from framepack.registry import discover
 from framepack.rest.app import create_app
 from framepack.rest.auth import ApiKeys
-from framepack.rest.openapi import described
+from framepack.rest.openapi import openapi_document
 from framepack.rest.server import Server
 from framepack.runtime import Runtime
 from framepack.settings import Settings
@@ -51,11 +51,11 @@ class AnsweringBackend(HeldBackend):
 
     answers: dict[str, Answer] = field(default_factory=possible_answers)
 
-    async def run(self, task: Task) -> Answer:
+    async def run(self, item: WorkItem) -> Answer:
         """Its answer."""
-        return self.answers[task.operation]
+        return self.answers[item.operation]
 
-    async def ask(self, operation: str, fields: dict[str, Any]) -> Answer:
+    async def query(self, operation: str, fields: dict[str, Any]) -> Answer:
         """Its answer."""
         return self.answers[operation]
 
@@ -156,7 +156,7 @@ def test_every_route_says_that_it_wants_a_key(page: JsonObject) -> None:
 def the_page() -> JsonObject:
     """The page of a server that nobody started, to make tests of it."""
     server = Server(Runtime(Settings(storage="file:never-made")), HeldBackend())
-    return described(create_app(server, ApiKeys.of([KEY])), server.runtime.dispatcher.registry)
+    return openapi_document(create_app(server, ApiKeys.of([KEY])), server.runtime.dispatcher.registry)
 
 
 load_all_checks()

@@ -24,7 +24,7 @@ import uvicorn
 from safetensors.torch import save_file
 
 from framepack.answer import Answer
-from framepack.jobs.backends.base import Backend, Readiness, Task, WorkerLost
+from framepack.jobs.backends.base import Backend, Readiness, WorkerLost, WorkItem
 from framepack.rest.app import create_app
 from framepack.rest.auth import ApiKeys
 from framepack.rest.serve import DrainingServer
@@ -233,7 +233,7 @@ class RestServer(Client):
 class Held:
     """A job that waits in a `HeldBackend` for what the test makes of it; safe to use from the test's thread."""
 
-    task: Task
+    item: WorkItem
     attempt: int
     _loop: asyncio.AbstractEventLoop
     _end: asyncio.Future[Answer]
@@ -248,7 +248,7 @@ class Held:
 
     def progress(self, **update: Any) -> None:
         """Report progress."""
-        self._loop.call_soon_threadsafe(self.task.on_progress, update)
+        self._loop.call_soon_threadsafe(self.item.on_progress, update)
 
     def _soon(self, act: Callable[[], None]) -> None:
         self._loop.call_soon_threadsafe(lambda: None if self._end.done() else act())
@@ -287,20 +287,20 @@ class HeldBackend:
     async def stop(self) -> None:
         """Nothing to stop."""
 
-    async def run(self, task: Task) -> Answer:
+    async def run(self, item: WorkItem) -> Answer:
         """Hold the job."""
         loop = asyncio.get_running_loop()
-        attempt = self.held[task.id].attempt + 1 if task.id in self.held else 1
-        held = self.held[task.id] = Held(task, attempt, loop, loop.create_future())
+        attempt = self.held[item.id].attempt + 1 if item.id in self.held else 1
+        held = self.held[item.id] = Held(item, attempt, loop, loop.create_future())
         try:
             return await held._end
         except asyncio.CancelledError:
-            self.cancelled.append(task.id)
+            self.cancelled.append(item.id)
             if self.loses_when_cancelled:
                 raise WorkerLost from None
             raise
 
-    async def ask(self, operation: str, fields: dict[str, Any]) -> Answer:
+    async def query(self, operation: str, fields: dict[str, Any]) -> Answer:
         """Answer at once."""
         self.asked.append((operation, fields))
         return self.answer

@@ -7,14 +7,14 @@ import pytest
 
 from framepack.settings import Settings
 from framepack.worker.handler import printable
-from framepack.worker.payload import fitted, limit_bytes, limit_warnings
+from framepack.worker.payload import limit_bytes, limit_warnings, within_limit
 
 
 def test_a_small_answer_is_left_alone() -> None:
     """Nothing is dropped that fits."""
     answer = {"success": True, "output_video_base64": "A" * 100}
 
-    assert fitted(answer, 1000) == answer
+    assert within_limit(answer, 1000) == answer
 
 
 def test_inline_files_are_dropped_first() -> None:
@@ -25,7 +25,7 @@ def test_inline_files_are_dropped_first() -> None:
         "results": [{"output_path": "/outputs/a.mp4", "output_video_base64": "A" * 2000}],
     }
 
-    light = fitted(answer, 1000)
+    light = within_limit(answer, 1000)
 
     assert light.keys() == {"success", "results"}
     assert light["results"][0].keys() == {"output_path", "warnings"}
@@ -35,7 +35,7 @@ def test_a_frame_is_an_inline_file_too() -> None:
     """Its field is called base64 alone; without it the rest is still answered."""
     frame = {"path": "/outputs/f.png", "mime_type": "image/png", "base64": "A" * 2000, "url": "https://a/f.png"}
 
-    assert fitted(frame, 1000) == {name: each for name, each in frame.items() if name != "base64"}
+    assert within_limit(frame, 1000) == {name: each for name, each in frame.items() if name != "base64"}
 
 
 @pytest.mark.parametrize(
@@ -48,8 +48,8 @@ def test_a_frame_is_an_inline_file_too() -> None:
 )
 def test_a_file_that_nobody_can_download_is_told_with_what_helps(out_of_reach: dict[str, Any]) -> None:
     """Neither inline nor with an address: a warning after those there were, also deep inside, names the settings."""
-    answer = fitted({**out_of_reach, "warnings": ["Frame 3 is damaged."]}, 10_000)
-    batch = fitted({"success": True, "results": [out_of_reach]}, 10_000)
+    answer = within_limit({**out_of_reach, "warnings": ["Frame 3 is damaged."]}, 10_000)
+    batch = within_limit({"success": True, "results": [out_of_reach]}, 10_000)
 
     assert answer["warnings"][0] == "Frame 3 is damaged."
     assert batch["results"][0]["warnings"] == answer["warnings"][1:]
@@ -68,7 +68,7 @@ def test_a_file_that_nobody_can_download_is_told_with_what_helps(out_of_reach: d
 )
 def test_an_answer_with_a_way_to_its_file_gets_no_warning(answer: dict[str, Any]) -> None:
     """With an address or inline; a frame in a list is asked for by name, and a failure has no file."""
-    assert fitted(answer, 1000) == answer
+    assert within_limit(answer, 1000) == answer
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_the_limits_of_a_deployment_are_told_at_its_start(settings: dict[str, An
 
 def test_an_answer_that_cannot_fit_says_so() -> None:
     """What is too large without inline files becomes a sentence, never silence."""
-    answer = fitted({"frames": ["frame_000000.png"] * 1000}, 1000)
+    answer = within_limit({"frames": ["frame_000000.png"] * 1000}, 1000)
 
     assert (answer["code"], answer["status"]) == ("too_large", 413)
 
@@ -102,7 +102,7 @@ def test_size_is_measured_as_the_platform_gets_it() -> None:
     """Characters outside ASCII count with all their bytes."""
     answer = {"text": "ü" * 600, "output_base64": "A"}
 
-    assert fitted(answer, 1100) == {
+    assert within_limit(answer, 1100) == {
         "error": "The answer is over the platform's limit of 0 MB; ask for less at a time.",
         "code": "too_large",
         "status": 413,

@@ -1,4 +1,4 @@
-"""What every backend can do."""
+"""The interface of backends, which run jobs."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from typing import Any, Final, Protocol
 from framepack.answer import Answer
 
 STOPPING: Final = "stopping"
-"""The message with which `Backend.run` is cancelled when the server stops, but the job is to go on."""
-
+"""Message of the cancellation when `Backend.run` is cancelled because the server stops, not by a client."""
 
 LARGEST_ANSWER_BYTES: Final = 1 << 29
-"""Of a worker process: larger ones come without their inline files, which can be downloaded."""
+"""Maximum size of a worker process's answer. Larger answers lose their inline files, which the store has too."""
 
 
 class WorkerLost(Exception):
-    """The worker ended in the middle of a job, which may be tried again."""
+    """The worker ended before the job did. The job may be retried."""
 
 
 class Readiness(StrEnum):
-    """Whether jobs can be carried out."""
+    """Whether a backend can run jobs."""
 
     STARTING = "starting"
     READY = "ready"
@@ -30,34 +29,34 @@ class Readiness(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """One job as a backend gets it.
+class WorkItem:
+    """A job as a backend gets it.
 
     Attributes:
         id: The job's id.
         operation: Name of the operation.
-        fields: Reads from the store what the operation was given, for a backend that has to send it; blocks.
-        remote_id: The platform's id, if it has been sent there before.
-        on_progress: Called with each update: frames done and in all, percent, seconds left.
-        on_sent: Awaited with the platform's id once it has been sent there.
+        read_fields: Reads the operation's fields from the store, for a backend that has to send them; blocks.
+        remote_id: The job's id at the platform, if an earlier server has sent it there.
+        on_progress: Called with each progress update, as `Progress.as_update` makes them.
+        on_sent: Awaited with the job's id at the platform after it was sent there.
     """
 
     id: str
     operation: str
-    fields: Callable[[], dict[str, Any]]
+    read_fields: Callable[[], dict[str, Any]]
     remote_id: str | None
     on_progress: Callable[[dict[str, Any]], None]
     on_sent: Callable[[str], Awaitable[None]]
 
 
 class Backend(Protocol):
-    """Carries out jobs.
+    """Runs jobs.
 
     Attributes:
-        slots: How many jobs it carries out at once.
-        statistics: Figures of the worker's process, as far as known.
-        device: Where its networks run, as `Health` shows it; None: not known.
-        problem: Why it is broken, as the log says it; None: it is not, or nobody knows.
+        slots: Number of jobs that it runs at once.
+        statistics: Figures of the worker process, such as its memory, as far as known.
+        device: The device for inference, as ``GET /health`` shows it; None if unknown.
+        problem: Why it is broken; None if it is not broken or the reason is unknown.
     """
 
     slots: int
@@ -67,33 +66,33 @@ class Backend(Protocol):
 
     @property
     def readiness(self) -> Readiness:
-        """Whether jobs can be carried out now."""
+        """Whether it can run jobs now."""
         ...
 
     async def start(self) -> None:
-        """Begin getting ready, without waiting for it."""
+        """Start to get ready; returns before it is."""
         ...
 
     async def stop(self) -> None:
-        """Let go of everything. Jobs under way here are lost (`WorkerLost`), those elsewhere go on."""
+        """Release everything. Local jobs end with `WorkerLost`; jobs at a platform continue."""
         ...
 
-    async def run(self, task: Task) -> Answer:
-        """Carry out a job and return what the worker answered, which has told the client's receiver of it.
+    async def run(self, item: WorkItem) -> Answer:
+        """Run a job and return the worker's answer. The worker has sent the job's callback.
 
-        Cancelling the coroutine stops the job; with the message ``STOPPING`` a job that runs elsewhere is left alone.
+        Cancelling the coroutine cancels the job. With the message ``STOPPING``, a job at a platform continues.
 
         Raises:
             WorkerLost: the worker ended before the job did.
-            FramepackError: no worker answered; the receiver has not been told.
+            FramepackError: no worker answered, so no callback was sent.
         """
         ...
 
-    async def ask(self, operation: str, fields: dict[str, Any]) -> Answer:
-        """Answer a short question about the worker's models and machine, beside whatever job is under way.
+    async def query(self, operation: str, fields: dict[str, Any]) -> Answer:
+        """Run a short operation on the worker's models and machine, such as ``system_status``, beside running jobs.
 
         Raises:
             WorkerLost: the worker ended before it answered.
-            FramepackError: there is no worker that could answer.
+            FramepackError: no worker can answer.
         """
         ...

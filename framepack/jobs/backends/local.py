@@ -1,4 +1,4 @@
-"""Jobs on this machine, in a process of their own: a long or crashing one never touches the web side."""
+"""Runs jobs on this machine in a worker process, so that a slow or crashing job never affects the web server."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from uuid import uuid4
 
 from framepack.answer import Answer
 from framepack.errors import Unavailable
-from framepack.jobs.backends.base import LARGEST_ANSWER_BYTES, STOPPING, Readiness, Task, WorkerLost
+from framepack.jobs.backends.base import LARGEST_ANSWER_BYTES, STOPPING, Readiness, WorkerLost, WorkItem
 
 log = logging.getLogger("framepack.rest")
 
 WORKER: Final = (sys.executable, "-m", "framepack.jobs.backends.worker_process")
 
-_LINE_LIMIT: Final = 2 * LARGEST_ANSWER_BYTES  # an answer is one line, with all its inline videos
+_LINE_LIMIT: Final = 2 * LARGEST_ANSWER_BYTES  # an answer is one line, including its inline files
 _STOP_SECONDS: Final = 30.0
-_START_TRIES: Final = 3
-_QUESTIONS: Final = 8  # asked at once; each is a thread of the worker
-_LONGEST_PAUSE_SECONDS: Final = 60
+_BROKEN_AFTER_FAILED_STARTS: Final = 3
+_CONCURRENT_QUERIES: Final = 8  # each one is a thread of the worker
+_MAX_RESTART_DELAY_SECONDS: Final = 60
 
 
 class LocalBackend:
-    """One worker process, replaced whenever it ends. It reads its settings from the environment, as the server did.
+    """One worker process, restarted whenever it ends. It has the server's environment, so it has the same settings.
 
     Args:
-        environment: The worker's environment; None gives it the server's.
-        command: What to start.
-        stop_seconds: How long a cancelled job may take to let go before its worker is killed.
+        environment: The worker's environment; None inherits the server's.
+        command: The command that starts the worker.
+        stop_seconds: How long a cancelled job may take to stop before its worker is killed.
     """
 
     slots = 1
@@ -45,60 +45,61 @@ class LocalBackend:
         self._environment = environment
         self._command = command
         self._stop_seconds = stop_seconds
-        self._process: asyncio.subprocess.Process | None = None
-        self._keeper: asyncio.Task[None] | None = None
-        self._answers: dict[str, asyncio.Future[Answer]] = {}
-        self._tasks: dict[str, Task] = {}
-        self._questions = asyncio.Semaphore(_QUESTIONS)
-        self._settled = asyncio.Event()
+        self._process: asyncio.subprocess.Process | None = None  # set once it is ready
+        self._supervisor: asyncio.Task[None] | None = None
+        self._pending: dict[str, asyncio.Future[Answer]] = {}
+        self._items: dict[str, WorkItem] = {}
+        self._query_slots = asyncio.Semaphore(_CONCURRENT_QUERIES)
+        self._is_started = asyncio.Event()  # set when the worker is ready, or given up as broken
         self._readiness = Readiness.STARTING
-        self._early_ends = 0
+        self._failed_starts = 0
         self.statistics: dict[str, Any] = {}
         self.device: dict[str, Any] | None = None
         self.problem: str | None = None
 
     @property
     def readiness(self) -> Readiness:
-        """Whether jobs can be carried out now."""
+        """Whether it can run jobs now."""
         return self._readiness
 
     async def start(self) -> None:
-        """Start the worker; it gets ready meanwhile."""
-        self._keeper = asyncio.create_task(self._keep())
+        """Start the worker; returns before it is ready."""
+        self._supervisor = asyncio.create_task(self._supervise())
 
     async def stop(self) -> None:
-        """Kill the worker, so that nothing it was doing is reported; see `Backend.stop`."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
+        """Kill the worker, so that it reports nothing about its job any more; see `Backend.stop`."""
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            await asyncio.gather(self._supervisor, return_exceptions=True)
 
-    async def run(self, task: Task) -> Answer:
-        """Carry out a job in the worker, which reads its input from the store; see `Backend.run`."""
-        self._tasks[task.id] = task
+    async def run(self, item: WorkItem) -> Answer:
+        """Run a job in the worker, which reads the fields from the store; see `Backend.run`."""
+        self._items[item.id] = item
         try:
-            return await self._asked({"id": task.id, "operation": task.operation})
+            return await self._request({"id": item.id, "operation": item.operation})
         finally:
-            del self._tasks[task.id]
+            del self._items[item.id]
 
-    async def ask(self, operation: str, fields: dict[str, Any]) -> Answer:
-        """Ask the worker something beside its job; see `Backend.ask`."""
-        async with self._questions:
-            return await self._asked({"id": uuid4().hex, "operation": operation, "fields": fields})
+    async def query(self, operation: str, fields: dict[str, Any]) -> Answer:
+        """Run a short operation in the worker beside its job; see `Backend.query`."""
+        async with self._query_slots:
+            return await self._request({"id": uuid4().hex, "operation": operation, "fields": fields})
 
-    async def _asked(self, message: dict[str, Any]) -> Answer:
-        await self._settled.wait()
+    async def _request(self, message: dict[str, Any]) -> Answer:
+        """Send a message to the worker and wait for the answer to it."""
+        await self._is_started.wait()
         process, message_id = self._process, message["id"]
         if self._readiness is not Readiness.READY or process is None:
-            raise Unavailable("The worker could not be started; the server's log says why.")
+            raise Unavailable("The worker could not be started; see the server's log.")
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._answers[message_id] = answer
+        self._pending[message_id] = answer
         try:
-            await _tell(process, message)
+            await _send(process, message)
             return await asyncio.shield(answer)
         except asyncio.CancelledError as error:
-            if STOPPING in error.args:  # the worker is about to be stopped
+            if STOPPING in error.args:  # the worker is about to be killed
                 raise
-            await _tell(process, {"cancel": message_id})
+            await _send(process, {"cancel": message_id})
             await asyncio.wait([answer], timeout=self._stop_seconds)
             if answer.done():
                 return answer.result()
@@ -106,25 +107,21 @@ class LocalBackend:
             _kill(process)
             raise
         finally:
-            self._forget(message_id)
+            if self._pending.pop(message_id).done():
+                answer.exception()  # marks an error as retrieved: nobody may be waiting for it any more
 
-    def _forget(self, message_id: str) -> None:
-        answer = self._answers.pop(message_id)
-        if answer.done():
-            answer.exception()  # whoever waited has left
-
-    async def _keep(self) -> None:
-        """Keep a worker running; one that ends before it was ready is not replaced at once."""
+    async def _supervise(self) -> None:
+        """Keep a worker running. One that ended before it was ready is restarted after a growing delay."""
         while True:
             try:
-                status: object = await self._life_of_one()
-            except (OSError, ValueError) as error:  # the system has no room for it, or it said too much
+                status: object = await self._run_process()
+            except (OSError, ValueError) as error:  # it could not be started, or sent a line over the limit
                 status = type(error).__name__
             log.warning("the worker ended with status %s; a new one is started", status)
-            await asyncio.sleep(min(2**self._early_ends, _LONGEST_PAUSE_SECONDS))
+            await asyncio.sleep(min(2**self._failed_starts, _MAX_RESTART_DELAY_SECONDS))
 
-    async def _life_of_one(self) -> int:
-        """Start a worker and return its exit status."""
+    async def _run_process(self) -> int:
+        """Start a worker, handle its messages until it ends, and return its exit status."""
         process = None
         try:
             process = await asyncio.create_subprocess_exec(
@@ -134,64 +131,63 @@ class LocalBackend:
                 limit=_LINE_LIMIT,
                 env=self._environment,
             )
-            await self._listen(process)
+            await self._handle_messages(process)
             return await process.wait()
         finally:
             if process is not None:
                 _kill(process)
                 await process.wait()
-            self._lose()
+            self._handle_exit()
 
-    async def _listen(self, process: asyncio.subprocess.Process) -> None:
-        """Pass on what the worker says until it ends."""
+    async def _handle_messages(self, process: asyncio.subprocess.Process) -> None:
         if process.stdout is None:
             return
         async for line in process.stdout:
             try:
-                self._hear(process, json.loads(line))
+                self._handle(process, json.loads(line))
             except ValueError:
-                log.exception("the worker said something that is no message")
+                log.exception("the worker sent an invalid message")
 
-    def _hear(self, process: asyncio.subprocess.Process, message: dict[str, Any]) -> None:
+    def _handle(self, process: asyncio.subprocess.Process, message: dict[str, Any]) -> None:
         self.statistics = message.get("statistics", self.statistics)
         if message.get("ready"):
-            self._process, self._early_ends = process, 0
+            self._process, self._failed_starts = process, 0
             self.device, self.problem = message.get("device"), None
-            self._settle(Readiness.READY)
+            self._set_started(Readiness.READY)
         elif "ready" in message:
             self.problem = message.get("problem")
-            self._settle(Readiness.BROKEN)
+            self._set_started(Readiness.BROKEN)
         elif "progress" in message:
-            if (task := self._tasks.get(message["id"])) is not None:
-                task.on_progress(message["progress"])
-        elif (answer := self._answers.get(message["id"])) is not None and not answer.done():
+            if (item := self._items.get(message["id"])) is not None:
+                item.on_progress(message["progress"])
+        elif (answer := self._pending.get(message["id"])) is not None and not answer.done():
             answer.set_result(message["answer"])
 
-    def _settle(self, readiness: Readiness) -> None:
+    def _set_started(self, readiness: Readiness) -> None:
         self._readiness = readiness
-        self._settled.set()
+        self._is_started.set()
 
-    def _lose(self) -> None:
-        """The worker is gone: whoever waits for it is told."""
+    def _handle_exit(self) -> None:
+        """The worker has ended: fail everything that waits for an answer of it."""
         was_ready, self._process = self._process is not None, None
         if was_ready:
             self._readiness = Readiness.STARTING
-            self._settled.clear()
+            self._is_started.clear()
         else:
-            self._early_ends += 1
-            if self._early_ends >= _START_TRIES:
-                self.problem = self.problem or "The worker ends before it is ready; the server's log says why."
-                self._settle(Readiness.BROKEN)
-        for answer in self._answers.values():
+            self._failed_starts += 1
+            if self._failed_starts >= _BROKEN_AFTER_FAILED_STARTS:
+                self.problem = self.problem or "The worker ends before it is ready; see the server's log."
+                self._set_started(Readiness.BROKEN)
+        for answer in self._pending.values():
             if not answer.done():
                 answer.set_exception(WorkerLost())
 
 
-async def _tell(process: asyncio.subprocess.Process, message: dict[str, Any]) -> None:
-    """Send a message.
+async def _send(process: asyncio.subprocess.Process, message: dict[str, Any]) -> None:
+    """Send a message to a worker.
 
     Raises:
-        WorkerLost: nobody is there to hear it.
+        WorkerLost: the worker has ended.
     """
     if process.stdin is None:
         raise WorkerLost

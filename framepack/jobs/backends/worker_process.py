@@ -1,8 +1,8 @@
-"""The worker process behind the local backend: takes jobs as lines of JSON on stdin, answers on stdout.
+"""The worker process of the local backend. It reads messages as lines of JSON from stdin and answers on stdout.
 
-Run as ``python -m framepack.jobs.backends.worker_process``. It ends at once when its stdin does, so it never outlives
-the server, however that ended, and never reports on a job that the next server will carry out. Everything else that
-is written to stdout goes to stderr.
+Run as ``python -m framepack.jobs.backends.worker_process``. It ends immediately when stdin is closed, so it never
+outlives the server, and never reports a job that another server resumes. Anything else that is written to stdout goes
+to stderr.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ if TYPE_CHECKING:
 log = logging.getLogger("framepack.worker")
 
 _INTERVAL_SECONDS: Final = 0.25
-_NICENESS: Final = 5  # the server must stay quick on a machine whose processors compute
+_NICENESS: Final = 5  # the web server comes first on a machine with busy processors
 
 
 class WorkerProcess:
-    """Carries out what the server asks for, each job in a thread of its own.
+    """Runs the jobs that the server sends, each in its own thread.
 
     Args:
-        runtime: The worker.
-        out: Where messages to the server go.
+        runtime: The worker's runtime.
+        out: Stream for messages to the server.
     """
 
     def __init__(self, runtime: Runtime, out: BinaryIO) -> None:
@@ -56,34 +56,34 @@ class WorkerProcess:
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
 
-    def get_ready(self) -> bool:
-        """Tell the server whether this worker is fit for jobs; the log says what is missing."""
+    def report_readiness(self) -> bool:
+        """Check what jobs need, tell the server the outcome, and return whether the worker can run jobs."""
         try:
             device = check_fitness(self._runtime)
         except FramepackError as error:
             log.error("the worker is not fit for jobs: %s", error.message)  # noqa: TRY400 - the sentence says it
             self._send({"ready": False, "problem": error.message})
             return False
-        self._send({"ready": True, "device": described(device), "statistics": self._statistics()})
+        self._send({"ready": True, "device": device_fields(device), "statistics": self._statistics()})
         return True
 
-    def obey(self, message: dict[str, Any]) -> None:
-        """Begin or cancel a job."""
+    def handle(self, message: dict[str, Any]) -> None:
+        """Start or cancel a job."""
         if "cancel" in message:
             if (job := self._jobs.get(message["cancel"])) is not None:
                 job.cancel()
             return
         job_id = message["id"]
-        reporter = Reporter(partial(self._send_progress, job_id))
+        reporter = ProgressThrottle(partial(self._send_progress, job_id))
         job = self._jobs[job_id] = Job(job_id, reporter.report)
         arguments = (message, job, reporter)
         threading.Thread(target=self._run, args=arguments, name=JOB_THREAD + job_id, daemon=True).start()
 
-    def _run(self, message: dict[str, Any], job: Job, reporter: Reporter) -> None:
-        """Carry out one job and send its answer."""
+    def _run(self, message: dict[str, Any], job: Job, reporter: ProgressThrottle) -> None:
+        """Run a job and send its answer."""
         try:
             answer = self._answer(message, job)
-        except Exception as error:  # a job without an answer would be waited for without end
+        except Exception as error:  # without an answer, the server would wait forever
             log.exception("the job failed unexpectedly")
             answer = failure(public(error))
         del self._jobs[job.id]
@@ -92,9 +92,10 @@ class WorkerProcess:
 
     def _answer(self, message: dict[str, Any], job: Job) -> Answer:
         fields = message.get("fields")
-        if fields is None:  # as large as a video perhaps: kept in the store, not sent through the pipe
+        if fields is None:  # those of a job may hold a whole video: they are in the store
             fields = JobRecords(self._runtime.storage).read_input(job.id)
-        answer = self._runtime.run(JobInput({"endpoint": message["operation"], **fields}), job)
+        job_input = JobInput({"endpoint": message["operation"], **fields}, is_callback_checked=True)
+        answer = self._runtime.run(job_input, job)
         is_large = len(json.dumps(answer)) > LARGEST_ANSWER_BYTES
         return without_inline(answer) if is_large else answer
 
@@ -118,8 +119,8 @@ class WorkerProcess:
             self._out.flush()
 
 
-def described(device: DeviceReport) -> dict[str, Any]:
-    """The device as ``GET /health`` shows it."""
+def device_fields(device: DeviceReport) -> dict[str, Any]:
+    """The device as in the answer of ``GET /health``."""
     memory_gb = None if device.memory_bytes is None else round(device.memory_bytes / GB, 1)
     return {
         "device": device.device,
@@ -131,11 +132,11 @@ def described(device: DeviceReport) -> dict[str, Any]:
 
 
 @dataclass(slots=True)
-class Reporter:
-    """Sends progress now and then, and the newest one when it is flushed.
+class ProgressThrottle:
+    """Sends progress at most every 0.25 seconds, and the last progress when it is flushed.
 
     Attributes:
-        send: Sends one update.
+        send: Sends a progress update.
     """
 
     send: Callable[[Progress], None]
@@ -143,38 +144,41 @@ class Reporter:
     _sent_at: float = 0.0
 
     def report(self, progress: Progress) -> None:
-        """Note progress, and send it if the last update was a while ago."""
+        """Store progress, and send it unless the last update was sent just before."""
         self._unsent = progress
         if time.monotonic() - self._sent_at >= _INTERVAL_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Send the newest progress, if it has not been sent."""
+        """Send the last progress, unless it was already sent."""
         if (progress := self._unsent) is not None:
             self._unsent, self._sent_at = None, time.monotonic()
             self.send(progress)
 
 
 def main() -> None:
-    """Serve the process that started this one."""
+    """Run the jobs of the server that started this process."""
     settings = settings_or_exit()
-    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group; the server decides what becomes of jobs
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # Ctrl-C reaches it too; the server decides
         signal.signal(number, signal.SIG_IGN)
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(sys.stdin.buffer, lines), daemon=True).start()
+    threading.Thread(target=_read_lines, args=(sys.stdin.buffer, lines), daemon=True).start()
     out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints must not come between the messages
+    os.dup2(2, 1)  # keeps the output of libraries out of the messages
     os.nice(_NICENESS)
-    start_logging(settings, is_first=False)  # the server has warned of unknown variables
+    start_logging(settings, is_first=False)  # the server has already warned about unknown variables
     worker = WorkerProcess(Runtime(settings), out)
-    if not worker.get_ready():
+    if not worker.report_readiness():
         os._exit(1)
     while True:
-        worker.obey(json.loads(lines.get()))
+        worker.handle(json.loads(lines.get()))
 
 
-def _listen(stdin: BinaryIO, lines: queue.SimpleQueue[bytes]) -> None:
-    """Take what the server says; when it says no more, this process has no reason to be."""
+def _read_lines(stdin: BinaryIO, lines: queue.SimpleQueue[bytes]) -> None:
+    """Pass on the server's messages, and end this process when the server has closed stdin."""
     for line in stdin:
         lines.put(line)
     os._exit(0)

@@ -18,7 +18,7 @@ import pytest
 
 from framepack.job import Job
 from framepack.jobs.backends.local import LocalBackend
-from framepack.jobs.backends.worker_process import Reporter, WorkerProcess
+from framepack.jobs.backends.worker_process import ProgressThrottle, WorkerProcess
 from tests.support.clips import Spec, make_clip
 from tests.support.http_server import Answer, HttpServer
 from tests.support.rest_server import (
@@ -153,7 +153,7 @@ def test_a_worker_that_is_not_fit_breaks_the_server(tmp_path: Path) -> None:
         for path, body in ((LOOP, CLIP), ("/model/unload", None)):
             answer = server.post(path, body)
             assert answer.status_code == 503
-            assert answer.json()["detail"] == "The worker could not be started; the server's log says why."
+            assert answer.json()["detail"] == "The worker could not be started; see the server's log."
             assert "Retry-After" in answer.headers
         assert server.get("/filters/presets").status_code == 200
         assert "no_such_module" in server.log
@@ -189,9 +189,9 @@ def test_an_answer_too_large_for_a_line_loses_only_its_inline_copy(
     told = io.BytesIO()
     worker = WorkerProcess(bench(tmp_path, public_url="https://a.example", inline_limit_mb=40).runtime, told)
     message = {"id": "1", "operation": "loop", "fields": {"video_base64": inline(source)}}
-    worker._run(message, worker._jobs.setdefault("1", Job("1")), Reporter(lambda _progress: None))
+    worker._run(message, worker._jobs.setdefault("1", Job("1")), ProgressThrottle(lambda _progress: None))
     monkeypatch.setattr("framepack.jobs.backends.worker_process.LARGEST_ANSWER_BYTES", 2000)
-    worker._run(message, worker._jobs.setdefault("1", Job("1")), Reporter(lambda _progress: None))
+    worker._run(message, worker._jobs.setdefault("1", Job("1")), ProgressThrottle(lambda _progress: None))
 
     whole, light = [answer for line in told.getvalue().splitlines() if (answer := json.loads(line).get("answer"))]
     assert light.keys() == whole.keys() - {"output_video_base64"}
@@ -267,7 +267,7 @@ def test_a_worker_that_dies_at_its_start_is_tried_again(tmp_path: Path) -> None:
 
 def test_a_worker_that_keeps_dying_is_broken_until_it_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs are refused meanwhile, those that waited too; the server goes on trying."""
-    monkeypatch.setattr("framepack.jobs.backends.local._LONGEST_PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr("framepack.jobs.backends.local._MAX_RESTART_DELAY_SECONDS", 0.1)
     with server_in_thread(tmp_path, fake_worker(tmp_path, early_ends=20)) as server:
         answer = server.post("/postprocess/export", CLIP)
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from framepack.errors import InvalidSource, TooLarge
-from framepack.jobs.backends.inline_files import fitted
+from framepack.jobs.backends.runpod import fit_request
 from framepack.storage.keys import Key
 from framepack.storage.local import LocalStorage
 from framepack.storage.uploads import UPLOADS
@@ -27,7 +27,7 @@ def storage(tmp_path: Path) -> LocalStorage:
 
 def fit(fields: dict[str, Any], storage: LocalStorage | None, tmp_path: Path) -> dict[str, Any]:
     """Make fields fit, with a limit of 10 MB for each file."""
-    return fitted(fields, storage, tmp_path / "temp", 10_000_000)
+    return fit_request(fields, storage, tmp_path / "temp", 10_000_000)
 
 
 def test_what_fits_goes_as_it_is(storage: LocalStorage, tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_every_inline_file_gets_an_address(storage: LocalStorage, tmp_path: Path
 
 def test_without_a_store_it_is_refused(tmp_path: Path) -> None:
     """Without a store that workers reach, the sentence says what to do."""
-    with pytest.raises(TooLarge, match="give the address"):
+    with pytest.raises(TooLarge, match="use a URL"):
         fit({"video_base64": INLINE}, None, tmp_path)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from framepack.errors import StorageFailed
-from framepack.jobs.presence import Presence
+from framepack.jobs.heartbeat import Heartbeat
 from framepack.jobs.records import JobRecord, JobRecords, State, now
 from framepack.storage.keys import Key
 from framepack.storage.local import LocalStorage
@@ -41,7 +41,7 @@ def records_in(folder: Path) -> JobRecords:
 
 def left_over(records: JobRecords, job_id: str, **values: Any) -> JobRecord:
     """Put a job into the store as a server that is gone left it."""
-    record = JobRecord(id=job_id, operation="loop", state=State.QUEUED, created=now()).but(**values)
+    record = JobRecord(id=job_id, operation="loop", state=State.QUEUED, created=now()).with_changes(**values)
     records.save_input(job_id, CLIP)
     records.save(record)
     return record
@@ -151,7 +151,7 @@ def test_a_job_that_killed_its_workers_is_told(
     assert server.wait_for(job_id)["result"]["status"] == 503
     assert eventually(lambda: not inputs(tmp_path))
     (body,) = told(receiver)
-    assert body["error"] == "The worker was lost twice while it carried out this job."
+    assert body["error"] == "The worker died twice while it was running this job."
 
 
 def test_nothing_is_promised_that_could_not_be_written(
@@ -188,15 +188,15 @@ def test_an_end_that_could_not_be_written_is_written_later(
         held.finish(success=True, message="done")
         assert server.wait_for(job_id)["state"] == "completed"
         assert records_in(tmp_path).read(job_id).state is State.RUNNING
-    look_around(server)
+    maintain(server)
     assert records_in(tmp_path).read(job_id).state is State.COMPLETED
     assert server.job(job_id)["result"]["message"] == "done"
     assert eventually(lambda: not inputs(tmp_path))
 
 
-def look_around(server: LocalServer) -> None:
+def maintain(server: LocalServer) -> None:
     """Let the server do now what it does every now and then."""
-    asyncio.run_coroutine_threadsafe(server.server.jobs._look_around(), server.loop).result(60)
+    asyncio.run_coroutine_threadsafe(server.server.jobs._maintain(), server.loop).result(60)
 
 
 def test_a_new_server_takes_up_what_was_left(tmp_path: Path) -> None:
@@ -250,10 +250,10 @@ def test_servers_share_a_store(tmp_path: Path) -> None:
         headers = {"Idempotency-Key": "k"}
         job_id = one.start_job(LOOP, CLIP, **headers)
         held = first.wait_for(job_id)
-        look_around(other)
+        maintain(other)
         assert other.job(job_id)["state"] == "running"
         refused = other.delete(f"/jobs/{job_id}")
-        assert (refused.status_code, refused.json()["detail"]) == (409, "Another server looks after this job.")
+        assert (refused.status_code, refused.json()["detail"]) == (409, "This job is managed by another server.")
         with ThreadPoolExecutor() as pool:
             waiting = pool.submit(other.post, LOOP, CLIP, headers=headers)
             held.finish(success=True, message="done")
@@ -269,7 +269,7 @@ def test_a_server_that_leaves_hands_its_jobs_over(tmp_path: Path) -> None:
             running, waiting = one.start_job(LOOP, CLIP), one.start_job(LOOP, CLIP)
             first.wait_for(running)
         assert first.cancelled == [running]
-        look_around(other)
+        maintain(other)
         for job_id in (running, waiting):
             second.wait_for(job_id).finish()
             other.wait_for(job_id)
@@ -279,13 +279,13 @@ def test_a_server_that_leaves_hands_its_jobs_over(tmp_path: Path) -> None:
 
 def test_only_one_of_two_servers_takes_a_job_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both find it at the same moment."""
-    monkeypatch.setattr("framepack.jobs.queue._SETTLE_SECONDS", 0.5)
+    monkeypatch.setattr("framepack.jobs.queue._CLAIM_SECONDS", 0.5)
     backends = HeldBackend(), HeldBackend()
     with server_in_thread(tmp_path, backends[0]) as one, server_in_thread(tmp_path, backends[1]) as other:
         for number in range(5):
             left_over(records_in(tmp_path), f"{number}" * 32)
         with ThreadPoolExecutor() as pool:
-            list(pool.map(look_around, (one, other)))
+            list(pool.map(maintain, (one, other)))
         for number in range(5):
             job_id = f"{number}" * 32
             assert eventually(lambda job_id=job_id: any(job_id in each.held for each in backends))  # type: ignore[misc]
@@ -361,24 +361,24 @@ def test_ended_jobs_do_not_fill_the_memory(server: LocalServer, backend: HeldBac
         ids.append(server.start_job(LOOP, CLIP))
         backend.wait_for(ids[-1]).finish(success=True, number=number)
         server.wait_for(ids[-1])
-    assert len(server.server.jobs._live.all()) <= 9
+    assert len(server.server.jobs._active.all()) <= 9
     assert [server.job(job_id)["result"]["number"] for job_id in ids] == list(range(20))
 
 
 def test_a_server_is_gone_when_its_sign_is(tmp_path: Path) -> None:
     """Servers are judged by the store's clock: silent ones are gone, others of unknown hosts are not."""
     storage = LocalStorage(tmp_path)
-    ours, other = Presence(storage), Presence(storage)
-    ours.beat()
-    assert ours.is_gone(other.name)
-    assert ours.is_gone(None)
-    other.beat()
-    assert not ours.is_gone(other.name)
-    assert not ours.is_alone()
-    elsewhere = Key(f"state/servers/{other.name}.json")
+    ours, other = Heartbeat(storage), Heartbeat(storage)
+    ours.renew()
+    assert ours.is_dead(other.server_id)
+    assert ours.is_dead(None)
+    other.renew()
+    assert not ours.is_dead(other.server_id)
+    assert not ours.is_only_server()
+    elsewhere = Key(f"state/servers/{other.server_id}.json")
     storage.put_bytes(elsewhere, b'{"process": "another host 1 2.00", "pid": 1}')
-    assert not ours.is_gone(other.name)
-    sign = json.loads(storage.read(Key(f"state/servers/{ours.name}.json")))
+    assert not ours.is_dead(other.server_id)
+    sign = json.loads(storage.read(Key(f"state/servers/{ours.server_id}.json")))
     sign["process"] = sign["process"].rpartition(" ")[0] + " 1.00"
     storage.put_bytes(elsewhere, json.dumps(sign).encode())
-    assert ours.is_gone(other.name), "another process has its number now"
+    assert ours.is_dead(other.server_id), "another process has its number now"
