@@ -58,20 +58,6 @@ class Progress:
         }
         return {name: value for name, value in fields.items() if value is not None}
 
-    def as_update(self) -> dict[str, Any]:
-        """The progress as clients see it: ``frames_done``, ``frames_total``, ``percent``, ``seconds_left``.
-
-        Values that are not known are left out. Work that is counted in another ``unit`` has that name in place of
-        ``frames``.
-        """
-        fields = {
-            f"{self.unit}_done": self.done,
-            f"{self.unit}_total": self.total,
-            "percent": None if self.percent is None else round(self.percent, 1),
-            "seconds_left": None if self.remaining_seconds is None else round(self.remaining_seconds, 1),
-        }
-        return {name: value for name, value in fields.items() if value is not None}
-
     @property
     def _fraction(self) -> float | None:
         if self.fraction is not None or not self.total:
