@@ -61,13 +61,22 @@ def status_codes_outside_errors(root: Path) -> list[str]:
 
 
 def untested_operations(root: Path) -> list[str]:
-    """Operations that no test below ``tests/operations`` calls by name or route, with the file to write."""
-    tests = "".join(path.read_text(encoding="utf-8") for path in (root / "tests" / "operations").rglob("test_*.py"))
+    """Operations that no test in ``tests/operations`` runs, by name or route, with the file to write."""
+    run = called_with(root / "tests" / "operations")
     return [
-        f"the operation {name} has no test: write tests/operations/test_{name}.py"
+        f"nothing tests {name}: write tests/operations/test_{name}.py, which calls "
+        f'run("{name}", ...) on a bench of tests/support/runs.py'
         for name, route in declared_operations(root)
-        if f'"{name}"' not in tests and not re.search(rf'"{re.escape(route)}[/"]', tests)
+        if not {name, route} & run
     ]
+
+
+def called_with(folder: Path) -> set[str]:
+    """The texts among the first two arguments of calls in a folder's tests: ``upscale`` in ``run("upscale")``."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in folder.rglob("test_*.py")]
+    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    arguments = [argument for call in calls for argument in call.args[:2]]
+    return {each.value for each in arguments if isinstance(each, ast.Constant) and isinstance(each.value, str)}
 
 
 def declared_operations(root: Path) -> Iterator[tuple[str, str]]:
