@@ -11,13 +11,16 @@ TOOLS_READY := .venv-tools/.ready
 # torch's threads wait for work without burning the cores that x264 wants; on two cores this is worth up to 8 times.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo help test test-long check coverage docs dist image image-test lock upgrade audit sbom clean
+.PHONY: demo help quick test test-long check coverage docs dist image image-test lock upgrade audit sbom clean
 
 demo: $(READY)  ## The worker's main job for real: upscale the clip of test_input.json
 	@PYTHONPATH=. $(BIN)/python builder/demo.py
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+quick: $(READY)  ## While you work: all fast checks, and for a minute the tests nearest to what you changed
+	@$(BIN)/python -m tools.quick
 
 test: check $(PIPS)  ## Everything that guards the project, except the long tests
 	$(BIN)/pytest
@@ -29,7 +32,7 @@ check: $(READY)  ## Format, lint, types and architecture
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 coverage: $(READY) $(PIPS)  ## Run the tests and show how much of the code they run; the lines are in build/coverage/
 	$(BIN)/pytest --cov --cov-report=term:skip-covered --cov-report=html:build/coverage
