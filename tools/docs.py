@@ -8,15 +8,16 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from framepack.api.filter_settings import CONTROLS
 from framepack.environment import variable
 from framepack.errors import published
 from framepack.models.weights.catalog import CATALOG
 from framepack.models.weights.language_catalog import REPOSITORIES
-from framepack.registry import AnyOperation, Registry, discover
+from framepack.registry import Registry, discover
 from framepack.settings import GROUPS
+from tools.endpoints_page import endpoints_page
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -32,7 +33,7 @@ def pages(root: Path = _ROOT) -> dict[Path, str]:
     readme, notices, filters = root / "README.md", root / "THIRD_PARTY_NOTICES.md", root / "docs" / "filters.md"
     return {
         readme: _between(readme.read_text(encoding="utf-8"), "endpoints", family_table(registry)),
-        root / "docs" / "endpoints.md": endpoints_page(registry),
+        root / "docs" / "endpoints.md": endpoints_page(registry, _GENERATED),
         root / "docs" / "settings.md": settings_page(),
         root / "docs" / "errors.md": errors_page(),
         filters: _between(filters.read_text(encoding="utf-8"), "controls", controls_table()),
@@ -48,20 +49,6 @@ def family_table(registry: Registry) -> str:
         families.setdefault(each.family, []).append(f"`{each.name}`")
     rows = [f"| {family} | {', '.join(names)} |" for family, names in sorted(families.items())]
     return "\n".join(["| family | endpoints |", "|---|---|", *rows])
-
-
-def endpoint_table(registry: Registry) -> str:
-    """One row per operation."""
-    rows = [
-        f"| [`{each.name}`](#{_anchor(each)}) | `{each.method} {each.path}` | {each.summary} |" for each in registry
-    ]
-    return "\n".join(["| endpoint | route | |", "|---|---|---|", *rows])
-
-
-def _anchor(operation: AnyOperation) -> str:
-    """The fragment that forges give the operation's heading."""
-    heading = f"{operation.name}: {operation.method} {operation.path}".lower().replace(" ", "-")
-    return re.sub(r"[^\w-]", "", heading)
 
 
 def weights_for_image() -> str:
@@ -136,68 +123,6 @@ def weights_table() -> str:
 def _project(url: str) -> str:
     """The address of the project or repository that a file's address belongs to: host, owner and name."""
     return "/".join(url.split("/")[:5])
-
-
-def endpoints_page(registry: Registry) -> str:
-    """The reference of all operations."""
-    head = (
-        "# Endpoints\n\n"
-        f"{_GENERATED}\n\n"
-        'A job names its endpoint: `{"input": {"endpoint": "upscale", ...}}`. The name, the route, or the route\n'
-        "with `method` are all understood. Fields set to null count as not given; unknown fields are refused.\n\n"
-        f"{endpoint_table(registry)}\n"
-    )
-    return head + "".join(_section(each) for each in registry)
-
-
-def _section(operation: AnyOperation) -> str:
-    callback = "\nSupports `callback_url`.\n" if operation.supports_callback else ""
-    parts = [
-        f"\n## `{operation.name}`: {operation.method} {operation.path}\n\n{operation.summary}\n{callback}",
-        _fields("Fields", operation.request.model_json_schema()),
-        _fields("Answer", operation.response.model_json_schema(mode="serialization"), answer=True),
-    ]
-    return "".join(parts)
-
-
-def _fields(title: str, schema: dict[str, Any], *, answer: bool = False) -> str:
-    properties = schema.get("properties", {})
-    if not properties:
-        return f"\n{title}: none.\n"
-    required = schema.get("required", [])
-    rows = []
-    for name, field in properties.items():
-        note = field.get("description", "")
-        default = "required" if name in required else _default(field)
-        columns = [f"`{name}`", _type(field, schema), *([] if answer else [default]), note]
-        rows.append("| " + " | ".join(columns) + " |")
-    head = "| field | type | |" if answer else "| field | type | default | |"
-    rule = "|---|---|---|" if answer else "|---|---|---|---|"
-    return "\n".join([f"\n{title}:\n", head, rule, *rows]) + "\n"
-
-
-def _type(field: dict[str, Any], schema: dict[str, Any]) -> str:
-    options = [each for each in field.get("anyOf", [field]) if each.get("type") != "null"]
-    return " or ".join(_one_type(each, schema) for each in options)
-
-
-def _one_type(field: dict[str, Any], schema: dict[str, Any]) -> str:
-    if "$ref" in field:
-        return _one_type(schema["$defs"][field["$ref"].rsplit("/", 1)[-1]], schema)
-    if "enum" in field:
-        return ", ".join(f"`{each}`" for each in field["enum"])
-    kind = str(field.get("type", "any"))
-    if kind == "array":
-        return f"array of {_one_type(field.get('items', {}), schema)}"
-    if kind == "object" and "properties" in field:
-        return "object (" + ", ".join(f"`{name}`" for name in field["properties"]) + ")"
-    low, high = field.get("minimum"), field.get("maximum")
-    return f"{kind}, {low:g} to {high:g}" if low is not None and high is not None else kind
-
-
-def _default(field: dict[str, Any]) -> str:
-    value = field.get("default")
-    return "" if value is None else f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 def _settings_section(group: type[BaseSettings]) -> str:
