@@ -6,7 +6,6 @@ Run ``python -m tools.docs`` after a change of an operation, a setting or a mode
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from framepack.models.weights.catalog import CATALOG
 from framepack.models.weights.language_catalog import REPOSITORIES
 from framepack.registry import Registry, discover
 from framepack.settings import GROUPS
+from tools.code_map import contracts, layers, map_of_modules, map_of_packages
 from tools.endpoints_page import endpoints_page
 
 if TYPE_CHECKING:
@@ -30,14 +30,17 @@ _GENERATED = "Generated from the code by `python -m tools.docs`; do not edit."
 def pages(root: Path = _ROOT) -> dict[Path, str]:
     """Every generated file and what it should hold."""
     registry = discover()
-    readme, notices, filters = root / "README.md", root / "THIRD_PARTY_NOTICES.md", root / "docs" / "filters.md"
+    architecture = {"packages": map_of_packages, "modules": map_of_modules, "layers": layers, "contracts": contracts}
     return {
-        readme: _between(readme.read_text(encoding="utf-8"), "endpoints", family_table(registry)),
+        root / "README.md": _filled(root / "README.md", endpoints=family_table(registry)),
+        root / "docs" / "architecture.md": _filled(
+            root / "docs" / "architecture.md", **{name: write(root) for name, write in architecture.items()}
+        ),
         root / "docs" / "endpoints.md": endpoints_page(registry, _GENERATED),
         root / "docs" / "settings.md": settings_page(),
         root / "docs" / "errors.md": errors_page(),
-        filters: _between(filters.read_text(encoding="utf-8"), "controls", controls_table()),
-        notices: _between(notices.read_text(encoding="utf-8"), "weights", weights_table()),
+        root / "docs" / "filters.md": _filled(root / "docs" / "filters.md", controls=controls_table()),
+        root / "THIRD_PARTY_NOTICES.md": _filled(root / "THIRD_PARTY_NOTICES.md", weights=weights_table()),
         root / "builder" / "weights.json": weights_for_image(),
     }
 
@@ -144,13 +147,17 @@ def _setting_default(field: FieldInfo) -> str:
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
-def _between(text: str, name: str, content: str) -> str:
-    """``text`` with what stands between the marks of ``name`` replaced."""
-    begin, end = f"<!-- {name}: generated -->", f"<!-- /{name} -->"
-    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-    if not pattern.search(text):
-        raise ValueError(f"a page lacks the marks of {name}")
-    return pattern.sub(lambda _: f"{begin}\n{content}\n{end}", text)
+def _filled(page: Path, **parts: str) -> str:
+    """The text of a page with new contents between the marks of each part."""
+    text = page.read_text(encoding="utf-8")
+    for name, content in parts.items():
+        begin, end = f"<!-- {name}: generated -->", f"<!-- /{name} -->"
+        before, found, rest = text.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not (found and closed):
+            raise ValueError(f"{page.name} lacks the marks of {name}")
+        text = f"{before}{begin}\n{content}\n{end}{after}"
+    return text
 
 
 def main() -> None:

@@ -20,6 +20,10 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob(".github/**/*.md")]
 TARGETS = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+DEVELOPER_PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "docs" / "architecture.md"]
+FILES = [
+    path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*") if ".venv" not in path.parts and path.is_file()
+]
 INPUTS = {"dropdown", "input", "textarea", "checkboxes"}  # of the forge's issue forms
 
 
@@ -142,6 +146,20 @@ def test_links_between_pages_lead_somewhere() -> None:
         for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
             if not re.match(r"[a-z]+:|#", link):
                 assert (page.parent / link.partition("#")[0]).exists(), f"{page.name}: {link}"
+
+
+def test_files_that_pages_name_exist() -> None:
+    """Paths start at the root or in ``framepack/``. What comes after the first "Add ..." of a page is an example."""
+    names = {path.rsplit("/", 1)[-1] for path in FILES}
+    folders = {f"{parent}/" for path in FILES for parent in map(str, Path(path).parents)}
+    known = {*FILES, *folders, *names}
+    said = re.compile(r"(?<![\w./:<-])(?:[\w.-]+/)*[\w-]+(?:\.(?:py|sh|toml)\b|/(?![\w.]))")
+    for page in DEVELOPER_PAGES:
+        text, _, _ = page.read_text(encoding="utf-8").partition("\n## Add ")
+        found = said.findall(text)
+        assert found, page.name
+        unknown = [path for path in found if path not in known and f"framepack/{path}" not in known]
+        assert unknown == [], page.name
 
 
 def test_every_network_of_ours_has_its_notice() -> None:
