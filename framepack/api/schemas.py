@@ -64,6 +64,10 @@ class Request(BaseModel):
             raise InvalidField(_sentence(cls, error, place)) from error
 
 
+class NoFields(Request):
+    """No fields."""
+
+
 class VideoRequest(Request):
     """A request about one video, given by address or inline."""
 
@@ -112,10 +116,15 @@ class Response(BaseModel):
         return {name: value for name, value in dumped.items() if value is not None or name in always}
 
 
-class VideoResponse(Response):
-    """A finished video: where it lies and, when it is small, the video itself."""
+class SuccessResponse(Response):
+    """An answer that says of itself that the request succeeded."""
 
     success: bool = True
+
+
+class VideoResponse(SuccessResponse):
+    """A finished video: where it lies and, when it is small, the video itself."""
+
     message: str
     output_video_base64: str | None = Field(None, repr=False, description="The video, when it is small")
     output_path: str = Field(description="Path of the output in the store")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from framepack.media.clip import Clip, Format
     from framepack.media.section import Section
     from framepack.processing.context import Context
-    from framepack.processing.effect import Step
+    from framepack.processing.effect import ClipTransform
     from framepack.settings import Settings
 
 _UNLIMITED: Final[dict[str, float]] = {
@@ -116,7 +116,7 @@ class FileOutputs(Outputs):
         return PublishedOutput(folder.key / filename, filename, kept.stat().st_size, "", None)
 
 
-def written_as(format_name: Format) -> Step:
+def written_as(format_name: Format) -> ClipTransform:
     """The last step of a video that is written in a format other than its operation's."""
 
     def step(clip: Clip, ctx: Context) -> Clip:

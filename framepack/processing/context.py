@@ -1,4 +1,4 @@
-"""What an operation may touch while it carries out one job."""
+"""The context of a job: everything that an operation may use while it runs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class BindableEffect(Protocol):
-    """What an operation composes of an effect; see `framepack.processing.effect.Effect`."""
+    """The part of an effect that operations use; see `framepack.processing.effect.Effect`."""
 
     @property
     def params(self) -> type[Request]:
@@ -37,31 +37,32 @@ class BindableEffect(Protocol):
 
 
 class Fetch(Protocol):
-    """Brings the file behind an address into the workspace."""
+    """Downloads the file at an address into the workspace."""
 
     def __call__(self, url: str, max_mb: float | None = None) -> Source:
-        """Fetch ``url``, of at most ``max_mb``; None: what a video may have."""
+        """Fetch ``url``, of at most ``max_mb`` megabytes; None means the limit of videos."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The surroundings of one job.
+    """The context of one job.
 
     Attributes:
         settings: The worker's configuration.
         job: Cancellation, progress and warnings of this job.
-        workspace: The job's own temporary folder, removed when the job ends.
-        models: The models there are, loaded on first use and kept warm.
+        workspace: The job's temporary folder, removed when the job ends.
+        models: The available models, loaded on first use and kept in memory.
         outputs: Where finished files are published.
-        state: The deployment's own store, where presets and switches live, also for a job that brings a store.
-        stale_removed: What dead jobs had left on this machine, which was removed before this job began.
-        filter_preset: Gives the filter preset of a name, or None; the same one as long as the job runs.
-        effects: The effects there are, by the name that pipelines call them.
-        steps: The types of steps that they are.
-        fetch: Brings the file behind an address into the workspace.
-        section: The part of every source video that is used; None: all of it.
-        final_transform: The last step of every video that is rendered; None: there is none.
+        state: The deployment's store, which holds presets and switches, even if the job brings its own store for
+            outputs.
+        stale_removed: Files of crashed jobs that were removed from this machine before this job.
+        filter_preset: Looks up a filter preset by name (None if there is none); consistent for the whole job.
+        effects: All effects, by their names in pipelines.
+        steps: The types of the steps that the effects are.
+        fetch: Downloads the file at an address into the workspace.
+        section: The part of each source video to use; None means all of it.
+        final_transform: Applied last to every video that is rendered; None if there is none.
     """
 
     settings: Settings
@@ -80,12 +81,12 @@ class Context:
 
     @property
     def allows_stream_copy(self) -> bool:
-        """Whether coded video may be copied from sources: the whole of them is used and nothing is done to it."""
+        """Whether encoded packets of a source may be copied: all of it is used, and no final transform changes it."""
         return self.section is None and self.final_transform is None
 
     @contextmanager
     def loaded(self, name: str, lease: AbstractContextManager[T]) -> Iterator[T]:
-        """Lease a model of ``models`` as ``lease``, telling the job that ``name`` is being loaded."""
+        """Enter the lease of a model, reporting that ``name`` is being loaded until the model is there."""
         with ExitStack() as stack:
             with self.job.loading(name):
                 model = stack.enter_context(lease)

@@ -1,4 +1,4 @@
-"""An effect: what pipelines and batches compose, ``clip -> clip``. Declared once and used by its endpoint too."""
+"""Effects: the changes of a clip that endpoints, pipelines and batches are made of, each declared once."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from framepack.processing.context import Context
 
 P = TypeVar("P", bound=Request)
 
-Step = Callable[[Clip, Context], Clip]
-"""An effect with its parameters: ready to be applied to any clip."""
+ClipTransform = Callable[[Clip, Context], Clip]
+"""An effect with its parameters fixed, ready to be applied to any clip."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effect(Generic[P]):
     """A named change of a clip, and a type of step for pipelines, batches and, if it says how, presets.
 
-    Applying it says what the result will be (size, rate, length) and touches no frame: work happens when the
-    resulting clip is iterated.
+    Applying it computes the properties of the result (size, frame rate, length) but no frame: frames are computed
+    when the resulting clip is iterated.
 
     Attributes:
-        name: What pipelines call it.
+        name: Its name in pipelines.
         params: Model of its parameters.
         apply: The change itself.
         other_names: What else steps may call it; case, "-" and "_" make no difference.
@@ -41,7 +41,7 @@ class Effect(Generic[P]):
     order: float = LAST
     preset: PresetStep | None = None
 
-    def bind(self, params: P) -> Step:
+    def bind(self, params: P) -> ClipTransform:
         """This effect with its parameters fixed."""
         return lambda clip, ctx: self.apply(clip, params, ctx)
 

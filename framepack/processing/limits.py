@@ -16,7 +16,7 @@ _MEGABYTE: Final = 1_000_000
 
 
 def check_source(info: VideoInfo, settings: Settings) -> None:
-    """Return if a source may be worked on.
+    """Check a source against the limits of the settings.
 
     Raises:
         TooLarge: It is over ``max_source_mb``, ``max_pixels``, ``max_seconds`` or ``max_frames``.
@@ -38,7 +38,7 @@ def check_source(info: VideoInfo, settings: Settings) -> None:
 
 
 def check_output(clip: Clip, settings: Settings) -> None:
-    """Return if a clip may be rendered.
+    """Check a clip that is about to be rendered against the limits of the settings.
 
     Raises:
         TooLarge: It is over ``max_output_pixels``, ``max_output_frames`` or the rate that a source may have.

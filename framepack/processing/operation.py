@@ -1,6 +1,6 @@
-"""The one declaration: an operation is a function whose signature is its contract.
+"""Operations: a function with the `operation` decorator declares an endpoint.
 
-Everything else is derived from it: dispatch, the REST route, the callback, the documentation.
+Its signature is the contract. Dispatch, the REST route, the callback and the documentation are derived from it.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ Needs = Literal["worker", "process", "store"]
 
 @dataclass(frozen=True, slots=True)
 class Operation(Generic[Req, Res]):
-    """One endpoint: what it is called, what it takes, what it gives, and the function that does it.
+    """One endpoint: its route, its request and response, and the function behind it.
 
     Attributes:
         run: The function, ``(request, context) -> response``.
         method: HTTP method of its route.
         path: Its route, path fields in braces.
-        request: Model of what it takes, from the function's annotations.
-        response: Model of what it gives, from the function's annotations.
-        needs: "worker" when it wants a turn of the GPU worker, "process" when it asks the worker about itself and is
-            answered beside its work, "store" when any process with the store can answer.
-        examples: Requests to try, as the documentation shows them.
-        in_query: Whether the documentation shows its fields in the query. All routes take them there and in the body.
+        request: Model of the request, from the function's annotations.
+        response: Model of the response, from the function's annotations.
+        needs: "worker" if it runs as a job of the GPU worker, "process" if it asks the worker about itself and is
+            answered while a job runs, "store" if any process with access to the store can answer it.
+        examples: Example requests, as the documentation shows them.
+        in_query: Whether the documentation shows its fields in the query. All routes accept them in query and body.
     """
 
     run: Callable[[Req, Context], Res]
@@ -50,12 +50,12 @@ class Operation(Generic[Req, Res]):
 
     @property
     def name(self) -> str:
-        """The function's name, as in ``"endpoint": "upscale"`` and in callbacks."""
+        """The function's name, used in ``"endpoint": "upscale"`` and in callbacks."""
         return self.run.__name__
 
     @property
     def family(self) -> str:
-        """Family of the API: the folder the operation lives in."""
+        """The family of the API that it belongs to: the name of its folder."""
         return self.run.__module__.split(".")[-2]
 
     @property
@@ -65,12 +65,12 @@ class Operation(Generic[Req, Res]):
 
     @property
     def path_fields(self) -> tuple[str, ...]:
-        """Names of the fields that the route's path carries."""
+        """Names of the fields in the route's path."""
         return tuple(re.findall(r"{(\w+)}", self.path))
 
     @property
     def supports_callback(self) -> bool:
-        """Whether its end can be reported to a ``callback_url``."""
+        """Whether it accepts a ``callback_url``."""
         return issubclass(self.request, CallbackRequest)
 
     def adapted(self, types: Mapping[type, type]) -> Operation[Req, Res]:
@@ -91,17 +91,17 @@ def operation(
 ) -> Callable[[Callable[[Req, Context], Res]], Operation[Req, Res]]:
     """Declare the function below as the operation behind ``method path``.
 
-    Returns a value and registers nothing; the registry finds it.
+    The decorator registers nothing: the registry finds the returned value.
 
     Raises:
-        TypeError: the function's annotations or docstring do not say what the declaration needs.
+        TypeError: the function lacks a docstring, or annotations of its request and result.
     """
 
     def declare(run: Callable[[Req, Context], Res]) -> Operation[Req, Res]:
         hints = typing.get_type_hints(run)
-        request, response = hints.get("request"), hints.get("return")
+        request, response = hints.get(next(iter(inspect.signature(run).parameters), "")), hints.get("return")
         if not (isinstance(request, type) and issubclass(request, Request)):
-            raise TypeError(f"{run.__name__}: `request` must be annotated with a Request")
+            raise TypeError(f"{run.__name__}: the first parameter must be annotated with a Request")
         if not (isinstance(response, type) and issubclass(response, Response)):
             raise TypeError(f"{run.__name__}: the result must be annotated with a Response")
         if not run.__doc__:

@@ -1,8 +1,8 @@
-"""The path every video takes: source, clip, effects, file, published output. One decode and one encode."""
+"""The path of every video: source, clip, effects, file, published output. `publish_video` is the only way out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,18 +12,20 @@ from framepack.media.read.probe import VideoInfo, probe
 from framepack.media.read.reader import open_clip
 from framepack.media.write.writer import write
 from framepack.processing.limits import check_output, check_source
+from framepack.storage.autosave import autosave_enabled
 from framepack.storage.outputs import PublishedOutput, ResultFolder
-from framepack.storage.switches import autosave_enabled
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from framepack.media.clip import Clip
     from framepack.processing.context import Context
-    from framepack.processing.effect import Step
+    from framepack.processing.effect import ClipTransform
     from framepack.processing.steps import Chain
 
 
 def open_source(request: VideoRequest, ctx: Context) -> tuple[Source, VideoInfo]:
-    """Bring the request's video into the workspace and look at it, refusing what is over a limit.
+    """Bring the request's video into the workspace, probe it, and check it against the limits.
 
     Raises:
         InvalidSource, SourceNotAllowed, SourceFailed, SourceTooSlow: the video did not arrive.
@@ -41,16 +43,18 @@ def open_source(request: VideoRequest, ctx: Context) -> tuple[Source, VideoInfo]
 
 
 def open_source_clip(request: VideoRequest, ctx: Context) -> tuple[Source, Clip]:
-    """Bring the request's video into the workspace, within the limits, and open it; see `open_source`."""
+    """Bring the request's video into the workspace, check it, and open it as a clip; see `open_source`."""
     source, info = open_source(request, ctx)
     return source, open_clip(source.path, info, warn=ctx.job.warn, section=ctx.section)
 
 
-def render(request: VideoRequest, steps: Sequence[Step], ctx: Context, *, suffix: str, message: str) -> VideoResponse:
-    """Apply ``steps`` to the request's video and publish the result as ``{stem}_{suffix}_{time}_{id}``."""
+def render(
+    request: VideoRequest, transforms: Sequence[ClipTransform], ctx: Context, *, suffix: str, message: str
+) -> VideoResponse:
+    """Apply ``transforms`` to the request's video and publish the result as ``{stem}_{suffix}_{time}_{id}``."""
     source, clip = open_source_clip(request, ctx)
-    for step in steps:
-        clip = step(clip, ctx)
+    for transform in transforms:
+        clip = transform(clip, ctx)
     return video_response(publish_video(clip, ctx, stem=source.name, suffix=suffix), message, ctx)
 
 
@@ -67,38 +71,42 @@ def render_chain(request: VideoRequest, chain: Chain, ctx: Context) -> tuple[Pub
 
 
 def publish_video(
-    clip: Clip, ctx: Context, *, stem: str, suffix: str, unsaved: ResultFolder = ResultFolder.TEMP_PROCESSING
+    clip: Clip,
+    ctx: Context,
+    *,
+    stem: str,
+    suffix: str,
+    unsaved: ResultFolder = ResultFolder.TEMP_PROCESSING,
+    stream_copy: Callable[[Path], bool] | None = None,
 ) -> PublishedOutput:
-    """Compute, encode and publish a clip; progress is reported and cancellation obeyed frame by frame.
+    """Compute, encode and publish a clip, with progress and cancellation frame by frame.
 
-    A job that keeps its part publishes the frames that were computed before it was cancelled.
+    A job that keeps partial results publishes the frames that were computed before it was cancelled.
 
     Args:
-        clip: What to publish.
-        ctx: The surroundings of the job.
+        clip: The video.
+        ctx: The context of the job.
         stem: First part of the output's name.
-        suffix: Second part of it.
-        unsaved: Where the output goes while autosave is off.
+        suffix: Second part of the output's name.
+        unsaved: Folder of the output while autosave is off.
+        stream_copy: Writes the clip to a file by copying the source's packets instead of encoding it; returns False
+            if that is impossible. Not called if the job changes the frames of the source.
 
     Raises:
         TooLarge: the output would be over a limit of the settings; nothing was decoded.
-        Cancelled: the job was asked to stop.
+        Cancelled: the job was cancelled.
     """
     if ctx.final_transform is not None:
         clip = ctx.final_transform(clip, ctx)
     check_output(clip, ctx.settings)
-    folder = videos_folder(ctx, unsaved)  # a store that fails must not cost the work
+    # Asked of the store before the work, so that a store that is down fails the job early.
+    folder = ResultFolder.SAVED_VIDEOS if autosave_enabled(ctx.state) else unsaved
     target = ctx.workspace.path(f"output{clip.encoding.extension}")
-    watched = replace(clip, frames=lambda: ctx.job.until_cancelled(ctx.job.watch(clip.frames(), clip.length)))
-    write(watched, target, crf=ctx.settings.video_crf, preset=ctx.settings.video_preset, warn=ctx.job.warn)
+    if stream_copy is None or not ctx.allows_stream_copy or not stream_copy(target):
+        _encode(clip, target, ctx)
     if not ctx.job.keeps_partial:
         ctx.job.check()
     return ctx.outputs.publish(target, folder=folder, stem=stem, suffix=suffix)
-
-
-def videos_folder(ctx: Context, unsaved: ResultFolder = ResultFolder.TEMP_PROCESSING) -> ResultFolder:
-    """Where finished videos go: among the saved ones while autosave is on, else where they go unsaved."""
-    return ResultFolder.SAVED_VIDEOS if autosave_enabled(ctx.state) else unsaved
 
 
 def video_response(published: PublishedOutput, message: str, ctx: Context) -> VideoResponse:
@@ -112,3 +120,8 @@ def video_response(published: PublishedOutput, message: str, ctx: Context) -> Vi
         output_file_size=published.size_bytes,
         warnings=ctx.job.warnings or None,
     )
+
+
+def _encode(clip: Clip, target: Path, ctx: Context) -> None:
+    watched = replace(clip, frames=lambda: ctx.job.until_cancelled(ctx.job.watch(clip.frames(), clip.length)))
+    write(watched, target, crf=ctx.settings.video_crf, preset=ctx.settings.video_preset, warn=ctx.job.warn)

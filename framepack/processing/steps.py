@@ -1,4 +1,4 @@
-"""Steps put together: all of them are checked as a whole before anything is downloaded, and limited one by one."""
+"""Chains of steps: checked as a whole before anything is downloaded, and each against the limits."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from framepack.processing.limits import check_output
 if TYPE_CHECKING:
     from framepack.api.workflow import Step
     from framepack.processing.context import Context
-    from framepack.processing.effect import Step as Change
+    from framepack.processing.effect import ClipTransform
 
-_SAMPLE: Final = Clip(frames=lambda: iter(()), fps=Fraction(25), width=16, height=16, length=2)
+_EMPTY_CLIP: Final = Clip(frames=lambda: iter(()), fps=Fraction(25), width=16, height=16, length=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,36 +25,36 @@ class Chain:
 
     Attributes:
         kinds: Type of each step.
-        changes: The steps themselves, as many.
-        output_name: What the client wants the result to be called; None leaves it to the source's name.
+        transforms: What each step does, in the same order.
+        output_name: The name that the client chose for the result; None derives it from the source's name.
     """
 
     kinds: tuple[str, ...]
-    changes: tuple[Change, ...]
+    transforms: tuple[ClipTransform, ...]
     output_name: str | None = None
 
     def apply(self, clip: Clip, ctx: Context) -> list[Clip]:
-        """Say what the clip is after each step; no frame is touched.
+        """Return the clip after each step; no frame is computed.
 
         Raises:
-            TooLarge: After some step it would be over a limit of the settings; the sentence names the step.
-            FramepackError: A step cannot be applied; likewise.
+            TooLarge: After some step the clip would be over a limit of the settings; the message names the step.
+            FramepackError: A step cannot be applied; the message names the step.
         """
-        return self._applied(clip, ctx, lambda changed: check_output(changed, ctx.settings))
+        return self._apply(clip, ctx, lambda changed: check_output(changed, ctx.settings))
 
     def dry_run(self, ctx: Context) -> None:
-        """Apply the steps to a clip that is not there, so that what they lack shows before anything is fetched.
+        """Apply the steps to an empty clip, to find what they lack before anything is downloaded.
 
         Raises:
-            FramepackError: A step cannot be applied to any clip; the sentence names the step.
+            FramepackError: A step cannot be applied to any clip; the message names the step.
         """
-        self._applied(_SAMPLE, ctx, lambda _: None)
+        self._apply(_EMPTY_CLIP, ctx, lambda _: None)
 
-    def _applied(self, clip: Clip, ctx: Context, check: Callable[[Clip], None]) -> list[Clip]:
+    def _apply(self, clip: Clip, ctx: Context, check: Callable[[Clip], None]) -> list[Clip]:
         clips = []
-        for index, (kind, change) in enumerate(zip(self.kinds, self.changes, strict=True)):
+        for index, (kind, transform) in enumerate(zip(self.kinds, self.transforms, strict=True)):
             try:
-                clip = change(clip, ctx)
+                clip = transform(clip, ctx)
                 check(clip)
             except FramepackError as error:
                 raise type(error)(f"operations[{index}] ({kind}): {error.message}") from error
@@ -63,21 +63,21 @@ class Chain:
 
 
 def build_chain(steps: Sequence[Step], ctx: Context) -> Chain:
-    """Check steps with all their parameters.
+    """Check steps with all their parameters and chain them.
 
     Raises:
-        InvalidField: A parameter is missing, unknown or out of range; the sentence says of which step.
+        InvalidField: A parameter is missing, unknown or out of range; the message names the step.
         TooLarge: There are more steps than ``max_operations``.
-        FramepackError: A step cannot be carried out on this worker, such as one with a model that is not there.
+        FramepackError: A step cannot be carried out on this worker, for example because its model is missing.
     """
     if len(steps) > ctx.settings.max_operations:
-        raise TooLarge(f"There are {len(steps)} operations; at most {ctx.settings.max_operations} are allowed.")
-    changes, output_name = [], None
+        raise TooLarge(f"Too many operations: {len(steps)} (maximum {ctx.settings.max_operations}).")
+    transforms, output_name = [], None
     for index, step in enumerate(steps):
         effect = ctx.effects[step.kind]
         params = effect.params.parse(step.params, f"operations[{index}].params")
-        changes.append(effect.bind(params))
+        transforms.append(effect.bind(params))
         output_name = getattr(params, "output_name", None) or output_name
-    chain = Chain(tuple(step.kind for step in steps), tuple(changes), output_name)
+    chain = Chain(tuple(step.kind for step in steps), tuple(transforms), output_name)
     chain.dry_run(ctx)
     return chain

@@ -92,7 +92,7 @@ class Storage(Protocol):
         """Remove the object; return whether it was there."""
         ...
 
-    def sweep(self) -> RemovedFiles:
+    def remove_partial_writes(self) -> RemovedFiles:
         """Remove what writers that are dead left half done; return what that freed. No object is touched."""
         ...
 

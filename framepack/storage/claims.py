@@ -1,7 +1,7 @@
-"""Claims to results: a job that publishes several over a long time keeps them until it has answered.
+"""Claims on results: a job that publishes several results over a long time protects them until it has answered.
 
-A claim is a small document with the names of the results so far, written anew as the job goes on. Results of jobs
-that publish one, as the last thing they do, need none: nothing that new is ever cleared away.
+A claim is a small document with the names of the job's results so far, rewritten as the job goes on. A job whose only
+result is published at its end needs none: ``clear-temp`` never deletes new results.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _REFRESH_SECONDS: Final = 60.0
 
 @dataclass(slots=True)
 class Claim:
-    """The results of one job that is not done yet; use it in a ``with`` statement.
+    """The claim of one running job; use it in a ``with`` statement.
 
-    That the store fails to take it down is logged and harms no job: what is lost is protection, not a result.
+    If the store cannot write it, that is logged and the job goes on: its results lose their protection, nothing else.
     """
 
     state: Storage
@@ -38,11 +38,11 @@ class Claim:
     _written: float = 0.0
 
     def __enter__(self) -> Self:
-        """Claim nothing yet."""
+        """Start without any result."""
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        """Let go of the results; they stay as long as any new ones, so that the answer can be read."""
+        """Release the results; they stay protected for the grace period, so that the client can fetch them."""
         if self._names:
             self._write(released=True)
 
@@ -52,7 +52,7 @@ class Claim:
         self._write()
 
     def refresh(self) -> None:
-        """Show that the job is alive, if that has not been shown for a while."""
+        """Write the claim again if the last time was a while ago, to show that the job is running."""
         if self._names and time.monotonic() - self._written > _REFRESH_SECONDS:
             self._write()
 
@@ -65,43 +65,43 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class _Claimed:
-    """What a claim's document says."""
+class _StoredClaim:
+    """The content of a claim's document."""
 
     results: tuple[str, ...]
     released: bool
 
 
 def claimed_results(state: Storage, now: datetime, *, grace: timedelta, lifetime: timedelta) -> frozenset[str]:
-    """The file names of all results that a living job claims, or claimed a moment ago. Dead claims are removed.
+    """The file names of all results that are claimed; expired claims are deleted.
 
     Args:
         state: The deployment's store.
         now: The present, UTC.
-        grace: How long a claim counts after its job has let go.
-        lifetime: How long one counts that is not refreshed.
+        grace: How long a claim counts after its job has released it.
+        lifetime: How long a claim counts that is neither released nor refreshed.
     """
     documents = _documents(state)
     names: set[str] = set()
     for owner, stored in documents.stored():
         age = now - stored.modified
         try:
-            claimed = documents.read(owner)
-        except (NotFound, InvalidField):  # let go or set aside meanwhile
+            claim = documents.read(owner)
+        except (NotFound, InvalidField):  # deleted, or set aside as damaged, since it was listed
             continue
-        if age > (grace if claimed.released else lifetime):
+        if age > (grace if claim.released else lifetime):
             documents.delete(owner)
         else:
-            names.update(claimed.results)
+            names.update(claim.results)
     return frozenset(names)
 
 
-def _documents(state: Storage) -> Documents[_Claimed]:
+def _documents(state: Storage) -> Documents[_StoredClaim]:
     return Documents(state, _FOLDER, _parse)
 
 
-def _parse(content: dict[str, Any]) -> _Claimed:
+def _parse(content: dict[str, Any]) -> _StoredClaim:
     results, released = content.get("results"), content.get("released")
     if not (isinstance(results, list) and all(isinstance(name, str) for name in results)):
         raise InvalidField("results must be a list of names.")
-    return _Claimed(tuple(results), released is True)
+    return _StoredClaim(tuple(results), released is True)

@@ -60,7 +60,7 @@ class LocalStorage:
         self._root = root.absolute()
         self._link = link
         self._stale_after_seconds = stale_after_seconds
-        self.sweep()
+        self.remove_partial_writes()
 
     def put_file(self, key: Key, path: Path, *, content_type: str = DEFAULT_CONTENT_TYPE) -> StoredObject:
         """Copy the file into place; see `Storage.put_file`. The source may be on any file system."""
@@ -125,8 +125,8 @@ class LocalStorage:
                 return True
         return False
 
-    def sweep(self) -> RemovedFiles:
-        """Remove temporary files whose writer is gone; see `Storage.sweep`."""
+    def remove_partial_writes(self) -> RemovedFiles:
+        """Remove temporary files whose writer is gone; see `Storage.remove_partial_writes`."""
         freed = RemovedFiles()
         with storage_errors(), _nothing_when_missing(), self._folder((_INCOMING,)) as incoming:
             for name in os.listdir(incoming):  # noqa: PTH208 - pathlib cannot list a descriptor

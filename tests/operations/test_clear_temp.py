@@ -17,10 +17,10 @@ from safetensors.torch import save_file
 
 from framepack.errors import StorageFailed
 from framepack.job import Job
+from framepack.storage.autosave import save_autosave
 from framepack.storage.keys import Key
 from framepack.storage.local import LocalStorage
 from framepack.storage.outputs import ResultFolder
-from framepack.storage.switches import set_autosave
 from tests.support.clips import Spec, make_clip
 from tests.support.http_server import Answer, HttpServer, Received
 from tests.support.networks import tiny_compact
@@ -122,7 +122,7 @@ def test_the_newest_results_stay(clip: Path, tmp_path: Path) -> None:
 
 def test_with_autosave_nothing_is_temporary(worker: Bench, clip: Path) -> None:
     """Results among the saved videos stay."""
-    set_autosave(worker.runtime.storage, enabled=True)
+    save_autosave(worker.runtime.storage, enabled=True)
     worker.run("export", clip)
 
     assert clear(worker) == (0, 0)

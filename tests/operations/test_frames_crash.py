@@ -1,4 +1,4 @@
-"""An extraction whose process is killed: nobody ever sees half a folder, and a sweep leaves nothing of it."""
+"""An extraction whose process is killed: no partial folder is ever visible, and clean-up removes all of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from framepack.storage.frames.folders import sweep
+from framepack.files.removed import RemovedFiles
+from framepack.storage.frames.folders import remove_unfinished_folders
 from tests.operations.conftest import StoreSettings
 from tests.support.clips import AudioSpec, Spec, make_clip, numbered
 from tests.support.runs import bench
@@ -58,8 +59,8 @@ def test_a_killed_extraction_shows_nothing(new_store: StoreSettings, clip: Path,
     left = [found for found in storage.list() if "state/unfinished" not in str(found.key)]
     assert worker.run("list_frame_folders")["folders"] == []
     assert worker.run("list_frames", folder=left[0].key.segments[-2])["status"] == 404
-    assert sweep(storage, 600) == (0, 0)  # it might be alive
-    assert sweep(storage, 0) == (len(left), sum(found.size_bytes for found in left))
+    assert remove_unfinished_folders(storage, 600) == RemovedFiles()  # it might be alive
+    assert remove_unfinished_folders(storage, 0) == RemovedFiles(len(left), sum(found.size_bytes for found in left))
     assert list(storage.list()) == []
     answer = worker.run("extract_frames", clip, extraction_rate=100)
     assert worker.run("list_frame_folders")["folders"] == [answer["folder_name"]]

@@ -17,7 +17,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from framepack.storage.frames.folders import folder_key, natural, sweep
+from framepack.files.removed import RemovedFiles
+from framepack.storage.frames.folders import folder_key, natural, remove_unfinished_folders
 from framepack.storage.frames.record import FolderRecord, frame_name
 from framepack.storage.frames.writer import new_folder
 from framepack.storage.outputs import ResultFolder
@@ -113,7 +114,7 @@ class Frames(RuleBasedStateMachine):
     @rule()
     def clean(self) -> None:
         """A sweep finds nothing to do."""
-        assert sweep(self.storage, 0) == (0, 0)
+        assert remove_unfinished_folders(self.storage, 0) == RemovedFiles()
 
     @rule(folder=FOLDERS)
     def list_frames(self, folder: str) -> None:

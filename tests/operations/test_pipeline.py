@@ -24,8 +24,8 @@ from framepack.media.read.reader import open_clip
 from framepack.media.write import writer
 from framepack.media.write.encoders import add_video
 from framepack.processing.steps import build_chain
+from framepack.storage.autosave import save_autosave
 from framepack.storage.keys import Key
-from framepack.storage.switches import set_autosave
 from tests.support.clips import AudioSpec, Spec, make_clip, real_clip
 from tests.support.http_server import Answer, HttpServer
 from tests.support.networks import tiny_compact
@@ -296,7 +296,7 @@ def test_autosave_decides_on_the_folder(worker: Bench, source: Path, endpoint: s
     """With autosave on, results go among the saved videos; off again, to the temporary ones."""
     folders = []
     for enabled in (True, False):
-        set_autosave(worker.runtime.storage, enabled=enabled)
+        save_autosave(worker.runtime.storage, enabled=enabled)
         folders.append(worker.output(worker.run(endpoint, source, **fields)).parent.name)
 
     assert folders == ["saved_videos", "temp_processing"]

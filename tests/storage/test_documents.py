@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from framepack.errors import InvalidField, NotFound, TooLarge
+from framepack.storage.autosave import autosave_enabled, save_autosave
 from framepack.storage.base import Storage
 from framepack.storage.documents import MAX_BYTES, Documents
 from framepack.storage.keys import Key
 from framepack.storage.local import LocalStorage
-from framepack.storage.switches import autosave_enabled, set_autosave
 
 NAMES = [
     "My Custom Workflow",
@@ -178,9 +178,9 @@ def test_of_many_writers_of_one_the_last_wins(tmp_path: Any) -> None:
 def test_autosave_is_off_until_turned_on(storage: Storage) -> None:
     """The switch lasts in the store, whoever opens it."""
     assert not autosave_enabled(storage)
-    set_autosave(storage, enabled=True)
+    save_autosave(storage, enabled=True)
     assert autosave_enabled(storage)
-    set_autosave(storage, enabled=False)
+    save_autosave(storage, enabled=False)
     assert not autosave_enabled(storage)
 
 

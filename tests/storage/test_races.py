@@ -168,17 +168,17 @@ def test_parts_of_uploads_that_died_are_dropped(open_s3: OpenS3, server: S3Serve
         upload = server.client.create_multipart_upload(Bucket=bucket, Key=name)["UploadId"]
         server.client.upload_part(Bucket=bucket, Key=name, UploadId=upload, PartNumber=1, Body=bytes(5 * MIB))
 
-    assert open_s3().sweep() == RemovedFiles(), "none of them is a day old"
+    assert open_s3().remove_partial_writes() == RemovedFiles(), "none of them is a day old"
     prefix = "worker/one/postprocessed_output/"
     assert drop_stale_parts(server.client, bucket, prefix, timedelta(seconds=-1)) == RemovedFiles(1, 5 * MIB)
     left = [upload["Key"] for upload in server.client.list_multipart_uploads(Bucket=bucket)["Uploads"]]
     assert sorted(left) == sorted(names[1:])
-    assert open_s3(prefix="").sweep() == RemovedFiles()
+    assert open_s3(prefix="").remove_partial_writes() == RemovedFiles()
 
 
 def test_a_store_that_cannot_be_reached_is_told_when_sweeping(open_s3: OpenS3, proxy: Proxy) -> None:
     """A refusal to list uploads is passed over, a store that is not there is not."""
-    assert open_s3().sweep() == RemovedFiles()
+    assert open_s3().remove_partial_writes() == RemovedFiles()
     proxy.before = lambda _request: True
     with pytest.raises(StorageFailed):
-        open_s3(proxy.endpoint_url).sweep()
+        open_s3(proxy.endpoint_url).remove_partial_writes()

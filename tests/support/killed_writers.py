@@ -46,7 +46,7 @@ def kill_writers(folder: Path, count: int, seed: int) -> dict[str, int]:
     """
     rng = random.Random(seed)  # noqa: S311 - no secret
     model = _stored(folder)
-    counts = {"kills": 0, "steps": 0, "wrong": 0, "left": 0, "swept": 0, "left_after": 0}
+    counts = {"kills": 0, "steps": 0, "wrong": 0, "left": 0, "partial_writes": 0, "left_after": 0}
     for _ in range(count):
         steps = [_step(rng) for _ in range(STEPS_AT_MOST)]
         done = _life(folder, steps, rng.randint(0, MOST_WAITED_FOR), rng.uniform(0, LONGEST_PAUSE_SECONDS))
@@ -58,7 +58,7 @@ def kill_writers(folder: Path, count: int, seed: int) -> dict[str, int]:
         model = found
     counts["wrong"] += (folder / "state" / "damaged").exists()
     counts["left"] = len(list((folder / ".incoming").iterdir()))
-    counts["swept"] = LocalStorage(folder, stale_after_seconds=1e9).sweep().files
+    counts["partial_writes"] = LocalStorage(folder, stale_after_seconds=1e9).remove_partial_writes().files
     LocalStorage(folder, stale_after_seconds=-1)
     counts["left_after"] = len(list((folder / ".incoming").iterdir()))
     return counts

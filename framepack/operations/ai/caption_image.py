@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
 
-from framepack.api.schemas import CallbackRequest, Response, Url, one_source
+from framepack.api.schemas import CallbackRequest, SuccessResponse, Url, one_source
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
 
@@ -38,10 +38,9 @@ class CaptionImageRequest(CallbackRequest):
         return {"caption": answer["caption"]}
 
 
-class CaptionImageResponse(Response):
+class CaptionImageResponse(SuccessResponse):
     """The image in words."""
 
-    success: bool = True
     caption: str
     message: str
 

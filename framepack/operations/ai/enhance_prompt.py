@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from framepack.api.names import unbroken
-from framepack.api.schemas import CallbackRequest, Response, Whole
+from framepack.api.schemas import CallbackRequest, SuccessResponse, Whole
 from framepack.errors import InvalidField
 from framepack.models.language.prompts import split
 from framepack.processing.context import Context
@@ -37,10 +37,9 @@ class EnhancePromptRequest(CallbackRequest):
         return {"enhanced_prompt": answer["enhanced_prompt"]}
 
 
-class EnhancePromptResponse(Response):
+class EnhancePromptResponse(SuccessResponse):
     """The prompt before and after."""
 
-    success: bool = True
     original_prompt: str
     enhanced_prompt: str
     message: str

@@ -6,17 +6,13 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, Field
 
-from framepack.api.schemas import Request, Response
+from framepack.api.schemas import NoFields, Request, Response, SuccessResponse
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
 
 AiGroup = Literal["enhancer", "captioner"]
 
 _GROUPS: Final[tuple[AiGroup, ...]] = ("enhancer", "captioner")
-
-
-class AiStatusRequest(Request):
-    """No fields."""
 
 
 class AiModelStatus(BaseModel):
@@ -41,18 +37,16 @@ class UnloadAiModelsRequest(Request):
     )
 
 
-class UnloadAiModelsResponse(Response):
+class UnloadAiModelsResponse(SuccessResponse):
     """Those that were loaded and are not any more."""
 
-    success: bool = True
     message: str
     models_unloaded: list[AiGroup]
 
 
 @operation("GET", "/ai/status", needs="process")
-def ai_status(request: AiStatusRequest, ctx: Context) -> AiStatusResponse:
+def ai_status(_request: NoFields, ctx: Context) -> AiStatusResponse:
     """Check which AI models are loaded in memory."""
-    del request
     return AiStatusResponse(enhancer=_status("enhancer", ctx), captioner=_status("captioner", ctx))
 
 

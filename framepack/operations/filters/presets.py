@@ -6,21 +6,16 @@ from pydantic import Field
 
 from framepack.api.filter_settings import FILTER_PRESETS, FilterSettings
 from framepack.api.names import PresetName
-from framepack.api.schemas import Request, Response
+from framepack.api.schemas import NoFields, Request, SuccessResponse
 from framepack.errors import NotFound
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
 from framepack.storage.presets import filter_presets
 
 
-class FilterPresetsQuery(Request):
-    """No fields."""
-
-
-class FilterPresetsResponse(Response):
+class FilterPresetsResponse(SuccessResponse):
     """All looks."""
 
-    success: bool = True
     presets: dict[str, FilterSettings] = Field(
         description="`none`, then the built-in and the saved ones in alphabetical order, each with all its settings"
     )
@@ -43,18 +38,16 @@ class FilterPresetName(Request):
     name: PresetName = Field(description="Preset name to delete")
 
 
-class FilterPresetAnswer(Response):
+class FilterPresetAnswer(SuccessResponse):
     """What was done."""
 
-    success: bool = True
     message: str
     note: str | None = Field(None, description="How to get a built-in preset back that was deleted")
 
 
 @operation("GET", "/filters/presets", needs="store")
-def list_filter_presets(request: FilterPresetsQuery, ctx: Context) -> FilterPresetsResponse:
+def list_filter_presets(_request: NoFields, ctx: Context) -> FilterPresetsResponse:
     """List all filter presets, built-in and saved."""
-    del request
     presets = filter_presets(ctx.state, ctx.settings.max_presets).all()
     return FilterPresetsResponse(presets=presets, message=f"Found {len(presets)} filter preset(s)")
 

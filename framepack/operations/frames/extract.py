@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from framepack.api.schemas import CallbackRequest, Response, VideoRequest, Whole
+from framepack.api.schemas import CallbackRequest, SuccessResponse, VideoRequest, Whole
 from framepack.errors import TooLarge
 from framepack.files.parallel import WORKERS, in_parallel
 from framepack.media.audio.track import kept_audio
@@ -43,10 +43,9 @@ class ExtractRequest(VideoRequest, CallbackRequest):
         return {name: answer[name] for name in ("folder_name", "frame_count")}
 
 
-class ExtractResponse(Response):
+class ExtractResponse(SuccessResponse):
     """The new folder."""
 
-    success: bool = True
     message: str
     folder_name: str
     frame_count: int

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, Field
 
 from framepack.api.names import Name
-from framepack.api.schemas import Request, Response
+from framepack.api.schemas import NoFields, Request, SuccessResponse
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
 from framepack.storage.frames.folders import FrameFolders, sheet_key
@@ -17,14 +17,9 @@ if TYPE_CHECKING:
     from framepack.storage.frames.record import FolderRecord
 
 
-class FoldersQuery(Request):
-    """No fields."""
-
-
-class FoldersResponse(Response):
+class FoldersResponse(SuccessResponse):
     """The folders there are."""
 
-    success: bool = True
     folders: list[str] = Field(description="Their names, sorted")
     message: str
 
@@ -55,10 +50,9 @@ class FolderSource(BaseModel):
     has_audio: bool = Field(description="Whether its audio was kept for `/frames/reassemble`")
 
 
-class FramesResponse(Response):
+class FramesResponse(SuccessResponse):
     """The frames of a folder."""
 
-    success: bool = True
     folder: str
     frames: list[ListedFrame] = Field(description="In natural order: frame2 before frame10")
     total_count: int
@@ -68,18 +62,16 @@ class FramesResponse(Response):
     contact_sheet_url: str | None = Field(None, description="URL to download that frame")
 
 
-class DeleteFolderResponse(Response):
+class DeleteFolderResponse(SuccessResponse):
     """What was deleted."""
 
-    success: bool = True
     folder: str
     message: str = "Successfully deleted folder and all its contents"
 
 
 @operation("GET", "/frames/folders", needs="store")
-def list_frame_folders(request: FoldersQuery, ctx: Context) -> FoldersResponse:
+def list_frame_folders(_request: NoFields, ctx: Context) -> FoldersResponse:
     """List all extracted frame folders."""
-    del request
     names = FrameFolders(ctx.outputs.storage).names()
     return FoldersResponse(folders=names, message=f"Found {len(names)} extracted frame folder(s)")
 

@@ -10,7 +10,7 @@ from pathlib import PurePath
 from pydantic import Field
 
 from framepack.api.names import Name
-from framepack.api.schemas import Request, Response
+from framepack.api.schemas import Request, SuccessResponse
 from framepack.errors import NotFound
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
@@ -26,10 +26,9 @@ class FrameRequest(Request):
     frame: Name = Field(description="Frame filename (e.g., `frame_000042.png`)")
 
 
-class FrameResponse(Response):
+class FrameResponse(SuccessResponse):
     """The frame and, when it is small enough, the image itself."""
 
-    success: bool = True
     folder: str
     filename: str
     size: int = Field(description="Size in bytes")
@@ -40,19 +39,17 @@ class FrameResponse(Response):
     warnings: list[str] | None = Field(None, description="What the client should know")
 
 
-class DeleteFrameResponse(Response):
+class DeleteFrameResponse(SuccessResponse):
     """What was deleted."""
 
-    success: bool = True
     folder: str
     frame: str
     message: str
 
 
-class SaveFrameResponse(Response):
+class SaveFrameResponse(SuccessResponse):
     """Where the frame lies now and, when it is small enough, the image itself."""
 
-    success: bool = True
     message: str
     saved_path: str = Field(description="Path of the saved image in the store")
     frame_base64: str | None = Field(None, repr=False, description="The image, when it is small")

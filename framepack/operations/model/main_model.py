@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from framepack.api.schemas import Request, Response
+from framepack.api.schemas import NoFields, Response, SuccessResponse
 from framepack.errors import Conflict
 from framepack.models.memory.device import GB
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
-
-
-class ModelStatusRequest(Request):
-    """No fields."""
 
 
 class ModelStatusResponse(Response):
@@ -23,23 +19,17 @@ class ModelStatusResponse(Response):
     vram_usage: float = Field(description="Memory that the model holds on its device in GB, measured; 0 without one")
 
 
-class UnloadModelRequest(Request):
-    """No fields."""
-
-
-class UnloadModelResponse(Response):
+class UnloadModelResponse(SuccessResponse):
     """What was unloaded."""
 
-    success: bool = True
     message: str
     model_unloaded: str | None = Field(description="Name of the model's class, null if none was loaded")
     vram_freed_estimate: str | None = Field(description='Memory given back, measured, such as "14.5 GB"')
 
 
 @operation("GET", "/model/status", needs="process")
-def model_status(request: ModelStatusRequest, ctx: Context) -> ModelStatusResponse:
+def model_status(_request: NoFields, ctx: Context) -> ModelStatusResponse:
     """Get the status of the main video generation model."""
-    del request
     loaded = ctx.models.cache.status("generator")
     return ModelStatusResponse(
         model_loaded=bool(loaded),
@@ -49,9 +39,8 @@ def model_status(request: ModelStatusRequest, ctx: Context) -> ModelStatusRespon
 
 
 @operation("POST", "/model/unload", needs="process")
-def unload_model(request: UnloadModelRequest, ctx: Context) -> UnloadModelResponse:
+def unload_model(_request: NoFields, ctx: Context) -> UnloadModelResponse:
     """Unload the main video generation model to free VRAM; the next job that needs it loads it again."""
-    del request
     try:
         unloaded = ctx.models.cache.unload("generator")
     except Conflict as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field
 
-from framepack.api.schemas import Response, VideoRequest
+from framepack.api.schemas import SuccessResponse, VideoRequest
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
 from framepack.processing.render import open_source
@@ -39,10 +39,9 @@ class Analysis(BaseModel):
     total_frames: int
 
 
-class AnalyzeResponse(Response):
+class AnalyzeResponse(SuccessResponse):
     """The analysis."""
 
-    success: bool = True
     analysis: Analysis
     warnings: list[str] | None = Field(None, description="What of the file is missing or damaged")
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
@@ -15,32 +14,29 @@ from framepack.media.mux.join import Piece, copy_joined
 from framepack.media.read.reader import open_clip
 from framepack.media.timeline.concat import concatenated
 from framepack.processing.context import Context
-from framepack.processing.limits import check_output
 from framepack.processing.operation import operation
-from framepack.processing.render import open_source, publish_video, video_response, videos_folder
+from framepack.processing.render import open_source, publish_video, video_response
 
-if TYPE_CHECKING:
-    from framepack.media.clip import Clip
-    from framepack.storage.outputs import PublishedOutput
-
-_LEAST = 2
+_MIN_VIDEOS = 2
 
 
 class JoinRequest(CallbackRequest):
     """The videos to join, in order."""
 
-    video_urls: Annotated[list[Url], Field(min_length=_LEAST)] = Field(description="Video URLs to join, at least 2")
+    video_urls: Annotated[list[Url], Field(min_length=_MIN_VIDEOS)] = Field(
+        description="Video URLs to join, at least 2"
+    )
     output_name: Name | None = Field(None, description="Custom output filename")
 
     @field_validator("video_urls", mode="before")
     @classmethod
     def _several(cls, urls: object) -> object:
-        if isinstance(urls, list) and len(urls) < _LEAST:
-            raise InvalidField(f"At least {_LEAST} video URLs are required (video_urls)")
+        if isinstance(urls, list) and len(urls) < _MIN_VIDEOS:
+            raise InvalidField(f"At least {_MIN_VIDEOS} video URLs are required (video_urls)")
         return urls
 
     def callback_metadata(self) -> dict[str, Any]:
-        """How many videos there were, and the name asked for."""
+        """The number of videos, and the name that the client chose."""
         return {"num_videos": len(self.video_urls), "output_name": self.output_name}
 
 
@@ -74,7 +70,13 @@ def join(request: JoinRequest, ctx: Context) -> VideoResponse:
         pieces.append(Piece(source.path, info))
         clips.append(open_clip(source.path, info, warn=partial(_warn, ctx, place)))
     clip = concatenated(clips)
-    published = _written(clip, pieces, ctx, stem=_stem(request.output_name) or names[0])
+    published = publish_video(
+        clip,
+        ctx,
+        stem=_stem(request.output_name) or names[0],
+        suffix=f"joined_{count}_videos",
+        stream_copy=lambda target: copy_joined(pieces, clip, target, warn=ctx.job.warn, watch=ctx.job.watch),
+    )
     return video_response(published, "Videos joined successfully", ctx)
 
 
@@ -83,15 +85,5 @@ def _warn(ctx: Context, place: str, sentence: str) -> None:
 
 
 def _stem(name: str | None) -> str | None:
-    """The name asked for without the extension of a video."""
+    """The name that the client chose, without the extension of a video."""
     return None if name is None else name.removesuffix(".mp4")
-
-
-def _written(clip: Clip, pieces: Sequence[Piece], ctx: Context, *, stem: str) -> PublishedOutput:
-    suffix = f"joined_{len(pieces)}_videos"
-    check_output(clip, ctx.settings)
-    folder = videos_folder(ctx)
-    copied = ctx.workspace.path("joined.mp4")
-    if ctx.allows_stream_copy and copy_joined(pieces, clip, copied, warn=ctx.job.warn, watch=ctx.job.watch):
-        return ctx.outputs.publish(copied, folder=folder, stem=stem, suffix=suffix)
-    return publish_video(clip, ctx, stem=stem, suffix=suffix)

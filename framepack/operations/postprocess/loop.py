@@ -14,13 +14,11 @@ from framepack.media.read.reader import open_clip
 from framepack.media.timeline.loops import ping_pong, repeated
 from framepack.processing.context import Context
 from framepack.processing.effect import effect
-from framepack.processing.limits import check_output
 from framepack.processing.operation import operation
-from framepack.processing.render import open_source, publish_video, video_response, videos_folder
+from framepack.processing.render import open_source, publish_video, video_response
 
 if TYPE_CHECKING:
-    from framepack.media.mux.repeat import Coded
-    from framepack.storage.outputs import PublishedOutput
+    from pathlib import Path
 
 _ALIASES: Final = {"loop": "loop", "ping-pong": "ping-pong", "pingpong": "ping-pong"}
 
@@ -69,20 +67,13 @@ def loop(request: LoopRequest, ctx: Context) -> VideoResponse:
     """Create a looped version of a video."""
     source, info = open_source(request, ctx)
     clip = looped.apply(open_clip(source.path, info, warn=ctx.job.warn, section=ctx.section), request, ctx)
+
+    def stream_copy(target: Path) -> bool:
+        coded = copyable(source.path, info) if request.loop_type == "loop" else None
+        if coded is not None:
+            repeat(coded, target, clip, ctx.job.warn, ctx.job.watch)
+        return coded is not None
+
     suffix = f"{request.loop_type}_{request.num_loops}x"
-    coded = copyable(source.path, info) if request.loop_type == "loop" and ctx.allows_stream_copy else None
-    if coded is None:
-        published = publish_video(clip, ctx, stem=source.name, suffix=suffix)
-    else:
-        published = _copied(coded, clip, ctx, stem=source.name, suffix=suffix)
+    published = publish_video(clip, ctx, stem=source.name, suffix=suffix, stream_copy=stream_copy)
     return video_response(published, "Loop created successfully", ctx)
-
-
-def _copied(coded: Coded, clip: Clip, ctx: Context, *, stem: str, suffix: str) -> PublishedOutput:
-    """Repeat the source's own frames, as good as they are."""
-    check_output(clip, ctx.settings)
-    folder = videos_folder(ctx)
-    target = ctx.workspace.path(f"output{clip.encoding.extension}")
-    repeat(coded, target, clip, ctx.job.warn, ctx.job.watch)
-    ctx.job.check()
-    return ctx.outputs.publish(target, folder=folder, stem=stem, suffix=suffix)

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from framepack.api.schemas import Request, Response
+from framepack.api.schemas import NoFields, SuccessResponse
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
-
-
-class ListModelsRequest(Request):
-    """Nothing to say."""
 
 
 class UpscaleModel(BaseModel):
@@ -20,15 +16,14 @@ class UpscaleModel(BaseModel):
     description: str
 
 
-class ListModelsResponse(Response):
+class ListModelsResponse(SuccessResponse):
     """All models by name."""
 
-    success: bool = True
     models: dict[str, UpscaleModel]
 
 
 @operation("GET", "/postprocess/models", needs="process")
-def list_models(request: ListModelsRequest, ctx: Context) -> ListModelsResponse:  # noqa: ARG001 - it takes no fields
+def list_models(_request: NoFields, ctx: Context) -> ListModelsResponse:
     """List all available upscale models, the deployment's own among them."""
     return ListModelsResponse(
         models={

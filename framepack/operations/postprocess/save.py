@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 from pydantic import Field
 
 from framepack.api.names import Name
-from framepack.api.schemas import Response, VideoRequest
+from framepack.api.schemas import SuccessResponse, VideoRequest
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
 from framepack.processing.render import open_source
@@ -34,10 +34,9 @@ class SaveRequest(VideoRequest):
     custom_name: Name | None = Field(None, description="Custom filename")
 
 
-class SaveResponse(Response):
+class SaveResponse(SuccessResponse):
     """Where the video lies now."""
 
-    success: bool = True
     message: str = "Video saved to permanent storage successfully"
     saved_path: str = Field(description="Path of the video in the store")
     filename: str = Field(description="Its name there; another than asked for if that one was taken")

@@ -8,7 +8,7 @@ from typing import Final
 from pydantic import BaseModel, Field
 
 from framepack import __version__
-from framepack.api.schemas import Request, Response
+from framepack.api.schemas import NoFields, SuccessResponse
 from framepack.models.memory.device import GB
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
@@ -38,14 +38,9 @@ class GpuStatus(BaseModel):
     temperature: int | None = Field(description="Degrees Celsius; 0 without a GPU, null if the driver does not say")
 
 
-class StatusRequest(Request):
-    """No fields."""
-
-
-class StatusResponse(Response):
+class StatusResponse(SuccessResponse):
     """The worker's resources."""
 
-    success: bool = True
     message: str = "System status retrieved successfully"
     ram: Usage = Field(description="Main memory, within the container's limit")
     vram: Usage = Field(description="Memory of the GPU, in use by all its processes; all 0 without a GPU")
@@ -58,13 +53,12 @@ class StatusResponse(Response):
 
 
 @operation("GET", "/system/status", needs="process")
-def system_status(request: StatusRequest, ctx: Context) -> StatusResponse:
+def system_status(_request: NoFields, ctx: Context) -> StatusResponse:
     """Get the worker's memory, GPU and disk use."""
     from framepack.files.workspace import living
     from framepack.models.memory.device import host_memory
     from framepack.models.memory.gpu_status import read_gpu
 
-    del request
     total, free = host_memory()
     gpu = read_gpu(ctx.models.device)
     disk = shutil.disk_usage(ctx.settings.temp_dir)

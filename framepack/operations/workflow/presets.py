@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, SerializeAsAny
 
 from framepack.api.names import PresetName
-from framepack.api.schemas import Request, Response
+from framepack.api.schemas import NoFields, Request, SuccessResponse
 from framepack.api.workflow import WorkflowPreset
 from framepack.errors import BadRequest, NotFound
 from framepack.processing.context import Context
@@ -13,14 +13,9 @@ from framepack.processing.operation import operation
 from framepack.storage.presets import workflow_presets
 
 
-class WorkflowPresetsQuery(Request):
-    """No fields."""
-
-
-class WorkflowPresetsResponse(Response):
+class WorkflowPresetsResponse(SuccessResponse):
     """All workflows."""
 
-    success: bool = True
     presets: dict[str, SerializeAsAny[WorkflowPreset]] = Field(
         description="`None`, then the saved ones in alphabetical order, each with all its parameters"
     )
@@ -40,17 +35,15 @@ class WorkflowPresetName(Request):
     name: PresetName = Field(description="Preset name to delete")
 
 
-class WorkflowPresetAnswer(Response):
+class WorkflowPresetAnswer(SuccessResponse):
     """What was done."""
 
-    success: bool = True
     message: str
 
 
 @operation("GET", "/workflow/presets", needs="store")
-def list_workflow_presets(request: WorkflowPresetsQuery, ctx: Context) -> WorkflowPresetsResponse:
+def list_workflow_presets(_request: NoFields, ctx: Context) -> WorkflowPresetsResponse:
     """List all saved workflow presets."""
-    del request
     presets = workflow_presets(ctx.state, ctx.settings.max_presets, ctx.steps).all()
     return WorkflowPresetsResponse(presets=presets, message=f"Found {len(presets)} workflow preset(s)")
 

@@ -1,4 +1,4 @@
-"""What is remembered of an extraction: one document for each frame folder, in the store that has the frames."""
+"""The record of an extraction: one document per frame folder, in the store that holds the frames."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _OWN_FRAME: Final = re.compile(r"frame_(\d{6,})\.[a-z]+", re.IGNORECASE)
 
 
 def frame_name(position: int) -> str:
-    """The documented name of the extracted frame at a position, from 0."""
+    """The documented file name of the extracted frame at a position, counted from 0."""
     return f"frame_{position:06d}.png"
 
 
 FractionText = Annotated[str, Field(pattern=r"^-?\d{1,30}(/[1-9]\d{0,29})?$")]
-"""A number in full precision, such as "-1/3"."""
+"""An exact number, such as "-1/3"."""
 
 PositiveText = Annotated[str, Field(pattern=r"^[1-9]\d{0,29}(/[1-9]\d{0,29})?$")]
-"""A number above 0 in full precision, such as "30000/1001"."""
+"""An exact number above 0, such as "30000/1001"."""
 
 Code = Annotated[int, Field(ge=0, le=65_535)]
-"""A code of ITU-T H.273, or one of those that FFmpeg has beyond them."""
+"""A code of ITU-T H.273, or one that FFmpeg adds to them."""
 
 
 class FolderRecord(BaseModel):
@@ -37,16 +37,17 @@ class FolderRecord(BaseModel):
     Attributes:
         source_name: Name of the video.
         fps: Frames per second of the video, exactly.
-        extraction_rate: Every which frame was extracted: the one called ``n`` is frame ``n * extraction_rate``.
+        extraction_rate: N of "every Nth frame" as extracted: the frame called ``n`` is frame ``n * extraction_rate``.
         frame_count: Number of frames extracted.
         width: Pixels in a row.
         height: Rows.
         pixel_aspect: Width of a pixel over its height.
-        colors: What the numbers meant in the video: matrix, primaries and transfer as in ITU-T H.273.
-        sound_delay: Seconds from the first frame to the kept audio's first sample; None if there is no audio.
+        colors: Colors of the video: matrix, primaries and transfer as codes of ITU-T H.273.
+        audio_delay: Seconds from the first frame to the first sample of the kept audio; None if there is no audio.
+            Stored as ``sound_delay``.
     """
 
-    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True, populate_by_name=True)
 
     source_name: str
     fps: PositiveText
@@ -56,10 +57,10 @@ class FolderRecord(BaseModel):
     height: int = Field(ge=1)
     pixel_aspect: PositiveText = "1"
     colors: Annotated[list[Code], Field(min_length=3, max_length=3)]
-    audio_delay: FractionText | None = None
+    audio_delay: FractionText | None = Field(None, alias="sound_delay")
 
     def source_index(self, filename: str) -> int | None:
-        """Number of the video's frame that an extracted frame shows, from 0; None if it is not one of those."""
+        """Index in the video, from 0, of the frame in an extracted file; None for a file that was not extracted."""
         found = _OWN_FRAME.fullmatch(filename)
         position = int(found[1]) if found else self.frame_count
         return position * self.extraction_rate if position < self.frame_count else None
@@ -71,8 +72,8 @@ def folder_records(storage: Storage) -> Documents[FolderRecord]:
 
 
 def audio_key(folder: str) -> Key:
-    """Where the kept audio of a folder's video lies."""
-    return STATE / "frame_audio" / f"{folder}.mka"
+    """The key of the kept audio of a folder's video."""
+    return STATE / "frame_sounds" / f"{folder}.mka"
 
 
 def _parsed(content: dict[str, Any]) -> FolderRecord:

@@ -1,4 +1,4 @@
-"""Fill a frame folder so that it is seen whole or not at all, whatever happens meanwhile."""
+"""Filling a new frame folder: it becomes visible when it is complete, or leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from framepack.errors import FramepackError
-from framepack.storage.frames.folders import MEDIA_TYPES, empty, folder_key, sheet_key
-from framepack.storage.frames.marks import Mark
+from framepack.storage.frames.folders import MEDIA_TYPES, folder_key, remove_contents, sheet_key
 from framepack.storage.frames.record import FolderRecord, audio_key, folder_records, frame_name
+from framepack.storage.frames.unfinished import UnfinishedMarker
 
 if TYPE_CHECKING:
     from framepack.storage.base import Storage
@@ -22,10 +22,10 @@ _AUDIO_TYPE: Final = "audio/x-matroska"
 
 
 class FolderWriter:
-    """A folder under construction; its frames may be put from many threads."""
+    """A folder that is being filled; frames may be put from many threads."""
 
-    def __init__(self, storage: Storage, folder: str, mark: Mark) -> None:
-        self._storage, self._folder, self._mark = storage, folder, mark
+    def __init__(self, storage: Storage, folder: str, marker: UnfinishedMarker) -> None:
+        self._storage, self._folder, self._marker = storage, folder, marker
         self.is_finished = False
 
     def put_frame(self, position: int, png: bytes) -> None:
@@ -42,44 +42,44 @@ class FolderWriter:
         self._storage.put_bytes(sheet_key(self._folder), jpeg, content_type=MEDIA_TYPES[".jpg"])
 
     def keep_alive(self) -> None:
-        """Show that the work goes on; to be called every few seconds.
+        """Refresh the marker, so that the folder is not taken for abandoned; call it every few seconds.
 
         Raises:
-            Conflict: The folder was swept up, because this was not called for too long.
+            Conflict: The folder was removed, because this was not called for too long.
         """
-        if self._mark.is_due:
-            self._mark.check()
-            self._mark.set()
+        if self._marker.needs_refresh:
+            self._marker.check()
+            self._marker.write()
 
     def finish(self, record: FolderRecord) -> None:
-        """Show the folder, now that all its frames are there.
+        """Make the folder visible, now that all its frames are stored.
 
         Raises:
-            Conflict: As `keep_alive`.
+            Conflict: As for `keep_alive`.
         """
-        self._mark.check()
-        folder_records(self._storage).save(self._folder, record.model_dump(mode="json"))
-        self._mark.remove()
+        self._marker.check()
+        folder_records(self._storage).save(self._folder, record.model_dump(mode="json", by_alias=True))
+        self._marker.remove()
         self.is_finished = True
 
 
 @contextmanager
 def new_folder(storage: Storage, folder: str) -> Iterator[FolderWriter]:
-    """Fill a folder of a new name; unless it is finished in the ``with`` block, nothing of it remains."""
-    mark = Mark(storage, folder)
-    writer = FolderWriter(storage, folder, mark)
+    """Fill a new folder in a ``with`` block; unless `FolderWriter.finish` was called in it, nothing remains."""
+    marker = UnfinishedMarker(storage, folder)
+    writer = FolderWriter(storage, folder, marker)
     try:
-        mark.set()
+        marker.write()
         yield writer
     finally:
         if not writer.is_finished:
-            _discard(storage, folder, mark)
+            _discard(storage, folder, marker)
 
 
-def _discard(storage: Storage, folder: str, mark: Mark) -> None:
+def _discard(storage: Storage, folder: str, marker: UnfinishedMarker) -> None:
     try:
-        mark.set()  # also where a sweep has begun: both remove the same things
-        empty(storage, folder, mark)
-        mark.remove()
+        marker.write()  # harmless if a clean-up has begun as well: both remove the same objects
+        remove_contents(storage, folder, marker)
+        marker.remove()
     except FramepackError:
-        log.warning("an unfinished folder could not be removed; its mark hides it until it is swept up")
+        log.warning("an unfinished folder could not be removed; it stays hidden until clear-temp removes it")

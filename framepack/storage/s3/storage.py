@@ -138,8 +138,8 @@ class S3Storage:
             self._client.delete_object(Bucket=self._location.bucket, Key=self._name(key))
             return True
 
-    def sweep(self) -> RemovedFiles:
-        """Drop the parts of uploads that were never finished; see `Storage.sweep`."""
+    def remove_partial_writes(self) -> RemovedFiles:
+        """Drop the parts of uploads that were never finished; see `Storage.remove_partial_writes`."""
         with s3_errors("the clean-up"):
             return drop_stale_parts(self._client, self._location.bucket, f"{self._prefix}{RESULTS}/")
 

@@ -13,9 +13,10 @@ from typing import Any, cast
 import pytest
 
 from framepack.errors import Conflict, NotFound, StorageFailed
+from framepack.files.removed import RemovedFiles
 from framepack.storage.base import Storage, StoredObject
-from framepack.storage.frames import marks as unfinished
-from framepack.storage.frames.folders import FrameFolders, folder_key, natural, sheet_key, sweep
+from framepack.storage.frames import unfinished
+from framepack.storage.frames.folders import FrameFolders, folder_key, natural, remove_unfinished_folders, sheet_key
 from framepack.storage.frames.record import FolderRecord, audio_key
 from framepack.storage.frames.writer import FolderWriter, new_folder
 from framepack.storage.keys import Key
@@ -169,7 +170,7 @@ def test_the_record_knows_the_source() -> None:
         {"fps": "1e999999999"},
         {"fps": 25},
         {"pixel_aspect": "0/1"},
-        {"audio_delay": "1/0"},
+        {"sound_delay": "1/0"},
         {"extraction_rate": 0},
         {"colors": [1]},
         {"colors": [1, -5, 1]},
@@ -245,7 +246,7 @@ def test_an_extraction_killed_anywhere_shows_nothing(storage: Storage, tmp_path:
         with pytest.raises(NotFound):
             FrameFolders(storage).frames(FOLDER)
         files = max(0, min(changes - 1, 6))
-        assert sweep(storage, 0) == (files, 5 * files)
+        assert remove_unfinished_folders(storage, 0) == RemovedFiles(files, 5 * files)
         assert objects(storage) == []
         changes += 1
     assert changes == 9  # mark, audio, four frames, sheet, record, mark again
@@ -261,7 +262,7 @@ def test_a_deletion_killed_anywhere_is_all_or_nothing(storage: Storage, tmp_path
         if folders.names():
             assert len(names(folders)) == 4
             assert changes == 0
-        sweep(storage, 0)
+        remove_unfinished_folders(storage, 0)
         assert objects(storage) == [] or changes == 0
         make(storage, tmp_path)
         changes += 1
@@ -275,9 +276,9 @@ def test_a_sweep_leaves_the_living_alone(storage: Storage, tmp_path: Path) -> No
     before = objects(storage)
     with new_folder(storage, FOLDER) as writer:
         fill(writer, tmp_path)
-        assert sweep(storage, 600) == (0, 0)
+        assert remove_unfinished_folders(storage, 600) == RemovedFiles()
         writer.finish(RECORD)
-    assert sweep(storage, 0) == (0, 0)
+    assert remove_unfinished_folders(storage, 0) == RemovedFiles()
     assert len(names(FrameFolders(storage))) == 4
     FrameFolders(storage).delete(FOLDER)
     assert objects(storage) == before
@@ -287,7 +288,7 @@ def test_who_was_swept_up_does_not_finish(storage: Storage, tmp_path: Path) -> N
     """An extraction that slept so long that it was taken for dead fails, and leaves nothing."""
     with new_folder(storage, FOLDER) as writer:
         fill(writer, tmp_path)
-        assert sweep(storage, 0) == (6, 30)
+        assert remove_unfinished_folders(storage, 0) == RemovedFiles(6, 30)
         writer.put_frame(4, b"late")
         with pytest.raises(Conflict, match="cleared away"):
             writer.finish(RECORD)
@@ -311,7 +312,7 @@ def test_a_living_extraction_refreshes_its_mark(
         refreshed = storage.stat(mark)
         assert refreshed is not None
         assert (began - refreshed.modified).total_seconds() < 1.1  # some stores know whole seconds only
-        sweep(storage, 0)
+        remove_unfinished_folders(storage, 0)
         with pytest.raises(Conflict, match="cleared away"):
             writer.keep_alive()
     assert objects(storage) == []

@@ -1,4 +1,4 @@
-"""Switches of the whole deployment that last: whether finished videos are kept in the folder of saved ones."""
+"""The autosave switch of a deployment: whether finished videos go to the folder of saved ones."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ if TYPE_CHECKING:
     from framepack.storage.base import Storage
 
 _FOLDER: Final = "settings"
-_AUTOSAVE: Final = "autosave"
+_NAME: Final = "autosave"
 
 
 def autosave_enabled(state: Storage) -> bool:
-    """Whether finished videos go to ``saved_videos``; off until somebody turns it on."""
+    """Whether finished videos go to ``saved_videos``; off by default."""
     try:
-        return _switch(state).read(_AUTOSAVE)
+        return _documents(state).read(_NAME)
     except NotFound:
         return False
 
 
-def set_autosave(state: Storage, *, enabled: bool) -> None:
-    """Turn autosave on or off, for every worker and for good."""
-    _switch(state).save(_AUTOSAVE, {"enabled": enabled})
+def save_autosave(state: Storage, *, enabled: bool) -> None:
+    """Turn autosave on or off for all workers, until it is set again."""
+    _documents(state).save(_NAME, {"enabled": enabled})
 
 
-def _switch(state: Storage) -> Documents[bool]:
+def _documents(state: Storage) -> Documents[bool]:
     return Documents(state, _FOLDER, _parse)
 
 
