@@ -17,7 +17,7 @@ from framepack.models.weights.hub_snapshots import Snapshots
 from framepack.models.weights.store import WeightsStore
 from framepack.net.addresses import Policy, check_public
 from framepack.net.delivery import Courier, Delivery
-from framepack.net.download import Downloaded, Downloader
+from framepack.net.download import Downloader
 from framepack.net.signing import Signer
 from framepack.processing.context import Context, Fetch
 from framepack.registry import discover
@@ -119,13 +119,13 @@ class Runtime:
     def _fetcher(self, job: Job, workspace: Workspace) -> Fetch:
         from framepack.files.source import Source
 
-        downloader = Downloader(self._policy, self.settings.download_timeout_seconds)
+        downloader = Downloader.from_settings(self.settings)
 
         def fetch(url: str, max_mb: float | None = None) -> Source:
             limit_mb = self.settings.max_source_mb if max_mb is None else max_mb
             max_bytes = round(limit_mb * 1e6)
 
-            def download(address: str, to: Path) -> Downloaded:
+            def download(address: str, to: Path) -> str:
                 return downloader.download(address, to, max_bytes=max_bytes, check=job.check)
 
             key = key_of_own_url(url, self.settings.public_url)

@@ -1,4 +1,4 @@
-"""Checks of text that a deployment sets. Each returns the value to use, or raises ValueError with what is allowed.
+"""Validators of settings. Each returns the value to use, or raises a ValueError that says what is allowed.
 
 The message completes the sentence "FRAMEPACK_... must be ...".
 """
@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import base64
 import re
-import unicodedata
 from collections.abc import Callable
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
+from framepack.filenames import is_segment
+
 HOST_NAME: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.(?!-)[a-z0-9_-]{1,63})*\.?")
 BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
 PINNED_MODEL: Final = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
-MAX_SEGMENT_BYTES: Final = 255
 
 _DEVICE: Final = re.compile(r"auto|cpu|cuda(:\d+)?")
 _FACTORY: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
-_FORBIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
 _SIGNING_PREFIX: Final = "whsec_"
 
 
@@ -41,17 +40,8 @@ def store(text: str) -> str:
 
 
 def absolute(path: Path) -> Path:
-    """The path from the root of the file system, so that it means the same whatever the current folder becomes."""
+    """The absolute path, which stays right when the current folder changes."""
     return path.expanduser().absolute()
-
-
-def is_segment(text: str) -> bool:
-    """Whether the text can stand between two slashes of an object's key."""
-    if not text or text != text.strip().strip("."):
-        return False
-    if any(char in "\\\ufffd" or unicodedata.category(char) in _FORBIDDEN_CATEGORIES for char in text):
-        return False
-    return len(text.encode()) <= MAX_SEGMENT_BYTES and unicodedata.is_normalized("NFC", text)
 
 
 def web_address(text: str) -> str:
@@ -61,7 +51,7 @@ def web_address(text: str) -> str:
 
 
 def parsed_address(text: str) -> SplitResult:
-    """The parts of such an address."""
+    """The parts of an http or https address that paths can be appended to."""
     allowed = "an http or https address without user name, query or fragment, such as https://video.example.com"
     try:
         url = urlsplit(text.strip())
@@ -87,27 +77,27 @@ def host_or_network(text: str) -> str:
 
 
 def device(text: str) -> str:
-    """Where networks run."""
+    """A device for inference."""
     if not _DEVICE.fullmatch(text):
         raise ValueError("auto, cpu, cuda or cuda:N")
     return text
 
 
 def factory(text: str) -> str:
-    """A reference to a function."""
+    """A reference to a factory function."""
     if not _FACTORY.fullmatch(text):
         raise ValueError("of the form package.module:factory")
     return text
 
 
 def language_model(default: str) -> Callable[[str], str]:
-    """The check of a language model's name: the default one, another one with its revision, or a folder."""
+    """The validator of a language model: the default one, another one with its revision, or a folder."""
 
     def check(text: str) -> str:
         if text == default or PINNED_MODEL.fullmatch(text):
             return text
         path = Path(text).expanduser()
-        if path.is_absolute() or path.is_dir():  # a volume may still be mounted; the model's first job tells
+        if path.is_absolute() or path.is_dir():  # the volume may not be mounted yet; the model's first job finds out
             return str(absolute(path))
         raise ValueError(f"{default}, another model as organization/name@COMMIT (40 hex digits), or a folder")
 

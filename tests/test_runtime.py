@@ -77,6 +77,15 @@ def test_a_failure_is_called_back(tmp_path: Path) -> None:
     }
 
 
+def test_a_callback_is_tried_as_often_as_the_settings_say(tmp_path: Path) -> None:
+    """With `callback_attempts` 1, a receiver that fails is called once."""
+    with HttpServer({"/a.mp4": Answer(404), "/cb": Answer(500)}) as server:
+        worker = bench(tmp_path, allowed_hosts=("127.0.0.1",), callback_attempts=1)
+        worker.run("upscale", video_url=f"{server.url}/a.mp4", callback_url=f"{server.url}/cb")
+
+    assert [request.path for request in server.requests] == ["/a.mp4", "/cb"]
+
+
 def test_a_killed_worker_leaves_nothing_for_long(tmp_path: Path) -> None:
     """What `kill -9` leaves in the working folder is gone with the next job, and nothing half is in the store."""
     (tmp_path / "weights").mkdir()

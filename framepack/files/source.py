@@ -1,39 +1,25 @@
-"""How a job's video becomes a file: fetched from an address, or unpacked from the request."""
+"""Sources: the video of a job becomes a file, downloaded from an address or decoded from base64 in the request."""
 
 from __future__ import annotations
 
 import binascii
 import re
-import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from framepack.errors import DiskFull, InvalidSource, TooLarge, is_disk_full
+from framepack.filenames import UNNAMED, clean_filename
 
 if TYPE_CHECKING:
     from framepack.files.workspace import Workspace
 
-UNNAMED: Final = "video"
-
-_MAX_NAME_LENGTH: Final = 100
-_NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9 ._+()-]+")
-_NOT_IN_SUFFIXES: Final = re.compile(r"[^A-Za-z0-9]+")
-_MAX_SUFFIX_LENGTH: Final = 10
 _DATA_URI: Final = re.compile(r"\s*data:[^,;\s]*(?:;[^,;\s]*)*;base64,", re.IGNORECASE)
 _MAX_PREFIX: Final = 256
 _WHITESPACE: Final = " \t\r\n"
 _DROP_WHITESPACE: Final = dict.fromkeys(map(ord, _WHITESPACE))
 _CHUNK: Final = 2**20  # characters decoded at a time
-
-
-class Downloaded(Protocol):
-    """What a download tells of a file it fetched."""
-
-    @property
-    def filename(self) -> str:
-        """Name that the server or the address gives the file; untrusted, may be empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +28,7 @@ class Source:
 
     Attributes:
         path: The file, in the job's workspace.
-        filename: What its sender calls it, made harmless: letters, digits and a few signs, 1 to 100 characters.
+        filename: The sender's name of it, made harmless: letters, digits and a few signs, 1 to 100 characters.
     """
 
     path: Path
@@ -54,23 +40,24 @@ class Source:
         return PurePosixPath(self.filename).stem
 
     @classmethod
-    def from_url(cls, url: str, workspace: Workspace, download: Callable[[str, Path], Downloaded]) -> Self:
+    def from_url(cls, url: str, workspace: Workspace, download: Callable[[str, Path], str]) -> Self:
         """Fetch the video at ``url`` into the workspace.
 
         Args:
             url: The address.
             workspace: Where the file goes.
-            download: ``(url, target)``: fetches, checks and limits; its errors pass through.
+            download: ``(url, target)``: downloads the file within its limits and returns the untrusted file name
+                that the server or the URL gives it; its errors pass through.
         """
         target = workspace.path("source")
-        return cls(target, clean_filename(download(url, target).filename))
+        return cls(target, clean_filename(download(url, target)))
 
     @classmethod
     def from_store(cls, name: str, workspace: Workspace, copy: Callable[[Path], None]) -> Self:
-        """Bring a file of our own store into the workspace.
+        """Copy a file of the deployment's store into the workspace.
 
         Args:
-            name: What it is called there.
+            name: Its name there.
             workspace: Where the file goes.
             copy: Writes it to the given path; its errors pass through.
         """
@@ -80,15 +67,15 @@ class Source:
 
     @classmethod
     def from_base64(cls, text: str, workspace: Workspace, max_bytes: int, kind: str = "video") -> Self:
-        """Unpack a video, or a file of another kind, that came in a request as base64.
+        """Decode a video, or another kind of file, that was sent as base64 in a request.
 
-        A data URI's prefix, white space and missing padding at the end are fine; anything else is not.
+        The prefix of a data URI, white space and missing padding at the end are allowed; anything else is not.
 
         Args:
             text: The file in base64.
             workspace: Where the file goes.
             max_bytes: Largest size accepted; checked before anything is written.
-            kind: What messages call it; with ``_base64``, the field it came in.
+            kind: Its name in messages; followed by ``_base64``, the name of its field.
 
         Raises:
             InvalidSource: The text is not base64.
@@ -115,16 +102,6 @@ class Source:
         if empty:
             raise InvalidSource(f"{kind}_base64 is empty.")
         return cls(target)
-
-
-def clean_filename(name: str) -> str:
-    """Make a harmless file name of what a stranger calls a file."""
-    decomposed = unicodedata.normalize("NFKD", name).replace("\\", "/").rpartition("/")[2]
-    plain = "".join(letter for letter in decomposed if not unicodedata.combining(letter)).strip(" .")
-    stem, dot, suffix = plain.rpartition(".") if "." in plain else (plain, "", "")
-    suffix = dot + _NOT_IN_SUFFIXES.sub("", suffix)[:_MAX_SUFFIX_LENGTH]
-    stem = _NOT_IN_NAMES.sub("_", stem)[: _MAX_NAME_LENGTH - len(suffix)].strip(" ._")
-    return (stem or UNNAMED) + suffix.rstrip(".")
 
 
 def _decoded_size(text: str, begin: int) -> int:

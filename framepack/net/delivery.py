@@ -10,15 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
 from framepack.errors import SourceFailed, SourceTooSlow
 from framepack.net.addresses import Policy, check_url
 from framepack.net.session import Outgoing, exchange
 from framepack.net.watchdog import Watchdog
-
-if TYPE_CHECKING:
-    from framepack.settings import Settings
 
 logger = logging.getLogger("framepack.net")
 
@@ -61,11 +57,6 @@ class Courier:
     attempts: int = 4
     timeout_seconds: float = 20.0
     sleep: Callable[[float], object] = time.sleep
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> Courier:
-        """Build the courier of one worker."""
-        return cls(Policy.from_settings(settings), attempts=settings.callback_attempts)
 
     def deliver(self, url: str, body: bytes, headers: Mapping[str, str], sign: Sign | None = None) -> Delivery:
         """POST ``body`` until the receiver answers 2xx, forbids more tries, or all tries are used up.

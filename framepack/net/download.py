@@ -1,8 +1,7 @@
-"""Downloads from addresses that a client chose: one file, bounded in size and time, or nothing at all."""
+"""Downloads from addresses that a client chose, limited in size and time; a failed one leaves no file."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,25 +27,8 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 @dataclass(frozen=True, slots=True)
-class Downloaded:
-    """What arrived.
-
-    Attributes:
-        size_bytes: Length of the file.
-        sha256: Its hash, in lower-case hexadecimal digits.
-        content_type: Media type that the server gave, without parameters; empty if none.
-        filename: Name that the server or the URL gives it, without folders; untrusted, may be empty.
-    """
-
-    size_bytes: int
-    sha256: str
-    content_type: str
-    filename: str
-
-
-@dataclass(frozen=True, slots=True)
 class Downloader:
-    """Fetches files.
+    """Downloads files.
 
     Attributes:
         policy: What may be reached.
@@ -68,7 +50,7 @@ class Downloader:
         *,
         max_bytes: int,
         check: Callable[[], None],
-    ) -> Downloaded:
+    ) -> str:
         """Fetch ``url`` into the file ``to``, following up to three redirects.
 
         Args:
@@ -76,6 +58,9 @@ class Downloader:
             to: Where the file goes; on any failure it is not there.
             max_bytes: Largest size accepted.
             check: Raises to stop the download at once; called often, from two threads.
+
+        Returns:
+            The file name that the server or the URL gives, without folders; untrusted, may be empty.
 
         Raises:
             SourceNotAllowed: the URL, or one it redirects to, may not be fetched.
@@ -91,14 +76,13 @@ class Downloader:
         ):
             _check_answer(response, max_bytes)
             with _file(to) as file:
-                size_bytes, sha256 = _save(response, file, max_bytes, watchdog)
-            content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-            return Downloaded(size_bytes, sha256, content_type, _filename(target, response))
+                _save(response, file, max_bytes, watchdog)
+            return _filename(target, response)
 
 
 @contextmanager
 def _final_answer(url: str, policy: Policy, watchdog: Watchdog) -> Iterator[tuple[ParsedTarget, Response]]:
-    """Follow redirects by hand, each checked like the first URL."""
+    """Follow redirects one by one, checking each URL like the first."""
     for _ in range(MAX_REDIRECTS + 1):
         target = check_url(url, policy)
         with exchange(Outgoing("GET", target), policy, watchdog) as response:
@@ -116,7 +100,7 @@ def _location(target: ParsedTarget, response: Response) -> str:
     try:
         return urljoin(target.url, _text(location).replace(" ", "%20"))
     except ValueError as error:
-        raise SourceFailed("The source redirected to something that is no URL.") from error
+        raise SourceFailed("The source redirected to something that is not a URL.") from error
 
 
 def _check_answer(response: Response, max_bytes: int) -> None:
@@ -142,19 +126,17 @@ def _file(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def _save(response: Response, file: BinaryIO, max_bytes: int, watchdog: Watchdog) -> tuple[int, str]:
-    size_bytes, digest = 0, hashlib.sha256()
+def _save(response: Response, file: BinaryIO, max_bytes: int, watchdog: Watchdog) -> None:
+    size_bytes = 0
     while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
         watchdog.check()
         size_bytes += len(chunk)
         if size_bytes > max_bytes:
             raise _too_large(max_bytes)
-        digest.update(chunk)
         file.write(chunk)
-    watchdog.check()  # a connection that was cut may look like one that ended
-    if not size_bytes:  # headers that break off look like the end, too
+    watchdog.check()  # a connection that the watchdog cut looks like one that ended
+    if not size_bytes:  # a connection that breaks after the headers looks like an end, too
         raise SourceFailed("The source sent nothing.")
-    return size_bytes, digest.hexdigest()
 
 
 def _filename(target: ParsedTarget, response: Response) -> str:

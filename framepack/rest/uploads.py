@@ -17,7 +17,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from framepack.errors import FramepackError, InvalidSource
-from framepack.files.source import clean_filename
+from framepack.filenames import clean_filename
 from framepack.files.workspace import Workspace
 from framepack.rest.fields import body_chunks
 from framepack.storage.base import CHUNK_BYTES, Storage

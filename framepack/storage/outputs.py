@@ -15,8 +15,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from framepack.filenames import clean_stem, safe_name
 from framepack.storage.base import DEFAULT_CONTENT_TYPE, storage_errors
-from framepack.storage.keys import Key, clean_stem, safe_name
+from framepack.storage.keys import Key
 from framepack.storage.reservations import reservation
 
 if TYPE_CHECKING:

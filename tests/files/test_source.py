@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import tracemalloc
 from collections.abc import Generator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from framepack.errors import DiskFull, InvalidSource, SourceFailed, TooLarge
-from framepack.files.source import Source, clean_filename
+from framepack.filenames import clean_filename
+from framepack.files.source import Source
 from framepack.files.workspace import Workspace
 
 PLENTY = 10**9
@@ -135,21 +135,14 @@ def test_base64_has_a_name(workspace: Workspace) -> None:
     assert (source.filename, source.name) == ("video", "video")
 
 
-@dataclass(frozen=True)
-class Fetched:
-    """What a download tells."""
-
-    filename: str
-
-
 def test_downloads_land_in_the_workspace(workspace: Workspace) -> None:
     """The downloader gets the address and a fresh path; its name for the file is cleaned."""
     calls = []
 
-    def download(url: str, target: Path) -> Fetched:
+    def download(url: str, target: Path) -> str:
         calls.append((url, target))
         target.write_bytes(b"video")
-        return Fetched("my clip.final.mp4")
+        return "my clip.final.mp4"
 
     source = Source.from_url("https://example.com/x", workspace, download)
     assert calls == [("https://example.com/x", source.path)]
@@ -161,7 +154,7 @@ def test_downloads_land_in_the_workspace(workspace: Workspace) -> None:
 def test_errors_of_downloads_pass_through(workspace: Workspace) -> None:
     """They have their own sentences."""
 
-    def download(_url: str, _target: Path) -> Fetched:
+    def download(_url: str, _target: Path) -> str:
         raise SourceFailed("The server of the video answered 404.")
 
     with pytest.raises(SourceFailed, match="404"):

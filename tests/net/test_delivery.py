@@ -18,7 +18,6 @@ from framepack.net import delivery
 from framepack.net.addresses import Policy
 from framepack.net.delivery import Courier, Delivery
 from framepack.net.signing import Signer
-from framepack.settings import Settings
 from tests.support.canary import Canary, Names
 from tests.support.http_server import Answer, Handler, HttpServer
 
@@ -214,9 +213,3 @@ def test_every_try_is_signed_anew(courier: Courier, secret: str) -> None:
     for request in server.requests:
         moment = dt.datetime.fromtimestamp(int(request.headers["webhook-timestamp"]), dt.UTC)
         assert verifier.sign("msg_1", moment, request.body.decode()) == request.headers["webhook-signature"]
-
-
-def test_settings_reach_the_courier() -> None:
-    """The number of tries and the policy come from the settings."""
-    courier = Courier.from_settings(Settings(callback_attempts=2, https_only=True))
-    assert (courier.attempts, courier.policy.https_only) == (2, True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from tests.support.fetch import Fetch, endless, redirect
 from tests.support.http_server import Answer, HttpServer
 
 BODY = bytes(range(256)) * 4000  # 1,024,000 bytes
-SHA256 = hashlib.sha256(BODY).hexdigest()
 CHUNKED = {"Transfer-Encoding": "chunked"}
 
 
@@ -30,7 +28,7 @@ def test_three_redirects_are_followed(fetch: Fetch, status: int) -> None:
         }
         other.answers = {"/the%20end.mp4": Answer(body=BODY)}
         with HttpServer(answers) as server:
-            assert fetch(f"{server.url}/1").filename == "the end.mp4"
+            assert fetch(f"{server.url}/1") == "the end.mp4"
     assert fetch.to.read_bytes() == BODY
 
 
@@ -68,7 +66,7 @@ def test_every_redirect_is_checked_like_the_first_url(fetch: Fetch, location: st
         ({f"/{n}": redirect(f"/{n + 1}") for n in range(1, 6)}, "more than 3 times", 4),
         ({"/1": redirect("/1")}, "more than 3 times", 4),
         ({"/1": Answer(302)}, "to nowhere", 1),
-        ({"/1": redirect("http://[x/")}, "no URL", 1),
+        ({"/1": redirect("http://[x/")}, "not a URL", 1),
         ({"/1": redirect("/2"), "/2": Answer(404)}, "status 404", 2),
         ({"/1": Answer(304)}, "status 304", 1),
     ],
@@ -88,7 +86,8 @@ def test_a_redirect_with_an_endless_body_is_not_read(fetch: Fetch) -> None:
             "/": Answer(302, endless(server), {"Location": "/file", **CHUNKED}),
             "/file": Answer(body=BODY),
         }
-        assert fetch(f"{server.url}/").sha256 == SHA256
+        fetch(f"{server.url}/")
+        assert fetch.to.read_bytes() == BODY
 
 
 def test_https_stays_https(fetch: Fetch, tmp_path: Path, authority: Authority) -> None:

@@ -10,7 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from framepack.errors import InvalidField
-from framepack.storage.keys import Key, clean_stem, safe_name
+from framepack.filenames import clean_stem, safe_name
+from framepack.storage.keys import Key
 
 SAFE = re.compile(r"[A-Za-z0-9+()]([A-Za-z0-9 ._+()-]{0,98}[A-Za-z0-9+()])?")
 

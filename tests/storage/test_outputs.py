@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from framepack.errors import StorageFailed
+from framepack.filenames import clean_stem
 from framepack.storage.base import Storage
-from framepack.storage.keys import Key, clean_stem
+from framepack.storage.keys import Key
 from framepack.storage.local import LocalStorage
 from framepack.storage.outputs import Outputs, ResultFolder
 

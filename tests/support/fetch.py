@@ -9,7 +9,7 @@ import pytest
 
 from framepack.errors import FramepackError
 from framepack.net.addresses import Policy
-from framepack.net.download import Downloaded, Downloader
+from framepack.net.download import Downloader
 from tests.support.canary import Names
 from tests.support.http_server import Answer, HttpServer
 
@@ -21,10 +21,8 @@ class Fetch:
         self.downloader = Downloader(policy, 20)
         self.to = folder / "source"
 
-    def __call__(
-        self, url: str, *, max_bytes: int = 2_000_000, check: Callable[[], None] = lambda: None
-    ) -> Downloaded:
-        """Download ``url``."""
+    def __call__(self, url: str, *, max_bytes: int = 2_000_000, check: Callable[[], None] = lambda: None) -> str:
+        """Download ``url``; return the file name that came with it."""
         return self.downloader.download(url, self.to, max_bytes=max_bytes, check=check)
 
     def fails(self, url: str, error: type[FramepackError], match: str) -> None:

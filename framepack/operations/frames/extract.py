@@ -11,6 +11,7 @@ from pydantic import Field
 
 from framepack.api.schemas import CallbackRequest, SuccessResponse, VideoRequest, Whole
 from framepack.errors import TooLarge
+from framepack.filenames import clean_stem
 from framepack.files.parallel import WORKERS, in_parallel
 from framepack.media.audio.track import kept_audio
 from framepack.media.clip import AudioSource
@@ -22,7 +23,6 @@ from framepack.processing.render import open_source_clip
 from framepack.storage.frames.folders import folder_key, sheet_key
 from framepack.storage.frames.record import FolderRecord
 from framepack.storage.frames.writer import FolderWriter, new_folder
-from framepack.storage.keys import clean_stem
 from framepack.storage.outputs import PUBLIC_ROOT
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from pydantic import Field
 from framepack.api.names import Name
 from framepack.api.schemas import Request, SuccessResponse
 from framepack.errors import NotFound
+from framepack.filenames import clean_stem, safe_name
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
 from framepack.storage.frames.folders import MEDIA_TYPES, FrameFolders, no_such_frame
-from framepack.storage.keys import clean_stem, safe_name
 from framepack.storage.outputs import PUBLIC_ROOT
 
 

@@ -8,10 +8,10 @@ from pydantic import Field
 
 from framepack.api.names import Name
 from framepack.api.schemas import SuccessResponse, VideoRequest
+from framepack.filenames import UNTITLED, safe_name
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
 from framepack.processing.render import open_source
-from framepack.storage.keys import UNTITLED, safe_name
 
 _EXTENSIONS = frozenset({".mp4", ".webm", ".gif"})
 _OF_CONTAINERS = {

@@ -89,7 +89,7 @@ class FrameFolders:
             return None
 
     def delete(self, folder: str) -> None:
-        """Remove a folder and everything that belongs to it. If this is killed halfway, the folder is hidden for good.
+        """Remove a folder and everything that belongs to it. If it is killed halfway, the folder stays hidden.
 
         Raises:
             NotFound: There is no such folder.
