@@ -84,7 +84,7 @@ def one_by_one(runtime: Runtime, source: Path) -> Path:
 def unencoded(runtime: Runtime, source: Path) -> list[Any]:
     """What the steps make of the clip, as RGB frames of shape (height, width, 3)."""
     from framepack.api.workflow import Step
-    from framepack.media.frames.encoder_frames import Fitter
+    from framepack.media.frames.yuv420 import Yuv420Converter
     from framepack.media.read.probe import probe
     from framepack.media.read.reader import open_clip
     from framepack.processing.steps import build_chain
@@ -94,7 +94,7 @@ def unencoded(runtime: Runtime, source: Path) -> list[Any]:
     with context as ctx:
         clip = open_clip(source, probe(source), warn=lambda _: None)
         clip = build_chain([Step.parse(step) for step in STEPS], ctx).apply(clip, ctx)[-1]
-        fit = Fitter(clip)
+        fit = Yuv420Converter(clip)
         return [rgb_of(fit(frame.on_host())) for frame in clip.frames()]
 
 

@@ -117,7 +117,7 @@ def _codecs(_settings: Settings) -> Iterator[Finding]:
         yield Finding("codecs", "error", f"{head}, lacks {', '.join(codecs.missing)}.", remedy)
     else:
         nvidia = f"; {' and '.join(codecs.nvidia)} built in, not used" if codecs.nvidia else ""
-        yield Finding("codecs", "ok", f"{head}, has {', '.join(codecs.there)}{nvidia}.")
+        yield Finding("codecs", "ok", f"{head}, has {', '.join(codecs.available)}{nvidia}.")
 
 
 def _callbacks(settings: Settings) -> Iterator[Finding]:

@@ -88,10 +88,10 @@ class Runtime:
     @contextmanager
     def job_context(self, job: Job, call: JobInput) -> Iterator[Context]:
         """Set up what one call works with, and take it down when it ends."""
-        from framepack.files.workspace import Workspace, sweep
+        from framepack.files.workspace import Workspace, remove_stale
 
         storage = self._storage_of(call)
-        stale_removed = sweep(self.settings.temp_dir)
+        stale_removed = remove_stale(self.settings.temp_dir)
         with Workspace(self.settings.temp_dir) as workspace:
             yield Context(
                 settings=self.settings,

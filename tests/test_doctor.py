@@ -141,7 +141,7 @@ def test_the_locked_ffmpeg_has_every_codec() -> None:
     codecs = read_codecs()
 
     assert codecs.missing == ()
-    assert {"encoder libx264", "encoder libopus", "decoder av1"} <= set(codecs.there)
+    assert {"encoder libx264", "encoder libopus", "decoder av1"} <= set(codecs.available)
 
 
 def test_a_missing_codec_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from framepack.cli.local import FileRuntime
 from framepack.cli.session import Log, Session, Stop, nothing_kept
 from framepack.cli.target import NotDelivered, deliver, free_name
 from framepack.errors import FramepackError, InvalidField, InvalidSettings, InvalidSource, UnknownEndpoint
-from framepack.files.workspace import Workspace, sweep
+from framepack.files.workspace import Workspace, remove_stale
 from framepack.media.read.probe import probe
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def perform(order: Order, settings: Settings) -> int:
     from rich.console import Console
 
     planned = tasks(order)
-    sweep(settings.temp_dir)
+    remove_stale(settings.temp_dir)
     with Workspace(settings.temp_dir) as space:
         stop = Stop(space.folder, wants_json=bool(order.given.get("json")))
         shown = display(Console(stderr=True))

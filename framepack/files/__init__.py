@@ -1,1 +1,1 @@
-"""Files of a job on this machine: the workspace, scratch files, sources."""
+"""A job's files on this machine: its workspace, temporary files and the source."""

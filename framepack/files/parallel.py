@@ -1,4 +1,4 @@
-"""The same work on many objects, several at a time, with a bounded number of them in memory."""
+"""An ordered parallel map with a bounded number of results in memory."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ WORKERS: Final = 8
 def in_parallel(
     work: Callable[[T], R], items: Iterable[T], *, ahead: int = 2 * WORKERS, workers: int = WORKERS
 ) -> Iterator[R]:
-    """Yield ``work(item)`` for each item, in the order of the items.
+    """Yield ``work(item)`` for each item, in order.
 
     Args:
-        work: Called from several threads at once; its first error, in the order of the items, is raised here.
-        items: Iterated by the thread that asks for results.
-        ahead: Most items taken whose results have not been asked for.
-        workers: Number of threads. However the iterator ends, they have ended too.
+        work: Called from several threads at once. The first error, in the order of the items, is raised here.
+        items: Iterated by the calling thread.
+        ahead: Maximum number of items submitted before their results are taken.
+        workers: Number of threads. They have ended when the iterator ends, however it ends.
     """
     waiting: deque[Future[R]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="store") as pool:

@@ -1,4 +1,4 @@
-"""What a clean-up removed."""
+"""The result of a clean-up."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RemovedFiles:
-    """How many files were removed, and how many bytes they had."""
+    """Number and total size of removed files."""
 
     files: int = 0
     size_bytes: int = 0
 
     def __add__(self, other: RemovedFiles) -> RemovedFiles:
-        """Both together."""
+        """The sum of both."""
         return RemovedFiles(self.files + other.files, self.size_bytes + other.size_bytes)

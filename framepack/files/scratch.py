@@ -1,4 +1,4 @@
-"""Files without a name for what is too large for memory: gone when closed, and a full disk is said plainly."""
+"""Unnamed temporary files for data too large for memory, free disk space, and errors of a full disk."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from framepack.errors import DiskFull, is_disk_full
 
 
 def scratch_file(folder: Path) -> IO[bytes]:
-    """Open a new file on the disk of ``folder`` for writing and reading; nothing remains of it once it is closed."""
+    """Open a temporary file on the disk of ``folder`` for reading and writing; it disappears when it is closed."""
     return tempfile.TemporaryFile(dir=folder)
 
 
 def free_bytes(folder: Path) -> int:
-    """Room on the disk of ``folder``."""
+    """Free bytes on the disk of ``folder``."""
     return shutil.disk_usage(folder).free
 
 
 @contextmanager
 def disk_errors() -> Iterator[None]:
-    """Translate the errors of a full disk, the system's and FFmpeg's.
+    """Translate the system's and FFmpeg's errors of a full disk.
 
     Raises:
-        DiskFull: there was no room left.
+        DiskFull: The disk is full.
     """
     try:
         yield

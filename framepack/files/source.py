@@ -1,4 +1,4 @@
-"""Sources: the video of a job becomes a file, downloaded from an address or decoded from base64 in the request."""
+"""The source file of a job: downloaded from a URL, copied from the store, or decoded from the request."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _CHUNK: Final = 2**20  # characters decoded at a time
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A video file that belongs to a job.
+    """The source file of a job.
 
     Attributes:
         path: The file, in the job's workspace.
-        filename: The sender's name of it, made harmless: letters, digits and a few signs, 1 to 100 characters.
+        filename: Its original name, sanitized: 1 to 100 letters, digits and a few other characters.
     """
 
     path: Path
@@ -41,11 +41,11 @@ class Source:
 
     @classmethod
     def from_url(cls, url: str, workspace: Workspace, download: Callable[[str, Path], str]) -> Self:
-        """Fetch the video at ``url`` into the workspace.
+        """Download the video at ``url`` into the workspace.
 
         Args:
-            url: The address.
-            workspace: Where the file goes.
+            url: The URL.
+            workspace: The workspace of the job.
             download: ``(url, target)``: downloads the file within its limits and returns the untrusted file name
                 that the server or the URL gives it; its errors pass through.
         """
@@ -58,7 +58,7 @@ class Source:
 
         Args:
             name: Its name there.
-            workspace: Where the file goes.
+            workspace: The workspace of the job.
             copy: Writes it to the given path; its errors pass through.
         """
         target = workspace.path("source")
@@ -73,14 +73,14 @@ class Source:
 
         Args:
             text: The file in base64.
-            workspace: Where the file goes.
-            max_bytes: Largest size accepted; checked before anything is written.
-            kind: Its name in messages; followed by ``_base64``, the name of its field.
+            workspace: The workspace of the job.
+            max_bytes: Maximum size of the file, checked before anything is written.
+            kind: The word for it in messages; with ``_base64`` appended, the name of its field.
 
         Raises:
             InvalidSource: The text is not base64.
             TooLarge: The file has more than ``max_bytes``.
-            DiskFull: There is no room for it.
+            DiskFull: The disk is full.
         """
         prefix = _DATA_URI.match(text, 0, _MAX_PREFIX)
         begin = prefix.end() if prefix else 0
@@ -90,8 +90,8 @@ class Source:
         target = workspace.path("source")
         try:
             with target.open("xb") as file:
-                for chunk in _decoded(text, begin):
-                    file.write(chunk)
+                for data in _decoded(text, begin):
+                    file.write(data)
                 empty = not file.tell()
         except ValueError as error:  # binascii.Error is one
             raise InvalidSource(f"{kind}_base64 is not valid base64.") from error
@@ -110,20 +110,20 @@ def _decoded_size(text: str, begin: int) -> int:
 
 
 def _decoded(text: str, begin: int) -> Iterator[bytes]:
-    """Decode base64 piece by piece.
+    """Decode base64 in chunks.
 
     Raises:
-        ValueError: it is not base64.
+        ValueError: The text is not base64.
     """
     rest = ""
     padded = False
     for start in range(begin, len(text), _CHUNK):
-        piece = rest + text[start : start + _CHUNK].translate(_DROP_WHITESPACE)
-        if padded and piece:
+        chunk = rest + text[start : start + _CHUNK].translate(_DROP_WHITESPACE)
+        if padded and chunk:
             raise ValueError("something follows the padding")
-        whole = len(piece) - len(piece) % 4
-        padded = "=" in piece[whole - 4 : whole]
-        rest = piece[whole:]
-        yield binascii.a2b_base64(piece[:whole], strict_mode=True)
+        whole = len(chunk) - len(chunk) % 4
+        padded = "=" in chunk[whole - 4 : whole]
+        rest = chunk[whole:]
+        yield binascii.a2b_base64(chunk[:whole], strict_mode=True)
     if rest:
         yield binascii.a2b_base64(rest + "=" * (4 - len(rest)), strict_mode=True)

@@ -1,4 +1,4 @@
-"""A folder for the files of one job: private, gone when the job ends, swept up if its process was killed."""
+"""The folder for the files of one job. It is private, removed when the job ends, and cleaned up after a crash."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _LOCK_SUFFIX: Final = ".lock"
 
 
 class Workspace:
-    """A fresh folder under ``root``, readable by this user only; use it in a ``with`` statement.
+    """A new folder under ``root`` that only this user can read; use it in a ``with`` statement.
 
-    Beside the folder lies a file of the same name with ``.lock`` at its end, locked as long as the job runs. The
-    system lets go of the lock when the process dies, however it dies, and on whatever host it ran: that is how
-    ``sweep`` tells the folders of the dead from those of the living. The file holds the process id, for people.
+    A lock file with the folder's name and the extension ``.lock`` is locked while the job runs. The system releases
+    the lock when the process ends, however it ends and on whatever host it ran. This is how ``remove_stale`` tells
+    folders of crashed jobs from those of running ones. The lock file holds the process id, for people.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._folder: Path | None = None
         self._lock: int | None = None
-        self._given: set[str] = set()
+        self._used_names: set[str] = set()
 
     @property
     def folder(self) -> Path:
@@ -58,7 +58,7 @@ class Workspace:
         self._folder = self._lock = None
 
     def path(self, name: str) -> Path:
-        """A path inside that was not given before: ``name``, or ``name`` with a number before its suffix.
+        """Return a path inside that was not returned before: ``name``, or ``name`` with a number before its suffix.
 
         Raises:
             ValueError: ``name`` is not the name of a file.
@@ -66,15 +66,15 @@ class Workspace:
         if name != Path(name).name or name in {"", ".", ".."}:
             raise ValueError(f"{name!r} is not the name of a file")
         stem, suffix, number = Path(name).stem, Path(name).suffix, 1
-        fresh = name
-        while fresh in self._given:
+        candidate = name
+        while candidate in self._used_names:
             number += 1
-            fresh = f"{stem}-{number}{suffix}"
-        self._given.add(fresh)
-        return self.folder / fresh
+            candidate = f"{stem}-{number}{suffix}"
+        self._used_names.add(candidate)
+        return self.folder / candidate
 
     def clear(self) -> None:
-        """Remove every file that is inside; nobody may be using one."""
+        """Remove all files inside; none of them may be in use."""
         for path in self.folder.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
@@ -82,10 +82,10 @@ class Workspace:
                 path.unlink()
 
     def require_free(self, size_bytes: int) -> None:
-        """Return if the disk has room for ``size_bytes`` more.
+        """Check that the disk has ``size_bytes`` free.
 
         Raises:
-            DiskFull: it has not.
+            DiskFull: It has not.
         """
         free = shutil.disk_usage(self.folder).free
         if free < size_bytes:
@@ -94,22 +94,22 @@ class Workspace:
             )
 
 
-def sweep(root: Path) -> RemovedFiles:
-    """Remove the folders under ``root`` whose jobs are dead, and return what was in them.
+def remove_stale(root: Path) -> RemovedFiles:
+    """Remove the folders of crashed jobs under ``root``, and return what was in them.
 
-    Never touches the folder of a living job, of this process or of another.
+    It never touches the folder of a running job, of this process or of another.
     """
-    freed = RemovedFiles()
+    removed = RemovedFiles()
     for path in root.glob(f"{_PREFIX}*{_LOCK_SUFFIX}"):
         lock = _take_lock(path)
         if lock is not None:
-            freed += _content(path.with_suffix(""))
+            removed += _content(path.with_suffix(""))
             _remove(path.with_suffix(""), lock)
-    return freed
+    return removed
 
 
-def living(root: Path) -> int:
-    """How many jobs have a folder under ``root`` and are alive."""
+def count_running(root: Path) -> int:
+    """Count the running jobs that have a folder under ``root``."""
     count = 0
     for path in root.glob(f"{_PREFIX}*{_LOCK_SUFFIX}"):
         lock = _take_lock(path)
@@ -121,7 +121,7 @@ def living(root: Path) -> int:
 
 
 def _create_lock(path: Path) -> int | None:
-    """Create ``path``, locked; None if a sweep took it for a dead job's before it was locked."""
+    """Create ``path`` and lock it; None if ``remove_stale`` removed it before it was locked."""
     lock = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
     if not os.fstat(lock).st_nlink:
@@ -132,7 +132,7 @@ def _create_lock(path: Path) -> int | None:
 
 
 def _take_lock(path: Path) -> int | None:
-    """Lock the existing file ``path``; None if somebody else has it or it is gone."""
+    """Lock the existing file ``path``; None if it is locked or gone."""
     try:
         lock = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
@@ -146,17 +146,17 @@ def _take_lock(path: Path) -> int | None:
 
 
 def _content(folder: Path) -> RemovedFiles:
-    """The files in a folder of ours, at any depth."""
-    freed = RemovedFiles()
+    """Count the files in a folder, at any depth."""
+    removed = RemovedFiles()
     for parent, _, names in os.walk(folder):
         for name in names:
             with suppress(OSError):
-                freed += RemovedFiles(1, (Path(parent) / name).lstat().st_size)
-    return freed
+                removed += RemovedFiles(1, (Path(parent) / name).lstat().st_size)
+    return removed
 
 
 def _remove(folder: Path, lock: int) -> None:
-    """Remove a folder and, last, the lock file beside it."""
+    """Remove a folder and then its lock file."""
     shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):
         folder.with_suffix(_LOCK_SUFFIX).unlink(missing_ok=True)

@@ -1,1 +1,1 @@
-"""Files and streams. PyAV lives here and nowhere else."""
+"""Reading, converting and writing media files. Only this package uses PyAV."""

@@ -1,9 +1,8 @@
-"""A clip: lazy, re-iterable video. Nothing is decoded until somebody iterates ``frames()``."""
+"""Clips: lazy video that can be iterated repeatedly. Nothing is decoded until ``frames()`` is iterated."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from fractions import Fraction
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Matrix(IntEnum):
-    """How RGB and YUV relate; the numbers are those of ITU-T H.273 and of FFmpeg."""
+    """The matrix between RGB and YUV; the numbers are those of ITU-T H.273 and FFmpeg."""
 
     BT709 = 1
     BT601 = 6
@@ -33,10 +32,13 @@ class Matrix(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Colors:
-    """What the numbers of a frame mean. Never unknown: an untagged source gets its likely tags when opened.
+    """The color tags of a clip. Never unknown: an untagged source gets its most likely tags when it is opened.
 
-    ``primaries`` and ``transfer`` are H.273 numbers, carried through untouched. ``full_range`` is true when luma
-    spans 0..255 instead of 16..235 (for 8 bits).
+    Attributes:
+        matrix: The matrix between RGB and YUV.
+        primaries: Color primaries as an H.273 number, passed through unchanged.
+        transfer: Transfer characteristics as an H.273 number, passed through unchanged.
+        full_range: Whether luma spans 0..255 instead of 16..235 (for 8 bits).
     """
 
     matrix: Matrix = Matrix.BT709
@@ -46,7 +48,7 @@ class Colors:
 
 
 class Frame(Protocol):
-    """One frame, at home on the host or on the device; read-only."""
+    """One frame, stored in host memory or in device memory; read-only."""
 
     @property
     def width(self) -> int:
@@ -57,12 +59,12 @@ class Frame(Protocol):
         """Rows."""
 
     def on_host(self) -> av.VideoFrame:
-        """The frame as planar YUV in host memory (converted and fetched once if it is on the device)."""
+        """The frame as planar YUV in host memory. A frame on the device is converted and downloaded once."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostFrame:
-    """A decoded frame as the decoder left it: planar YUV, 8 to 16 bits."""
+    """A frame in host memory: planar YUV, 8 to 16 bits."""
 
     video: av.VideoFrame
 
@@ -83,9 +85,12 @@ class HostFrame:
 
 @dataclass(frozen=True, slots=True)
 class AudioSource:
-    """A clip's audio: stream ``stream`` of the file ``path``.
+    """An audio stream of a file, as the audio of a clip.
 
-    ``delay`` is the time in seconds from the clip's first frame to the audio's first sample (may be negative).
+    Attributes:
+        path: The file.
+        stream: Index of the audio stream in the file.
+        delay: Seconds from the clip's first frame to the first audio sample; may be negative.
     """
 
     path: Path
@@ -95,7 +100,7 @@ class AudioSource:
 
 @dataclass(frozen=True, slots=True)
 class StretchedAudio:
-    """An audio played ``speed`` times as fast, its pitch kept."""
+    """Audio played ``speed`` times as fast at the same pitch."""
 
     audio: AudioPlan
     speed: Fraction
@@ -103,32 +108,32 @@ class StretchedAudio:
 
 @dataclass(frozen=True, slots=True)
 class ReversedAudio:
-    """The first ``seconds`` of an audio, backwards."""
+    """The first ``seconds`` of some audio, played backwards."""
 
     audio: AudioPlan
     seconds: Fraction
 
 
 @dataclass(frozen=True, slots=True)
-class Sequence:
-    """Audio one after another, each cut or filled with silence to exactly its seconds; None is silence."""
+class AudioSequence:
+    """Audio played one after another, each part trimmed or padded to exactly its seconds; None is silence."""
 
     parts: tuple[tuple[AudioPlan | None, Fraction], ...]
 
 
-AudioPlan = AudioSource | StretchedAudio | ReversedAudio | Sequence
-"""A plan of a clip's audio: how to make it from files, not samples."""
+AudioPlan = AudioSource | StretchedAudio | ReversedAudio | AudioSequence
+"""A description of a clip's audio: how to render it from files. It holds no samples."""
 
 Format = Literal["mp4", "webm", "gif"]
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """What file a clip becomes.
+    """The file format that a clip is encoded to.
 
     Attributes:
         format: MP4 (H.264, AAC), WebM (VP9, Opus) or an animated GIF (no audio).
-        quality: 0 to 100, higher is better and larger; None is the deployment's own choice.
+        quality: 0 to 100; higher means better quality and a larger file. None means the deployment's default.
     """
 
     format: Format = "mp4"
@@ -136,13 +141,8 @@ class Encoding:
 
     @property
     def extension(self) -> str:
-        """The end of the file's name, with its dot."""
+        """The file name extension, with the dot."""
         return f".{self.format}"
-
-    @property
-    def content_type(self) -> str:
-        """The file's media type."""
-        return {"mp4": "video/mp4", "webm": "video/webm", "gif": "image/gif"}[self.format]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,17 +150,17 @@ class Clip:
     """Video at a constant frame rate.
 
     Attributes:
-        frames: Starts decoding; call again to iterate again. Closing the iterator stops all work behind it.
-        fps: Exact frames per second (30000/1001, never 29.97).
+        frames: Starts decoding; each call iterates from the start. Closing the iterator stops all work behind it.
+        fps: Exact frame rate (30000/1001, never 29.97).
         width: Pixels in a row of every frame.
         height: Rows of every frame.
-        length: Number of frames that ``frames`` gives, or None while unknown.
-        colors: What the pixels mean.
-        audio: The audio that belongs to the frames, or None.
-        pixel_aspect: Width of a pixel over its height.
-        encoding: What file it is to become.
-        repeats: How often frames and audio are shown in all. They are computed and encoded once; an effect that
-            changes each frame by itself need not care, any other begins with ``unrolled``.
+        length: Number of frames that ``frames`` yields, or None if unknown.
+        colors: Color tags of the frames.
+        audio: The audio of the frames, or None.
+        pixel_aspect: Width of a pixel divided by its height (sample aspect ratio).
+        encoding: The file format that it is encoded to.
+        repeats: How many times the frames and the audio play in total. They are computed and encoded once. An effect
+            that changes each frame independently can ignore this; any other starts with ``expand_repeats``.
     """
 
     frames: Callable[[], Iterator[Frame]]
@@ -175,47 +175,36 @@ class Clip:
     repeats: int = 1
 
     @property
-    def shown_frames(self) -> int | None:
-        """Number of frames with all repeats, or None while unknown."""
+    def total_frames(self) -> int | None:
+        """Number of frames including repeats, or None if unknown."""
         return None if self.length is None else self.length * self.repeats
 
     @property
     def duration_seconds(self) -> float | None:
-        """Length in seconds with all repeats, or None while unknown."""
-        return None if self.shown_frames is None else float(self.shown_frames / self.fps)
+        """Duration in seconds including repeats, or None if unknown."""
+        return None if self.total_frames is None else float(self.total_frames / self.fps)
 
-    @contextmanager
-    def playing(self) -> Iterator[Iterator[Frame]]:
-        """Iterate over the frames; at the end of the ``with`` block all work behind them stops."""
-        frames = self.frames()
-        try:
-            yield frames
-        finally:
-            close = getattr(frames, "close", None)
-            if close is not None:
-                close()
+    def expand_repeats(self) -> Clip:
+        """Return the same video with every repeat as frames of its own, for effects that compare adjacent frames.
 
-    def unrolled(self) -> Clip:
-        """The same video with its repeats written out as frames, for effects that look from one frame to the next.
-
-        Its frames are computed anew for each repeat.
+        The frames are computed again for each repeat.
 
         Raises:
-            ValueError: It is repeated and its length is unknown.
+            ValueError: The clip is repeated and its length is unknown.
         """
         if self.repeats == 1:
             return self
         if self.length is None:
-            raise ValueError("a clip of unknown length cannot be unrolled")
+            raise ValueError("the repeats of a clip of unknown length cannot be expanded")
         once = replace(self, repeats=1)
 
         def frames() -> Iterator[Frame]:
             for _ in range(self.repeats):
                 yield from once.frames()
 
-        audio = None if self.audio is None else Sequence(((self.audio, self.length / self.fps),) * self.repeats)
-        return replace(once, frames=frames, length=self.shown_frames, audio=audio)
+        audio = None if self.audio is None else AudioSequence(((self.audio, self.length / self.fps),) * self.repeats)
+        return replace(once, frames=frames, length=self.total_frames, audio=audio)
 
     def with_frames(self, frames: Callable[[], Iterator[Frame]], *, width: int, height: int) -> Clip:
-        """The same timeline and audio with other frames."""
+        """Return a clip with the same timing and audio and other frames."""
         return replace(self, frames=frames, width=width, height=height)

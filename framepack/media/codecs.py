@@ -1,4 +1,4 @@
-"""What this machine's FFmpeg can encode and decode."""
+"""The codecs of this machine's FFmpeg."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 _ENCODERS: Final = ("libx264", "libvpx-vp9", "aac", "libopus", "gif")
-# By format; any one of its decoders will do. FFmpeg's own for AV1 works only on GPUs that have one.
+# By format; any of its decoders is sufficient. FFmpeg's native AV1 decoder works only with GPUs that support it.
 _DECODERS: Final = {
     "h264": ("h264",),
     "hevc": ("hevc",),
@@ -21,25 +21,25 @@ _NVIDIA: Final[tuple[tuple[str, str, Literal["w", "r"]], ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class Codecs:
-    """What there is.
+    """The codecs of an FFmpeg.
 
     Attributes:
         ffmpeg: Version of FFmpeg.
-        pyav: Version of PyAV, which carries it.
-        there: The codecs that operations need and this FFmpeg has, as in "encoder libx264".
-        missing: Those that it lacks.
-        nvidia: Which of NVIDIA's codecs it was built with; none of them is used.
+        pyav: Version of PyAV, which contains it.
+        available: The required codecs that it has, such as "encoder libx264".
+        missing: The required codecs that it lacks.
+        nvidia: NVIDIA's codecs that it was built with; none of them is used.
     """
 
     ffmpeg: str
     pyav: str
-    there: tuple[str, ...]
+    available: tuple[str, ...]
     missing: tuple[str, ...]
     nvidia: tuple[str, ...]
 
 
 def read_codecs() -> Codecs:
-    """Ask the FFmpeg that PyAV carries."""
+    """Examine the FFmpeg that PyAV contains."""
     import av
 
     found = {f"encoder {name}": _has(name, "w") for name in _ENCODERS}
@@ -47,8 +47,8 @@ def read_codecs() -> Codecs:
     return Codecs(
         ffmpeg=str(av.ffmpeg_version_info),
         pyav=av.__version__,
-        there=tuple(name for name, is_there in found.items() if is_there),
-        missing=tuple(name for name, is_there in found.items() if not is_there),
+        available=tuple(name for name, is_available in found.items() if is_available),
+        missing=tuple(name for name, is_available in found.items() if not is_available),
         nvidia=tuple(shown for shown, name, mode in _NVIDIA if _has(name, mode)),
     )
 

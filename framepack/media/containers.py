@@ -1,4 +1,4 @@
-"""Open media files: untrusted ones to read, of known containers only, and new ones, whole in the end or removed."""
+"""Open media files: untrusted files of known containers for reading, and new files for writing."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from framepack.media.clip import Format
 
 CONTAINERS: Final = "mov,mp4,matroska,webm,avi,gif,mpegts,mpeg,flv,ogg,asf"
-"""Demuxers that read one self-contained file; playlists and scripts (hls, dash, concat, sdp, ...) are not."""
+"""Demuxers of self-contained files; those of playlists and scripts (hls, dash, concat, sdp, ...) are excluded."""
 
 MAX_PIXELS: Final = 2**26
-"""Most pixels a decoder may allocate for one frame while a file is only being looked at."""
+"""Maximum number of pixels per frame that a decoder may allocate while a file is probed."""
 
 UNREADABLE: Final = "The file is not a video that can be read."
 
 _OPTIONS: Final[dict[str, dict[str, str]]] = {
-    "mp4": {"movflags": "+faststart"},  # the index first: a player begins before the file has fully arrived
+    "mp4": {"movflags": "+faststart"},  # index first: playback begins during the download
     "webm": {"cues_to_front": "1"},
     "gif": {"loop": "0"},  # forever
     "matroska": {},
@@ -39,10 +39,10 @@ def open_input(path: Path, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
 
     Args:
         path: A regular file.
-        max_pixels: Most pixels a decoder of this file may allocate for one frame.
+        max_pixels: Maximum number of pixels per frame that a decoder may allocate.
 
     Raises:
-        InvalidMedia: The file is not one of ``CONTAINERS``, is damaged beyond reading, or is not a regular file.
+        InvalidMedia: The file is not a regular file, has another container, or is unreadable.
     """
     import av
 
@@ -66,25 +66,25 @@ def open_input(path: Path, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
 
 
 def read_packets(container: InputContainer, *streams: Stream) -> Iterator[Packet[Stream]]:
-    """Yield the packets of some streams, or of all; an empty packet for each at the end flushes its decoder.
+    """Yield the packets of some streams, or of all; at the end comes an empty packet to flush each decoder.
 
     Raises:
-        InvalidMedia: The file cannot be read any further; decoders are not flushed then.
+        InvalidMedia: The file cannot be read any further; there are no empty packets then.
     """
     import av
 
     try:
         yield from container.demux(*streams)
-    except (av.FFmpegError, IndexError) as error:  # PyAV stumbles over streams that appear midway
+    except (av.FFmpegError, IndexError) as error:  # PyAV raises IndexError for streams that appear midway
         raise InvalidMedia(UNREADABLE) from error
 
 
 @contextmanager
 def open_output(path: Path, format_name: Format | Literal["matroska"]) -> Iterator[OutputContainer]:
-    """Create the file ``path``, replaced if it exists, removed on any failure.
+    """Create the file ``path``, replaced if it exists and removed on any failure.
 
     Raises:
-        DiskFull: There is no room for the file.
+        DiskFull: The disk is full.
     """
     import av
 
@@ -94,7 +94,7 @@ def open_output(path: Path, format_name: Format | Literal["matroska"]) -> Iterat
             yield container
             container.close()
         except BaseException:
-            path.unlink(missing_ok=True)  # before closing, which would take the time to finish the file
+            path.unlink(missing_ok=True)  # before closing, which would take time to finish the file
             with suppress(av.FFmpegError):
                 container.close()
             raise

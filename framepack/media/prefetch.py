@@ -1,4 +1,4 @@
-"""Run an iterator ahead in a thread of its own: decoding, computing and encoding overlap this way."""
+"""Prefetching: run an iterator ahead in a thread, so that decoding, computing and encoding overlap."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from queue import Empty, Queue
 from typing import Final, Generic, TypeVar
+
+from framepack.media.iteration import closing
 
 T = TypeVar("T")
 
@@ -24,11 +26,11 @@ class _End:
 
 
 def prefetch(source: Callable[[], Iterable[T]], depth: int = DEPTH) -> Generator[T]:
-    """Yield what ``source()`` yields, produced up to ``depth`` items ahead by a thread.
+    """Yield the items of ``source()``, which a thread produces up to ``depth`` items ahead.
 
-    The thread starts with the first item asked for. However the generator ends (exhausted, closed, dropped or by an
-    error), the thread has ended too, and the source's iterator has been closed in it. An error of the source is
-    raised here, after the items before it.
+    The thread starts when the first item is requested. When the generator ends (exhausted, closed, dropped or by an
+    error), the thread has ended and closed the source's iterator. An error of the source is raised here, after the
+    items before it.
     """
     queue: Queue[_Item[T] | _End] = Queue(depth)
     stop = threading.Event()
@@ -37,7 +39,7 @@ def prefetch(source: Callable[[], Iterable[T]], depth: int = DEPTH) -> Generator
     try:
         while isinstance(entry := queue.get(), _Item):
             yield entry.value
-            del entry  # the consumer may be the last to hold a large frame
+            del entry  # release the frame: the consumer may be its last owner
         if entry.error is not None:
             raise entry.error
     finally:
@@ -47,7 +49,7 @@ def prefetch(source: Callable[[], Iterable[T]], depth: int = DEPTH) -> Generator
 
 
 def _drain(queue: Queue[_Item[T] | _End]) -> None:
-    """Make room, so that a producer that waits for it can see that it is to stop."""
+    """Empty the queue, so that a producer that waits for space notices the stop."""
     try:
         while True:
             queue.get_nowait()
@@ -58,8 +60,7 @@ def _drain(queue: Queue[_Item[T] | _End]) -> None:
 def _produce(source: Callable[[], Iterable[T]], queue: Queue[_Item[T] | _End], stop: threading.Event) -> None:
     end = _End()
     try:
-        iterator = iter(source())
-        try:
+        with closing(iter(source())) as iterator:
             for value in iterator:
                 if stop.is_set():
                     return
@@ -67,11 +68,7 @@ def _produce(source: Callable[[], Iterable[T]], queue: Queue[_Item[T] | _End], s
                 del value
                 if stop.is_set():
                     return
-        finally:
-            close = getattr(iterator, "close", None)
-            if close is not None:
-                close()
-    except BaseException as error:  # noqa: BLE001 - passed on to the consumer, which raises it
+    except BaseException as error:  # noqa: BLE001 - raised in the consumer
         end = _End(error)
     if not stop.is_set():
         queue.put(end)

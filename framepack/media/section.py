@@ -1,4 +1,4 @@
-"""A part of a video, from one time to another."""
+"""A section of a video, given by its begin and end time."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """The frames that begin at or after ``begin`` and before ``end``, so that adjoining sections share none.
+    """The frames that begin at or after ``begin`` and before ``end``; adjacent sections share no frame.
 
     Attributes:
         begin: Seconds from the first frame, 0 or more.
-        end: Seconds likewise, more than ``begin``; None is the end of the video.
+        end: Seconds from the first frame, more than ``begin``; None is the end of the video.
     """
 
     begin: Fraction = Fraction(0)
     end: Fraction | None = None
 
-    def slots(self, timeline: Timeline) -> range:
-        """The numbers of the frames, at least one.
+    def frame_range(self, timeline: Timeline) -> range:
+        """The frame numbers of the section, at least one.
 
         Raises:
             InvalidField: The video ends before the section begins.

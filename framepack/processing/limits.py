@@ -50,6 +50,6 @@ def check_output(clip: Clip, settings: Settings) -> None:
             f"The output's frames would have {clip.width} x {clip.height} pixels; "
             f"at most {settings.max_output_pixels} are allowed."
         )
-    frames = clip.shown_frames
+    frames = clip.total_frames
     if frames is not None and frames > settings.max_output_frames:
         raise TooLarge(f"The output would have {frames} frames; at most {settings.max_output_frames} are allowed.")

@@ -1,4 +1,4 @@
-"""The files of a job: private, gone with the job, swept up after a kill, never taken from the living."""
+"""The files of a job: private, gone with the job, swept up after a kill, never taken from the count_running."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from framepack.errors import DiskFull
 from framepack.files.removed import RemovedFiles
-from framepack.files.workspace import Workspace, living, sweep
+from framepack.files.workspace import Workspace, count_running, remove_stale
 
 HOLDER = """
 import sys, time
@@ -93,21 +93,21 @@ def test_killed_jobs_are_swept_and_living_ones_are_not(tmp_path: Path) -> None:
         assert killed.stdout
         assert spared.stdout
         dead, alive = Path(killed.stdout.readline().strip()), Path(spared.stdout.readline().strip())
-        assert living(tmp_path) == 3
-        assert sweep(tmp_path) == RemovedFiles()
+        assert count_running(tmp_path) == 3
+        assert remove_stale(tmp_path) == RemovedFiles()
         killed.kill()
         killed.wait()
         assert (dead / "big.bin").exists()
         left = RemovedFiles(1, (dead / "big.bin").stat().st_size)
-        assert living(tmp_path) == 2
-        assert sweep(tmp_path) == left
+        assert count_running(tmp_path) == 2
+        assert remove_stale(tmp_path) == left
         assert not dead.exists()
         assert (alive / "big.bin").exists()
         assert own.folder.exists()
-        assert sweep(tmp_path) == RemovedFiles()
+        assert remove_stale(tmp_path) == RemovedFiles()
         spared.kill()
-    assert sweep(tmp_path) == left
-    assert living(tmp_path) == 0
+    assert remove_stale(tmp_path) == left
+    assert count_running(tmp_path) == 0
     assert files(tmp_path) == []
 
 
@@ -121,20 +121,20 @@ def test_a_sweep_touches_nothing_else(tmp_path: Path) -> None:
     (root / "notes.lock").write_text("")
     (root / "job-link").symlink_to(outside)
     (root / "job-link.lock").symlink_to(outside / "file")
-    assert sweep(root) == RemovedFiles()
+    assert remove_stale(root) == RemovedFiles()
     assert (outside / "file").read_text() == "keep"
     assert (root / "job-of-somebody").is_dir()
-    assert sweep(tmp_path / "nowhere") == RemovedFiles()
+    assert remove_stale(tmp_path / "nowhere") == RemovedFiles()
 
 
 def test_sweeping_while_jobs_begin_and_end(tmp_path: Path) -> None:
-    """Hundreds of jobs run beside a constant sweep; none loses its folder and nothing is left."""
+    """Hundreds of jobs run beside a constant remove_stale; none loses its folder and nothing is left."""
     stop = threading.Event()
     lost = []
 
     def clean() -> None:
         while not stop.is_set():
-            sweep(tmp_path)
+            remove_stale(tmp_path)
 
     sweeper = threading.Thread(target=clean)
     sweeper.start()
@@ -170,5 +170,5 @@ def test_no_descriptor_is_left(tmp_path: Path) -> None:
     for _ in range(20):
         with Workspace(tmp_path):
             pass
-        sweep(tmp_path)
+        remove_stale(tmp_path)
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208

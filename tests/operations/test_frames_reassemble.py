@@ -409,7 +409,7 @@ def test_why_there_is_no_audio_is_told(
     worker: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepare: str, fps: int, sentence: str
 ) -> None:
     """A warning says why; the frames are there all the same, and nobody gets audio unasked."""
-    monkeypatch.setattr(reassemble, "MAX_PIECES", 5)
+    monkeypatch.setattr(reassemble, "MAX_RUNS", 5)
     folder = FOLDER
     if prepare == "by hand":
         put(worker, {"1.png": encoded(colored(1))})

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from framepack.job import Job, Progress
-from framepack.media.clip import AudioSource, Clip, Sequence, StretchedAudio
+from framepack.media.clip import AudioSequence, AudioSource, Clip, StretchedAudio
 from framepack.models.library import ModelLibrary
 from framepack.models.spec import ModelRow
 from framepack.models.weights.catalog import Catalog
@@ -282,8 +282,8 @@ def test_seams_of_loops_are_drawn_too() -> None:
 
     made = interpolated.apply(clip, InterpolateParams.parse({"fps_mode": "4x", "speed_factor": 2}), CONTEXT)
 
-    assert (made.repeats, made.length, made.shown_frames) == (1, 24, 24)
-    assert made.audio == StretchedAudio(Sequence(((audio, Fraction(4, 25)),) * 3), Fraction(2))
+    assert (made.repeats, made.length, made.total_frames) == (1, 24, 24)
+    assert made.audio == StretchedAudio(AudioSequence(((audio, Fraction(4, 25)),) * 3), Fraction(2))
 
 
 @pytest.mark.parametrize(

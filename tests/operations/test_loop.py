@@ -11,7 +11,7 @@ import av
 import pytest
 
 from framepack.job import Job, Progress
-from framepack.media.timeline import spool
+from framepack.media.timeline import frame_cache
 from framepack.media.write import writer
 from tests.support.clips import AudioSpec, Spec, make_clip
 from tests.support.looping import NTSC, counted, shown, there_and_back
@@ -146,13 +146,13 @@ def test_ping_pong_is_encoded_once_and_nothing_stays(
 ) -> None:
     """Frames in, frames out: F are decoded, 2F - 2 encoded, however many trips there are."""
     kept: list[int] = []
-    append = spool.Spool.append
+    append = frame_cache.FrameCache.append
 
-    def counting(self: spool.Spool, frame: Any) -> None:
+    def counting(self: frame_cache.FrameCache, frame: Any) -> None:
         kept.append(len(self))
         append(self, frame)
 
-    monkeypatch.setattr(spool.Spool, "append", counting)
+    monkeypatch.setattr(frame_cache.FrameCache, "append", counting)
     source = source_of(tmp_path, 9)
     reports: list[Progress] = []
     answer = own.run("loop", source, job=Job("test", reports.append), loop_type="ping-pong", num_loops=10)

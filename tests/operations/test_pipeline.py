@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from framepack.api.workflow import Step
 from framepack.dispatch import JobInput
 from framepack.job import Job, Progress
-from framepack.media.frames.encoder_frames import Fitter
+from framepack.media.frames.yuv420 import Yuv420Converter
 from framepack.media.read import reader
 from framepack.media.read.decoder import Decoder
 from framepack.media.read.probe import probe
@@ -83,7 +83,7 @@ def unencoded(worker: Bench, source: Path, steps: list[dict[str, Any]]) -> Itera
     with worker.runtime.job_context(Job("test"), JobInput({})) as ctx:
         clip = open_clip(source, probe(source), warn=lambda _: None)
         clip = build_chain([Step.parse(step) for step in steps], ctx).apply(clip, ctx)[-1]
-        fit = Fitter(clip)
+        fit = Yuv420Converter(clip)
         for frame in clip.frames():
             yield rgb_of(fit(frame.on_host()))
 

@@ -1,4 +1,4 @@
-"""Read the audio of a file: its packets, its samples, and how much of it could not be read."""
+"""Read an audio stream: its packets, its samples, and what could not be read."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ if TYPE_CHECKING:
     from framepack.media.clip import AudioSource
 
 _RATE: Final = 48_000
-_PREROLL_SECONDS: Final = Fraction(1, 10)  # audio before the first frame, from which a decoder settles
+_PREROLL_SECONDS: Final = Fraction(1, 10)  # audio before the first frame, which a decoder needs to converge
 
 
 @dataclass(slots=True)
 class AudioDamage:
-    """What of a clip's audio could not be read: ``pieces`` of files, and whole ``files``."""
+    """Counts what could not be read of a clip's audio: damaged ``packets`` and whole ``files``."""
 
-    pieces: int = 0
+    packets: int = 0
     files: int = 0
 
 
 @dataclass(slots=True)
 class AudioFile:
-    """An audio stream that is read.
+    """An open audio stream.
 
     Attributes:
-        container: The file it belongs to.
+        container: The file.
         stream: The stream.
-        shift_seconds: What is added to the stream's times, so that zero is the clip's first frame.
-        losses: Counts what cannot be read.
+        shift_seconds: Added to the stream's timestamps, so that zero is the clip's first frame.
+        damage: Counts what cannot be read.
     """
 
     container: InputContainer
     stream: AudioStream
     shift_seconds: Fraction
-    losses: AudioDamage
+    damage: AudioDamage
 
     @property
     def codec(self) -> str:
@@ -54,38 +54,38 @@ class AudioFile:
         return self.stream.codec_context.codec.canonical_name
 
     def packets(self) -> Iterator[Packet[AudioStream]]:
-        """Everything from shortly before the first frame on; last an empty packet that flushes the decoder."""
+        """The packets from shortly before the first frame, and at the end an empty packet to flush the decoder."""
         time_base = self.stream.time_base or Fraction(1, _RATE)
         beginning = -_PREROLL_SECONDS - self.shift_seconds
         try:
             for packet in read_packets(self.container, self.stream):
                 if packet.is_corrupt:
-                    self.losses.pieces += 1
+                    self.damage.packets += 1
                 elif packet.pts is None or (packet.pts + (packet.duration or 0)) * time_base > beginning:
                     yield cast("Packet[AudioStream]", packet)
         except InvalidMedia:
-            self.losses.pieces += 1
+            self.damage.packets += 1
 
     def decode(self, packet: Packet[AudioStream]) -> list[av.AudioFrame] | None:
-        """The samples of a packet; None, and a loss, if it is damaged."""
+        """The samples of a packet; None if it is damaged, which is counted."""
         import av
 
         try:
             return packet.decode()
         except av.FFmpegError:
-            self.losses.pieces += 1
+            self.damage.packets += 1
             return None
 
     def resampled(self, rate: int, layout: str) -> Iterator[tuple[int, av.AudioFrame]]:
-        """The audio as planar float, with silence where time was lost.
+        """Decode to planar float, with silence in place of missing audio.
 
         Args:
             rate: Samples per second.
             layout: "mono" or "stereo".
 
         Yields:
-            The number of a piece's first sample, counted from the clip's first frame (it may be negative), and
-            the piece.
+            Frames, each with the number of its first sample counted from the clip's first frame, which may be
+            negative.
         """
         frames = (frame for packet in self.packets() for frame in self.decode(packet) or ())
         shift, end = round(self.shift_seconds * rate), 0
@@ -96,28 +96,28 @@ class AudioFile:
 
 
 @contextmanager
-def open_audio(audio: AudioSource, losses: AudioDamage) -> Iterator[AudioFile]:
-    """Open the file of a clip's audio.
+def open_audio(audio: AudioSource, damage: AudioDamage) -> Iterator[AudioFile]:
+    """Open the audio of a clip.
 
     Raises:
-        InvalidMedia: It cannot be read.
+        InvalidMedia: The file cannot be read or has no such stream.
     """
     with open_input(audio.path) as container:
         if not any(stream.index == audio.stream for stream in container.streams.audio):
-            raise InvalidMedia("The file holds no such audio.")
+            raise InvalidMedia("The file has no such audio stream.")
         stream = cast("AudioStream", container.streams[audio.stream])
         start = (stream.start_time or 0) * (stream.time_base or 0)
-        yield AudioFile(container, stream, audio.delay - start, losses)
+        yield AudioFile(container, stream, audio.delay - start, damage)
 
 
 def _converted(frames: Iterator[av.AudioFrame], rate: int, layout: str) -> Iterator[av.AudioFrame]:
     shape, graph = None, None
     for frame in frames:
         if (frame.format.name, frame.layout.name, frame.sample_rate) != shape:
-            yield from pulled(graph, None)
+            yield from filter_frames(graph, None)
             shape, graph = (frame.format.name, frame.layout.name, frame.sample_rate), _graph(frame, rate, layout)
-        yield from pulled(graph, frame)
-    yield from pulled(graph, None)
+        yield from filter_frames(graph, frame)
+    yield from filter_frames(graph, None)
 
 
 def _graph(frame: av.AudioFrame, rate: int, layout: str) -> Graph:
@@ -138,8 +138,8 @@ def _graph(frame: av.AudioFrame, rate: int, layout: str) -> Graph:
     return graph
 
 
-def pulled(graph: Graph | None, frame: av.AudioFrame | None) -> Iterator[av.AudioFrame]:
-    """Put a frame into a graph, or its end, and take out what is ready."""
+def filter_frames(graph: Graph | None, frame: av.AudioFrame | None) -> Iterator[av.AudioFrame]:
+    """Push a frame, or None for the end, into a filter graph, and yield the frames that are ready."""
     import av
 
     if graph is None:

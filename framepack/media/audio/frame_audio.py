@@ -1,29 +1,29 @@
-"""The audio for frames that were taken from a video: cut and re-timed as its frames were."""
+"""The audio for extracted frames that are reassembled: cut and retimed like the frames."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Numbers
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from typing import Final
 
-from framepack.media.clip import AudioPlan, AudioSource, Sequence, StretchedAudio
+from framepack.media.clip import AudioPlan, AudioSequence, AudioSource, StretchedAudio
 
-SLOWEST, FASTEST = Fraction(1, 4), Fraction(4)
-"""How far an audio may be stretched."""
+MIN_SPEED, MAX_SPEED = Fraction(1, 4), Fraction(4)
+"""Range of speeds at which audio is played."""
 
-MAX_PIECES: Final = 100
+MAX_RUNS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class FrameAudio:
-    """The audio of the video that frames come from.
+    """The audio of the video from which frames were extracted.
 
     Attributes:
         audio: The audio, timed from the video's first frame.
-        fps: Frames per second of the video.
-        rate: Every which frame was taken.
+        fps: Frame rate of the video.
+        rate: Every ``rate``-th frame was extracted.
     """
 
     audio: AudioSource
@@ -31,25 +31,25 @@ class FrameAudio:
     rate: int
 
     def speed(self, fps: Fraction) -> Fraction:
-        """How many times as fast as in the video frames pass when ``fps`` are shown per second."""
+        """Speed relative to the video at which the extracted frames play at ``fps``."""
         return fps * self.rate / self.fps
 
-    def under(self, frames: Numbers[int | None], fps: Fraction) -> Sequence:
-        """The audio under frames shown at ``fps``, as long as they are and in step with each of them.
+    def for_frames(self, frames: Sequence[int | None], fps: Fraction) -> AudioSequence:
+        """The audio for frames played at ``fps``, of the same duration and in sync with each frame.
 
         Args:
-            frames: Which frame of the video each one shows; None for one that is not of the video, which is silent.
-            fps: How many are shown per second.
+            frames: For each frame its number in the video; None, which is silent, if it is not from the video.
+            fps: Frame rate.
         """
-        return Sequence(
+        return AudioSequence(
             tuple(
                 (None if first is None else self._from(first, self.speed(fps)), count / fps)
-                for first, count in self.pieces(frames)
+                for first, count in self.runs(frames)
             )
         )
 
-    def pieces(self, frames: Numbers[int | None]) -> list[tuple[int | None, int]]:
-        """The runs of frames that follow each other in the video: the first of each and how many there are."""
+    def runs(self, frames: Sequence[int | None]) -> list[tuple[int | None, int]]:
+        """The runs of frames that are consecutive in the video: the first frame and the length of each."""
         runs = [(frame, 1) for frame in frames[:1]]
         for before, frame in pairwise(frames):
             follows = frame is before if before is None or frame is None else frame == before + self.rate

@@ -1,4 +1,4 @@
-"""Make the samples of an audio plan: decoded, stretched, reversed and put together, in memory that does not grow."""
+"""Render an audio plan to samples: decode, change the tempo, reverse and concatenate, in constant memory."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import IO, TYPE_CHECKING, Final, cast
 
 from framepack.errors import InvalidMedia
 from framepack.files.scratch import disk_errors, scratch_file
-from framepack.media.audio.file import AudioDamage, open_audio, pulled
-from framepack.media.clip import AudioPlan, AudioSource, ReversedAudio, Sequence, StretchedAudio
+from framepack.media.audio.file import AudioDamage, filter_frames, open_audio
+from framepack.media.clip import AudioPlan, AudioSequence, AudioSource, ReversedAudio, StretchedAudio
 
 if TYPE_CHECKING:
     import av
@@ -28,25 +28,25 @@ _BLOCK: Final = 16_384  # samples at a time
 _SAMPLE_BYTES: Final = 4
 
 
-def leaves(audio: AudioPlan | None) -> Iterator[AudioSource]:
-    """The audio of files that a plan is made of; none if it is silence."""
+def audio_sources(audio: AudioPlan | None) -> Iterator[AudioSource]:
+    """The audio streams that a plan uses; none if it is silence."""
     match audio:
         case AudioSource():
             yield audio
         case StretchedAudio() | ReversedAudio():
-            yield from leaves(audio.audio)
-        case Sequence():
+            yield from audio_sources(audio.audio)
+        case AudioSequence():
             for part, _ in audio.parts:
-                yield from leaves(part)
+                yield from audio_sources(part)
 
 
 def at_most(blocks: Iterable[Samples], count: int) -> Iterator[Samples]:
-    """The first ``count`` samples, or as many as there are."""
+    """At most the first ``count`` samples."""
     left = count
     if left <= 0:
         return
     for block in blocks:
-        if block.shape[1]:  # encoders refuse a frame without samples
+        if block.shape[1]:  # encoders reject a frame without samples
             yield block[:, :left]
         left -= block.shape[1]
         if left <= 0:
@@ -54,37 +54,37 @@ def at_most(blocks: Iterable[Samples], count: int) -> Iterator[Samples]:
 
 
 @dataclass(frozen=True, slots=True)
-class Renderer:
+class AudioRenderer:
     """Renders audio plans.
 
     Attributes:
         rate: Samples per second.
         channels: 1 or 2.
-        folder: Where audio that must wait on disk lies meanwhile.
-        losses: Counts what of the files could not be read; there is silence in its place.
+        folder: The folder for temporary files.
+        damage: Counts what could not be read; silence takes its place.
     """
 
     rate: int
     channels: int
     folder: Path
-    losses: AudioDamage = field(default_factory=AudioDamage)
+    damage: AudioDamage = field(default_factory=AudioDamage)
 
     @property
     def layout(self) -> str:
-        """FFmpeg's name for the channels."""
+        """FFmpeg's name of the channel layout."""
         return "mono" if self.channels == 1 else "stereo"
 
     def blocks(self, audio: AudioPlan | None) -> Iterator[Samples]:
-        """Render a plan, from the clip's first frame on.
+        """Render a plan, starting at the clip's first frame.
 
         Args:
-            audio: The plan; None has no samples at all.
+            audio: The plan; None has no samples.
 
         Yields:
-            float32 of shape (channels, n), usually -1 to 1, n at most some ten thousand.
+            Blocks of samples: float32, shape (channels, n), usually -1 to 1, n at most some ten thousand.
 
         Raises:
-            DiskFull: there is no room for audio that must wait on disk.
+            DiskFull: There is no room for temporary files.
         """
         match audio:
             case AudioSource():
@@ -93,11 +93,11 @@ class Renderer:
                 yield from self._stretched(audio)
             case ReversedAudio():
                 yield from self._reversed(audio)
-            case Sequence():
+            case AudioSequence():
                 yield from self._joined(audio)
 
     def exactly(self, blocks: Iterable[Samples], count: int) -> Iterator[Samples]:
-        """The first ``count`` samples; silence where there are fewer."""
+        """Exactly ``count`` samples: trimmed, or padded with silence."""
         left = count
         for block in at_most(blocks, count):
             left -= block.shape[1]
@@ -105,7 +105,7 @@ class Renderer:
         yield from self._silence(left)
 
     def frame(self, block: Samples, position: int) -> av.AudioFrame:
-        """A block as filters and encoders take it, timed by the number of its first sample."""
+        """Convert a block to a PyAV frame; ``position``, the number of its first sample, is its timestamp."""
         import av
         import numpy as np
 
@@ -122,7 +122,7 @@ class Renderer:
     def _decoded(self, audio: AudioSource) -> Iterator[Samples]:
         position = 0
         try:
-            with open_audio(audio, self.losses) as file:
+            with open_audio(audio, self.damage) as file:
                 for begin, frame in file.resampled(self.rate, self.layout):
                     yield from self._silence(begin - position)
                     position = max(position, begin)
@@ -131,80 +131,84 @@ class Renderer:
                     if block.size:
                         yield block
         except InvalidMedia:
-            self.losses.files += 1
+            self.damage.files += 1
 
     def _stretched(self, plan: StretchedAudio) -> Iterator[Samples]:
+        """Change the tempo; the output has exactly ``1 / speed`` of the input's samples, from its start on."""
         import numpy as np
 
         if plan.speed == 1:
             yield from self.blocks(plan.audio)
             return
-        taken = given = 0
+        taken = yielded = 0
         waiting = np.zeros((self.channels, 0), np.float32)
         for block in self._tempo(self.blocks(plan.audio), float(plan.speed)):
             taken += block.taken
-            waiting = np.concatenate([waiting, *block.made], axis=1)
-            room = max(0, int(taken / plan.speed) - given)
+            waiting = np.concatenate([waiting, *block.output], axis=1)
+            room = max(0, int(taken / plan.speed) - yielded)
             ready, waiting = waiting[:, :room], waiting[:, room:]
-            given += ready.shape[1]
+            yielded += ready.shape[1]
             if ready.size:
                 yield ready
-        yield from self.exactly([waiting], round(taken / plan.speed) - given)
+        yield from self.exactly([waiting], round(taken / plan.speed) - yielded)
 
-    def _tempo(self, blocks: Iterable[Samples], speed: float) -> Iterator[_Stretch]:
+    def _tempo(self, blocks: Iterable[Samples], speed: float) -> Iterator[_TempoBlock]:
+        """Run blocks through the tempo filters; last comes what the filters still hold."""
         graph = _tempo_graph(self.rate, self.layout, speed)
         position = 0
         for block in blocks:
             frame = self.frame(block, position)
             position += block.shape[1]
-            made = [cast("Samples", piece.to_ndarray()) for piece in pulled(graph, frame)]
-            yield _Stretch(block.shape[1], made)
-        yield _Stretch(0, [cast("Samples", piece.to_ndarray()) for piece in pulled(graph, None)])
+            output = [cast("Samples", result.to_ndarray()) for result in filter_frames(graph, frame)]
+            yield _TempoBlock(block.shape[1], output)
+        yield _TempoBlock(0, [cast("Samples", result.to_ndarray()) for result in filter_frames(graph, None)])
 
     def _reversed(self, plan: ReversedAudio) -> Iterator[Samples]:
         count = round(plan.seconds * self.rate)
         with scratch_file(self.folder) as file:
-            tape = _Tape(file, self.channels)
-            tape.record(self.exactly(self.blocks(plan.audio), count))
+            recording = _SampleFile(file, self.channels)
+            recording.write(self.exactly(self.blocks(plan.audio), count))
             for end in range(count, 0, -_BLOCK):
                 begin = max(0, end - _BLOCK)
-                yield tape.read(begin, end)[:, ::-1]
+                yield recording.read(begin, end)[:, ::-1]
 
-    def _joined(self, plan: Sequence) -> Iterator[Samples]:
+    def _joined(self, plan: AudioSequence) -> Iterator[Samples]:
+        # A part that is used more than once, such as the audio of a loop, is rendered once into a temporary file. The
+        # end of each part is rounded from the exact sum of all durations, so that rounding errors do not add up.
         uses = Counter(part for part, _ in plan.parts if part is not None)
-        tapes: dict[AudioPlan, _Tape] = {}
+        recordings: dict[AudioPlan, _SampleFile] = {}
         elapsed, position = Fraction(0), 0
         with ExitStack() as files:
             for part, seconds in plan.parts:
-                if part is not None and uses[part] > 1 and part not in tapes:
+                if part is not None and uses[part] > 1 and part not in recordings:
                     longest = max(length for other, length in plan.parts if other == part)
-                    tapes[part] = _Tape(files.enter_context(scratch_file(self.folder)), self.channels)
+                    recordings[part] = _SampleFile(files.enter_context(scratch_file(self.folder)), self.channels)
                     count = ceil(longest * self.rate) + 1
-                    tapes[part].record(self.exactly(self.blocks(part), count))
+                    recordings[part].write(self.exactly(self.blocks(part), count))
                 elapsed += seconds
                 end = round(elapsed * self.rate)
-                blocks = tapes[part].blocks() if part in tapes else self.blocks(part)
+                blocks = recordings[part].blocks() if part in recordings else self.blocks(part)
                 yield from self.exactly(blocks, end - position)
                 position = end
 
 
 @dataclass(frozen=True, slots=True)
-class _Stretch:
-    """Samples that a stretching filter took, and what it made meanwhile."""
+class _TempoBlock:
+    """How many samples the tempo filters took, and what they returned."""
 
     taken: int
-    made: list[Samples]
+    output: list[Samples]
 
 
 @dataclass(slots=True)
-class _Tape:
-    """Samples in a file."""
+class _SampleFile:
+    """Samples stored in a temporary file."""
 
     file: IO[bytes]
     channels: int
     count: int = 0
 
-    def record(self, blocks: Iterable[Samples]) -> None:
+    def write(self, blocks: Iterable[Samples]) -> None:
         for block in blocks:
             with disk_errors():
                 self.file.write(block.T.tobytes())
@@ -226,17 +230,19 @@ class _Tape:
 
 
 def _tempo_graph(rate: int, layout: str, speed: float) -> Graph:
-    """Filters that each change the tempo by a factor of at most 2, because beyond that atempo skips samples.
-
-    atempo is early by a quarter of its window (the power of two from 1/24 second on); a delay before it helps.
-    """
+    """The chain of atempo filters for a speed, with delays that keep audio and video in sync."""
+    # Two properties of atempo make this harder than one filter:
+    # - Beyond a factor of 2 it skips samples instead of blending them. So the speed is split into equal factors of at
+    #   most 2 (1/2 when slower), one filter each; the epsilon keeps an exact power of two from taking one more.
+    # - Its output is early by a quarter of its analysis window, which is the smallest power of two that holds 1/24
+    #   second of samples. A delay of that length in front of every atempo cancels it.
     from av.filter import Graph
 
-    steps = max(1, ceil(abs(log2(speed)) - 1e-9))
-    early = 2 ** ceil(log2(rate / 24)) // 4
+    stages = max(1, ceil(abs(log2(speed)) - 1e-9))
+    advance = 2 ** ceil(log2(rate / 24)) // 4
     graph = Graph()
     chain = [graph.add_abuffer(sample_rate=rate, format="fltp", layout=layout, time_base=Fraction(1, rate))]
-    for _ in range(steps):
-        chain += [graph.add("adelay", f"{early}S:all=1"), graph.add("atempo", f"{speed ** (1 / steps):.15f}")]
+    for _ in range(stages):
+        chain += [graph.add("adelay", f"{advance}S:all=1"), graph.add("atempo", f"{speed ** (1 / stages):.15f}")]
     graph.link_nodes(*chain, graph.add("aformat", "sample_fmts=fltp"), graph.add("abuffersink")).configure()
     return graph

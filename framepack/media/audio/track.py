@@ -1,4 +1,4 @@
-"""A clip's audio on its way into the output: copied where the players of the format take it, else encoded."""
+"""The audio track of an output: copied without re-encoding where players support the codec, else encoded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from framepack.errors import InvalidMedia
 from framepack.media.audio.file import AudioDamage, AudioFile, open_audio
-from framepack.media.audio.render import Renderer, at_most, leaves
+from framepack.media.audio.render import AudioRenderer, at_most, audio_sources
 from framepack.media.clip import AudioSource
 from framepack.media.containers import open_output
 
@@ -24,33 +24,33 @@ if TYPE_CHECKING:
     from framepack.media.clip import AudioPlan, Clip
 
 COPIED_CODECS: Final = frozenset({"aac", "mp3", "ac3", "eac3"})
-"""What browsers and players take in an MP4 file."""
+"""Audio codecs that browsers and players support in an MP4 file."""
 
 _ENCODERS: Final = {"mp4": ("aac", 192_000), "webm": ("libopus", 128_000)}
 _CD_RATE: Final = 44_100
 _DVD_RATE: Final = 48_000
 _LEFT_OUT: Final = "The audio could not be read and was left out."
-_LOSSES: Final = "Parts of the audio could not be read."
+_DAMAGED: Final = "Parts of the audio could not be read."
 
 
 @dataclass(slots=True)
 class AudioTrack:
-    """The audio of an output under construction; its packets go in as the frames advance."""
+    """The audio track of a file being written; its packets are muxed as the video advances."""
 
     _output: OutputContainer
-    _losses: AudioDamage
+    _damage: AudioDamage
     _packets: Iterator[Packet[AudioStream]]
     _next: Packet[AudioStream] | None
 
     def mux_until(self, seconds: Fraction) -> None:
-        """Write every packet that begins before ``seconds`` of the output."""
+        """Write all packets that begin before ``seconds``."""
         import av
 
         while self._next is not None and (self._next.pts or 0) * self._next.time_base < seconds:
             try:
                 self._output.mux_one(self._next)
             except (av.InvalidDataError, av.ArgumentError):
-                self._losses.pieces += 1
+                self._damage.packets += 1
             self._next = next(self._packets, None)
 
 
@@ -58,60 +58,64 @@ class AudioTrack:
 def audio_track(
     clip: Clip, output: OutputContainer, folder: Path, warn: Callable[[str], None]
 ) -> Iterator[AudioTrack | None]:
-    """Prepare the audio of an output, with all the clip's repeats; yields None where there is none.
+    """Add the audio track of a clip, including repeats, to an output; yields None if there is none.
 
-    A file's own audio is copied into an MP4 file if players take it there; any other audio is encoded (AAC in MP4,
-    Opus in WebM) and ends with the frames, to the sample.
+    The audio stream of a file is copied into an MP4 file if its codec is one of ``COPIED_CODECS``. Any other audio is
+    encoded (AAC in MP4, Opus in WebM) and ends exactly, to the sample, with the video.
 
     Args:
-        clip: Whose audio it is; if repeated, its length is known.
-        output: A container of the clip's format, whose header is not written yet.
-        folder: Where audio that must wait on disk lies meanwhile.
-        warn: Is told what of the audio was lost. Audio that cannot be read never fails the video.
+        clip: The clip; if it is repeated, its length is known.
+        output: A container of the clip's format whose header has not been written.
+        folder: The folder for temporary files.
+        warn: Called with sentences about audio that was lost. Unreadable audio never fails the video.
     """
-    audio = clip.unrolled().audio
-    if audio is None or clip.encoding.format == "gif" or not any(leaves(audio)):
+    audio = clip.expand_repeats().audio
+    if audio is None or clip.encoding.format == "gif" or not any(audio_sources(audio)):
         yield None
         return
-    losses = AudioDamage()
-    packets = _packets(audio, clip, output, folder, losses)
+    damage = AudioDamage()
+    packets = _packets(audio, clip, output, folder, damage)
     first = next(packets, None)
     if first is None:
         warn(_LEFT_OUT)
         yield None
         return
-    yield AudioTrack(output, losses, packets, first)
-    if losses.pieces or losses.files:
-        warn(_LOSSES)
+    yield AudioTrack(output, damage, packets, first)
+    if damage.packets or damage.files:
+        warn(_DAMAGED)
 
 
-def kept_audio(audio: AudioSource, path: Path, warn: Callable[[str], None]) -> AudioSource | None:
-    """Copy an audio, packet by packet, into a Matroska file of its own.
+def extract_audio(audio: AudioSource, path: Path, warn: Callable[[str], None]) -> AudioSource | None:
+    """Copy an audio stream, without re-encoding, into a Matroska file of its own.
 
     Args:
-        audio: The audio of a file.
+        audio: The audio stream.
         path: The new file, replaced if it exists.
-        warn: Is told what of the audio was lost. Audio that cannot be kept is no error.
+        warn: Called with sentences about audio that was lost. Audio that cannot be copied is no error.
 
     Returns:
-        The audio in the new file, timed as before; None if it cannot be kept.
+        The audio in the new file with the same timing; None if it cannot be copied.
     """
     import av
 
-    losses = AudioDamage()
+    damage = AudioDamage()
     try:
-        delay = _copy_alone(audio, path, losses)
-    except (av.FFmpegError, InvalidMedia, ValueError):  # PyAV raises ValueError for a codec that the format lacks
+        delay = _copy_into(audio, path, damage)
+    except (
+        av.FFmpegError,
+        InvalidMedia,
+        ValueError,
+    ):  # PyAV raises ValueError for a codec that Matroska does not support
         warn(_LEFT_OUT)
         return None
-    if losses.pieces:
-        warn(_LOSSES)
+    if damage.packets:
+        warn(_DAMAGED)
     return AudioSource(path, 0, delay)
 
 
-def _copy_alone(audio: AudioSource, path: Path, losses: AudioDamage) -> Fraction:
-    """Copy an audio into a Matroska file; return its delay there, which the file's coarse times leave as it was."""
-    with open_audio(audio, losses) as file, open_output(path, "matroska") as output:
+def _copy_into(audio: AudioSource, path: Path, damage: AudioDamage) -> Fraction:
+    """Copy audio into a Matroska file and return its delay there, corrected for the file's coarser timestamps."""
+    with open_audio(audio, damage) as file, open_output(path, "matroska") as output:
         packets = _copied(file, output)
         first = next(packets, None)
         if first is None:
@@ -120,30 +124,30 @@ def _copy_alone(audio: AudioSource, path: Path, losses: AudioDamage) -> Fraction
         time = (first.pts or 0) * tick + file.shift_seconds - round(file.shift_seconds / tick) * tick
         for packet in chain([first], packets):
             output.mux_one(packet)
-    with open_audio(AudioSource(path, 0), losses) as copy:
-        again = next(copy.packets())  # at the end of a file comes an empty packet
+    with open_audio(AudioSource(path, 0), damage) as copy:
+        again = next(copy.packets())  # an empty packet ends the file
         return time - (again.pts or 0) * again.time_base - copy.shift_seconds
 
 
 def _packets(
-    audio: AudioPlan, clip: Clip, output: OutputContainer, folder: Path, losses: AudioDamage
+    audio: AudioPlan, clip: Clip, output: OutputContainer, folder: Path, damage: AudioDamage
 ) -> Iterator[Packet[AudioStream]]:
-    """Packets for the output, timed from its first frame. The output's stream is added with the first packet."""
+    """Packets for the output, timed from its first frame. The output stream is added before the first packet."""
     if clip.encoding.format == "mp4" and isinstance(audio, AudioSource):
         try:
-            with open_audio(audio, losses) as file:
+            with open_audio(audio, damage) as file:
                 if file.codec in COPIED_CODECS:
                     yield from _copied(file, output)
                     return
         except InvalidMedia:
             return
     rate, channels = _shape(audio, clip)
-    renderer = Renderer(rate, channels, folder, losses)
+    renderer = AudioRenderer(rate, channels, folder, damage)
     yield from _encoded(renderer, audio, clip, output)
 
 
 def _copied(source: AudioFile, output: OutputContainer) -> Iterator[Packet[AudioStream]]:
-    # Each packet is decoded too: players stumble over damaged ones, and only so they show.
+    # Each packet is decoded too: only this reveals damaged packets, at which players fail.
     packets = (
         packet
         for packet in source.packets()
@@ -158,7 +162,7 @@ def _copied(source: AudioFile, output: OutputContainer) -> Iterator[Packet[Audio
     for packet in chain([first], packets):
         time = (packet.pts or 0) + shift
         if latest is not None and time <= latest:
-            source.losses.pieces += 1
+            source.damage.packets += 1
             continue
         packet.pts = packet.dts = latest = time
         packet.stream = target
@@ -166,11 +170,11 @@ def _copied(source: AudioFile, output: OutputContainer) -> Iterator[Packet[Audio
 
 
 def _shape(audio: AudioPlan, clip: Clip) -> tuple[int, int]:
-    """The rate and the number of channels in which an audio is encoded."""
+    """The sample rate and the number of channels to encode audio with."""
     rates, channels = set(), 1
-    for leaf in set(leaves(audio)):
+    for source in set(audio_sources(audio)):
         try:
-            with open_audio(leaf, AudioDamage()) as file:
+            with open_audio(source, AudioDamage()) as file:
                 rates.add(file.stream.sample_rate)
                 channels = max(channels, min(2, file.stream.channels))
         except InvalidMedia:
@@ -184,11 +188,11 @@ def _shape(audio: AudioPlan, clip: Clip) -> tuple[int, int]:
 
 
 def _encoded(
-    renderer: Renderer, audio: AudioPlan, clip: Clip, output: OutputContainer
+    renderer: AudioRenderer, audio: AudioPlan, clip: Clip, output: OutputContainer
 ) -> Iterator[Packet[AudioStream]]:
     blocks = renderer.blocks(audio)
-    if clip.shown_frames is not None:
-        count = round(clip.shown_frames / clip.fps * renderer.rate)
+    if clip.total_frames is not None:
+        count = round(clip.total_frames / clip.fps * renderer.rate)
         blocks = at_most(blocks, count) if isinstance(audio, AudioSource) else renderer.exactly(blocks, count)
     first = next(blocks, None)
     if first is None:

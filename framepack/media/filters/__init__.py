@@ -1,1 +1,1 @@
-"""What the filters' controls mean, and the filters for frames on the host."""
+"""The filter controls, and their implementation for frames in host memory."""

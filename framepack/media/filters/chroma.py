@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from framepack.media.filters.codes import Table, requantised
+from framepack.media.filters.codes import Table, requantize
 from framepack.media.filters.grade import Grade, rgb_from_chroma
 from framepack.media.filters.luma import BLUR
 from framepack.media.filters.smoothing import Kernel, smooth
@@ -53,7 +53,7 @@ class ChromaFilter:
         """Filter the rows ``rows`` of chroma."""
         if self._is_unchanged:
             for given, wanted in ((planes.u, out.u), (planes.v, out.v)):
-                requantised(given[rows], planes.depth, out.depth, wanted[rows])
+                requantize(given[rows], planes.depth, out.depth, wanted[rows])
             return
         around, inner = surroundings(rows, self._down.radius, len(planes.u))
         blue, red = self._loaded("blue", planes.u[around]), self._loaded("red", planes.v[around])

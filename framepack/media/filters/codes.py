@@ -114,7 +114,7 @@ class Layout:
         return (self.width + across) >> across, (self.height + down) >> down
 
 
-def requantised(samples: Samples, given: int, wanted: int, out: Samples) -> None:
+def requantize(samples: Samples, given: int, wanted: int, out: Samples) -> None:
     """Copy codes of ``given`` bits as codes of ``wanted`` bits, as many or fewer, rounded."""
     import numpy as np
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from framepack.media.filters.codes import Table, requantised
+from framepack.media.filters.codes import Table, requantize
 from framepack.media.filters.grade import Grade
 from framepack.media.filters.smoothing import Kernel, smooth
 from framepack.media.filters.strips import Scratch, surroundings
@@ -64,7 +64,7 @@ class LumaFilter:
         if not self._is_tone_only:
             self._layout.wanted.store_luma(self._filtered(samples, rows, place), out[rows])
         elif self._table is None:
-            requantised(samples[rows], self._layout.given.bits, self._layout.wanted.bits, out[rows])
+            requantize(samples[rows], self._layout.given.bits, self._layout.wanted.bits, out[rows])
         else:
             self._table(samples[rows], out[rows])
 

@@ -1,1 +1,1 @@
-"""Frames in host memory: colors, planes, filter graphs, sizes."""
+"""Frames in host memory: color tags, planes, filter graphs, sizes."""

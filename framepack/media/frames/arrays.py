@@ -1,4 +1,4 @@
-"""The memory of PyAV's frames as NumPy arrays: how pixels get from decoders to networks and back to encoders."""
+"""PyAV frames as NumPy arrays that share their memory."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Planes:
-    """A planar YUV frame's samples, in the frame's own memory (never copied).
+    """The samples of a planar YUV frame, as views of the frame's memory.
 
     Attributes:
         y: luma, shape (height, width), uint8 or uint16.
         u: blue difference, shape (chroma height, chroma width), dtype as ``y``.
         v: red difference, as ``u``.
         depth: bits per sample, 8 to 16.
-        halved: whether chroma has half the (columns, rows), rounded up.
+        halved: whether chroma has half the (columns, rows) of luma, rounded up.
     """
 
     y: Samples
@@ -36,7 +36,7 @@ class Planes:
 
 
 def planes_of(frame: av.VideoFrame) -> Planes:
-    """View a frame in planar YUV, little endian, 4:2:0, 4:2:2 or 4:4:4; the views keep its memory alive."""
+    """The planes of a frame in planar YUV 4:2:0, 4:2:2 or 4:4:4, little endian. The views keep its memory alive."""
     layout = frame.format
     depth = layout.components[0].bits
     y, u, v = (_view(frame.planes[index], depth) for index in range(3))
@@ -46,16 +46,16 @@ def planes_of(frame: av.VideoFrame) -> Planes:
 def frame_from_planes(
     y: NDArray[np.uint8], u: NDArray[np.uint8], v: NDArray[np.uint8], colors: Colors
 ) -> av.VideoFrame:
-    """Build a tagged yuv420p frame.
+    """Build a yuv420p frame with color tags.
 
     Args:
         y: luma, shape (height, width).
         u: blue difference, half of each size, rounded up.
         v: red difference, as ``u``.
-        colors: what the samples mean.
+        colors: the color tags.
 
     Returns:
-        A frame with memory of its own, laid out as encoders like it, without a time stamp.
+        A frame that owns its memory, aligned for encoders, without a timestamp.
     """
     import av
 
@@ -79,7 +79,11 @@ def _view(plane: VideoPlane, depth: int) -> NDArray[Any]:
 
 
 def _memory(plane: VideoPlane) -> memoryview[int]:
-    """The plane's bytes in the order of memory; flipped frames run upwards, which PyAV's own view ignores."""
+    """The plane's bytes in memory order.
+
+    A vertically flipped frame has a negative line size: its rows run upwards, and PyAV's buffer begins at the last
+    one. The view therefore has to begin ``height - 1`` lines before the address that FFmpeg gives.
+    """
     if plane.line_size >= 0:
         return cast("memoryview[int]", plane)
     import ctypes

@@ -1,4 +1,4 @@
-"""What the numbers of a decoded frame mean, and the planar YUV layout nearest to any pixel format."""
+"""Color tags of decoded frames, FFmpeg's names for them, and the planar YUV format nearest to any pixel format."""
 
 from __future__ import annotations
 
@@ -24,6 +24,12 @@ _PRIMARIES: Final = {Matrix.BT709: 1, Matrix.BT601: 6, Matrix.BT2020: 9}
 _TRANSFERS: Final = {Matrix.BT709: 1, Matrix.BT601: 6, Matrix.BT2020: 14}
 _KNOWN_PRIMARIES: Final = frozenset({1, *range(4, 13), 22})
 _KNOWN_TRANSFERS: Final = frozenset({1, *range(4, 19)})
+MATRIX_NAMES: Final = {Matrix.BT709: "bt709", Matrix.BT601: "bt601", Matrix.BT2020: "bt2020"}
+"""The scale filter's names of the matrices."""
+
+SCALER_FLAGS: Final = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
+"""Flags of the scale filter for exact conversions."""
+
 _RGB, _UNSPECIFIED, _FULL_RANGE, _LIMITED_RANGE = 0, 2, 2, 1
 _PAL_LINES: Final = 576
 _HD_WIDTH: Final = 1280
@@ -31,7 +37,7 @@ _HDR_TRANSFERS: Final = (16, 18)  # PQ, HLG
 
 
 class Tags(Protocol):
-    """Color tags as FFmpeg keeps them, on codec contexts and frames alike."""
+    """Color tags as FFmpeg stores them on codec contexts and frames."""
 
     width: int
     height: int
@@ -42,10 +48,10 @@ class Tags(Protocol):
 
 
 def resolve(tags: Tags | av.VideoFrame, pixel_format: VideoFormat) -> Colors:
-    """Settle what a frame's numbers mean; whatever is not tagged gets its most likely value.
+    """Read color tags; a missing tag gets its most likely value.
 
-    Untagged YUV is BT.709 from 1280 columns or above 576 rows, else BT.601, in limited range; untagged gray is full
-    range, as for FFmpeg. RGB becomes BT.709 in limited range, because that is what it will be converted to.
+    Untagged YUV is BT.709 from 1280 columns or above 576 rows, otherwise BT.601, in limited range. Untagged gray is
+    full range, as in FFmpeg. RGB becomes BT.709 in limited range, because it will be converted to that.
     """
     matrix = _MATRICES.get(tags.colorspace) or _MATRIX_OF_PRIMARIES.get(tags.color_primaries)
     if pixel_format.is_rgb or pixel_format.has_palette:
@@ -69,12 +75,17 @@ def _is_full_range(color_range: int, pixel_format: VideoFormat) -> bool:
 
 
 def is_hdr(colors: Colors) -> bool:
-    """Whether the transfer curve is one of high dynamic range."""
+    """Whether the transfer characteristics are those of HDR (PQ or HLG)."""
     return colors.transfer in _HDR_TRANSFERS
 
 
+def range_name(colors: Colors) -> str:
+    """FFmpeg's name of the color range: "pc" (full) or "tv" (limited)."""
+    return "pc" if colors.full_range else "tv"
+
+
 def tag(frame: av.VideoFrame, colors: Colors) -> None:
-    """Write ``colors`` onto a YUV frame, so that it can be understood by itself."""
+    """Set the color tags of a YUV frame."""
     frame.colorspace = int(colors.matrix)
     frame.color_primaries = colors.primaries
     frame.color_trc = colors.transfer
@@ -82,13 +93,13 @@ def tag(frame: av.VideoFrame, colors: Colors) -> None:
 
 
 def tag_rgb(frame: av.VideoFrame) -> None:
-    """Write onto an RGB frame that it is RGB; its own tags may be anything."""
+    """Set the color tags of an RGB frame, whose own tags may be wrong."""
     frame.colorspace, frame.color_range = _RGB, _FULL_RANGE
     frame.color_primaries = frame.color_trc = _UNSPECIFIED
 
 
 def planar_format(pixel_format: VideoFormat) -> str:
-    """Name the planar YUV format that keeps what ``pixel_format`` holds.
+    """FFmpeg's name of the planar YUV format that holds ``pixel_format`` without loss of chroma resolution or depth.
 
     It is one of yuv420p, yuv422p and yuv444p, with 8, 10 or 12 bits (little endian).
     """
@@ -104,18 +115,18 @@ def planar_format(pixel_format: VideoFormat) -> str:
 
 
 def bit_depth(pixel_format: VideoFormat) -> int:
-    """Bits per component, the largest one."""
+    """Bits of the deepest component."""
     if pixel_format.has_palette:
         return 8
-    return max(part.bits for part in pixel_format.components)
+    return max(component.bits for component in pixel_format.components)
 
 
 def is_gray(pixel_format: VideoFormat) -> bool:
-    """Whether there is luma only."""
-    colored = [part for part in pixel_format.components if not part.is_alpha]
+    """Whether there is only luma."""
+    colored = [component for component in pixel_format.components if not component.is_alpha]
     return len(colored) == 1 and not pixel_format.has_palette and not pixel_format.is_rgb
 
 
 def has_alpha(pixel_format: VideoFormat) -> bool:
     """Whether pixels may be transparent."""
-    return pixel_format.has_palette or any(part.is_alpha for part in pixel_format.components)
+    return pixel_format.has_palette or any(component.is_alpha for component in pixel_format.components)

@@ -1,4 +1,4 @@
-"""Chains of FFmpeg's video filters, for frames that come and go one at a time."""
+"""FFmpeg filter graphs for video frames."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 def build_graph(frame: av.VideoFrame, chain: Iterable[str]) -> Graph:
-    """Make the graph of a chain of filters, such as ``["scale=64:48", "hflip"]``.
+    """Build a filter graph from a chain of filters such as ``["scale=64:48", "hflip"]``.
 
     Args:
-        frame: A frame of the shape and format that the graph will take.
+        frame: A frame of the size and format that the graph will receive.
         chain: The filters with their arguments.
 
     Raises:
-        av.FFmpegError: The filters cannot be put together.
+        av.FFmpegError: A filter or its arguments are invalid.
     """
     from av.filter import Graph
 

@@ -1,21 +1,20 @@
-"""Show a clip's frames on another clip's screen: scaled to fit, centerd, black around, in the other's colors."""
+"""Letterboxing: scale frames to fit another clip's size, center them on black and convert them to its colors."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
-from framepack.media.frames.colors import tag
+from framepack.media.clip import HostFrame
+from framepack.media.frames.colors import MATRIX_NAMES, SCALER_FLAGS, range_name, tag
 from framepack.media.frames.graph import build_graph
 
 if TYPE_CHECKING:
-    import av
     from av.filter import Graph
 
-    from framepack.media.clip import Clip, Colors
+    from framepack.media.clip import Clip, Colors, Frame
 
-_SCALER: Final = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
-_MATRIX_NAMES: Final = {1: "bt709", 6: "bt601", 9: "bt2020"}
+# Names of the colorspace filter for H.273 numbers.
 _PRIMARIES: Final = {
     1: "bt709",
     4: "bt470m",
@@ -44,72 +43,76 @@ _SAME_CURVE: Final = frozenset({1, 6, 14, 15})
 
 
 class Letterbox:
-    """Converts the frames of ``clip`` to the shape of ``screen``.
+    """Converts the frames of ``clip`` to the size, pixel aspect and colors of ``canvas``.
 
     Attributes:
-        is_needed: Whether there is anything to do at all.
+        is_needed: Whether the two clips differ in any of these.
     """
 
-    def __init__(self, clip: Clip, screen: Clip) -> None:
-        self._clip, self._screen = clip, screen
+    def __init__(self, clip: Clip, canvas: Clip) -> None:
+        self._clip, self._canvas = clip, canvas
         self._graph: Graph | None = None
         self._shape: tuple[str, int, int] | None = None
         self.is_needed = (clip.width, clip.height, clip.pixel_aspect, clip.colors) != (
-            screen.width,
-            screen.height,
-            screen.pixel_aspect,
-            screen.colors,
+            canvas.width,
+            canvas.height,
+            canvas.pixel_aspect,
+            canvas.colors,
         )
 
-    def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """Return a planar YUV frame of the clip as 8-bit planar YUV of the screen's size."""
-        shape = (frame.format.name, frame.width, frame.height)
+    def __call__(self, frame: Frame) -> HostFrame:
+        """Convert a frame of the clip to 8-bit planar YUV of the canvas's size."""
+        image = frame.on_host()
+        shape = (image.format.name, image.width, image.height)
         if self._graph is None or shape != self._shape:
-            self._graph, self._shape = build_graph(frame, self._chain()), shape
-        tag(frame, self._clip.colors)
-        self._graph.vpush(frame)
+            self._graph, self._shape = build_graph(image, self._chain()), shape
+        tag(image, self._clip.colors)
+        self._graph.vpush(image)
         result = self._graph.vpull()
-        tag(result, self._screen.colors)
-        return result
+        tag(result, self._canvas.colors)
+        return HostFrame(result)
 
     def _chain(self) -> list[str]:
-        screen = self._screen
-        width, height = fitted_size(self._clip, screen)
-        source, target = self._clip.colors, screen.colors
-        # Filters count in whole samples of chroma: only 4:4:4 can have an odd number of columns around a frame.
-        layout = "yuv444p" if screen.width % 2 or screen.height % 2 else "yuv420p"
+        canvas = self._canvas
+        width, height = letterboxed_size(self._clip, canvas)
+        source, target = self._clip.colors, canvas.colors
+        # The pad filter counts in whole chroma samples: only 4:4:4 can have an odd number of columns beside a frame.
+        layout = "yuv444p" if canvas.width % 2 or canvas.height % 2 else "yuv420p"
         mapping = _mapping(source, target, layout)
         end = source if mapping else target
         scale = (
-            f"scale={width}:{height}:flags={_SCALER}"
-            f":in_color_matrix={_MATRIX_NAMES[source.matrix]}:out_color_matrix={_MATRIX_NAMES[end.matrix]}"
-            f":in_range={_range(source)}:out_range={_range(end)}"
+            f"scale={width}:{height}:flags={SCALER_FLAGS}"
+            f":in_color_matrix={MATRIX_NAMES[source.matrix]}:out_color_matrix={MATRIX_NAMES[end.matrix]}"
+            f":in_range={range_name(source)}:out_range={range_name(end)}"
         )
-        if mapping and (width % 2 or height % 2):  # which the mapping does not take
+        if mapping and (width % 2 or height % 2):  # the colorspace filter takes even sizes only
             mapping = ["pad=2*ceil(iw/2):2*ceil(ih/2)", *mapping, f"crop={width}:{height}:0:0"]
         chain = [scale, f"format={layout}", *mapping]
-        if (width, height) != (screen.width, screen.height):
-            left, top = (screen.width - width) // 4 * 2, (screen.height - height) // 4 * 2
-            chain.append(f"pad={screen.width}:{screen.height}:{left}:{top}:black")
+        if (width, height) != (canvas.width, canvas.height):
+            left, top = (canvas.width - width) // 4 * 2, (canvas.height - height) // 4 * 2
+            chain.append(f"pad={canvas.width}:{canvas.height}:{left}:{top}:black")
         return chain
 
 
-def fitted_size(clip: Clip, screen: Clip) -> tuple[int, int]:
-    """Width and height in the screen's pixels of the largest frame of the clip's shape that fits, mostly even."""
-    wide = clip.width * clip.pixel_aspect / screen.pixel_aspect
-    factor = min(screen.width / wide, Fraction(screen.height, clip.height))
-    return _even(wide * factor, screen.width), _even(clip.height * factor, screen.height)
+def letterboxed_size(clip: Clip, canvas: Clip) -> tuple[int, int]:
+    """The largest (width, height) on the canvas at which the clip keeps its aspect ratio.
+
+    Both are even, unless they are a side of the canvas, which may be odd.
+    """
+    display_width = clip.width * clip.pixel_aspect / canvas.pixel_aspect
+    factor = min(canvas.width / display_width, Fraction(canvas.height, clip.height))
+    return _even(display_width * factor, canvas.width), _even(clip.height * factor, canvas.height)
 
 
 def _even(size: Fraction, limit: int) -> int:
-    """The nearest even number, at least 2; a size that is the limit stays."""
+    """The nearest even number, at least 2; a size that equals the limit is kept."""
     return limit if size == limit else min(max(2, 2 * round(size / 2)), limit)
 
 
 def _mapping(source: Colors, target: Colors, layout: str) -> list[str]:
-    """The filter that brings colors from one set of primaries or curve to another; none where they agree.
+    """The filter that converts primaries and transfer characteristics; empty if they are the same.
 
-    There is none for curves of high dynamic range either: their numbers stay.
+    It is also empty for HDR transfers, which are not converted.
     """
     curves = {source.transfer, target.transfer}
     if source.primaries == target.primaries and (len(curves) == 1 or curves <= _SAME_CURVE):
@@ -120,10 +123,6 @@ def _mapping(source: Colors, target: Colors, layout: str) -> list[str]:
         f"colorspace=ispace={_SPACES[source.matrix]}:space={_SPACES[target.matrix]}"
         f":iprimaries={_PRIMARIES[source.primaries]}:primaries={_PRIMARIES[target.primaries]}"
         f":itrc={_TRANSFERS[source.transfer]}:trc={_TRANSFERS[target.transfer]}"
-        f":irange={_range(source)}:range={_range(target)}:format={layout}"
+        f":irange={range_name(source)}:range={range_name(target)}:format={layout}"
     )
     return [mapping]
-
-
-def _range(colors: Colors) -> str:
-    return "pc" if colors.full_range else "tv"

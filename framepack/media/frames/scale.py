@@ -1,4 +1,4 @@
-"""Sizes of exported frames, and scaling of frames on the host."""
+"""Frame sizes for export, and scaling in host memory."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from framepack.media.clip import Clip, Colors, Frame
 
 
-def fitted_size(clip: Clip, max_width: int) -> tuple[int, int]:
-    """The (width, height) in square pixels that a clip has at a width of at most ``max_width``.
+def export_size(clip: Clip, max_width: int) -> tuple[int, int]:
+    """The (width, height) in square pixels of a clip that is made at most ``max_width`` wide.
 
-    It is what a viewer sees of the clip, never larger than that; both are even as soon as anything is scaled.
+    A clip is never enlarged beyond its display size. If it is scaled, both are even.
     """
-    seen = clip.width * clip.pixel_aspect
+    display_width = clip.width * clip.pixel_aspect
     if clip.pixel_aspect == 1 and clip.width + clip.width % 2 <= max_width:
         return clip.width, clip.height
-    width = min(_even(seen), max_width - max_width % 2)
-    return width, _even(clip.height * width / seen)
+    width = min(_even(display_width), max_width - max_width % 2)
+    return width, _even(clip.height * width / display_width)
 
 
 def _even(side: Fraction) -> int:
@@ -30,7 +30,7 @@ def _even(side: Fraction) -> int:
 
 
 class Scaler:
-    """Scales planar YUV frames of one clip; what their numbers mean stays, and so does their format."""
+    """Scales the planar YUV frames of one clip; colors and pixel format are kept."""
 
     def __init__(self, width: int, height: int, colors: Colors) -> None:
         from av.video.reformatter import Interpolation, VideoReformatter
@@ -41,7 +41,7 @@ class Scaler:
         self._method = Interpolation.LANCZOS | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
     def __call__(self, frame: Frame) -> HostFrame:
-        """Scale a frame; its time is not kept."""
+        """Scale a frame; its timestamp is not kept."""
         width, height = self._size
         image = frame.on_host()
         scaled = self._reformatter.reformat(

@@ -1,1 +1,1 @@
-"""Still images: reading, converting, contact sheets, comparisons."""
+"""Still images: decoding, conversion, contact sheets, before-and-after images."""

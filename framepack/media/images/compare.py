@@ -1,4 +1,4 @@
-"""Draws one frame of two videos side by side, whole and in detail: what a change did, for the eye."""
+"""Before-and-after images: one frame of two videos side by side, whole and enlarged."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from framepack.errors import InvalidMedia
 from framepack.media.images.convert import to_rgb
+from framepack.media.iteration import closing
 from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
 
@@ -23,11 +24,11 @@ _INK, _PAPER = (235, 235, 235), (24, 24, 27)
 def compare(before: Path, after: Path, image: Path, *, second: float = 0.5) -> None:
     """Write a PNG to ``image``: ``before`` on the left, ``after`` on the right, a detail of both below.
 
-    Both are drawn at the same size. ``before`` is enlarged the way a player would (bilinear), so that what is
-    seen is the difference a viewer sees.
+    Both are drawn at the same size. ``before`` is enlarged bilinearly, as a player would do, so the image shows the
+    difference that a viewer sees.
 
     Raises:
-        InvalidMedia: one of the files is not a video that can be read.
+        InvalidMedia: One of the files is not a readable video.
     """
     from PIL import Image, ImageDraw
 
@@ -61,15 +62,12 @@ def _frame(path: Path, second: float) -> Image:
         raise InvalidMedia(f"{path}: {error.message}") from error
     clip = open_clip(path, info, warn=lambda _: None)
     wanted = min(round(second * clip.fps), max(0, info.length - 1))
-    frames = clip.frames()
-    try:
+    with closing(clip.frames()) as frames:
         return Image.fromarray(to_rgb(next(islice(frames, wanted, None))))
-    finally:
-        frames.close()  # type: ignore[attr-defined] # a generator behind the iterator
 
 
 def _busiest(before: Image, after: Image) -> tuple[float, float]:
-    """Where contours changed most: the upper left corner of a detail, as shares of width and height."""
+    """The detail whose contours changed most: its upper left corner, as fractions of width and height."""
     import numpy as np
 
     contours = [np.hypot(*np.gradient(np.asarray(image.convert("L"), np.float32))) for image in (before, after)]
@@ -85,7 +83,7 @@ def _busiest(before: Image, after: Image) -> tuple[float, float]:
 
 
 def _detail(image: Image, size: tuple[int, int], corner: tuple[float, float]) -> Image:
-    """The part of ``image`` from ``corner`` on, enlarged to ``size``."""
+    """The detail of ``image`` whose upper left corner is ``corner``, enlarged to ``size``."""
     from PIL import Image
 
     left, top = corner[0] * image.width, corner[1] * image.height

@@ -1,4 +1,4 @@
-"""Single images: frames as RGB arrays and as PNG files, with the right colors, and arrays as frames."""
+"""Conversion of frames to RGB arrays and PNG files, and of RGB arrays to frames, with correct colors."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
     from framepack.media.clip import Colors, Frame
 
-# Twice as fast as Pillow at its fastest, and files no larger.
+# Twice as fast as Pillow at its fastest setting; the files are no larger.
 _PNG_OPTIONS: Final = {"compression_level": "1", "pred": "up"}
 
 
 def to_rgb(frame: Frame) -> NDArray[uint8]:
-    """Convert a frame to RGB by the color tags it carries, or by the likely ones if it carries none.
+    """Convert a frame to RGB by its color tags; a missing tag gets its most likely value.
 
     Returns:
         Array of shape (height, width, 3), 0 to 255.
@@ -32,7 +32,7 @@ def to_rgb(frame: Frame) -> NDArray[uint8]:
 
 
 def rgb_image(frame: Frame, pixel_format: str, reformatter: VideoReformatter) -> av.VideoFrame:
-    """Convert a frame as ``to_rgb`` does, to any RGB format that FFmpeg names; reuse ``reformatter`` for the next."""
+    """Convert a frame to an RGB pixel format of FFmpeg; use one ``reformatter`` for all frames of a clip."""
     from av.video.reformatter import ColorRange, Interpolation
 
     image = frame.on_host()
@@ -49,8 +49,8 @@ def rgb_image(frame: Frame, pixel_format: str, reformatter: VideoReformatter) ->
     )
 
 
-class FromRgb:
-    """Makes frames of RGB arrays, one after another."""
+class RgbToYuv:
+    """Converts RGB arrays to frames."""
 
     def __init__(self, colors: Colors) -> None:
         from av.video.reformatter import VideoReformatter
@@ -59,7 +59,7 @@ class FromRgb:
         self._reformatter = VideoReformatter()
 
     def __call__(self, rgb: NDArray[uint8]) -> HostFrame:
-        """Convert an array of shape (height, width, 3), 0 to 255, to planar YUV 4:4:4 of the colors."""
+        """Convert an array of shape (height, width, 3), 0 to 255, to planar YUV 4:4:4."""
         import av
         from av.video.reformatter import ColorRange, Interpolation
 
@@ -78,7 +78,7 @@ class FromRgb:
 
 
 def png(frame: Frame) -> bytes:
-    """Encode a frame as an RGB PNG file of 8 bits, fast and without loss of what ``to_rgb`` gives."""
+    """Encode a frame as an 8-bit RGB PNG file; it holds exactly the pixels of ``to_rgb``."""
     import av
     from av.codec.context import ThreadType
 
@@ -86,7 +86,7 @@ def png(frame: Frame) -> bytes:
     encoder = av.CodecContext.create("png", "w")
     encoder.width, encoder.height = image.width, image.height
     encoder.pix_fmt, encoder.time_base, encoder.sample_aspect_ratio = "rgb24", Fraction(1), Fraction(1)
-    encoder.thread_type = ThreadType.NONE  # callers encode several images at a time
+    encoder.thread_type = ThreadType.NONE  # callers encode several images in parallel
     encoder.options = _PNG_OPTIONS
     return b"".join(bytes(packet) for packet in (*encoder.encode(image), *encoder.encode(None)))
 

@@ -1,4 +1,4 @@
-"""Single images as a clip: read one after another when asked for, all shown in the shape of the first."""
+"""A clip of image files that are decoded on demand, all at the size of the first."""
 
 from __future__ import annotations
 
@@ -7,52 +7,52 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Protocol
 
-from framepack.media.clip import Clip, Colors, Frame, HostFrame
+from framepack.media.clip import Clip, Colors, Frame
 from framepack.media.frames.letterbox import Letterbox
-from framepack.media.images.convert import FromRgb
+from framepack.media.images.convert import RgbToYuv
 from framepack.media.images.decode import read_image
 
 
 class ImageFiles(Protocol):
-    """Image files in order, each with its name; they may be read again and again."""
+    """Image files in order, each with its name; they can be read repeatedly."""
 
     def __len__(self) -> int:
-        """How many there are, at least one."""
+        """Number of files, at least one."""
         ...
 
     def first(self) -> tuple[str, bytes]:
-        """Read the first one alone."""
+        """Read only the first file."""
         ...
 
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
-        """Read all of them, one after another."""
+        """Read all files in order."""
         ...
 
 
 def image_clip(
     files: ImageFiles, fps: Fraction, *, max_pixels: int, colors: Colors, warn: Callable[[str], None]
 ) -> Clip:
-    """Make a clip of image files, the first of which is looked at right away.
+    """Create a clip from image files; only the first is read right away.
 
-    Images of another size than the first are scaled to fit, centerd, with black around them.
+    Images of another size than the first are letterboxed.
 
     Args:
-        files: The images; see `read_image` for what they may be.
+        files: The images, in formats that ``read_image`` accepts.
         fps: Images per second.
-        max_pixels: Most pixels of an image.
-        colors: What the clip's numbers are to mean.
-        warn: Is told, in a sentence for the client, when sizes differ.
+        max_pixels: Maximum number of pixels per image.
+        colors: The clip's color tags.
+        warn: Called with a sentence for the client if sizes differ.
 
     Raises:
-        InvalidMedia, TooLarge: The first image is damaged or too large; its name is in the message. The clip's
-            frames raise the same for the others.
+        InvalidMedia, TooLarge: The first image is damaged or too large; the message has its name. Iterating the
+            clip's frames raises the same for the other images.
     """
     name, data = files.first()
     height, width, _ = read_image(data, f"Frame '{name}'", max_pixels).shape
-    screen = Clip(lambda: iter(()), fps, width, height, len(files), colors)
+    canvas = Clip(lambda: iter(()), fps, width, height, len(files), colors)
 
     def frames() -> Iterator[Frame]:
-        convert, letterbox = FromRgb(colors), Letterbox(screen, screen)
+        convert, letterbox = RgbToYuv(colors), Letterbox(canvas, canvas)
         size = width, height
         for name, data in files:
             frame = convert(read_image(data, f"Frame '{name}'", max_pixels))
@@ -62,7 +62,7 @@ def image_clip(
             if (frame.width, frame.height) != size:
                 warn(f"Frames of another size than the first were scaled to fit into {width} x {height} pixels.")
                 size = frame.width, frame.height
-                letterbox = Letterbox(replace(screen, width=frame.width, height=frame.height), screen)
-            yield HostFrame(letterbox(frame.on_host()))
+                letterbox = Letterbox(replace(canvas, width=frame.width, height=frame.height), canvas)
+            yield letterbox(frame)
 
-    return replace(screen, frames=frames)
+    return replace(canvas, frames=frames)

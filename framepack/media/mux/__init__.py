@@ -1,1 +1,1 @@
-"""Writing packets into files, and copying coded video without decoding it."""
+"""Muxing: interleaving packets, and copying encoded video without re-encoding."""

@@ -1,4 +1,4 @@
-"""What must be known of coded H.264 to cut and join it without decoding."""
+"""Parsing of H.264 packets, as needed to cut and join them without decoding."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ if TYPE_CHECKING:
     from av.packet import Packet
 
 _AVCC_VERSION: Final = 1
-_SIZE_BYTE: Final = 4  # of the header: how long the size before each unit is
-_IDR: Final = 5
+_SIZE_BYTE: Final = 4  # index in the AVCC header: bytes of the size field before each NAL unit, minus one
+_IDR: Final = 5  # NAL unit type
 
 
-def starts_anew(packet: Packet[Any]) -> bool:
-    """Whether a packet, as MP4 stores it, holds a frame before which a decoder forgets all others."""
+def is_idr(packet: Packet[Any]) -> bool:
+    """Whether a packet in MP4's AVCC format holds an IDR frame, which needs no earlier frame to be decoded."""
     header = packet.stream.codec_context.extradata or b""
     if len(header) <= _SIZE_BYTE or header[0] != _AVCC_VERSION:
         return False

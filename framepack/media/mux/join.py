@@ -1,4 +1,4 @@
-"""Join videos without decoding a frame, where their streams are alike to the last bit of their headers."""
+"""Join videos without re-encoding, if their streams have identical parameters and headers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from framepack.errors import InvalidMedia
 from framepack.media.audio.track import audio_track
 from framepack.media.containers import open_input, open_output, read_packets
-from framepack.media.mux.h264 import starts_anew
+from framepack.media.mux.h264 import is_idr
 from framepack.media.mux.muxer import Muxer
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ _PIXELS: Final = "yuv420p"
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A file to be joined, and what ``probe`` said of it."""
+class JoinInput:
+    """A file to be joined and the result of ``probe`` for it."""
 
     path: Path
     info: VideoInfo
@@ -40,105 +40,111 @@ def _unwatched(packets: Iterable[Any], _total: int | None) -> Iterator[Any]:
     return iter(packets)
 
 
-class _Unlike(Exception):
-    """The packets cannot follow each other as they are."""
+class _NotJoinable(Exception):
+    """The packets cannot be joined without re-encoding."""
 
 
 def copy_joined(
-    pieces: Sequence[Piece], clip: Clip, path: Path, *, warn: Callable[[str], None], watch: Watch = _unwatched
+    inputs: Sequence[JoinInput], clip: Clip, path: Path, *, warn: Callable[[str], None], watch: Watch = _unwatched
 ) -> bool:
-    """Write the joined ``clip`` into the MP4 file ``path`` by copying the frames' packets, if that is exact.
+    """Write the joined ``clip`` into the MP4 file ``path`` by copying video packets, if the result is exact.
 
-    It is when all pieces are whole MP4 files of H.264 with the same headers, size, time base and constant rate, begin
-    with a key frame, and their packets fit together in time. The audio is made anew, cut to each piece's frames.
+    All inputs must be undamaged MP4 files of H.264 with the same headers, size, time base and constant frame rate,
+    begin with an IDR frame, and have packets that fit together in time. The audio is encoded again, trimmed to the
+    frames of each input.
 
     Args:
-        pieces: The files.
-        clip: What they are joined to; its audio is used.
+        inputs: The files.
+        clip: The joined clip; only its audio is rendered.
         path: The output.
-        warn: Is told what of the audio was lost.
-        watch: Gets the packets and the number of frames, one packet each, and passes them on; raises to stop.
+        warn: Called with sentences about audio that was lost.
+        watch: Called with the packets and their number; yields them, or raises to stop.
 
     Returns:
-        Whether the file was written; if not, it is not there.
+        Whether the file was written; if not, it does not exist.
     """
-    if not _alike(pieces):
+    if not _have_equal_streams(inputs):
         return False
     try:
-        with open_output(path, "mp4") as output, open_input(pieces[0].path) as first:
-            stream = cast("VideoStream", first.streams[pieces[0].info.stream])
+        with open_output(path, "mp4") as output, open_input(inputs[0].path) as first:
+            stream = cast("VideoStream", first.streams[inputs[0].info.stream])
             target = output.add_stream_from_template(stream)
             with audio_track(clip, output, path.parent, warn) as audio:
                 muxer = Muxer(output, audio)
-                for packet in watch(_packets(pieces, clip.fps), clip.length):
+                for packet in watch(_packets(inputs, clip.fps), clip.length):
                     packet.stream = target
                     muxer.add([packet])
                 muxer.finish((clip.length or 0) / clip.fps)
-    except (_Unlike, InvalidMedia):
+    except (_NotJoinable, InvalidMedia):
         return False
     return True
 
 
-def _alike(pieces: Sequence[Piece]) -> bool:
-    if not all(_is_plain(piece.info) for piece in pieces):
+def _have_equal_streams(inputs: Sequence[JoinInput]) -> bool:
+    if not all(_is_copyable(input_file.info) for input_file in inputs):
         return False
-    return len({_shape(piece) for piece in pieces}) == 1
+    return len({_stream_parameters(input_file) for input_file in inputs}) == 1
 
 
-def _is_plain(info: VideoInfo) -> bool:
-    """Whether a file is whole, and shown just as it is stored."""
+def _is_copyable(info: VideoInfo) -> bool:
+    """Whether a file is undamaged H.264 at a constant frame rate that needs no rotation."""
     timeline = info.timeline
-    is_steady = timeline.start is not None and not timeline.vfr and timeline.length == info.frame_count
+    is_constant = timeline.start is not None and not timeline.vfr and timeline.length == info.frame_count
     is_playable = info.container.startswith(_CONTAINER) and (info.codec, info.pixel_format) == (_CODEC, _PIXELS)
-    return is_steady and is_playable and not info.upright and not info.warnings
+    return is_constant and is_playable and not info.upright and not info.warnings
 
 
-def _shape(piece: Piece) -> tuple[object, ...]:
-    """Everything that must be equal."""
-    info = piece.info
-    with open_input(piece.path) as container:
+def _stream_parameters(input_file: JoinInput) -> tuple[object, ...]:
+    """All parameters that must be equal."""
+    info = input_file.info
+    with open_input(input_file.path) as container:
         stream = container.streams[info.stream]
         extradata = stream.codec_context.extradata
     size = (info.coded_width, info.coded_height, info.pixel_aspect)
     return (*size, info.colors, info.fps, info.timeline.time_base, extradata)
 
 
-def _packets(pieces: Sequence[Piece], fps: Fraction) -> Iterator[Packet[VideoStream]]:
-    """The packets of all pieces on one timeline.
+def _packets(inputs: Sequence[JoinInput], fps: Fraction) -> Iterator[Packet[VideoStream]]:
+    """Yield the packets of all inputs on one timeline.
 
     Raises:
-        _Unlike: They do not fit.
+        _NotJoinable: They cannot be copied.
     """
     frames = 0
     latest: int | None = None
-    for piece in pieces:
-        begin = frames / fps / piece.info.timeline.time_base
+    for input_file in inputs:
+        begin = frames / fps / input_file.info.timeline.time_base
         if begin.denominator != 1:
-            raise _Unlike
-        for packet in _placed(piece, int(begin)):
+            raise _NotJoinable
+        for packet in _retimed_packets(input_file, int(begin)):
             if packet.dts is None or (latest is not None and packet.dts <= latest):
-                raise _Unlike
+                raise _NotJoinable
             latest = packet.dts
             yield packet
-        frames += piece.info.length
+        frames += input_file.info.length
 
 
-def _placed(piece: Piece, begin: int) -> Iterator[Packet[VideoStream]]:
-    """The packets of one piece, its first frame at the time ``begin``."""
-    timeline = piece.info.timeline
+def _retimed_packets(input_file: JoinInput, begin: int) -> Iterator[Packet[VideoStream]]:
+    """Yield the packets of one input, shifted so that its first frame is at the timestamp ``begin``."""
+    # Copied packets must be exactly on the joined timeline: nothing corrects them later. So every presentation time
+    # has to be a whole number of frame durations after the first frame, in exact fractions, and the first packet has
+    # to be an IDR frame, because the decoder still holds frames of the input before it. Decoding times are shifted by
+    # the same amount. With B-frames they begin before the first frame, and could overlap with the end of the input
+    # before; the caller checks that they increase. Durations are set to exactly one frame, which containers round.
+    timeline = input_file.info.timeline
     start, tick = timeline.start or 0, 1 / (timeline.fps * timeline.time_base)
-    with open_input(piece.path) as container:
+    with open_input(input_file.path) as container:
         count = 0
-        for packet in read_packets(container, container.streams[piece.info.stream]):
+        for packet in read_packets(container, container.streams[input_file.info.stream]):
             if not packet.size:
                 continue
             if packet.pts is None or packet.dts is None or packet.is_discard or packet.is_corrupt:
-                raise _Unlike
-            place = (packet.pts - start) / tick
-            if place.denominator != 1 or not 0 <= place < timeline.length:
-                raise _Unlike
-            if not count and not starts_anew(packet):
-                raise _Unlike
+                raise _NotJoinable
+            position = (packet.pts - start) / tick
+            if position.denominator != 1 or not 0 <= position < timeline.length:
+                raise _NotJoinable
+            if not count and not is_idr(packet):
+                raise _NotJoinable
             shift = begin - start
             packet.pts, packet.dts, packet.duration = packet.pts + shift, packet.dts + shift, int(tick)
             count += 1

@@ -1,4 +1,4 @@
-"""Interleaves the packets of video and audio in a file under construction."""
+"""Interleaving of video and audio packets in a file."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Muxer:
-    """Interleaves frames and audio, so that neither waits in memory for the other."""
+    """Interleaves video and audio packets, so that neither has to be buffered for the other."""
 
     output: OutputContainer
     audio: AudioTrack | None
 
     def add(self, packets: Iterable[Packet[VideoStream]]) -> None:
-        """Write packets of the frames, and the audio up to them."""
+        """Write video packets, and the audio up to them."""
         for packet in packets:
             time = (packet.dts or 0) * packet.time_base
             self.output.mux_one(packet)

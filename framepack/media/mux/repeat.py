@@ -1,4 +1,4 @@
-"""Show coded video several times without coding it again: its packets are written with later times."""
+"""Repeat encoded video without re-encoding: its packets are written again with later timestamps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 from framepack.errors import FramepackError
 from framepack.media.audio.track import audio_track
 from framepack.media.containers import open_input, open_output, read_packets
-from framepack.media.mux.h264 import starts_anew
+from framepack.media.mux.h264 import is_idr
 from framepack.media.mux.muxer import Muxer
 
 if TYPE_CHECKING:
@@ -29,40 +29,41 @@ _COPIED_FORMATS: Final = ("yuv420p", "yuvj420p")
 
 
 @dataclass(frozen=True, slots=True)
-class Coded:
-    """Coded video of which every packet is one frame at a constant rate, and whose first needs no other.
+class EncodedVideo:
+    """Encoded video at a constant frame rate with one frame in every packet; the first is a key frame.
 
     Attributes:
         path: The file.
-        stream: Index of its stream.
-        fps: Frames per second.
-        slots: For each packet in the order of the file, the number of its frame in the order of showing.
+        stream: Index of the video stream.
+        fps: Frame rate.
+        frame_numbers: For each packet in file order, the number of its frame in presentation order.
     """
 
     path: Path
     stream: int
     fps: Fraction
-    slots: array[int]
+    frame_numbers: array[int]
 
     @property
     def delay(self) -> int:
-        """By how many frames decoding runs ahead of showing."""
-        return max(index - slot for index, slot in enumerate(self.slots))
+        """By how many frames decoding is ahead of presentation."""
+        return max(index - number for index, number in enumerate(self.frame_numbers))
 
-    def packets(self, container: InputContainer, plays: int) -> Iterator[Packet[VideoStream]]:
-        """The packets, timed in frames, ``plays`` times in a row."""
-        delay, length = self.delay, len(self.slots)
-        for play in range(plays):
+    def packets(self, container: InputContainer, repeats: int) -> Iterator[Packet[VideoStream]]:
+        """Yield the packets ``repeats`` times in a row, with timestamps in frames."""
+        delay, length = self.delay, len(self.frame_numbers)
+        for repetition in range(repeats):
             container.seek(0)
             packets = _packets(container, self.stream)
-            for index, (packet, slot) in enumerate(zip(packets, self.slots, strict=True)):
+            for index, (packet, number) in enumerate(zip(packets, self.frame_numbers, strict=True)):
+                begin = repetition * length
                 packet.time_base = 1 / self.fps
-                packet.pts, packet.dts, packet.duration = slot + play * length, index - delay + play * length, 1
+                packet.pts, packet.dts, packet.duration = begin + number, begin + index - delay, 1
                 yield packet
 
 
-def coded(path: Path, stream: int, fps: Fraction) -> Coded | None:
-    """Look at a file's packets; None if they are not what ``Coded`` promises.
+def read_encoded_video(path: Path, stream: int, fps: Fraction) -> EncodedVideo | None:
+    """Read a file's packets; None if they do not meet the conditions of ``EncodedVideo``.
 
     Raises:
         InvalidMedia: The file cannot be read.
@@ -77,66 +78,72 @@ def coded(path: Path, stream: int, fps: Fraction) -> Coded | None:
                 return None
             times.append(packet.pts)
     first = min(times, default=0)
-    slots = array("q", (round((time - first) * time_base * fps) for time in times))
-    return Coded(path, stream, fps, slots) if sorted(slots) == list(range(len(slots))) and slots else None
+    frame_numbers = array("q", (round((time - first) * time_base * fps) for time in times))
+    return (
+        EncodedVideo(path, stream, fps, frame_numbers)
+        if sorted(frame_numbers) == list(range(len(frame_numbers))) and frame_numbers
+        else None
+    )
 
 
-def copyable(path: Path, info: VideoInfo) -> Coded | None:
-    """The video of an MP4 file if it can be repeated as it is: H.264 that plays anywhere, whole, upright, steady.
+def copyable_video(path: Path, info: VideoInfo) -> EncodedVideo | None:
+    """The video of an MP4 file, or None if it cannot be repeated without re-encoding.
+
+    It has to be undamaged, upright H.264 in 4:2:0 at a constant frame rate, beginning with an IDR frame.
 
     Raises:
         InvalidMedia: The file cannot be read.
     """
-    fits = "mp4" in info.container and info.codec == "h264" and info.pixel_format in _COPIED_FORMATS
-    if not fits or info.upright or info.vfr or info.warnings or info.frame_count != info.length:
+    is_supported = "mp4" in info.container and info.codec == "h264" and info.pixel_format in _COPIED_FORMATS
+    if not is_supported or info.upright or info.vfr or info.warnings or info.frame_count != info.length:
         return None
-    found = coded(path, info.stream, info.fps)
-    if found is None or found.slots[0] != 0 or len(found.slots) != info.length:
+    found = read_encoded_video(path, info.stream, info.fps)
+    if found is None or found.frame_numbers[0] != 0 or len(found.frame_numbers) != info.length:
         return None
-    return found if _begins_anew(path, info.stream) else None
+    return found if _starts_with_idr(path, info.stream) else None
 
 
-def repeat(
-    unit: Coded,
+def write_repeated(
+    video: EncodedVideo,
     path: Path,
     clip: Clip,
     warn: Callable[[str], None],
     watch: Callable[[Packets, int], Packets] = lambda packets, _total: packets,
 ) -> int:
-    """Write coded video ``clip.repeats`` times in a row, with the clip's audio, into the file ``path``.
+    """Write encoded video ``clip.repeats`` times in a row, with the clip's audio, into the file ``path``.
 
     Args:
-        unit: The video, in a codec of the clip's format.
-        path: The file, replaced if it exists. On any failure it is removed.
-        clip: Says the format, the audio and the repeats; as long as ``unit``.
-        warn: Is told what of the audio was lost.
-        watch: Is given all packets and their number; passes them on.
+        video: The video, in a codec of the clip's format.
+        path: The file, replaced if it exists and removed on any failure.
+        clip: A clip as long as ``video``, which gives the format, the audio and the number of repeats.
+        warn: Called with sentences about audio that was lost.
+        watch: Called with all packets and their number; yields them.
 
     Returns:
         The number of frames in the file.
 
     Raises:
-        DiskFull: There is no room for the file.
+        DiskFull: The disk is full.
     """
-    total = len(unit.slots) * clip.repeats
-    with open_input(unit.path) as container, open_output(path, clip.encoding.format) as output:
-        stream = output.add_stream_from_template(cast("VideoStream", container.streams[unit.stream]), opaque=True)
-        stream.time_base = 1 / unit.fps
+    total = len(video.frame_numbers) * clip.repeats
+    with open_input(video.path) as container, open_output(path, clip.encoding.format) as output:
+        stream = output.add_stream_from_template(cast("VideoStream", container.streams[video.stream]), opaque=True)
+        stream.time_base = 1 / video.fps
         with audio_track(clip, output, path.parent, warn) as audio:
             muxer = Muxer(output, audio)
-            for packet in watch(unit.packets(container, clip.repeats), total):
+            for packet in watch(video.packets(container, clip.repeats), total):
                 packet.stream = stream
                 muxer.add([packet])
-            muxer.finish(total / unit.fps)
+            muxer.finish(total / video.fps)
     return total
 
 
-def repeat_file(unit: Path, path: Path, clip: Clip, warn: Callable[[str], None]) -> int:
-    """``repeat`` for a file that this package has just written."""
-    found = coded(unit, 0, clip.fps)
+def write_file_repeated(video: Path, path: Path, clip: Clip, warn: Callable[[str], None]) -> int:
+    """``write_repeated`` for a file written by this package."""
+    found = read_encoded_video(video, 0, clip.fps)
     if found is None:
         raise FramepackError("A written file cannot be repeated.")
-    return repeat(found, path, clip, warn)
+    return write_repeated(found, path, clip, warn)
 
 
 def _packets(container: InputContainer, stream: int) -> Iterator[Packet[VideoStream]]:
@@ -145,8 +152,8 @@ def _packets(container: InputContainer, stream: int) -> Iterator[Packet[VideoStr
             yield cast("Packet[VideoStream]", packet)
 
 
-def _begins_anew(path: Path, stream: int) -> bool:
-    """Whether the first packet holds an H.264 frame that lets a decoder forget all others."""
+def _starts_with_idr(path: Path, stream: int) -> bool:
+    """Whether the first packet holds an IDR frame."""
     with open_input(path) as container:
         packet = next(_packets(container, stream), None)
-        return packet is not None and starts_anew(packet)
+        return packet is not None and is_idr(packet)

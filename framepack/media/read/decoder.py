@@ -1,4 +1,4 @@
-"""Decode everything of a video stream that can be decoded, and keep count of what cannot."""
+"""Decode a video stream as far as possible, and count what cannot be decoded."""
 
 from __future__ import annotations
 
@@ -26,75 +26,75 @@ _SMALL_FRAME: Final = 1920 * 1088  # and up to this many always
 
 @dataclass(slots=True)
 class Decoder:
-    """One reading of a file's video stream.
+    """Decodes a file's video stream once.
 
     Attributes:
         path: The file.
-        info: What ``probe`` said of it.
-        read: Frames decoded so far.
-        damaged: Those of them that the decoder had to patch.
-        refused: Pieces of data that gave no frame.
+        info: The result of ``probe`` for it.
+        decoded: Number of frames decoded so far.
+        damaged: Number of those in which the decoder concealed errors.
+        failed: Number of packets that could not be read or decoded.
     """
 
     path: Path
     info: VideoInfo
-    read: int = 0
+    decoded: int = 0
     damaged: int = 0
-    refused: int = 0
+    failed: int = 0
 
     def frames(self, begin: int | None = None) -> Generator[av.VideoFrame]:
-        """Yield the frames, normalized, in the order of showing. Close it to stop early.
+        """Yield the frames, normalized, in presentation order. Close the generator to stop early.
 
         Args:
-            begin: Timestamp of a frame; those before may be left out as far as the file allows it.
+            begin: Timestamp of a frame; earlier frames may be skipped as far as the file can be sought.
 
         Raises:
             InvalidMedia: The file cannot be opened.
         """
         latest = None
-        for frame in self._decoded_from(begin):
+        for frame in self._decode_from(begin):
             latest = frame.pts
-            yield self._counted(frame)
+            yield self._count(frame)
         end = self.info.timeline.latest
         if end is None or (latest is not None and latest >= end):
             return
-        # Threads that decode one frame each give up together when, at the end of a file, one of them meets damage.
-        for frame in self._decoded(latest, threaded=False):
+        # With frame threading, an error near the end of the file loses the frames of all threads: decode them again.
+        for frame in self._decode_file(latest, threaded=False):
             if latest is None or (frame.pts is not None and frame.pts > latest):
-                yield self._counted(frame)
+                yield self._count(frame)
 
-    def sentences(self) -> Iterator[str]:
-        """Say, after reading, what was lost."""
+    def describe_damage(self) -> Iterator[str]:
+        """After decoding, describe what was lost, in sentences for the client."""
         expected = self.info.frame_count
-        lost = max(0, expected - self.read)
-        if lost and (self.refused or self.damaged):  # some codecs carry frames that are never shown
-            yield f"{lost} of {expected} frames could not be read; neighbors stay on screen instead."
-        elif self.refused:
+        lost = max(0, expected - self.decoded)
+        if lost and (self.failed or self.damaged):  # some codecs have frames that are never shown
+            yield f"{lost} of {expected} frames could not be read; the nearest readable frame was repeated."
+        elif self.failed:
             yield "Some of the video's data could not be read."
         if self.damaged:
             yield f"{self.damaged} of {expected} frames may show damage."
 
-    def _counted(self, frame: av.VideoFrame) -> av.VideoFrame:
-        self.read += 1
+    def _count(self, frame: av.VideoFrame) -> av.VideoFrame:
+        self.decoded += 1
         self.damaged += frame.is_corrupt
         return frame
 
-    def _decoded_from(self, begin: int | None) -> Iterator[av.VideoFrame]:
-        """Decode from a frame at or before the timestamp ``begin`` on."""
+    def _decode_from(self, begin: int | None) -> Iterator[av.VideoFrame]:
+        """Decode from a frame at or before the timestamp ``begin``."""
         if begin is None or begin <= (self.info.timeline.start or 0):
-            yield from self._decoded(None, threaded=True)
+            yield from self._decode_file(None, threaded=True)
             return
-        # Indexes may list decoding times, which are earlier than those of showing: hence the second.
-        frames = self._decoded(begin - int(1 / self.info.timeline.time_base), threaded=True)
+        # Some indexes list decoding times, which are earlier than presentation times: hence one second of margin.
+        frames = self._decode_file(begin - int(1 / self.info.timeline.time_base), threaded=True)
         first = next(frames, None)
         if first is None or first.pts is None or first.pts > begin:  # the file has no usable index
-            frames = self._decoded(None, threaded=True)
+            frames = self._decode_file(None, threaded=True)
         else:
             yield first
         yield from frames
 
-    def _decoded(self, begin: int | None, *, threaded: bool) -> Iterator[av.VideoFrame]:
-        """Open the file and decode it, from the key frame at or before the timestamp ``begin`` on if there is one."""
+    def _decode_file(self, begin: int | None, *, threaded: bool) -> Iterator[av.VideoFrame]:
+        """Open the file and decode it, from the key frame at or before the timestamp ``begin`` if given."""
         import av
         from av.codec.context import ThreadType
         from av.stream import Discard
@@ -112,26 +112,26 @@ class Decoder:
                     container.seek(begin, stream=stream)
             normalize = Normalizer(self.info)
             for packet in self._packets(container, stream):
-                yield from self._decode(packet, normalize)
+                yield from self._decode_packet(packet, normalize)
 
     def _packets(self, container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
         import av
 
         try:
             for packet in read_packets(container, stream):
-                self.refused += packet.is_corrupt
+                self.failed += packet.is_corrupt
                 yield cast("Packet[VideoStream]", packet)
         except InvalidMedia:
-            self.refused += 1
+            self.failed += 1
             flush = cast("Packet[VideoStream]", av.Packet())
             flush.stream = stream
             yield flush
 
-    def _decode(self, packet: Packet[VideoStream], normalize: Normalizer) -> list[av.VideoFrame]:
+    def _decode_packet(self, packet: Packet[VideoStream], normalize: Normalizer) -> list[av.VideoFrame]:
         import av
 
         try:
             return [normalize(frame) for frame in packet.decode()]
         except av.FFmpegError:
-            self.refused += 1
+            self.failed += 1
             return []

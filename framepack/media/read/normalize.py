@@ -1,10 +1,18 @@
-"""Whatever a decoder gives becomes what clips promise: upright planar YUV of one size, tagged, opaque."""
+"""Convert decoded frames to the format of a clip: upright, opaque planar YUV of one size, with color tags."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from framepack.media.frames.colors import has_alpha, planar_format, tag, tag_rgb
+from framepack.media.frames.colors import (
+    MATRIX_NAMES,
+    SCALER_FLAGS,
+    has_alpha,
+    planar_format,
+    range_name,
+    tag,
+    tag_rgb,
+)
 from framepack.media.frames.graph import build_graph
 
 if TYPE_CHECKING:
@@ -12,15 +20,11 @@ if TYPE_CHECKING:
     from av.filter import Graph
     from av.video.format import VideoFormat as PixelFormat
 
-    from framepack.media.clip import Colors
     from framepack.media.read.probe import VideoInfo
-
-_SCALER: Final = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
-_MATRIX_NAMES: Final = {1: "bt709", 6: "bt601", 9: "bt2020"}
 
 
 class Normalizer:
-    """Makes the frames of one stream alike. A frame that already is as it should be passes untouched."""
+    """Converts the frames of one stream to one size and format; frames that need no conversion pass through."""
 
     def __init__(self, info: VideoInfo) -> None:
         self._info = info
@@ -28,7 +32,7 @@ class Normalizer:
         self._graph: Graph | None = None
 
     def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """Return ``frame`` upright, opaque, planar, of the first frame's size, with the clip's color tags.
+        """Convert a frame to upright, opaque planar YUV of the first frame's size, with the clip's color tags.
 
         Raises:
             av.FFmpegError: The frame cannot be converted.
@@ -41,7 +45,7 @@ class Normalizer:
         if self._graph is not None:
             frame = self._filter(self._graph, frame)
         tag(frame, self._info.colors)
-        frame.pict_type = 0  # an encoder would repeat the source's choice of I, P and B
+        frame.pict_type = 0  # otherwise an encoder would reuse the source's picture types (I, P, B)
         return frame
 
     def _filter(self, graph: Graph, frame: av.VideoFrame) -> av.VideoFrame:
@@ -63,7 +67,7 @@ def _is_rgb(pixel_format: PixelFormat) -> bool:
 
 
 def _chain(pixel_format: PixelFormat, width: int, height: int, info: VideoInfo) -> list[str]:
-    """Filters that a frame of this shape needs."""
+    """The filters that a frame of this format and size needs."""
     from av.video.format import VideoFormat
 
     chain = []
@@ -77,13 +81,9 @@ def _chain(pixel_format: PixelFormat, width: int, height: int, info: VideoInfo) 
 
 
 def _scale(pixel_format: PixelFormat, info: VideoInfo) -> str:
-    """The conversion to the clip's size and format. Values of YUV and gray stay: their meaning is in the tags."""
-    scale = f"scale={info.coded_width}:{info.coded_height}:flags={_SCALER}"
+    """The scale filter to the clip's size. Samples of YUV and gray keep their values; the tags say their range."""
+    scale = f"scale={info.coded_width}:{info.coded_height}:flags={SCALER_FLAGS}"
     if _is_rgb(pixel_format):
-        return f"{scale}:out_color_matrix={_MATRIX_NAMES[info.colors.matrix]}:out_range={_range(info.colors)}"
-    matrix = _MATRIX_NAMES[info.colors.matrix]
+        return f"{scale}:out_color_matrix={MATRIX_NAMES[info.colors.matrix]}:out_range={range_name(info.colors)}"
+    matrix = MATRIX_NAMES[info.colors.matrix]
     return f"{scale}:in_color_matrix={matrix}:out_color_matrix={matrix}:in_range=pc:out_range=pc"
-
-
-def _range(colors: Colors) -> str:
-    return "pc" if colors.full_range else "tv"

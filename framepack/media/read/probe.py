@@ -1,4 +1,4 @@
-"""Look at a video file: which streams count, how they are shown, how long they are."""
+"""Probe a video file: its streams, orientation, colors, frame rate and length."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from framepack.errors import InvalidMedia
 from framepack.media.containers import UNREADABLE, open_input
-from framepack.media.frames.colors import bit_depth, resolve
-from framepack.media.read.damage import losses
-from framepack.media.read.packet_index import scan
+from framepack.media.frames.colors import resolve
+from framepack.media.read.scan import describe_damage, scan
 from framepack.media.timeline.constant_rate import Timeline, build_timeline
 
 if TYPE_CHECKING:
@@ -26,11 +25,14 @@ if TYPE_CHECKING:
 
 _TIME_BASE: Final = Fraction(1, 90_000)
 _TURNS: Final = {
-    # whether x and y change places, signs of the matrix: degrees clockwise, chain of filters
+    # whether x and y are swapped, signs of the matrix: degrees clockwise, chain of filters
     (False, False, False): (0, ""),
     (False, True, False): (0, "hflip"),
     (False, True, True): (180, "transpose=clock,transpose=clock"),
-    (False, False, True): (180, "transpose=cclock_flip,transpose=cclock"),  # mirrored, without upward-running rows
+    (False, False, True): (
+        180,
+        "transpose=cclock_flip,transpose=cclock",
+    ),  # mirrored; vflip would give frames whose rows run upwards
     (True, False, True): (90, "transpose=clock"),
     (True, False, False): (90, "transpose=cclock_flip"),
     (True, True, False): (270, "transpose=cclock"),
@@ -40,26 +42,22 @@ _TURNS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class AudioInfo:
-    """The audio that belongs to a video.
+    """The audio stream of a video.
 
     Attributes:
         stream: Index of the stream in the file.
         codec: FFmpeg's name of the codec, such as "aac".
-        sample_rate: Samples per second and channel.
-        channels: Number of channels.
         delay: Seconds from the first frame to the first sample; may be negative.
     """
 
     stream: int
     codec: str
-    sample_rate: int
-    channels: int
     delay: Fraction
 
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What a video file holds.
+    """The contents of a video file.
 
     Attributes:
         container: FFmpeg's name of the container, such as "mov,mp4,m4a,3gp,3g2,mj2".
@@ -67,18 +65,17 @@ class VideoInfo:
         stream: Index of the chosen video stream in the file.
         codec: FFmpeg's name of the codec, such as "h264".
         pixel_format: FFmpeg's name of the pixel format, such as "yuv420p".
-        bit_depth: Bits per component.
-        coded_width: Pixels in a row as stored.
-        coded_height: Rows as stored.
-        rotation: Degrees (0, 90, 180, 270) by which the stored frame is turned clockwise to stand upright, before
-            it is mirrored where that is needed too.
-        upright: The turn and mirroring as a chain of FFmpeg filters; empty if there is none.
-        pixel_aspect: Width of a pixel over its height, once upright.
-        colors: What the pixels mean.
-        timeline: The constant rate at which frames are shown, and how many there are.
-        frame_count: Frames that are in the file.
-        audio: The default audio, or None.
-        warnings: Sentences for the client on what of the file is missing.
+        coded_width: Width of the stored frames in pixels.
+        coded_height: Height of the stored frames in pixels.
+        rotation: Degrees (0, 90, 180, 270) by which a stored frame is rotated clockwise to be upright, before it is
+            mirrored if needed.
+        upright: The rotation and mirroring as a chain of FFmpeg filters; empty if there is none.
+        pixel_aspect: Width of a pixel divided by its height, after rotation.
+        colors: The color tags.
+        timeline: The conversion to a constant frame rate.
+        frame_count: Number of frames in the file.
+        audio: The default audio stream, or None.
+        warnings: Sentences for the client about missing parts of the file.
     """
 
     container: str
@@ -86,7 +83,6 @@ class VideoInfo:
     stream: int
     codec: str
     pixel_format: str
-    bit_depth: int
     coded_width: int
     coded_height: int
     rotation: int
@@ -100,46 +96,46 @@ class VideoInfo:
 
     @property
     def width(self) -> int:
-        """Pixels in a row, once upright."""
+        """Width in pixels, after rotation."""
         return self.coded_height if self.rotation in {90, 270} else self.coded_width
 
     @property
     def height(self) -> int:
-        """Rows, once upright."""
+        """Height in pixels, after rotation."""
         return self.coded_width if self.rotation in {90, 270} else self.coded_height
 
     @property
     def fps(self) -> Fraction:
-        """Exact frames per second of the timeline."""
+        """Exact frame rate after conversion."""
         return self.timeline.fps
 
     @property
     def length(self) -> int:
-        """Number of frames on the timeline."""
+        """Number of frames after conversion."""
         return self.timeline.length
 
     @property
     def vfr(self) -> bool:
-        """Whether the source's frame rate varies."""
+        """Whether the source has a variable frame rate."""
         return self.timeline.vfr
 
     @property
     def duration_seconds(self) -> float:
-        """Length of the timeline in seconds."""
+        """Duration in seconds."""
         return float(self.length / self.fps)
 
     @property
     def bits_per_second(self) -> float:
-        """Average rate of the whole file."""
+        """Average bit rate of the whole file."""
         return 8 * self.size_bytes / self.duration_seconds
 
 
 def probe(path: Path) -> VideoInfo:
-    """Look at the video file at ``path``.
+    """Probe the video file at ``path``.
 
     Raises:
-        InvalidMedia: The file is not a video that can be read, or its frame rate is out of bounds.
-        TooLarge: The file has more frames than could sensibly be asked for.
+        InvalidMedia: The file is not a readable video, or its frame rate is out of range.
+        TooLarge: The file has more than ``scan.MAX_FRAMES`` frames.
     """
     with open_input(path) as container:
         stream = _best_video(container)
@@ -148,11 +144,11 @@ def probe(path: Path) -> VideoInfo:
 
 
 def _best_video(container: InputContainer) -> VideoStream:
-    """The default stream; of several, or without any, the one with the most pixels, then the first."""
+    """The default video stream; of several, or without one, that with the most pixels, then the first."""
     from av.stream import Disposition
 
-    frames = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
-    streams = [stream for stream in container.streams.video if not stream.disposition & frames]
+    images = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+    streams = [stream for stream in container.streams.video if not stream.disposition & images]
     if not streams:
         raise InvalidMedia("The file holds no video stream.")
     readable = [stream for stream in streams if stream.codec_context is not None and stream.width * stream.height]
@@ -184,7 +180,6 @@ def _describe(
         stream=stream.index,
         codec=stream.codec_context.codec.canonical_name,
         pixel_format=pixel_format.name,
-        bit_depth=bit_depth(pixel_format),
         coded_width=width,
         coded_height=height,
         rotation=rotation,
@@ -194,12 +189,12 @@ def _describe(
         timeline=timeline,
         frame_count=found.frame_count,
         audio=_describe_audio(audio, (timeline.start or 0) * time_base) if audio else None,
-        warnings=tuple(losses(container, stream, found, timeline)),
+        warnings=tuple(describe_damage(container, stream, found, timeline)),
     )
 
 
 def _best_audio(container: InputContainer) -> AudioStream | None:
-    """The default audio; of several, the one with the most channels, then the first."""
+    """The default audio stream; of several, or without one, that with the most channels, then the first."""
     from av.stream import Disposition
 
     streams = [stream for stream in container.streams.audio if stream.codec_context is not None]
@@ -215,15 +210,15 @@ def _describe_audio(stream: AudioStream, video_start_seconds: Fraction) -> Audio
     start = (stream.start_time or 0) * (stream.time_base or 1)
     delay = start - video_start_seconds if stream.start_time is not None else Fraction(0)
     codec = stream.codec_context.codec.canonical_name
-    return AudioInfo(stream.index, codec, stream.sample_rate, stream.channels, delay)
+    return AudioInfo(stream.index, codec, delay)
 
 
 def _orientation(frame: av.VideoFrame | None) -> tuple[int, str]:
-    """How a frame is to be turned: (degrees clockwise, chain of filters)."""
+    """The rotation that makes a frame upright: (degrees clockwise, chain of filters)."""
     data = None if frame is None else frame.side_data.get("DISPLAYMATRIX")
     if frame is None or data is None:
         return 0, ""
     matrix = array("i", bytes(cast("Buffer", data)))
-    is_turned = abs(matrix[1]) > abs(matrix[0])
-    first, second = (matrix[1], matrix[3]) if is_turned else (matrix[0], matrix[4])
-    return _TURNS[is_turned, first < 0, second < 0]
+    is_transposed = abs(matrix[1]) > abs(matrix[0])
+    first, second = (matrix[1], matrix[3]) if is_transposed else (matrix[0], matrix[4])
+    return _TURNS[is_transposed, first < 0, second < 0]

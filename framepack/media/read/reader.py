@@ -1,4 +1,4 @@
-"""Open a video file as a clip: decoded when asked for, as often as asked for, in memory that does not grow."""
+"""Open a video file as a clip that is decoded on demand, in constant memory."""
 
 from __future__ import annotations
 
@@ -22,79 +22,79 @@ if TYPE_CHECKING:
 
 
 def open_clip(path: Path, info: VideoInfo, *, warn: Callable[[str], None], section: Section | None = None) -> Clip:
-    """Open the video that ``probe`` looked at.
+    """Open a probed video as a clip.
 
-    Its frames are ``HostFrame`` objects holding planar YUV (yuv420p, yuv422p or yuv444p with 8, 10 or 12 bits,
-    little endian), upright, of one size and tagged with the clip's colors, one for each slot of ``info.timeline``.
-    A frame that stays on screen is the same object again. Where frames cannot be decoded their neighbors stay on
-    screen, so that frames never run ahead of the audio.
+    Its frames are ``HostFrame`` objects in planar YUV (yuv420p, yuv422p or yuv444p with 8, 10 or 12 bits, little
+    endian), upright, of one size, with the clip's color tags, one for each output frame of ``info.timeline``. A
+    duplicated frame is the same object again. Where frames cannot be decoded, the frame before is duplicated, so that
+    video and audio stay in sync.
 
-    Iterating the frames raises InvalidMedia if not a single one can be decoded.
+    Iterating the frames raises InvalidMedia if none can be decoded.
 
     Args:
         path: The file.
-        info: What ``probe`` said of it.
-        warn: Is told, in sentences for the client, what of the file was lost or changed.
-        section: The part of the video to show, with its audio; None: all of it. Decoding begins at the last key
-            frame before it.
+        info: The result of ``probe`` for it.
+        warn: Called with sentences for the client about what was lost or changed.
+        section: The section of the video to open, with its audio; None for all of it. Decoding begins at the last
+            key frame before it.
 
     Raises:
-        InvalidField: The video has no frame in the section.
+        InvalidField: The section has no frame.
     """
     for sentence in info.warnings:
         warn(sentence)
     if is_hdr(info.colors):
-        warn("The video has a high dynamic range; its brightness curve is kept, in 8 bits per color.")
+        warn("The video is HDR; its transfer characteristics are kept, and the output is 8-bit.")
     audio = info.audio
-    slots = range(info.length) if section is None else section.slots(info.timeline)
+    indices = range(info.length) if section is None else section.frame_range(info.timeline)
 
     def frames() -> Iterator[Frame]:
-        return prefetch(lambda: _frames(Decoder(path, info), slots, warn))
+        return prefetch(lambda: _frames(Decoder(path, info), indices, warn))
 
     return Clip(
         frames=frames,
         fps=info.fps,
         width=info.width,
         height=info.height,
-        length=len(slots),
+        length=len(indices),
         colors=info.colors,
-        audio=AudioSource(path, audio.stream, audio.delay - slots.start / info.fps) if audio else None,
+        audio=AudioSource(path, audio.stream, audio.delay - indices.start / info.fps) if audio else None,
         pixel_aspect=info.pixel_aspect,
     )
 
 
-def _frames(decoder: Decoder, slots: range, warn: Callable[[str], None]) -> Generator[HostFrame]:
+def _frames(decoder: Decoder, indices: range, warn: Callable[[str], None]) -> Generator[HostFrame]:
     timeline = decoder.info.timeline
-    with closing(decoder.frames(timeline.timestamp(slots.start))) as frames:
-        for slot, frame in enumerate(_hold(frames, timeline)):
-            if slot >= slots.start:
+    with closing(decoder.frames(timeline.timestamp(indices.start))) as frames:
+        for index, frame in enumerate(_at_constant_rate(frames, timeline)):
+            if index >= indices.start:
                 yield frame
-            if slot + 1 == slots.stop < timeline.length:
+            if index + 1 == indices.stop < timeline.length:
                 return
-    if not decoder.read:
-        raise InvalidMedia("No frame of the video can be decoded.")
-    if len(slots) == timeline.length:
-        for sentence in decoder.sentences():
+    if not decoder.decoded:
+        raise InvalidMedia("No frame could be decoded.")
+    if len(indices) == timeline.length:
+        for sentence in decoder.describe_damage():
             warn(sentence)
 
 
-def _hold(frames: Iterator[av.VideoFrame], timeline: Timeline) -> Iterator[HostFrame]:
-    """Show each frame from its own slot until the next one's, and fill the timeline to its end."""
-    held: HostFrame | None = None
-    filled = slot = 0
+def _at_constant_rate(frames: Iterator[av.VideoFrame], timeline: Timeline) -> Iterator[HostFrame]:
+    """Duplicate each frame until the next one's time, drop frames that come too early, and fill up to the end."""
+    current: HostFrame | None = None
+    count = index = 0
     for frame in frames:
         if frame.pts is None or timeline.start is None:
-            slot += held is not None
+            index += current is not None
         else:
-            slot = timeline.slot(frame.pts)
-        if held is None:
-            held = HostFrame(frame)
+            index = timeline.index_at(frame.pts)
+        if current is None:
+            current = HostFrame(frame)
             continue
-        while filled < min(slot, timeline.length):
-            yield held
-            filled += 1
-        if slot >= filled:
-            held = HostFrame(frame)
-    while held is not None and filled < timeline.length:
-        yield held
-        filled += 1
+        while count < min(index, timeline.length):
+            yield current
+            count += 1
+        if index >= count:
+            current = HostFrame(frame)
+    while current is not None and count < timeline.length:
+        yield current
+        count += 1

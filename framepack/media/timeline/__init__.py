@@ -1,1 +1,1 @@
-"""Timelines: constant frame rates, retiming, loops, concatenation, spooled frames."""
+"""Timelines: constant frame rates, retiming, loops, concatenation, cached frames."""

@@ -1,98 +1,95 @@
-"""Clips one after another as one clip: of the first one's shape and colors, in step with their audio."""
+"""Concatenate clips into one clip with the size and colors of the first, in sync with their audio."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final
 
-from framepack.media.clip import Clip, Frame, HostFrame
-from framepack.media.clip import Sequence as AudioSequence
+from framepack.media.clip import AudioSequence, Clip, Frame
 from framepack.media.frames.letterbox import Letterbox
+from framepack.media.iteration import closing, convert_each
 
-if TYPE_CHECKING:
-    from collections.abc import Generator
-
-_USUAL_HIGHEST: Final = Fraction(60)
+_MAX_FPS: Final = Fraction(60)
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """A clip's place on the joined timeline: it begins at ``start`` seconds and is shown in ``slots``."""
+class _Segment:
+    """A clip on the joined timeline.
+
+    Attributes:
+        clip: The clip.
+        start: When it begins, in seconds; exact.
+        indices: The output frames that show it.
+    """
 
     clip: Clip
     start: Fraction
-    slots: range
+    indices: range
 
     @property
     def seconds(self) -> Fraction:
         return (self.clip.length or 0) / self.clip.fps
 
     def frames(self, fps: Fraction) -> Iterator[Frame]:
-        """For each slot the frame that is on screen in its middle."""
-        with closing(cast("Generator[Frame]", self.clip.frames())) as frames:
-            held, number = next(frames, None), 0
-            for slot in self.slots:
-                wanted = ((slot + Fraction(1, 2)) / fps - self.start) * self.clip.fps
+        """For each output frame, the source frame that is shown at the middle of its duration.
+
+        A source frame is repeated, or skipped, as the rates require.
+        """
+        with closing(self.clip.frames()) as frames:
+            current, number = next(frames, None), 0
+            for index in self.indices:
+                wanted = ((index + Fraction(1, 2)) / fps - self.start) * self.clip.fps
                 while number + 1 <= wanted and (following := next(frames, None)) is not None:
-                    held, number = following, number + 1
-                if held is None:
+                    current, number = following, number + 1
+                if current is None:
                     return
-                yield held
+                yield current
 
 
-def concatenated(clips: Sequence[Clip]) -> Clip:
-    """Join clips.
+def concatenate(clips: Sequence[Clip]) -> Clip:
+    """Join clips into one.
 
-    The result has the first clip's size, pixel aspect and colors. Frames of another shape are scaled to fit,
-    centerd, and surrounded by black. The frame rate is the highest of all, but not above 60 per second unless the
-    first clip's is. Each clip begins at the exact sum of the lengths before it; its audio is cut or filled to
-    that length, its frames lie within half a frame of it. So nothing drifts, however many clips there are.
+    The result has the first clip's size, pixel aspect and colors. Frames of another size are letterboxed. The frame
+    rate is the highest of all clips, but not above 60 fps unless the first clip's is. Each clip begins at the exact
+    sum of the durations before it: its audio is trimmed or padded to its duration, and its frames are at most half
+    a frame off. So audio and video stay in sync, however many clips there are.
 
     Args:
-        clips: At least one; the length of each is known.
+        clips: At least one, each of known length.
     """
     first = clips[0]
-    fps = joined_rate([clip.fps for clip in clips])
-    parts = list(_placed(clips, fps))
+    fps = joined_fps([clip.fps for clip in clips])
+    segments = list(_segments(clips, fps))
 
     def frames() -> Iterator[Frame]:
-        for part in parts:
-            letterbox = Letterbox(part.clip, first)
-            images = part.frames(fps)
-            yield from _converted(images, letterbox) if letterbox.is_needed else images
+        for segment in segments:
+            letterbox = Letterbox(segment.clip, first)
+            source = segment.frames(fps)
+            yield from convert_each(source, letterbox) if letterbox.is_needed else source
 
     has_audio = any(clip.audio for clip in clips)
     return replace(
         first,
         frames=frames,
         fps=fps,
-        length=sum(len(part.slots) for part in parts),
-        audio=AudioSequence(tuple((part.clip.audio, part.seconds) for part in parts)) if has_audio else None,
+        length=sum(len(segment.indices) for segment in segments),
+        audio=AudioSequence(tuple((segment.clip.audio, segment.seconds) for segment in segments))
+        if has_audio
+        else None,
     )
 
 
-def joined_rate(rates: Sequence[Fraction]) -> Fraction:
-    """The frame rate of joined clips: the highest, but above 60 only if the first one's is."""
-    return min(max(rates), max(rates[0], _USUAL_HIGHEST))
+def joined_fps(rates: Sequence[Fraction]) -> Fraction:
+    """The frame rate of joined clips: the highest, but above 60 fps only if the first clip's is."""
+    return min(max(rates), max(rates[0], _MAX_FPS))
 
 
-def _placed(clips: Sequence[Clip], fps: Fraction) -> Iterator[_Part]:
+def _segments(clips: Sequence[Clip], fps: Fraction) -> Iterator[_Segment]:
     start, begin = Fraction(0), 0
     for clip in clips:
         end_seconds = start + (clip.length or 0) / clip.fps
         end = int(end_seconds * fps + Fraction(1, 2))
-        yield _Part(clip, start, range(begin, end))
+        yield _Segment(clip, start, range(begin, end))
         start, begin = end_seconds, end
-
-
-def _converted(frames: Iterator[Frame], letterbox: Letterbox) -> Iterator[Frame]:
-    """Convert frames, one that stays on screen once."""
-    source: Frame | None = None
-    result: Frame | None = None
-    for frame in frames:
-        if result is None or frame is not source:
-            source, result = frame, HostFrame(letterbox(frame.on_host()))
-        yield result

@@ -1,4 +1,4 @@
-"""From a file's timestamps to frames at a constant rate, without drift however long the file is."""
+"""Conversion of a file's timestamps to a constant frame rate, without drift, however long the file is."""
 
 from __future__ import annotations
 
@@ -25,17 +25,20 @@ _USUAL_RATES: Final = tuple(
         + [fps * _NTSC for fps in (24, 30, 48, 60, 120, 240)]
     )
 )
-_NEAR: Final = Fraction(1, 200)
-_ANY_JITTER: Final = Fraction(1)
+_NEAR: Final = Fraction(1, 200)  # of the average rate
+_ANY_JITTER: Final = Fraction(1)  # frame durations
 _LITTLE_JITTER: Final = Fraction(2, 5)
-_NEARLY: Final = Fraction(98, 100)  # times are rounded, to milliseconds for example
+_ROUNDING: Final = Fraction(98, 100)  # timestamps are rounded, for example to milliseconds
 
 
 @dataclass(frozen=True, slots=True)
 class Timestamps:
-    """Presentation times of a stream's frames, sorted, in units of ``time_base`` seconds.
+    """Presentation timestamps of a stream's frames.
 
-    ``last_duration`` is how long the last frame stays, 0 if nobody says. ``times`` is empty if frames carry no times.
+    Attributes:
+        times: Sorted timestamps; empty if the frames have none.
+        time_base: Seconds per unit of a timestamp.
+        last_duration: Duration of the last frame, 0 if unknown.
     """
 
     times: Sequence[int]
@@ -44,7 +47,7 @@ class Timestamps:
 
     @property
     def average_rate(self) -> Fraction | None:
-        """Frames per second between the first and the last, or None where that says nothing."""
+        """Average frame rate between the first and the last frame; None if there is no interval between them."""
         if len(self.times) < 2 or self.times[-1] == self.times[0]:  # noqa: PLR2004 - an interval needs two ends
             return None
         return Fraction(len(self.times) - 1) / ((self.times[-1] - self.times[0]) * self.time_base)
@@ -52,18 +55,21 @@ class Timestamps:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Slots of equal length; each shows the frame that is on screen at that time.
+    """How a stream's frames become output frames at a constant rate.
+
+    Each output frame shows the source frame that is on screen at that time.
 
     Attributes:
-        fps: Exact slots per second.
-        length: Number of slots.
-        start: Timestamp of the first slot, or None if frames carry no usable times and simply follow each other.
-        latest: Timestamp of the last frame, or None likewise.
+        fps: Exact frame rate of the output.
+        length: Number of output frames.
+        start: Timestamp of the first output frame, or None if source frames have no usable timestamps and are
+            taken one by one.
+        latest: Timestamp of the last source frame, or None likewise.
         time_base: Seconds per unit of a timestamp.
-        vfr: Whether the source's frames do not fall one into each slot.
-        dropped: Frames that share a slot with a later one.
-        repeated: Slots that show the same frame as the slot before.
-        gaps: Slots without a frame of their own amid frames that otherwise come regularly.
+        vfr: Whether the source has a variable frame rate: not exactly one source frame for each output frame.
+        dropped: Source frames that are not shown, because a later one takes the same output frame.
+        duplicated: Output frames that show the same source frame as the output frame before.
+        gaps: Output frames without a source frame of their own, where source frames otherwise come regularly.
     """
 
     fps: Fraction
@@ -73,33 +79,36 @@ class Timeline:
     time_base: Fraction
     vfr: bool = False
     dropped: int = 0
-    repeated: int = 0
+    duplicated: int = 0
     gaps: int = 0
 
-    def slot(self, timestamp: int) -> int:
-        """Number of the slot that begins nearest to ``timestamp``."""
-        return _slot(timestamp - (self.start or 0), self.time_base * self.fps)
+    def index_at(self, timestamp: int) -> int:
+        """Number of the output frame that begins nearest to ``timestamp``."""
+        return _frame_index(timestamp - (self.start or 0), self.time_base * self.fps)
 
-    def timestamp(self, slot: int) -> int | None:
-        """When a slot begins; None if frames carry no usable times."""
-        return None if self.start is None else self.start + int(slot / (self.fps * self.time_base))
+    def timestamp(self, index: int) -> int | None:
+        """Timestamp at which an output frame begins; None if source frames have no usable timestamps."""
+        return None if self.start is None else self.start + int(index / (self.fps * self.time_base))
 
 
 def build_timeline(frame_count: int, timestamps: Timestamps, header_rates: Iterable[Fraction | None]) -> Timeline:
-    """Choose the rate at which a stream is shown.
+    """Choose the constant frame rate of a stream.
 
-    If some plausible rate gives every frame a slot of its own, in order and without gaps, the stream counts as
-    constant and keeps all its frames. Otherwise each frame is held until the next one's time, at the base rate if
-    that is 60 at most and gives every frame a slot. Failing that, frames that merely tremble still count as
-    constant, and for the rest a usual rate is taken that is fine enough.
+    These are tried in order:
+
+    1. A plausible rate at which every source frame has an output frame of its own, in order and without gaps. The
+       stream then has a constant rate, and all its frames are kept.
+    2. The header's base rate, up to 60 fps, if no source frame is dropped. Frames are duplicated up to the next one.
+    3. A constant rate as in 1, with timestamps that jitter by up to a whole frame.
+    4. A common rate high enough for nearly all source frames.
 
     Args:
-        frame_count: Number of frames, at least 1.
-        timestamps: Their times.
-        header_rates: What the container says: the base rate (the lowest that fits all times), then the average.
+        frame_count: Number of source frames, at least 1.
+        timestamps: Their timestamps.
+        header_rates: The container's base rate (the lowest that fits all timestamps), then its average rate.
 
     Raises:
-        InvalidMedia: The rate is outside of ``MIN_FPS`` to ``MAX_FPS``.
+        InvalidMedia: The rate is not within ``MIN_FPS`` to ``MAX_FPS``.
     """
     rates = [rate for rate in header_rates if rate]
     average = timestamps.average_rate
@@ -112,19 +121,20 @@ def build_timeline(frame_count: int, timestamps: Timestamps, header_rates: Itera
     if steady is not None:
         return steady
     if base is not None:
-        held = _variable(timestamps, base)
-        if not held.dropped:
-            return held
+        variable = _variable(timestamps, base)
+        if not variable.dropped:
+            return variable
     return _constant(timestamps, near, _ANY_JITTER) or _variable(timestamps, base or _fine_rate(timestamps, average))
 
 
-def _slot(ticks: int, slots_per_tick: Fraction) -> int:
-    numerator, denominator = slots_per_tick.as_integer_ratio()
+def _frame_index(ticks: int, frames_per_tick: Fraction) -> int:
+    """``ticks * frames_per_tick`` rounded to the nearest integer, halves up."""
+    numerator, denominator = frames_per_tick.as_integer_ratio()
     return (2 * ticks * numerator + denominator) // (2 * denominator)
 
 
 def _without_average(frame_count: int, timestamps: Timestamps, rates: list[Fraction]) -> Timeline:
-    """Frames that follow each other at the header's rate, or a single one that stays as long as it says."""
+    """A timeline without usable timestamps: source frames one by one at the header's rate."""
     sane = next((rate for rate in rates if MIN_FPS <= rate <= MAX_FPS), None)
     if frame_count == 1 and timestamps.times and sane is None:
         return _variable(timestamps, _FALLBACK_FPS)
@@ -140,7 +150,7 @@ def _checked(fps: Fraction) -> Fraction:
 
 
 def _near_rates(rates: list[Fraction], average: Fraction) -> Iterator[Fraction]:
-    """Rates that may be meant by times of this average."""
+    """Candidate rates for timestamps of this average rate."""
     yield from rates[1:]
     near = [rate for rate in _USUAL_RATES if abs(rate - average) <= average * _NEAR]
     yield from sorted(near, key=lambda rate: abs(rate - average))
@@ -148,10 +158,15 @@ def _near_rates(rates: list[Fraction], average: Fraction) -> Iterator[Fraction]:
 
 
 def _constant(timestamps: Timestamps, rates: Iterable[Fraction], jitter: Fraction) -> Timeline | None:
-    """The timeline at the first rate that gives each frame the slot of its own number, or None.
+    """The timeline at the first of ``rates`` at which source frame n becomes output frame n for all n, or None.
 
-    ``jitter`` is how far apart the frames' offsets from their slots may be, in slots, at most 1.
+    ``jitter`` is the allowed spread of the frames' offsets from their ideal times, in frame durations, at most 1.
     """
+    # At a constant rate, frame n is at start + n / fps. Real timestamps deviate: they are rounded to the time base,
+    # the first one may be off most of all, and a rate that is wrong by a thousandth drifts further with each frame.
+    # So the offset of every frame from n / fps is computed, in integers: frame durations times ``denominator``. Their
+    # spread tells jitter, which is bounded, from drift, which is not. The middle of the spread becomes the start, so
+    # that each timestamp rounds to its own frame with the widest margin; the last condition verifies that.
     first = timestamps.times[0]
     for fps in rates:
         scale = timestamps.time_base * fps
@@ -161,27 +176,28 @@ def _constant(timestamps: Timestamps, rates: Iterable[Fraction], jitter: Fractio
         if not MIN_FPS <= fps <= MAX_FPS or most - least > jitter * denominator:
             continue
         start = first + round(Fraction(least + most, 2 * numerator))
-        if all(_slot(time - start, scale) == index for index, time in enumerate(timestamps.times)):
+        if all(_frame_index(time - start, scale) == index for index, time in enumerate(timestamps.times)):
             return Timeline(fps, len(timestamps.times), start, timestamps.times[-1], timestamps.time_base)
     return None
 
 
 def _fine_rate(timestamps: Timestamps, average: Fraction) -> Fraction:
-    """A usual rate, 60 if possible at most, that gives nearly all frames a slot of their own."""
+    """A common rate, up to 60 fps if possible, at which nearly all source frames have their own output frame."""
     intervals = sorted(after - before for before, after in pairwise(timestamps.times) if after > before)
     finest = 1 / (intervals[len(intervals) // 10] * timestamps.time_base)
-    wanted = max(average, min(finest * _NEARLY, Fraction(_HIGHEST_BASE_RATE)))
+    wanted = max(average, min(finest * _ROUNDING, Fraction(_HIGHEST_BASE_RATE)))
     return next((rate for rate in _USUAL_RATES if rate >= wanted), MAX_FPS)
 
 
 def _variable(timestamps: Timestamps, fps: Fraction) -> Timeline:
+    """The timeline at ``fps`` that duplicates and drops source frames as their timestamps require."""
     scale = timestamps.time_base * fps
-    slots = [_slot(time - timestamps.times[0], scale) for time in timestamps.times]
-    steps = [after - before for before, after in pairwise(slots)]
-    shown = len(slots) - steps.count(0)
+    indices = [_frame_index(time - timestamps.times[0], scale) for time in timestamps.times]
+    steps = [after - before for before, after in pairwise(indices)]
+    shown = len(indices) - steps.count(0)
     skipped = sum(step - 1 for step in steps if step > 1)
     is_regular = not steps.count(0) and 2 * skipped <= steps.count(1)
-    length = slots[-1] + max(1, _slot(timestamps.last_duration, scale))
+    length = indices[-1] + max(1, _frame_index(timestamps.last_duration, scale))
     return Timeline(
         fps,
         length,
@@ -189,7 +205,7 @@ def _variable(timestamps: Timestamps, fps: Fraction) -> Timeline:
         timestamps.times[-1],
         timestamps.time_base,
         vfr=True,
-        dropped=len(slots) - shown,
-        repeated=length - shown,
+        dropped=len(indices) - shown,
+        duplicated=length - shown,
         gaps=skipped if is_regular else 0,
     )

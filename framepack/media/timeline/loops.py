@@ -1,4 +1,4 @@
-"""Loops: plain ones are a property of the timeline, ping-pong keeps the way forward on disk for the way back."""
+"""Looping a clip: plain loops only set ``Clip.repeats``; ping-pong loops cache the forward frames on disk."""
 
 from __future__ import annotations
 
@@ -8,68 +8,68 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from framepack.media.clip import ReversedAudio, Sequence
-from framepack.media.timeline.spool import open_spool, recorded
+from framepack.media.clip import AudioSequence, ReversedAudio
+from framepack.media.timeline.frame_cache import cache_frames, open_frame_cache
 
 if TYPE_CHECKING:
     from framepack.media.clip import Clip, Frame
 
 
 def repeated(clip: Clip, plays: int) -> Clip:
-    """The clip ``plays`` times in a row; nothing of it is computed more than once."""
+    """The clip played ``plays`` times; its frames are computed and encoded once."""
     return replace(clip, repeats=clip.repeats * plays)
 
 
-def unrolled(clip: Clip, folder: Path) -> Clip:
-    """The clip with its repeats written out as frames; each is computed once and waits on disk for its repeats.
+def expand_repeats_cached(clip: Clip, folder: Path) -> Clip:
+    """``Clip.expand_repeats`` without repeated work: each frame is computed once and cached on disk.
 
     Args:
-        clip: Whose length is known, if it is repeated.
-        folder: On which disk frames wait.
+        clip: The clip; if it is repeated, its length is known.
+        folder: The folder on whose disk frames are cached.
     """
     if clip.repeats == 1:
         return clip
     unit = replace(clip, repeats=1)
 
     def frames() -> Iterator[Frame]:
-        with open_spool(unit, folder) as spool:
-            yield from recorded(unit, spool)
-            for index in range(len(spool) * (clip.repeats - 1)):
-                yield spool[index % len(spool)]
+        with open_frame_cache(unit, folder) as cache:
+            yield from cache_frames(unit, cache)
+            for index in range(len(cache) * (clip.repeats - 1)):
+                yield cache[index % len(cache)]
 
-    return replace(clip.unrolled(), frames=frames)
+    return replace(clip.expand_repeats(), frames=frames)
 
 
-def ping_pong(clip: Clip, trips: int, folder: Path) -> Clip:
-    """The clip forwards and backwards, ``trips`` times.
+def ping_pong(clip: Clip, round_trips: int, folder: Path) -> Clip:
+    """The clip played forwards and then backwards, ``round_trips`` times.
 
-    The frames at both turns are shown once, so that F frames make trips of 2F - 2 that follow each other without
-    a doubled frame; a single frame makes trips of one. The audio turns at the same instants. Each frame is
-    computed once and waits on disk, without loss, for the way back.
+    The first and the last frame are shown once at each turn: a round trip of F frames has 2F - 2 frames, or one if
+    F is 1. The audio turns at the same times. Each frame is computed once and cached on disk, losslessly, for the
+    way back.
 
     Args:
-        clip: Whose length is known.
-        trips: How often there and back.
-        folder: On which disk frames wait.
+        clip: A clip of known length.
+        round_trips: How many times it plays forwards and backwards.
+        folder: The folder on whose disk frames are cached.
 
     Raises:
         ValueError: The clip's length is unknown.
     """
-    length, audio = clip.shown_frames, clip.audio
+    length, audio = clip.total_frames, clip.audio
     if length is None:
-        raise ValueError("a clip of unknown length cannot be turned")
+        raise ValueError("a clip of unknown length cannot be played backwards")
     unit = replace(clip, repeats=1)
 
     def frames() -> Iterator[Frame]:
-        with open_spool(unit, folder) as spool:
-            yield from recorded(unit, spool)
-            shown = len(spool) * clip.repeats
-            for index in chain(range(len(spool), shown), range(shown - 2, 0, -1)):
-                yield spool[index % len(spool)]
+        with open_frame_cache(unit, folder) as cache:
+            yield from cache_frames(unit, cache)
+            shown = len(cache) * clip.repeats
+            for index in chain(range(len(cache), shown), range(shown - 2, 0, -1)):
+                yield cache[index % len(cache)]
 
     if audio is not None and length > 2:  # noqa: PLR2004 - two frames have no way back
-        forth = clip.unrolled().audio
-        assert forth is not None  # noqa: S101 - unrolling keeps the audio
-        back = ReversedAudio(forth, (length - 1) / clip.fps)
-        audio = Sequence(((forth, length / clip.fps), (back, (length - 2) / clip.fps)))
-    return replace(unit, frames=frames, length=max(1, 2 * length - 2), audio=audio, repeats=trips)
+        forward = clip.expand_repeats().audio
+        assert forward is not None  # noqa: S101 - expanding keeps the audio
+        backward = ReversedAudio(forward, (length - 1) / clip.fps)
+        audio = AudioSequence(((forward, length / clip.fps), (backward, (length - 2) / clip.fps)))
+    return replace(unit, frames=frames, length=max(1, 2 * length - 2), audio=audio, repeats=round_trips)

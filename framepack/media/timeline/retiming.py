@@ -1,8 +1,9 @@
-"""When which source frame is shown: the timeline of a clip at another frame rate and another speed, in exact numbers.
+"""Retiming: which source frames a clip shows at another frame rate and another speed, in exact arithmetic.
 
-Output frame ``k`` shows the source at ``k * speed / factor`` source frames from its first one. It is shown if the
-middle of its time lies within the clip, so a clip of N frames becomes N * factor / speed frames, halves rounded up,
-and its duration is right to half an output frame. Moments behind the last source frame show that frame.
+Output frame ``k`` shows the source at position ``k * speed / factor``, counted in source frames. An output frame is
+made if the middle of its duration lies within the clip. So a clip of N frames becomes N * factor / speed frames,
+halves rounded up, and its duration is exact to half an output frame. Positions after the last source frame show that
+frame.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, Generic, TypeVar
 
+from framepack.media.iteration import closing
+
 T = TypeVar("T")
 
 _HALF: Final = Fraction(1, 2)
@@ -21,11 +24,11 @@ _HALF: Final = Fraction(1, 2)
 
 @dataclass(frozen=True, slots=True)
 class Retiming:
-    """What happens to a clip's time.
+    """A change of frame rate and speed.
 
     Attributes:
-        factor: How many times as many frames per second the result has.
-        speed: How many times as fast it plays.
+        factor: Frame rate of the result divided by that of the source.
+        speed: How many times as fast the result plays.
     """
 
     factor: int = 1
@@ -33,7 +36,7 @@ class Retiming:
 
     @classmethod
     def of(cls, factor: int, speed_factor: float) -> Retiming:
-        """Take the speed for the decimal number that was asked for, not for its neighbor in binary."""
+        """Create a retiming whose speed is exactly the requested decimal number, not its binary approximation."""
         return cls(factor, Fraction(str(speed_factor)))
 
     @property
@@ -42,13 +45,13 @@ class Retiming:
         return self.speed / self.factor
 
     @property
-    def changes_nothing(self) -> bool:
-        """Whether the result is the source."""
+    def is_identity(self) -> bool:
+        """Whether the result equals the source."""
         return self.factor == 1 and self.speed == 1
 
     @property
-    def needs_new_frames(self) -> bool:
-        """Whether moments between source frames are shown."""
+    def needs_interpolation(self) -> bool:
+        """Whether positions between source frames are shown."""
         return self.step.denominator > 1
 
     def fps(self, fps: Fraction) -> Fraction:
@@ -61,61 +64,56 @@ class Retiming:
 
 
 @dataclass(frozen=True, slots=True)
-class Shot(Generic[T]):
-    """What one output frame shows: the moment ``fraction`` (0 up to but not 1) of the way between two frames."""
+class FramePair(Generic[T]):
+    """What one output frame shows: the position ``fraction`` (from 0, below 1) between two source frames."""
 
     before: T
     after: T
     fraction: Fraction
 
     @property
-    def is_still(self) -> bool:
-        """Whether that is exactly the frame ``before``."""
+    def is_source_frame(self) -> bool:
+        """Whether it shows exactly the frame ``before``."""
         return not self.fraction or self.before is self.after
 
-    def held(self) -> Shot[T]:
-        """The nearer one of the two frames in place of the moment between them."""
+    def nearest(self) -> FramePair[T]:
+        """The pair that shows the nearer of the two frames instead of a position between them."""
         nearest = self.before if self.fraction <= _HALF else self.after
-        return Shot(nearest, nearest, Fraction(0))
+        return FramePair(nearest, nearest, Fraction(0))
 
 
-def retimed(frames: Iterable[T], retiming: Retiming) -> Generator[Shot[T]]:
-    """Lay out source frames anew, in one pass.
+def retime(frames: Iterable[T], retiming: Retiming) -> Generator[FramePair[T]]:
+    """Find the source frames of every output frame, in one pass.
 
-    No more than two of them are held at a time, three at more than double speed. An iterator that can be closed is
-    closed at the end.
+    At most two source frames are kept in memory, three above double speed. The iterator is closed at the end.
 
     Yields:
-        As many shots as ``retiming.length`` says.
+        One pair for each output frame, ``retiming.length`` in total.
     """
     window: deque[T] = deque()
     count = shown = 0
     step = retiming.step
-    try:
+    with closing(frames):
         for frame in frames:
             window.append(frame)
             count += 1
             while math.ceil(shown * step) < count and _is_within(shown, step, count):
                 index, fraction = divmod(shown * step, 1)
                 _drop(window, count, index)
-                yield Shot(window[0], window[1] if fraction else window[0], fraction)
+                yield FramePair(window[0], window[1] if fraction else window[0], fraction)
                 shown += 1
             _drop(window, count, math.floor(shown * step))
         while count and _is_within(shown, step, count):
-            yield Shot(window[-1], window[-1], Fraction(0))
+            yield FramePair(window[-1], window[-1], Fraction(0))
             shown += 1
-    finally:
-        close = getattr(frames, "close", None)
-        if close is not None:
-            close()
 
 
 def _is_within(shown: int, step: Fraction, count: int) -> bool:
-    """Whether the middle of output frame ``shown`` lies within ``count`` source frames; the first is always shown."""
+    """Whether the middle of output frame ``shown`` lies within ``count`` source frames; the first is always made."""
     return not shown or (shown + _HALF) * step <= count
 
 
 def _drop(window: deque[T], count: int, index: int) -> None:
-    """Forget the frames before number ``index``, but not the last of the ``count`` so far: the end may show it."""
+    """Drop frames before number ``index``, but not the last of the ``count`` so far: the end may show it."""
     while len(window) > count - min(index, count - 1):
         window.popleft()

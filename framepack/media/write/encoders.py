@@ -1,4 +1,4 @@
-"""The video encoders of the formats, set for playback anywhere: 8 bits, 4:2:0, even sizes, colors tagged."""
+"""Video encoders, configured for playback everywhere: 8 bits, 4:2:0, even sizes, color tags."""
 
 from __future__ import annotations
 
@@ -12,16 +12,23 @@ if TYPE_CHECKING:
     from framepack.media.clip import Clip, Encoding
 
 DEFAULT_QUALITY: Final = 85
-"""Of formats for which a deployment has no setting of its own."""
+"""The quality of WebM and GIF if a clip has none; for H.264 there is a setting."""
 
 _WORST_CRF: Final = {"mp4": 28, "webm": 35}
 _CRF_STEPS: Final = 10  # between qualities 0 and 100
-_VP9_SPEED: Final = "4"  # of 0 to 5: 1.5 to 2.6 times as fast as the default 1, files 3 % larger, 0.3 to 0.5 dB less
+_VP9_SPEED: Final = (
+    "4"  # 0 to 5: 1.5 to 2.6 times as fast as the default 1, files 3 % larger, PSNR 0.3 to 0.5 dB lower
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Effort:
-    """What a deployment chooses for H.264 where a clip does not: ``crf`` 0 to 40, ``preset`` of x264."""
+class H264Settings:
+    """Settings of H.264 for clips without a quality.
+
+    Attributes:
+        crf: Constant rate factor, 0 to 40.
+        preset: The preset of x264.
+    """
 
     crf: int = 16
     preset: str = "medium"
@@ -37,13 +44,13 @@ def crf_of(encoding: Encoding, default: int) -> int:
     return (100 * _WORST_CRF[encoding.format] - _CRF_STEPS * quality) // 100
 
 
-def add_video(output: OutputContainer, clip: Clip, effort: Effort) -> VideoStream:
-    """Add the stream for a clip's frames to an MP4 or WebM output, with rate, colors and pixel aspect."""
+def add_video(output: OutputContainer, clip: Clip, h264: H264Settings) -> VideoStream:
+    """Add the video stream of a clip to an MP4 or WebM output, with frame rate, color tags and pixel aspect."""
     from av.codec.context import ThreadType
 
-    crf = str(crf_of(clip.encoding, effort.crf))
+    crf = str(crf_of(clip.encoding, h264.crf))
     if clip.encoding.format == "mp4":
-        name, options = "libx264", {"crf": crf, "preset": effort.preset}
+        name, options = "libx264", {"crf": crf, "preset": h264.preset}
     else:
         speed = {"deadline": "good", "cpu-used": _VP9_SPEED, "row-mt": "1"}
         name, options = "libvpx-vp9", {"crf": crf, "b": "0", **speed}
@@ -52,7 +59,7 @@ def add_video(output: OutputContainer, clip: Clip, effort: Effort) -> VideoStrea
     codec.width, codec.height = clip.width + clip.width % 2, clip.height + clip.height % 2
     codec.pix_fmt = "yuv420p"
     codec.time_base = 1 / clip.fps
-    codec.thread_type = ThreadType.FRAME  # PyAV's default slices frames: larger files, no faster
+    codec.thread_type = ThreadType.FRAME  # PyAV's default threads by slices: larger files, no faster
     codec.colorspace = int(clip.colors.matrix)
     codec.color_primaries = clip.colors.primaries
     codec.color_trc = clip.colors.transfer

@@ -1,4 +1,4 @@
-"""Write a clip as an animated GIF: one palette for all frames, chosen from all frames, in constant memory."""
+"""Write a clip as an animated GIF with one palette that is computed from all frames, in constant memory."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 from framepack.errors import InvalidMedia
 from framepack.media.clip import HostFrame
 from framepack.media.containers import open_output
-from framepack.media.frames.encoder_frames import evened
+from framepack.media.frames.yuv420 import pad_to_even
 from framepack.media.images.convert import rgb_image
-from framepack.media.timeline.spool import Spool, open_spool, recorded
+from framepack.media.iteration import closing
+from framepack.media.timeline.frame_cache import FrameCache, cache_frames, open_frame_cache
 from framepack.media.write.encoders import DEFAULT_QUALITY
 
 if TYPE_CHECKING:
@@ -27,63 +28,63 @@ if TYPE_CHECKING:
 
     from framepack.media.clip import Clip, Frame
 
-_TICK: Final = Fraction(1, 100)  # GIF counts hundredths of seconds
-_FORMAT: Final = "bgra"  # as palettegen and paletteuse take it
+_TICK: Final = Fraction(1, 100)  # the time unit of GIF is a hundredth of a second
+_FORMAT: Final = "bgra"  # the input of palettegen and paletteuse
 _COLORS: Final = (32, 256)
 _FPS: Final = (10, 30)
-_SEVEN_BITS: Final = "round(val*127/255)*255/127"  # 2 million colors at most are counted, not 16 million
+_SEVEN_BITS: Final = "round(val*127/255)*255/127"  # palettegen then counts at most 2 million colors, not 16 million
 _TO_SEVEN_BITS: Final = f"lutrgb=r={_SEVEN_BITS}:g={_SEVEN_BITS}:b={_SEVEN_BITS}"
-# A fixed pattern takes a fourth of the time of error diffusion; files are 0.4 to 1.04 times as large, PSNR not less.
+# Bayer dithering takes a fourth of the time of error diffusion; files are 0.4 to 1.04 times as large at equal PSNR.
 _DITHER: Final = "bayer:bayer_scale=5"
-_FRAMES_OF_A_GRAPH: Final = 64  # paletteuse remembers every color it has met
+_FRAMES_OF_A_GRAPH: Final = 64  # paletteuse caches every color it has seen
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What a quality of 0 to 100 means for a GIF.
+class GifQuality:
+    """The settings of a GIF for a quality of 0 to 100.
 
     Attributes:
-        colors: Size of the palette: 32 to 256, growing evenly.
-        step: Of how many frames one is kept, so that at most 10 (quality 0) to 30 (quality 100) are left a second.
+        colors: Size of the palette: 32 to 256, linear in the quality.
+        step: Every ``step``-th frame is kept, so that at most 10 (quality 0) to 30 (quality 100) remain per second.
     """
 
     colors: int
     step: int
 
     @classmethod
-    def of(cls, quality: int, fps: Fraction) -> Look:
-        """The look of a quality, for a clip of ``fps`` frames a second."""
+    def of(cls, quality: int, fps: Fraction) -> GifQuality:
+        """The settings for a quality and a clip's frame rate."""
         colors = _COLORS[0] + round(Fraction(quality, 100) * (_COLORS[1] - _COLORS[0]))
         most = _FPS[0] + Fraction(quality, 100) * (_FPS[1] - _FPS[0])
         return cls(colors, max(1, ceil(fps / most)))
 
 
 def write_gif(clip: Clip, path: Path) -> int:
-    """Write ``clip``, with all its repeats, as a GIF that plays forever; there is no audio in it.
+    """Write ``clip``, including repeats, as a GIF that plays forever, without audio.
 
-    The frames are computed once: they wait on disk, without loss, until the palette is known.
+    The frames are computed once and cached on disk, losslessly, until the palette is known.
 
     Returns:
-        The number of frames of the clip that the file shows, those counted that were left out for the rate.
+        The number of frames of the clip, including those that were dropped to reduce the frame rate.
 
     Raises:
         InvalidMedia: The clip has no frames.
-        DiskFull: There is no room for the file.
+        DiskFull: The disk is full.
     """
     quality = DEFAULT_QUALITY if clip.encoding.quality is None else clip.encoding.quality
-    look = Look.of(quality, clip.fps)
-    counter = _Counter(clip, look.step)
+    settings = GifQuality.of(quality, clip.fps)
+    counter = _Counter(clip, settings.step)
     thinned = replace(clip, frames=counter.kept)
-    with open_spool(thinned, path.parent) as spool:
-        palette = _palette(recorded(thinned, spool), look)
+    with open_frame_cache(thinned, path.parent) as cache:
+        palette = _palette(cache_frames(thinned, cache), settings)
         if palette is None:
             raise InvalidMedia("The video has no frames.")
         with open_output(path, "gif") as output:
             stream = _stream(output, clip)
-            painted = _painted(spool, palette, clip.repeats)
-            for index, frame in enumerate(painted):
-                play, number = divmod(index, len(spool))
-                begin = play * counter.count + number * look.step
+            images = _apply_palette(cache, palette, clip.repeats)
+            for index, frame in enumerate(images):
+                repetition, number = divmod(index, len(cache))
+                begin = repetition * counter.count + number * settings.step
                 frame.pts, frame.time_base = round(begin / clip.fps / _TICK), _TICK
                 frame.pict_type = 0
                 output.mux(stream.encode(frame))
@@ -93,14 +94,14 @@ def write_gif(clip: Clip, path: Path) -> int:
 
 @dataclass(slots=True)
 class _Counter:
-    """Keeps one frame of ``step``, made even, and counts them all."""
+    """Keeps every ``step``-th frame, and counts all frames."""
 
     clip: Clip
     step: int
     count: int = 0
 
     def kept(self) -> Iterator[Frame]:
-        with self.clip.playing() as frames:
+        with closing(self.clip.frames()) as frames:
             for index, frame in enumerate(frames):
                 self.count = index + 1
                 if index % self.step == 0:
@@ -116,28 +117,28 @@ def _stream(output: OutputContainer, clip: Clip) -> VideoStream:
 
 
 def _frames(frames: Iterator[Frame]) -> Iterator[av.VideoFrame]:
-    """Frames in RGB, of even size, numbered."""
+    """Convert frames to RGB of even size, with their numbers as timestamps."""
     from av.video.reformatter import VideoReformatter
 
     reformatter = VideoReformatter()
     for index, frame in enumerate(frames):
         is_odd = frame.width % 2 or frame.height % 2
-        even = HostFrame(evened(frame.on_host())) if is_odd else frame
+        even = HostFrame(pad_to_even(frame.on_host())) if is_odd else frame
         image = rgb_image(even, _FORMAT, reformatter)
         image.pts, image.time_base = index, _TICK
         yield image
 
 
-def _palette(frames: Iterator[Frame], look: Look) -> av.VideoFrame | None:
-    """The colors that fit all frames best, as a frame of 16 x 16 pixels; None if there are no frames."""
+def _palette(frames: Iterator[Frame], settings: GifQuality) -> av.VideoFrame | None:
+    """Compute the palette of all frames, as a frame of 16 x 16 pixels; None if there are no frames."""
     import av
 
     graph = None
     for frame in _frames(frames):
         if graph is None:
-            graph = _graph([frame], [_TO_SEVEN_BITS, f"palettegen=max_colors={look.colors}"])
+            graph = _graph([frame], [_TO_SEVEN_BITS, f"palettegen=max_colors={settings.colors}"])
         graph.vpush(frame)
-        with suppress(av.BlockingIOError):  # there is no palette yet, but without being asked filters do not work
+        with suppress(av.BlockingIOError):  # no palette yet, but filters only run when a result is requested
             graph.vpull()
     if graph is None:
         return None
@@ -145,10 +146,10 @@ def _palette(frames: Iterator[Frame], look: Look) -> av.VideoFrame | None:
     return graph.vpull()
 
 
-def _painted(spool: Spool, palette: av.VideoFrame, plays: int) -> Iterator[av.VideoFrame]:
-    """The spooled frames, ``plays`` times in a row, in the palette's colors."""
+def _apply_palette(cache: FrameCache, palette: av.VideoFrame, repeats: int) -> Iterator[av.VideoFrame]:
+    """Convert the cached frames, ``repeats`` times in a row, to the palette's colors."""
     graph = None
-    frames = (spool[index] for _ in range(plays) for index in range(len(spool)))
+    frames = (cache[index] for _ in range(repeats) for index in range(len(cache)))
     for index, frame in enumerate(_frames(frames)):
         if graph is None or index % _FRAMES_OF_A_GRAPH == 0:
             graph = _graph([frame, palette], [f"paletteuse=dither={_DITHER}:diff_mode=rectangle"])
@@ -159,22 +160,23 @@ def _painted(spool: Spool, palette: av.VideoFrame, plays: int) -> Iterator[av.Vi
         yield graph.vpull()
 
 
-def _graph(likes: list[av.VideoFrame], chain: list[str]) -> Graph:
-    """Filters in a row behind sources for frames like those given; the first filter takes them all."""
+def _graph(examples: list[av.VideoFrame], chain: list[str]) -> Graph:
+    """Build a graph with one source for each example frame, all connected to the first filter of the chain."""
     from av.filter import Graph
 
     graph = Graph()
-    latest = [_source(graph, like) for like in likes]
+    latest = [_source(graph, example) for example in examples]
     for step in [*chain, "buffersink"]:
         name, _, arguments = step.partition("=")
         following = graph.add(name, arguments or None)
-        for place, context in enumerate(latest):
-            context.link_to(following, input_idx=place)
+        for index, context in enumerate(latest):
+            context.link_to(following, input_idx=index)
         latest = [following]
     graph.configure()
     return graph
 
 
-def _source(graph: Graph, like: av.VideoFrame) -> FilterContext:
-    shape = f"video_size={like.width}x{like.height}:pix_fmt={like.format.name}:time_base={_TICK}:pixel_aspect=1/1"
+def _source(graph: Graph, example: av.VideoFrame) -> FilterContext:
+    size = f"{example.width}x{example.height}"
+    shape = f"video_size={size}:pix_fmt={example.format.name}:time_base={_TICK}:pixel_aspect=1/1"
     return graph.add("buffer", f"{shape}:colorspace=gbr:range=pc")

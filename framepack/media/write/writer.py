@@ -1,9 +1,8 @@
-"""Write a clip as a file that plays anywhere and begins to play before it has fully arrived."""
+"""Encode a clip into a file that plays everywhere, also while it is being downloaded."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +10,12 @@ from typing import TYPE_CHECKING
 from framepack.errors import FramepackError, InvalidMedia
 from framepack.media.audio.track import audio_track
 from framepack.media.containers import open_output
-from framepack.media.frames.encoder_frames import Fitter
+from framepack.media.frames.yuv420 import Yuv420Converter
+from framepack.media.iteration import closing
 from framepack.media.mux.muxer import Muxer
-from framepack.media.mux.repeat import repeat_file
+from framepack.media.mux.repeat import write_file_repeated
 from framepack.media.prefetch import prefetch
-from framepack.media.write.encoders import Effort, add_video
+from framepack.media.write.encoders import H264Settings, add_video
 from framepack.media.write.gif import write_gif
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Written:
 
 
 def _ignore(_sentence: str) -> None:
-    """Tell nobody."""
+    """Ignore a warning."""
 
 
 def write(
@@ -50,32 +50,33 @@ def write(
 ) -> Written:
     """Encode ``clip`` with its audio into the file ``path``, in the format of ``clip.encoding``.
 
-    Frames are computed by one thread and encoded by this one, so that both overlap. A repeated clip is computed
-    and encoded once. An odd width or height grows by one, its last column or row repeated. Color tags, frame rate
-    and, in MP4, pixel aspect are the clip's own; a GIF has no color tags.
+    Frames are computed in a second thread while this one encodes. A repeated clip is computed and encoded once. An
+    odd width or height is padded by one column or row. Color tags, frame rate and, in MP4, pixel aspect are those of
+    the clip; a GIF has no color tags.
 
     Args:
-        clip: What to write.
-        path: The file, replaced if it exists. On any failure it is removed. Temporary files lie beside it.
-        crf: Quality of H.264 where the clip names none, 0 to 40: lower is better and larger; 16 looks lossless.
-        preset: x264's effort, "ultrafast" to "slow".
-        warn: Is told, in sentences for the client, what of the audio was lost.
+        clip: The clip.
+        path: The file, replaced if it exists and removed on any failure. Temporary files are created beside it.
+        crf: Constant rate factor of H.264 if the clip has no quality, 0 to 40: lower means better quality and a
+            larger file; 16 is visually lossless.
+        preset: The preset of x264, "ultrafast" to "slow".
+        warn: Called with sentences for the client about audio that was lost.
 
     Raises:
         InvalidMedia: The clip has no frames.
-        DiskFull: There is no room for the file.
-        Exception: Whatever the clip's frames raise.
+        DiskFull: The disk is full.
+        Exception: Any exception that the clip's frames raise.
     """
     checked = replace(clip, frames=lambda: _checked(clip))
     if clip.encoding.format == "gif":
         count = write_gif(checked, path)
-    elif clip.repeats == 1 or clip.length == 1:  # a frame alone makes no group of frames worth repeating
-        count = _encode(checked.unrolled(), path, Effort(crf, preset), warn)
+    elif clip.repeats == 1 or clip.length == 1:  # repeating the packets of one frame saves nothing
+        count = _encode(checked.expand_repeats(), path, H264Settings(crf, preset), warn)
     else:
         unit = path.with_name(f"unit-{path.name}")
         try:
-            count = _encode(replace(checked, audio=None, repeats=1), unit, Effort(crf, preset), warn)
-            count = repeat_file(unit, path, replace(clip, length=count), warn)
+            count = _encode(replace(checked, audio=None, repeats=1), unit, H264Settings(crf, preset), warn)
+            count = write_file_repeated(unit, path, replace(clip, length=count), warn)
         finally:
             unit.unlink(missing_ok=True)
     return Written(count, clip.width + clip.width % 2, clip.height + clip.height % 2, path.stat().st_size)
@@ -89,11 +90,11 @@ def _checked(clip: Clip) -> Iterator[Frame]:
             yield frame
 
 
-def _encode(clip: Clip, path: Path, effort: Effort, warn: Callable[[str], None]) -> int:
-    """Write a clip that is not repeated; returns its number of frames."""
+def _encode(clip: Clip, path: Path, h264: H264Settings, warn: Callable[[str], None]) -> int:
+    """Encode a clip that is not repeated, and return its number of frames."""
     with open_output(path, clip.encoding.format) as output:
-        stream = add_video(output, clip, effort)
-        with audio_track(clip, output, path.parent, warn) as audio, clip.playing() as frames:
+        stream = add_video(output, clip, h264)
+        with audio_track(clip, output, path.parent, warn) as audio, closing(clip.frames()) as frames:
             muxer = Muxer(output, audio)
             count = _encode_frames(clip, stream, frames, muxer)
             muxer.finish(count / clip.fps)
@@ -101,10 +102,10 @@ def _encode(clip: Clip, path: Path, effort: Effort, warn: Callable[[str], None])
 
 
 def _encode_frames(clip: Clip, stream: VideoStream, frames: Iterator[Frame], muxer: Muxer) -> int:
-    fit = Fitter(clip)
+    convert = Yuv420Converter(clip)
     count = 0
     for count, frame in enumerate(frames, start=1):
-        image = fit(frame.on_host())
+        image = convert(frame.on_host())
         image.pts, image.duration, image.time_base = count - 1, 1, 1 / clip.fps
         image.pict_type = 0
         muxer.add(stream.encode(image))

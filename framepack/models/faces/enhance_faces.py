@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import torch
 from torch import Tensor
 
+from framepack.media.iteration import closing
 from framepack.models.faces.alignment import Placement
 from framepack.models.faces.blending import pasted
 from framepack.models.faces.detector import find_faces
@@ -89,12 +89,12 @@ def enhance_faces(
     ahead: deque[_Watched] = deque()
 
     def watched() -> Iterator[Frame]:
-        with closing(_closable(_watched(frames, models, colors, check))) as found:
+        with closing(_watched(frames, models, colors, check)) as found:
             for each in found:
                 ahead.append(each)
                 yield from repeat(each.frame, each.count)
 
-    with closing(_closable(upscale(watched()))) as upscaled:
+    with closing(upscale(watched())) as upscaled:
         waiting: list[_Upscaled] = []
         for frame, count in in_a_row(upscaled, check):
             source = ahead.popleft()
@@ -117,7 +117,7 @@ def _watched(
         for faces in images:
             yield _Watched(*waiting.popleft(), faces)
 
-    with closing(_closable(frames)):
+    with closing(frames):
         for frame, count in in_a_row(frames, check):
             after = thumbnail(frame)
             if before is not None and is_cut(before, after):
@@ -169,8 +169,3 @@ def _with_faces(upscaled: _Upscaled, changes: Sequence[Tensor]) -> DeviceFrame:
         for (placement, strength), change in zip(upscaled.places, changes, strict=True)
     ]
     return DeviceFrame(pasted(tensor, faces), upscaled.frame.colors)
-
-
-def _closable(frames: Iterator[Any]) -> Any:
-    """An iterator that can be closed, whatever it is."""
-    return frames if hasattr(frames, "close") else (frame for frame in frames)

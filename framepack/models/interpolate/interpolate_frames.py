@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +10,8 @@ import numpy as np
 import torch
 
 from framepack.media.frames.arrays import planes_of
-from framepack.media.timeline.retiming import Shot, retimed
+from framepack.media.iteration import closing
+from framepack.media.timeline.retiming import FramePair, retime
 from framepack.models.frames.device_frame import DeviceFrame
 from framepack.models.frames.scene_cuts import Thumbnail, is_cut, thumbnail
 from framepack.models.interpolate.interpolator import FlowTime, Seen
@@ -53,8 +53,8 @@ def interpolate_frames(
     interpolator.forget()
     artist = _Artist(interpolator, colors, check)
     scenes = _Scenes()
-    queue: list[_Shot] = []
-    with closing(retimed(_frames(frames, check), retiming)) as shots:
+    queue: list[_FramePair] = []
+    with closing(retime(_frames(frames, check), retiming)) as shots:
         for shot in shots:
             queue.append(scenes.settle(shot))
             if artist.is_enough(queue):
@@ -71,23 +71,19 @@ class _Pixels:
     seen: Seen | None = None
 
 
-_Shot = Shot[_Pixels]
+_FramePair = FramePair[_Pixels]
 
 
 def _frames(frames: Iterable[Frame], check: Callable[[], None]) -> Iterator[_Pixels]:
     """Yield a frame per frame: the same one again for a frame that shows the same."""
     current: _Pixels | None = None
-    try:
+    with closing(frames):
         for frame in frames:
             check()
             if current is None or frame is not current.frame:
                 image = _Pixels(frame, thumbnail(frame))
                 current = current if current is not None and _is_same(current, image) else image
             yield current
-    finally:
-        close = getattr(frames, "close", None)
-        if close is not None:
-            close()
 
 
 def _is_same(one: _Pixels, other: _Pixels) -> bool:
@@ -111,14 +107,14 @@ class _Scenes:
     _pair: tuple[_Pixels, _Pixels] | None = None
     _is_cut: bool = False
 
-    def settle(self, shot: _Shot) -> _Shot:
+    def settle(self, shot: _FramePair) -> _FramePair:
         """Replace a moment between two scenes by the nearer frame."""
-        if shot.is_still:
+        if shot.is_source_frame:
             return shot
         pair = shot.before, shot.after
         if self._pair != pair:
             self._pair, self._is_cut = pair, is_cut(pair[0].thumbnail, pair[1].thumbnail)
-        return shot.held() if self._is_cut else shot
+        return shot.nearest() if self._is_cut else shot
 
 
 class _Artist:
@@ -130,25 +126,25 @@ class _Artist:
         self._check = check
         self._at_once = 0
 
-    def is_enough(self, queue: list[_Shot]) -> bool:
+    def is_enough(self, queue: list[_FramePair]) -> bool:
         """Whether to finish these shots now: nothing is to be drawn, or as much as is best drawn together."""
         if not self._at_once:
             frame = queue[0].before.frame
             self._at_once = self._interpolator.at_once(frame.width, frame.height)
-        wanted = sum(not shot.is_still for shot in queue)
+        wanted = sum(not shot.is_source_frame for shot in queue)
         return wanted in {0, self._at_once} or len(queue) >= _LONGEST_QUEUE
 
-    def finish(self, queue: list[_Shot]) -> Iterator[Frame]:
+    def finish(self, queue: list[_FramePair]) -> Iterator[Frame]:
         """Hand out all of the queue's frames and empty it."""
-        made = iter(self._drawn([shot for shot in queue if not shot.is_still]))
+        made = iter(self._drawn([shot for shot in queue if not shot.is_source_frame]))
         shots = queue.copy()
         queue.clear()
         shots.reverse()
         while shots:
             shot = shots.pop()
-            yield shot.before.frame if shot.is_still else next(made)
+            yield shot.before.frame if shot.is_source_frame else next(made)
 
-    def _drawn(self, shots: list[_Shot]) -> list[DeviceFrame]:
+    def _drawn(self, shots: list[_FramePair]) -> list[DeviceFrame]:
         if not shots:
             return []
         self._check()

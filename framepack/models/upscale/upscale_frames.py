@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor
 
+from framepack.media.iteration import closing
 from framepack.models.frames.device_frame import DeviceFrame, to_device
 from framepack.models.frames.scaling import resize
 from framepack.models.memory.oom import WorkShape
@@ -69,17 +70,13 @@ def upscale_frames(
     upscaler.forget()
     work = _Work(upscaler, target, colors, tile_size, check)
     runs: list[tuple[Frame, int]] = []
-    try:
+    with closing(frames):
         for run in in_a_row(frames, check):
             runs.append(run)
             if len(runs) >= work.frames_at_once(run[0]):
                 yield from _finish(work, runs)
         if runs:
             yield from _finish(work, runs)
-    finally:
-        close = getattr(frames, "close", None)
-        if close is not None:
-            close()
 
 
 def in_a_row(frames: Iterator[F], check: Callable[[], None]) -> Iterator[tuple[F, int]]:

@@ -65,4 +65,4 @@ def _image(request: CaptionImageRequest, ctx: Context) -> NDArray[uint8]:
     else:
         limit = round(settings.max_image_mb * 1e6)
         source = Source.from_base64(request.image_base64 or "", ctx.workspace, limit, "image")
-    return read_image(source.path.read_bytes(), "The image", settings.max_image_pixels, behind=_WHITE)
+    return read_image(source.path.read_bytes(), "The image", settings.max_image_pixels, background=_WHITE)

@@ -13,10 +13,11 @@ from framepack.api.schemas import CallbackRequest, SuccessResponse, VideoRequest
 from framepack.errors import TooLarge
 from framepack.filenames import clean_stem
 from framepack.files.parallel import WORKERS, in_parallel
-from framepack.media.audio.track import kept_audio
+from framepack.media.audio.track import extract_audio
 from framepack.media.clip import AudioSource
 from framepack.media.images.contact_sheet import ContactSheet
 from framepack.media.images.convert import png
+from framepack.media.iteration import closing
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
 from framepack.processing.render import open_source_clip
@@ -105,7 +106,7 @@ class _Pixels:
 def _every(clip: Clip, rate: int, writer: FolderWriter, ctx: Context) -> Iterator[tuple[int, _Pixels]]:
     """Every ``rate``-th frame with its position among them."""
     latest: _Pixels | None = None
-    with clip.playing() as frames:
+    with closing(clip.frames()) as frames:
         for index, frame in enumerate(frames):
             ctx.job.check()
             writer.keep_alive()
@@ -136,7 +137,7 @@ def _kept_audio(clip: Clip, writer: FolderWriter, ctx: Context) -> AudioSource |
     if not isinstance(clip.audio, AudioSource):
         return None
     path = ctx.workspace.path("audio.mka")
-    kept = kept_audio(clip.audio, path, ctx.job.warn)
+    kept = extract_audio(clip.audio, path, ctx.job.warn)
     if kept is not None:
         writer.put_audio(path)
         path.unlink()

@@ -13,7 +13,7 @@ from framepack.api.names import Name
 from framepack.api.schemas import CallbackRequest, VideoResponse, Whole
 from framepack.errors import BadRequest, Conflict, NotFound, TooLarge
 from framepack.files.parallel import WORKERS, in_parallel
-from framepack.media.audio.frame_audio import FASTEST, MAX_PIECES, SLOWEST, FrameAudio
+from framepack.media.audio.frame_audio import MAX_RUNS, MAX_SPEED, MIN_SPEED, FrameAudio
 from framepack.media.clip import AudioSource, Colors, Matrix
 from framepack.media.images.image_clip import image_clip
 from framepack.processing.context import Context
@@ -129,19 +129,19 @@ def _audio(
     kept = FrameAudio(
         AudioSource(path, 0, Fraction(record.audio_delay)), Fraction(record.fps), record.extraction_rate
     )
-    if not SLOWEST <= kept.speed(fps) <= FASTEST:
+    if not MIN_SPEED <= kept.speed(fps) <= MAX_SPEED:
         ctx.job.warn(
             f"The audio was left out: at {fps} frames per second the frames pass {float(kept.speed(fps)):g} times "
             "as fast as in their video."
         )
         return None
     numbers = [record.source_index(frame.key.name) for frame in frames]
-    if len(kept.pieces(numbers)) > MAX_PIECES:
-        ctx.job.warn(f"The audio was left out: deleted frames would cut it into more than {MAX_PIECES} pieces.")
+    if len(kept.runs(numbers)) > MAX_RUNS:
+        ctx.job.warn(f"The audio was left out: deleted frames would cut it into more than {MAX_RUNS} pieces.")
         return None
     try:
         ctx.outputs.storage.fetch(audio_key(folder), path)
     except NotFound:
         ctx.job.warn("The folder has no audio to put under its frames.")
         return None
-    return kept.under(numbers, fps)
+    return kept.for_frames(numbers, fps)

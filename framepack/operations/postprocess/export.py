@@ -13,7 +13,8 @@ from framepack.api.names import Name
 from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse, Whole
 from framepack.api.workflow import PresetStep
 from framepack.media.clip import Clip, Encoding, Format, Frame, HostFrame
-from framepack.media.frames.scale import Scaler, fitted_size
+from framepack.media.frames.scale import Scaler, export_size
+from framepack.media.iteration import convert_each
 from framepack.processing.context import Context
 from framepack.processing.effect import effect
 from framepack.processing.operation import operation
@@ -56,7 +57,7 @@ class ExportRequest(VideoRequest, ExportParams, CallbackRequest):
 )
 def exported(clip: Clip, params: ExportParams, _ctx: Context) -> Clip:
     """Choose the file's format and quality, and make the frames no wider than ``max_width``, in square pixels."""
-    width, height = fitted_size(clip, params.max_width)
+    width, height = export_size(clip, params.max_width)
     encoding = Encoding(cast("Format", params.format.lower()), params.quality)
     result = replace(clip, encoding=encoding, pixel_aspect=Fraction(1))
     if (width, height) == (clip.width, clip.height):
@@ -85,14 +86,9 @@ def _without_extension(name: str) -> str:
 
 
 def _scaled(clip: Clip, width: int, height: int) -> Iterator[Frame]:
-    """Scale frames where they are at home; one that stays on screen stays one object."""
+    """Scale frames where they are stored; a repeated frame stays one object."""
     on_host = Scaler(width, height, clip.colors)
-    shown: tuple[Frame, Frame] | None = None
-    with clip.playing() as frames:
-        for frame in frames:
-            if shown is None or shown[0] is not frame:
-                shown = frame, _one_scaled(frame, width, height, on_host)
-            yield shown[1]
+    return convert_each(clip.frames(), lambda frame: _one_scaled(frame, width, height, on_host))
 
 
 def _one_scaled(frame: Frame, width: int, height: int, on_host: Scaler) -> Frame:

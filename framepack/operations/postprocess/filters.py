@@ -21,6 +21,7 @@ from framepack.api.names import PresetName  # noqa: TC001 - pydantic reads it
 from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse
 from framepack.api.workflow import PresetStep
 from framepack.media.clip import Clip, Frame, HostFrame
+from framepack.media.iteration import closing, convert_each
 from framepack.processing.context import Context
 from framepack.processing.effect import effect
 from framepack.processing.operation import operation
@@ -109,22 +110,15 @@ def filters(request: FiltersRequest, ctx: Context) -> VideoResponse:
 
 
 def _frames(clip: Clip, settings: FilterSettings) -> Iterator[Frame]:
-    """Filter frames where they are at home. One that stays on screen stays one object, unless it gets new grain."""
+    """Filter frames where they are stored. A repeated frame stays one object, unless it gets new grain."""
     from framepack.media.filters.strips import worker_threads
 
-    frames = clip.frames()
-    try:
-        with worker_threads() as run:
-            look = _Look(clip, settings, run)
-            shown: tuple[Frame, Frame] | None = None
-            for index, frame in enumerate(frames):
-                if shown is None or shown[0] is not frame or settings.film_grain_strength:
-                    shown = frame, look(frame, index)
-                yield shown[1]
-    finally:
-        close = getattr(frames, "close", None)
-        if close is not None:
-            close()
+    with closing(clip.frames()) as frames, worker_threads() as run:
+        look = _Look(clip, settings, run)
+        if settings.film_grain_strength:
+            yield from (look(frame, index) for index, frame in enumerate(frames))
+        else:
+            yield from convert_each(frames, lambda frame: look(frame, 0))  # only grain depends on the index
 
 
 class _Look:

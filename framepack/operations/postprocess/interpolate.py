@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from typing import Annotated, Final, Literal
 
@@ -12,8 +11,9 @@ from pydantic import BeforeValidator, Field
 from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse
 from framepack.api.workflow import PresetStep
 from framepack.media.clip import Clip, Frame, StretchedAudio
-from framepack.media.timeline.loops import unrolled
-from framepack.media.timeline.retiming import Retiming, retimed
+from framepack.media.iteration import closing
+from framepack.media.timeline.loops import expand_repeats_cached
+from framepack.media.timeline.retiming import Retiming, retime
 from framepack.processing.context import Context
 from framepack.processing.effect import effect
 from framepack.processing.operation import operation
@@ -75,13 +75,13 @@ class InterpolateRequest(VideoRequest, InterpolateParams, CallbackRequest):
 def interpolated(clip: Clip, params: InterpolateParams, ctx: Context) -> Clip:
     """Multiply the frame rate and change the speed; moments between frames are drawn, audio keeps its pitch."""
     retiming = params.retiming
-    if retiming.changes_nothing:
+    if retiming.is_identity:
         return clip
-    source = unrolled(clip, ctx.workspace.folder)
+    source = expand_repeats_cached(clip, ctx.workspace.folder)
 
     def frames() -> Iterator[Frame]:
-        if not retiming.needs_new_frames:
-            with closing(retimed(source.frames(), retiming)) as shots:
+        if not retiming.needs_interpolation:
+            with closing(retime(source.frames(), retiming)) as shots:
                 yield from (shot.before for shot in shots)
             return
         with ctx.job.loading("RIFE"):  # the first import of torch takes seconds

@@ -10,9 +10,9 @@ from pydantic import Field, field_validator
 from framepack.api.names import Name
 from framepack.api.schemas import CallbackRequest, Url, VideoRequest, VideoResponse
 from framepack.errors import FramepackError, InvalidField, TooLarge
-from framepack.media.mux.join import Piece, copy_joined
+from framepack.media.mux.join import JoinInput, copy_joined
 from framepack.media.read.reader import open_clip
-from framepack.media.timeline.concat import concatenated
+from framepack.media.timeline.concat import concatenate
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
 from framepack.processing.render import open_source, publish_video, video_response
@@ -67,9 +67,9 @@ def join(request: JoinRequest, ctx: Context) -> VideoResponse:
         except FramepackError as error:
             raise type(error)(place + error.message) from error
         names.append(source.name)
-        pieces.append(Piece(source.path, info))
+        pieces.append(JoinInput(source.path, info))
         clips.append(open_clip(source.path, info, warn=partial(_warn, ctx, place)))
-    clip = concatenated(clips)
+    clip = concatenate(clips)
     published = publish_video(
         clip,
         ctx,

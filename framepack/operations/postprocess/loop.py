@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse, Whole
 from framepack.api.workflow import PresetStep
 from framepack.media.clip import Clip
-from framepack.media.mux.repeat import copyable, repeat
+from framepack.media.mux.repeat import copyable_video, write_repeated
 from framepack.media.read.reader import open_clip
 from framepack.media.timeline.loops import ping_pong, repeated
 from framepack.processing.context import Context
@@ -69,10 +69,10 @@ def loop(request: LoopRequest, ctx: Context) -> VideoResponse:
     clip = looped.apply(open_clip(source.path, info, warn=ctx.job.warn, section=ctx.section), request, ctx)
 
     def stream_copy(target: Path) -> bool:
-        coded = copyable(source.path, info) if request.loop_type == "loop" else None
-        if coded is not None:
-            repeat(coded, target, clip, ctx.job.warn, ctx.job.watch)
-        return coded is not None
+        video = copyable_video(source.path, info) if request.loop_type == "loop" else None
+        if video is not None:
+            write_repeated(video, target, clip, ctx.job.warn, ctx.job.watch)
+        return video is not None
 
     suffix = f"{request.loop_type}_{request.num_loops}x"
     published = publish_video(clip, ctx, stem=source.name, suffix=suffix, stream_copy=stream_copy)

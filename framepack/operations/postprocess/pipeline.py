@@ -109,5 +109,5 @@ def _completed(chain: Chain, clips: Sequence[Clip]) -> list[CompletedStep]:
 
 
 def _described(kind: str, clip: Clip) -> str:
-    frames = "" if clip.shown_frames is None else f", {clip.shown_frames} frames"
+    frames = "" if clip.total_frames is None else f", {clip.total_frames} frames"
     return f"{kind} completed: {clip.width} x {clip.height}{frames}, {float(clip.fps):.6g} per second"

@@ -55,7 +55,7 @@ class StatusResponse(SuccessResponse):
 @operation("GET", "/system/status", needs="process")
 def system_status(_request: NoFields, ctx: Context) -> StatusResponse:
     """Get the worker's memory, GPU and disk use."""
-    from framepack.files.workspace import living
+    from framepack.files.workspace import count_running
     from framepack.models.memory.device import host_memory
     from framepack.models.memory.gpu_status import read_gpu
 
@@ -72,7 +72,7 @@ def system_status(_request: NoFields, ctx: Context) -> StatusResponse:
         ),
         disk_free_gb=round(disk.free / GB, 2),
         disk_total_gb=round(disk.total / GB, 2),
-        running_jobs=living(ctx.settings.temp_dir) - 1,
+        running_jobs=count_running(ctx.settings.temp_dir) - 1,
         device=str(ctx.models.device.place),
         version=__version__,
     )

@@ -11,9 +11,9 @@ import pytest
 
 from framepack.errors import FramepackError
 from framepack.media.audio.frame_audio import FrameAudio
-from framepack.media.audio.render import Renderer
-from framepack.media.audio.track import kept_audio
-from framepack.media.clip import AudioSource, Sequence, StretchedAudio
+from framepack.media.audio.render import AudioRenderer
+from framepack.media.audio.track import extract_audio
+from framepack.media.clip import AudioSequence, AudioSource, StretchedAudio
 from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
 from tests.support.clips import AudioSpec, Spec, make_audio, make_clip
@@ -26,7 +26,7 @@ def kept(source: Path) -> tuple[AudioSource, AudioSource]:
     clip = open_clip(source, probe(source), warn=lambda _: None)
     assert isinstance(clip.audio, AudioSource)
     warnings: list[str] = []
-    copied = kept_audio(clip.audio, source.with_name("kept.mka"), warnings.append)
+    copied = extract_audio(clip.audio, source.with_name("kept.mka"), warnings.append)
     assert copied is not None
     assert warnings == []
     return clip.audio, copied
@@ -34,7 +34,7 @@ def kept(source: Path) -> tuple[AudioSource, AudioSource]:
 
 def beeps_of(audio: AudioSource, folder: Path) -> list[float]:
     """Seconds from the first frame at which beeps begin."""
-    samples = np.concatenate(list(Renderer(48000, 1, folder).blocks(audio)), axis=1)[0]
+    samples = np.concatenate(list(AudioRenderer(48000, 1, folder).blocks(audio)), axis=1)[0]
     loud = np.abs(samples) > 0.2
     return [int(at) / 48000 for at in np.flatnonzero(loud) if not loud[max(0, int(at) - 2400) : int(at)].any()]
 
@@ -70,7 +70,7 @@ def test_an_audio_that_cannot_be_kept_is_no_error(tmp_path: Path) -> None:
     """There is none then, a warning says so, and no file is left."""
     for path in (make_clip(tmp_path / "silent.mp4", Spec(count=3)), tmp_path / "none.mp4"):
         warnings: list[str] = []
-        assert kept_audio(AudioSource(path, 1), tmp_path / "kept.mka", warnings.append) is None
+        assert extract_audio(AudioSource(path, 1), tmp_path / "kept.mka", warnings.append) is None
         assert warnings == ["The audio could not be read and was left out."]
         assert not (tmp_path / "kept.mka").exists()
 
@@ -84,7 +84,7 @@ def test_a_full_disk_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("framepack.media.audio.track._copied", full)
     with pytest.raises(FramepackError, match="no room"):
-        kept_audio(AudioSource(source, 1), tmp_path / "kept.mka", lambda _: None)
+        extract_audio(AudioSource(source, 1), tmp_path / "kept.mka", lambda _: None)
 
 
 # Plans
@@ -95,22 +95,24 @@ AUDIO = FrameAudio(AudioSource(Path("x"), 0, Fraction(1, 4)), FPS, 2)
 def test_frames_in_a_row_have_audio_in_a_row() -> None:
     """At the speed of the video the audio is cut to the frames, to the sample."""
     fps = FPS / 2
-    assert AUDIO.under([0, 2, 4, 6], fps) == Sequence(((AudioSource(Path("x"), 0, Fraction(1, 4)), 4 / fps),))
-    assert AUDIO.under([], fps) == Sequence(())
+    assert AUDIO.for_frames([0, 2, 4, 6], fps) == AudioSequence(
+        ((AudioSource(Path("x"), 0, Fraction(1, 4)), 4 / fps),)
+    )
+    assert AUDIO.for_frames([], fps) == AudioSequence(())
 
 
 def test_audio_is_cut_where_frames_are() -> None:
     """Each run of frames has its own piece; frames that are not of the video are silent."""
     fps = FPS / 2
-    plan = AUDIO.under([0, 2, 8, 10, 12, None, None, 4], fps)
+    plan = AUDIO.for_frames([0, 2, 8, 10, 12, None, None, 4], fps)
     cut = {frame: AudioSource(Path("x"), 0, Fraction(1, 4) - frame / FPS) for frame in (0, 8, 4)}
-    assert plan == Sequence(((cut[0], 2 / fps), (cut[8], 3 / fps), (None, 2 / fps), (cut[4], 1 / fps)))
+    assert plan == AudioSequence(((cut[0], 2 / fps), (cut[8], 3 / fps), (None, 2 / fps), (cut[4], 1 / fps)))
 
 
 def test_audio_is_stretched_as_frames_are() -> None:
     """At another speed the audio is stretched, however little."""
-    plan = AUDIO.under([4, 6], Fraction(15))
-    assert plan == Sequence(
+    plan = AUDIO.for_frames([4, 6], Fraction(15))
+    assert plan == AudioSequence(
         (
             (
                 StretchedAudio(AudioSource(Path("x"), 0, Fraction(1, 4) - 4 / FPS), Fraction(1001, 1000)),
@@ -125,8 +127,8 @@ def test_a_plan_audio_as_long_as_its_frames(tmp_path: Path) -> None:
     """Padded with silence where the video's audio was shorter, and in step behind a cut."""
     path = make_audio(tmp_path / "a.mka", AudioSpec(codec="flac", seconds=2, beeps=(0.2, 1.6)))
     audio = FrameAudio(AudioSource(path, 0), Fraction(25), 1)
-    plan = audio.under([*range(10), *range(30, 75)], Fraction(25))
-    samples = np.concatenate(list(Renderer(48000, 1, tmp_path).blocks(plan)), axis=1)[0]
+    plan = audio.for_frames([*range(10), *range(30, 75)], Fraction(25))
+    samples = np.concatenate(list(AudioRenderer(48000, 1, tmp_path).blocks(plan)), axis=1)[0]
     assert len(samples) == round(55 / 25 * 48000)
     loud = np.flatnonzero(np.abs(samples) > 0.2)
     assert [loud.min() / 48000, loud.max() / 48000] == pytest.approx([0.2, 0.85], abs=0.01)

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from framepack.media.audio.render import Renderer, leaves
-from framepack.media.clip import AudioPlan, AudioSource, ReversedAudio, Sequence, StretchedAudio
+from framepack.media.audio.render import AudioRenderer, audio_sources
+from framepack.media.clip import AudioPlan, AudioSequence, AudioSource, ReversedAudio, StretchedAudio
 from tests.support.clips import AudioSpec, make_audio, spoil
 from tests.support.pcm import Samples, make_pcm, noise
 
@@ -29,7 +29,7 @@ def source(tmp_path: Path) -> tuple[AudioSource, Samples]:
 
 def rendered(audio: AudioPlan | None, folder: Path, channels: int = 1, rate: int = RATE) -> Samples:
     """All samples of a plan."""
-    renderer = Renderer(rate, channels, folder)
+    renderer = AudioRenderer(rate, channels, folder)
     return np.concatenate([np.zeros((channels, 0), np.float32), *renderer.blocks(audio)], axis=1)
 
 
@@ -72,7 +72,7 @@ def test_holes_become_silence(tmp_path: Path) -> None:
     first, second = noise(RATE // 2), noise(RATE // 2, seed=4)
     audio = AudioSource(make_pcm(tmp_path / "a.mkv", first), 0)
     later = AudioSource(make_pcm(tmp_path / "b.mkv", second), 0)
-    plan = Sequence(((audio, Fraction(1)), (later, Fraction(1, 2))))
+    plan = AudioSequence(((audio, Fraction(1)), (later, Fraction(1, 2))))
     assert np.array_equal(rendered(plan, tmp_path), np.concatenate([first, 0 * first, second], axis=1))
 
 
@@ -122,7 +122,7 @@ def test_a_sequence_never_drifts(tmp_path: Path, source: tuple[AudioSource, Samp
     """However uneven the parts, each begins at its own time rounded to a sample."""
     audio, samples = source
     seconds = Fraction(1001, 30000) + Fraction(1, 7)
-    result = rendered(Sequence(((audio, seconds),) * 101), tmp_path)
+    result = rendered(AudioSequence(((audio, seconds),) * 101), tmp_path)
     assert result.shape == (1, round(101 * seconds * RATE))
     for part in (0, 1, 50, 100):
         begin, end = round(part * seconds * RATE), round((part + 1) * seconds * RATE)
@@ -132,8 +132,8 @@ def test_a_sequence_never_drifts(tmp_path: Path, source: tuple[AudioSource, Samp
 def test_parts_are_cut_filled_and_may_be_silent(tmp_path: Path, source: tuple[AudioSource, Samples]) -> None:
     """Longer audio is cut, shorter audio is followed by silence, None is silence, and plans nest."""
     audio, samples = source
-    inner = Sequence(((ReversedAudio(audio, Fraction(1)), Fraction(1, 2)), (None, Fraction(1, 4))))
-    plan = Sequence(((inner, Fraction(1)), (audio, Fraction(3)), (None, Fraction(1, 10))))
+    inner = AudioSequence(((ReversedAudio(audio, Fraction(1)), Fraction(1, 2)), (None, Fraction(1, 4))))
+    plan = AudioSequence(((inner, Fraction(1)), (audio, Fraction(3)), (None, Fraction(1, 10))))
     expected = np.zeros((1, round(4.1 * RATE)), np.float32)
     expected[:, : RATE // 2] = samples[:, RATE - 1 : RATE // 2 - 1 : -1]
     expected[:, RATE : 3 * RATE] = samples
@@ -146,26 +146,28 @@ def test_what_repeats_is_rendered_once(
     """Ten plays of a costly plan decode its file once."""
     audio, samples = source
     opened: list[AudioSource] = []
-    decode = Renderer._decoded
+    decode = AudioRenderer._decoded
 
-    def counted(self: Renderer, audio: AudioSource) -> Iterator[Samples]:
+    def counted(self: AudioRenderer, audio: AudioSource) -> Iterator[Samples]:
         opened.append(audio)
         return decode(self, audio)
 
-    monkeypatch.setattr(Renderer, "_decoded", counted)
-    result = rendered(Sequence(((ReversedAudio(audio, Fraction(2)), Fraction(2)),) * 10), tmp_path)
+    monkeypatch.setattr(AudioRenderer, "_decoded", counted)
+    result = rendered(AudioSequence(((ReversedAudio(audio, Fraction(2)), Fraction(2)),) * 10), tmp_path)
     assert opened == [audio]
     assert np.array_equal(result, np.tile(samples[:, ::-1], 10))
 
 
 def test_who_audio(source: tuple[AudioSource, Samples]) -> None:
-    """A plan of silence has no leaves; any other names its files."""
+    """A plan of silence has no audio_sources; any other names its files."""
     audio, _ = source
-    assert not list(leaves(Sequence(((None, Fraction(1)), (Sequence(((None, Fraction(1)),)), Fraction(1))))))
-    plan = Sequence(
+    assert not list(
+        audio_sources(AudioSequence(((None, Fraction(1)), (AudioSequence(((None, Fraction(1)),)), Fraction(1)))))
+    )
+    plan = AudioSequence(
         ((None, Fraction(1)), (StretchedAudio(ReversedAudio(audio, Fraction(1)), Fraction(2)), Fraction(1)))
     )
-    assert list(leaves(plan)) == [audio]
+    assert list(audio_sources(plan)) == [audio]
 
 
 def test_rates_and_channels_are_converted(tmp_path: Path) -> None:
@@ -176,14 +178,14 @@ def test_rates_and_channels_are_converted(tmp_path: Path) -> None:
 
 def test_damage_is_silence_and_counted(tmp_path: Path) -> None:
     """A file that is gone or spoilt never raises."""
-    gone = Renderer(RATE, 1, tmp_path)
-    plan = Sequence(((AudioSource(tmp_path / "gone", 0), Fraction(1)),))
+    gone = AudioRenderer(RATE, 1, tmp_path)
+    plan = AudioSequence(((AudioSource(tmp_path / "gone", 0), Fraction(1)),))
     assert not np.concatenate(list(gone.blocks(plan)), axis=1).any()
-    assert gone.losses.files == 1
+    assert gone.damage.files == 1
 
     whole = make_audio(tmp_path / "whole.mkv", AudioSpec(codec="flac", seconds=2, beeps=(0.2,)))
     for seed in range(4):
-        renderer = Renderer(RATE, 1, tmp_path)
+        renderer = AudioRenderer(RATE, 1, tmp_path)
         damaged = AudioSource(spoil(whole, tmp_path / "damaged.mkv", 0.6, 0.8, seed), 0)
         blocks = list(renderer.blocks(ReversedAudio(damaged, Fraction(2))))
         assert sum(block.shape[1] for block in blocks) == 2 * RATE
@@ -194,7 +196,9 @@ def test_nothing_stays_on_disk(tmp_path: Path, source: tuple[AudioSource, Sample
     audio, _ = source
     before = sorted(tmp_path.iterdir())
     rendered(ReversedAudio(audio, Fraction(2)), tmp_path)
-    stopped = Renderer(RATE, 1, tmp_path).blocks(Sequence(((ReversedAudio(audio, Fraction(2)), Fraction(2)),) * 2))
+    stopped = AudioRenderer(RATE, 1, tmp_path).blocks(
+        AudioSequence(((ReversedAudio(audio, Fraction(2)), Fraction(2)),) * 2)
+    )
     next(stopped)
     assert sorted(tmp_path.iterdir()) == before
 
@@ -203,12 +207,12 @@ _PEAK = """
 import sys
 from fractions import Fraction
 from pathlib import Path
-from framepack.media.clip import Audio, Reversed, Sequence, Stretched
-from framepack.media.audio.render import Renderer
+from framepack.media.clip import AudioSequence, AudioSource, ReversedAudio, StretchedAudio
+from framepack.media.audio.render import AudioRenderer
 seconds = Fraction(sys.argv[2])
 audio = Audio(Path(sys.argv[1]), 0)
-plan = Sequence(((Stretched(Reversed(audio, seconds), Fraction(1, 2)), 2 * seconds),) * 2)
-count = sum(block.shape[1] for block in Renderer(48000, 2, Path(sys.argv[1]).parent).blocks(plan))
+plan = AudioSequence(((StretchedAudio(ReversedAudio(audio, seconds), Fraction(1, 2)), 2 * seconds),) * 2)
+count = sum(block.shape[1] for block in AudioRenderer(48000, 2, Path(sys.argv[1]).parent).blocks(plan))
 peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
 print(count, peak.split()[1])
 """

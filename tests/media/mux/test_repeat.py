@@ -1,4 +1,4 @@
-"""Repeating coded video: the source's own packets at exact times, or none of it copied."""
+"""Repeating encoded video: the source's own packets at exact times, or none of it copied."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from framepack.errors import Cancelled
 from framepack.job import Job
-from framepack.media.mux.repeat import Coded, copyable, repeat
+from framepack.media.mux.repeat import EncodedVideo, copyable_video, write_repeated
 from framepack.media.read.probe import probe
 from framepack.media.timeline.loops import repeated
 from framepack.media.write.writer import write
@@ -24,9 +24,9 @@ from tests.support.readback import audio_of, beep_times
 B_FRAMES = {"preset": "medium", "crf": "20", "x264-params": "b-adapt=0:bframes=3:scenecut=0"}
 
 
-def found(path: Path) -> Coded | None:
+def found(path: Path) -> EncodedVideo | None:
     """What of a file can be copied."""
-    return copyable(path, probe(path))
+    return copyable_video(path, probe(path))
 
 
 def source_of(folder: Path, fps: Fraction = Fraction(25), audio: AudioSpec | None = None, **more: Any) -> Path:
@@ -42,10 +42,10 @@ def source_of(folder: Path, fps: Fraction = Fraction(25), audio: AudioSpec | Non
 def test_packets_are_the_sources_and_times_are_exact(tmp_path: Path, fps: Fraction, audio: AudioSpec | None) -> None:
     """Bit by bit, in every play, at n / fps; the audio may be longer or shorter than the frames."""
     source = source_of(tmp_path, fps, audio)
-    coded = found(source)
-    assert coded is not None
-    assert coded.delay > 0
-    assert repeat(coded, tmp_path / "out.mp4", repeated(opened(source), 4), pytest.fail) == 56
+    video = found(source)
+    assert video is not None
+    assert video.delay > 0
+    assert write_repeated(video, tmp_path / "out.mp4", repeated(opened(source), 4), pytest.fail) == 56
     back, own = shown(tmp_path / "out.mp4"), shown(source)
     assert back.packets == own.packets * 4
     assert back.numbers == [index % 14 for _ in range(4) for index in range(14)]
@@ -62,21 +62,21 @@ def test_packets_are_the_sources_and_times_are_exact(tmp_path: Path, fps: Fracti
 def test_our_own_output_can_be_copied_again(tmp_path: Path) -> None:
     """A loop of a loop of a written file, at the writer's default effort."""
     write(Costly(14).clip(), tmp_path / "first.mp4")
-    coded = found(tmp_path / "first.mp4")
-    assert coded is not None
-    repeat(coded, tmp_path / "second.mp4", repeated(opened(tmp_path / "first.mp4"), 2), pytest.fail)
+    video = found(tmp_path / "first.mp4")
+    assert video is not None
+    write_repeated(video, tmp_path / "second.mp4", repeated(opened(tmp_path / "first.mp4"), 2), pytest.fail)
     again = found(tmp_path / "second.mp4")
     assert again is not None
-    repeat(again, tmp_path / "third.mp4", repeated(opened(tmp_path / "second.mp4"), 2), pytest.fail)
+    write_repeated(again, tmp_path / "third.mp4", repeated(opened(tmp_path / "second.mp4"), 2), pytest.fail)
     assert shown(tmp_path / "third.mp4").times == [Fraction(index, 25) for index in range(56)]
 
 
 def test_shape_and_colors_stay(tmp_path: Path) -> None:
     """Pixel aspect and color tags are those of the source."""
     source = source_of(tmp_path, aspect=Fraction(4, 3))
-    coded = found(source)
-    assert coded is not None
-    repeat(coded, tmp_path / "out.mp4", repeated(opened(source), 2), pytest.fail)
+    video = found(source)
+    assert video is not None
+    write_repeated(video, tmp_path / "out.mp4", repeated(opened(source), 2), pytest.fail)
     before, after = probe(source), probe(tmp_path / "out.mp4")
     assert (after.pixel_aspect, after.colors, after.width) == (before.pixel_aspect, before.colors, before.width)
     data = (tmp_path / "out.mp4").read_bytes()
@@ -86,10 +86,10 @@ def test_shape_and_colors_stay(tmp_path: Path) -> None:
 def test_a_real_clip_with_audio_is_copied(tmp_path: Path) -> None:
     """Of 132 frames all return in each play."""
     source = real_clip("bigbuckbunny")
-    coded = found(source)
-    assert coded is not None
-    length = len(coded.slots)
-    assert repeat(coded, tmp_path / "out.mp4", repeated(opened(source), 3), pytest.fail) == 3 * length
+    video = found(source)
+    assert video is not None
+    length = len(video.frame_numbers)
+    assert write_repeated(video, tmp_path / "out.mp4", repeated(opened(source), 3), pytest.fail) == 3 * length
     info = probe(tmp_path / "out.mp4")
     assert (info.length, info.frame_count, info.fps) == (3 * length, 3 * length, probe(source).fps)
     assert info.warnings == ()
@@ -116,7 +116,7 @@ def test_what_does_not_fit_is_not_copied(tmp_path: Path, name: str, spec: Spec) 
     source = make_clip(tmp_path / name, spec)
     assert found(source) is None
     clip = repeated(opened(source), 2)
-    assert write(clip, tmp_path / "out.mp4", preset="ultrafast").frames == clip.shown_frames
+    assert write(clip, tmp_path / "out.mp4", preset="ultrafast").frames == clip.total_frames
 
 
 def test_a_file_that_does_not_begin_with_an_idr_frame_is_not_copied(tmp_path: Path) -> None:
@@ -139,8 +139,8 @@ def test_a_file_that_does_not_begin_with_an_idr_frame_is_not_copied(tmp_path: Pa
 def test_cancelling_leaves_nothing(tmp_path: Path) -> None:
     """Copying obeys too."""
     source, job = source_of(tmp_path), Job()
-    coded = found(source)
-    assert coded is not None
+    video = found(source)
+    assert video is not None
 
     def watch(packets: Iterable[Any], total: int) -> Iterator[Any]:
         for index, packet in enumerate(job.watch(packets, total)):
@@ -149,5 +149,5 @@ def test_cancelling_leaves_nothing(tmp_path: Path) -> None:
             yield packet
 
     with pytest.raises(Cancelled):
-        repeat(coded, tmp_path / "out.mp4", repeated(opened(source), 4), pytest.fail, watch)
+        write_repeated(video, tmp_path / "out.mp4", repeated(opened(source), 4), pytest.fail, watch)
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]

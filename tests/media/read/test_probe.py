@@ -39,14 +39,14 @@ def test_describes_a_real_clip() -> None:
     path = real_clip("bigbuckbunny")
     info = probe(path)
     assert (info.container, info.size_bytes) == ("mov,mp4,m4a,3gp,3g2,mj2", path.stat().st_size)
-    assert (info.codec, info.pixel_format, info.bit_depth) == ("h264", "yuv420p", 8)
+    assert (info.codec, info.pixel_format) == ("h264", "yuv420p")
     assert (info.width, info.height, info.rotation) == (1280, 720, 0)
     assert info.pixel_aspect == 1
     assert info.fps == 25
     assert (info.length, info.frame_count, info.vfr) == (132, 132, False)
     assert info.duration_seconds == pytest.approx(5.28)
     assert info.bits_per_second == pytest.approx(8 * info.size_bytes / 5.28)
-    assert info.audio == AudioInfo(stream=1, codec="aac", sample_rate=48000, channels=6, delay=Fraction(0))
+    assert info.audio == AudioInfo(stream=1, codec="aac", delay=Fraction(0))
     assert info.colors == Colors(Matrix.BT709)
     assert info.warnings == ()
 
@@ -67,7 +67,7 @@ def test_variable_rates_become_a_rate_that_fits_their_frames(tmp_path: Path) -> 
         info = probed(tmp_path / f"clip{suffix}", spec)
         assert (info.vfr, info.fps, info.frame_count) == (True, Fraction(50), 9)
         start, unit = info.timeline.start or 0, info.timeline.time_base
-        assert [info.timeline.slot(start + round(Fraction(slot, 50) / unit)) for slot in slots] == slots
+        assert [info.timeline.index_at(start + round(Fraction(slot, 50) / unit)) for slot in slots] == slots
         assert info.length == 30
 
 

@@ -288,4 +288,4 @@ def test_high_dynamic_range_is_said(tmp_path: Path) -> None:
     warnings: list[str] = []
     clip = opened(path, warnings)
     assert clip.colors.transfer == 16
-    assert warnings == ["The video has a high dynamic range; its brightness curve is kept, in 8 bits per color."]
+    assert warnings == ["The video is HDR; its transfer characteristics are kept, and the output is 8-bit."]

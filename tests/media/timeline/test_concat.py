@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from framepack.media.clip import AudioSource, Clip, Colors, Frame, HostFrame, Matrix, Sequence
-from framepack.media.frames.letterbox import Letterbox, fitted_size
-from framepack.media.mux.join import Piece, copy_joined
+from framepack.media.clip import AudioSequence, AudioSource, Clip, Colors, Frame, HostFrame, Matrix
+from framepack.media.frames.letterbox import Letterbox, letterboxed_size
+from framepack.media.mux.join import JoinInput, copy_joined
 from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
-from framepack.media.timeline.concat import concatenated, joined_rate
+from framepack.media.timeline.concat import concatenate, joined_fps
 from tests.support.clips import AudioSpec, Spec, flat, make_clip, to_frame
 from tests.support.readback import beep_times, read_back, rgb_of
 
@@ -55,7 +55,7 @@ def test_equal_rates_show_every_frame_once() -> None:
     """Clips of one rate follow each other frame by frame, whatever the rate."""
     clips = Numbered()
 
-    joined = concatenated([clips.clip(name, NTSC, length) for name, length in (("a", 7), ("b", 1), ("c", 5))])
+    joined = concatenate([clips.clip(name, NTSC, length) for name, length in (("a", 7), ("b", 1), ("c", 5))])
 
     assert clips.shown(joined) == [*(("a", i) for i in range(7)), ("b", 0), *(("c", i) for i in range(5))]
     assert (joined.fps, joined.length) == (NTSC, 13)
@@ -66,7 +66,7 @@ def test_a_lower_rate_is_held() -> None:
     """12 frames per second among 24 show each frame twice, in the middle of its time."""
     clips = Numbered()
 
-    joined = concatenated([clips.clip("a", Fraction(24), 2), clips.clip("b", Fraction(12), 3)])
+    joined = concatenate([clips.clip("a", Fraction(24), 2), clips.clip("b", Fraction(12), 3)])
 
     assert clips.shown(joined) == [("a", 0), ("a", 1), *(("b", i // 2) for i in range(6))]
 
@@ -77,7 +77,7 @@ def test_frames_are_placed_by_time() -> None:
     rates = [Fraction(24), NTSC, Fraction(25), Fraction(15)]
     parts = [clips.clip(str(number), rates[number % 4], 7 + number) for number in range(20)]
 
-    joined = concatenated(parts)
+    joined = concatenate(parts)
 
     starts = [sum((part.length or 0) / part.fps for part in parts[:number]) for number in range(21)]
     shown = clips.shown(joined)
@@ -96,7 +96,7 @@ def test_frames_are_placed_by_time() -> None:
 )
 def test_the_rate_is_the_highest_within_reason(rates: tuple[int, ...], expected: int) -> None:
     """The highest rate of all, but above 60 only if the first clip's is."""
-    assert joined_rate([Fraction(rate) for rate in rates]) == expected
+    assert joined_fps([Fraction(rate) for rate in rates]) == expected
 
 
 def test_audio_lasts_as_long_as_its_frames() -> None:
@@ -106,15 +106,15 @@ def test_audio_lasts_as_long_as_its_frames() -> None:
     loud, silent = clips.clip("a", NTSC, 10), clips.clip("b", Fraction(24), 12)
     loud = Clip(loud.frames, loud.fps, 16, 16, 10, audio=audio)
 
-    assert concatenated([loud, silent]).audio == Sequence(((audio, 10 / NTSC), (None, Fraction(1, 2))))
-    assert concatenated([silent, silent]).audio is None
+    assert concatenate([loud, silent]).audio == AudioSequence(((audio, 10 / NTSC), (None, Fraction(1, 2))))
+    assert concatenate([silent, silent]).audio is None
 
 
 def test_a_frame_that_stays_is_converted_once() -> None:
     """A frame held over several slots is one object, also when it is scaled."""
     clips = Numbered()
 
-    joined = concatenated([clips.clip("a", Fraction(24), 1), clips.clip("b", Fraction(6), 2, (32, 8))])
+    joined = concatenate([clips.clip("a", Fraction(24), 1), clips.clip("b", Fraction(6), 2, (32, 8))])
 
     frames = list(joined.frames())
     assert [(frame.width, frame.height) for frame in frames] == [(16, 16)] * 9
@@ -124,7 +124,7 @@ def test_a_frame_that_stays_is_converted_once() -> None:
 def test_closing_early_closes_the_clip_that_is_open() -> None:
     """Nothing goes on behind a join that is not read to its end."""
     clips = Numbered()
-    frames = concatenated([clips.clip("a", NTSC, 5), clips.clip("b", NTSC, 5)]).frames()
+    frames = concatenate([clips.clip("a", NTSC, 5), clips.clip("b", NTSC, 5)]).frames()
     for _ in range(7):
         next(frames)
     assert clips.open == 1
@@ -154,7 +154,7 @@ def test_the_largest_frame_that_fits(
     clip = Clip(lambda: iter(()), NTSC, *size, 1, pixel_aspect=Fraction(aspect))
     on = Clip(lambda: iter(()), NTSC, *screen, 1, pixel_aspect=Fraction(screen_aspect))
 
-    assert fitted_size(clip, on) == expected
+    assert letterboxed_size(clip, on) == expected
 
 
 @pytest.mark.parametrize("colors", [Colors(), Colors(Matrix.BT601, 6, 6)])
@@ -162,7 +162,7 @@ def test_an_odd_screen_is_filled(colors: Colors) -> None:
     """A screen of odd size gets frames of just that size, also when primaries are mapped."""
     clip = Clip(lambda: iter(()), NTSC, 64, 20, 1, colors=colors)
     screen = Clip(lambda: iter(()), NTSC, 61, 47, 1)
-    frame = Letterbox(clip, screen)(to_frame(flat((200, 200, 200))(0, 64, 20), "yuv420p"))
+    frame = Letterbox(clip, screen)(HostFrame(to_frame(flat((200, 200, 200))(0, 64, 20), "yuv420p"))).video
 
     rgb = rgb_of(frame)
     assert rgb.shape == (47, 61, 3)
@@ -178,7 +178,7 @@ def test_any_frame_fits_any_screen(size: tuple[int, int], colors: Colors) -> Non
         clip = Clip(lambda: iter(()), NTSC, *size, 1, colors=colors)
         screen = Clip(lambda: iter(()), NTSC, *screen_size, 1)
 
-        frame = Letterbox(clip, screen)(to_frame(flat((200, 200, 200))(0, *size), "yuv420p", colors))
+        frame = Letterbox(clip, screen)(HostFrame(to_frame(flat((200, 200, 200))(0, *size), "yuv420p", colors))).video
 
         assert (frame.width, frame.height) == screen_size
         assert rgb_of(frame).max() > 170
@@ -187,15 +187,15 @@ def test_any_frame_fits_any_screen(size: tuple[int, int], colors: Colors) -> Non
 # Copying
 
 
-def pieces(*paths: Path) -> list[Piece]:
+def pieces(*paths: Path) -> list[JoinInput]:
     """Files to be joined."""
-    return [Piece(path, probe(path)) for path in paths]
+    return [JoinInput(path, probe(path)) for path in paths]
 
 
 def copied(target: Path, *paths: Path) -> bool:
     """Whether files can be joined by copying; if so they are."""
     parts = pieces(*paths)
-    clip = concatenated([open_clip(piece.path, piece.info, warn=lambda _: None) for piece in parts])
+    clip = concatenate([open_clip(piece.path, piece.info, warn=lambda _: None) for piece in parts])
     done = copy_joined(parts, clip, target, warn=lambda _: None)
     assert target.exists() == done
     return done

@@ -30,7 +30,7 @@ def test_constant_rates_keep_every_frame(rate: Fraction, time_base: Fraction) ->
     times = [round(index / rate / time_base) + 77 for index in range(count)]
     timeline = build(times, time_base, rate, rate)
     assert (timeline.fps, timeline.length, timeline.vfr) == (rate, count, False)
-    assert [timeline.slot(time) for time in times] == list(range(count))
+    assert [timeline.index_at(time) for time in times] == list(range(count))
 
 
 def test_the_true_rate_wins_over_a_wrong_header() -> None:
@@ -44,7 +44,7 @@ def test_a_jittery_constant_rate_is_constant() -> None:
     """Times that tremble by less than half a frame neither drop nor repeat frames."""
     times = [round(1000 * index / 30) + (index * 7919 % 23) - 11 for index in range(900)]
     timeline = build(sorted(times), MILLISECOND, Fraction(1000), Fraction(2997, 100))
-    assert (timeline.length, timeline.vfr, timeline.dropped, timeline.repeated) == (900, False, 0, 0)
+    assert (timeline.length, timeline.vfr, timeline.dropped, timeline.duplicated) == (900, False, 0, 0)
     assert abs(timeline.fps - 30) < Fraction(1, 20)
 
 
@@ -52,15 +52,15 @@ def test_held_frames_fill_the_slots_until_the_next_frame() -> None:
     """Screen recordings hold frames: at 30 a second, a frame of 0.2 s fills six slots."""
     times = [0, 33, 67, 100, 300, 333, 400]
     timeline = build(times, MILLISECOND, Fraction(30), Fraction(15), last=33)
-    assert [timeline.slot(time) for time in times] == [0, 1, 2, 3, 9, 10, 12]
-    assert timeline == Timeline(Fraction(30), 13, 0, 400, MILLISECOND, vfr=True, dropped=0, repeated=6, gaps=0)
+    assert [timeline.index_at(time) for time in times] == [0, 1, 2, 3, 9, 10, 12]
+    assert timeline == Timeline(Fraction(30), 13, 0, 400, MILLISECOND, vfr=True, dropped=0, duplicated=6, gaps=0)
 
 
 def test_gaps_among_regular_frames_are_counted() -> None:
     """Where nearly all frames come regularly, missing ones stand out."""
     times = [40 * index for index in range(100) if index not in {20, 21, 60}]
     timeline = build(times, MILLISECOND, Fraction(25), Fraction(97, 4), last=40)
-    assert (timeline.length, timeline.gaps, timeline.repeated) == (100, 3, 3)
+    assert (timeline.length, timeline.gaps, timeline.duplicated) == (100, 3, 3)
 
 
 def test_a_useless_base_rate_is_replaced_by_what_the_frames_need() -> None:
@@ -90,10 +90,10 @@ def test_no_drift(deltas: list[int], base: Fraction, start: int) -> None:
     assume(average is not None and average <= 240)
     timeline = build(times, MILLISECOND, base, average, last=deltas[-1])
     for time in times:
-        shown = timeline.slot(time) / timeline.fps
+        shown = timeline.index_at(time) / timeline.fps
         assert abs(shown - (time - start) * MILLISECOND) <= (1 if not timeline.vfr else Fraction(1, 2)) / timeline.fps
-    assert timeline.length > timeline.slot(times[-1])
-    assert timeline.dropped + timeline.length - timeline.repeated == len(times)
+    assert timeline.length > timeline.index_at(times[-1])
+    assert timeline.dropped + timeline.length - timeline.duplicated == len(times)
 
 
 @pytest.mark.parametrize("times", [[], [5] * 10])

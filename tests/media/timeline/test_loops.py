@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from framepack.media.audio.render import Renderer
+from framepack.media.audio.render import AudioRenderer
 from framepack.media.clip import AudioSource, Clip, Encoding, Format
-from framepack.media.timeline.loops import ping_pong, repeated, unrolled
+from framepack.media.timeline.loops import expand_repeats_cached, ping_pong, repeated
 from framepack.media.write.writer import write
 from tests.support.clips import AudioSpec, Spec, make_clip, real_clip, scene
 from tests.support.looping import NTSC, Costly, counted, opened, shown, there_and_back
@@ -37,7 +37,7 @@ def order(kind: str, count: int, times: int) -> list[int]:
 
 def samples_of(clip: Clip, folder: Path) -> Samples:
     """The clip's audio before it is encoded, with all repeats."""
-    return np.concatenate(list(Renderer(RATE, 1, folder).blocks(clip.unrolled().audio)), axis=1)
+    return np.concatenate(list(AudioRenderer(RATE, 1, folder).blocks(clip.expand_repeats().audio)), axis=1)
 
 
 @pytest.mark.parametrize("fps", [Fraction(25), NTSC, Fraction(24000, 1001), Fraction(60)])
@@ -132,7 +132,7 @@ def test_a_gif_computes_once_too(tmp_path: Path, kind: str) -> None:
 def test_short_clips_turn(tmp_path: Path, count: int, trip: list[int]) -> None:
     """F frames make trips of 2F - 2; one frame makes a trip of one."""
     clip = ping_pong(Costly(count).clip(), 3, tmp_path)
-    assert clip.shown_frames == 3 * len(trip)
+    assert clip.total_frames == 3 * len(trip)
     assert write(clip, tmp_path / "out.mp4").frames == 3 * len(trip)
     back = shown(tmp_path / "out.mp4")
     assert back.numbers == trip * 3
@@ -222,25 +222,25 @@ def test_silent_clips_stay_silent(tmp_path: Path) -> None:
         assert opened(tmp_path / "out.mp4").audio is None
 
 
-def test_unrolled_is_the_same_video(tmp_path: Path) -> None:
+def test_expanded_repeats_show_the_same_video(tmp_path: Path) -> None:
     """Effects that look across frames get all of them, with the audio of all."""
     audio = AudioSource(make_pcm(tmp_path / "noise.mov", noise(RATE)), 0)
     clip = repeated(replace(Costly(5).clip(), audio=audio), 3)
-    whole = clip.unrolled()
+    whole = clip.expand_repeats()
     assert (whole.repeats, whole.length, whole.duration_seconds) == (1, 15, clip.duration_seconds)
     assert write(whole, tmp_path / "out.mp4").frames == 15
     assert shown(tmp_path / "out.mp4").numbers == list(range(5)) * 3
     assert np.array_equal(samples_of(clip, tmp_path), samples_of(whole, tmp_path))
     once = Costly(5).clip()
-    assert once.unrolled() is once
+    assert once.expand_repeats() is once
     with pytest.raises(ValueError, match="unknown length"):
-        replace(clip, length=None).unrolled()
+        replace(clip, length=None).expand_repeats()
 
 
 def test_written_out_repeats_are_computed_once(tmp_path: Path) -> None:
     """An expensive clip that is written out for a later step computes each frame once; its repeats come from disk."""
     costly = Costly(5)
-    whole = unrolled(repeated(costly.clip(), 3), tmp_path)
+    whole = expand_repeats_cached(repeated(costly.clip(), 3), tmp_path)
     assert write(whole, tmp_path / "out.mp4").frames == 15
     assert shown(tmp_path / "out.mp4").numbers == list(range(5)) * 3
     assert costly.drawn == 5

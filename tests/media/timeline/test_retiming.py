@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framepack.media.timeline.retiming import Retiming, retimed
+from framepack.media.timeline.retiming import Retiming, retime
 
 FACTORS = st.sampled_from([1, 2, 4])
 SPEEDS = st.floats(0.25, 4).map(lambda speed: round(speed, 3))
@@ -20,7 +20,7 @@ LENGTHS = st.integers(1, 120)
 
 def moments(length: int, retiming: Retiming) -> list[Fraction]:
     """The source times, in frames, that the output shows."""
-    return [shot.before + shot.fraction * (shot.after - shot.before) for shot in retimed(range(length), retiming)]
+    return [shot.before + shot.fraction * (shot.after - shot.before) for shot in retime(range(length), retiming)]
 
 
 @given(st.integers(1, 100_000), FACTORS, SPEEDS)
@@ -45,9 +45,9 @@ def test_every_frame_shows_its_own_time(length: int, factor: int, speed: float) 
 @given(LENGTHS, FACTORS, SPEEDS)
 def test_moments_lie_between_neighbors(length: int, factor: int, speed: float) -> None:
     """A moment is between two successive frames, or a frame itself."""
-    for shot in retimed(range(length), Retiming.of(factor, speed)):
+    for shot in retime(range(length), Retiming.of(factor, speed)):
         assert 0 <= shot.fraction < 1
-        assert shot.after - shot.before == (0 if shot.is_still else 1)
+        assert shot.after - shot.before == (0 if shot.is_source_frame else 1)
 
 
 @pytest.mark.parametrize(
@@ -87,8 +87,8 @@ def test_frames_are_picked_at_whole_speeds() -> None:
     for speed in (1, 2, 3, 4):
         retiming = Retiming.of(1, speed)
         assert moments(11, retiming) == list(range(0, 12 - (speed + 1) // 2, speed))[: retiming.length(11)]
-        assert not retiming.needs_new_frames
-        assert all(shot.is_still for shot in retimed(range(11), retiming))
+        assert not retiming.needs_interpolation
+        assert all(shot.is_source_frame for shot in retime(range(11), retiming))
 
 
 def test_what_needs_new_frames() -> None:
@@ -97,8 +97,8 @@ def test_what_needs_new_frames() -> None:
     for factor in (1, 2, 4):
         for speed in (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0):
             retiming = Retiming.of(factor, speed)
-            assert retiming.needs_new_frames == ((factor, speed) not in free)
-            assert retiming.changes_nothing == ((factor, speed) == (1, 1.0))
+            assert retiming.needs_interpolation == ((factor, speed) not in free)
+            assert retiming.is_identity == ((factor, speed) == (1, 1.0))
 
 
 def test_decimal_speeds_are_exact() -> None:
@@ -126,7 +126,7 @@ def test_few_frames_are_held(factor: int, speed: float) -> None:
             yield thing
             del thing
 
-    count = sum(1 for _ in retimed(things(), Retiming.of(factor, speed)))
+    count = sum(1 for _ in retime(things(), Retiming.of(factor, speed)))
     assert count == Retiming.of(factor, speed).length(50)
     assert 2 <= highest <= 5
 
@@ -141,20 +141,20 @@ def test_the_source_is_closed() -> None:
         finally:
             closed.append(True)
 
-    shots = retimed(numbers(), Retiming.of(2, 1))
+    shots = retime(numbers(), Retiming.of(2, 1))
     next(shots)
     shots.close()
     assert closed == [True]
-    assert len(list(retimed(numbers(), Retiming.of(2, 1)))) == 18
+    assert len(list(retime(numbers(), Retiming.of(2, 1)))) == 18
     assert closed == [True, True]
 
 
 def test_nothing_becomes_nothing() -> None:
     """No frames give no frames."""
-    assert list(retimed([], Retiming.of(4, 0.25))) == []
+    assert list(retime([], Retiming.of(4, 0.25))) == []
 
 
 def test_the_nearer_frame_is_held() -> None:
     """Up to the middle it is the former frame, then the latter."""
-    held = [shot.held().before for shot in retimed([0, 1], Retiming.of(4, 1.0))]
+    held = [shot.nearest().before for shot in retime([0, 1], Retiming.of(4, 1.0))]
     assert held == [0, 0, 0, 1, 1, 1, 1, 1]

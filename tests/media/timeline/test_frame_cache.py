@@ -12,7 +12,7 @@ import pytest
 from framepack.errors import DiskFull
 from framepack.media.clip import Colors, HostFrame, Matrix
 from framepack.media.frames.arrays import planes_of
-from framepack.media.timeline.spool import Spool, open_spool, recorded
+from framepack.media.timeline.frame_cache import FrameCache, cache_frames, open_frame_cache
 from tests.support.clips import numbered, to_frame
 from tests.support.looping import Costly
 
@@ -25,11 +25,11 @@ def test_frames_come_back_as_they_were(tmp_path: Path, pix_fmt: str, size: tuple
     """Every sample of every format and size, in any order, with the clip's colors."""
     colors = Colors(Matrix.BT2020, 9, 14, full_range=True)
     clip = replace(Costly(5, size, pix_fmt).clip(), colors=colors)
-    with open_spool(clip, tmp_path) as spool:
-        given = list(recorded(clip, spool))
-        assert len(spool) == 5
+    with open_frame_cache(clip, tmp_path) as cache:
+        given = list(cache_frames(clip, cache))
+        assert len(cache) == 5
         for index in (4, 0, 3, 3, 1, 2):
-            back = spool[index].on_host()
+            back = cache[index].on_host()
             assert (back.format.name, back.width, back.height) == (pix_fmt, *size)
             assert (back.colorspace, back.color_primaries, back.color_trc, back.color_range) == (9, 9, 14, 2)
             for name in ("y", "u", "v"):
@@ -42,33 +42,33 @@ def test_a_held_frame_is_kept_once(tmp_path: Path) -> None:
     """A still costs no disk, and is one object again."""
     still = HostFrame(to_frame(numbered(0, 64, 48), "yuv420p"))
     clip = replace(Costly(0).clip(), frames=lambda: iter([still] * 100), length=100)
-    with open_spool(clip, tmp_path) as spool:
-        list(recorded(clip, spool))
-        assert len(spool) == 100
-        assert len(spool._ends) == 2
-        assert spool[7] is spool[93]
+    with open_frame_cache(clip, tmp_path) as cache:
+        list(cache_frames(clip, cache))
+        assert len(cache) == 100
+        assert len(cache._ends) == 2
+        assert cache[7] is cache[93]
 
 
 def test_the_frame_given_is_not_changed(tmp_path: Path) -> None:
     """Its time stays."""
     frame = to_frame(numbered(0, 64, 48), "yuv420p")
     frame.pts = 77
-    with open_spool(Costly(1).clip(), tmp_path) as spool:
-        spool.append(HostFrame(frame))
+    with open_frame_cache(Costly(1).clip(), tmp_path) as cache:
+        cache.append(HostFrame(frame))
     assert frame.pts == 77
 
 
 def test_too_little_disk_is_said_before_work_begins(tmp_path: Path) -> None:
     """The estimate is compared with what is free."""
     clip = replace(Costly(1).clip(), length=10**12)
-    with pytest.raises(DiskFull, match="MB of disk"), open_spool(clip, tmp_path):
+    with pytest.raises(DiskFull, match="MB of disk"), open_frame_cache(clip, tmp_path):
         pytest.fail("nothing of this fits")
 
 
 def test_a_disk_that_fills_up_is_said() -> None:
     """One error, with its own status."""
     with Path("/dev/full").open("r+b", buffering=0) as full:
-        spool = Spool(full, Costly(1).clip())
+        cache = FrameCache(full, Costly(1).clip())
         frames = Costly(1).clip().frames()
         with closing(frames), pytest.raises(DiskFull, match="no room"):  # type: ignore[type-var] # a generator
-            spool.append(next(frames))
+            cache.append(next(frames))

@@ -1,4 +1,4 @@
-"""Fit planar YUV frames to what the encoder takes: 8 bits, 4:2:0, even sizes."""
+"""Conversion of planar YUV frames to the format of the encoders: 8 bits, 4:2:0, even width and height."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 _FORMAT: Final = "yuv420p"
 
 
-class Fitter:
-    """Converts the frames of one clip; those that already fit pass untouched."""
+class Yuv420Converter:
+    """Converts the frames of one clip. A frame that needs no conversion is passed through."""
 
     def __init__(self, clip: Clip) -> None:
         from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
@@ -25,9 +25,9 @@ class Fitter:
         self._scaler = Interpolation.BICUBIC | Interpolation.ACCURATE_RND
 
     def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """Return the planar YUV ``frame`` as yuv420p of even size, with the same colors."""
+        """Convert a planar YUV frame to yuv420p of even width and height, with the same colors."""
         if frame.width % 2 or frame.height % 2:
-            frame = evened(frame)
+            frame = pad_to_even(frame)
         if frame.format.name == _FORMAT:
             return frame
         return self._reformatter.reformat(
@@ -39,21 +39,21 @@ class Fitter:
         )
 
 
-def evened(frame: av.VideoFrame) -> av.VideoFrame:
-    """Repeat the last column and row of a planar YUV frame where their number is odd."""
-    return padded(frame, frame.width + frame.width % 2, frame.height + frame.height % 2)
+def pad_to_even(frame: av.VideoFrame) -> av.VideoFrame:
+    """Pad a planar YUV frame to even width and height by repeating its last column and row."""
+    return pad_frame(frame, frame.width + frame.width % 2, frame.height + frame.height % 2)
 
 
-def padded(frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
-    """Repeat the last column and row of a planar YUV frame until it has this size."""
+def pad_frame(frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
+    """Pad a planar YUV frame to a larger size by repeating its last column and row."""
     import av
 
     larger = av.VideoFrame(width, height, frame.format.name)
-    given, room = planes_of(frame), planes_of(larger)
-    for samples, space in ((given.y, room.y), (given.u, room.u), (given.v, room.v)):
+    source, target = planes_of(frame), planes_of(larger)
+    for samples, padded in ((source.y, target.y), (source.u, target.u), (source.v, target.v)):
         rows, columns = samples.shape
-        space[:rows, :columns] = samples
-        space[rows:, :columns] = samples[-1:]
-        space[:, columns:] = space[:, columns - 1 : columns]
+        padded[:rows, :columns] = samples
+        padded[rows:, :columns] = samples[-1:]
+        padded[:, columns:] = padded[:, columns - 1 : columns]
     larger.colorspace, larger.color_range = frame.colorspace, frame.color_range
     return larger

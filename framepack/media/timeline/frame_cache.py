@@ -1,4 +1,4 @@
-"""Frames kept on disk, without loss: computed once, read again in any order, one in memory at a time."""
+"""A lossless cache of frames on disk: computed once, read in any order, one in memory at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from framepack.files.scratch import disk_errors, free_bytes, scratch_file
 from framepack.media.clip import HostFrame
 from framepack.media.frames.arrays import planes_of
 from framepack.media.frames.colors import tag
-from framepack.media.frames.encoder_frames import padded
+from framepack.media.frames.yuv420 import pad_frame
+from framepack.media.iteration import closing
 
 if TYPE_CHECKING:
     import av
@@ -24,17 +25,20 @@ if TYPE_CHECKING:
     from framepack.media.clip import Clip, Frame
 
 _CODEC: Final = "ffvhuff"  # eight times as fast as FFV1 here, and files only a third larger
-_ALIGNMENT: Final = 4  # FFmpeg's coder takes no odd sizes, and its decoder no 4:2:2 between multiples of four
-_LEAST_SIDE: Final = 32  # for tiny frames the coder writes beyond its memory
-_TIME_BASE: Final = Fraction(1, 1000)  # of no importance
-_PIXEL_BYTES: Final = 1.5  # expected at most; natural frames in 8 bits and 4:2:0 take half of that
+_ALIGNMENT: Final = (
+    4  # FFmpeg's encoder rejects odd sizes, and its decoder 4:2:2 with a width that is not a multiple of four
+)
+_LEAST_SIDE: Final = 32  # with smaller frames the encoder writes beyond its buffer
+_TIME_BASE: Final = Fraction(1, 1000)  # arbitrary
+_PIXEL_BYTES: Final = 1.5  # upper estimate; natural images in 8-bit 4:2:0 take half of it
 
 
 @dataclass(slots=True)
-class Spool:
-    """Frames of one size and format, coded each by itself.
+class FrameCache:
+    """Frames of one size and format, each encoded independently.
 
-    A frame that comes several times in a row as one object is kept once, and is one object again when read in turn.
+    A frame that is appended several times in a row as one object is stored once, and read in order it is one object
+    again.
     """
 
     _file: IO[bytes]
@@ -47,14 +51,14 @@ class Spool:
     _read: tuple[int, HostFrame] | None = None
 
     def __len__(self) -> int:
-        """How many frames are kept."""
+        """Number of frames."""
         return len(self._numbers)
 
     def append(self, frame: Frame) -> None:
-        """Keep a frame.
+        """Store a frame.
 
         Raises:
-            DiskFull: there is no room for it.
+            DiskFull: The disk is full.
         """
         if frame is not self._latest:
             data = self._encoded(frame.on_host())
@@ -67,7 +71,7 @@ class Spool:
         self._numbers.append(len(self._ends) - 2)
 
     def __getitem__(self, index: int) -> HostFrame:
-        """Frame ``index``, just as it was, tagged with the clip's colors."""
+        """Frame ``index``, unchanged, with the clip's color tags."""
         import av
 
         number = self._numbers[index]
@@ -86,7 +90,7 @@ class Spool:
 
         size = tuple(max(_LEAST_SIDE, side + -side % _ALIGNMENT) for side in (frame.width, frame.height))
         if size != (frame.width, frame.height):
-            frame = padded(frame, *size)
+            frame = pad_frame(frame, *size)
         if self._encoder is None:
             self._encoder = av.CodecContext.create(_CODEC, "w")
             self._encoder.width, self._encoder.height = frame.width, frame.height
@@ -109,19 +113,19 @@ class Spool:
         decoder.extradata = self._encoder.extradata
         decoder.width, decoder.height = self._encoder.width, self._encoder.height
         decoder.pix_fmt = self._encoder.pix_fmt
-        decoder.thread_type = ThreadType.NONE  # threads would hold frames back
+        decoder.thread_type = ThreadType.NONE  # threads would delay frames
         return decoder
 
     def _restored(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """The frame in the clip's own size, without what was added for the codec."""
+        """Crop a decoded frame to the clip's size, without the padding for the codec."""
         import av
 
         width, height = self._clip.width, self._clip.height
         if (frame.width, frame.height) != (width, height):
             cropped = av.VideoFrame(width, height, frame.format.name)
-            whole, part = planes_of(frame), planes_of(cropped)
-            for samples, space in ((whole.y, part.y), (whole.u, part.u), (whole.v, part.v)):
-                space[:] = samples[: space.shape[0], : space.shape[1]]
+            source, target = planes_of(frame), planes_of(cropped)
+            for samples, kept in ((source.y, target.y), (source.u, target.u), (source.v, target.v)):
+                kept[:] = samples[: kept.shape[0], : kept.shape[1]]
             frame = cropped
         tag(frame, self._clip.colors)
         frame.pict_type = 0
@@ -129,23 +133,23 @@ class Spool:
 
 
 @contextmanager
-def open_spool(clip: Clip, folder: Path) -> Iterator[Spool]:
-    """An empty spool for the frames of a clip, on the disk of ``folder``.
+def open_frame_cache(clip: Clip, folder: Path) -> Iterator[FrameCache]:
+    """Open an empty cache for the frames of a clip on the disk of ``folder``.
 
     Raises:
-        DiskFull: the disk is unlikely to have room for them.
+        DiskFull: The disk probably has too little free space.
     """
     needed = round((clip.length or 0) * clip.width * clip.height * _PIXEL_BYTES)
     free = free_bytes(folder)
     if needed > free:
         raise DiskFull(f"The job needs {needed / 1e6:.0f} MB of disk; the worker has {free / 1e6:.0f} MB left.")
     with scratch_file(folder) as file:
-        yield Spool(file, clip)
+        yield FrameCache(file, clip)
 
 
-def recorded(clip: Clip, spool: Spool) -> Iterator[Frame]:
-    """The frames of a clip, each kept in the spool when it is handed on."""
-    with clip.playing() as frames:
+def cache_frames(clip: Clip, cache: FrameCache) -> Iterator[Frame]:
+    """Yield the frames of a clip, each after it was stored in the cache."""
+    with closing(clip.frames()) as frames:
         for frame in frames:
-            spool.append(frame)
+            cache.append(frame)
             yield frame
