@@ -210,7 +210,7 @@ from pathlib import Path
 from framepack.media.clip import AudioSequence, AudioSource, ReversedAudio, StretchedAudio
 from framepack.media.audio.render import AudioRenderer
 seconds = Fraction(sys.argv[2])
-audio = Audio(Path(sys.argv[1]), 0)
+audio = AudioSource(Path(sys.argv[1]), 0)
 plan = AudioSequence(((StretchedAudio(ReversedAudio(audio, seconds), Fraction(1, 2)), 2 * seconds),) * 2)
 count = sum(block.shape[1] for block in AudioRenderer(48000, 2, Path(sys.argv[1]).parent).blocks(plan))
 peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
