@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from framepack.api.filter_settings import CONTROLS, FILTER_PRESETS, FilterSettings
 from framepack.media.clip import Colors, Frame, HostFrame, Matrix
 from framepack.media.filters.host_filter import HostFilter
-from framepack.media.filters.strips import worker_threads
+from framepack.media.filters.strips import filter_threads
 from framepack.media.filters.texture import Grain
 from framepack.media.frames.arrays import planes_of
 from framepack.media.frames.colors import tag
@@ -90,7 +90,7 @@ def filtered(frames: Sequence[Frame], colors: Colors = BT709, /, **controls: flo
     grain = None
     if settings.film_grain_strength:
         grain = Grain(settings.film_grain_strength, width, height, (width, height))
-    with worker_threads() as run:
+    with filter_threads() as run:
         if isinstance(frames[0], DeviceFrame):
             device = DeviceFilter(settings, colors, grain)
             return [device(frame, index) for index, frame in enumerate(frames)]

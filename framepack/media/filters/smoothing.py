@@ -1,4 +1,4 @@
-"""Gaussian smoothing by kernels of any width, down to nothing."""
+"""Gaussian smoothing with kernels of any variance, also below one pixel."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _WIDE_FROM: Final = 3.0  # variance from which a pass over every second pixel is
 
 @dataclass(frozen=True)
 class Kernel:
-    """Averages that follow each other along one axis; their variances add up.
+    """A chain of small averaging kernels along one axis, whose variances add up.
 
     Attributes:
-        narrow: how many times 1-2-1 (variance 1/2 each).
-        wide: how many times 1-0-2-0-1 (variance 2 each).
-        rest: the outer weights w of one w-(1-2w)-w (variance 2w).
+        narrow: Number of 1-2-1 kernels (variance 1/2 each).
+        wide: Number of 1-0-2-0-1 kernels (variance 2 each).
+        rest: The outer weights w of one w-(1-2w)-w kernel (variance 2w).
     """
 
     narrow: int = 0
@@ -31,7 +31,7 @@ class Kernel:
 
     @classmethod
     def gaussian(cls, variance: float) -> Kernel:
-        """The kernel of exactly this variance, in pixels squared, 0 to 16."""
+        """The kernel with exactly this variance, in square pixels, 0 to 16."""
         wide = 0
         while variance >= _WIDE_FROM:
             wide, variance = wide + 1, variance - 2
@@ -40,11 +40,11 @@ class Kernel:
 
     @property
     def radius(self) -> int:
-        """How many neighbors on either side count."""
+        """Number of neighbors on each side."""
         return self.narrow + 2 * self.wide + (self.rest > 0)
 
     def taps(self) -> NDArray[np.float64]:
-        """The weights, shape (2 * radius + 1,), summing up to 1."""
+        """The weights, shape (2 * radius + 1,), with a sum of 1."""
         import numpy as np
 
         taps = np.ones(1)
@@ -63,13 +63,13 @@ class Kernel:
 
 
 def smooth(samples: Plane, across: Kernel, down: Kernel, out: Plane | None = None) -> Plane:
-    """Smooth a plane along its rows (``across``) and its columns (``down``); its edge repeats beyond its border.
+    """Smooth a plane along its rows and columns; its edge is replicated outside.
 
     Args:
-        samples: shape (rows, columns), float32.
-        across: kernel along each row.
-        down: kernel along each column.
-        out: where to, of the same shape; new memory if there is none.
+        samples: Float32, shape (rows, columns).
+        across: The kernel along each row.
+        down: The kernel along each column.
+        out: The output array, of the same shape; None allocates a new one.
     """
     import cv2
 

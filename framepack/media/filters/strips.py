@@ -1,4 +1,4 @@
-"""Planes in strips of rows: small enough for a core's cache, and enough of them forevery core."""
+"""Processing of planes in strips of rows: small enough for a core's cache, enough to occupy every core."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 
     Samples = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int16]
 
-Run = Callable[[Iterable[Callable[[], None]]], None]
-"""Runs pieces of work that do not depend on each other, and returns when all are done."""
+RunTasks = Callable[[Iterable[Callable[[], None]]], None]
+"""Runs independent tasks, and returns when all are done."""
 
 STRIP_SAMPLES: Final = 1 << 17
-_FEWEST_ROWS: Final = 8
-_MOST_THREADS: Final = 8  # beyond, NumPy's calls wait for the interpreter more than they compute
+_MIN_ROWS: Final = 8
+_MAX_THREADS: Final = 8  # with more, NumPy's calls wait for the GIL longer than they compute
 
 
-class Scratch(threading.local):
-    """Memory for what is computed on the way, kept from strip to strip; every thread has its own."""
+class ScratchArrays(threading.local):
+    """Temporary arrays that are reused from strip to strip; each thread has its own."""
 
     def __init__(self) -> None:
         self._arrays: dict[str, NDArray[np.float32]] = {}
 
     def __call__(self, name: str, shape: tuple[int, int]) -> NDArray[np.float32]:
-        """Some float32 numbers; the same memory whenever ``name`` is asked for."""
+        """An uninitialized float32 array; the same memory for the same ``name``."""
         import numpy as np
 
         count = shape[0] * shape[1]
@@ -41,49 +41,49 @@ class Scratch(threading.local):
 
 
 @contextmanager
-def worker_threads() -> Iterator[Run]:
-    """As many threads as this process has cores, up to a few."""
-    count = min(len(os.sched_getaffinity(0)), _MOST_THREADS)
+def filter_threads() -> Iterator[RunTasks]:
+    """Start one thread per core of this process, up to eight."""
+    count = min(len(os.sched_getaffinity(0)), _MAX_THREADS)
     with ThreadPoolExecutor(count, "filter") as pool:
 
-        def run(pieces: Iterable[Callable[[], None]]) -> None:
-            work = list(pieces)
+        def run(tasks: Iterable[Callable[[], None]]) -> None:
+            work = list(tasks)
             for result in [pool.submit(_run_all, work[first::count]) for first in range(min(count, len(work)))]:
                 result.result()
 
         yield run
 
 
-def _run_all(pieces: list[Callable[[], None]]) -> None:
-    for piece in pieces:
+def _run_all(tasks: list[Callable[[], None]]) -> None:
+    for piece in tasks:
         piece()
 
 
-def rows_at_once(width: int) -> int:
-    """How many rows of this width suit a core: a divisor of 64, at least 8.
+def strip_rows(width: int) -> int:
+    """The number of rows of this width that suit a core: a divisor of 64, at least 8.
 
-    Larger pieces leave the caches, and memory of their size is given back and fetched anew forevery array.
+    Larger strips do not fit into its caches, and arrays of their size are returned to the system each time.
     """
     rows = 64
-    while rows > _FEWEST_ROWS and rows * width > STRIP_SAMPLES:
+    while rows > _MIN_ROWS and rows * width > STRIP_SAMPLES:
         rows //= 2
     return rows
 
 
 def strips(height: int, rows: int) -> Iterator[slice]:
-    """Cut ``height`` rows into strips of ``rows``; the last one may be smaller."""
+    """Split ``height`` rows into strips of ``rows``; the last may be smaller."""
     for start in range(0, height, rows):
         yield slice(start, min(start + rows, height))
 
 
-def surroundings(rows: slice, halo: int, height: int) -> tuple[slice, slice]:
-    """The rows and up to ``halo`` more on either side, within a frame; and where among them the rows are."""
+def with_halo(rows: slice, halo: int, height: int) -> tuple[slice, slice]:
+    """The rows with up to ``halo`` more on each side, within a frame; and the position of the rows among them."""
     top, bottom = max(rows.start - halo, 0), min(rows.stop + halo, height)
     return slice(top, bottom), slice(rows.start - top, rows.stop - top)
 
 
-def widened(plane: Samples, rows: slice, halo_rows: int, halo_columns: int) -> NDArray[Any]:
-    """Some rows of a plane and their surroundings, contiguous; the frame's edge repeats beyond its border.
+def padded_rows(plane: Samples, rows: slice, halo_rows: int, halo_columns: int) -> NDArray[Any]:
+    """Rows of a plane with a halo around them, as one array; the frame's edge is replicated outside.
 
     Returns:
         Shape (rows + 2 * halo_rows, columns + 2 * halo_columns).
@@ -92,13 +92,13 @@ def widened(plane: Samples, rows: slice, halo_rows: int, halo_columns: int) -> N
 
     height, width = plane.shape
     top, bottom = rows.start - halo_rows, rows.stop + halo_rows
-    there = plane[max(top, 0) : min(bottom, height)]
+    inside = plane[max(top, 0) : min(bottom, height)]
     above = max(-top, 0)
     wide = np.empty((bottom - top, width + 2 * halo_columns), plane.dtype)
     columns = slice(halo_columns, halo_columns + width)
-    wide[above : above + len(there), columns] = there
-    wide[:above, columns] = there[:1]
-    wide[above + len(there) :, columns] = there[-1:]
+    wide[above : above + len(inside), columns] = inside
+    wide[:above, columns] = inside[:1]
+    wide[above + len(inside) :, columns] = inside[-1:]
     wide[:, :halo_columns] = wide[:, halo_columns : halo_columns + 1]
     wide[:, columns.stop :] = wide[:, columns.stop - 1 : columns.stop]
     return wide

@@ -1,4 +1,4 @@
-"""What is laid over a frame: film grain and the vignette."""
+"""Film grain and vignette."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BAND_ROWS: Final = 64
-_SPARE: Final = 192  # rows and columns by which the stock is larger than a band: 36864 places to cut one from
-_STRENGTH: Final = 7 / 255 / 50  # standard deviation in mid gray for each unit of the control, as the original's
+_SPARE: Final = 192  # rows and columns by which the noise is larger than a band, for 36864 different offsets
+_STRENGTH: Final = 7 / 255 / 50  # standard deviation in mid gray per unit of the control
 _PARABOLA: Final = 4  # y (1 - y) in mid gray is a quarter
-_GRAIN_SIZE: Final = 0.6 / 1080  # standard deviation of a grain's shape, in pixels for each row of the frame
+_GRAIN_SIZE: Final = 0.6 / 1080  # standard deviation of a grain's shape, in pixels per row of the frame
 
 
 class Grain:
-    """Film grain: luma noise that is new in every frame, strongest in mid gray, and none in black and white.
+    """Film grain: luma noise that changes with every frame, strongest in mid gray and zero in black and white.
 
-    A frame's grain is cut, in bands of rows, from a stock of noise at places that depend on ``seed`` and the frame's
-    number alone: the same job makes the same pixels. Grains grow with the frame, so that a small and a large
-    version look alike.
+    Each band of rows takes its grain from one large noise array, at an offset that depends only on ``seed`` and the
+    frame number: the same job produces the same pixels. The size of grains is proportional to the frame height, so
+    that a small and a large version look the same.
 
     Attributes:
-        stock: the noise, shape (rows, columns), float32; luma y, 0..1, becomes y + y (1 - y) * noise.
+        noise: The noise array, shape (rows, columns), float32; luma y, 0..1, becomes y + y (1 - y) * noise.
     """
 
     def __init__(self, strength: float, width: int, height: int, seed: tuple[int, ...]) -> None:
@@ -37,32 +37,32 @@ class Grain:
         noise = rng.standard_normal((BAND_ROWS + _SPARE + edge, width + _SPARE + edge), np.float32)
         whole = slice(kernel.radius, -kernel.radius or None)
         grains = smooth(noise, kernel, kernel)[whole, whole]
-        self.stock: NDArray[np.float32] = grains * np.float32(_PARABOLA * _STRENGTH * strength / grains.std())
+        self.noise: NDArray[np.float32] = grains * np.float32(_PARABOLA * _STRENGTH * strength / grains.std())
         self._seed = seed
         self._bands = bands(height)
 
-    def places(self, index: int) -> NDArray[np.int64]:
-        """Where frame ``index`` takes its bands from: (first row, first column) of the stock, shape (bands, 2)."""
+    def offsets(self, index: int) -> NDArray[np.int64]:
+        """The offsets (row, column) into ``noise`` for the bands of frame ``index``, shape (bands, 2)."""
         import numpy as np
 
         return np.random.default_rng((*self._seed, index)).integers(0, _SPARE, (self._bands, 2))
 
 
 def bands(height: int) -> int:
-    """How many bands of grain a frame of this height has."""
+    """Number of grain bands in a frame of this height."""
     return -(-height // BAND_ROWS)
 
 
 def vignette(amount: float, width: int, height: int) -> NDArray[np.float32]:
-    """How bright each pixel stays, 0 to 1.
+    """The brightness factor of each pixel, 0 to 1.
 
-    It falls as light falls in a lens, with the fourth power of the cosine of the angle: from the center, where it is
-    1, along ellipses that fit the frame, to the corners, one radian away.
+    It follows the natural vignetting of a lens, the fourth power of the cosine of the angle: from 1 in the center,
+    along ellipses with the frame's aspect ratio, to the corners at an angle of one radian.
 
     Args:
         amount: 0 (none) to 1 (corners at 9 percent).
-        width: columns of the frame or of its chroma.
-        height: rows.
+        width: Columns of the frame or of its chroma.
+        height: Rows.
 
     Returns:
         Shape (height, width).

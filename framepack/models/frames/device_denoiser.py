@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from framepack.media.filters.codes import Codes
 from framepack.media.filters.denoise import CUT_LEVELS, EDGE_LIMIT, MOTION_BOUND, MOTION_SLOPE
+from framepack.media.filters.samples import SampleFormat
 from framepack.media.filters.strips import strips
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ class DeviceDenoiser:
         self._bound = MOTION_BOUND * strength
         red, blue = colors.matrix.red_blue
         self._weights = (red, 1 - red - blue, blue)
-        codes = Codes(8, colors.full_range)
-        self._levels = codes.luma[0], codes.chroma[0]
+        sample_format = SampleFormat(8, colors.full_range)
+        self._levels = sample_format.luma[0], sample_format.chroma[0]
         self._past: tuple[Tensor, Tensor] | None = None
 
     def __call__(self, rgb: Tensor) -> Tensor:

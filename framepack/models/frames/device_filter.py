@@ -61,12 +61,12 @@ class DeviceFilter:
         self._upload(frame)
         image = frame.tensor if self._denoiser is None else self._denoiser(frame.tensor)
         result = torch.empty_like(frame.tensor)
-        places = [] if self._grain is None else self._grain.places(index).tolist()
+        offsets = [] if self._grain is None else self._grain.offsets(index).tolist()
         for rows in strips(frame.height, _STRIP_ROWS):
             values = self._spatial(self._graded(self._widened(image, rows)), rows.stop - rows.start)
             if self._stock is not None:
                 luma = self._luma_of(values)
-                values += luma.sub_(luma.square()).mul_(self._noise(places, rows, frame.width))
+                values += luma.sub_(luma.square()).mul_(self._noise(offsets, rows, frame.width))
             if self._vignette is not None:
                 values *= self._vignette[rows]
             luma = self._luma_of(values)
@@ -78,7 +78,7 @@ class DeviceFilter:
         """Bring to the device what every frame needs."""
         device = frame.tensor.device
         if self._grain is not None and self._stock is None:
-            self._stock = torch.from_numpy(self._grain.stock).to(device)
+            self._stock = torch.from_numpy(self._grain.noise).to(device)
         if self._settings.vignette and self._vignette is None:
             kept = vignette(self._settings.vignette / 100, frame.width, frame.height)
             self._vignette = torch.from_numpy(kept).to(device)
@@ -137,10 +137,10 @@ class DeviceFilter:
         spare = (rgb.shape[-2] - rows) // 2
         return rgb[:, spare : spare + rows, spare : rgb.shape[-1] - spare]
 
-    def _noise(self, places: list[list[int]], rows: slice, width: int) -> Tensor:
+    def _noise(self, offsets: list[list[int]], rows: slice, width: int) -> Tensor:
         """The grain of some rows, cut from its stock."""
         assert self._stock is not None  # noqa: S101 - the caller has looked
-        bands = places[rows.start // BAND_ROWS : -(-rows.stop // BAND_ROWS)]
+        bands = offsets[rows.start // BAND_ROWS : -(-rows.stop // BAND_ROWS)]
         cut = [self._stock[row : row + BAND_ROWS, column : column + width] for row, column in bands]
         return torch.cat(cut)[: rows.stop - rows.start]
 

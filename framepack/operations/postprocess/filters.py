@@ -28,7 +28,7 @@ from framepack.processing.operation import operation
 from framepack.processing.render import render
 
 if TYPE_CHECKING:
-    from framepack.media.filters.strips import Run
+    from framepack.media.filters.strips import RunTasks
 
     _Controls = Request
 else:
@@ -111,9 +111,9 @@ def filters(request: FiltersRequest, ctx: Context) -> VideoResponse:
 
 def _frames(clip: Clip, settings: FilterSettings) -> Iterator[Frame]:
     """Filter frames where they are stored. A repeated frame stays one object, unless it gets new grain."""
-    from framepack.media.filters.strips import worker_threads
+    from framepack.media.filters.strips import filter_threads
 
-    with closing(clip.frames()) as frames, worker_threads() as run:
+    with closing(clip.frames()) as frames, filter_threads() as run:
         look = _Look(clip, settings, run)
         if settings.film_grain_strength:
             yield from (look(frame, index) for index, frame in enumerate(frames))
@@ -124,7 +124,7 @@ def _frames(clip: Clip, settings: FilterSettings) -> Iterator[Frame]:
 class _Look:
     """Finds out, frame by frame, where to filter it."""
 
-    def __init__(self, clip: Clip, settings: FilterSettings, run: Run) -> None:
+    def __init__(self, clip: Clip, settings: FilterSettings, run: RunTasks) -> None:
         from framepack.media.filters.texture import Grain
 
         grain = None

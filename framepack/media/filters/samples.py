@@ -1,4 +1,4 @@
-"""What the integers of planar YUV stand for, and tables over them."""
+"""Integer sample values of planar YUV: their meaning, rounding and lookup tables."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
     Samples = NDArray[np.uint8] | NDArray[np.uint16]
 
-_BYTE = 8
+_BYTE = 8  # bits
 _BYTE_VALUES = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Codes:
-    """The integers of a depth and a range.
+class SampleFormat:
+    """The bit depth and the range of sample values.
 
     Attributes:
-        depth: bits of the frame's samples, 8 to 12.
-        full_range: whether luma spans all of them.
-        shift: by how many bits they have been shifted to the left.
+        depth: Bits of the frame's samples, 8 to 12.
+        full_range: Whether luma spans all values.
+        shift: Number of bits by which samples are shifted to the left.
     """
 
     depth: int
@@ -38,23 +38,23 @@ class Codes:
 
     @property
     def luma(self) -> tuple[float, float]:
-        """Steps from black to white, and the code of black."""
-        return (self._all, 0.0) if self.full_range else (219 * self._unit, 16 * self._unit)
+        """The number of steps from black to white, and the value of black."""
+        return (self._max_value, 0.0) if self.full_range else (219 * self._scale, 16 * self._scale)
 
     @property
     def chroma(self) -> tuple[float, float]:
-        """Steps from -0.5 to 0.5, and the code of gray."""
-        return self._all if self.full_range else 224 * self._unit, 128 * self._unit
+        """The number of steps from -0.5 to 0.5, and the value of gray."""
+        return self._max_value if self.full_range else 224 * self._scale, 128 * self._scale
 
     def luma_values(self) -> NDArray[np.float64]:
-        """Luma of every code, 0 to 1 and a little beyond."""
+        """Luma of every sample value: 0 to 1, and slightly outside in limited range."""
         import numpy as np
 
         steps, black = self.luma
         return (np.arange(2**self.bits) - black) / steps
 
     def load(self, samples: NDArray[Any], zero: float, out: NDArray[np.float32]) -> None:
-        """Write samples into ``out`` as steps of the unshifted depth above ``zero``."""
+        """Convert samples to steps above ``zero``, of the unshifted depth, into ``out``."""
         import numpy as np
 
         np.copyto(out, samples)
@@ -63,7 +63,7 @@ class Codes:
         out -= zero
 
     def store_luma(self, values: NDArray[Any], out: NDArray[Any]) -> None:
-        """Round steps above black to codes, clipped to black and white; overwrites ``values``."""
+        """Round steps above black to samples, clipped to black and white; overwrites ``values``."""
         import numpy as np
 
         steps, black = self.luma
@@ -71,41 +71,42 @@ class Codes:
         _rounded(values, black, out)
 
     def store_chroma(self, values: NDArray[Any], out: NDArray[Any]) -> None:
-        """Round steps above gray, at most half of all, to codes; overwrites ``values``."""
+        """Round steps above gray, at most half of the range, to samples; overwrites ``values``."""
         import numpy as np
 
         if self.full_range:
-            np.clip(values, -self.chroma[1], self.chroma[1] - 1, out=values)  # half of all is beyond the largest code
+            gray = self.chroma[1]
+            np.clip(values, -gray, gray - 1, out=values)  # half of the range is above the largest value
         _rounded(values, self.chroma[1], out)
 
     @property
-    def _unit(self) -> float:
+    def _scale(self) -> float:
         return 2.0 ** (self.bits - _BYTE)
 
     @property
-    def _all(self) -> float:
+    def _max_value(self) -> float:
         return ((1 << self.depth) - 1) * 2.0**self.shift
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The frames of one clip on their way through the filters.
+    """The layout of a clip's frames, before and after the filters.
 
     Attributes:
-        width: columns of luma.
-        height: rows of luma.
-        halved: whether chroma has half the (columns, rows), rounded up.
-        matrix: how YUV and RGB relate.
-        given: codes of the samples that come.
-        wanted: codes of the samples that go.
+        width: Columns of luma.
+        height: Rows of luma.
+        halved: Whether chroma has half the (columns, rows) of luma, rounded up.
+        matrix: The matrix between YUV and RGB.
+        source: Sample format of the input.
+        target: Sample format of the output.
     """
 
     width: int
     height: int
     halved: tuple[bool, bool]
     matrix: Matrix
-    given: Codes
-    wanted: Codes
+    source: SampleFormat
+    target: SampleFormat
 
     @property
     def chroma_size(self) -> tuple[int, int]:
@@ -114,44 +115,44 @@ class Layout:
         return (self.width + across) >> across, (self.height + down) >> down
 
 
-def requantize(samples: Samples, given: int, wanted: int, out: Samples) -> None:
-    """Copy codes of ``given`` bits as codes of ``wanted`` bits, as many or fewer, rounded."""
+def requantize(samples: Samples, source_bits: int, target_bits: int, out: Samples) -> None:
+    """Copy samples, rounded from ``source_bits`` to ``target_bits``, which are as many or fewer."""
     import numpy as np
 
-    if given == wanted:
+    if source_bits == target_bits:
         out[...] = samples
         return
-    shift = given - wanted
+    shift = source_bits - target_bits
     rounded = samples + np.uint16(1 << (shift - 1))
     rounded >>= shift
     np.copyto(out, rounded, casting="unsafe")
 
 
 def _rounded(values: NDArray[Any], zero: float, out: NDArray[Any]) -> None:
-    """Round ``values + zero``, none of them negative, to integers; overwrites ``values``."""
+    """Round ``values + zero``, which are not negative, to integers; overwrites ``values``."""
     import cv2
     import numpy as np
 
     if out.dtype == np.uint8 and values.dtype == np.float32:
         cv2.convertScaleAbs(values, out, 1, zero)
         return
-    values += zero + 0.5  # casting cuts
+    values += zero + 0.5  # casting truncates
     np.copyto(out, values, casting="unsafe")
 
 
-class Table:
-    """A value forevery code: uint8, uint16 or float32."""
+class LookupTable:
+    """A lookup table with a value (uint8, uint16 or float32) for every sample value."""
 
     def __init__(self, values: NDArray[Any]) -> None:
         self._values = values
         self._is_of_bytes = len(values) == _BYTE_VALUES
 
-    def __call__(self, codes: Samples, out: NDArray[Any]) -> None:
-        """Look up codes; ``out`` has their shape and the values' dtype."""
+    def __call__(self, samples: Samples, out: NDArray[Any]) -> None:
+        """Look up samples; ``out`` has their shape and the dtype of the table."""
         import cv2
         import numpy as np
 
         if self._is_of_bytes:
-            cv2.LUT(codes, self._values, out)
+            cv2.LUT(samples, self._values, out)
         else:
-            out[...] = np.take(self._values, codes, mode="clip")
+            out[...] = np.take(self._values, samples, mode="clip")
