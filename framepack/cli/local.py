@@ -106,11 +106,8 @@ class FileOutputs(Outputs):
         super().__init__(storage, 0)
         self._results = results
 
-    def publish(
-        self, path: Path, *, folder: ResultFolder, stem: str, suffix: str, content_type: str | None = None
-    ) -> PublishedOutput:
+    def publish(self, path: Path, *, folder: ResultFolder, stem: str, suffix: str) -> PublishedOutput:
         """Move a finished file to the other results."""
-        del content_type
         filename = self.filename(stem, suffix, path.suffix)
         kept = path.rename(self._results / filename)
         return PublishedOutput(folder.key / filename, filename, kept.stat().st_size, "", None)

@@ -1,7 +1,7 @@
 """The address guard: which URLs may be fetched or called.
 
-Three lines of defence, each enough for its kind of attack: the text of a URL (``check_url``), every address that its
-host resolves to (``lookup``), and the connection, which goes to one of these very addresses (``session``).
+It has three layers: the text of a URL is checked (``check_url``), every address that its host resolves to is checked
+(``lookup``), and the connection is made to one of the checked addresses (``session``).
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _LOCAL_SUFFIXES = (".localhost", ".local", ".internal", ".localdomain", ".home.a
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What may be reached.
+    """Which addresses may be reached.
 
     Attributes:
-        allowed_hosts: Host names or CIDRs that are fine although private, on any port.
+        allowed_hosts: Host names or CIDR blocks that are allowed although they are private, on any port.
         https_only: Whether plain http is refused.
-        ports: Ports of public hosts that may be reached.
-        resolve: Looks names up, with the signature of ``socket.getaddrinfo``.
+        ports: Allowed ports of public hosts.
+        resolve: Resolves host names; has the signature of ``socket.getaddrinfo``.
     """
 
     allowed_hosts: tuple[str, ...] = ()
@@ -56,16 +56,16 @@ class Policy:
         return cls(allowed_hosts=settings.allowed_hosts, https_only=settings.https_only)
 
     def names(self, host: str) -> bool:
-        """Whether ``host`` itself stands among the allowed hosts."""
+        """Whether ``host`` itself is one of the allowed hosts."""
         plain = host.rstrip(".").lower()
         return any(plain == allowed.rstrip(".").lower() for allowed in self.allowed_hosts)
 
     def covers(self, address: Address) -> bool:
-        """Whether ``address`` lies in one of the allowed CIDRs."""
+        """Whether ``address`` is in one of the allowed CIDR blocks."""
         return any(is_within(address, network) for network in self._networks())
 
     def is_usual(self, host: str, port: int) -> bool:
-        """Whether a name and port can be those of a public server, or may turn out to lie in an allowed CIDR."""
+        """Whether a host name and port may belong to a public server, or to an address in an allowed CIDR block."""
         if self.names(host) or self._networks():
             return True
         plain = host.rstrip(".")
@@ -81,14 +81,14 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class ParsedTarget:
-    """A URL that may be asked for, taken apart by the parser that the connection uses.
+    """A checked URL, parsed by the same parser that the connection uses.
 
     Attributes:
         url: The URL in normal form, without fragment.
         scheme: ``http`` or ``https``.
-        host: ASCII name in lower case, or an IP address without brackets.
+        host: ASCII host name in lower case, or an IP address without brackets.
         port: From 1 to 65535.
-        path: From the first slash up to the query, percent-encoded.
+        path: Path without the query, percent-encoded.
     """
 
     url: str
@@ -99,47 +99,47 @@ class ParsedTarget:
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port: what may be logged of a URL."""
+        """Scheme, host and port: the part of a URL that may be logged."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
 
 
 def check_url(url: str, policy: Policy) -> ParsedTarget:
-    """Take ``url`` apart and refuse what its text alone forbids; nothing is looked up.
+    """Parse ``url`` and check its text; host names are not resolved.
 
     Raises:
-        SourceNotAllowed: The URL may not be used.
+        SourceNotAllowed: The URL is not allowed.
     """
     target = _parse(url, policy)
     address = _literal(target.host)
     if address is None:
-        is_fine = policy.is_usual(target.host, target.port)
+        is_allowed = policy.is_usual(target.host, target.port)
     else:
-        is_fine = policy.permits(address, target.port) or policy.names(target.host)
-    if not is_fine:
+        is_allowed = policy.permits(address, target.port) or policy.names(target.host)
+    if not is_allowed:
         _refuse(policy, f"host or port of {target.origin}")
     return target
 
 
 def check_public(url: str, policy: Policy) -> None:
-    """Check an address that a client chose for another library to connect to: text and addresses, no connection.
+    """Check a URL that another library will connect to: its text and the addresses of its host.
 
-    The library looks the name up again by itself, so this is weaker than a request through ``session``.
+    The library resolves the host again, so this protects less than a request through ``session``.
 
     Raises:
-        SourceNotAllowed: The URL may not be used.
-        SourceFailed: Its host has no address.
+        SourceNotAllowed: The URL is not allowed.
+        SourceFailed: The host cannot be resolved.
     """
     target = check_url(url, policy)
     lookup(target.host, target.port, policy)
 
 
 def lookup(host: str, port: int, policy: Policy) -> list[tuple[socket.AddressFamily, tuple[Any, ...]]]:
-    """Resolve ``host`` once and return what may be connected to: pairs of family and literal socket address.
+    """Resolve ``host`` once and return the allowed addresses as pairs of family and socket address.
 
     Raises:
-        SourceNotAllowed: One of the addresses may not be reached, whatever the others are.
-        SourceFailed: The host has no address.
+        SourceNotAllowed: At least one of the addresses is not allowed.
+        SourceFailed: The host cannot be resolved.
     """
     try:
         answers = policy.resolve(host, port, type=socket.SOCK_STREAM)
@@ -162,7 +162,7 @@ def _parse(url: str, policy: Policy) -> ParsedTarget:
     from urllib3.util import parse_url
 
     if len(url) > MAX_URL_LENGTH or _UNSAFE_CHARACTER.search(url):
-        _refuse(policy, "over-long, or a character that no URL has")
+        _refuse(policy, "too long, or a character that is not allowed in URLs")
     try:
         parts = parse_url(url)
     except LocationParseError:
@@ -182,7 +182,7 @@ def _parse(url: str, policy: Policy) -> ParsedTarget:
 
 
 def _is_host(host: str) -> bool:
-    """Whether ``host`` is an address in its one usual form, or a name that cannot be taken for an address."""
+    """Whether ``host`` is an address in its usual form, or a name that no resolver takes for an address."""
     if _literal(host) is not None:
         return True
     ends_in_number = _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]) is not None
@@ -205,7 +205,7 @@ def _network(text: str) -> Network | None:
 
 
 def _refuse(policy: Policy, reason: str) -> NoReturn:
-    """Refuse with the same text for every reason: an answer that differs would map the private network."""
+    """Refuse with the same message for every reason; different messages would let clients map the private network."""
     logger.info("URL refused: %s", reason)
     what = "https" if policy.https_only else "http or https"
     raise SourceNotAllowed(f"This URL is not allowed: use a public {what} address.")

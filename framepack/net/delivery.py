@@ -1,4 +1,4 @@
-"""Delivery of webhooks: POST a body to an address of the client's choice, with retries."""
+"""Delivery of webhooks: a POST to an address that the client chose, with retries."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _WORTH_RETRYING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, H
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How a delivery ended: after ``attempts`` tries, with the last answer's ``status`` (None: no answer)."""
+    """The outcome of a delivery: number of attempts, and HTTP status of the last answer (None: no answer)."""
 
     delivered: bool
     attempts: int
@@ -47,10 +47,10 @@ class Courier:
     """Delivers messages.
 
     Attributes:
-        policy: What may be reached.
-        attempts: How often a message is tried.
-        timeout_seconds: Longest time of one try.
-        sleep: Waits that many seconds between tries.
+        policy: Which addresses may be reached.
+        attempts: Maximum attempts per message.
+        timeout_seconds: Time limit of one attempt.
+        sleep: Waits the given number of seconds between attempts.
     """
 
     policy: Policy
@@ -59,19 +59,19 @@ class Courier:
     sleep: Callable[[float], object] = time.sleep
 
     def deliver(self, url: str, body: bytes, headers: Mapping[str, str], sign: Sign | None = None) -> Delivery:
-        """POST ``body`` until the receiver answers 2xx, forbids more tries, or all tries are used up.
+        """POST ``body`` until the receiver answers 2xx, rejects it for good, or all attempts are used.
 
-        Redirects count as failures and the answer's body is not read. A 4xx ends the delivery, except for the
-        three that ask for another try (408, 425, 429).
+        Redirects count as failures, and the body of the answer is not read. A 4xx ends the delivery, except for the
+        three that ask for another attempt (408, 425, 429).
 
         Args:
             url: The receiver.
-            body: Sent as it is.
-            headers: Sent with every try.
-            sign: Gives further headers, fresh for each try.
+            body: The body of the request.
+            headers: Sent with every attempt.
+            sign: Returns more headers; called for each attempt.
 
         Raises:
-            SourceNotAllowed: the address may not be called; nothing was sent.
+            SourceNotAllowed: the address is not allowed; nothing was sent.
         """
         target = check_url(url, self.policy)
         answer: _Answer | None = None
@@ -87,7 +87,7 @@ class Courier:
     def _post(self, outgoing: Outgoing) -> _Answer | None:
         try:
             with (
-                Watchdog(self.timeout_seconds, _go_on) as watchdog,
+                Watchdog(self.timeout_seconds, _never_cancelled) as watchdog,
                 exchange(outgoing, self.policy, watchdog) as response,
             ):
                 return _Answer(response.status_code, response.headers.get("Retry-After", ""))
@@ -106,12 +106,12 @@ def _is_final(status: int) -> bool:
 
 
 def _wait_seconds(attempt: int, answer: _Answer | None) -> float:
-    """Time until the next try: what the receiver asked for, else doubling from one second, give or take a fifth."""
+    """Time until the next attempt: what the receiver asked for, or else 1 s doubling each time, plus or minus 20 %."""
     asked = _asked_seconds(answer.retry_after) if answer is not None else None
     if asked is not None:
         return min(asked, _LONGEST_RETRY_AFTER_SECONDS)
     wait: float = min(_FIRST_WAIT_SECONDS * 2 ** (attempt - 1), _LONGEST_WAIT_SECONDS)
-    return wait * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - spreads load, guards nothing
+    return wait * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - spreads load; not for security
 
 
 def _asked_seconds(retry_after: str) -> float | None:
@@ -126,5 +126,5 @@ def _asked_seconds(retry_after: str) -> float | None:
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
-def _go_on() -> None:
-    """Nothing stops a try but its deadline."""
+def _never_cancelled() -> None:
+    """An attempt is not cancelled; only its deadline ends it."""

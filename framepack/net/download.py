@@ -31,8 +31,8 @@ class Downloader:
     """Downloads files.
 
     Attributes:
-        policy: What may be reached.
-        timeout_seconds: Longest time of one download, redirects included.
+        policy: Which addresses may be reached.
+        timeout_seconds: Time limit of one download, including redirects.
     """
 
     policy: Policy
@@ -55,20 +55,20 @@ class Downloader:
 
         Args:
             url: An http or https address.
-            to: Where the file goes; on any failure it is not there.
-            max_bytes: Largest size accepted.
+            to: The file to write; it does not exist after a failure.
+            max_bytes: Maximum size.
             check: Raises to stop the download at once; called often, from two threads.
 
         Returns:
             The file name that the server or the URL gives, without folders; untrusted, may be empty.
 
         Raises:
-            SourceNotAllowed: the URL, or one it redirects to, may not be fetched.
-            SourceFailed: the server cannot be reached, answers with an error, or breaks off.
+            SourceNotAllowed: the URL, or one that it redirects to, is not allowed.
+            SourceFailed: the server cannot be reached, answers with an error, or closes the connection early.
             SourceTooSlow: the file did not arrive in time.
             TooLarge: the file has more than ``max_bytes``.
-            DiskFull: there is no room for it.
-            Cancelled: ``check`` said so.
+            DiskFull: the disk is full.
+            Cancelled: raised by ``check``.
         """
         with (
             Watchdog(self.timeout_seconds, check) as watchdog,
@@ -115,14 +115,14 @@ def _check_answer(response: Response, max_bytes: int) -> None:
 
 @contextmanager
 def _file(path: Path) -> Iterator[BinaryIO]:
-    """Open ``path`` for writing; it is removed unless the block ends well."""
+    """Open ``path`` for writing; it is removed if the block raises."""
     try:
         with path.open("wb") as file:
             yield file
     except BaseException as error:
         path.unlink(missing_ok=True)
         if is_disk_full(error):
-            raise DiskFull("The worker has no room left on its disk for this source.") from error
+            raise DiskFull("The worker's disk is full; the source could not be stored.") from error
         raise
 
 
@@ -147,7 +147,7 @@ def _filename(target: ParsedTarget, response: Response) -> str:
 
 
 def _text(header: str) -> str:
-    """Undo the Latin-1 reading of a header that was sent as UTF-8."""
+    """Decode a header that was sent as UTF-8 but read as Latin-1."""
     try:
         return header.encode("latin-1").decode()
     except UnicodeError:

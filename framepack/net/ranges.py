@@ -1,11 +1,14 @@
-"""Which IP addresses are public: our own table, because the standard library's changes with its version and leaks."""
+"""Which IP addresses are public.
+
+The table is our own: that of the standard library differs between Python versions and lacks some ranges.
+"""
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-# Everything that the IANA registries reserve, and the addresses that clouds serve their metadata on.
+# All ranges that the IANA registries reserve, and the addresses of cloud metadata services.
 _NOT_PUBLIC_4 = tuple(
     IPv4Network(cidr)
     for cidr in (
@@ -30,8 +33,8 @@ _NOT_PUBLIC_4 = tuple(
         "240.0.0.0/4",  # reserved, broadcast
     )
 )
-# The only block from which public IPv6 addresses are given out. Loopback, IPv4-compatible, local NAT64, discard,
-# segment routing, unique local, link-local, site-local and multicast addresses all lie outside.
+# The only block that public IPv6 addresses are assigned from. Loopback, IPv4-compatible, local NAT64, discard,
+# segment routing, unique local, link-local, site-local and multicast addresses are all outside of it.
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _NOT_PUBLIC_6 = tuple(
     IPv6Network(cidr)
@@ -45,13 +48,14 @@ _NOT_PUBLIC_6 = tuple(
 )
 _MAPPED = IPv6Network("::ffff:0:0/96")
 _NAT64 = IPv6Network("64:ff9b::/96")
-_ISATAP_MARKS = (0x0000_5EFE, 0x0200_5EFE)
+_ISATAP_PREFIXES = (0x0000_5EFE, 0x0200_5EFE)
 
 
 def is_public(address: Address) -> bool:
-    """Whether packets to ``address`` leave for the public internet and nothing else.
+    """Whether ``address`` is on the public internet.
 
-    An IPv6 address that carries an IPv4 one (mapped, NAT64, ISATAP) is judged by it; one with a zone is refused.
+    For an IPv6 address that embeds an IPv4 address (mapped, NAT64, ISATAP), the embedded one decides. An address with
+    a zone is not public.
     """
     if isinstance(address, IPv4Address):
         return not any(address in network for network in _NOT_PUBLIC_4)
@@ -61,12 +65,12 @@ def is_public(address: Address) -> bool:
         return is_public(_last_32_bits(address))
     if address not in _GLOBAL_UNICAST or any(address in network for network in _NOT_PUBLIC_6):
         return False
-    is_isatap = (int(address) >> 32) & 0xFFFF_FFFF in _ISATAP_MARKS
+    is_isatap = (int(address) >> 32) & 0xFFFF_FFFF in _ISATAP_PREFIXES
     return not is_isatap or is_public(_last_32_bits(address))
 
 
 def is_within(address: Address, network: Network) -> bool:
-    """Whether ``address`` lies in ``network``; an IPv4-mapped address counts as the IPv4 one it means."""
+    """Whether ``address`` is in ``network``; an IPv4-mapped address counts as its IPv4 address."""
     if isinstance(address, IPv6Address):
         if address.scope_id is not None:
             return False

@@ -1,4 +1,4 @@
-"""One guarded HTTP exchange: ``requests`` on connections that only reach addresses the policy permits."""
+"""Guarded HTTP: ``requests`` on connections that only reach addresses allowed by the policy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OWN_HEADERS = {"User-Agent": f"framepack/{framepack.__version__}", "Accept": "*
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A request to send: the target is one that ``check_url`` returned."""
+    """A request to send, to a target that ``check_url`` returned."""
 
     method: Literal["GET", "POST"]
     target: ParsedTarget
@@ -37,22 +37,22 @@ class Outgoing:
 
 @contextmanager
 def exchange(outgoing: Outgoing, policy: Policy, watchdog: Watchdog) -> Iterator[Response]:
-    """Send a request and yield its answer with the body still unread.
+    """Send a request and yield its answer, with the body not yet read.
 
-    Redirects are answers like others, no proxy or credential of the environment is used, no cookie is kept, and
+    Redirects are not followed, proxies and credentials of the environment are not used, cookies are not kept, and
     nothing is decompressed.
 
     Raises:
-        SourceNotAllowed: the host resolves to an address that may not be reached; nothing was sent.
+        SourceNotAllowed: the host resolves to an address that is not allowed; nothing was sent.
         SourceFailed: the server cannot be reached, its certificate is not valid, or the connection broke.
-        SourceTooSlow: it took too long.
+        SourceTooSlow: the time limit was reached.
     """
     from requests import Request
 
     request = Request(
         outgoing.method, outgoing.target.url, headers={**_OWN_HEADERS, **outgoing.headers}, data=outgoing.body
     ).prepare()
-    with _translated(outgoing, watchdog), closing(_adapter(policy, watchdog)) as adapter:
+    with _network_errors(outgoing, watchdog), closing(_adapter(policy, watchdog)) as adapter:
         timeout = (min(CONNECT_SECONDS, watchdog.remaining_seconds), watchdog.remaining_seconds)
         with closing(adapter.send(request, stream=True, timeout=timeout)) as response:
             watchdog.check()
@@ -60,7 +60,7 @@ def exchange(outgoing: Outgoing, policy: Policy, watchdog: Watchdog) -> Iterator
 
 
 def _adapter(policy: Policy, watchdog: Watchdog) -> HTTPAdapter:
-    """Build an adapter whose every new connection, plain or TLS, is made by ``_connect``."""
+    """Build an adapter that makes every connection, plain or TLS, with ``_connect``."""
     from requests.adapters import HTTPAdapter
     from urllib3.connection import HTTPConnection, HTTPSConnection
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -85,7 +85,7 @@ def _adapter(policy: Policy, watchdog: Watchdog) -> HTTPAdapter:
 
 
 def _connect(host: str, port: int, policy: Policy, watchdog: Watchdog) -> socket.socket:
-    """Look ``host`` up once, and connect to one of the very addresses that were found to be permitted."""
+    """Resolve ``host`` once, and connect to one of the addresses that were checked."""
     for family, address in lookup(host, port, policy):
         connection = socket.socket(family, socket.SOCK_STREAM)
         try:
@@ -105,7 +105,7 @@ def _connect(host: str, port: int, policy: Policy, watchdog: Watchdog) -> socket
 
 
 @contextmanager
-def _translated(outgoing: Outgoing, watchdog: Watchdog) -> Iterator[None]:
+def _network_errors(outgoing: Outgoing, watchdog: Watchdog) -> Iterator[None]:
     from requests.exceptions import RequestException, SSLError, Timeout
     from urllib3.exceptions import HTTPError
     from urllib3.exceptions import TimeoutError as ReadTimeout

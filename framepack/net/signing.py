@@ -1,4 +1,4 @@
-"""Signatures of webhooks as the Standard Webhooks specification describes them (HMAC-SHA256)."""
+"""Signatures of webhooks, following the Standard Webhooks specification (HMAC-SHA256)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Signer:
 
     Args:
         secret: ``whsec_`` and base64, or any other text, whose UTF-8 bytes are the key.
-        clock: Seconds since 1970.
+        clock: Returns the time in seconds since 1970.
 
     Raises:
         ValueError: The secret is empty, or what follows ``whsec_`` is not base64.
@@ -27,7 +27,7 @@ class Signer:
         self._clock = clock
 
     def sign(self, message_id: str, body: bytes) -> dict[str, str]:
-        """Return the three headers for one try; the id is the same for every try, the time is not."""
+        """Return the three headers of one attempt; all attempts have the same id, each has its own time."""
         timestamp = str(int(self._clock()))
         signed = b".".join((message_id.encode(), timestamp.encode(), body))
         signature = base64.b64encode(hmac.digest(self._key, signed, hashlib.sha256)).decode()

@@ -1,4 +1,4 @@
-"""Ends a network exchange when its time is up or its job was cancelled, whatever the exchange is waiting for."""
+"""A watchdog that ends a network exchange at its deadline or when the job is cancelled, even while it blocks."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ _POLL_SECONDS = 0.1
 
 
 class Watchdog:
-    """One deadline over all of an exchange: handshake, headers, redirects and body.
+    """One deadline for a whole exchange: handshake, headers, redirects and body.
 
-    A socket's own timeout starts again with every byte, so a server that drips can hold a reader forever. The
-    watchdog's thread shuts the watched socket down instead, which wakes whoever waits on it.
+    A socket's own timeout restarts with every byte, so a server that sends slowly can block a reader forever. The
+    watchdog's thread shuts down the watched socket instead, which wakes up the thread that waits on it.
 
     Args:
-        timeout_seconds: Longest time from entering to leaving.
+        timeout_seconds: Time limit from entering to leaving the ``with`` block.
         check: Raises to stop the exchange at once; called often, from two threads.
     """
 
     def __init__(self, timeout_seconds: float, check: Callable[[], None]) -> None:
         self._timeout_seconds = timeout_seconds
-        self._ends = time.monotonic() + timeout_seconds
+        self._deadline = time.monotonic() + timeout_seconds
         self._check = check
         self._socket: socket.socket | None = None
-        self._reason: Exception | None = None
+        self._error: Exception | None = None
         self._lock = threading.Lock()
-        self._left = threading.Event()
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="net-watchdog", daemon=True)
 
     def __enter__(self) -> Self:
@@ -44,25 +44,25 @@ class Watchdog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop watching and let go of the socket."""
-        self._left.set()
+        """Stop watching and close the duplicate of the socket."""
+        self._stopped.set()
         self._thread.join()
         if self._socket is not None:
             self._socket.close()
 
     @property
     def remaining_seconds(self) -> float:
-        """Time left, never below a millisecond."""
-        return max(0.001, self._ends - time.monotonic())
+        """Time left, at least one millisecond."""
+        return max(0.001, self._deadline - time.monotonic())
 
     def watch(self, connection: socket.socket) -> None:
-        """Watch ``connection`` instead of the one before; call it before connecting.
+        """Watch ``connection`` instead of the previous one; call it before connecting.
 
         Raises:
-            SourceTooSlow: the time was up already.
-            Exception: whatever the check raised.
+            SourceTooSlow: the deadline has passed.
+            Exception: any error of ``check``.
         """
-        copy = connection.dup()  # stays valid when TLS takes the original over
+        copy = connection.dup()  # stays valid when TLS takes over the original
         with self._lock:
             previous, self._socket = self._socket, copy
         if previous is not None:
@@ -73,29 +73,29 @@ class Watchdog:
         """Return if the exchange may go on.
 
         Raises:
-            SourceTooSlow: the time is up.
-            Exception: whatever the check raised.
+            SourceTooSlow: the deadline has passed.
+            Exception: any error of ``check``.
         """
-        if self._reason is not None:
-            raise self._reason
-        self._judge()
+        if self._error is not None:
+            raise self._error
+        self._check_now()
 
-    def _judge(self) -> None:
+    def _check_now(self) -> None:
         self._check()
-        if time.monotonic() >= self._ends:
+        if time.monotonic() >= self._deadline:
             raise SourceTooSlow(f"The server did not finish within {self._timeout_seconds:g} seconds.")
 
     def _run(self) -> None:
-        while not self._left.wait(min(_POLL_SECONDS, self.remaining_seconds)):
+        while not self._stopped.wait(min(_POLL_SECONDS, self.remaining_seconds)):
             try:
-                self._judge()
-            except Exception as error:  # noqa: BLE001 - raised again in the thread that waits
-                self._reason = error
+                self._check_now()
+            except Exception as error:  # noqa: BLE001 - raised again in the waiting thread
+                self._error = error
                 break
-        if self._reason is not None:
-            self._cut()
+        if self._error is not None:
+            self._shut_down()
 
-    def _cut(self) -> None:
+    def _shut_down(self) -> None:
         with self._lock:
             if self._socket is not None:
                 with suppress(OSError):

@@ -48,7 +48,7 @@ class Server:
 
     def link_status(self, key: Key, expires: str, signature: str) -> LinkStatus:
         """The status of a signed link to a file."""
-        return self._signer.state(key, expires, signature)
+        return self._signer.verify(key, expires, signature)
 
     @cached_property
     def _signer(self) -> LinkSigner:

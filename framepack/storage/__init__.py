@@ -1,1 +1,1 @@
-"""Where outputs and state live: one protocol, two backends."""
+"""Storage of outputs and state: one protocol with two backends, a folder and an S3 bucket."""

@@ -1,4 +1,4 @@
-"""What every store can do, whatever is behind it, and how trouble with files is told to a client."""
+"""The protocol of all stores, and the translation of file errors for clients."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class StoredObject:
     """One object in the store.
 
     Attributes:
-        key: where it lies.
+        key: its name in the store.
         size_bytes: its length.
         modified: when it was last written, UTC.
-        sha256: digest of its bytes in lower-case hexadecimal, where the store knows it without reading them;
-            always there in the answer to a ``put_...``.
+        sha256: digest of its bytes in lower-case hexadecimal, if the store knows it without reading them; always set
+            in the result of a ``put_...``.
     """
 
     key: Key
@@ -42,36 +42,36 @@ class StoredObject:
 class Storage(Protocol):
     """Objects under keys; safe to use from many threads.
 
-    A reader sees an object whole, old or new, never torn; the last writer wins. Every method raises ``StorageFailed``
-    when the store does not do its part, and ``DiskFull`` when this machine's disk is full.
+    A reader sees either the old or the new version of an object, never a mixture; the last writer wins. Every method
+    raises ``StorageFailed`` when the store fails, and ``DiskFull`` when this machine's disk is full.
     """
 
     def put_file(self, key: Key, path: Path, *, content_type: str = DEFAULT_CONTENT_TYPE) -> StoredObject:
-        """Store a copy of the file, which stays as it is; return once size and SHA-256 in the store are right."""
+        """Store a copy of the file; return once size and SHA-256 in the store have been verified."""
         ...
 
     def put_bytes(self, key: Key, data: bytes, *, content_type: str = DEFAULT_CONTENT_TYPE) -> StoredObject:
-        """Store the bytes; return once size and SHA-256 in the store are right."""
+        """Store the bytes; return once size and SHA-256 in the store have been verified."""
         ...
 
     def read(self, key: Key) -> bytes:
         """Return the object's bytes.
 
         Raises:
-            NotFound: there is no such object.
+            NotFound: the object does not exist.
         """
         ...
 
     def fetch(self, key: Key, to: Path) -> None:
-        """Copy the object into the file ``to``, which is replaced, or removed when the copy fails.
+        """Copy the object into the file ``to``, which is overwritten, and removed if the copy fails.
 
         Raises:
-            NotFound: there is no such object.
+            NotFound: the object does not exist.
         """
         ...
 
     def list(self, folder: Key | None = None) -> Iterator[StoredObject]:
-        """Yield all objects below the folder (None: all of the store), at any depth, sorted by key.
+        """Yield all objects below the folder (None: the whole store), at any depth, sorted by key.
 
         A folder is matched by whole segments: ``a/b`` lists ``a/b/c`` but not ``a/bc``.
         """
@@ -80,39 +80,39 @@ class Storage(Protocol):
     def folders(self, folder: Key) -> Iterator[str]:
         """Yield the names of the folders directly in this one that hold an object at any depth, sorted by key.
 
-        No object is listed for it: what it costs depends on the number of folders.
+        Objects are not listed, so the cost depends on the number of folders only.
         """
         ...
 
     def stat(self, key: Key) -> StoredObject | None:
-        """Describe the object, or return None when there is none."""
+        """Describe the object; return None if it does not exist."""
         ...
 
     def delete(self, key: Key) -> bool:
-        """Remove the object; return whether it was there."""
+        """Remove the object; return whether it existed."""
         ...
 
     def remove_partial_writes(self) -> RemovedFiles:
-        """Remove what writers that are dead left half done; return what that freed. No object is touched."""
+        """Remove partial writes of crashed processes and return what was removed. No object is touched."""
         ...
 
     def url(self, key: Key, *, filename: str | None = None) -> str | None:
-        """Return an address that anybody can download the object from, or None when the store has none.
+        """Return an address that anybody can download the object from; None if the store has no such addresses.
 
         Args:
             key: the object; it need not exist.
-            filename: the name that a browser should save it under, where the store can say so.
+            filename: the name under which browsers should save it, if the store supports that.
         """
         ...
 
 
 def object_not_found() -> NotFound:
-    """Return the error for an object that is not there."""
+    """The error for an object that does not exist."""
     return NotFound("The stored file does not exist.")
 
 
 def storage_error(error: OSError) -> FramepackError:
-    """Translate trouble with a file: no room, or a store that failed."""
+    """Translate an error of the operating system into DiskFull or StorageFailed."""
     if is_disk_full(error):
         return DiskFull("The disk is full; try again later or with a smaller video.")
     number = error.errno or 0
@@ -122,7 +122,7 @@ def storage_error(error: OSError) -> FramepackError:
 
 @contextlib.contextmanager
 def removed_on_failure(path: Path) -> Iterator[None]:
-    """Remove the file unless all went well."""
+    """Remove the file if the block raises."""
     try:
         yield
     except BaseException:
@@ -132,7 +132,7 @@ def removed_on_failure(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def storage_errors() -> Iterator[None]:
-    """Translate what the operating system refuses."""
+    """Translate errors of the operating system; see `storage_error`."""
     try:
         yield
     except OSError as error:

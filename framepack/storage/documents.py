@@ -1,4 +1,4 @@
-"""Small JSON documents in the store, one object each, so that two writers never lose each other's."""
+"""Small JSON documents in the store: one object each, so that writers of different documents never collide."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ MAX_BYTES: Final = 65_536
 
 _SUFFIX: Final = ".json"
 _PLAIN: Final = frozenset(" ._-+()[]{}',!&@#=~")
-_NAMES: Final = "A name must have 1 to about 80 letters, digits or signs."
+_NAMES: Final = "A name must have 1 to about 80 letters, digits or punctuation marks."
 _CONTENT_TYPE: Final = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
 class Documents(Generic[T]):
-    """The JSON objects of one folder, by names that clients choose.
+    """The JSON documents of one folder, by names that clients choose.
 
-    A document that cannot be understood (cut off, edited by hand, of another shape) counts as not there: it is set
-    aside under ``state/damaged`` with a warning in the log, and never stands in the way of the others.
+    A damaged document (truncated, edited by hand, of the wrong shape) is treated as missing: it is moved to
+    ``state/damaged`` with a warning in the log, so that it does not block the others.
 
     Attributes:
-        storage: Where they lie.
+        storage: The store that holds them.
         folder: Name of their folder under ``state``.
-        parse: Makes the value of a document's object; raises BadRequest for one of the wrong shape.
+        parse: Converts the JSON object of a document; raises BadRequest if it has the wrong shape.
     """
 
     storage: Storage
@@ -52,8 +52,8 @@ class Documents(Generic[T]):
         """The document called ``name``.
 
         Raises:
-            NotFound: There is none.
-            InvalidField: Nothing can have this name.
+            NotFound: It does not exist.
+            InvalidField: No document can have this name.
         """
         key = self.key(name)
         found = self._parsed(key, self.storage.read(key))
@@ -68,28 +68,28 @@ class Documents(Generic[T]):
                 yield name, found[0]
 
     def count(self) -> int:
-        """How many documents there are, damaged ones among them."""
+        """Number of documents, including damaged ones."""
         return sum(1 for _ in self.stored())
 
     def names(self) -> Iterator[str]:
-        """The names of all documents, unread ones that may be damaged among them, in the order of their keys."""
+        """The names of all documents, including damaged ones, in the order of their keys."""
         return (name for name, _ in self.stored())
 
     def stored(self) -> Iterator[tuple[str, StoredObject]]:
-        """Name and object of each document, also of unread ones that may be damaged, in the order of their keys."""
+        """Name and stored object of each document, including damaged ones, in the order of their keys."""
         for stored in self.storage.list(STATE / self.folder):
             name = self._name(stored.key)
             if name is not None:
                 yield name, stored
 
     def save(self, name: str, content: Mapping[str, Any]) -> bool:
-        """Write a document, whole or not at all; the last writer wins.
+        """Write a document atomically; the last writer wins.
 
         Returns:
-            Whether it replaced one.
+            Whether it replaced a document of that name.
 
         Raises:
-            InvalidField: Nothing can have this name, or the content is not JSON.
+            InvalidField: No document can have this name, or the content is not JSON.
             TooLarge: The document has more than ``MAX_BYTES``.
         """
         key = self.key(name)
@@ -98,17 +98,17 @@ class Documents(Generic[T]):
         except (ValueError, TypeError, RecursionError) as error:
             raise InvalidField("The document must consist of JSON values.") from error
         if len(data) > MAX_BYTES:
-            raise TooLarge(f"The document has {len(data)} bytes; at most {MAX_BYTES} are allowed.")
+            raise TooLarge(f"The document has {len(data)} bytes (maximum {MAX_BYTES}).")
         replaced = self.storage.stat(key) is not None
         self.storage.put_bytes(key, data, content_type=_CONTENT_TYPE)
         return replaced
 
     def delete(self, name: str) -> bool:
-        """Remove a document; return whether it was there."""
+        """Remove a document; return whether it existed."""
         return self.storage.delete(self.key(name))
 
     def key(self, name: str) -> Key:
-        """Where a document lies: signs that have a meaning in keys are written as ``%`` and two digits."""
+        """The key of a document: characters that are not allowed in keys are percent-encoded."""
         normal = unicodedata.normalize("NFC", name)
         first = "" if normal[:1].strip(" .") else _escaped(normal[:1])
         try:
@@ -127,14 +127,14 @@ class Documents(Generic[T]):
             return name, None
 
     def _name(self, key: Key) -> str | None:
-        """The name of the document at ``key``; None if it is none of ours."""
+        """The name of the document at ``key``; None if it is not a document of this folder."""
         is_ours = len(key.segments) == len(STATE.segments) + 2 and key.name.endswith(_SUFFIX)
         return unquote(key.name.removesuffix(_SUFFIX)) if is_ours else None
 
     def _parsed(self, key: Key, data: bytes) -> tuple[T] | None:
         try:
             if len(data) > MAX_BYTES:
-                raise ValueError("too long")  # noqa: TRY301 - treated like any other damage
+                raise ValueError("too long")  # noqa: TRY301 - handled like any other damage
             content = json.loads(data)
             if not isinstance(content, dict):
                 raise ValueError("not an object")  # noqa: TRY301, TRY004 - likewise
@@ -146,7 +146,7 @@ class Documents(Generic[T]):
     def _set_aside(self, key: Key, data: bytes, error: Exception) -> None:
         log.warning("%s is damaged (%s) and was set aside", key, type(error).__name__)
         self.storage.put_bytes(DAMAGED / self.folder / key.name, data)
-        if self.storage.stat(key) is not None and self.storage.read(key) == data:  # nobody wrote a good one meanwhile
+        if self.storage.stat(key) is not None and self.storage.read(key) == data:  # and nobody has replaced it
             self.storage.delete(key)
 
 

@@ -1,4 +1,4 @@
-"""Signed, expiring links to files of a local store, for browsers and receivers that have no API key."""
+"""Signed links, which expire, to files of a local store; for browsers and receivers that have no API key."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _WAIT_SECONDS: Final = 0.1
 
 
 class LinkStatus(Enum):
-    """What a signed address is worth."""
+    """Whether a signed link is accepted."""
 
     VALID = auto()
     EXPIRED = auto()
@@ -41,12 +41,12 @@ class LinkStatus(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LinkSigner:
-    """Signs addresses below ``/outputs/`` and recognizes its own signatures.
+    """Signs links below ``/outputs/`` and verifies them.
 
     Attributes:
-        secret: Signs; the same in every process of a deployment.
-        lifetime_seconds: How long a link works.
-        clock: The time, in seconds since 1970.
+        secret: The signing key, the same in every process of a deployment.
+        lifetime_seconds: How long a link is valid.
+        clock: Returns the time in seconds since 1970.
     """
 
     secret: bytes
@@ -54,16 +54,16 @@ class LinkSigner:
     clock: Callable[[], float] = time.time
 
     def query(self, key: Key) -> str:
-        """What must stand behind ``?`` for the object to be given without an API key."""
+        """The query of a link: with it, the object is served without an API key."""
         expires = int(self.clock()) + self.lifetime_seconds
         return urlencode({"expires": expires, "signature": self._signature(key, expires)})
 
-    def state(self, key: Key, expires: str, signature: str) -> LinkStatus:
-        """What kind of link has these two values in its query."""
+    def verify(self, key: Key, expires: str, signature: str) -> LinkStatus:
+        """Check the two values in the query of a link."""
         if not (expires.isascii() and expires.isdecimal() and len(expires) <= _MAX_DIGITS):
             return LinkStatus.INVALID
-        ours = self._signature(key, int(expires))
-        if not hmac.compare_digest(ours.encode(), signature.encode("utf-8", "replace")):
+        expected = self._signature(key, int(expires))
+        if not hmac.compare_digest(expected.encode(), signature.encode("utf-8", "replace")):
             return LinkStatus.INVALID
         return LinkStatus.VALID if self.clock() < int(expires) else LinkStatus.EXPIRED
 
@@ -72,9 +72,9 @@ class LinkSigner:
 
 
 def load_or_create_secret(state: Storage) -> bytes:
-    """The deployment's own secret, made once and kept in its store, so that links outlive the process.
+    """The deployment's signing secret, created once and kept in its store, so that links outlive the process.
 
-    Of processes that begin at the same moment, one makes it and the others wait for it.
+    When several processes start at the same moment, one creates it and the others wait.
     """
     documents = Documents(state, _FOLDER, _parse)
     for _ in range(_TRIES):
@@ -83,20 +83,20 @@ def load_or_create_secret(state: Storage) -> bytes:
         with reservation(state, _SECRET) as is_ours:
             if is_ours and state.stat(documents.key(_SECRET)) is None:
                 documents.save(_SECRET, {"secret": secrets.token_hex(32)})
-        time.sleep(_WAIT_SECONDS * random.random())  # noqa: S311 - only keeps two from meeting again and again
-    raise StorageFailed("The secret that signs links could not be made; try again later.")
+        time.sleep(_WAIT_SECONDS * random.random())  # noqa: S311 - keeps two processes from colliding again and again
+    raise StorageFailed("The secret that signs links could not be created; try again later.")
 
 
 def signed_url(public_url: str, key: Key, signer: LinkSigner) -> str:
-    """The address of an object of a local store on the REST side."""
+    """The link to an object of a local store, served by the REST server."""
     return f"{public_url.rstrip('/')}{PUBLIC_ROOT}{quote(key.text)}?{signer.query(key)}"
 
 
 def key_of_own_url(url: str, public_url: str | None) -> Key | None:
-    """The object that an address of our own names: a path below ``/outputs/``, alone or behind our public address.
+    """The key in a URL of this deployment: a path below ``/outputs/``, alone or after the public address.
 
     Raises:
-        NotFound: it names what no client may read, or nothing at all.
+        NotFound: it names an internal object, or no object.
     """
     path = url.removeprefix(public_url.rstrip("/")) if public_url else url
     if not path.startswith(PUBLIC_ROOT):

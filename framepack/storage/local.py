@@ -1,8 +1,8 @@
 """A store in a folder of this machine or of a network volume.
 
-Objects are written to a temporary file, flushed to the disk and renamed into place, so that a crash at any moment
-leaves the old object or the new one. Symbolic links inside the folder are never followed, and nothing but a regular
-file is an object. (A hard link is a regular file: overwriting or deleting it leaves its other names as they are.)
+Objects are written to a temporary file, flushed to the disk and renamed into place: after a crash, either the old or
+the new object is there. Symbolic links inside the folder are never followed, and only regular files are objects. (A
+hard link is a regular file: overwriting or deleting it does not change the file under its other names.)
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ _OBJECT = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # non-bloc
 
 
 class LocalStorage:
-    """Objects as files below ``root``, made on the first write.
+    """Objects as files below ``root``, which is created on the first write.
 
-    Opening the store removes temporary files whose writer is gone: unlocked, and untouched for a while (locks do
-    not reach across machines on every network volume).
+    Opening the store removes temporary files of crashed writers: files that are unlocked and have not changed for a
+    while (on some network volumes, locks do not work across machines).
 
     Args:
-        root: the folder; may itself be a link.
-        link: gives the address under which the REST side serves an object; None gives no URLs.
-        stale_after_seconds: age from which the temporary file of a dead writer is removed.
+        root: the folder; may itself be a symbolic link.
+        link: returns the URL under which the REST server serves an object; without it, objects have no URLs.
+        stale_after_seconds: minimum age before a temporary file is removed.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class LocalStorage:
 
     def put_file(self, key: Key, path: Path, *, content_type: str = DEFAULT_CONTENT_TYPE) -> StoredObject:
         """Copy the file into place; see `Storage.put_file`. The source may be on any file system."""
-        del content_type  # files have none; whoever serves them goes by the extension
+        del content_type  # files have no content type; it is derived from the extension when they are served
         with storage_errors(), path.open("rb") as source:
             return self._put(key, source, os.fstat(source.fileno()).st_size)
 
@@ -89,7 +89,7 @@ class LocalStorage:
         """Yield the objects below the folder; see `Storage.list`."""
         with storage_errors():
             entries = self._entries(folder)
-        # "a-b" sorts before "a/b", so a folder takes part in the order with its slash.
+        # "a-b" sorts before "a/b", so folders are sorted with their slash.
         for name, status in sorted(entries, key=lambda entry: f"{entry[0]}/" if _is_folder(entry[1]) else entry[0]):
             try:
                 key = Key(f"{folder}/{name}" if folder else name)
@@ -111,14 +111,14 @@ class LocalStorage:
 
     def stat(self, key: Key) -> StoredObject | None:
         """Describe the object; see `Storage.stat`."""
-        with storage_errors(), _nothing_when_missing(), self._folder(key.segments[:-1]) as folder:
+        with storage_errors(), _ignore_missing(), self._folder(key.segments[:-1]) as folder:
             status = os.stat(key.name, dir_fd=folder, follow_symlinks=False)
             return _stored(key, status) if stat.S_ISREG(status.st_mode) else None
         return None
 
     def delete(self, key: Key) -> bool:
-        """Remove the object, and its folder if nothing else is in it; see `Storage.delete`."""
-        with storage_errors(), _nothing_when_missing(), self._folder(key.segments[:-1]) as folder:
+        """Remove the object, and its folder if that is empty then; see `Storage.delete`."""
+        with storage_errors(), _ignore_missing(), self._folder(key.segments[:-1]) as folder:
             if stat.S_ISREG(os.stat(key.name, dir_fd=folder, follow_symlinks=False).st_mode):
                 os.unlink(key.name, dir_fd=folder)
                 self._prune(key.segments[:-1])
@@ -126,25 +126,25 @@ class LocalStorage:
         return False
 
     def remove_partial_writes(self) -> RemovedFiles:
-        """Remove temporary files whose writer is gone; see `Storage.remove_partial_writes`."""
-        freed = RemovedFiles()
-        with storage_errors(), _nothing_when_missing(), self._folder((_INCOMING,)) as incoming:
-            for name in os.listdir(incoming):  # noqa: PTH208 - pathlib cannot list a descriptor
-                with _nothing_when_missing(), os.fdopen(os.open(name, _OBJECT, dir_fd=incoming), "rb") as file:
+        """Remove temporary files of crashed writers; see `Storage.remove_partial_writes`."""
+        removed = RemovedFiles()
+        with storage_errors(), _ignore_missing(), self._folder((_INCOMING,)) as incoming:
+            for name in os.listdir(incoming):  # noqa: PTH208 - pathlib cannot list a file descriptor
+                with _ignore_missing(), os.fdopen(os.open(name, _OBJECT, dir_fd=incoming), "rb") as file:
                     status = os.fstat(file.fileno())
                     young = time.time() - status.st_mtime < self._stale_after_seconds
                     if not young and not _is_locked(file):
                         os.unlink(name, dir_fd=incoming)
-                        freed += RemovedFiles(1, status.st_size)
-        return freed
+                        removed += RemovedFiles(1, status.st_size)
+        return removed
 
     def url(self, key: Key, *, filename: str | None = None) -> str | None:
-        """Return the object's address on the REST side; it downloads under its own name."""
+        """Return the object's URL at the REST server; browsers save it under its own name."""
         del filename
         return self._link(key) if self._link else None
 
     def _put(self, key: Key, source: BinaryIO, size_bytes: int) -> StoredObject:
-        """Write ``size_bytes`` of the source into place."""
+        """Write ``size_bytes`` of the source to a temporary file and rename it into place."""
         with self._folder((_INCOMING,), create=True) as incoming, _temporary(incoming) as (name, file):
             sha256 = _copy(source, file)
             file.flush()
@@ -156,7 +156,7 @@ class LocalStorage:
         return replace(_stored(key, status), sha256=sha256)
 
     def _place(self, name: str, incoming: int, key: Key) -> None:
-        """Rename a temporary file to an object, anew if its folder was found empty and removed meanwhile."""
+        """Rename a temporary file to an object; try again if a concurrent delete removes the folder."""
         for tries_left in reversed(range(_TRIES)):
             try:
                 with self._folder(key.segments[:-1], create=True) as folder:
@@ -168,8 +168,8 @@ class LocalStorage:
                     raise
 
     def _prune(self, segments: tuple[str, ...]) -> None:
-        """Remove a folder that has become empty, and those around it."""
-        with contextlib.suppress(OSError):  # it is not empty, or another process was quicker
+        """Remove a folder that has become empty, and its parents that become empty with it."""
+        with contextlib.suppress(OSError):  # it is not empty, or another process has removed it
             for depth in range(len(segments), 0, -1):
                 with self._folder(segments[: depth - 1]) as parent:
                     os.rmdir(segments[depth - 1], dir_fd=parent)
@@ -189,10 +189,10 @@ class LocalStorage:
         raise object_not_found()
 
     def _entries(self, folder: Key | None) -> tuple[tuple[str, os.stat_result], ...]:
-        """Read one folder at once, so that none stays open while the caller uses what was listed."""
+        """Read one folder completely, so that it is closed while the caller uses the entries."""
         found = []
         with (
-            _nothing_when_missing(),
+            _ignore_missing(),
             self._folder(folder.segments if folder else ()) as descriptor,
             os.scandir(descriptor) as entries,
         ):
@@ -206,7 +206,7 @@ class LocalStorage:
         inner = []
         with (
             storage_errors(),
-            _nothing_when_missing(),
+            _ignore_missing(),
             self._folder(folder.segments) as descriptor,
             os.scandir(descriptor) as entries,
         ):
@@ -221,7 +221,11 @@ class LocalStorage:
 
     @contextlib.contextmanager
     def _folder(self, segments: tuple[str, ...], *, create: bool = False) -> Iterator[int]:
-        """Open the folder below the root, segment by segment so that no link is followed; yield its descriptor."""
+        """Open a folder below the root and yield its file descriptor.
+
+        It is opened segment by segment, relative to the parent's descriptor and with O_NOFOLLOW, so that neither a
+        symbolic link nor a rename by another process can lead outside of the root.
+        """
         if create:
             self._root.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self._root, _FOLDER & ~os.O_NOFOLLOW)
@@ -239,11 +243,11 @@ class LocalStorage:
 
 @contextlib.contextmanager
 def _temporary(folder: int) -> Iterator[tuple[str, BinaryIO]]:
-    """Make a locked file of a new name; remove it unless all goes well."""
+    """Create a locked file with a new name; remove it if the block raises."""
     name = secrets.token_hex(16)
     try:
         with os.fdopen(os.open(name, _NEW, 0o666, dir_fd=folder), "wb") as file:
-            with contextlib.suppress(OSError):  # a file system without locks: age alone tells the sweep
+            with contextlib.suppress(OSError):  # a file system without locks: only the age of the file counts
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield name, file
     except BaseException:
@@ -286,8 +290,8 @@ def _make_folder(name: str, parent: int) -> None:
 
 
 @contextlib.contextmanager
-def _nothing_when_missing() -> Iterator[None]:
-    """Pass over a name that does not exist, or that is none of ours: a link, a pipe."""
+def _ignore_missing() -> Iterator[None]:
+    """Ignore names that do not exist or are not objects, such as links and pipes."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Which store to use: the worker's own, from its settings, or the one that a job brings along."""
+"""Opening stores: the deployment's, from its settings, and the one that a job brings in its ``s3Config``."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def open_storage(settings: Settings) -> Storage:
-    """Open the worker's own store.
+    """Open the deployment's store.
 
     Raises:
-        InvalidField: the settings name no usable bucket, endpoint or prefix.
+        InvalidField: bucket, endpoint or prefix in the settings is invalid.
         StorageFailed: the folder cannot be opened.
     """
     kind, _, place = settings.storage.partition(":")
@@ -39,7 +39,7 @@ def open_storage(settings: Settings) -> Storage:
 
 
 def link_signer(settings: Settings, state: Storage) -> LinkSigner:
-    """What signs the links to a local store's files: the settings' secret, else one that is kept in the store."""
+    """The signer of links to a local store, with the secret of the settings or else the one kept in the store."""
     given = settings.link_secret
     secret = given.get_secret_value().encode() if given is not None else load_or_create_secret(state)
     return LinkSigner(secret, settings.url_lifetime_seconds)
@@ -51,14 +51,14 @@ def open_job_storage(
     """Open the bucket that a job names as RunPod's ``s3Config``.
 
     Args:
-        settings: the worker's; gives the lifetime of URLs.
+        settings: of the worker; they set the lifetime of URLs.
         s3_config: ``accessId``, ``accessSecret``, ``endpointUrl`` and ``bucketName`` (which may also be in the
-            endpoint), perhaps ``region``; other entries are passed over.
-        check_endpoint: called with the address that will be connected to; raises if it may not be. Not called for
-            AWS, whose addresses no client can choose.
+            endpoint), optionally ``region``; other entries are ignored.
+        check_endpoint: called with the address that will be connected to; raises if that is not allowed. Not called
+            for AWS, whose addresses clients cannot choose.
 
     Raises:
-        InvalidField: an entry is missing or is not usable.
+        InvalidField: an entry is missing or invalid.
     """
     endpoint_url, access_key, secret_key = (
         _text(s3_config, name) for name in ("endpointUrl", "accessId", "accessSecret")
@@ -89,7 +89,7 @@ def _credentials(settings: Settings) -> S3Credentials | None:
 def _text(s3_config: Mapping[str, Any], name: str) -> str:
     value = s3_config.get(name)
     if not isinstance(value, str) or not value.strip():
-        raise InvalidField(f"The field s3Config.{name} must be given as text.")
+        raise InvalidField(f"s3Config.{name} is required and must be text.")
     return value.strip()
 
 

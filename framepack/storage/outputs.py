@@ -1,4 +1,4 @@
-"""Results of operations: their names, their place in the store, and what an answer says of them."""
+"""Results of operations: their names, their folders, and what answers say about them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _EXTENSION = re.compile(r"\.[a-z0-9]{1,8}")
 
 
 class ResultFolder(StrEnum):
-    """The documented folders of results."""
+    """The documented folders for results."""
 
     TEMP_PROCESSING = "postprocessed_output/temp_processing"
     SAVED_VIDEOS = "postprocessed_output/saved_videos"
@@ -44,14 +44,14 @@ class ResultFolder(StrEnum):
 
 @dataclass(frozen=True)
 class PublishedOutput:
-    """A result that is in the store.
+    """A result in the store.
 
     Attributes:
-        key: where it lies.
+        key: its key.
         filename: the last segment of the key.
         size_bytes: its length.
         sha256: digest of its bytes, lower-case hexadecimal.
-        url: where it can be downloaded from, where the store can say so.
+        url: where it can be downloaded; None if the store has no URLs.
     """
 
     key: Key
@@ -63,22 +63,22 @@ class PublishedOutput:
 
     @property
     def path(self) -> str:
-        """The documented ``output_path``: the place below ``/outputs/``, whatever the store is."""
+        """The documented ``output_path``, the same for every kind of store: ``/outputs/`` and the key."""
         return f"{PUBLIC_ROOT}{self.key}"
 
     @cached_property
     def base64(self) -> str | None:
-        """The bytes as base64, or None when there are more of them than may be inlined."""
+        """The bytes as base64; None if the result is over the limit for inlining."""
         return None if self._inline is None else b64encode(self._inline).decode()
 
 
 class Outputs:
-    """Names results and puts them into the store.
+    """Names results and stores them.
 
     Args:
-        storage: where they go.
-        inline_limit_bytes: longest result that is also kept at hand for inlining; 0 keeps none.
-        clock: the time now, UTC.
+        storage: where they are stored.
+        inline_limit_bytes: largest result that is also returned as base64; 0 disables this.
+        clock: returns the present time, UTC.
     """
 
     def __init__(
@@ -91,31 +91,28 @@ class Outputs:
         self._inline_limit_bytes = inline_limit_bytes
         self._clock = clock
 
-    def publish(
-        self, path: Path, *, folder: ResultFolder, stem: str, suffix: str, content_type: str | None = None
-    ) -> PublishedOutput:
-        """Store a finished file under a new name; the file itself stays as it is.
+    def publish(self, path: Path, *, folder: ResultFolder, stem: str, suffix: str) -> PublishedOutput:
+        """Store a copy of a finished file under a new name.
 
         Args:
             path: the file; its extension is kept.
-            folder: the documented folder that it belongs to.
-            stem: name of the source without its extension, as the client gave it.
-            suffix: what was done, for example ``upscaled_RealESRGAN_x4plus``.
-            content_type: None takes it from the extension.
+            folder: the documented folder it belongs in.
+            stem: name of the source without its extension, as the client sent it.
+            suffix: what was done to it, for example ``upscaled_RealESRGAN_x4plus``.
 
         Raises:
-            StorageFailed: the store did not take it.
-            DiskFull: the store is a disk and has no room for it.
+            StorageFailed: the store failed.
+            DiskFull: the store is a folder, and its disk is full.
         """
-        return self._store(path, folder, self.filename(stem, suffix, path.suffix), content_type)
+        return self._store(path, folder, self.filename(stem, suffix, path.suffix))
 
     def save(self, path: Path, filename: str) -> PublishedOutput:
-        """Store a file among the saved videos under its own name, or with a short id in it if that name is taken.
+        """Store a file in the folder of saved videos, with a short id in its name if the name is taken.
 
-        Nothing is ever overwritten, also when several workers save under one name at the same moment.
+        Nothing is ever overwritten, even if several workers save under one name at the same moment.
 
         Args:
-            path: the file; it stays as it is.
+            path: the file, which is copied.
             filename: a safe name with its extension.
 
         Raises:
@@ -129,10 +126,10 @@ class Outputs:
             while not is_free:
                 name = f"{stem}-{_short_id()}{dot}{extension}"
                 is_free = self.storage.stat(folder.key / name) is None
-            return self._store(path, folder, name, None)
+            return self._store(path, folder, name)
 
-    def _store(self, path: Path, folder: ResultFolder, filename: str, content_type: str | None) -> PublishedOutput:
-        content_type = content_type or mimetypes.guess_type(filename)[0] or DEFAULT_CONTENT_TYPE
+    def _store(self, path: Path, folder: ResultFolder, filename: str) -> PublishedOutput:
+        content_type = mimetypes.guess_type(filename)[0] or DEFAULT_CONTENT_TYPE
         key = folder.key / filename
         inline = self._inlined(path)
         if inline is None:
@@ -149,14 +146,14 @@ class Outputs:
         return f"{name}_{self.stamp()}{extension}"
 
     def stamp(self) -> str:
-        """Make what tells names of the same thing apart, ``{yymmdd_HHMMSS}_{short id}``.
+        """Make the unique part of a name, ``{yymmdd_HHMMSS}_{short id}``.
 
-        The short id (6 digits and letters, the first a digit) keeps names apart that are made in the same second.
+        The short id (a digit, then 5 digits or letters) distinguishes names that are made in the same second.
         """
         return f"{self._clock():%y%m%d_%H%M%S}_{_short_id()}"
 
     def _inlined(self, path: Path) -> bytes | None:
-        """Read the file if it may be inlined, so that the answer holds the very bytes that are stored."""
+        """Read the file if it may be inlined, so that the answer contains exactly the bytes that are stored."""
         with storage_errors():
             size_bytes = path.stat().st_size
             return path.read_bytes() if 0 < size_bytes <= self._inline_limit_bytes else None

@@ -1,4 +1,4 @@
-"""The presets there are: the built-in ones and those that clients saved, one document each."""
+"""Presets: the built-in ones, and those that clients saved, one document each."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _DELETED: Final = {"deleted": True}
 class Presets(Generic[P]):
     """Presets of one kind.
 
-    Names are exact: ``Look`` and ``look`` are two presets. Built-in ones are found in any case of their letters, and
-    the protected one, which always is what it was, in any case and with spaces around it.
+    Names are case-sensitive: ``Look`` and ``look`` are two presets. Built-in presets are also found in any case. The
+    protected preset, which never changes, is found in any case and with spaces around its name.
 
     Attributes:
-        documents: What clients saved; None stands for a built-in preset that was deleted.
-        built_in: The presets there are from the start.
+        documents: The presets that clients saved; None marks a built-in preset as deleted.
+        built_in: The built-in presets.
         protected: Name of the built-in preset that can be neither replaced nor deleted.
-        limit: Most presets that clients may save.
+        limit: Maximum number of saved presets.
     """
 
     documents: Documents[P | None]
@@ -45,7 +45,7 @@ class Presets(Generic[P]):
     limit: int
 
     def find(self, name: str) -> P | None:
-        """The preset called ``name``; None if there is none."""
+        """The preset called ``name``; None if it does not exist."""
         if self.protects(name):
             return self.built_in[self.protected]
         found = self._exact(name)
@@ -53,7 +53,7 @@ class Presets(Generic[P]):
         return self._exact(folded) if found is None and folded in self.built_in else found
 
     def all(self) -> dict[str, P]:
-        """Every preset by its name: the protected one, then the others in alphabetical order."""
+        """All presets by name: the protected one first, then the others in alphabetical order."""
         saved = {name: preset for name, preset in self.documents.list() if is_name(name)}
         merged = {**self.built_in, **saved, self.protected: self.built_in[self.protected]}
         known = {name: preset for name, preset in merged.items() if preset is not None}
@@ -61,31 +61,31 @@ class Presets(Generic[P]):
         return {name: known[name] for name in (self.protected, *others)}
 
     def save(self, name: str, preset: P) -> bool:
-        """Save a preset, whole or not at all; the last writer wins.
+        """Save a preset atomically; the last writer wins.
 
         Returns:
-            Whether there was one of that name.
+            Whether a preset of that name existed.
 
         Raises:
-            BadRequest: The name is the protected one.
-            TooLarge: The preset is too long, or there are too many.
+            BadRequest: The name is that of the protected preset.
+            TooLarge: The preset is too large, or the limit is reached.
         """
         if self.protects(name):
             raise BadRequest(f"'{self.protected}' is a protected preset and cannot be overwritten")
-        was_there = self._exact(name) is not None
-        if not was_there and self.documents.count() >= self.limit:
+        existed = self._exact(name) is not None
+        if not existed and self.documents.count() >= self.limit:
             raise TooLarge(f"There are {self.limit} presets already; delete one before you save another.")
         self.documents.save(name, preset.model_dump(mode="json"))
-        return was_there
+        return existed
 
     def delete(self, name: str) -> bool:
-        """Delete a preset; a built-in one stays deleted until one of its name is saved.
+        """Delete a preset; a built-in one stays hidden until a preset of its name is saved.
 
         Returns:
-            Whether there was one of that name.
+            Whether a preset of that name existed.
 
         Raises:
-            BadRequest: The name is the protected one.
+            BadRequest: The name is that of the protected preset.
         """
         if self.protects(name):
             raise BadRequest(f"'{self.protected}' preset cannot be deleted")

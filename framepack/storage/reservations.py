@@ -1,4 +1,4 @@
-"""Names that are being taken: of several workers that want one name at the same moment, at most one gets it."""
+"""Reservations of names: when several workers want one name at the same moment, at most one of them gets it."""
 
 from __future__ import annotations
 
@@ -22,31 +22,32 @@ STALE_AFTER: Final = timedelta(hours=1)
 
 @contextmanager
 def reservation(storage: Storage, name: str) -> Iterator[bool]:
-    """Announce that ``name`` is about to be taken; the value says whether nobody else has announced it.
+    """Reserve ``name`` in a ``with`` block; the value says whether that succeeded.
 
-    Everybody first leaves a mark and then looks for the marks of others, so of two at least one sees the other. That
-    needs nothing but a listing that shows what was written before it; conditional writes, which would be shorter, are
-    silently ignored by some stores. Whether the name was taken earlier is for the caller to look up, inside.
+    Whether an object of that name exists already is for the caller to check, inside the block.
 
     Args:
         storage: where the name is wanted.
         name: the name, of any length.
     """
-    wanted = sha256(name.encode()).hexdigest()
-    mark = RESERVED / f"{wanted}-{uuid4().hex}"
-    storage.put_bytes(mark, b"")
+    # Everybody first writes an object of their own and then lists the objects of others. So of two workers, at least
+    # one sees the other, and never both of them get the name. Any store with consistent listings can do that, while
+    # conditional writes, which would be shorter, are silently ignored by some S3 stores.
+    prefix = sha256(name.encode()).hexdigest()
+    own = RESERVED / f"{prefix}-{uuid4().hex}"
+    storage.put_bytes(own, b"")
     try:
-        yield not any(other != mark and other.name.startswith(wanted) for other in _living_marks(storage))
+        yield not any(other != own and other.name.startswith(prefix) for other in _current_reservations(storage))
     finally:
-        with suppress(FramepackError):  # it would go stale
-            storage.delete(mark)
+        with suppress(FramepackError):  # it would become stale
+            storage.delete(own)
 
 
-def _living_marks(storage: Storage) -> list[Key]:
-    """All marks, without those whose writers must have died, which are removed."""
+def _current_reservations(storage: Storage) -> list[Key]:
+    """All reservations except stale ones, whose writers must have crashed; those are deleted."""
     now = datetime.now(UTC)
-    marks = list(storage.list(RESERVED))
-    for dead in marks:
-        if now - dead.modified > STALE_AFTER:
-            storage.delete(dead.key)
-    return [mark.key for mark in marks if now - mark.modified <= STALE_AFTER]
+    found = list(storage.list(RESERVED))
+    for stale in found:
+        if now - stale.modified > STALE_AFTER:
+            storage.delete(stale.key)
+    return [stored.key for stored in found if now - stored.modified <= STALE_AFTER]

@@ -1,4 +1,4 @@
-"""Files that clients uploaded: kept in the store for a while, for use as the source of any request."""
+"""Uploads: files of clients, kept in the store for a while as sources of later requests."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ UPLOADS: Final = Key("uploads")
 
 
 def keep_upload(storage: Storage, path: Path, filename: str) -> Key:
-    """Put a file among the uploads.
+    """Store an uploaded file under a unique name.
 
-    The suffix that makes its name unique is left out again when results are named after it.
+    The unique part of the name is removed again when results are named after the file.
     """
     name = PurePath(filename)
     key = UPLOADS / f"{name.stem}_{Outputs(storage, 0).stamp()}{name.suffix}"
@@ -29,7 +29,7 @@ def keep_upload(storage: Storage, path: Path, filename: str) -> Key:
 
 
 def remove_uploads_before(storage: Storage, oldest: datetime) -> None:
-    """Delete the uploads that arrived before ``oldest``."""
+    """Delete the uploads that were stored before ``oldest``."""
     for stored in storage.list(UPLOADS):
         if stored.modified < oldest:
             storage.delete(stored.key)

@@ -20,7 +20,7 @@ from framepack.storage.local import LocalStorage
 from framepack.storage.outputs import Outputs, ResultFolder
 from framepack.storage.reservations import RESERVED, reservation
 from framepack.storage.s3.client import S3Tuning
-from framepack.storage.s3.upload import drop_stale_parts
+from framepack.storage.s3.upload import abort_stale_uploads
 from tests.support.s3_proxy import Answer, Proxy, Request
 from tests.support.s3_server import S3Server
 from tests.support.storage_case import KEY, MIB, NAME, OpenS3
@@ -170,7 +170,7 @@ def test_parts_of_uploads_that_died_are_dropped(open_s3: OpenS3, server: S3Serve
 
     assert open_s3().remove_partial_writes() == RemovedFiles(), "none of them is a day old"
     prefix = "worker/one/postprocessed_output/"
-    assert drop_stale_parts(server.client, bucket, prefix, timedelta(seconds=-1)) == RemovedFiles(1, 5 * MIB)
+    assert abort_stale_uploads(server.client, bucket, prefix, timedelta(seconds=-1)) == RemovedFiles(1, 5 * MIB)
     left = [upload["Key"] for upload in server.client.list_multipart_uploads(Bucket=bucket)["Uploads"]]
     assert sorted(left) == sorted(names[1:])
     assert open_s3(prefix="").remove_partial_writes() == RemovedFiles()

@@ -1,4 +1,4 @@
-"""The connection to an S3 store, and how its errors are told to a client."""
+"""The client of an S3 store, and the translation of its errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SERVER_FAULT = 500
 
 @dataclass(frozen=True, slots=True)
 class S3Credentials:
-    """An access key; its ``repr`` shows nothing of it."""
+    """An access key; its ``repr`` does not show it."""
 
     access_key: str = field(repr=False)
     secret_key: str = field(repr=False)
@@ -33,17 +33,17 @@ class S3Credentials:
 
 @dataclass(frozen=True, slots=True)
 class S3Tuning:
-    """How patiently and in what pieces to talk to a store.
+    """Retries, timeouts and part sizes.
 
     Attributes:
-        attempts: how often a request is tried.
-        connect_timeout_seconds: longest wait for a connection.
-        read_timeout_seconds: longest silence of the store.
-        multipart_above_bytes: larger objects are sent in parts.
-        part_bytes: length of a part, at least 5 MiB for most stores; grows where 10 000 parts would not do.
-        parallel_parts: parts of one object under way at a time; each is held in memory.
+        attempts: attempts per request.
+        connect_timeout_seconds: maximum wait for a connection.
+        read_timeout_seconds: maximum wait for the next bytes of an answer.
+        multipart_above_bytes: larger objects are uploaded in parts.
+        part_bytes: size of a part, at least 5 MiB for most stores; increased if 10,000 parts would not suffice.
+        parallel_parts: parts of one object that are uploaded at a time; each is in memory.
         page_size: objects per page of a listing.
-        looks: how often an upload is looked for, with growing pauses, before it is said to be lost.
+        verify_attempts: how often an upload is looked up, with growing pauses, before it counts as lost.
     """
 
     attempts: int = 6
@@ -53,14 +53,14 @@ class S3Tuning:
     part_bytes: int = 16 * _MIB
     parallel_parts: int = 4
     page_size: int = 1000
-    looks: int = 6
+    verify_attempts: int = 6
 
 
 def connect(location: S3Location, credentials: S3Credentials | None, tuning: S3Tuning) -> S3Client:
-    """Make a client, which threads may share; nothing is sent yet.
+    """Create a client, which threads may share; nothing is sent yet.
 
     Raises:
-        StorageFailed: boto3 refuses the endpoint's address.
+        StorageFailed: the endpoint is not a valid address.
     """
     import boto3
     from botocore.config import Config
@@ -86,38 +86,38 @@ def connect(location: S3Location, credentials: S3Credentials | None, tuning: S3T
         )
     except ValueError as error:
         raise StorageFailed("The object store's endpoint is not a valid address.") from error
-    client.meta.events.register("before-call.s3.HeadBucket", _refuse_to_ask_for_region)
+    client.meta.events.register("before-call.s3.HeadBucket", _skip_region_lookup)
     return client
 
 
-def _refuse_to_ask_for_region(**_event: object) -> None:
-    """Stop botocore from asking where a bucket is: it asks again about every redirect, so a server could trap it."""
+def _skip_region_lookup(**_event: object) -> None:
+    """Keep botocore from asking for a bucket's region: it asks after every redirect, so a server could trap it."""
     from botocore.exceptions import ClientError
 
     raise ClientError({"ResponseMetadata": {"HTTPHeaders": {}}}, "HeadBucket")  # type: ignore[typeddict-item]
 
 
 def attachment(filename: str) -> str:
-    """Return the ``Content-Disposition`` that saves a download under the name (RFC 6266, RFC 5987)."""
+    """The ``Content-Disposition`` that makes browsers save a download under the name (RFC 6266, RFC 5987)."""
     plain = re.sub(r'[^ -~]|["\\%]', "_", filename)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='', errors='replace')}"
 
 
 def http_status(error: ClientError) -> int:
-    """Return the HTTP status that the store answered with, 0 if there was none."""
+    """The HTTP status of the store's answer; 0 if there was none."""
     return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
 
 
 @contextlib.contextmanager
 def s3_errors(action: str) -> Iterator[None]:
-    """Translate what boto3, the store and the disk refuse; nothing of the store's address or keys gets out.
+    """Translate errors of boto3, the store and the disk; messages never contain the store's address or keys.
 
     Args:
-        action: what was asked for, as in "the upload".
+        action: the request, such as "the upload".
 
     Raises:
-        NotFound: the store has no such object.
-        StorageFailed: the store refused, failed, did not answer, or is none.
+        NotFound: the object does not exist.
+        StorageFailed: the store refused, failed, did not answer, or is not an S3 store.
         DiskFull: this machine has no room for the download.
     """
     from botocore.exceptions import BotoCoreError, ClientError

@@ -1,4 +1,4 @@
-"""Where a bucket is, made out from the many ways in which people write an S3 endpoint."""
+"""The location of a bucket, parsed from the many ways in which people write an S3 endpoint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from framepack.setting_checks import BUCKET, parsed_address
 
 DEFAULT_REGION = "us-east-1"
 
-# A bucket may stand before the host of these stores (`bucket.s3.eu-west-1.amazonaws.com`).
+# Stores whose host name may start with the bucket (`bucket.s3.eu-west-1.amazonaws.com`).
 _BUCKET_HOST = re.compile(
     r"(?:(?P<bucket>[a-z0-9._-]+)\.)?"
     r"(?P<host>"
@@ -30,13 +30,13 @@ _RUNPOD_HOST = re.compile(r"s3api-(?P<region>[a-z0-9-]+)\.runpod\.io")
 
 @dataclass(frozen=True, slots=True)
 class S3Location:
-    """A bucket and the server that has it.
+    """A bucket and its server.
 
     Attributes:
-        bucket: its name alone.
-        endpoint_url: the server without the bucket, or None for AWS, which is found by its region.
-        region: what requests are signed for.
-        path_style: whether the bucket goes into the path of a request rather than into its host name.
+        bucket: its name.
+        endpoint_url: the server, without the bucket; None for AWS, whose servers follow from the region.
+        region: the region that requests are signed for.
+        path_style: whether requests name the bucket in their path rather than in the host name.
     """
 
     bucket: str
@@ -46,16 +46,16 @@ class S3Location:
 
 
 def s3_location(bucket: str | None, endpoint_url: str | None = None, region: str | None = None) -> S3Location:
-    """Make out bucket, server and region.
+    """Find bucket, server and region.
 
     Args:
-        bucket: its name; None or empty when it is in the endpoint, as the first part of the host name or the last
-            of the path. Where both name one, this one counts.
-        endpoint_url: ``http`` or ``https`` address of the server, with or without the bucket; None is AWS.
-        region: None takes it from the host name, ``auto`` for Cloudflare R2, else ``us-east-1``.
+        bucket: its name; None or empty if the endpoint contains it, as the first part of the host name or the last
+            part of the path. If both name a bucket, this one counts.
+        endpoint_url: ``http`` or ``https`` address of the server, with or without the bucket; None means AWS.
+        region: None derives it from the host name: ``auto`` for Cloudflare R2, ``us-east-1`` if there is none in it.
 
     Raises:
-        InvalidField: there is no usable bucket or address.
+        InvalidField: the bucket or the address is missing or invalid.
     """
     if not endpoint_url:
         return S3Location(_checked(bucket), None, region or DEFAULT_REGION, path_style=False)
@@ -81,7 +81,7 @@ def _parsed(endpoint_url: str) -> SplitResult:
 
 
 def _without_bucket(host: str, bucket: str | None) -> tuple[str, str | None]:
-    """Split ``bucket.host`` for stores whose host names are known, and where the bucket is known to be in front."""
+    """Split ``bucket.host``, for known stores and for hosts that start with the given bucket."""
     known = _BUCKET_HOST.fullmatch(host)
     if known:
         return known["host"], known["bucket"]
@@ -91,7 +91,7 @@ def _without_bucket(host: str, bucket: str | None) -> tuple[str, str | None]:
 
 
 def _split_path(path: str, bucket: str | None) -> tuple[str, str | None]:
-    """Take the bucket off the end of the path; what stays is where a gateway mounts its S3 side."""
+    """Split the bucket off the end of the path; the rest is the path under which a gateway serves S3."""
     path = path.rstrip("/")
     mount, _, last = path.rpartition("/")
     if last and (not bucket or last == bucket):

@@ -1,9 +1,9 @@
 """A store in an S3 bucket: AWS, Cloudflare R2, Backblaze B2, Google, MinIO, RunPod volumes and their kind.
 
-boto3 is imported and the client made on first use. Checksum headers that boto3 would add on its own are off, because
-many stores refuse them. An upload counts only when the store has confirmed the MD5 of all that was sent (or the
-object, read back, has the right SHA-256) and afterwards names the right size and SHA-256, which is kept in the
-object's metadata; downloads are checked against it.
+boto3 is imported, and the client created, on first use. The checksum headers that boto3 adds by default are off,
+because many stores refuse them. Instead, an upload succeeds only when two things are verified: the store has
+confirmed the MD5 of all bytes (or the object, read back, has the right SHA-256), and the store then reports the right
+size and SHA-256. The SHA-256 is kept in the object's metadata, and downloads are checked against it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from framepack.errors import InvalidField, StorageFailed
 from framepack.storage.base import CHUNK_BYTES, DEFAULT_CONTENT_TYPE, StoredObject, removed_on_failure
 from framepack.storage.keys import RESULTS, Key
 from framepack.storage.s3.client import S3Credentials, S3Tuning, attachment, connect, http_status, s3_errors
-from framepack.storage.s3.upload import SHA256_METADATA, ObjectUpload, drop_stale_parts, put_parts, put_whole
+from framepack.storage.s3.upload import SHA256_METADATA, ObjectUpload, abort_stale_uploads, put_parts, put_whole
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -37,11 +37,11 @@ MAX_URL_LIFETIME_SECONDS = 604_800
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NOT_FOUND = 404
 _FIRST_PAUSE_SECONDS = 0.05
-_SENDINGS = 2
+_UPLOAD_ATTEMPTS = 2
 
 
-class _OtherBytesError(StorageFailed):
-    """What came is not what was stored: spoilt on the way, or replaced just then in a store that tears."""
+class _WrongBytesError(StorageFailed):
+    """The bytes received are not those stored: damaged in transit, or mixed with a concurrent replacement."""
 
 
 class S3Storage:
@@ -49,10 +49,10 @@ class S3Storage:
 
     Args:
         location: the bucket and its server.
-        credentials: None leaves the search for them to boto3.
-        prefix: segments before every key, or empty.
-        url_lifetime_seconds: how long a presigned URL works, at most 7 days.
-        tuning: timeouts, attempts and the size of parts.
+        credentials: None lets boto3 search for them.
+        prefix: segments that precede every key; may be empty.
+        url_lifetime_seconds: how long a presigned URL is valid, at most 7 days.
+        tuning: retries, timeouts and part sizes.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class S3Storage:
                 for item in page.get("Contents", ()):
                     try:
                         key = Key(item["Key"].removeprefix(self._prefix))
-                    except InvalidField:  # none of ours
+                    except InvalidField:  # not an object of this project
                         continue
                     yield StoredObject(key, item["Size"], item["LastModified"].astimezone(UTC))
 
@@ -122,7 +122,7 @@ class S3Storage:
             )
             for page in pages:
                 for item in page.get("CommonPrefixes", ()):
-                    with contextlib.suppress(InvalidField):  # none of ours
+                    with contextlib.suppress(InvalidField):  # not an object of this project
                         yield Key(item["Prefix"].removeprefix(self._prefix).removesuffix("/")).name
 
     def stat(self, key: Key) -> StoredObject | None:
@@ -139,12 +139,12 @@ class S3Storage:
             return True
 
     def remove_partial_writes(self) -> RemovedFiles:
-        """Drop the parts of uploads that were never finished; see `Storage.remove_partial_writes`."""
+        """Abort multipart uploads that were never completed; see `Storage.remove_partial_writes`."""
         with s3_errors("the clean-up"):
-            return drop_stale_parts(self._client, self._location.bucket, f"{self._prefix}{RESULTS}/")
+            return abort_stale_uploads(self._client, self._location.bucket, f"{self._prefix}{RESULTS}/")
 
     def url(self, key: Key, *, filename: str | None = None) -> str | None:
-        """Presign a download; with a file name the browser saves it under that name."""
+        """Presign a download; see `Storage.url`."""
         parameters = {"Bucket": self._location.bucket, "Key": self._name(key)}
         if filename:
             parameters["ResponseContentDisposition"] = attachment(filename)
@@ -176,8 +176,8 @@ class S3Storage:
         return StoredObject(key, head["ContentLength"], modified, _sha256(head["Metadata"]))
 
     def _put(self, key: Key, source: io.BufferedReader | io.BytesIO, size: int, content_type: str) -> StoredObject:
-        """Send the object and look whether it is there; once more if somebody has deleted it meanwhile."""
-        for _ in range(_SENDINGS):
+        """Upload the object and verify it; upload it again if it was deleted meanwhile."""
+        for _ in range(_UPLOAD_ATTEMPTS):
             source.seek(0)
             upload, confirmed = self._send(key, source, size, content_type)
             stored = self._verified(key, upload, confirmed=confirmed)
@@ -188,7 +188,7 @@ class S3Storage:
     def _send(
         self, key: Key, source: io.BufferedReader | io.BytesIO, size: int, content_type: str
     ) -> tuple[ObjectUpload, bool]:
-        """Send in one request or in parts; return what was sent and whether the store confirmed its MD5."""
+        """Upload in one request or in parts; return the upload and whether the store confirmed its MD5."""
         if size > self._tuning.multipart_above_bytes:
             sha256 = hashlib.file_digest(source, "sha256").hexdigest()
             source.seek(0)
@@ -202,19 +202,19 @@ class S3Storage:
         return upload, put_whole(self._client, upload, data)
 
     def _verified(self, key: Key, upload: ObjectUpload, *, confirmed: bool) -> StoredObject | None:
-        """Return what the store now has, once it is certain that it got the upload; None if it has nothing.
+        """Return the stored object once the upload is verified; None if the object does not exist.
 
-        While another writer replaces the object, some stores show for a moment the size of the one and the digest of
-        the other, or nothing at all; so the store is looked at again before it is said to have failed.
+        While another writer replaces the object, some stores briefly report the size of one version and the digest of
+        the other, or no object at all. So the store is asked several times before the upload counts as failed.
         """
         doubt = None
-        for look in range(self._tuning.looks):
-            time.sleep(_FIRST_PAUSE_SECONDS * (2**look - 1))
+        for attempt in range(self._tuning.verify_attempts):
+            time.sleep(_FIRST_PAUSE_SECONDS * (2**attempt - 1))
             found = self._stat(key)
             if found is None:
                 doubt = None
             elif found.sha256 not in {None, upload.sha256}:
-                # The store has taken our bytes and another writer has replaced them since: the last one wins.
+                # Another writer has replaced the upload since: the last one wins.
                 return StoredObject(key, upload.size_bytes, found.modified, upload.sha256)
             elif found.size_bytes != upload.size_bytes:
                 doubt = "The object store did not keep the whole upload."
@@ -227,7 +227,7 @@ class S3Storage:
         return None
 
     def _digest(self, key: Key) -> str | None:
-        """Read the object back; return the SHA-256 of what came, or None if there is no such object any more."""
+        """Read the object back and return the SHA-256 of its bytes; None if it no longer exists."""
         from botocore.exceptions import ClientError
 
         try:
@@ -238,14 +238,14 @@ class S3Storage:
             raise
 
     def _download(self, key: Key, sink: BinaryIO | None) -> str:
-        """Fill the sink, beginning anew when the connection breaks or other bytes come; return their SHA-256."""
+        """Download into the sink and return the SHA-256; retry if the connection breaks or the bytes are wrong."""
         from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError
 
         attempt = 1
         while True:
             try:
                 return self._stream(key, sink)
-            except (IncompleteReadError, ReadTimeoutError, ResponseStreamingError, _OtherBytesError):
+            except (IncompleteReadError, ReadTimeoutError, ResponseStreamingError, _WrongBytesError):
                 if attempt >= self._tuning.attempts:
                     raise
                 attempt += 1
@@ -262,12 +262,12 @@ class S3Storage:
                 if sink:
                     sink.write(chunk)
         if _sha256(answer["Metadata"]) not in {None, digest.hexdigest()}:
-            raise _OtherBytesError("The object store gave back other bytes than it was given.")
+            raise _WrongBytesError("The object store returned other bytes than were stored.")
         return digest.hexdigest()
 
 
 def _sha256(metadata: Mapping[str, str]) -> str | None:
-    """Find our digest in an object's metadata; stores differ in how they write its name."""
+    """The digest in an object's metadata; stores differ in the case of its name."""
     values = {name.lower(): value for name, value in metadata.items()}
     found = values.get(SHA256_METADATA, "").lower()
     return found if _SHA256.fullmatch(found) else None

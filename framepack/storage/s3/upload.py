@@ -1,8 +1,8 @@
-"""Sending bytes to an S3 store so that it is certain which bytes arrived.
+"""Verified uploads to an S3 store.
 
 Every request carries the MD5 of its body (``Content-MD5``), which the store must check, and nearly every store
-answers with the MD5 it computed itself, as the ETag. An upload whose answers all match is *confirmed*; for the others
-(encryption with KMS keys hides the MD5, some gateways make ETags up) the caller reads the object back.
+answers with the MD5 that it computed itself, as the ETag. An upload is *confirmed* if all ETags match. If not
+(encryption with KMS keys hides the MD5, and some gateways invent ETags), the caller must read the object back.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ STALE_AFTER = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True)
 class ObjectUpload:
-    """One object to be: its bucket, its full name there, its type, length and SHA-256 (hexadecimal)."""
+    """An object to upload: bucket, full name in it, content type, size and SHA-256 (hexadecimal)."""
 
     bucket: str
     name: str
@@ -44,7 +44,7 @@ class ObjectUpload:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What the store keeps beside the bytes."""
+        """Metadata that the store keeps with the object."""
         return {SHA256_METADATA: self.sha256}
 
 
@@ -56,7 +56,7 @@ class _Part:
 
 
 def put_whole(client: S3Client, upload: ObjectUpload, data: bytes) -> bool:
-    """Send the object in one request; return whether the store confirmed its MD5."""
+    """Upload the object in one request; return whether the store confirmed its MD5."""
     answer = client.put_object(
         Bucket=upload.bucket,
         Key=upload.name,
@@ -69,10 +69,10 @@ def put_whole(client: S3Client, upload: ObjectUpload, data: bytes) -> bool:
 
 
 def put_parts(client: S3Client, upload: ObjectUpload, source: BinaryIO, tuning: S3Tuning) -> bool:
-    """Send the object in parts, leaving none behind on failure; return whether the store confirmed every MD5.
+    """Upload the object in parts; return whether the store confirmed every MD5. A failed upload is aborted.
 
     Raises:
-        StorageFailed: the bytes read are not those of ``upload.sha256``.
+        StorageFailed: the SHA-256 of the bytes read is not ``upload.sha256``.
     """
     upload_id = client.create_multipart_upload(
         Bucket=upload.bucket, Key=upload.name, ContentType=upload.content_type, Metadata=upload.metadata
@@ -86,31 +86,32 @@ def put_parts(client: S3Client, upload: ObjectUpload, source: BinaryIO, tuning: 
     return completed and all(part.confirmed for part in parts)
 
 
-def drop_stale_parts(
+def abort_stale_uploads(
     client: S3Client, bucket: str, prefix: str, stale_after: timedelta = STALE_AFTER
 ) -> RemovedFiles:
-    """Drop uploads in parts that were begun long ago and never finished; a listing does not show them.
+    """Abort multipart uploads that were started long ago and never completed; listings do not show them.
 
-    Does nothing where the store does not say which there are, or does not let us.
+    Does nothing if the store does not support or does not allow that.
     """
     from botocore.exceptions import ClientError
 
-    freed = RemovedFiles()
+    removed = RemovedFiles()
     try:
-        begun = client.list_multipart_uploads(Bucket=bucket, Prefix=prefix).get("Uploads", ())
-        for upload in begun:
+        started = client.list_multipart_uploads(Bucket=bucket, Prefix=prefix).get("Uploads", ())
+        for upload in started:
             if datetime.now(UTC) - upload["Initiated"] > stale_after and upload["Key"].startswith(prefix):
                 name, number = upload["Key"], upload["UploadId"]
                 parts = client.list_parts(Bucket=bucket, Key=name, UploadId=number).get("Parts", ())
                 client.abort_multipart_upload(Bucket=bucket, Key=name, UploadId=number)
-                freed += RemovedFiles(1, sum(part["Size"] for part in parts))
+                removed += RemovedFiles(1, sum(part["Size"] for part in parts))
     except ClientError as error:
-        logger.info("Unfinished uploads cannot be dropped here (%s).", error.response.get("Error", {}).get("Code"))
-    return freed
+        code = error.response.get("Error", {}).get("Code")
+        logger.info("Unfinished uploads cannot be removed from this store (%s).", code)
+    return removed
 
 
 def _send(client: S3Client, upload: ObjectUpload, upload_id: str, source: BinaryIO, tuning: S3Tuning) -> list[_Part]:
-    """Read part after part and send a few at a time."""
+    """Read part after part and upload a few at a time."""
 
     def send_part(number: int, data: bytes) -> _Part:
         answer = client.upload_part(
@@ -140,7 +141,7 @@ def _send(client: S3Client, upload: ObjectUpload, upload_id: str, source: Binary
 
 
 def _complete(client: S3Client, upload: ObjectUpload, upload_id: str, parts: list[_Part]) -> bool:
-    """Put the parts together; return False when only looking at the object can tell whether that was done."""
+    """Complete the upload; return False if the caller must look at the object to know whether that succeeded."""
     from botocore.exceptions import ClientError
 
     listed: list[CompletedPartTypeDef] = [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
@@ -149,7 +150,7 @@ def _complete(client: S3Client, upload: ObjectUpload, upload_id: str, parts: lis
             Bucket=upload.bucket, Key=upload.name, UploadId=upload_id, MultipartUpload={"Parts": listed}
         )
     except ClientError as error:
-        # The answer to a first try was lost, and the second finds the work already done.
+        # The answer to a first attempt was lost, and the retry finds the upload already completed.
         if error.response.get("Error", {}).get("Code") != "NoSuchUpload":
             raise
         return False

@@ -157,7 +157,7 @@ def test_other_bytes_under_our_digest_are_noticed(open_s3: OpenS3, proxy: Proxy)
     storage = open_s3(proxy.endpoint_url)
     with pytest.raises(StorageFailed):
         storage.put_bytes(KEY, b"data")
-    with pytest.raises(StorageFailed, match="gave back other bytes"):
+    with pytest.raises(StorageFailed, match="returned other bytes"):
         storage.read(KEY)
 
 
