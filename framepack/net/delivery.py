@@ -106,7 +106,7 @@ def _is_final(status: int) -> bool:
 
 
 def _wait_seconds(attempt: int, answer: _Answer | None) -> float:
-    """Time until the next attempt: what the receiver asked for, or else 1 s doubling each time, plus or minus 20 %."""
+    """Time until the next attempt: what the receiver asked for, or else 1 s doubling each time, ± 20 %."""
     asked = _asked_seconds(answer.retry_after) if answer is not None else None
     if asked is not None:
         return min(asked, _LONGEST_RETRY_AFTER_SECONDS)

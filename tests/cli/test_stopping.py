@@ -135,7 +135,8 @@ def test_ctrl_c_on_a_terminal_keeps_the_finished_part(long_clip: Path, tmp_path:
     written = read_back(tmp_path / "out.part-2.mp4")
     samples, rate = audio_of(tmp_path / "out.part-2.mp4")
     assert int(found[1]) == len(written.frames) < FRAMES
-    assert [number_of(each) for each in written.frames[:20]] == [number % 16 for number in range(20)]
+    first = written.frames[:20]  # a slow machine may have fewer
+    assert [number_of(each) for each in first] == [number % 16 for number in range(len(first))]
     assert len(samples) / rate == pytest.approx(len(written.frames) / 25, abs=0.04)
     assert sorted(path.name for path in tmp_path.glob("*.mp4")) == ["out.part-2.mp4", "out.part.mp4"]
     assert nothing_left(tmp_path)

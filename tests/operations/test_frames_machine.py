@@ -43,7 +43,7 @@ class Frames(RuleBasedStateMachine):
         self.extracted: set[str] = set()
         self.saved: list[bytes] = []
 
-    @rule(target=frames, folder=FOLDERS, frames=st.lists(CONTENT, max_size=4), fails=st.booleans())
+    @rule(target=frames, folder=FOLDERS, images=st.lists(CONTENT, max_size=4), fails=st.booleans())
     def extract(self, folder: str, images: list[bytes], *, fails: bool) -> Any:
         """Fill a new folder; one that fails midway is as if it had never been."""
         if folder in self.model:

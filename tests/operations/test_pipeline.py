@@ -210,7 +210,7 @@ def test_the_last_format_is_the_files(worker: Bench, source: Path, extension: st
         ([FILTERS, {"type": "upscale", "params": {"model": "nope"}}], "operations[1] (upscale): "),
         ([{"type": "filters", "params": {"preset": "nope"}}], "operations[0] (filters): Filter preset 'nope'"),
         ([{"type": "upscale", "params": {"model": "tiny", "enhance_face": True}}], "operations[0] (upscale): "),
-        ([FILTERS] * 11, "at most 10"),
+        ([FILTERS] * 11, "maximum 10"),
     ],
 )
 def test_a_mistake_costs_nothing(worker: Bench, steps: list[Any], sentence: str) -> None:
