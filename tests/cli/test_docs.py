@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
     """A folder with the files that the page names, and the command ``framepack`` in ``bin``."""
     make_clip(tmp_path / "clip.mp4", Spec(size=(96, 64), count=24, audio=AudioSpec(seconds=0.96)))
     make_clip(tmp_path / "other.mp4", Spec(size=(96, 64), count=12))
-    Image.new("RGB", (64, 48), "teal").save(tmp_path / "frame.png")
+    Image.new("RGB", (64, 48), "teal").save(tmp_path / "image.png")
     for name, content in FILE.findall(PAGE):
         (tmp_path / name).write_text(content)
     (tmp_path / "bin").mkdir()
