@@ -133,12 +133,21 @@ class Job:
             self.on_model_loading(None)
 
     def watch(self, items: Iterable[T], total: int | None) -> Iterator[T]:
-        """Yield ``items``, reporting progress after each and stopping as soon as the job is cancelled."""
+        """Yield ``items``, reporting progress after each and stopping as soon as the job is cancelled.
+
+        However it ends, the iterator of ``items`` is closed then, so that no thread works on behind it.
+        """
         started = time.monotonic() - self.loading_seconds
-        for done, item in enumerate(items, start=1):
-            self.check()
-            yield item
-            self.report(Progress(done, total, time.monotonic() - started - self.loading_seconds))
+        iterator = iter(items)
+        try:
+            for done, item in enumerate(iterator, start=1):
+                self.check()
+                yield item
+                self.report(Progress(done, total, time.monotonic() - started - self.loading_seconds))
+        finally:
+            close = getattr(iterator, "close", None)
+            if close is not None:
+                close()
 
     def until_cancelled(self, items: Iterable[T]) -> Iterator[T]:
         """Yield ``items``; if the job is cancelled and keeps partial results, end early instead of raising.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import threading
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from framepack.media.images.convert import to_rgb
 from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
 from framepack.operations.frames import extract
+from framepack.storage.frames.writer import FolderWriter
 from tests.operations.conftest import StoreSettings
 from tests.support.clips import AudioSpec, Spec, cut, make_clip, number_of, numbered, real_clip, scene, spoil
 from tests.support.http_server import Answer, HttpServer
@@ -201,6 +204,31 @@ def test_a_cancelled_extraction_leaves_nothing(new_store: StoreSettings, tmp_pat
     assert answer["code"] == "cancelled"
     assert list(worker.runtime.storage.list()) == []
     assert worker.leftovers() == []
+
+
+def test_no_frame_is_stored_after_the_end_of_a_cancelled_extraction(
+    worker: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames that are being stored when the job is cancelled are waited for and removed with the others."""
+    job, put = Job("test"), FolderWriter.put_frame
+    is_stored = threading.Event()  # by then the first frame is waited for
+
+    def slowly(self: FolderWriter, position: int, png: bytes) -> None:
+        if position == 0:
+            is_stored.wait(30)
+            job.cancel()
+        else:
+            time.sleep(0.2 * position)
+        put(self, position, png)
+        if position == 2:
+            is_stored.set()
+
+    monkeypatch.setattr(extract, "_ahead", lambda _clip: 6)
+    monkeypatch.setattr(FolderWriter, "put_frame", slowly)
+    answer = worker.run("extract_frames", make_clip(tmp_path / "clip.mp4", Spec(count=60)), job=job)
+    assert answer["code"] == "cancelled"
+    assert not any(thread.name.startswith("store") for thread in threading.enumerate())
+    assert list(worker.runtime.storage.list()) == []
 
 
 def test_what_cannot_be_decoded_leaves_nothing(worker: Bench, tmp_path: Path) -> None:
