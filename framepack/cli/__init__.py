@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import os
+import signal
 import sys
-import tempfile
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Final
-
-import typer
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from framepack import __version__
-from framepack.cli.app import RUN, build
-from framepack.cli.execute import FAILED, USAGE, status_of
-from framepack.cli.fields import boolean_options
-from framepack.cli.session import defect
-from framepack.cli.shapes import command_name, refusal, shape_of
-from framepack.errors import FramepackError, InvalidField
-from framepack.registry import Registry, discover
 
-_BOOLEANS: Final = ("true", "false")
+if TYPE_CHECKING:
+    from types import FrameType
+
+_FAILED: Final = 1
+_INTERRUPTED: Final = 130
+_SERVE: Final = "serve"
+
+
+class Interrupted(BaseException):
+    """Ctrl-C where nothing else takes it; no library below the command line catches this one."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,91 +28,55 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0: done; 1: the job failed; 2: the command line or a setting is wrong; 130 and 143: interrupted by Ctrl-C or
     SIGTERM. What went wrong is one sentence on stderr, or JSON on stdout if ``--json`` is given.
+
+    Args:
+        arguments: What stands behind ``framepack``; None: those of this process, which ends with the command.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if "--version" in given[:1]:
+    try:
+        with _interruptible(is_process=arguments is None):
+            status = _run(given)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+            return status
+    except Interrupted:
+        if given[:1] != [_SERVE]:  # its log says that it ends
+            print("framepack: Interrupted.", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:  # whoever read this has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _FAILED
+    except OSError as error:
+        print(f"framepack: The output cannot be written: {error.strerror or error}.", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _FAILED
+
+
+def _run(given: list[str]) -> int:
+    if given[:1] == ["--version"]:
         print(f"framepack {__version__}")
         return 0
-    try:
-        registry = discover()
-        status = build(registry)(_spelled(given, registry), standalone_mode=False, prog_name="framepack")
-    except Exception as error:  # noqa: BLE001 - people get a sentence, whatever went wrong
-        return _explained(error, given)
-    return status if isinstance(status, int) else 0
+    from framepack.cli.program import run  # takes a good part of a second, in which Ctrl-C is understood, too
+
+    return run(given)
 
 
-def _spelled(given: list[str], registry: Registry) -> list[str]:
-    """The arguments in one spelling: ``-`` in names of operations and options, and ``--flag true`` as ``--flag``.
+@contextmanager
+def _interruptible(*, is_process: bool) -> Iterator[None]:
+    """Let Ctrl-C raise `Interrupted`, unless this process ignores it.
 
-    Raises:
-        InvalidField: The operation is there, but not for files.
+    Once the command of a process is over, Ctrl-C ends that process, whatever is still being cleared up.
     """
-    if given[:1] != [RUN] or len(given) == 1:
-        return given
-    name, options = command_name(given[1]), given[2:]
-    operation = next((each for each in registry if command_name(each.name) == name), None)
-    shape = None if operation is None else shape_of(operation)
-    if operation is None:
-        return [RUN, name, *options]
-    if shape is None:
-        raise InvalidField(refusal(operation.name))
-    flags = boolean_options(operation, shape)
-    spelled: list[str] = []
-    while options:
-        option, equals, value = _split(options.pop(0))
-        if option in flags and not equals and options and options[0].lower() in _BOOLEANS:
-            equals, value = "=", options.pop(0)
-        if option in flags and value.lower() in _BOOLEANS:
-            spelled.append(option if value.lower() == "true" else f"--no-{option[2:]}")
-        else:
-            spelled.append(option + equals + value)
-    return [RUN, name, *spelled]
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if is_process else before)
 
 
-def _split(argument: str) -> tuple[str, str, str]:
-    """An argument as the name of an option, "=" and a value; one that is no long option as it is."""
-    if not argument.startswith("--"):
-        return argument, "", ""
-    option, equals, value = argument.partition("=")
-    return option.replace("_", "-"), equals, value
-
-
-def _explained(error: Exception, given: Sequence[str]) -> int:
-    """Say what went wrong; returns the exit status."""
-    if isinstance(error, typer.TyperException):
-        return _refused(error, given)
-    if isinstance(error, FramepackError):
-        return _failed(error.message, error.code, given, status_of(error.code))
-    if isinstance(error, OSError):
-        place = f": {error.filename}" if error.filename else ""
-        return _failed(f"{error.strerror or error}{place}", FramepackError.code, given, FAILED)
-    show = (lambda text: print(text, file=sys.stderr)) if "--debug" in given else None
-    sentence = defect(error, Path(tempfile.gettempdir()) / "framepack" / "logs", show)
-    return _failed(sentence, FramepackError.code, given, FAILED)
-
-
-def _refused(error: typer.TyperException, given: Sequence[str]) -> int:
-    """Say what is wrong with the command line, and where its help is."""
-    message = error.format_message()
-    if message.startswith("Usage:"):  # nothing was given: the help is the message
-        print(message)
-        return USAGE
-    close = getattr(error, "possibilities", None)
-    if close:
-        message = f"{error.message}. Did you mean {' or '.join(sorted(close))}?"
-    context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else " ".join(["framepack", *given[:2]])
-    if path == f"framepack {RUN}":
-        message = message.replace("No such command", "There is no operation")
-    message = message.replace("No such command", "There is no command")
-    end = "" if message.endswith(("?", ".")) else "."
-    return _failed(f"{message}{end} See: {path} --help", InvalidField.code, given, USAGE)
-
-
-def _failed(sentence: str, code: str, given: Sequence[str], status: int) -> int:
-    if "--json" in given:
-        print(json.dumps({"error": sentence, "code": code}, indent=2, ensure_ascii=False))
-    else:
-        for line in sentence.splitlines():  # one for each wrong setting
-            print(f"framepack: {line}", file=sys.stderr)
-    return status
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise Interrupted

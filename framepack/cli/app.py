@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -11,6 +10,7 @@ import typer
 
 from framepack.cli.commands import Order, add_command
 from framepack.cli.execute import FAILED, perform
+from framepack.cli.output import print_json, print_path
 from framepack.cli.shapes import command_name, offered
 from framepack.cli.target import check_file
 from framepack.errors import InvalidField, InvalidSource, ModelUnavailable
@@ -92,7 +92,7 @@ def _list_weights(
     files = list_weights(settings_for_people())
     if as_json:
         rows = [{name: getattr(each, name) for name in type(each).__dataclass_fields__} for each in files]
-        print(json.dumps(rows, indent=2))
+        print_json(rows)
         return
     print(f"{'MODEL':36} {'FILE':34} {'SIZE':>10}  {'WHERE':12} LICENSE")
     for each in files:
@@ -128,7 +128,7 @@ def _fetch_weights(
 def _compare(
     before: Annotated[Path, typer.Argument(help="The first video.")],
     after: Annotated[Path, typer.Argument(help="The second video.")],
-    frame: Annotated[Path, typer.Argument(help="PNG file to write; one that exists is replaced.")],
+    image: Annotated[Path, typer.Argument(help="PNG file to write; one that exists is replaced.")],
     *,
     second: Annotated[float, typer.Option("--second", min=0, help="Which moment to draw.")] = 0.5,
 ) -> None:
@@ -137,11 +137,11 @@ def _compare(
     missing = next((path for path in (before, after) if not path.is_file()), None)
     if missing is not None:
         raise InvalidSource(f"{missing} is not a file.")
-    if frame.suffix.lower() != ".png":
-        raise InvalidField(f"{frame}: the name of the frame must end in .png.")
-    check_file(frame, [before, after], overwrite=True)
-    compare(before, after, frame, second=second)
-    print(frame)
+    if image.suffix.lower() != ".png":
+        raise InvalidField(f"{image}: the name of the image must end in .png.")
+    check_file(image, [before, after], overwrite=True)
+    compare(before, after, image, second=second)
+    print_path(image)
 
 
 def _doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False) -> int:
@@ -155,7 +155,7 @@ def _doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print the f
             print(f"{finding.state:7}  {finding.name}: {finding.sentence}{remedy}", flush=True)
     if as_json:
         names = ("name", "state", "sentence", "remedy")
-        print(json.dumps([{name: getattr(each, name) for name in names} for each in findings], indent=2))
+        print_json([{name: getattr(each, name) for name in names} for each in findings])
     return FAILED if any(each.state == "error" for each in findings) else 0
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Self
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING, Final, Self, cast
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
@@ -137,6 +139,38 @@ class Terminal(Display):
     def note(self, sentence: str) -> None:
         """Print a sentence above the line."""
         self._bar.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+
+class _Stderr:
+    """Stderr, until nobody reads it any more: then the work goes on unseen."""
+
+    def __init__(self) -> None:
+        self._stream = sys.stderr
+        self.encoding = getattr(sys.stderr, "encoding", "utf-8")
+
+    def write(self, text: str) -> int:
+        """Write, if that is possible."""
+        with suppress(OSError):
+            if self._stream is not None:
+                self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, if that is possible."""
+        with suppress(OSError):
+            if self._stream is not None:
+                self._stream.flush()
+
+    def isatty(self) -> bool:
+        """Whether a person is looking."""
+        return self._stream is not None and self._stream.isatty()
+
+
+def stderr_console() -> Console:
+    """The console that people look at."""
+    from rich.console import Console
+
+    return Console(file=cast("IO[str]", _Stderr()))
 
 
 def display(console: Console) -> Display:

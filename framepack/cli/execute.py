@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from framepack.answer import is_failure
 from framepack.cli.commands import Order, Task, tasks
-from framepack.cli.display import Display, display, duration
+from framepack.cli.display import Display, display, duration, stderr_console
 from framepack.cli.inputs import gather_frames, stage_frames
 from framepack.cli.local import FileRuntime
+from framepack.cli.output import print_json, print_path
 from framepack.cli.session import Log, Session, Stop, nothing_kept
 from framepack.cli.target import NotDelivered, deliver, free_name
 from framepack.errors import FramepackError, InvalidField, InvalidSettings, InvalidSource, UnknownEndpoint
@@ -47,13 +47,11 @@ def perform(order: Order, settings: Settings) -> int:
     Raises:
         FramepackError: the command line is wrong; nothing was done.
     """
-    from rich.console import Console
-
     planned = tasks(order)
     remove_stale(settings.temp_dir)
     with Workspace(settings.temp_dir) as space:
         stop = Stop(space.folder, wants_json=bool(order.given.get("json")))
-        shown = display(Console(stderr=True))
+        shown = display(stderr_console())
         log = Log(shown.note, settings.temp_dir / _LOGS, debug=bool(order.given.get("debug")))
         with stop.listening(), log.kept(), shown:
             runtime = FileRuntime(settings, space.folder)
@@ -123,10 +121,10 @@ class Run:
         """Print the results: names of files, or JSON where the answer is the result or a program asks."""
         if self.wants_json or self.order.shape.gives == "answer":
             if self.answers:
-                print(json.dumps(self.answers if self.several else self.answers[0], indent=2, ensure_ascii=False))
+                print_json(self.answers if self.several else self.answers[0])
             return
         for answer in self.answers:
-            print(answer["output_path"])
+            print_path(answer["output_path"])
 
     def warn_of_slow_model(self, name: str) -> None:
         """Say, once, that a model which has just been loaded takes long without a GPU, and which one does not."""
@@ -157,7 +155,7 @@ class Run:
         if code == _DEFECT:
             sentence = self.log.defect(sentence)
         if code == _CANCELLED:
-            sentence, self.is_cut = nothing_kept(), True
+            sentence, self.is_cut = nothing_kept(self.shown.latest), True
         if self.several:
             sentence = f"{task.sources[0]}: {sentence}"
         self.status = FAILED if self.several else status_of(code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -12,11 +11,12 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from framepack.cli.output import print_json
 from framepack.dispatch import JobInput
 from framepack.errors import Cancelled
 from framepack.job import Job
@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     from framepack.answer import Answer
     from framepack.cli.display import Display
     from framepack.cli.local import FileRuntime, Request
+    from framepack.job import Progress
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _POLL_SECONDS: Final = 0.1
 _PATIENCE_SECONDS: Final = 1.0  # for a job that has nothing to finish
 _EXIT_BASE: Final = 128  # the shell's convention: plus the number of the signal
 _SHOW_CURSOR: Final = "\x1b[?25h"
+_ATTEMPTS: Final = 5
 
 
 @dataclass(slots=True)
@@ -78,13 +80,14 @@ class Stop:
 
     def end_at_once(self, sentence: str) -> None:
         """Remove the working files and end the process, whatever its threads are doing."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.with_suffix(".lock").unlink(missing_ok=True)
-        cursor = _SHOW_CURSOR if sys.stderr.isatty() else ""
-        if self.wants_json:
-            print(json.dumps({"error": sentence, "code": Cancelled.code}))
-        sys.stdout.flush()
-        os.write(2, f"{cursor}\r\n{sentence}\n".encode() if cursor else f"{sentence}\n".encode())
+        _remove(self.folder)
+        cursor = _SHOW_CURSOR if sys.stderr is not None and sys.stderr.isatty() else ""
+        with suppress(OSError):
+            if self.wants_json:
+                print_json({"error": sentence, "code": Cancelled.code})
+            if sys.stdout is not None:
+                sys.stdout.flush()
+            os.write(2, f"{cursor}{chr(13) + chr(10) if cursor else ''}framepack: {sentence}\n".encode())
         os._exit(self.status)
 
 
@@ -129,13 +132,27 @@ class Session:
                     self.display.note("Stopping after this frame; press Ctrl-C again to stop at once.")
             if self.display.latest is None and time.monotonic() - since > _PATIENCE_SECONDS:
                 self.display.__exit__()
-                self.stop.end_at_once(nothing_kept())
+                self.stop.end_at_once(nothing_kept(None))
         thread.join()
 
 
-def nothing_kept() -> str:
-    """What is said of a job that was stopped before it had anything to keep."""
-    return "Stopped before the first frame was finished; nothing was written."
+def nothing_kept(latest: Progress | None) -> str:
+    """What is said of a job that was stopped and has nothing to keep, however far it was."""
+    if latest is None:
+        return "Stopped before the first frame was finished; nothing was written."
+    return f"Stopped after {latest.done} of {latest.total or 'all'} {latest.unit}; nothing was written."
+
+
+def _remove(folder: Path) -> None:
+    """Remove the working files of this process, in which threads may still be writing.
+
+    If something stays, its lock file stays too, by which the next run finds and removes it.
+    """
+    for _ in range(_ATTEMPTS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            folder.with_suffix(".lock").unlink(missing_ok=True)
+            return
 
 
 @dataclass(slots=True)

@@ -166,7 +166,7 @@ def test_a_stop_before_the_first_frame_leaves_nothing(long_clip: Path, tmp_path:
         status = run.end()
 
     assert status == 130
-    assert run.text.splitlines()[-1].removeprefix("framepack: ").startswith("Stopped before the first frame")
+    assert run.text.splitlines()[-1].startswith("framepack: Stopped before the first frame")
     assert "Traceback" not in run.text
     assert run.stdout == b""
     assert list(tmp_path.glob("out*")) == []
@@ -198,7 +198,7 @@ def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
         status = run.end()
 
     assert status == 130
-    assert run.text.splitlines()[-1] == "Stopped at once; nothing was kept."
+    assert run.text.splitlines()[-1] == "framepack: Stopped at once; nothing was kept."
     assert (
         "RealESRGAN_x4plus is slow on a CPU; the model RealESR_AnimeVideo_v3 takes a fraction of the time."
         in run.text
@@ -219,3 +219,52 @@ def test_the_rest_of_several_videos_is_not_begun(long_clip: Path, tmp_path: Path
 
     assert run.stdout.decode().splitlines() == ["results/short.mp4"]
     assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["long.part.mp4", "short.mp4"]
+
+
+def test_extracted_frames_are_not_kept_and_that_is_said(long_clip: Path, tmp_path: Path) -> None:
+    """The sentence says how far it was and that nothing was written, and no working file is left."""
+    with running(tmp_path, "extract-frames", long_clip, "-o", "frames") as run:
+        run.until(r"of 3000 frames")
+        run.process.send_signal(signal.SIGINT)
+        status = run.end()
+
+    assert status == 130
+    assert re.fullmatch(
+        r"framepack: Stopped after \d+ of 3000 frames; nothing was written\.", run.text.splitlines()[-1]
+    )
+    assert not (tmp_path / "frames").exists()
+    assert nothing_left(tmp_path)
+
+
+INTERRUPTED_IMPORT = """
+import signal, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == module:
+            signal.raise_signal(signal.SIGINT)
+
+module, sys.argv[1:] = sys.argv[1], ["operations"]
+sys.meta_path.insert(0, Finder())
+from framepack.cli import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("module", ["framepack.cli.program", "typer", "framepack.operations.postprocess.loop"])
+def test_ctrl_c_while_the_command_starts_is_one_sentence(module: str) -> None:
+    """Its modules take a good part of a second to load."""
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_IMPORT, module], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "framepack: Interrupted.\n")
+
+
+def test_the_work_goes_on_when_nobody_reads_stderr_any_more(clip: Path, tmp_path: Path) -> None:
+    """A closed pipe costs the progress, not the result."""
+    with running(tmp_path, "filters", clip, "-o", "out.mp4", "--preset", "warm") as run:
+        os.close(run.reading)
+        run.reading = os.open(os.devnull, os.O_RDONLY)
+        assert run.process.wait(SECONDS) == 0
+
+    assert probe(tmp_path / "out.mp4").frame_count == 12
