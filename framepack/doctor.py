@@ -153,7 +153,7 @@ _OF_SETTINGS: Final[dict[str, Callable[[Settings], Iterable[Finding]]]] = {
 _OF_RUNTIME: Final[dict[str, Callable[[Runtime], Iterable[Finding]]]] = {
     "store": lambda runtime: [check_store(runtime)],
     "links": lambda runtime: [check_links(runtime)],
-    "working folder": lambda runtime: [check_temp(runtime)],
+    "working folder": lambda runtime: [check_temp(runtime.settings)],
     "weights": check_weights,
     "language models": check_language_models,
     "main model": _main_model,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
@@ -21,14 +22,25 @@ _SENTENCE: Final = "sentence"
 _LONGEST_VALUE: Final = 80
 
 
+def temp_folder() -> Path:
+    """Where working files are unless a setting says otherwise: each user has a folder that is not shared."""
+    return Path(tempfile.gettempdir()) / f"framepack-{os.getuid()}"
+
+
 def data_folder(name: str) -> Path:
-    """Where files are kept unless a setting says otherwise: in the checkout, else in the user's data folder."""
+    """Where files are kept unless a setting says otherwise: in the checkout, else in the user's data folder.
+
+    A user without a home, as a container may have, has a folder for temporary files only.
+    """
     root = Path(__file__).resolve().parent.parent
     if (root / "pyproject.toml").is_file() and (root / "handler.py").is_file():
         return root / name
     from platformdirs import user_data_path
 
-    return user_data_path("framepack", appauthor=False) / name
+    try:
+        return user_data_path("framepack", appauthor=False) / name
+    except RuntimeError:
+        return temp_folder() / name
 
 
 def are_gpus_hidden() -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -20,7 +19,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from framepack import setting_checks as checks
-from framepack.environment import PREFIX, data_folder, problems, unknown, whole_sentence
+from framepack.environment import PREFIX, data_folder, problems, temp_folder, unknown, whole_sentence
 from framepack.errors import InvalidSettings
 
 INVALID_SETTINGS_STATUS: Final = 2
@@ -91,9 +90,9 @@ class StoreSettings(_Group):
         5, ge=0, description="Outputs up to this size are also returned as base64; 0 disables this."
     )
     temp_dir: AbsolutePath = Field(
-        Path(tempfile.gettempdir()) / "framepack",
+        default_factory=temp_folder,
         description="Folder for the temporary files of running jobs.",
-        json_schema_extra={"default": "`framepack` in the system's temporary folder"},
+        json_schema_extra={"default": "`framepack-UID` in the system's temporary folder"},
     )
     temp_grace_seconds: float = Field(300, ge=0, description="Minimum age before `clear-temp` may delete a result.")
     claim_lifetime_seconds: float = Field(

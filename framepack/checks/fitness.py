@@ -47,7 +47,7 @@ def check_fitness(runtime: Runtime) -> DeviceReport:
 
 def _findings(runtime: Runtime, device: DeviceReport) -> Iterator[Finding]:
     yield check_store(runtime)
-    yield check_temp(runtime)
+    yield check_temp(runtime.settings)
     yield from check_weights(runtime)
     yield check_device(device)
     if device.trouble is None and (generator := check_generator(runtime)) is not None:

@@ -6,27 +6,28 @@ from typing import TYPE_CHECKING, Final
 
 from framepack.checks.finding import Finding
 from framepack.checks.folders import folder_trouble, this_user
+from framepack.errors import is_disk_full
 from framepack.files.scratch import free_bytes, scratch_file
 
 if TYPE_CHECKING:
-    from framepack.runtime import Runtime
+    from framepack.settings import Settings
 
 _NAME: Final = "working folder"
 
 
-def check_temp(runtime: Runtime) -> Finding:
+def check_temp(settings: Settings) -> Finding:
     """Whether the working folder can be written and has room for the largest source that is allowed."""
-    settings = runtime.settings
     folder = settings.temp_dir
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with scratch_file(folder) as file:
             file.write(b"fit")
             file.flush()
         free_mb = free_bytes(folder) / 1e6
     except OSError as error:
         trouble = folder_trouble(folder, error)
-        remedy = f"Set FRAMEPACK_TEMP_DIR to a folder that {this_user()} may write"
+        verb = "Free some room, or set" if is_disk_full(error) else "Set"
+        remedy = f"{verb} FRAMEPACK_TEMP_DIR to a folder that {this_user()} may write"
         remedy += f"; or run, as root: {trouble.command}" if trouble.command else "."
         sentence = f"The working folder {folder} (FRAMEPACK_TEMP_DIR) cannot be written: {trouble.reason}."
         return Finding(_NAME, "error", sentence, remedy)

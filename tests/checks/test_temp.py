@@ -13,7 +13,7 @@ from tests.support.runs import bench
 
 def test_a_working_folder_is_made_and_left_empty(tmp_path: Path) -> None:
     """It is there afterwards, with nothing in it, and its room is told."""
-    finding = check_temp(bench(tmp_path, max_source_mb=1).runtime)
+    finding = check_temp(bench(tmp_path, max_source_mb=1).runtime.settings)
 
     assert finding.state == "ok"
     assert f"{tmp_path}/temp can be written and has " in finding.sentence
@@ -24,7 +24,7 @@ def test_a_working_folder_below_a_file_is_an_error(tmp_path: Path) -> None:
     """The setting, the folder and the reason are named."""
     (tmp_path / "file").write_text("")
 
-    finding = check_temp(bench(tmp_path, temp_dir=tmp_path / "file" / "temp").runtime)
+    finding = check_temp(bench(tmp_path, temp_dir=tmp_path / "file" / "temp").runtime.settings)
 
     assert finding.state == "error"
     assert f"{tmp_path}/file/temp (FRAMEPACK_TEMP_DIR) cannot be written: {tmp_path}/file is a file" in str(finding)
@@ -34,6 +34,6 @@ def test_a_working_folder_below_a_file_is_an_error(tmp_path: Path) -> None:
 def test_a_disk_too_small_for_a_source_is_a_warning(tmp_path: Path, max_source_mb: float, state: str) -> None:
     """Jobs with small sources still run, so it is no more than that."""
     with mounted(tmp_path / "disk", "size=2m") as disk:
-        finding = check_temp(bench(tmp_path, temp_dir=disk, max_source_mb=max_source_mb).runtime)
+        finding = check_temp(bench(tmp_path, temp_dir=disk, max_source_mb=max_source_mb).runtime.settings)
 
     assert finding.state == state
