@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import inspect
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -12,10 +13,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from framepack.api.filter_settings import FilterSettings
+from framepack.api.filter_settings import FILTER_PRESETS, FilterSettings, built_in_preset
 from framepack.cli.fields import checked, field_options, given_fields
 from framepack.cli.formats import said, settle
-from framepack.cli.inputs import OWN_NAMES, PRESET, frames_of, preset_of, section_of, steps_of
+from framepack.cli.inputs import (
+    OWN_NAMES,
+    PRESET,
+    check_source,
+    frames_of,
+    is_missing,
+    preset_of,
+    section_of,
+    steps_of,
+)
 from framepack.cli.local import Request
 from framepack.cli.shapes import command_name
 from framepack.cli.target import check_file, check_new_folder, format_of, make_folder
@@ -70,8 +80,8 @@ class Order:
     @property
     def sources(self) -> list[str]:
         """What stands for IN."""
-        given = self.given.get("sources") or ()
-        return [given] if isinstance(given, str) else list(given)
+        given = self.given.get("sources")
+        return [given] if isinstance(given, str) else list(given or ())
 
     @property
     def output(self) -> Path | None:
@@ -181,6 +191,11 @@ def _from_files(order: Order, fields: dict[str, Any]) -> tuple[dict[str, Any] | 
         settings = preset_of(FilterSettings, look)
         fields["preset"] = PRESET
         return None, [{"endpoint": "save_filter_preset", "name": PRESET, "settings": settings}]
+    if isinstance(look, str) and built_in_preset(look.strip()) is None:
+        close = difflib.get_close_matches(look, FILTER_PRESETS, n=1)
+        hint = f"; did you mean {close[0]}?" if close else "."
+        names = ", ".join(FILTER_PRESETS)
+        raise InvalidField(f"--preset must be {names} or the name of a .json file, not {look[:40]!r}{hint}")
     return None, []
 
 
@@ -188,7 +203,9 @@ def _checked_sources(order: Order) -> list[Path]:
     shape, sources = order.shape, order.sources
     if shape.takes in {"nothing", "text"}:
         return []
-    missing = next((each for each in sources if not Path(each).exists()), None)
+    if not all(sources):
+        raise InvalidSource("The name of a file is empty.")
+    missing = next((each for each in sources if is_missing(each)), None)
     if missing is not None:
         if order.output is None and shape.gives != "answer" and missing == sources[-1] and len(sources) > 1:
             line = shlex.join([command_name(order.operation.name), *sources[:-1], "-o", missing])
@@ -199,9 +216,8 @@ def _checked_sources(order: Order) -> list[Path]:
         for path in paths:
             frames_of(path)
     else:
-        unfit = next((path for path in paths if not path.is_file()), None)
-        if unfit is not None:
-            raise InvalidSource(f"{unfit} is not a file.")
+        for path in paths:
+            check_source(path)
     return paths
 
 
@@ -240,12 +256,12 @@ def _targets(order: Order, sources: Sequence[Path], format_name: str) -> Sequenc
         raise InvalidField(f"Say where the result goes: {order.example}")
     targets = [output]
     if not is_one:
-        make_folder(output)
         ending = "" if shape.gives == "frames" else f".{format_name}"
         targets = [output / f"{source.stem}{ending}" for source in sources]
         twice = next((each for number, each in enumerate(targets) if each in targets[:number]), None)
         if twice is not None:
             raise InvalidField(f"Two results would be called {twice}; run them one by one.")
+        make_folder(output)
     for target in targets:
         if shape.gives == "frames":
             check_new_folder(target, overwrite=order.overwrite, ours=OWN_NAMES)

@@ -181,7 +181,8 @@ def display(console: Console) -> Display:
 def described(progress: JobProgress) -> str:
     """A job's progress as a line: how much of how much, how fast, and the time left."""
     total = f" of {progress.total}" if progress.total else ""
-    parts = [f"{progress.done}{total} {progress.unit}"]
+    unit = progress.unit.removesuffix("s") if (progress.total or progress.done) == 1 else progress.unit
+    parts = [f"{progress.done}{total} {unit}"]
     if progress.done and progress.elapsed_seconds > 0:
         rate = progress.done / progress.elapsed_seconds
         parts.append(f"{rate:.{2 if rate < _SLOW_RATE else 0}f} {progress.unit} per second")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from framepack.answer import is_failure
+from framepack.checks.temp import check_temp
 from framepack.cli.commands import Order, Task, tasks
 from framepack.cli.display import Display, display, duration, stderr_console
 from framepack.cli.inputs import gather_frames, stage_frames
@@ -15,7 +16,14 @@ from framepack.cli.local import FileRuntime
 from framepack.cli.output import print_json, print_path
 from framepack.cli.session import Log, Session, Stop, nothing_kept
 from framepack.cli.target import NotDelivered, deliver, free_name
-from framepack.errors import FramepackError, InvalidField, InvalidSettings, InvalidSource, UnknownEndpoint
+from framepack.errors import (
+    FramepackError,
+    InvalidField,
+    InvalidSettings,
+    InvalidSource,
+    StorageFailed,
+    UnknownEndpoint,
+)
 from framepack.files.workspace import Workspace, remove_stale
 from framepack.media.read.probe import probe
 
@@ -48,6 +56,8 @@ def perform(order: Order, settings: Settings) -> int:
         FramepackError: the command line is wrong; nothing was done.
     """
     planned = tasks(order)
+    if (finding := check_temp(settings)).state == "error":
+        raise StorageFailed(str(finding))
     remove_stale(settings.temp_dir)
     with Workspace(settings.temp_dir) as space:
         stop = Stop(space.folder, wants_json=bool(order.given.get("json")))
@@ -226,8 +236,9 @@ def _facts(target: Path, answer: Answer) -> Answer:
 
 
 def _summary(facts: Answer) -> str:
+    frames = f"{facts['frames']} frame{'' if facts['frames'] == 1 else 's'}"
     if "width" not in facts:
-        return f"{facts['frames']} frames"
+        return frames
     size = facts["output_file_size"]
     shown = f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.1f} KB"  # noqa: PLR2004 - a tenth of a MB
-    return f"{facts['width']} x {facts['height']}, {facts['frames']} frames, {facts['seconds']:g} s, {shown}"
+    return f"{facts['width']} x {facts['height']}, {frames}, {facts['seconds']:g} s, {shown}"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import stat
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -31,6 +33,35 @@ OWN_NAMES: Final = frozenset({RECORD, AUDIO, SHEET})
 """What an extraction writes beside the frames."""
 
 _STAGED: Final = "frames"
+_SECONDS: Final = re.compile(r"\d{1,9}(\.\d{0,12})?|\.\d{1,12}", re.ASCII)
+
+
+def is_missing(name: str) -> bool:
+    """Whether nothing is there, rather than something that this user may not see."""
+    try:
+        Path(name).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def check_source(path: Path) -> None:
+    """Return if a file is there and can be read.
+
+    Raises:
+        InvalidSource: it is not, or cannot.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InvalidSource(f"{path} is not a file.")
+        with path.open("rb"):
+            pass
+    except FileNotFoundError as error:
+        raise InvalidSource(f"{path} does not exist.") from error
+    except OSError as error:
+        raise InvalidSource(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def section_of(text: str) -> Section:
@@ -39,13 +70,10 @@ def section_of(text: str) -> Section:
     Raises:
         InvalidField: it is not written so, or is empty.
     """
-    begin, colon, end = text.partition(":")
-    try:
-        section = Section(Fraction(begin.strip() or "0"), Fraction(end.strip()) if end.strip() else None)
-    except (ValueError, ZeroDivisionError):
-        section = None
-    if section is None or not colon or section.begin < 0:
+    begin, colon, end = (part.strip() for part in text.partition(":"))
+    if not colon or not all(_SECONDS.fullmatch(part) for part in (begin, end) if part):
         raise InvalidField(f"--seconds must be FROM:TO in seconds, such as 0:2, 10: or :5, not {text[:40]!r}.")
+    section = Section(Fraction(begin or "0"), Fraction(end) if end else None)
     if section.end is not None and section.end <= section.begin:
         raise InvalidField(f"--seconds must end after it begins, not {text[:40]!r}.")
     return section
@@ -61,7 +89,7 @@ def read_json(option: str, text: str) -> Any:
         name, content = "its value", text
     else:
         try:
-            name, content = text, Path(text).read_text(encoding="utf-8")
+            name, content = text, Path(text).read_text(encoding="utf-8-sig")
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "it is not text"
             raise InvalidField(f"{option}: {text} cannot be read ({reason}).") from error

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 import typer
@@ -16,6 +15,7 @@ from framepack.cli.fields import boolean_options
 from framepack.cli.output import print_json
 from framepack.cli.session import defect
 from framepack.cli.shapes import command_name, refusal, shape_of
+from framepack.environment import temp_folder
 from framepack.errors import FramepackError, InvalidField
 from framepack.registry import Registry, discover
 
@@ -78,7 +78,7 @@ def _explained(error: Exception, given: Sequence[str]) -> int:
         place = f": {error.filename}" if error.filename else ""
         return _failed(f"{error.strerror or error}{place}", FramepackError.code, given, FAILED)
     show = (lambda text: print(text, file=sys.stderr)) if "--debug" in given else None
-    sentence = defect(error, Path(tempfile.gettempdir()) / "framepack" / "logs", show)
+    sentence = defect(error, temp_folder() / "logs", show)
     return _failed(sentence, FramepackError.code, given, FAILED)
 
 
@@ -88,9 +88,13 @@ def _refused(error: typer.TyperException, given: Sequence[str]) -> int:
     if message.startswith("Usage:"):  # nothing was given: the help is the message
         print(message)
         return USAGE
-    close = getattr(error, "possibilities", None)
-    if close:
-        message = f"{error.message}. Did you mean {' or '.join(sorted(close))}?"
+    option = getattr(error, "option_name", None)
+    possibilities = getattr(error, "possibilities", None)
+    if option and possibilities:
+        names = {each.lstrip("-"): each for each in possibilities}  # dashes, which all have, do not count
+        close = difflib.get_close_matches(option.lstrip("-"), names)
+        hint = f". Did you mean {' or '.join(sorted(names[each] for each in close))}?" if close else ""
+        message = f"No such option: {option}{hint}"
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else " ".join(["framepack", *given[:2]])
     if path == f"framepack {RUN}":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -28,7 +29,9 @@ def format_of(path: Path) -> str:
     """
     kind = _SUFFIXES.get(path.suffix.lower())
     if kind is None:
-        raise InvalidField(f"{path}: the name of the result must end in .mp4, .webm or .gif; it decides the format.")
+        example = "out.mp4" if path.name.lower() in _SUFFIXES else f"{path.stem}.mp4"
+        allowed = f"must end in .mp4, .webm or .gif, as in {example}; it decides the format."
+        raise InvalidField(f"{path}: the name of the result {allowed}")
     return kind
 
 
@@ -47,6 +50,8 @@ def check_file(path: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
             return
         if any(source.exists() and path.exists() and path.samefile(source) for source in sources):
             raise InvalidField(f"{path} is the source itself; name another file.")
+        if path.is_symlink() and not path.exists():
+            raise InvalidField(f"{path} is a link to {path.readlink()}, which does not exist; name another file.")
         if not path.is_file():
             raise InvalidField(f"{path} is not a regular file; name another one.")
         if not overwrite:
@@ -61,6 +66,7 @@ def check_new_folder(path: Path, *, overwrite: bool, ours: frozenset[str]) -> No
     """
     with _system_errors(path):
         if not os.path.lexists(path):
+            _check_folder_name(path)
             _check_folder(path.parent)
             return
         if not path.is_dir():
@@ -78,12 +84,13 @@ def make_folder(path: Path) -> None:
     """Make the folder that several results go into, unless it is there.
 
     Raises:
-        InvalidField: it cannot be made or written.
+        InvalidField: it cannot be made or written, or its name is that of a video.
     """
     with _system_errors(path):
         if os.path.lexists(path) and not path.is_dir():
             raise InvalidField(f"{path} is a file; several results need a folder.")
         if not path.is_dir():
+            _check_folder_name(path)
             _check_folder(path.parent)
             path.mkdir()
         _check_folder(path)
@@ -113,8 +120,20 @@ def deliver(made: Path, path: Path, *, overwrite: bool, refuge: Path) -> None:
         kept = _kept(made if made.exists() else waiting, refuge / goal.name)
         if kept != waiting:
             _remove(waiting)
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = _reason(error)
         raise NotDelivered(f"{path} could not be written ({reason}); the finished result is kept: {kept}") from error
+
+
+def _reason(error: OSError) -> str:
+    """What the system said, without the names of the files it said it of."""
+    said = error.strerror or error
+    while (
+        isinstance(said, Exception) and said.args
+    ):  # of a folder, each file that could not be moved has its own error
+        said = said.args[0]
+    while isinstance(said, list | tuple):
+        said = said[-1]
+    return re.sub(r"^\[Errno \d+\] ", "", str(said)).partition(":")[0]
 
 
 def free_name(path: Path) -> Path:
@@ -124,6 +143,11 @@ def free_name(path: Path) -> Path:
         number += 1
         free = path.with_name(f"{path.stem}-{number}{path.suffix}")
     return free
+
+
+def _check_folder_name(path: Path) -> None:
+    if path.suffix.lower() in _SUFFIXES:
+        raise InvalidField(f"{path} is the name of a file, but the result is a folder; name it {path.stem}, or so.")
 
 
 def _check_folder(folder: Path) -> None:

@@ -1,0 +1,172 @@
+"""What people type and have by accident: each is one true sentence, and never a defect."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from framepack.cli import main
+from framepack.cli.target import NotDelivered, deliver
+from tests.support.control_plane import ROOT
+
+ROOT_USER = 0
+
+
+def command(*arguments: str, user: int | None = None, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a command in a process of its own, as another user if asked for."""
+    return subprocess.run(
+        [sys.executable, "-m", "framepack", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        user=user,
+        capture_output=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["filters", "IN", "-o", ".mp4"],
+            ".mp4: the name of the result must end in .mp4, .webm or .gif, as in out.mp4",
+        ),
+        (["filters", "", "-o", "out.mp4"], "The name of a file is empty."),
+        (
+            ["filters", "IN", "-o", "dangling.mp4"],
+            "is a link to nowhere.mp4, which does not exist; name another file.",
+        ),
+        (
+            ["filters", "IN", "IN", "-o", "several"],
+            "Two results would be called several/in.mp4; run them one by one.",
+        ),
+        (["filters", "IN", "OTHER", "-o", "new.mp4"], "new.mp4 is the name of a file, but the result is a folder"),
+        (["extract-frames", "IN", "-o", "new.mp4"], "new.mp4 is the name of a file, but the result is a folder"),
+        (["filters", "IN", "-o", "out.mp4", "--preset", "wram"], "not 'wram'; did you mean warm?"),
+        (["filters", "IN", "-o", "out.mp4", "--seconds", "1e999:"], "--seconds must be FROM:TO in seconds"),
+        (["filters", "IN", "-o", "out.mp4", "--seconds", "1e999999999:"], "--seconds must be FROM:TO in seconds"),
+        (["filters", "IN", "-o", "out.mp4", "--seconds", "5:1"], "--seconds must end after it begins, not '5:1'."),
+        (["analyze", "IN", "--seconds", "0:1"], "No such option: --seconds. See: "),
+        (["enhance-prompt", ""], "--prompt must be text of 1 to 10,000 characters, not ''."),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
+)
+def test_it_is_refused_before_anything_is_made(
+    arguments: list[str],
+    sentence: str,
+    clip: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The exit status says that the command line is wrong, and the folder is as it was."""
+    monkeypatch.chdir(tmp_path)
+    Path("dangling.mp4").symlink_to("nowhere.mp4")
+    shutil.copy(clip, "other.mp4")
+    names = {"IN": "in.mp4", "OTHER": "other.mp4"}
+
+    assert main(["run", *(names.get(each, each) for each in arguments)]) == 2
+
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dangling.mp4", "in.mp4", "other.mp4"]
+
+
+def test_a_built_in_preset_is_understood_in_any_case(clip: Path, tmp_path: Path) -> None:
+    """As the API understands it."""
+    assert main(["run", "filters", str(clip), "-o", str(tmp_path / "out.mp4"), "--preset", " Warm"]) == 0
+
+
+def test_a_file_with_a_byte_order_mark_is_json(clip: Path, tmp_path: Path) -> None:
+    """Some editors write one."""
+    steps = tmp_path / "steps.json"
+    steps.write_text('[{"type": "loop"}]', encoding="utf-8-sig")
+    assert main(["run", "pipeline", str(clip), "-o", str(tmp_path / "out.mp4"), "--operations", str(steps)]) == 0
+
+
+def test_one_frame_is_not_called_frames(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the progress and in the summary."""
+    target = tmp_path / "out.mp4"
+    assert main(["run", "filters", str(clip), "-o", str(target), "--seconds", "0:0.01"]) == 0
+    said = capsys.readouterr().err
+    assert "1 of 1 frame, " in said
+    assert f"{target}: 64 x 36, 1 frame, " in said
+
+
+@pytest.mark.skipif(os.getuid() != ROOT_USER, reason="makes files that another user may not read")
+def test_a_file_that_may_not_be_read_is_called_so(clip: Path, tmp_path: Path) -> None:
+    """Not damaged and not missing, itself or in a folder that is closed."""
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        folder.chmod(0o755)
+    clip.chmod(0)
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    shutil.copy(clip, closed / "in.mp4")
+    for path in (clip, closed / "in.mp4"):
+        done = command("run", "analyze", str(path), user=10_001, FRAMEPACK_TEMP_DIR=str(tmp_path / "temp"))
+        assert (done.returncode, done.stderr) == (
+            2,
+            f"framepack: {path} cannot be read: Permission denied.\n".encode(),
+        )
+
+
+def test_a_working_folder_that_cannot_be_used_is_named_with_its_setting(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is done."""
+    monkeypatch.setenv("FRAMEPACK_TEMP_DIR", "/proc/nothing")
+    assert main(["run", "filters", str(clip), "-o", str(tmp_path / "out.mp4")]) == 1
+    assert "The working folder /proc/nothing (FRAMEPACK_TEMP_DIR) cannot be written: " in capsys.readouterr().err
+
+
+def test_the_reason_why_a_folder_was_not_delivered_is_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It names what the system said, once, and not each of its files."""
+    made = tmp_path / "made"
+    made.mkdir()
+    reason = "[Errno 28] No space left on device: '/a/frame_000000.png' -> '/b/frame_000000.png'"
+
+    def move(*_: object) -> None:
+        raise shutil.Error([("/a/frame_000000.png", "/b/frame_000000.png", reason)] * 100)
+
+    monkeypatch.setattr(shutil, "move", move)
+    with pytest.raises(NotDelivered) as refused:
+        deliver(made, tmp_path / "target", overwrite=False, refuge=tmp_path / "kept" / "target")
+    assert refused.value.message == (
+        f"{tmp_path}/target could not be written (No space left on device); the finished result is kept: {made}"
+    )
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
+def test_stdout_is_right_in_every_locale(encoding: str, clip: Path, tmp_path: Path) -> None:
+    """JSON is JSON, and the name of a file is what the file system calls it."""
+    source = clip.rename(tmp_path / "ü 日本.mp4")
+    target = tmp_path / "ö日.mp4"
+
+    asked = command("run", "analyze", str(source), PYTHONIOENCODING=encoding)
+    made = command("run", "filters", str(source), "-o", str(target), PYTHONIOENCODING=encoding)
+
+    assert (asked.returncode, made.returncode) == (0, 0)
+    assert json.loads(asked.stdout.decode(encoding))["analysis"]["filename"] == source.name
+    assert made.stdout == os.fsencode(target) + b"\n"
+
+
+def test_a_user_without_a_home_has_defaults(tmp_path: Path) -> None:
+    """Containers run as users that no list knows."""
+    shutil.copytree(ROOT / "framepack", tmp_path / "installed" / "framepack")
+    script = "import os, pwd; pwd.getpwuid = {}.__getitem__; from framepack.settings import load_settings; "
+    script += "settings = load_settings(); print(settings.storage, settings.weights_dir, settings.temp_dir)"
+    environment = {name: value for name, value in os.environ.items() if name not in {"HOME", "XDG_DATA_HOME"}}
+    environment = {name: value for name, value in environment.items() if not name.startswith("FRAMEPACK_")}
+    environment |= {"PYTHONPATH": str(tmp_path / "installed"), "TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    own = tmp_path / f"framepack-{os.getuid()}"
+    assert (done.stdout, done.stderr) == (f"file:{own}/outputs {own}/weights {own}\n", "")
