@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 __all__ = ["Finding", "examine"]
+
+PATIENCE_SECONDS: Final = 30.0
+"""How long a store or a folder is waited for."""
 
 _PACKAGES: Final = {"PyTorch": "torch", "PyAV": "av", "RunPod SDK": "runpod"}
 _REINSTALL: Final = "Install the packages anew, as the README says."
@@ -53,6 +57,20 @@ def _tried(name: str, check: Callable[[T], Iterable[Finding]], about: T) -> list
         return list(check(about))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is told
         return [_unexpected(name, error)]
+
+
+def _in_time(name: str, check: Callable[[T], Finding], about: T) -> list[Finding]:
+    """The finding of a check that waits for others, or that they did not answer."""
+    found: list[Finding] = []
+    thread = threading.Thread(
+        target=lambda: found.extend(_tried(name, lambda it: [check(it)], about)), name=name, daemon=True
+    )
+    thread.start()
+    thread.join(PATIENCE_SECONDS)
+    if found:
+        return found
+    sentence = f"There was no answer within {PATIENCE_SECONDS:g} seconds."
+    return [Finding(name, "error", sentence, "Check the address, the network, or the volume that it is on.")]
 
 
 def _unexpected(name: str, error: Exception) -> Finding:
@@ -137,6 +155,16 @@ def _rest(settings: Settings) -> Iterator[Finding]:
         yield Finding("REST", "ok", "`framepack serve` makes an API key for each run and prints it.", remedy)
 
 
+def _store_and_links(runtime: Runtime) -> Iterator[Finding]:
+    """Whether the store works, and its links; those of a bucket that does not are not tried."""
+    store = _in_time("store", check_store, runtime)
+    yield from store
+    if runtime.settings.storage.startswith("s3:") and any(each.state == "error" for each in store):
+        yield Finding("links", "warning", "Links were not tried: the store cannot be used.")
+    else:
+        yield from _in_time("links", check_links, runtime)
+
+
 def _main_model(runtime: Runtime) -> Iterator[Finding]:
     if (finding := check_generator(runtime)) is not None:
         yield finding
@@ -151,9 +179,8 @@ _OF_SETTINGS: Final[dict[str, Callable[[Settings], Iterable[Finding]]]] = {
     "REST": _rest,
 }
 _OF_RUNTIME: Final[dict[str, Callable[[Runtime], Iterable[Finding]]]] = {
-    "store": lambda runtime: [check_store(runtime)],
-    "links": lambda runtime: [check_links(runtime)],
-    "working folder": lambda runtime: [check_temp(runtime.settings)],
+    "store": _store_and_links,
+    "working folder": lambda runtime: _in_time("working folder", check_temp, runtime.settings),
     "weights": check_weights,
     "language models": check_language_models,
     "main model": _main_model,

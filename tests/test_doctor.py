@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -152,3 +153,21 @@ def test_a_missing_codec_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     assert finding.state == "error"
     assert "lacks encoder libx264-of-nobody." in finding.sentence
+
+
+def test_a_store_that_never_answers_is_told_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It accepts connections and says nothing; the doctor goes on with the rest, and does not wait a second time."""
+    monkeypatch.setattr("framepack.doctor.PATIENCE_SECONDS", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        findings = found(
+            tmp_path,
+            storage="s3://bucket/outputs",
+            bucket_endpoint_url=f"http://127.0.0.1:{silent.getsockname()[1]}",
+            bucket_access_key_id="key",
+            bucket_secret_access_key="secret",
+        )
+
+    assert findings["store"].state == "error"
+    assert findings["store"].sentence == "There was no answer within 1 seconds."
+    assert findings["links"].sentence == "Links were not tried: the store cannot be used."
+    assert findings["working folder"].state == "ok"

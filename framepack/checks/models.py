@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from framepack.checks.finding import Finding, State
+from framepack.checks.folders import folder_trouble, this_user
 from framepack.errors import FramepackError
+from framepack.files.scratch import scratch_file
 
 if TYPE_CHECKING:
     from framepack.models.device_check import DeviceReport
     from framepack.models.spec import Group
     from framepack.runtime import Runtime
+    from framepack.settings import Settings
 
 _GROUPS: Final[tuple[Group, ...]] = ("upscaler", "interpolator", "face")
 _LANGUAGE: Final[tuple[Group, ...]] = ("enhancer", "captioner")
@@ -44,11 +48,11 @@ def check_language_models(runtime: Runtime) -> Iterator[Finding]:
             yield Finding(name, "warning", f"{repository.name} is there, but is not the published one.", remedy)
         elif where != "missing":
             yield Finding(name, "ok", f"{repository.name} is there.")
-        elif settings.weights_download:
+        elif (obstacle := _obstacle(settings)) is None:
             yield Finding(name, "ok", f"{repository.name}{size} is fetched when it is first needed.")
         else:
-            remedy = f"Run `framepack weights fetch {group}`, or set {_MAY_FETCH}=true."
-            yield Finding(name, "warning", f"{repository.name}{size} is missing.", remedy)
+            remedy = obstacle[1].format(fetch=f"`framepack weights fetch {group}`")
+            yield Finding(name, "warning", f"{repository.name}{size} is missing{obstacle[0]}.", remedy)
 
 
 def check_device(report: DeviceReport) -> Finding:
@@ -81,15 +85,45 @@ def _weights(runtime: Runtime, group: Group) -> Finding:
     usable = [row for row in places if row not in {*wrong, *missing}]
     if group == "upscaler":
         usable += [row.name for row in store.custom_models()]
-    here = f"{', '.join(usable)}: there." if usable else ""
-    if not wrong and not missing:
-        return Finding(name, "ok", here)
-    if not wrong and settings.weights_download:
-        return Finding(name, "ok", f"{here} {', '.join(missing)}: fetched when first needed.".lstrip())
-    state: State = "error" if group == "upscaler" and not usable and not settings.weights_download else "warning"
-    sentence = f"Weights are missing for {', '.join([*missing, *wrong])}."
+    obstacle = _obstacle(settings) if missing or wrong else None
+    there = [f"{', '.join(usable)}: there."] if usable else []
+    if obstacle is None:
+        there += [f"{', '.join(missing)}: fetched when first needed."] if missing else []
+        missing = []
+    faults, remedies = [], []
+    if missing and obstacle is not None:
+        faults.append(f"Weights are missing for {', '.join(missing)}{obstacle[0]}.")
+        remedies.append(obstacle[1].format(fetch=f"`framepack weights fetch {' '.join(missing)}`"))
     if wrong:
-        sentence += f" Those of {', '.join(wrong)} are there, but are not the published ones: delete them."
-    fetch = f"`framepack weights fetch {' '.join([*missing, *wrong])}`"
-    remedy = f"Put them into FRAMEPACK_WEIGHTS_DIR ({settings.weights_dir}) with {fetch}"
-    return Finding(name, state, sentence, f"{remedy}, or set {_MAY_FETCH}=true.")
+        faults.append(f"The weights of {', '.join(wrong)} are there, but are not the published ones.")
+        again = (
+            f"fetch them anew with `framepack weights fetch {' '.join(wrong)}`"
+            if obstacle is None
+            else "replace them"
+        )
+        remedies.append(f"Delete the files of {', '.join(wrong)} in {settings.weights_dir} and {again}.")
+    if not faults:
+        return Finding(name, "ok", " ".join(there))
+    state: State = "error" if group == "upscaler" and not usable and obstacle is not None else "warning"
+    return Finding(name, state, " ".join([*faults, *there]), " ".join(remedies))
+
+
+def _obstacle(settings: Settings) -> tuple[str, str] | None:
+    """Why missing weights are not fetched when they are needed, as the end of a sentence, and what helps.
+
+    The remedy has a place for the command that fetches them. None: they are.
+    """
+    folder = settings.weights_dir
+    if not settings.weights_download:
+        return "", f"Put them into FRAMEPACK_WEIGHTS_DIR ({folder}) with {{fetch}}, or set {_MAY_FETCH}=true."
+    nearest = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
+    try:
+        with scratch_file(nearest):
+            return None
+    except OSError as error:
+        trouble = folder_trouble(folder, error)
+    also = f"; or run, as root: {trouble.command}" if trouble.command else "."
+    return (
+        f", and they cannot be fetched into {folder} (FRAMEPACK_WEIGHTS_DIR): {trouble.reason}",
+        f"Set FRAMEPACK_WEIGHTS_DIR to a folder that {this_user()} may write{also}",
+    )

@@ -80,8 +80,10 @@ def check_links(runtime: Runtime) -> Finding:
     if not settings.storage.startswith("file:"):
         return _bucket_link(runtime)
     if settings.public_url is None:
-        limit = f"{settings.inline_limit_mb:g} MB"
-        sentence = f"`framepack serve` gives links to files; a RunPod worker gives outputs up to {limit} inline only."
+        limit = f"FRAMEPACK_INLINE_LIMIT_MB={settings.inline_limit_mb:g}"
+        sentence = (
+            f"`framepack serve` gives links to files; a RunPod worker gives outputs inline only, up to {limit}."
+        )
         return Finding(_LINKS, "ok", sentence, "For larger ones there, set FRAMEPACK_STORAGE=s3://BUCKET/PREFIX.")
     return Finding(_LINKS, "ok", f"Links begin with {settings.public_url}.")
 

@@ -147,8 +147,10 @@ def _compare(
 def _doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False) -> int:
     from framepack.doctor import examine
 
+    settings = load_settings()
+    start_logging(settings, is_command=True, is_first=False)  # unknown variables are among the findings
     findings = []
-    for finding in examine(settings_for_people()):
+    for finding in examine(settings):
         findings.append(finding)
         if not as_json:
             remedy = f" -> {finding.remedy}" if finding.remedy else ""

@@ -71,7 +71,29 @@ def test_weights_that_were_not_published_are_told_apart(tmp_path: Path) -> None:
     finding = weights(tmp_path, weights_download=True)["face weights"]
 
     assert finding.state == "warning"
-    assert "Those of GFPGANv1.4 are there, but are not the published ones: delete them." in finding.sentence
+    assert finding.sentence.startswith("The weights of GFPGANv1.4 are there, but are not the published ones.")
+    assert "YuNet: fetched when first needed." in finding.sentence
+    assert finding.remedy == (
+        f"Delete the files of GFPGANv1.4 in {tmp_path / 'weights'} and fetch them anew with "
+        "`framepack weights fetch GFPGANv1.4`."
+    )
+
+
+def test_a_folder_that_no_weights_can_be_fetched_into_is_no_promise(tmp_path: Path) -> None:
+    """That they may be fetched helps only where they can be kept."""
+    (tmp_path / "file").write_text("")
+    folder = tmp_path / "file" / "weights"
+
+    found = weights(tmp_path, weights_download=True, weights_dir=folder)
+    runtime = bench(tmp_path, weights_download=True, weights_dir=folder, hub_cache_dir=tmp_path / "cache").runtime
+    language = list(check_language_models(runtime))
+
+    for finding in (found["interpolator weights"], *language):
+        assert finding.state == "warning"
+        assert (
+            f"cannot be fetched into {folder} (FRAMEPACK_WEIGHTS_DIR): {tmp_path}/file is a file" in finding.sentence
+        )
+        assert "Set FRAMEPACK_WEIGHTS_DIR to a folder that uid " in str(finding.remedy)
 
 
 @pytest.mark.parametrize(("download", "state"), [(True, "ok"), (False, "warning")])

@@ -167,7 +167,7 @@ def test_links_of_a_folder_begin_with_the_public_address(tmp_path: Path) -> None
 
     assert [each.state for each in found] == ["ok", "ok"]
     assert found[0].sentence == "Links begin with https://a.example."
-    assert "5 MB inline only" in found[1].sentence
+    assert "inline only, up to FRAMEPACK_INLINE_LIMIT_MB=5." in found[1].sentence
 
 
 def credentials(server: S3Server) -> dict[str, str]:
