@@ -130,7 +130,9 @@ def _compare(
     after: Annotated[Path, typer.Argument(help="The second video.")],
     image: Annotated[Path, typer.Argument(help="PNG file to write; one that exists is replaced.")],
     *,
-    second: Annotated[float, typer.Option("--second", min=0, help="Which moment to draw.")] = 0.5,
+    second: Annotated[
+        float, typer.Option("--second", min=0, help="Which moment to draw; after the end, it is the last frame.")
+    ] = 0.5,
 ) -> None:
     from framepack.media.images.compare import compare
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from framepack.cli import main
 from framepack.cli.target import NotDelivered, deliver
@@ -170,3 +172,51 @@ def test_a_user_without_a_home_has_defaults(tmp_path: Path) -> None:
     )
     own = tmp_path / f"framepack-{os.getuid()}"
     assert (done.stdout, done.stderr) == (f"file:{own}/outputs {own}/weights {own}\n", "")
+
+
+def test_an_unknown_model_to_fetch_is_a_wrong_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the name that was meant."""
+    assert main(["weights", "fetch", "rife_v4.26"]) == 2
+    assert capsys.readouterr().err.endswith("Did you mean RIFE_v4.25?\n")
+
+
+def test_weights_that_cannot_be_kept_are_told_with_their_folder(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And with the setting that mends it."""
+    folder = clip / "weights"
+    monkeypatch.setenv("FRAMEPACK_WEIGHTS_DIR", str(folder))
+    monkeypatch.setenv("FRAMEPACK_WEIGHTS_DOWNLOAD", "true")
+    assert main(["run", "interpolate", str(clip), "-o", str(tmp_path / "out.mp4")]) == 1
+    said = capsys.readouterr().err
+    assert (
+        f"cannot be written to {folder} (Not a directory): set FRAMEPACK_WEIGHTS_DIR to a folder that can be" in said
+    )
+
+
+def test_an_image_that_cannot_be_written_leaves_the_one_that_was_there(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The disk is full in the middle of it; the sentence names the file."""
+    target = tmp_path / "out.png"
+    target.write_text("an older image")
+
+    def full(_image: object, path: Path, *_: object, **__: object) -> None:
+        path.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    assert main(["compare", str(clip), str(clip), str(target)]) == 1
+    assert capsys.readouterr().err == f"framepack: {target} could not be written: no space left on device.\n"
+    assert target.read_text() == "an older image"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.png"]
+
+
+def test_the_doctor_tells_of_an_unknown_variable_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Among its findings, not in the log as well."""
+    monkeypatch.setenv("FRAMEPACK_STORAG", "s3://bucket")
+    main(["doctor"])
+    printed = capsys.readouterr()
+    assert (printed.out + printed.err).count("FRAMEPACK_STORAG is not a setting") == 1

@@ -222,7 +222,7 @@ def test_what_no_second_attempt_can_help(tmp_path: Path, raised: Exception, seen
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
     """Where no folder can be written, the answer is a sentence about the missing file."""
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(ModelUnavailable, match="is missing and cannot be stored"):
+    with pytest.raises(ModelUnavailable, match="is missing and cannot be written to "):
         store(tmp_path / "file" / "weights").fetch(published(CONTENT, url="http://x/"))
 
 

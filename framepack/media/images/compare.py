@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from framepack.errors import InvalidMedia
+from framepack.errors import InvalidMedia, StorageFailed
 from framepack.media.images.convert import to_rgb
 from framepack.media.iteration import closing
 from framepack.media.read.probe import probe
@@ -29,6 +30,7 @@ def compare(before: Path, after: Path, image: Path, *, second: float = 0.5) -> N
 
     Raises:
         InvalidMedia: One of the files is not a readable video.
+        StorageFailed: The file cannot be written; one that was there before stays.
     """
     from PIL import Image, ImageDraw
 
@@ -49,7 +51,20 @@ def compare(before: Path, after: Path, image: Path, *, second: float = 0.5) -> N
         pen.text((left + 8, 6), name, fill=_INK, font_size=15)
         sheet.paste(panel, (left, _CAPTION_HEIGHT))
         sheet.paste(detail, (left, _CAPTION_HEIGHT + height + 4))
-    sheet.save(image, optimize=True)
+    _save(sheet, image)
+
+
+def _save(sheet: Image, path: Path) -> None:
+    """Write a PNG file, whole or not at all."""
+    part = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
+    try:
+        sheet.save(part, "PNG", optimize=True)
+        part.replace(path)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise StorageFailed(f"{path} could not be written: {reason}.") from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _frame(path: Path, second: float) -> Image:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from framepack.errors import NotFound
+from framepack.errors import InvalidField
 from framepack.models.weights.catalog import CATALOG
 from framepack.models.weights.hub_snapshots import Snapshots
 from framepack.models.weights.store import Begin, WeightsFile, WeightsStore, ensure_all, listing, outcome_of
@@ -65,7 +66,7 @@ def fetch_weights(
         Whether all of them are there now and are the published ones; one that fails does not stop the others.
 
     Raises:
-        NotFound: there is no such model.
+        InvalidField: there is no such model.
         ModelUnavailable: the settings name a language model that there cannot be.
     """
     snapshots = Snapshots.from_settings(settings)
@@ -73,8 +74,10 @@ def fetch_weights(
     known: tuple[ModelRow | Repository, ...] = (*CATALOG.rows, *repositories)
     unknown = {*wanted} - {_ALL, *(each.name for each in known), *(each.group for each in known)}
     if unknown:
-        there_are = ", ".join(each.name for each in known)
-        raise NotFound(f"There is no model called {min(unknown)}; there are {there_are}.")
+        wrong, names = min(unknown), {each.name.casefold(): each.name for each in known}
+        close = difflib.get_close_matches(wrong.casefold(), names, n=1)
+        hint = f" Did you mean {names[close[0]]}?" if close else ""
+        raise InvalidField(f"There is no model called {wrong}; there are {', '.join(names.values())}.{hint}")
     rows = [row for row in CATALOG.rows if not wanted or _is_meant(row, wanted)]
     complete = ensure_all(rows, WeightsStore.from_settings(settings), report, begin)
     fetched = [_fetched(each, snapshots, report) for each in repositories if _is_meant(each, wanted)]

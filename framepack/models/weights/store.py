@@ -123,7 +123,8 @@ class WeightsStore:
             if is_disk_full(error):
                 raise DiskFull(f"There is no room in the weights folder for {weights.filename}.") from error
             raise ModelUnavailable(
-                f"The weights file {weights.filename} is missing and cannot be stored: {_remedy(weights)}."
+                f"The weights file {weights.filename} is missing and cannot be written to {self.folder} "
+                f"({error.strerror or error}): set FRAMEPACK_WEIGHTS_DIR to a folder that can be."
             ) from error
         return path
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from framepack.errors import NotFound
+from framepack.errors import InvalidField
 from framepack.models.weights.language_catalog import REPOSITORIES
 from framepack.models.weights.provision import fetch_weights, list_weights
 from framepack.settings import Settings
@@ -67,5 +67,7 @@ def test_groups_of_files_have_names_too(tmp_path: Path) -> None:
 
 def test_an_unknown_name_is_refused(tmp_path: Path) -> None:
     """With the names there are."""
-    with pytest.raises(NotFound, match=r"no model called Granite; there are .*ibm-granite/granite-3\.3-2b-instruct"):
+    with pytest.raises(
+        InvalidField, match=r"no model called Granite; there are .*ibm-granite/granite-3\.3-2b-instruct"
+    ):
         fetch_weights(["Granite"], _settings(tmp_path), print)
