@@ -84,7 +84,7 @@ def _examples(operation: AnyOperation) -> str:
 def _upscale_models() -> str:
     rows = [f"| `{row.name}` | {row.scale} | {row.description} |" for row in CATALOG.group("upscaler")]
     head = "\nModels, to which a deployment may add its own (`list_models` lists them all):\n"
-    return "\n".join([head, "| `model` | scale | |", "|---|---|---|", *rows, ""])
+    return "\n".join([head, "| model | scale | |", "|---|---|---|", *rows, ""])
 
 
 def _table(title: str, schema: Mapping[str, Any], *, answer: bool = False) -> str:

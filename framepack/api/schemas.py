@@ -116,16 +116,20 @@ class Response(BaseModel):
         return {name: value for name, value in dumped.items() if value is not None or name in always}
 
 
+Message = Annotated[str, Field(description="What was done, for people")]
+"""The sentence that most answers have."""
+
+
 class SuccessResponse(Response):
     """An answer that says of itself that the request succeeded."""
 
-    success: bool = True
+    success: bool = Field(default=True, description="Always true: a failure has an error instead")
 
 
 class VideoResponse(SuccessResponse):
     """A finished video: where it lies and, when it is small, the video itself."""
 
-    message: str
+    message: Message
     output_video_base64: str | None = Field(None, repr=False, description="The video, when it is small")
     output_path: str = Field(description="Path of the output in the store")
     output_url: str | None = Field(None, description="URL to download the output file")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
 
-from framepack.api.schemas import CallbackRequest, SuccessResponse, Url, one_source
+from framepack.api.schemas import CallbackRequest, Message, SuccessResponse, Url, one_source
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
 
@@ -41,8 +41,8 @@ class CaptionImageRequest(CallbackRequest):
 class CaptionImageResponse(SuccessResponse):
     """The image in words."""
 
-    caption: str
-    message: str
+    caption: str = Field(description="The caption")
+    message: Message
 
 
 @operation("POST", "/caption-image", examples=({"image_url": "https://example.com/cat.jpg"},))

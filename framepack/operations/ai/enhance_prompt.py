@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from framepack.api.names import unbroken
-from framepack.api.schemas import CallbackRequest, SuccessResponse, Whole
+from framepack.api.schemas import CallbackRequest, Message, SuccessResponse, Whole
 from framepack.errors import InvalidField
 from framepack.models.language.prompts import split
 from framepack.processing.context import Context
@@ -40,9 +40,9 @@ class EnhancePromptRequest(CallbackRequest):
 class EnhancePromptResponse(SuccessResponse):
     """The prompt before and after."""
 
-    original_prompt: str
-    enhanced_prompt: str
-    message: str
+    original_prompt: str = Field(description="The prompt as it was sent")
+    enhanced_prompt: str = Field(description="The enhanced prompt")
+    message: Message
 
 
 @operation("POST", "/enhance-prompt", examples=({"prompt": "a cat playing with yarn"},))

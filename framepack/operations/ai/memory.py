@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, Field
 
-from framepack.api.schemas import NoFields, Request, Response, SuccessResponse
+from framepack.api.schemas import Message, NoFields, Request, Response, SuccessResponse
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
 
@@ -18,15 +18,15 @@ _GROUPS: Final[tuple[AiGroup, ...]] = ("enhancer", "captioner")
 class AiModelStatus(BaseModel):
     """One model as it is now."""
 
-    loaded: bool
+    loaded: bool = Field(description="Whether it is loaded")
     model_name: str | None = Field(description="Hugging Face name of the model, null while it is not loaded")
 
 
 class AiStatusResponse(Response):
     """Both models as they are now."""
 
-    enhancer: AiModelStatus
-    captioner: AiModelStatus
+    enhancer: AiModelStatus = Field(description="The model that enhances prompts")
+    captioner: AiModelStatus = Field(description="The model that captions images")
 
 
 class UnloadAiModelsRequest(Request):
@@ -40,8 +40,8 @@ class UnloadAiModelsRequest(Request):
 class UnloadAiModelsResponse(SuccessResponse):
     """Those that were loaded and are not any more."""
 
-    message: str
-    models_unloaded: list[AiGroup]
+    message: Message
+    models_unloaded: list[AiGroup] = Field(description="Those that were loaded before")
 
 
 @operation("GET", "/ai/status", needs="process")

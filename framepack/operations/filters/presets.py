@@ -6,7 +6,7 @@ from pydantic import Field
 
 from framepack.api.filter_settings import FILTER_PRESETS, FilterSettings
 from framepack.api.names import PresetName
-from framepack.api.schemas import NoFields, Request, SuccessResponse
+from framepack.api.schemas import Message, NoFields, Request, SuccessResponse
 from framepack.errors import NotFound
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
@@ -19,7 +19,7 @@ class FilterPresetsResponse(SuccessResponse):
     presets: dict[str, FilterSettings] = Field(
         description="`none`, then the built-in and the saved ones in alphabetical order, each with all its settings"
     )
-    message: str
+    message: Message
 
 
 class FilterPresetRequest(Request):
@@ -41,7 +41,7 @@ class FilterPresetName(Request):
 class FilterPresetAnswer(SuccessResponse):
     """What was done."""
 
-    message: str
+    message: Message
     note: str | None = Field(None, description="How to get a built-in preset back that was deleted")
 
 

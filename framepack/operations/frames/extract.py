@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from framepack.api.schemas import CallbackRequest, SuccessResponse, VideoRequest, Whole
+from framepack.api.schemas import CallbackRequest, Message, SuccessResponse, VideoRequest, Whole
 from framepack.errors import TooLarge
 from framepack.filenames import clean_stem
 from framepack.files.parallel import WORKERS, in_parallel
@@ -47,12 +47,12 @@ class ExtractRequest(VideoRequest, CallbackRequest):
 class ExtractResponse(SuccessResponse):
     """The new folder."""
 
-    message: str
-    folder_name: str
-    frame_count: int
+    message: Message
+    folder_name: str = Field(description="Name of the new folder")
+    frame_count: int = Field(description="Number of frames in it")
     frames_path: str = Field(description="Path of the folder in the store")
-    contact_sheet_path: str | None = Field(None, description="Path of a frame that shows up to 48 of the frames")
-    contact_sheet_url: str | None = Field(None, description="URL to download that frame")
+    contact_sheet_path: str | None = Field(None, description="Path of an image that shows up to 48 of the frames")
+    contact_sheet_url: str | None = Field(None, description="URL to download that image")
     warnings: list[str] | None = Field(None, description="What the client should know, such as unreadable frames")
 
 

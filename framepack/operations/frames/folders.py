@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, Field
 
 from framepack.api.names import Name
-from framepack.api.schemas import NoFields, Request, SuccessResponse
+from framepack.api.schemas import Message, NoFields, Request, SuccessResponse
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
 from framepack.storage.frames.folders import FrameFolders, sheet_key
@@ -21,7 +21,7 @@ class FoldersResponse(SuccessResponse):
     """The folders there are."""
 
     folders: list[str] = Field(description="Their names, sorted")
-    message: str
+    message: Message
 
 
 class FolderRequest(Request):
@@ -33,7 +33,7 @@ class FolderRequest(Request):
 class ListedFrame(BaseModel):
     """One frame of a folder."""
 
-    filename: str
+    filename: str = Field(description="Name of the file")
     path: str = Field(description="Path of the frame in the store")
     index: int = Field(description="Place in this list, from 0")
     source_index: int | None = Field(None, description="Number of the video's frame it shows, where that is known")
@@ -42,31 +42,31 @@ class ListedFrame(BaseModel):
 class FolderSource(BaseModel):
     """The video that the frames of a folder come from."""
 
-    name: str
+    name: str = Field(description="Name of the video's file")
     fps: str = Field(description='Frames per second, exactly: "30000/1001"')
     extraction_rate: int = Field(description="Every which frame was extracted")
-    width: int
-    height: int
+    width: int = Field(description="Width of a frame in pixels")
+    height: int = Field(description="Height of a frame in pixels")
     has_audio: bool = Field(description="Whether its audio was kept for `/frames/reassemble`")
 
 
 class FramesResponse(SuccessResponse):
     """The frames of a folder."""
 
-    folder: str
+    folder: str = Field(description="Name of the folder")
     frames: list[ListedFrame] = Field(description="In natural order: frame2 before frame10")
-    total_count: int
-    message: str
+    total_count: int = Field(description="Number of frames in it")
+    message: Message
     source: FolderSource | None = Field(None, description="Where the frames come from, if they were extracted")
-    contact_sheet_path: str | None = Field(None, description="Path of a frame that shows up to 48 of the frames")
-    contact_sheet_url: str | None = Field(None, description="URL to download that frame")
+    contact_sheet_path: str | None = Field(None, description="Path of an image that shows up to 48 of the frames")
+    contact_sheet_url: str | None = Field(None, description="URL to download that image")
 
 
 class DeleteFolderResponse(SuccessResponse):
     """What was deleted."""
 
-    folder: str
-    message: str = "Successfully deleted folder and all its contents"
+    folder: str = Field(description="Name of the folder")
+    message: Message = "Successfully deleted folder and all its contents"
 
 
 @operation("GET", "/frames/folders", needs="store")

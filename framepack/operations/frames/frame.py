@@ -10,7 +10,7 @@ from pathlib import PurePath
 from pydantic import Field
 
 from framepack.api.names import Name
-from framepack.api.schemas import Request, SuccessResponse
+from framepack.api.schemas import Message, Request, SuccessResponse
 from framepack.errors import NotFound
 from framepack.filenames import clean_stem, safe_name
 from framepack.processing.context import Context
@@ -29,10 +29,10 @@ class FrameRequest(Request):
 class FrameResponse(SuccessResponse):
     """The frame and, when it is small enough, the image itself."""
 
-    folder: str
-    filename: str
+    folder: str = Field(description="Name of the folder")
+    filename: str = Field(description="Name of the file")
     size: int = Field(description="Size in bytes")
-    mime_type: str
+    mime_type: str = Field(description="Media type, such as `image/png`")
     base64: str | None = Field(None, repr=False, description="The image, when it is small")
     path: str = Field(description="Path of the frame in the store")
     url: str | None = Field(None, description="URL to download the frame")
@@ -42,15 +42,15 @@ class FrameResponse(SuccessResponse):
 class DeleteFrameResponse(SuccessResponse):
     """What was deleted."""
 
-    folder: str
-    frame: str
-    message: str
+    folder: str = Field(description="Name of the folder")
+    frame: str = Field(description="Name of the deleted file")
+    message: Message
 
 
 class SaveFrameResponse(SuccessResponse):
     """Where the frame lies now and, when it is small enough, the image itself."""
 
-    message: str
+    message: Message
     saved_path: str = Field(description="Path of the saved image in the store")
     frame_base64: str | None = Field(None, repr=False, description="The image, when it is small")
     filename: str = Field("", description="Name of the saved image")

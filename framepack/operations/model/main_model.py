@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from framepack.api.schemas import NoFields, Response, SuccessResponse
+from framepack.api.schemas import Message, NoFields, Response, SuccessResponse
 from framepack.errors import Conflict
 from framepack.models.memory.device import GB
 from framepack.processing.context import Context
@@ -14,7 +14,7 @@ from framepack.processing.operation import operation
 class ModelStatusResponse(Response):
     """The main video model as it is now."""
 
-    model_loaded: bool
+    model_loaded: bool = Field(description="Whether it is loaded")
     model_name: str | None = Field(description="Name of the model's class, null while none is loaded")
     vram_usage: float = Field(description="Memory that the model holds on its device in GB, measured; 0 without one")
 
@@ -22,7 +22,7 @@ class ModelStatusResponse(Response):
 class UnloadModelResponse(SuccessResponse):
     """What was unloaded."""
 
-    message: str
+    message: Message
     model_unloaded: str | None = Field(description="Name of the model's class, null if none was loaded")
     vram_freed_estimate: str | None = Field(description='Memory given back, measured, such as "14.5 GB"')
 

@@ -27,22 +27,22 @@ class AnalyzeRequest(VideoRequest):
 class Analysis(BaseModel):
     """A video's metadata, in the words of the document."""
 
-    filename: str
+    filename: str = Field(description="Name of the file")
     file_size: str = Field(description='Such as "15.2 MB"')
     duration: str = Field(description='Such as "4.5 seconds"')
     resolution: str = Field(description="Width x height as shown upright")
-    fps: float
-    codec: str
+    fps: float = Field(description="Frames per second")
+    codec: str = Field(description="FFmpeg's name of the video codec")
     bitrate: str = Field(description='Such as "28.1 Mbps"')
-    has_audio: bool
-    audio_codec: str | None
-    total_frames: int
+    has_audio: bool = Field(description="Whether there is an audio stream")
+    audio_codec: str | None = Field(description="FFmpeg's name of the audio codec, null without audio")
+    total_frames: int = Field(description="Number of frames")
 
 
 class AnalyzeResponse(SuccessResponse):
     """The analysis."""
 
-    analysis: Analysis
+    analysis: Analysis = Field(description="What the video is")
     warnings: list[str] | None = Field(None, description="What of the file is missing or damaged")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from framepack.api.schemas import NoFields, Request, SuccessResponse
+from framepack.api.schemas import Message, NoFields, Request, SuccessResponse
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
 from framepack.storage.autosave import autosave_enabled, save_autosave
@@ -19,8 +19,8 @@ class AutosaveRequest(Request):
 class AutosaveResponse(SuccessResponse):
     """The setting as it is now."""
 
-    message: str
-    autosave_enabled: bool
+    message: Message
+    autosave_enabled: bool = Field(description="Whether finished videos are saved")
 
 
 @operation("GET", "/postprocess/autosave", needs="store")

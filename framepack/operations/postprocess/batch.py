@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, Field, field_validator
 
-from framepack.api.schemas import CallbackRequest, Response, VideoRequest, one_source
+from framepack.api.schemas import CallbackRequest, Message, Response, VideoRequest, one_source
 from framepack.api.workflow import StepsRequest
 from framepack.errors import Cancelled, InvalidSource, TooLarge, public
 from framepack.job import Progress
@@ -60,7 +60,7 @@ class BatchResult(BaseModel):
     """How one video ended."""
 
     index: int = Field(description="Place of the video in the request, from 0")
-    success: bool
+    success: bool = Field(description="Whether it was processed")
     input_source: str = Field(description='"base64", or the first 50 characters of the URL')
     output_video_base64: str | None = Field(None, repr=False, description="The video, when it is small")
     output_path: str | None = Field(None, description="Path of the output in the store")
@@ -76,11 +76,11 @@ class BatchResponse(Response):
     """How every video ended."""
 
     success: bool = Field(description="Whether all videos were processed")
-    message: str
-    total_videos: int
-    successful: int
-    failed: int
-    results: list[BatchResult]
+    message: Message
+    total_videos: int = Field(description="Number of videos in the request")
+    successful: int = Field(description="Number of videos that were processed")
+    failed: int = Field(description="Number of videos that could not be processed")
+    results: list[BatchResult] = Field(description="One result per video, in the order of the request")
 
     def payload(self) -> dict[str, Any]:
         """The answer as JSON-ready data; results lack the fields that have no value."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from framepack.api.schemas import NoFields, SuccessResponse
 from framepack.processing.context import Context
@@ -12,14 +12,14 @@ from framepack.processing.operation import operation
 class UpscaleModel(BaseModel):
     """One model."""
 
-    scale: int
-    description: str
+    scale: int = Field(description="How many times it enlarges")
+    description: str = Field(description="What it is good at")
 
 
 class ListModelsResponse(SuccessResponse):
     """All models by name."""
 
-    models: dict[str, UpscaleModel]
+    models: dict[str, UpscaleModel] = Field(description="The models by name")
 
 
 @operation("GET", "/postprocess/models", needs="process")

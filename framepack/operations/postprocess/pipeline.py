@@ -28,7 +28,7 @@ class CompletedStep(BaseModel):
 
     step: int = Field(description="Its number, from 1")
     type: str = Field(description="Operation type")
-    success: bool = True
+    success: bool = Field(default=True, description="Always true: a step that fails ends the job")
     message: str = Field(description="What the video was after it")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 from pydantic import Field
 
 from framepack.api.names import Name
-from framepack.api.schemas import SuccessResponse, VideoRequest
+from framepack.api.schemas import Message, SuccessResponse, VideoRequest
 from framepack.filenames import UNTITLED, safe_name
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
@@ -37,7 +37,7 @@ class SaveRequest(VideoRequest):
 class SaveResponse(SuccessResponse):
     """Where the video lies now."""
 
-    message: str = "Video saved to permanent storage successfully"
+    message: Message = "Video saved to permanent storage successfully"
     saved_path: str = Field(description="Path of the video in the store")
     filename: str = Field(description="Its name there; another than asked for if that one was taken")
     output_url: str | None = Field(None, description="URL to download the video")

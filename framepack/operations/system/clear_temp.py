@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
 
-from framepack.api.schemas import NoFields, SuccessResponse
+from framepack.api.schemas import Message, NoFields, SuccessResponse
 from framepack.files.parallel import in_parallel
 from framepack.files.removed import RemovedFiles
 from framepack.processing.context import Context
@@ -25,7 +25,7 @@ _DEAD_FOLDER_SECONDS: Final = 900.0
 class ClearTempResponse(SuccessResponse):
     """What was removed."""
 
-    message: str
+    message: Message
     files_deleted: int = Field(description="Number of files removed")
     space_freed_mb: float = Field(description="Their size in megabytes, of a million bytes")
     files_kept: int = Field(description="Temporary results that were kept: new ones, and results of running jobs")

@@ -8,7 +8,7 @@ from typing import Final
 from pydantic import BaseModel, Field
 
 from framepack import __version__
-from framepack.api.schemas import NoFields, SuccessResponse
+from framepack.api.schemas import Message, NoFields, SuccessResponse
 from framepack.models.memory.device import GB
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
@@ -19,8 +19,8 @@ _NO_GPU: Final = "No GPU: networks run on the CPU"
 class Usage(BaseModel):
     """How much of something is in use; 1 GB has 2^30 bytes."""
 
-    used_gb: float
-    total_gb: float
+    used_gb: float = Field(description="In use, in GB")
+    total_gb: float = Field(description="Size, in GB")
     percent: float = Field(description="Share in use; 0 if there is none at all")
 
     @classmethod
@@ -41,10 +41,10 @@ class GpuStatus(BaseModel):
 class StatusResponse(SuccessResponse):
     """The worker's resources."""
 
-    message: str = "System status retrieved successfully"
+    message: Message = "System status retrieved successfully"
     ram: Usage = Field(description="Main memory, within the container's limit")
     vram: Usage = Field(description="Memory of the GPU, in use by all its processes; all 0 without a GPU")
-    gpu: GpuStatus
+    gpu: GpuStatus = Field(description="The GPU that networks run on")
     disk_free_gb: float = Field(description="Room on the disk of working files")
     disk_total_gb: float = Field(description="Size of that disk")
     running_jobs: int = Field(description="Jobs under way on this machine beside this one")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, SerializeAsAny
 
 from framepack.api.names import PresetName
-from framepack.api.schemas import NoFields, Request, SuccessResponse
+from framepack.api.schemas import Message, NoFields, Request, SuccessResponse
 from framepack.api.workflow import WorkflowPreset
 from framepack.errors import BadRequest, NotFound
 from framepack.processing.context import Context
@@ -19,7 +19,7 @@ class WorkflowPresetsResponse(SuccessResponse):
     presets: dict[str, SerializeAsAny[WorkflowPreset]] = Field(
         description="`None`, then the saved ones in alphabetical order, each with all its parameters"
     )
-    message: str
+    message: Message
 
 
 class WorkflowPresetRequest(Request):
@@ -38,7 +38,7 @@ class WorkflowPresetName(Request):
 class WorkflowPresetAnswer(SuccessResponse):
     """What was done."""
 
-    message: str
+    message: Message
 
 
 @operation("GET", "/workflow/presets", needs="store")
