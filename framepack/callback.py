@@ -1,4 +1,4 @@
-"""Tells a client's receiver how a job ended: the documented payload, signed and delivered with retries."""
+"""Callbacks: report the end of a job to the client's receiver, with the documented payload."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("framepack.callback")
 
 Send = Callable[[str, str, bytes, Mapping[str, str]], "Delivery"]
-"""Delivers a message: (address, message id, body, headers) -> how that went. Retries and signs by itself."""
+"""Delivers a message, signed and with retries: (address, message id, body, headers) -> outcome."""
 
 _OUTPUT_FIELDS = {
     "output_path": "output_path",
@@ -41,8 +41,8 @@ class Callbacks:
 
     Attributes:
         send: Delivers one message.
-        check_address: Raises SourceNotAllowed for an address that may not be called.
-        now: The time, in UTC.
+        check_address: Raises SourceNotAllowed for an address that is not allowed.
+        now: Returns the present time, UTC.
     """
 
     send: Send
@@ -50,10 +50,10 @@ class Callbacks:
     now: Callable[[], datetime] = _now
 
     def check(self, request: Request) -> None:
-        """Refuse a request whose callback address may not be called, before any work is done.
+        """Check the callback address of a request, before any work is done.
 
         Raises:
-            SourceNotAllowed: the address is not a public one.
+            SourceNotAllowed: the address is not allowed.
         """
         if isinstance(request, CallbackRequest) and request.callback_url:
             try:
@@ -62,9 +62,9 @@ class Callbacks:
                 raise SourceNotAllowed(f"callback_url: {error.message}") from error
 
     def succeeded(self, operation: AnyOperation, request: Request, answer: Mapping[str, Any], job: Job) -> None:
-        """Report an answer, if the request asked for it; trouble with the receiver never changes the result.
+        """Report an answer, if the request has a callback address. A failed delivery does not change the result.
 
-        An answer that says of itself that it is no success is reported as a failure, with its message as the error.
+        An answer with ``success`` false is reported as a failure, with its message as the error.
         """
         if not isinstance(request, CallbackRequest) or not request.callback_url:
             return
@@ -76,7 +76,7 @@ class Callbacks:
         self._deliver(request.callback_url, operation, body, job)
 
     def failed(self, operation: AnyOperation, fields: Mapping[str, Any], error: FramepackError, job: Job) -> None:
-        """Report a failure, also of a request that could not even be read."""
+        """Report a failure, even of a request whose fields are invalid."""
         address = fields.get("callback_url")
         if not operation.supports_callback or not isinstance(address, str) or not address:
             return
@@ -97,7 +97,7 @@ class Callbacks:
         headers = {
             "Content-Type": "application/json",
             "X-Operation-Type": operation.name,
-            "webhook-id": message_id,  # the same at every try: a receiver can tell what it has seen
+            "webhook-id": message_id,  # the same for every attempt, so that the receiver can recognize repeats
         }
         extra: dict[str, Any] = {"job_id": job.id, "operation": operation.name}
         try:

@@ -1,6 +1,6 @@
-"""From a job's input to its answer: find the operation, check the fields once, run, answer or explain.
+"""Dispatch: finds the operation of a job's input, parses the fields, runs it and returns the answer.
 
-The only place that catches everything: whatever goes wrong becomes an answer with a sentence, a status and a code.
+Every exception ends here: it becomes an answer with a message, a status and a code.
 """
 
 from __future__ import annotations
@@ -40,48 +40,48 @@ class JobInput:
 
 @dataclass(frozen=True, slots=True)
 class Dispatcher:
-    """Runs calls.
+    """Runs jobs.
 
     Attributes:
-        registry: The operations there are.
-        job_context: Makes the context of one call and cleans up behind it.
-        callbacks: Tells the client's receiver how a call ended.
+        registry: The operations.
+        job_context: Creates the context of a job, and cleans up when the job ends.
+        callbacks: Reports the end of a job to the client's receiver.
     """
 
     registry: Registry
     job_context: Callable[[Job, JobInput], AbstractContextManager[Context]]
     callbacks: Callbacks
 
-    def run(self, call: JobInput, job: Job) -> Answer:
-        """Carry out a call.
+    def run(self, job_input: JobInput, job: Job) -> Answer:
+        """Run a job.
 
         Returns:
-            The documented answer, or ``{"error": sentence, "code": ..., "status": ...}``. Never raises for what a
-            client or the world did; the callback, if one was asked for, has been delivered or given up on.
+            The documented answer, or ``{"error": sentence, "code": ..., "status": ...}``. Never raises. The
+            callback, if the client asked for one, has been delivered or has failed for good.
         """
         try:
-            operation, fields = self._resolve(call)
+            operation, fields = self._resolve(job_input)
         except FramepackError as error:
             return failure(error)
         try:
-            answer = self._carry_out(operation, fields, call, job)
-        except Exception as error:  # noqa: BLE001 - the one place that catches everything
+            answer = self._run_operation(operation, fields, job_input, job)
+        except Exception as error:  # noqa: BLE001 - every exception ends here
             known = _logged(error, job)
             self.callbacks.failed(operation, fields, known, job)
             return failure(known)
         return answer
 
-    def operation_of(self, call: JobInput) -> str:
-        """Name of the operation that a call asks for; "unknown" if there is none."""
+    def operation_name(self, job_input: JobInput) -> str:
+        """Name of the operation that a job asks for; "unknown" if there is no such operation."""
         try:
-            return self._resolve(call)[0].name
+            return self._resolve(job_input)[0].name
         except FramepackError:
             return "unknown"
 
-    def _resolve(self, call: JobInput) -> tuple[AnyOperation, dict[str, Any]]:
-        if not isinstance(call.fields, dict):
+    def _resolve(self, job_input: JobInput) -> tuple[AnyOperation, dict[str, Any]]:
+        if not isinstance(job_input.fields, dict):
             raise InvalidField("input must be an object with an endpoint and its fields.")
-        fields = dict(call.fields)
+        fields = dict(job_input.fields)
         endpoint, method = fields.pop("endpoint", None), fields.pop("method", None)
         if not isinstance(endpoint, str) or not endpoint:
             raise InvalidField('endpoint is required, such as "upscale" or "/postprocess/upscale".')
@@ -89,11 +89,13 @@ class Dispatcher:
             raise InvalidField("method must be GET, POST or DELETE.")
         return self.registry.find(endpoint, method), fields
 
-    def _carry_out(self, operation: AnyOperation, fields: dict[str, Any], call: JobInput, job: Job) -> Answer:
+    def _run_operation(
+        self, operation: AnyOperation, fields: dict[str, Any], job_input: JobInput, job: Job
+    ) -> Answer:
         request = operation.request.parse(fields)
-        if not call.is_callback_checked:
+        if not job_input.is_callback_checked:
             self.callbacks.check(request)
-        with self.job_context(job, call) as context:
+        with self.job_context(job, job_input) as context:
             response = operation.run(request, context)
         payload: Answer = response.payload()
         self.callbacks.succeeded(operation, request, payload, job)
@@ -101,7 +103,7 @@ class Dispatcher:
 
 
 def _logged(error: Exception, job: Job) -> FramepackError:
-    """What a client may know of ``error``; the rest goes to the log."""
+    """The error that the client sees; unexpected errors are logged with their details."""
     known = public(error)
     if known is not error:
         log.error("job %s failed unexpectedly", job.id, exc_info=error, extra={"job_id": job.id})

@@ -1,4 +1,4 @@
-"""Names and defaults of environment variables, and what is wrong with them: a line each, without possible secrets."""
+"""Names and defaults of environment variables, and messages about invalid ones, which never show secrets."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _LONGEST_VALUE: Final = 80
 
 
 def temp_folder() -> Path:
-    """Where working files are unless a setting says otherwise: each user has a folder that is not shared."""
+    """The default folder for temporary files, one for each user of the machine."""
     return Path(tempfile.gettempdir()) / f"framepack-{os.getuid()}"
 
 
 def data_folder(name: str) -> Path:
-    """Where files are kept unless a setting says otherwise: in the checkout, else in the user's data folder.
+    """The default folder for files: in the checkout if there is one, else in the user's data folder.
 
-    A user without a home, as a container may have, has a folder for temporary files only.
+    Some containers have users without a home folder; for them, it is in the folder for temporary files.
     """
     root = Path(__file__).resolve().parent.parent
     if (root / "pyproject.toml").is_file() and (root / "handler.py").is_file():
@@ -44,9 +44,10 @@ def data_folder(name: str) -> Path:
 
 
 def are_gpus_hidden() -> bool:
-    """Whether ``CUDA_VISIBLE_DEVICES`` hides every GPU from CUDA, as somebody does who wants the CPU.
+    """Whether ``CUDA_VISIBLE_DEVICES`` hides every GPU from CUDA.
 
-    It is CUDA's variable and none of our settings, in which an empty one would count as unset.
+    It is read here because it is not a setting: an empty setting counts as unset, while an empty value of this
+    variable hides all GPUs.
     """
     return os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in {"", "-1"}  # noqa: TID251 - not a setting
 
@@ -57,12 +58,12 @@ def variable(name: str, field: FieldInfo) -> str:
 
 
 def whole_sentence(text: str) -> PydanticCustomError:
-    """A validator's error that is a sentence of its own, for what several variables have to do with each other."""
+    """A validation error with a complete sentence, for rules that concern several variables."""
     return PydanticCustomError(_SENTENCE, text)
 
 
 def problems(model: type[BaseModel], error: ValidationError) -> list[str]:
-    """One line per wrong variable: its full name, what is allowed and, unless it may be secret, its value."""
+    """One line per invalid variable: its full name, what is allowed and, unless it may be secret, its value."""
     fields = {variable(name, field): field for name, field in model.model_fields.items()}
     lines = []
     for finding in error.errors(include_url=False):
@@ -72,8 +73,8 @@ def problems(model: type[BaseModel], error: ValidationError) -> list[str]:
 
 
 def unknown(names: Iterable[str], model: type[BaseModel]) -> Iterator[str]:
-    """One sentence per variable that looks like one of ours and is none: it may be a typing error."""
-    # Compared without the prefix, which would make all of them alike.
+    """One sentence per variable that has the prefix of settings but is not one; it may be misspelled."""
+    # Compared without the prefix, which would make all names look similar.
     known = {name.upper(): variable(name, field) for name, field in model.model_fields.items()}
     for name in sorted(names):
         short = name.upper().removeprefix(PREFIX)
@@ -102,14 +103,14 @@ def _line(name: str, field: FieldInfo | None, finding: Any) -> str:
 
 
 def _parts(annotation: object) -> Iterator[object]:
-    """A type and all types that it is made of."""
+    """A type and all its type arguments, at any depth."""
     yield annotation
     for part in () if get_origin(annotation) is Literal else get_args(annotation):
         yield from _parts(part)
 
 
 def _allowed(field: FieldInfo, parts: set[object]) -> str:
-    """What a setting that is no text may be."""
+    """The allowed values of a setting that is not text; empty for text."""
     if get_origin(field.annotation) is Literal:
         *others, last = get_args(field.annotation)
         return f"{', '.join(others)} or {last}"
@@ -134,7 +135,7 @@ def _range(field: FieldInfo) -> str:
 
 
 def _shown(value: object) -> str:
-    """The end of a sentence with the wrong value; nothing where it may hold a password or a signature."""
+    """The end of a sentence with the invalid value; empty if the value may contain a password or a signature."""
     text = str(value)
     if set("@?") & set(text):
         return ""

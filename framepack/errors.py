@@ -1,31 +1,31 @@
-"""Every error that is told to somebody, with its HTTP status and its stable code. The only place with status codes.
+"""All errors that clients see, with HTTP status and stable code. The only file with status codes.
 
-    FramepackError            500  internal_error      a defect of ours; the text never carries details
+    FramepackError            500  internal_error      a defect; the message has no details
     ├─ BadRequest             400  bad_request
     │  ├─ InvalidField        400  invalid_field       missing, mistyped, unknown or out of range
-    │  ├─ InvalidSource       400  invalid_source      none or several sources, or broken base64
-    │  ├─ SourceNotAllowed    400  source_not_allowed  an address that may not be fetched or called
+    │  ├─ InvalidSource       400  invalid_source      no source, several sources, or invalid base64
+    │  ├─ SourceNotAllowed    400  source_not_allowed  an address that must not be fetched or called
     │  └─ InvalidMedia        400  invalid_media       not a video, or too damaged to read
     ├─ Unauthorized           401  unauthorized
     ├─ NotFound               404  not_found
     │  └─ UnknownEndpoint     404  unknown_endpoint
     ├─ MethodNotAllowed       405  method_not_allowed
     ├─ Conflict               409  conflict            a model is in use
-    ├─ Cancelled              409  cancelled           the job was cancelled or ran out of time
-    ├─ TooLarge               413  too_large           over one of the limits in the settings
+    ├─ Cancelled              409  cancelled           the job was cancelled or reached its time limit
+    ├─ TooLarge               413  too_large           over a limit of the settings
     ├─ RangeNotSatisfiable    416  range_not_satisfiable
     ├─ Busy                   429  busy
-    ├─ SourceFailed           502  source_failed       the source answered badly
-    ├─ StorageFailed          502  storage_failed      the store answered badly
-    ├─ Unavailable            503  unavailable         something needed is not there
-    │  ├─ ModelUnavailable    503  model_unavailable   weights neither present nor fetchable, or not as published
-    │  └─ OutOfMemory         503  out_of_memory       not even the smallest piece of work fits
+    ├─ SourceFailed           502  source_failed       the server of the source failed
+    ├─ StorageFailed          502  storage_failed      the store failed
+    ├─ Unavailable            503  unavailable         something required is missing
+    │  ├─ ModelUnavailable    503  model_unavailable   weights are missing, or not as published
+    │  └─ OutOfMemory         503  out_of_memory       even the smallest unit of work does not fit
     ├─ SourceTooSlow          504  source_timeout
     ├─ DiskFull               507  disk_full
-    └─ InvalidSettings        500  invalid_settings    ends the process at its start; no client meets it
+    └─ InvalidSettings        500  invalid_settings    ends the process at start; clients never see it
 
-A message is one sentence for the client: what was wrong and what is allowed. Errors of other libraries are
-translated where they enter, with ``raise ... from``.
+A message is one sentence for the client: what was wrong and what is allowed. Errors of libraries are translated
+where the library is called, with ``raise ... from``.
 """
 
 import errno
@@ -38,7 +38,7 @@ _DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 class FramepackError(Exception):
     """Something unexpected went wrong; only the worker's log has the details.
 
-    The base of all errors that are told to somebody: their text is public.
+    The base of all errors that clients see; their messages are public.
     """
 
     status: ClassVar[int] = 500
@@ -46,12 +46,12 @@ class FramepackError(Exception):
 
     @property
     def message(self) -> str:
-        """The sentence for the client."""
+        """The message for the client, one sentence."""
         return str(self)
 
 
 class BadRequest(FramepackError):
-    """The request cannot be carried out as it stands."""
+    """The request is invalid."""
 
     status = 400
     code = "bad_request"
@@ -64,19 +64,19 @@ class InvalidField(BadRequest):
 
 
 class InvalidSource(BadRequest):
-    """There is not exactly one source, or its base64 is broken."""
+    """There is not exactly one source, or its base64 is invalid."""
 
     code = "invalid_source"
 
 
 class SourceNotAllowed(BadRequest):
-    """The address may not be fetched or called; the text is the same for every reason."""
+    """The address must not be fetched or called; the message is the same for every reason."""
 
     code = "source_not_allowed"
 
 
 class InvalidMedia(BadRequest):
-    """The file is not a video we can read."""
+    """The file is not a readable video."""
 
     code = "invalid_media"
 
@@ -89,7 +89,7 @@ class Unauthorized(FramepackError):
 
 
 class NotFound(FramepackError):
-    """The named thing does not exist."""
+    """The requested object does not exist."""
 
     status = 404
     code = "not_found"
@@ -102,99 +102,99 @@ class UnknownEndpoint(NotFound):
 
 
 class MethodNotAllowed(FramepackError):
-    """The route exists, but not with this method."""
+    """The route does not support this method."""
 
     status = 405
     code = "method_not_allowed"
 
 
 class Conflict(FramepackError):
-    """The thing is in use."""
+    """The object is in use."""
 
     status = 409
     code = "conflict"
 
 
 class Cancelled(FramepackError):
-    """The job was cancelled or ran out of time."""
+    """The job was cancelled or reached its time limit."""
 
     status = 409
     code = "cancelled"
 
 
 class TooLarge(FramepackError):
-    """The input or what it would become is over a limit of the settings."""
+    """The input or the output is over a limit of the settings."""
 
     status = 413
     code = "too_large"
 
 
 class RangeNotSatisfiable(FramepackError):
-    """The part of a file that was asked for lies behind its end."""
+    """The requested range is beyond the end of the file."""
 
     status = 416
     code = "range_not_satisfiable"
 
 
 class Busy(FramepackError):
-    """Too much work is waiting already."""
+    """The queue is full."""
 
     status = 429
     code = "busy"
 
 
 class SourceFailed(FramepackError):
-    """The server that holds the source answered badly."""
+    """The server of the source failed."""
 
     status = 502
     code = "source_failed"
 
 
 class StorageFailed(FramepackError):
-    """The object store answered badly."""
+    """The store failed."""
 
     status = 502
     code = "storage_failed"
 
 
 class Unavailable(FramepackError):
-    """Something that is needed is not there at the moment."""
+    """Something that is required is missing at the moment."""
 
     status = 503
     code = "unavailable"
 
 
 class ModelUnavailable(Unavailable):
-    """A model's weights are neither present nor fetchable, or are not the published ones."""
+    """The weights of a model are missing and cannot be downloaded, or they are not the published ones."""
 
     code = "model_unavailable"
 
 
 class OutOfMemory(Unavailable):
-    """Not even the smallest piece of work fits into memory."""
+    """Even the smallest unit of work does not fit into memory."""
 
     code = "out_of_memory"
 
 
 class SourceTooSlow(FramepackError):
-    """The server that holds the source took longer than the limit."""
+    """The server of the source did not finish within the time limit."""
 
     status = 504
     code = "source_timeout"
 
 
 class DiskFull(FramepackError):
-    """The worker's disk has no room for the job."""
+    """The worker's disk is full."""
 
     status = 507
     code = "disk_full"
 
 
 class InvalidSettings(FramepackError):
-    """Environment variables are wrong, told to whoever starts the process.
+    """Environment variables are invalid; the process prints the message and ends.
 
     Attributes:
-        problems: One sentence per wrong variable, with its full name and what is allowed.
+        problems: One sentence per invalid variable, with its full name and what is allowed.
     """
 
     code = "invalid_settings"
@@ -205,12 +205,12 @@ class InvalidSettings(FramepackError):
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether ``error`` says that a disk, a quota or a file has no room left; the system's or FFmpeg's."""
+    """Whether ``error``, of the system or of FFmpeg, means that a disk, a quota or a file is full."""
     return getattr(error, "errno", None) in _DISK_FULL
 
 
 def published() -> list[type[FramepackError]]:
-    """Every error of this file, the base first: what a client can meet. Others only specialise these."""
+    """All errors of this file that clients can see, the base class first."""
 
     def family(error: type[FramepackError]) -> list[type[FramepackError]]:
         return [error, *(each for child in error.__subclasses__() for each in family(child))]
@@ -221,11 +221,11 @@ def published() -> list[type[FramepackError]]:
 
 
 def public(error: Exception) -> FramepackError:
-    """What a client may know of ``error``: itself if it is one of ours, else one that carries no details."""
+    """The error that the client sees: ``error`` itself if its message is public, else one without details."""
     if isinstance(error, FramepackError):
         return error
     if is_disk_full(error):
-        return DiskFull("The worker's disk has no room for this job.")
+        return DiskFull("The worker's disk is full.")
     if isinstance(error, MemoryError):
         return OutOfMemory("The worker's memory is too small for this job.")
     return FramepackError("Something went wrong on our side; the worker's log has the details.")

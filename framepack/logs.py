@@ -1,4 +1,4 @@
-"""Logs of every process: readable lines on a terminal, one JSON object per line otherwise, and never a secret."""
+"""Logs of every process: readable lines on a terminal, otherwise one JSON object per line; never a secret."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from framepack.settings import Settings
 
 JOB_THREAD: Final = "job "
-"""Prefix of the names of threads that work for one job; the rest of the name is the job's id."""
+"""Prefix of the names of threads that work for one job; the job's id follows."""
 
 log = logging.getLogger("framepack")
 
@@ -42,15 +42,15 @@ _FIELDS: Final = (
 _LONGEST_FIELD: Final = 500
 _LEVELS: Final = {
     **dict.fromkeys(("httpx", "urllib3", "uvicorn.access", "botocore", "runpod"), logging.ERROR),
-    "uvicorn.error": logging.WARNING,  # below that, how it starts and stops
+    "uvicorn.error": logging.WARNING,  # below that, it logs its start and stop
 }
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")  # a path may hold line breaks and escape sequences
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")  # a path may contain line breaks and escape sequences
 _QUERY: Final = re.compile(r"\?[^\s'\"<>)]*=[^\s'\"<>)]*")
 _USER: Final = re.compile(r"(\w://)[^\s/@'\"]+@")
 
 
 class _Lines(logging.Formatter):
-    """What both forms have in common: the job of a line, and no queries or passwords of addresses anywhere."""
+    """Common to both formats: the job of a line, and the removal of queries and passwords from URLs."""
 
     def _fields(self, record: logging.LogRecord) -> dict[str, Any]:
         given = {name: getattr(record, name) for name in _FIELDS if getattr(record, name, None) is not None}
@@ -80,7 +80,7 @@ class JsonLines(_Lines):
 
 
 class TextLines(_Lines):
-    """A log record as a line for people: time of day, level, message; an exception's traceback below it."""
+    """A log record as readable text: time of day, level and message; a traceback on the lines below."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
@@ -93,7 +93,7 @@ class TextLines(_Lines):
 
 
 class _ToStderr(logging.StreamHandler[TextIO]):
-    """Writes to whatever stderr is at the moment: a progress display takes its place for a while."""
+    """Writes to the current ``sys.stderr``, which a progress display replaces for a while."""
 
     @property
     def stream(self) -> TextIO:
@@ -101,17 +101,17 @@ class _ToStderr(logging.StreamHandler[TextIO]):
 
     @stream.setter
     def stream(self, _stream: TextIO) -> None:
-        """Stay with stderr."""
+        """Ignored: the stream is always stderr."""
 
 
 def start_logging(settings: Settings, *, is_command: bool = False, is_first: bool = True) -> None:
-    """Set up this process's log, which goes to stderr, and warn of unknown variables.
+    """Set up logging to stderr, and warn about unknown variables.
 
     Args:
-        settings: The level and the form; by default, the form depends on whether stderr is a terminal.
-        is_command: Whether a person runs a single command: lines are text unless JSON was asked for, and only
-            warnings and errors are shown unless a level was asked for.
-        is_first: Whether nobody has warned of unknown variables yet.
+        settings: Level and format; by default, the format depends on whether stderr is a terminal.
+        is_command: Whether a person runs a single command: unless the settings say otherwise, lines are text, and
+            only warnings and errors are shown.
+        is_first: Whether this is the first process, which warns about unknown variables.
     """
     chosen = settings.log_format
     is_text = chosen == "text" or (chosen == "auto" and (is_command or is_terminal()))
@@ -131,17 +131,17 @@ def start_logging(settings: Settings, *, is_command: bool = False, is_first: boo
 
 
 def log_start(settings: Settings) -> None:
-    """Write what a long-running process works with, so that its log says where to look."""
+    """Log the version and the locations that a long-running process uses."""
     log.info("FramePack worker %s: store %s, weights %s", __version__, settings.storage, settings.weights_dir)
 
 
 def is_terminal() -> bool:
-    """Whether a person is looking at stderr."""
+    """Whether stderr is a terminal."""
     return sys.stderr.isatty()
 
 
 def adopt(library: str) -> None:
-    """Send a library's log lines through ours; call it after importing one that brings a handler of its own."""
+    """Replace the log handlers of a library by ours; call it after importing a library that adds its own."""
     logger = logging.getLogger(library)
     logger.handlers.clear()
     logger.propagate = True

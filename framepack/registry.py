@@ -1,4 +1,4 @@
-"""Finds every operation and effect under ``framepack.operations``, by walking its files. Nobody edits a list."""
+"""The registry of operations and effects, which are discovered in the files of ``framepack.operations``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AnyEffect = Effect[Any]
 
 
 class Registry:
-    """All operations by name and by route, and all effects by name; a value, so tests can build their own.
+    """All operations by name and route, and all effects by name. Tests can build their own.
 
     Attributes:
         effects: The effects, by name.
@@ -47,20 +47,16 @@ class Registry:
         """All operations, ordered by route."""
         return iter(self._by_name.values())
 
-    def __len__(self) -> int:
-        """How many operations there are."""
-        return len(self._by_name)
-
     def find(self, endpoint: str, method: str | None = None) -> AnyOperation:
-        """The operation called ``endpoint``: its name, its route, or "METHOD /route".
+        """Find an operation by its name, its route, or "METHOD /route".
 
         Args:
-            endpoint: A name or a route; paths are given with their fields in braces.
-            method: Needed for a route that has several methods.
+            endpoint: A name or a route, with the fields of its path in braces.
+            method: Required for a route with several methods.
 
         Raises:
-            UnknownEndpoint: nothing is called so.
-            InvalidField: the route has several methods and none was named.
+            UnknownEndpoint: there is no such operation.
+            InvalidField: the route has several methods and none was given.
         """
         if endpoint in self._by_name:
             return self._by_name[endpoint]

@@ -1,4 +1,4 @@
-"""The composition root: from settings to everything a worker is made of, built once per process."""
+"""The composition root: builds all parts of a worker from its settings, once per process."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
 
 class Runtime:
-    """One worker: its models stay warm, its store stays connected, from job to job.
+    """A worker: it keeps models loaded and the store connected between jobs.
 
-    Building one is cheap: nothing is loaded or connected before it is used.
+    Creating one is cheap: models are loaded and stores connected on first use.
 
     Args:
         settings: Of the deployment.
@@ -64,33 +64,33 @@ class Runtime:
 
     @cached_property
     def storage(self) -> Storage:
-        """The deployment's store, opened when it is first needed.
+        """The deployment's store, opened on first use.
 
         Raises:
-            FramepackError: the settings name none that can be opened.
+            FramepackError: the store cannot be opened.
         """
         return open_storage(self.settings)
 
-    def run(self, call: JobInput, job: Job) -> Answer:
-        """Carry out one call; see `Dispatcher.run`."""
-        return self.dispatcher.run(call, job)
+    def run(self, job_input: JobInput, job: Job) -> Answer:
+        """Run one job; see `Dispatcher.run`."""
+        return self.dispatcher.run(job_input, job)
 
     def location(self, answer: Answer) -> Path | None:
-        """The file of the host that an answer's ``output_path`` names; None if the store is not a folder here."""
+        """The file of an answer's ``output_path`` on this machine; None if the store is not a folder."""
         path = answer.get("output_path")
         return self.file_of(Key(path.removeprefix(PUBLIC_ROOT))) if isinstance(path, str) else None
 
     def file_of(self, key: Key) -> Path | None:
-        """The file of the host that holds an object; None if the store is not a folder here."""
+        """The file of an object on this machine; None if the store is not a folder."""
         kind, _, folder = self.settings.storage.partition(":")
         return Path(folder).joinpath(*key.segments) if kind == "file" else None
 
     @contextmanager
-    def job_context(self, job: Job, call: JobInput) -> Iterator[Context]:
-        """Set up what one call works with, and take it down when it ends."""
+    def job_context(self, job: Job, job_input: JobInput) -> Iterator[Context]:
+        """Create the context of a job, and clean up when the job ends."""
         from framepack.files.workspace import Workspace, remove_stale
 
-        storage = self._storage_of(call)
+        storage = self._storage_of(job_input)
         stale_removed = remove_stale(self.settings.temp_dir)
         with Workspace(self.settings.temp_dir) as workspace:
             yield Context(
@@ -108,13 +108,13 @@ class Runtime:
             )
 
     def _check_callback(self, url: str) -> None:
-        with suppress(SourceFailed):  # a receiver that cannot be found now may be there when the job is done
+        with suppress(SourceFailed):  # a receiver that cannot be resolved now may exist when the job is done
             check_public(url, self._policy)
 
-    def _storage_of(self, call: JobInput) -> Storage:
-        if call.s3_config is None:
+    def _storage_of(self, job_input: JobInput) -> Storage:
+        if job_input.s3_config is None:
             return self.storage
-        return open_job_storage(self.settings, call.s3_config, lambda url: check_public(url, self._policy))
+        return open_job_storage(self.settings, job_input.s3_config, lambda url: check_public(url, self._policy))
 
     def _fetcher(self, job: Job, workspace: Workspace) -> Fetch:
         from framepack.files.source import Source
@@ -133,14 +133,14 @@ class Runtime:
                 return Source.from_url(url, workspace, download)
             stored = self.storage.stat(key)
             if stored is not None and stored.size_bytes > max_bytes:
-                raise TooLarge(f"The stored file has more than the allowed {limit_mb:g} MB.")
+                raise TooLarge(f"The stored file is larger than the {limit_mb:g} MB allowed.")
             return Source.from_store(key.name, workspace, partial(self.storage.fetch, key))
 
         return fetch
 
 
 def _sender(settings: Settings, policy: Policy) -> Send:
-    """Delivers a callback: signed if there is a secret, tried as often as the settings say."""
+    """The function that delivers callbacks: signed if there is a secret, with the attempts of the settings."""
     courier = Courier(policy, attempts=settings.callback_attempts)
     secret = settings.webhook_secret
     signer = Signer(secret.get_secret_value()) if secret is not None else None

@@ -1,4 +1,4 @@
-"""Every environment variable, typed, with its default and its meaning. The only reader of the environment."""
+"""All settings: environment variables with types, defaults and descriptions. Only this file reads the environment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from framepack.environment import PREFIX, data_folder, problems, temp_folder, un
 from framepack.errors import InvalidSettings
 
 INVALID_SETTINGS_STATUS: Final = 2
-"""Exit status of a process whose settings are wrong."""
+"""Exit status of a process whose settings are invalid."""
 
 _ENHANCER: Final = "ibm-granite/granite-3.3-2b-instruct"
 _CAPTIONER: Final = "florence-community/Florence-2-large"
@@ -55,7 +55,7 @@ class _Group(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _without_blanks(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """A variable of nothing but spaces counts as unset."""
+        """A variable that contains only spaces counts as unset."""
         return {name: value for name, value in values.items() if not isinstance(value, str) or value.strip()}
 
 
@@ -237,7 +237,7 @@ class LogSettings(_Group):
 class Settings(
     LogSettings, RestSettings, EncodingSettings, LimitSettings, NetworkSettings, ModelSettings, StoreSettings
 ):
-    """Configuration of one worker, read once at start; a variable is ``FRAMEPACK_`` and the field's name."""
+    """The settings of a process, read once at start. A variable is named ``FRAMEPACK_`` and the field's name."""
 
     @field_validator("allowed_hosts", "api_keys", mode="before")
     @classmethod
@@ -253,17 +253,17 @@ class Settings(
 GROUPS: Final[tuple[type[BaseSettings], ...]] = tuple(
     base for base in reversed(Settings.__bases__) if issubclass(base, BaseSettings)
 )
-"""The settings by topic, in the order of the documentation; each class's docstring is its title."""
+"""The settings by topic, in the order of the documentation; the docstring of a class is its title."""
 
 
 def load_settings(**overrides: Any) -> Settings:
     """Read the settings of this process from its environment.
 
     Args:
-        **overrides: Settings that count in place of the environment's.
+        **overrides: Settings that replace those of the environment.
 
     Raises:
-        InvalidSettings: variables are wrong; the message has one line for each.
+        InvalidSettings: variables are invalid; the message has one line for each.
     """
     try:
         return Settings(**overrides)
@@ -272,14 +272,14 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def settings_or_exit(**overrides: Any) -> Settings:
-    """`load_settings` for a program's first line: wrong settings go to stderr and end it with status 2."""
+    """`load_settings` for the start of a program: invalid settings are printed to stderr and end it with status 2."""
     try:
         return load_settings(**overrides)
     except InvalidSettings as error:
-        print(error.message, file=sys.stderr)  # noqa: T201 - for whoever started it; there is no log yet
+        print(error.message, file=sys.stderr)  # noqa: T201 - there is no log yet
         sys.exit(INVALID_SETTINGS_STATUS)
 
 
 def unknown_variables() -> list[str]:
-    """One sentence per variable of the environment that is called like a setting and is none."""
+    """One sentence per environment variable that has the prefix of settings but is not one."""
     return list(unknown(os.environ, Settings))

@@ -16,7 +16,7 @@ import pytest
 
 from framepack.answer import failure, output_bytes
 from framepack.errors import Cancelled, InvalidField, StorageFailed
-from framepack.journal import JobEnd, log_job_end, log_job_start
+from framepack.job_log import JobEnd, log_job_end, log_job_start
 from framepack.logs import JOB_THREAD, JsonLines, TextLines, adopt
 from tests.support.control_plane import ROOT
 

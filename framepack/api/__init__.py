@@ -1,1 +1,1 @@
-"""What a client may say: requests and responses, names, filter settings, workflows."""
+"""The API's vocabulary: requests and responses, names, filter settings, workflows."""

@@ -1,4 +1,4 @@
-"""Names that clients choose: presets, folders, frames, output files. One rule for all of them."""
+"""Names that clients choose, of presets, folders, frames and output files, with one rule for all of them."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ SIGNS: Final = " ._+-()[]',!&@#=~"
 _LETTERS_AND_DIGITS: Final = ("L", "M", "N")
 _NOT_FIRST: Final = " ._-"
 _NOT_LAST: Final = " ."
-# Devices of Windows, where a downloaded file of such a name could not be opened.
+# Device names of Windows, where a downloaded file of such a name could not be opened.
 _RESERVED: Final = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 _LOOKALIKES: Final = frozenset({"CYRILLIC", "GREEK"})
 
 
-def unbroken(text: str) -> str:
-    """Return the text if it can be written down: without halves of surrogate pairs.
+def encodable(text: str) -> str:
+    """Return the text if it can be encoded: it has no unpaired surrogates.
 
     Raises:
-        ValueError: it cannot; the message says what is allowed, as the end of a sentence.
+        ValueError: it has; the message says what is allowed, as the end of a sentence.
     """
     if any(unicodedata.category(char) == "Cs" for char in text):
         raise ValueError("text without broken characters")
@@ -32,17 +32,17 @@ def unbroken(text: str) -> str:
 
 
 def checked_name(text: str) -> str:
-    """Return the name in its NFC form, so that two ways of typing one letter make one name.
+    """Check a name and return its NFC form, so that two ways of typing a letter give one name.
 
-    Every name that passes is harmless as one segment of a path, of a key, of a URL and in a header's quotes.
+    A checked name is safe as a segment of a path, a key or a URL, and as a quoted string in a header.
 
     Args:
-        text: What the client wrote.
+        text: The name as the client sent it.
 
     Raises:
-        ValueError: it is none; the message says what is allowed, as the end of a sentence.
+        ValueError: it is not allowed; the message says what is, as the end of a sentence.
     """
-    name = unicodedata.normalize("NFC", unbroken(text))
+    name = unicodedata.normalize("NFC", encodable(text))
     if not 0 < len(name) <= MAX_CHARACTERS or len(name.encode()) > MAX_BYTES:
         raise ValueError(f"a name of 1 to {MAX_CHARACTERS} characters and at most {MAX_BYTES} bytes")
     if not all(_is_allowed(char) for char in name) or unicodedata.normalize("NFKC", name) != name:
@@ -57,7 +57,7 @@ def checked_name(text: str) -> str:
 
 
 def is_name(text: str) -> bool:
-    """Whether the text is a name as it stands, in its NFC form."""
+    """Whether the text is a valid name in its NFC form."""
     try:
         return checked_name(text) == text
     except ValueError:
@@ -72,7 +72,7 @@ Name = Annotated[str, AfterValidator(checked_name)]
 """A name that a client chose, checked by `checked_name`."""
 
 PresetName = Annotated[Name, BeforeValidator(_without_spaces)]
-"""Name of a preset; spaces around it do not count."""
+"""The name of a preset; spaces around it are ignored."""
 
 
 def _is_allowed(char: str) -> bool:

@@ -1,4 +1,4 @@
-"""What requests and answers are made of, and how bad input is told to a client in one sentence."""
+"""Base classes of requests and responses, and messages about invalid input, one sentence each."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _MAX_URL_CHARACTERS = 2048
 
 
 def whole(value: object) -> object:
-    """JSON has one kind of number: 5.0 is a whole number, True is not a number at all."""
+    """Convert 5.0 to 5: JSON does not distinguish them. True is not converted: it is not a number."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 Whole = Annotated[int, BeforeValidator(whole)]
-"""A whole number; 5.0 is understood, "5" and true are not."""
+"""A whole number; 5.0 is accepted, "5" and true are not."""
 
 Url = Annotated[str, Field(min_length=1, max_length=_MAX_URL_CHARACTERS)]
-"""An http or https address; whether it may be reached is decided when it is used."""
+"""An http or https address; whether it is allowed is checked when it is used."""
 
 
 class Request(BaseModel):
-    """Base of every request: exact types, no unknown fields, and null means "not given"."""
+    """Base of all requests: strict types, no unknown fields, and null means that a field is not given."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
 
@@ -48,14 +48,14 @@ class Request(BaseModel):
 
     @classmethod
     def parse(cls, fields: dict[str, Any], place: str = "") -> Self:
-        """Check ``fields`` once and for all.
+        """Parse and check ``fields``.
 
         Args:
-            fields: What the client sent.
-            place: Where in the client's input they stand, such as "operations[2].params"; said before each name.
+            fields: The fields that the client sent.
+            place: Their place in the client's input, such as "operations[2].params"; precedes names in messages.
 
         Raises:
-            InvalidField: naming the first wrong field and what is allowed.
+            InvalidField: a field is invalid; the message names the first one and what is allowed.
             InvalidSource: there is not exactly one source.
         """
         try:
@@ -69,7 +69,7 @@ class NoFields(Request):
 
 
 class VideoRequest(Request):
-    """A request about one video, given by address or inline."""
+    """A request about one video, given as an address or as base64."""
 
     video_base64: str | None = Field(None, description="Base64-encoded video", repr=False)
     video_url: Url | None = Field(None, description="URL to download video from")
@@ -81,36 +81,36 @@ class VideoRequest(Request):
 
 
 class CallbackRequest(Request):
-    """A request whose end is reported to an address of the client's."""
+    """A request whose end can be reported to an address that the client chooses."""
 
     callback_url: Url | None = Field(None, description="Webhook URL to receive completion notification")
 
     def described_work(self, operation: str) -> str:
-        """What is begun, as the first words of "... started in background"."""
+        """What was started, as the first words of "... started in background"."""
         return f"{operation.replace('_', ' ').capitalize()} processing"
 
     def callback_metadata(self) -> dict[str, Any]:
-        """The parameters used, as the callback's ``metadata`` shows them: everything but source and callback."""
+        """The parameters for the ``metadata`` of the callback: all fields except source and callback URL."""
         hidden = {"video_base64", "video_url", "callback_url"}
         return self.model_dump(mode="json", exclude=hidden)
 
     def callback_results(self, answer: Mapping[str, Any]) -> dict[str, Any]:
-        """What of the answer the callback's ``metadata`` shows beside the parameters: nothing, if not overridden."""
+        """Fields of the answer for the ``metadata`` of the callback; by default none."""
         del answer
         return {}
 
 
 class Response(BaseModel):
-    """Base of every answer.
+    """Base of all answers.
 
-    A field with a default is left out of what the client sees when it has no value; one without a default is always
-    there, as null if need be.
+    A field with a default is omitted if it has no value. A field without a default is always sent, as null if it has
+    no value.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def payload(self) -> dict[str, Any]:
-        """The answer as JSON-ready data, without top-level fields that have a default and no value."""
+        """The answer as JSON data, without top-level fields that have a default and no value."""
         always = {name for name, field in type(self).model_fields.items() if field.is_required()}
         dumped = self.model_dump(mode="json")
         return {name: value for name, value in dumped.items() if value is not None or name in always}
@@ -121,34 +121,34 @@ Message = Annotated[str, Field(description="What was done, for people")]
 
 
 class SuccessResponse(Response):
-    """An answer that says of itself that the request succeeded."""
+    """Base of the answers with a field ``success``."""
 
     success: bool = Field(default=True, description="Always true: a failure has an error instead")
 
 
 class VideoResponse(SuccessResponse):
-    """A finished video: where it lies and, when it is small, the video itself."""
+    """A finished video: its location and, if it is small, the video itself."""
 
     message: Message
-    output_video_base64: str | None = Field(None, repr=False, description="The video, when it is small")
+    output_video_base64: str | None = Field(None, repr=False, description="The video, if it is small")
     output_path: str = Field(description="Path of the output in the store")
     output_url: str | None = Field(None, description="URL to download the output file")
     output_filename: str = Field(description="Output filename")
     output_file_size: int = Field(description="Output file size in bytes")
-    warnings: list[str] | None = Field(None, description="What the client should know, such as unreadable frames")
+    warnings: list[str] | None = Field(None, description="Non-fatal problems, such as unreadable frames")
 
 
 def from_text(model: type[BaseModel], name: str, text: str, parse: Callable[[str], Any] = json.loads) -> Any:
-    """The value that ``text``, from a query or a command line, has for the field ``name``.
+    """Convert ``text``, from a query or a command line, to a value of the field ``name``.
 
-    Numbers and booleans are read as JSON where the field is no text; what cannot be read stays text, for the model
-    to refuse.
+    Unless the field is text, it is parsed as JSON. Text that is not JSON is returned as it is, and refused by the
+    model later.
 
     Args:
-        model: Whose field it is.
-        name: The field; it need not exist.
-        text: What was written.
-        parse: Reads JSON; its ValueError and RecursionError mean that the text is none.
+        model: The model of the field.
+        name: The name of the field, which need not exist.
+        text: The text.
+        parse: Parses JSON; raises ValueError or RecursionError if the text is not JSON.
     """
     if name in _text_fields(model):
         return text
@@ -160,7 +160,7 @@ def from_text(model: type[BaseModel], name: str, text: str, parse: Callable[[str
 
 @cache
 def _text_fields(model: type[BaseModel]) -> frozenset[str]:
-    """The names of the fields that may be text."""
+    """The names of all fields that accept text."""
     properties = model.model_json_schema().get("properties", {}).items()
     options = {name: (schema, *schema.get("anyOf", ())) for name, schema in properties}
     return frozenset(name for name in options if any(each.get("type") == "string" for each in options[name]))
@@ -211,7 +211,7 @@ def one_source(**sources: object) -> None:
     """Check that exactly one of the named sources is given.
 
     Raises:
-        InvalidSource: none is, or several are.
+        InvalidSource: none or several are given.
     """
     names = " or ".join(sources)
     given = [name for name, value in sources.items() if value]
@@ -222,16 +222,16 @@ def one_source(**sources: object) -> None:
 
 
 def _sentence(model: type[BaseModel], error: ValidationError, place: str) -> str:
-    """The first finding of pydantic as a sentence for the client."""
+    """The message for the client: the first error that pydantic found, as one sentence."""
     first = error.errors(include_url=False)[0]
     name = place
     for part in first["loc"]:
         name += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return _SENTENCES.get(first["type"], _other)(_around(model, first["loc"]), name.lstrip(".") or "input", first)
+    return _SENTENCES.get(first["type"], _other)(_model_of(model, first["loc"]), name.lstrip(".") or "input", first)
 
 
-def _around(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
-    """The model that the last part of a location is a field of: ``model`` or one inside it."""
+def _model_of(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
+    """The model of the last field of a location: ``model`` or a model inside it."""
     for part in location[:-1]:
         field = model.model_fields.get(part) if isinstance(part, str) else None
         inner = () if field is None else (field.annotation, *get_args(field.annotation))

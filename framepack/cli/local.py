@@ -74,11 +74,11 @@ class FileRuntime(Runtime):
         self.results = folder / "results"
 
     @contextmanager
-    def job_context(self, job: Job, call: JobInput) -> Iterator[Context]:
+    def job_context(self, job: Job, job_input: JobInput) -> Iterator[Context]:
         """The context of a job, in which sources and results are files."""
         request = self.request
         self.results.mkdir(parents=True, exist_ok=True)
-        with super().job_context(job, call) as ctx:
+        with super().job_context(job, job_input) as ctx:
             yield replace(
                 ctx,
                 fetch=self._open,

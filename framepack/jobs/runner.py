@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from framepack.answer import Answer, failure, is_cancelled, is_failure
 from framepack.errors import Cancelled, FramepackError, Unavailable, public
+from framepack.job_log import JobEnd, log_job_end, log_job_start
 from framepack.jobs.active import ActiveJob, ActiveJobs
 from framepack.jobs.backends.base import STOPPING, Backend, WorkerLost, WorkItem
 from framepack.jobs.records import JobRecord, State, now
-from framepack.journal import JobEnd, log_job_end, log_job_start
 
 log = logging.getLogger("framepack.rest")
 

@@ -14,7 +14,7 @@ from framepack.answer import Answer, failure, is_inline
 from framepack.dispatch import JobInput
 from framepack.errors import InvalidField
 from framepack.job import Job, Progress
-from framepack.journal import JobEnd, log_job_end, log_job_start
+from framepack.job_log import JobEnd, log_job_end, log_job_start
 from framepack.worker.payload import limit_bytes, within_limit
 from framepack.worker.progress import ProgressSender
 
@@ -71,7 +71,7 @@ class _Newest:
 def _logged(runtime: Runtime, call: JobInput, job: Job) -> Answer:
     """Carry out a call between its two log lines."""
     newest = job.report = _Newest(job.report)
-    operation = runtime.dispatcher.operation_of(call)
+    operation = runtime.dispatcher.operation_name(call)
     log_job_start(job.id, operation)
     began = time.monotonic()
     answer = runtime.run(call, job)

@@ -92,7 +92,7 @@ def test_sections_keep_their_times(worker: Bench) -> None:
         ({"prompt": "half \ud800 a pair"}, "prompt must be text without broken characters"),
         ({"prompt": "a cat", "seed": -1}, "seed must be "),
         ({"prompt": "a cat", "seed": 2**32}, "seed must be "),
-        ({"prompt": "[1s: a]" * 61}, "prompt has 61 timed sections; at most 60 are allowed."),
+        ({"prompt": "[1s: a]" * 61}, "Too many timed sections in prompt: 61 (maximum 60)."),
     ],
 )
 def test_bad_input_is_refused(worker: Bench, fields: dict[str, Any], sentence: str) -> None:

@@ -179,9 +179,7 @@ def test_too_many_frames_are_refused_undecoded(tmp_path: Path, monkeypatch: pyte
     clip = make_clip(tmp_path / "clip.mp4", Spec(count=25))
     answer = worker.run("extract_frames", clip, extraction_rate=2)
     assert (answer["status"], answer["code"]) == (413, "too_large")
-    assert answer["error"] == (
-        "There would be 13 frames; at most 10 are allowed. A higher extraction_rate gives fewer."
-    )
+    assert answer["error"] == ("Too many frames to extract: 13 (maximum 10). Use a higher extraction_rate.")
     assert stored(worker) == []
     monkeypatch.undo()
     assert worker.run("extract_frames", clip, extraction_rate=3)["frame_count"] == 9

@@ -395,14 +395,14 @@ def test_a_real_video_keeps_its_audio(worker: Bench) -> None:
 @pytest.mark.parametrize(
     ("prepare", "fps", "sentence"),
     [
-        ("silent", 25, "The folder has no audio to put under its frames."),
-        ("by hand", 25, "The folder has no audio to put under its frames."),
+        ("silent", 25, "The folder has no audio."),
+        ("by hand", 25, "The folder has no audio."),
         (
             "whole",
             120,
-            "The audio was left out: at 120 frames per second the frames pass 4.8 times as fast as in their video.",
+            "The audio was omitted: at 120 frames per second the video plays 4.8 times as fast as the original.",
         ),
-        ("gaps", 25, "The audio was left out: deleted frames would cut it into more than 5 pieces."),
+        ("gaps", 25, "The audio was omitted: deleted frames would cut it into more than 5 pieces."),
     ],
 )
 def test_why_there_is_no_audio_is_told(

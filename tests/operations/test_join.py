@@ -378,7 +378,7 @@ def test_limits_hold_for_the_whole(tmp_path: Path) -> None:
         too_long = worker.run("join", video_urls=urls * 3, job=Job("test", reports.append))
 
     assert (too_many["code"], fetched) == ("too_large", 0)
-    assert "at most 3" in too_many["error"]
+    assert "maximum 3" in too_many["error"]
     assert too_long["code"] == "too_large"
     assert "60 frames" in too_long["error"]
     assert reports == []

@@ -1,4 +1,4 @@
-"""``POST /caption-image``: what an image shows, in words."""
+"""``POST /caption-image``: a description of an image."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class CaptionImageRequest(CallbackRequest):
         return self
 
     def callback_metadata(self) -> dict[str, Any]:
-        """Nothing: there are no parameters beside the image."""
+        """Nothing: the image is the only parameter."""
         return {}
 
     def callback_results(self, answer: Mapping[str, Any]) -> dict[str, Any]:
-        """The caption: this answer has no file that could carry it."""
+        """The caption, because callbacks have no other field for it."""
         return {"caption": answer["caption"]}
 
 
 class CaptionImageResponse(SuccessResponse):
-    """The image in words."""
+    """The caption."""
 
     caption: str = Field(description="The caption")
     message: Message
@@ -55,7 +55,7 @@ def caption_image(request: CaptionImageRequest, ctx: Context) -> CaptionImageRes
 
 
 def _image(request: CaptionImageRequest, ctx: Context) -> NDArray[uint8]:
-    """The request's image, upright, transparent parts on white: shape (height, width, 3), RGB, 0 to 255."""
+    """The request's image, rotated upright, transparent parts on white: RGB, shape (height, width, 3), 0 to 255."""
     from framepack.files.source import Source
     from framepack.media.images.decode import read_image
 

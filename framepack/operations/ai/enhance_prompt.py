@@ -1,4 +1,4 @@
-"""``POST /enhance-prompt``: a short prompt, written out in detail."""
+"""``POST /enhance-prompt``: a short prompt expanded into a detailed one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from framepack.api.names import unbroken
+from framepack.api.names import encodable
 from framepack.api.schemas import CallbackRequest, Message, SuccessResponse, Whole
 from framepack.errors import InvalidField
 from framepack.models.language.prompts import split
@@ -21,24 +21,24 @@ _MAX_SEED = 2**32 - 1
 def _checked(text: str) -> str:
     if not text.strip() or len(text) > _MAX_CHARACTERS:
         raise ValueError(f"text of 1 to {_MAX_CHARACTERS:,} characters")
-    return unbroken(text)
+    return encodable(text)
 
 
 class EnhancePromptRequest(CallbackRequest):
-    """A prompt to write out."""
+    """A prompt to enhance."""
 
     prompt: Annotated[str, AfterValidator(_checked)] = Field(
         description="The simple prompt to enhance; sections such as `[1s: text]` are enhanced one by one"
     )
-    seed: Whole | None = Field(None, ge=0, le=_MAX_SEED, description="Equal seeds give equal texts")
+    seed: Whole | None = Field(None, ge=0, le=_MAX_SEED, description="The same seed gives the same text")
 
     def callback_results(self, answer: Mapping[str, Any]) -> dict[str, Any]:
-        """The enhanced prompt: this answer has no file that could carry it."""
+        """The enhanced prompt, because callbacks have no other field for it."""
         return {"enhanced_prompt": answer["enhanced_prompt"]}
 
 
 class EnhancePromptResponse(SuccessResponse):
-    """The prompt before and after."""
+    """The original and the enhanced prompt."""
 
     original_prompt: str = Field(description="The prompt as it was sent")
     enhanced_prompt: str = Field(description="The enhanced prompt")
@@ -51,7 +51,7 @@ def enhance_prompt(request: EnhancePromptRequest, ctx: Context) -> EnhancePrompt
     sections = sum(bool(part.text) for part in split(request.prompt))
     if sections > ctx.settings.max_prompt_sections:
         raise InvalidField(
-            f"prompt has {sections} timed sections; at most {ctx.settings.max_prompt_sections} are allowed."
+            f"Too many timed sections in prompt: {sections} (maximum {ctx.settings.max_prompt_sections})."
         )
     with ctx.loaded("the language model", ctx.models.enhancer()) as enhancer:
         enhanced = enhancer(request.prompt, ctx.job, seed=request.seed)

@@ -1,4 +1,4 @@
-"""``/ai/unload`` and ``/ai/status``: the language and captioning models in memory."""
+"""``/ai/status`` and ``/ai/unload``: which language and captioning models are loaded."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _GROUPS: Final[tuple[AiGroup, ...]] = ("enhancer", "captioner")
 
 
 class AiModelStatus(BaseModel):
-    """One model as it is now."""
+    """The state of one model."""
 
     loaded: bool = Field(description="Whether it is loaded")
     model_name: str | None = Field(description="Hugging Face name of the model, null while it is not loaded")
 
 
 class AiStatusResponse(Response):
-    """Both models as they are now."""
+    """The state of both models."""
 
     enhancer: AiModelStatus = Field(description="The model that enhances prompts")
     captioner: AiModelStatus = Field(description="The model that captions images")
@@ -38,7 +38,7 @@ class UnloadAiModelsRequest(Request):
 
 
 class UnloadAiModelsResponse(SuccessResponse):
-    """Those that were loaded and are not any more."""
+    """The models that were unloaded."""
 
     message: Message
     models_unloaded: list[AiGroup] = Field(description="Those that were loaded before")
@@ -54,8 +54,8 @@ def ai_status(_request: NoFields, ctx: Context) -> AiStatusResponse:
 def unload_ai_models(request: UnloadAiModelsRequest, ctx: Context) -> UnloadAiModelsResponse:
     """Unload AI models from memory to free up VRAM and RAM."""
     chosen = _GROUPS if request.model == "all" else (request.model,)
-    left = {model.group for model in ctx.models.cache.unload(*chosen)}
-    unloaded = [group for group in _GROUPS if group in left]
+    freed = {model.group for model in ctx.models.cache.unload(*chosen)}
+    unloaded = [group for group in _GROUPS if group in freed]
     return UnloadAiModelsResponse(message=f"Successfully unloaded {len(unloaded)} model(s)", models_unloaded=unloaded)
 
 

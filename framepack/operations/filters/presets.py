@@ -1,4 +1,4 @@
-"""``/filters/presets``: looks that are kept under a name, for every worker and for good."""
+"""``/filters/presets``: filter settings saved under a name, for all workers of the deployment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from framepack.storage.presets import filter_presets
 
 
 class FilterPresetsResponse(SuccessResponse):
-    """All looks."""
+    """All filter presets."""
 
     presets: dict[str, FilterSettings] = Field(
         description="`none`, then the built-in and the saved ones in alphabetical order, each with all its settings"
@@ -23,26 +23,26 @@ class FilterPresetsResponse(SuccessResponse):
 
 
 class FilterPresetRequest(Request):
-    """A look and its name."""
+    """A filter preset and its name."""
 
     name: PresetName = Field(
-        description='Preset name (cannot be "none"); its case counts, spaces around it do not. A built-in one may be '
-        "replaced."
+        description='Preset name (cannot be "none"); case-sensitive, spaces around it are ignored. Built-in presets '
+        "may be replaced."
     )
-    settings: FilterSettings = Field(description="Filter settings; those left out are as in `none`")
+    settings: FilterSettings = Field(description="Filter settings; omitted ones are as in `none`")
 
 
 class FilterPresetName(Request):
-    """The name of a look."""
+    """The name of a filter preset."""
 
     name: PresetName = Field(description="Preset name to delete")
 
 
 class FilterPresetAnswer(SuccessResponse):
-    """What was done."""
+    """The outcome."""
 
     message: Message
-    note: str | None = Field(None, description="How to get a built-in preset back that was deleted")
+    note: str | None = Field(None, description="How to restore a deleted built-in preset")
 
 
 @operation("GET", "/filters/presets", needs="store")
@@ -71,7 +71,7 @@ def list_filter_presets(_request: NoFields, ctx: Context) -> FilterPresetsRespon
     ),
 )
 def save_filter_preset(request: FilterPresetRequest, ctx: Context) -> FilterPresetAnswer:
-    """Save a filter preset, or replace the one of that name."""
+    """Save a filter preset, or replace the preset of that name."""
     replaced = filter_presets(ctx.state, ctx.settings.max_presets).save(request.name, request.settings)
     done = "updated" if replaced else "saved"
     return FilterPresetAnswer(message=f"Filter preset '{request.name}' {done} successfully")
@@ -79,7 +79,7 @@ def save_filter_preset(request: FilterPresetRequest, ctx: Context) -> FilterPres
 
 @operation("DELETE", "/filters/presets/{name}", needs="store")
 def delete_filter_preset(request: FilterPresetName, ctx: Context) -> FilterPresetAnswer:
-    """Delete a filter preset; a built-in one stays deleted until one of its name is saved."""
+    """Delete a filter preset. A deleted built-in stays hidden until you save a preset with its name."""
     name = request.name
     if not filter_presets(ctx.state, ctx.settings.max_presets).delete(name):
         raise NotFound(f"Filter preset '{name}' not found")
@@ -87,10 +87,10 @@ def delete_filter_preset(request: FilterPresetName, ctx: Context) -> FilterPrese
 
 
 def _note(name: str) -> str | None:
-    """The original numbers of a built-in preset, so that deleting one loses nothing."""
+    """The settings of a built-in preset, so that it can be restored."""
     built_in = FILTER_PRESETS.get(name)
     if built_in is None:
         return None
     numbers = built_in.model_dump(exclude_defaults=True)
     settings = ", ".join(f"{control} {value:g}" for control, value in numbers.items())
-    return f"To get the built-in preset back, save one called '{name}' with {settings}."
+    return f"To restore the built-in preset, save a preset called '{name}' with {settings}."

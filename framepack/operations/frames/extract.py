@@ -1,4 +1,4 @@
-"""``POST /frames/extract``: a video as a folder of images."""
+"""``POST /frames/extract``: extract the frames of a video into a folder of images."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from framepack.storage.outputs import PUBLIC_ROOT
 if TYPE_CHECKING:
     from framepack.media.clip import Clip, Frame
 
-_MAX_STEM = 55  # so that the whole is a name of at most 100 characters
+_MAX_STEM = 55  # so that the folder's name has at most 100 characters
 _MEMORY_BYTES = 512_000_000
-_PIXEL_BYTES = 9  # of a frame that waits: its planes, its RGB and its PNG file
+_PIXEL_BYTES = 9  # per pixel of a queued frame: its planes, its RGB and its PNG file
 
 
 class ExtractRequest(VideoRequest, CallbackRequest):
-    """A video, and which of its frames."""
+    """A video, and which of its frames to extract."""
 
     extraction_rate: Whole = Field(1, ge=1, le=100, description="Extract every Nth frame (1 = all frames)")
 
     def callback_results(self, answer: Mapping[str, Any]) -> dict[str, Any]:
-        """Where the frames are, and how many."""
+        """The folder of the frames, and their number."""
         return {name: answer[name] for name in ("folder_name", "frame_count")}
 
 
@@ -53,7 +53,7 @@ class ExtractResponse(SuccessResponse):
     frames_path: str = Field(description="Path of the folder in the store")
     contact_sheet_path: str | None = Field(None, description="Path of an image that shows up to 48 of the frames")
     contact_sheet_url: str | None = Field(None, description="URL to download that image")
-    warnings: list[str] | None = Field(None, description="What the client should know, such as unreadable frames")
+    warnings: list[str] | None = Field(None, description="Non-fatal problems, such as unreadable frames")
 
 
 @operation(
@@ -66,17 +66,17 @@ def extract_frames(request: ExtractRequest, ctx: Context) -> ExtractResponse:
     count = -(-(clip.length or 0) // rate)
     if count > ctx.settings.max_extracted_frames:
         raise TooLarge(
-            f"There would be {count} frames; at most {ctx.settings.max_extracted_frames} are allowed. "
-            "A higher extraction_rate gives fewer."
+            f"Too many frames to extract: {count} (maximum {ctx.settings.max_extracted_frames}). "
+            "Use a higher extraction_rate."
         )
     storage = ctx.outputs.storage
     stem = clean_stem(source.name).replace(".", "_")[:_MAX_STEM]
     folder = f"{stem}_extracted_every_{rate}_{ctx.outputs.stamp()}"
     with new_folder(storage, folder) as writer:
-        audio = _kept_audio(clip, writer, ctx)
+        audio = _store_audio(clip, writer, ctx)
         sheet = ContactSheet(clip, count)
-        frames = _every(clip, rate, writer, ctx)
-        for _ in ctx.job.watch(in_parallel(_putter(writer, sheet), frames, ahead=_ahead(clip)), count):
+        frames = _every_nth(clip, rate, writer, ctx)
+        for _ in ctx.job.watch(in_parallel(_store_frame(writer, sheet), frames, ahead=_ahead(clip)), count):
             pass
         writer.put_sheet(sheet.jpeg())
         ctx.job.check()
@@ -93,8 +93,8 @@ def extract_frames(request: ExtractRequest, ctx: Context) -> ExtractResponse:
 
 
 @dataclass(frozen=True)
-class _Pixels:
-    """One frame, encoded once however often it is shown."""
+class _EncodedFrame:
+    """One frame; it is encoded once even if it is repeated."""
 
     frame: Frame
 
@@ -103,23 +103,23 @@ class _Pixels:
         return png(self.frame)
 
 
-def _every(clip: Clip, rate: int, writer: FolderWriter, ctx: Context) -> Iterator[tuple[int, _Pixels]]:
-    """Every ``rate``-th frame with its position among them."""
-    latest: _Pixels | None = None
+def _every_nth(clip: Clip, rate: int, writer: FolderWriter, ctx: Context) -> Iterator[tuple[int, _EncodedFrame]]:
+    """Every ``rate``-th frame with its index among them."""
+    previous: _EncodedFrame | None = None
     with closing(clip.frames()) as frames:
         for index, frame in enumerate(frames):
             ctx.job.check()
             writer.keep_alive()
             if index % rate == 0:
-                if latest is None or latest.frame is not frame:
-                    latest = _Pixels(frame)
-                yield index // rate, latest
+                if previous is None or previous.frame is not frame:
+                    previous = _EncodedFrame(frame)
+                yield index // rate, previous
 
 
-def _putter(writer: FolderWriter, sheet: ContactSheet) -> Callable[[tuple[int, _Pixels]], None]:
-    """The work on one frame: encoded, uploaded, shown on the contact sheet."""
+def _store_frame(writer: FolderWriter, sheet: ContactSheet) -> Callable[[tuple[int, _EncodedFrame]], None]:
+    """Return the work on one frame: encode and store it, and add it to the contact sheet."""
 
-    def put(numbered: tuple[int, _Pixels]) -> None:
+    def put(numbered: tuple[int, _EncodedFrame]) -> None:
         position, frame = numbered
         sheet.offer(position, frame.frame)
         writer.put_frame(position, frame.png)
@@ -128,12 +128,12 @@ def _putter(writer: FolderWriter, sheet: ContactSheet) -> Callable[[tuple[int, _
 
 
 def _ahead(clip: Clip) -> int:
-    """How many frames may be under way at a time."""
+    """Maximum number of frames in memory."""
     return max(2, min(2 * WORKERS, _MEMORY_BYTES // (clip.width * clip.height * _PIXEL_BYTES)))
 
 
-def _kept_audio(clip: Clip, writer: FolderWriter, ctx: Context) -> AudioSource | None:
-    """Store the audio of the video, as it is, for whoever reassembles the frames."""
+def _store_audio(clip: Clip, writer: FolderWriter, ctx: Context) -> AudioSource | None:
+    """Store the audio of the video, unchanged, for a later reassembly."""
     if not isinstance(clip.audio, AudioSource):
         return None
     path = ctx.workspace.path("audio.mka")

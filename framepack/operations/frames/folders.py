@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class FoldersResponse(SuccessResponse):
-    """The folders there are."""
+    """All folders of extracted frames."""
 
-    folders: list[str] = Field(description="Their names, sorted")
+    folders: list[str] = Field(description="Names of the folders, sorted")
     message: Message
 
 
@@ -35,8 +35,8 @@ class ListedFrame(BaseModel):
 
     filename: str = Field(description="Name of the file")
     path: str = Field(description="Path of the frame in the store")
-    index: int = Field(description="Place in this list, from 0")
-    source_index: int | None = Field(None, description="Number of the video's frame it shows, where that is known")
+    index: int = Field(description="Index in this list, from 0")
+    source_index: int | None = Field(None, description="Index of the frame in the video, if known")
 
 
 class FolderSource(BaseModel):
@@ -44,10 +44,10 @@ class FolderSource(BaseModel):
 
     name: str = Field(description="Name of the video's file")
     fps: str = Field(description='Frames per second, exactly: "30000/1001"')
-    extraction_rate: int = Field(description="Every which frame was extracted")
+    extraction_rate: int = Field(description="N, if every Nth frame was extracted")
     width: int = Field(description="Width of a frame in pixels")
     height: int = Field(description="Height of a frame in pixels")
-    has_audio: bool = Field(description="Whether its audio was kept for `/frames/reassemble`")
+    has_audio: bool = Field(description="Whether its audio is available for `/frames/reassemble`")
 
 
 class FramesResponse(SuccessResponse):
@@ -57,7 +57,7 @@ class FramesResponse(SuccessResponse):
     frames: list[ListedFrame] = Field(description="In natural order: frame2 before frame10")
     total_count: int = Field(description="Number of frames in it")
     message: Message
-    source: FolderSource | None = Field(None, description="Where the frames come from, if they were extracted")
+    source: FolderSource | None = Field(None, description="The source of the frames, if they were extracted")
     contact_sheet_path: str | None = Field(None, description="Path of an image that shows up to 48 of the frames")
     contact_sheet_url: str | None = Field(None, description="URL to download that image")
 

@@ -1,4 +1,4 @@
-"""``/frames/{folder}/{frame}``: one frame, fetched, deleted or saved for good."""
+"""``/frames/{folder}/{frame}``: get, delete or save one frame."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ class FrameRequest(Request):
 
 
 class FrameResponse(SuccessResponse):
-    """The frame and, when it is small enough, the image itself."""
+    """The frame and, if it is small, the image itself."""
 
     folder: str = Field(description="Name of the folder")
     filename: str = Field(description="Name of the file")
     size: int = Field(description="Size in bytes")
     mime_type: str = Field(description="Media type, such as `image/png`")
-    base64: str | None = Field(None, repr=False, description="The image, when it is small")
+    base64: str | None = Field(None, repr=False, description="The image, if it is small")
     path: str = Field(description="Path of the frame in the store")
     url: str | None = Field(None, description="URL to download the frame")
-    warnings: list[str] | None = Field(None, description="What the client should know")
+    warnings: list[str] | None = Field(None, description="Non-fatal problems")
 
 
 class DeleteFrameResponse(SuccessResponse):
@@ -48,15 +48,15 @@ class DeleteFrameResponse(SuccessResponse):
 
 
 class SaveFrameResponse(SuccessResponse):
-    """Where the frame lies now and, when it is small enough, the image itself."""
+    """The location of the saved frame and, if it is small, the image itself."""
 
     message: Message
     saved_path: str = Field(description="Path of the saved image in the store")
-    frame_base64: str | None = Field(None, repr=False, description="The image, when it is small")
+    frame_base64: str | None = Field(None, repr=False, description="The image, if it is small")
     filename: str = Field("", description="Name of the saved image")
     output_url: str | None = Field(None, description="URL to download the saved image")
     output_file_size: int = Field(0, description="Size in bytes")
-    warnings: list[str] | None = Field(None, description="What the client should know")
+    warnings: list[str] | None = Field(None, description="Non-fatal problems")
 
 
 @operation("GET", "/frames/{folder}/{frame}", needs="store")
@@ -65,7 +65,7 @@ def get_frame(request: FrameRequest, ctx: Context) -> FrameResponse:
     storage = ctx.outputs.storage
     stored = FrameFolders(storage).frame(request.folder, request.frame)
     is_small = stored.size_bytes <= round(ctx.settings.inline_limit_mb * 1e6)
-    with _still_there(request):
+    with _named_if_missing(request):
         data = storage.read(stored.key) if is_small else None
     return FrameResponse(
         folder=request.folder,
@@ -94,7 +94,7 @@ def save_frame(request: FrameRequest, ctx: Context) -> SaveFrameResponse:
     name = PurePath(request.frame)
     ctx.workspace.require_free(stored.size_bytes)
     path = ctx.workspace.path(f"frame{name.suffix.lower()}")
-    with _still_there(request):
+    with _named_if_missing(request):
         ctx.outputs.storage.fetch(stored.key, path)
     prefix = f"saved_frame_{clean_stem(request.folder)}_{ctx.outputs.stamp()}"
     saved = ctx.outputs.save(path, f"{prefix}_{safe_name(name.stem, 'frame')}{name.suffix.lower()}")
@@ -109,8 +109,8 @@ def save_frame(request: FrameRequest, ctx: Context) -> SaveFrameResponse:
 
 
 @contextmanager
-def _still_there(request: FrameRequest) -> Iterator[None]:
-    """Name the frame if it is deleted between being looked up and being read."""
+def _named_if_missing(request: FrameRequest) -> Iterator[None]:
+    """Name the frame in the error if it is deleted between the look-up and the read."""
     try:
         yield
     except NotFound as error:

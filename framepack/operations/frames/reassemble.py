@@ -1,4 +1,4 @@
-"""``POST /frames/reassemble``: a folder of images as a video."""
+"""``POST /frames/reassemble``: make a video from a folder of images."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ _MEMORY_BYTES = 256_000_000
 
 
 class ReassembleRequest(CallbackRequest):
-    """A folder of frames, and how to show them."""
+    """A folder of frames, and how to play them."""
 
     folder_name: Name = Field(description="Folder containing frames")
     output_fps: Whole = Field(30, ge=1, le=120, description="Output video FPS")
     output_name: Name | None = Field(None, description="Custom output name")
     with_audio: bool = Field(
-        default=False, description="Whether the audio of the video that the frames come from is put under them"
+        default=False, description="Whether to add the audio of the video that the frames were extracted from"
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _StoredImages:
-    """Images of a store, fetched several at a time and ``ahead`` of whoever reads them."""
+    """Stored images, downloaded in parallel, up to ``ahead`` images in advance."""
 
     storage: Storage
     frames: Sequence[StoredObject]
@@ -81,7 +81,7 @@ def reassemble_frames(request: ReassembleRequest, ctx: Context) -> VideoResponse
     if not frames:
         raise BadRequest(f"Folder '{request.folder_name}' has no frames")
     record = folders.record(request.folder_name)
-    clip = _frames(frames, record, Fraction(request.output_fps), ctx)
+    clip = _clip(frames, record, Fraction(request.output_fps), ctx)
     if request.with_audio:
         clip = replace(clip, audio=_audio(request.folder_name, frames, record, clip.fps, ctx))
     published = publish_video(
@@ -94,11 +94,11 @@ def reassemble_frames(request: ReassembleRequest, ctx: Context) -> VideoResponse
     return video_response(published, "Frames reassembled successfully", ctx)
 
 
-def _frames(frames: Sequence[StoredObject], record: FolderRecord | None, fps: Fraction, ctx: Context) -> Clip:
-    """The images as a clip; what their numbers mean, and the shape of a pixel, are those of the video."""
+def _clip(frames: Sequence[StoredObject], record: FolderRecord | None, fps: Fraction, ctx: Context) -> Clip:
+    """The images as a clip, with the colors and the pixel aspect of the video they were extracted from."""
     largest = max(frame.size_bytes for frame in frames)
     if largest > ctx.settings.max_source_mb * 1e6:
-        raise TooLarge(f"A frame has {largest / 1e6:.1f} MB; at most {ctx.settings.max_source_mb:g} MB are allowed.")
+        raise TooLarge(f"A frame is too large: {largest / 1e6:.1f} MB (maximum {ctx.settings.max_source_mb:g} MB).")
     clip = image_clip(
         _StoredImages(ctx.outputs.storage, frames, ahead=max(2, min(2 * WORKERS, _MEMORY_BYTES // (largest + 1)))),
         fps,
@@ -121,9 +121,9 @@ def _colors(record: FolderRecord | None) -> Colors:
 def _audio(
     folder: str, frames: Sequence[StoredObject], record: FolderRecord | None, fps: Fraction, ctx: Context
 ) -> AudioPlan | None:
-    """The kept audio of the video, in step with the frames; a warning says why there is none."""
+    """The stored audio of the video, synchronized with the frames; a warning says why there is none."""
     if record is None or record.audio_delay is None:
-        ctx.job.warn("The folder has no audio to put under its frames.")
+        ctx.job.warn("The folder has no audio.")
         return None
     path = ctx.workspace.path("audio.mka")
     kept = FrameAudio(
@@ -131,17 +131,17 @@ def _audio(
     )
     if not MIN_SPEED <= kept.speed(fps) <= MAX_SPEED:
         ctx.job.warn(
-            f"The audio was left out: at {fps} frames per second the frames pass {float(kept.speed(fps)):g} times "
-            "as fast as in their video."
+            f"The audio was omitted: at {fps} frames per second the video plays {float(kept.speed(fps)):g} times "
+            "as fast as the original."
         )
         return None
     numbers = [record.source_index(frame.key.name) for frame in frames]
     if len(kept.runs(numbers)) > MAX_RUNS:
-        ctx.job.warn(f"The audio was left out: deleted frames would cut it into more than {MAX_RUNS} pieces.")
+        ctx.job.warn(f"The audio was omitted: deleted frames would cut it into more than {MAX_RUNS} pieces.")
         return None
     try:
         ctx.outputs.storage.fetch(audio_key(folder), path)
     except NotFound:
-        ctx.job.warn("The folder has no audio to put under its frames.")
+        ctx.job.warn("The folder has no audio.")
         return None
     return kept.for_frames(numbers, fps)

@@ -1,4 +1,4 @@
-"""``/model/...``: the main video model, a slot of the model cache that the deployment fills (FRAMEPACK_GENERATOR)."""
+"""``/model/...``: status and unloading of the main video model, which FRAMEPACK_GENERATOR names."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from framepack.processing.operation import operation
 
 
 class ModelStatusResponse(Response):
-    """The main video model as it is now."""
+    """The state of the main video model."""
 
     model_loaded: bool = Field(description="Whether it is loaded")
     model_name: str | None = Field(description="Name of the model's class, null while none is loaded")
-    vram_usage: float = Field(description="Memory that the model holds on its device in GB, measured; 0 without one")
+    vram_usage: float = Field(description="Measured device memory of the model in GB; 0 if none is loaded")
 
 
 class UnloadModelResponse(SuccessResponse):
-    """What was unloaded."""
+    """The model that was unloaded."""
 
     message: Message
     model_unloaded: str | None = Field(description="Name of the model's class, null if none was loaded")
-    vram_freed_estimate: str | None = Field(description='Memory given back, measured, such as "14.5 GB"')
+    vram_freed_estimate: str | None = Field(description='Measured memory that was freed, such as "14.5 GB"')
 
 
 @operation("GET", "/model/status", needs="process")

@@ -1,4 +1,4 @@
-"""``POST /postprocess/analyze``: what a video is made of."""
+"""``POST /postprocess/analyze``: metadata of a video."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _EXTENSIONS = {"mov": "mp4", "matroska": "mkv", "mpegts": "ts", "asf": "wmv"}
 
 
 class AnalyzeRequest(VideoRequest):
-    """A video to look at."""
+    """A video to analyze."""
 
 
 class Analysis(BaseModel):
-    """A video's metadata, in the words of the document."""
+    """The metadata of a video, in the documented format."""
 
     filename: str = Field(description="Name of the file")
     file_size: str = Field(description='Such as "15.2 MB"')
     duration: str = Field(description='Such as "4.5 seconds"')
-    resolution: str = Field(description="Width x height as shown upright")
+    resolution: str = Field(description="Width x height when shown upright")
     fps: float = Field(description="Frames per second")
     codec: str = Field(description="FFmpeg's name of the video codec")
     bitrate: str = Field(description='Such as "28.1 Mbps"')
@@ -43,7 +43,7 @@ class AnalyzeResponse(SuccessResponse):
     """The analysis."""
 
     analysis: Analysis = Field(description="What the video is")
-    warnings: list[str] | None = Field(None, description="What of the file is missing or damaged")
+    warnings: list[str] | None = Field(None, description="Missing or damaged parts of the file")
 
 
 @operation("POST", "/postprocess/analyze")
@@ -54,7 +54,7 @@ def analyze(request: AnalyzeRequest, ctx: Context) -> AnalyzeResponse:
 
 
 def _filename(source: Source, info: VideoInfo) -> str:
-    """What the client calls the file; an inline video gets the usual extension of its container."""
+    """The client's name of the file; a base64 video gets the usual extension of its container."""
     if PurePath(source.filename).suffix:
         return source.filename
     container = info.container.partition(",")[0]

@@ -17,7 +17,7 @@ class AutosaveRequest(Request):
 
 
 class AutosaveResponse(SuccessResponse):
-    """The setting as it is now."""
+    """The current setting."""
 
     message: Message
     autosave_enabled: bool = Field(description="Whether finished videos are saved")
@@ -27,16 +27,16 @@ class AutosaveResponse(SuccessResponse):
 def get_autosave(_request: NoFields, ctx: Context) -> AutosaveResponse:
     """Get the current autosave setting."""
     enabled = autosave_enabled(ctx.state)
-    return AutosaveResponse(message=f"Autosave is {_word(enabled=enabled)}", autosave_enabled=enabled)
+    return AutosaveResponse(message=f"Autosave is {_state_name(enabled=enabled)}", autosave_enabled=enabled)
 
 
 @operation("POST", "/postprocess/autosave", needs="store", examples=({"enabled": True},))
 def set_autosave(request: AutosaveRequest, ctx: Context) -> AutosaveResponse:
-    """Set the autosave mode: on keeps finished videos in the folder of saved ones."""
+    """Set the autosave mode: when enabled, finished videos go to the folder of saved videos."""
     save_autosave(ctx.state, enabled=request.enabled)
-    message = f"Autosave {_word(enabled=request.enabled)} successfully"
+    message = f"Autosave {_state_name(enabled=request.enabled)} successfully"
     return AutosaveResponse(message=message, autosave_enabled=request.enabled)
 
 
-def _word(*, enabled: bool) -> str:
+def _state_name(*, enabled: bool) -> str:
     return "enabled" if enabled else "disabled"

@@ -1,4 +1,4 @@
-"""``POST /postprocess/export``: a video as MP4, WebM or GIF, of a chosen quality and width."""
+"""``POST /postprocess/export``: convert a video to MP4, WebM or GIF, with a chosen quality and width."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FORMATS: Final = {"mp4": "MP4", "webm": "WebM", "gif": "GIF"}
 
 
 def _format(value: object) -> object:
-    """Understand the format in any case, also with a file name's dot."""
+    """Accept the format in any case, and with the dot of a file name."""
     return _FORMATS.get(value.strip().lower().removeprefix("."), value) if isinstance(value, str) else value
 
 
@@ -32,7 +32,7 @@ FormatName = Annotated[Literal["MP4", "WebM", "GIF"], BeforeValidator(_format)]
 
 
 class ExportParams(Request):
-    """What to export."""
+    """Format, quality and size."""
 
     format: FormatName = Field("MP4", description="Output format")
     quality: Whole = Field(85, ge=0, le=100, description="Quality (higher = better quality, larger file)")
@@ -43,7 +43,7 @@ class ExportParams(Request):
 
 
 class ExportRequest(VideoRequest, ExportParams, CallbackRequest):
-    """A video and what to export of it."""
+    """A video and how to export it."""
 
 
 @effect(
@@ -56,7 +56,7 @@ class ExportRequest(VideoRequest, ExportParams, CallbackRequest):
     ),
 )
 def exported(clip: Clip, params: ExportParams, _ctx: Context) -> Clip:
-    """Choose the file's format and quality, and make the frames no wider than ``max_width``, in square pixels."""
+    """Set format and quality of the file, and scale frames to square pixels and at most ``max_width``."""
     width, height = export_size(clip, params.max_width)
     encoding = Encoding(cast("Format", params.format.lower()), params.quality)
     result = replace(clip, encoding=encoding, pixel_aspect=Fraction(1))
@@ -71,7 +71,7 @@ def exported(clip: Clip, params: ExportParams, _ctx: Context) -> Clip:
     examples=({"video_url": "https://example.com/video.mp4", "format": "GIF", "quality": 80, "max_width": 480},),
 )
 def export(request: ExportRequest, ctx: Context) -> VideoResponse:
-    """Export a video to another format, with control of quality and size."""
+    """Export a video to another format, with control over quality and size."""
     source, clip = open_source_clip(request, ctx)
     suffix = f"exported_{request.quality}q_{request.max_width}w"
     stem = _without_extension(request.output_name) if request.output_name else source.name
@@ -80,7 +80,7 @@ def export(request: ExportRequest, ctx: Context) -> VideoResponse:
 
 
 def _without_extension(name: str) -> str:
-    """A file's name without the extension that the format decides."""
+    """A file name without its extension, which depends on the format."""
     stem, _, extension = name.rpartition(".")
     return stem if stem and extension.lower() in _FORMATS else name
 

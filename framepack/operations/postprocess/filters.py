@@ -105,7 +105,7 @@ def filtered(clip: Clip, params: FiltersParams, ctx: Context) -> Clip:
 )
 def filters(request: FiltersRequest, ctx: Context) -> VideoResponse:
     """Apply visual filters or a filter preset to a video."""
-    request.settings(ctx.filter_preset)  # before anything is downloaded
+    request.settings(ctx.filter_preset)  # fail before anything is downloaded
     return render(request, [filtered.bind(request)], ctx, suffix="filtered", message="Filters applied successfully")
 
 

@@ -1,4 +1,4 @@
-"""``POST /postprocess/interpolate``: more frames per second, or another speed, with frames drawn by RIFE."""
+"""``POST /postprocess/interpolate``: increase the frame rate or change the speed, with frames computed by RIFE."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ALIASES: Final = {
 
 
 def _mode(value: object) -> object:
-    """Understand the mode's other names, in any case."""
+    """Accept other names of the mode, in any case."""
     return _ALIASES.get(" ".join(value.lower().split()), value) if isinstance(value, str) else value
 
 
@@ -40,11 +40,11 @@ FpsMode = Annotated[Literal["No Interpolation", "2x", "4x"], BeforeValidator(_mo
 
 
 class InterpolateParams(Request):
-    """How to lay out time anew."""
+    """Frame rate and speed."""
 
-    fps_mode: FpsMode = Field("2x", description="How many times as many frames per second")
+    fps_mode: FpsMode = Field("2x", description="Factor of the frame rate")
     speed_factor: float = Field(1.0, ge=0.25, le=4, description="Speed: 0.5 is slow motion at half the speed")
-    use_streaming: bool = Field(default=False, description="Accepted; every video is streamed")
+    use_streaming: bool = Field(default=False, description="Accepted for compatibility; every video is streamed")
 
     @property
     def retiming(self) -> Retiming:
@@ -53,10 +53,10 @@ class InterpolateParams(Request):
 
 
 class InterpolateRequest(VideoRequest, InterpolateParams, CallbackRequest):
-    """A video and how to lay out its time anew."""
+    """A video, and its new frame rate and speed."""
 
     def described_work(self, operation: str) -> str:
-        """What is begun, in the words of the documentation."""
+        """What was started, in the documented words."""
         del operation
         return "Interpolation processing"
 
@@ -73,7 +73,7 @@ class InterpolateRequest(VideoRequest, InterpolateParams, CallbackRequest):
     ),
 )
 def interpolated(clip: Clip, params: InterpolateParams, ctx: Context) -> Clip:
-    """Multiply the frame rate and change the speed; moments between frames are drawn, audio keeps its pitch."""
+    """Multiply the frame rate and change the speed. Frames between frames are interpolated; audio keeps its pitch."""
     retiming = params.retiming
     if retiming.is_identity:
         return clip
@@ -111,7 +111,7 @@ def interpolate(request: InterpolateRequest, ctx: Context) -> VideoResponse:
 
 
 def _suffix(params: InterpolateParams) -> str:
-    """What output files are called after, such as ``speed0p5x_RIFE2x``."""
+    """The suffix of output files, such as ``speed0p5x_RIFE2x``."""
     parts = []
     if params.speed_factor != 1:
         parts.append(f"speed{params.speed_factor:g}x".replace(".", "p"))

@@ -1,4 +1,4 @@
-"""``POST /postprocess/join``: several videos one after another."""
+"""``POST /postprocess/join``: join several videos, one after another."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def join(request: JoinRequest, ctx: Context) -> VideoResponse:
     """Join several videos into one."""
     count = len(request.video_urls)
     if count > ctx.settings.max_join_videos:
-        raise TooLarge(f"There are {count} videos; at most {ctx.settings.max_join_videos} can be joined.")
+        raise TooLarge(f"Too many videos: {count} (maximum {ctx.settings.max_join_videos}).")
     names, pieces, clips = [], [], []
     for index, url in enumerate(request.video_urls):
         place = f"video_urls[{index}]: "

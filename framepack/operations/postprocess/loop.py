@@ -1,4 +1,4 @@
-"""``POST /postprocess/loop``: show a video several times, or forwards and backwards."""
+"""``POST /postprocess/loop``: repeat a video, or play it forwards and backwards."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ALIASES: Final = {"loop": "loop", "ping-pong": "ping-pong", "pingpong": "ping-p
 
 
 def _loop_type(value: object) -> object:
-    """Understand the type in any case, and ping-pong in any of its spellings."""
+    """Accept the type in any case, and all spellings of ping-pong."""
     return _ALIASES.get("-".join(value.lower().replace("_", "-").split()), value) if isinstance(value, str) else value
 
 
@@ -52,7 +52,7 @@ class LoopRequest(VideoRequest, LoopParams, CallbackRequest):
     ),
 )
 def looped(clip: Clip, params: LoopParams, ctx: Context) -> Clip:
-    """Show the clip ``num_loops + 1`` times, or forwards and backwards ``num_loops`` times, with its audio."""
+    """Repeat the clip ``num_loops + 1`` times, or play it forwards and backwards ``num_loops`` times, with audio."""
     if params.loop_type == "ping-pong":
         return ping_pong(clip, params.num_loops, ctx.workspace.folder)
     return repeated(clip, params.num_loops + 1)

@@ -1,4 +1,4 @@
-"""``GET /postprocess/models``: the upscale models there are."""
+"""``GET /postprocess/models``: the available upscale models."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class UpscaleModel(BaseModel):
 
 
 class ListModelsResponse(SuccessResponse):
-    """All models by name."""
+    """All upscale models by name."""
 
     models: dict[str, UpscaleModel] = Field(description="The models by name")
 
 
 @operation("GET", "/postprocess/models", needs="process")
 def list_models(_request: NoFields, ctx: Context) -> ListModelsResponse:
-    """List all available upscale models, the deployment's own among them."""
+    """List all upscale models, including custom ones."""
     return ListModelsResponse(
         models={
             row.name: UpscaleModel(scale=row.scale, description=row.description) for row in ctx.models.upscalers()

@@ -1,4 +1,4 @@
-"""``POST /postprocess/save``: keep a video as it is."""
+"""``POST /postprocess/save``: save a video without changes."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ _HEAD_BYTES = 64
 
 
 class SaveRequest(VideoRequest):
-    """A video and the name to keep it under."""
+    """A video and its new name."""
 
     custom_name: Name | None = Field(None, description="Custom filename")
 
 
 class SaveResponse(SuccessResponse):
-    """Where the video lies now."""
+    """The location of the saved video."""
 
     message: Message = "Video saved to permanent storage successfully"
     saved_path: str = Field(description="Path of the video in the store")
-    filename: str = Field(description="Its name there; another than asked for if that one was taken")
+    filename: str = Field(description="Name of the saved video; differs from the requested one if that was taken")
     output_url: str | None = Field(None, description="URL to download the video")
     output_file_size: int = Field(description="Size in bytes")
-    warnings: list[str] | None = Field(None, description="What the client should know")
+    warnings: list[str] | None = Field(None, description="Non-fatal problems")
 
 
 @operation("POST", "/postprocess/save", needs="store")
@@ -57,7 +57,7 @@ def save_video(request: SaveRequest, ctx: Context) -> SaveResponse:
 
 
 def _named(name: str, extension: str) -> str:
-    """A file name from what the client wrote; the usual extensions are kept, others get the source's."""
+    """A file name from the client's text: known extensions are kept, otherwise the source's is added."""
     own = PurePath(name).suffix.lower()
     if own in _EXTENSIONS:
         name, extension = name[: -len(own)], own
@@ -65,7 +65,7 @@ def _named(name: str, extension: str) -> str:
 
 
 def _extension(filename: str, path: Path, container: str) -> str:
-    """The source's extension: that of its name if it is a video's, else the usual one of its container."""
+    """The source's extension: that of its name if it is one of videos, else the usual one of its container."""
     given = PurePath(filename).suffix.lower()
     if given in {*_EXTENSIONS, *_OF_CONTAINERS.values(), ".mov"}:
         return given

@@ -1,4 +1,4 @@
-"""``POST /postprocess/upscale``: enlarge a video with a Real-ESRGAN model."""
+"""``POST /postprocess/upscale``: upscale a video with a Real-ESRGAN model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TileSize = Annotated[Literal[0, 256, 512], BeforeValidator(whole)]
 
 
 class UpscaleParams(Request):
-    """How to enlarge."""
+    """Model and size."""
 
     model: str = Field("RealESRGAN_x4plus", description="Upscale model to use")
     scale_factor: float = Field(2.0, ge=1, le=4, description="Target scale factor")
@@ -31,11 +31,11 @@ class UpscaleParams(Request):
     denoise_strength: float = Field(
         0.5, ge=0, le=1, description="Denoise strength (only for RealESR-general-x4v3): 0 keeps noise, 1 removes most"
     )
-    use_streaming: bool = Field(default=False, description="Accepted; every video is streamed")
+    use_streaming: bool = Field(default=False, description="Accepted for compatibility; every video is streamed")
 
 
 class UpscaleRequest(VideoRequest, UpscaleParams, CallbackRequest):
-    """A video and how to enlarge it."""
+    """A video and how to upscale it."""
 
 
 @effect(
@@ -56,14 +56,14 @@ class UpscaleRequest(VideoRequest, UpscaleParams, CallbackRequest):
     ),
 )
 def upscaled(clip: Clip, params: UpscaleParams, ctx: Context) -> Clip:
-    """Enlarge every frame; rate, length and audio stay."""
+    """Upscale every frame; frame rate, length and audio stay the same."""
     check_models(params, ctx)
     with ctx.job.loading(params.model):  # the first import of torch takes seconds
         from framepack.models.upscale.upscale_frames import Target, target_size, upscale_frames
 
     width, height = target_size(clip.width, clip.height, params.scale_factor)
 
-    def larger(frames: Iterator[Frame]) -> Iterator[DeviceFrame]:
+    def upscaled_frames(frames: Iterator[Frame]) -> Iterator[DeviceFrame]:
         with ctx.loaded(params.model, ctx.models.upscaler(params.model, params.denoise_strength)) as upscaler:
             yield from upscale_frames(
                 frames,
@@ -76,7 +76,7 @@ def upscaled(clip: Clip, params: UpscaleParams, ctx: Context) -> Clip:
 
     def frames() -> Iterator[Frame]:
         if not params.enhance_face:
-            yield from larger(clip.frames())
+            yield from upscaled_frames(clip.frames())
             return
         from framepack.models.faces.enhance_faces import FaceModels, enhance_faces
 
@@ -85,17 +85,17 @@ def upscaled(clip: Clip, params: UpscaleParams, ctx: Context) -> Clip:
             ctx.loaded("GFPGAN", ctx.models.face_restorer()) as restorer,
         ):
             models = FaceModels(detector, restorer)
-            yield from enhance_faces(clip.frames(), larger, models, colors=clip.colors, check=ctx.job.check)
+            yield from enhance_faces(clip.frames(), upscaled_frames, models, colors=clip.colors, check=ctx.job.check)
 
     return clip.with_frames(frames, width=width, height=height)
 
 
 def check_models(params: UpscaleParams, ctx: Context) -> None:
-    """Return if the models that this takes are there; what must be fetched for faces is fetched.
+    """Check that the required models exist, and download missing models for faces.
 
     Raises:
         InvalidField: there is no such upscale model.
-        ModelUnavailable: the models for faces are not to be had.
+        ModelUnavailable: the models for faces cannot be downloaded.
     """
     ctx.models.upscaler_row(params.model)
     if params.enhance_face:
@@ -127,6 +127,6 @@ def check_models(params: UpscaleParams, ctx: Context) -> None:
 )
 def upscale(request: UpscaleRequest, ctx: Context) -> VideoResponse:
     """Upscale a video with a Real-ESRGAN model."""
-    check_models(request, ctx)  # before anything is downloaded
+    check_models(request, ctx)  # fail before anything is downloaded
     suffix = f"upscaled_x{request.scale_factor:g}".replace(".", "p") + "_FaceEnhance" * request.enhance_face
     return render(request, [upscaled.bind(request)], ctx, suffix=suffix, message="Video upscaled successfully")

@@ -1,4 +1,4 @@
-"""``GET /system/status``: memory, GPU and disk of this worker, as they are now."""
+"""``GET /system/status``: current use of memory, GPU and disk of the worker."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _NO_GPU: Final = "No GPU: networks run on the CPU"
 
 
 class Usage(BaseModel):
-    """How much of something is in use; 1 GB has 2^30 bytes."""
+    """Use of a resource; 1 GB has 2^30 bytes."""
 
     used_gb: float = Field(description="In use, in GB")
     total_gb: float = Field(description="Size, in GB")
-    percent: float = Field(description="Share in use; 0 if there is none at all")
+    percent: float = Field(description="Share in use; 0 if the total is 0")
 
     @classmethod
     def of(cls, used_bytes: int, total_bytes: int) -> Usage:
-        """So many bytes of so many."""
+        """Usage in bytes, converted."""
         percent = 100 * used_bytes / total_bytes if total_bytes else 0.0
         return cls(used_gb=round(used_bytes / GB, 2), total_gb=round(total_bytes / GB, 2), percent=round(percent, 1))
 
 
 class GpuStatus(BaseModel):
-    """The GPU that networks run on."""
+    """The GPU used for inference."""
 
     name: str = Field(description=f'Its name, or "{_NO_GPU}"')
     utilization: int | None = Field(description="Percent; 0 without a GPU, null if the driver does not say")
@@ -42,13 +42,13 @@ class StatusResponse(SuccessResponse):
     """The worker's resources."""
 
     message: Message = "System status retrieved successfully"
-    ram: Usage = Field(description="Main memory, within the container's limit")
-    vram: Usage = Field(description="Memory of the GPU, in use by all its processes; all 0 without a GPU")
+    ram: Usage = Field(description="Main memory, within the limit of the container")
+    vram: Usage = Field(description="Memory of the GPU, used by all processes; 0 without a GPU")
     gpu: GpuStatus = Field(description="The GPU that networks run on")
-    disk_free_gb: float = Field(description="Room on the disk of working files")
+    disk_free_gb: float = Field(description="Free space on the disk of temporary files")
     disk_total_gb: float = Field(description="Size of that disk")
-    running_jobs: int = Field(description="Jobs under way on this machine beside this one")
-    device: str = Field(description="Where networks run, such as `cuda:0` or `cpu`")
+    running_jobs: int = Field(description="Other jobs that are running on this machine")
+    device: str = Field(description="Device for inference, such as `cuda:0` or `cpu`")
     version: str = Field(description="Version of the worker")
 
 

@@ -1,4 +1,4 @@
-"""``/workflow/presets``: steps and their parameters that are kept under a name, for every worker and for good."""
+"""``/workflow/presets``: steps with their parameters saved under a name, for all workers of the deployment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from framepack.storage.presets import workflow_presets
 
 
 class WorkflowPresetsResponse(SuccessResponse):
-    """All workflows."""
+    """All workflow presets."""
 
     presets: dict[str, SerializeAsAny[WorkflowPreset]] = Field(
         description="`None`, then the saved ones in alphabetical order, each with all its parameters"
@@ -23,20 +23,22 @@ class WorkflowPresetsResponse(SuccessResponse):
 
 
 class WorkflowPresetRequest(Request):
-    """A workflow and its name."""
+    """A workflow preset and its name."""
 
-    name: PresetName = Field(description='Preset name (cannot be "None"); its case counts, spaces around it do not')
-    preset_data: WorkflowPreset = Field(description="Preset configuration; parameters left out have their defaults")
+    name: PresetName = Field(
+        description='Preset name (cannot be "None"); case-sensitive, spaces around it are ignored'
+    )
+    preset_data: WorkflowPreset = Field(description="Preset configuration; omitted parameters have their defaults")
 
 
 class WorkflowPresetName(Request):
-    """The name of a workflow."""
+    """The name of a workflow preset."""
 
     name: PresetName = Field(description="Preset name to delete")
 
 
 class WorkflowPresetAnswer(SuccessResponse):
-    """What was done."""
+    """The outcome."""
 
     message: Message
 
@@ -71,7 +73,7 @@ def list_workflow_presets(_request: NoFields, ctx: Context) -> WorkflowPresetsRe
     ),
 )
 def save_workflow_preset(request: WorkflowPresetRequest, ctx: Context) -> WorkflowPresetAnswer:
-    """Save a workflow preset, or replace the one of that name."""
+    """Save a workflow preset, or replace the preset of that name."""
     _check_params(request.preset_data, ctx)
     replaced = workflow_presets(ctx.state, ctx.settings.max_presets, ctx.steps).save(
         request.name, request.preset_data

@@ -1,4 +1,4 @@
-"""The two log lines of every job: one when it starts and one when it ends, the same for every kind of worker."""
+"""The two log lines of every job, at its start and at its end, the same for every kind of worker."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from framepack.answer import Answer, is_cancelled, is_failure, output_bytes
 
 log = logging.getLogger("framepack.jobs")
 
-_OUR_FAULT: Final = 500  # from this status on, it was not the client's
-_LONGEST_SENTENCE: Final = 300  # it may list all that is allowed
+_OUR_FAULT: Final = 500  # from this status on, it is not the client's fault
+_LONGEST_SENTENCE: Final = 300  # a message may list everything that is allowed
 _MB: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class JobEnd:
-    """How a job ended.
+    """The end of a job.
 
     Attributes:
         job_id: Its id.
         operation: Name of its operation.
-        answer: What the client got.
-        run_seconds: From its start to its end; None if it never started.
-        queued_seconds: From its acceptance to its start, where that is known.
-        frames: Frames of output, where that is known.
-        attempts: How often it was started, where that is known.
-        device: Where networks ran, such as "cuda:0", where that is known.
+        answer: The answer to the client.
+        run_seconds: From start to end; None if it never started.
+        queued_seconds: From acceptance to start; None if unknown.
+        frames: Number of output frames; None if unknown.
+        attempts: How often it was started; None if unknown.
+        device: Device of inference, such as "cuda:0"; None if unknown.
     """
 
     job_id: str
@@ -42,14 +42,14 @@ class JobEnd:
 
 
 def log_job_start(job_id: str, operation: str, attempts: int | None = None) -> None:
-    """Write that a job starts."""
+    """Log that a job starts."""
     again = f" (attempt {attempts})" if attempts is not None and attempts > 1 else ""
     extra = {"job_id": job_id, "operation": operation, "state": "running", "attempts": attempts}
     log.info("job %s: %s started%s", job_id, operation, again, extra=extra)
 
 
 def log_job_end(end: JobEnd) -> None:
-    """Write how a job ended; a warning if that was not the client's doing."""
+    """Log how a job ended; as a warning if it failed through no fault of the client."""
     answer = end.answer
     has_failed = is_failure(answer)
     size = output_bytes(answer)
