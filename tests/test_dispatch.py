@@ -105,7 +105,7 @@ def works(_: Sample) -> Output:
         ({"endpoint": "sample", 5: 1}, "invalid_field", 400),
     ],
 )
-def test_unusable_input_is_explained(fields: object, code: str, status: int) -> None:
+def test_invalid_input_is_answered_with_an_error(fields: object, code: str, status: int) -> None:
     """Whatever arrives, the answer is one sentence with a code and a status, and can be sent as JSON."""
     answer = Desk(works).run(fields)
 
@@ -115,7 +115,7 @@ def test_unusable_input_is_explained(fields: object, code: str, status: int) -> 
 
 
 @pytest.mark.parametrize("error", [TooLarge("Too large."), Conflict("In use."), Busy("Busy."), OutOfMemory("Full.")])
-def test_our_errors_keep_their_sentence(error: FramepackError) -> None:
+def test_public_errors_keep_their_message(error: FramepackError) -> None:
     """A refusal reaches the client as it was written."""
     answer = Desk(fails(error)).run({"endpoint": "sample"})
 
@@ -132,7 +132,7 @@ def test_a_defect_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> N
     assert "/secret/path" in caplog.text
 
 
-def test_a_full_disk_is_called_so() -> None:
+def test_a_full_disk_is_answered_with_507() -> None:
     """ENOSPC from anywhere is answered with 507."""
     answer = Desk(fails(OSError(errno.ENOSPC, "No space left"))).run({"endpoint": "sample"})
 
@@ -142,7 +142,7 @@ def test_a_full_disk_is_called_so() -> None:
 @pytest.mark.parametrize(
     "behavior", [works, fails(TooLarge("No.")), fails(RuntimeError("x")), fails(Cancelled("No."))]
 )
-def test_the_surroundings_are_always_closed(behavior: Callable[[Sample], Output]) -> None:
+def test_the_job_context_is_always_closed(behavior: Callable[[Sample], Output]) -> None:
     """Success, refusal, defect and cancellation all clean up."""
     desk = Desk(behavior)
     desk.run({"endpoint": "sample"})
@@ -221,14 +221,14 @@ def test_a_private_callback_address_is_refused_before_work() -> None:
     assert ran == []
 
 
-def test_a_deaf_receiver_does_not_change_the_result() -> None:
+def test_a_failed_callback_does_not_change_the_result() -> None:
     """The job succeeds although its callback could not be delivered."""
     answer = Desk(works).run({"endpoint": "sample", "callback_url": "https://deaf.example/cb"})
 
     assert answer["success"]
 
 
-def test_no_callback_is_sent_unasked() -> None:
+def test_without_a_callback_url_no_callback_is_sent() -> None:
     """Without a callback_url nobody is called, whether the job works or fails."""
     for behavior in (works, fails(TooLarge("No."))):
         desk = Desk(behavior)

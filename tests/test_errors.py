@@ -10,7 +10,7 @@ from framepack.errors import DiskFull, OutOfMemory, is_disk_full, public
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
-def test_a_full_disk_has_several_numbers(number: int) -> None:
+def test_several_errno_values_mean_a_full_disk(number: int) -> None:
     """No space, no quota and too large a file are all a full disk, and the client is told so."""
     error = OSError(number, "full")
 
@@ -26,7 +26,7 @@ def test_a_full_disk_of_ffmpeg_is_one() -> None:
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "broken"), OSError("no number"), ValueError("28")])
-def test_other_trouble_is_not_a_full_disk(error: Exception) -> None:
+def test_other_errors_are_not_a_full_disk(error: Exception) -> None:
     """A broken disk is no full one, and neither is what is no trouble with a disk at all."""
     assert not is_disk_full(error)
     assert not isinstance(public(error), DiskFull)

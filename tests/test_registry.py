@@ -91,7 +91,7 @@ def test_a_method_that_a_route_lacks_is_refused(registry: Registry) -> None:
         registry.find("/things", "PUT")
 
 
-def test_what_the_declaration_tells() -> None:
+def test_an_operation_is_described_by_its_declaration() -> None:
     """Name, summary, path fields, callback and needs are read off the function."""
     assert (delete_thing.name, delete_thing.summary, delete_thing.path_fields) == (
         "delete_thing",
@@ -104,7 +104,7 @@ def test_what_the_declaration_tells() -> None:
     assert (list_things.needs, save_thing.needs) == ("store", "worker")
 
 
-def test_a_name_or_route_has_one_owner() -> None:
+def test_duplicate_names_and_routes_are_refused() -> None:
     """Two operations of one name cannot be registered."""
     with pytest.raises(ValueError, match="declared twice"):
         Registry([save_thing, save_thing])
@@ -134,7 +134,7 @@ def test_the_operations_are_found_by_walking_their_files() -> None:
     assert discover().find("upscale").path == "/postprocess/upscale"
 
 
-def test_the_effects_are_found_likewise() -> None:
+def test_the_effects_are_found_by_walking_their_files() -> None:
     """What pipelines are made of is found in the same files, under the documented types of steps."""
     effects = discover().effects
 
@@ -142,7 +142,7 @@ def test_the_effects_are_found_likewise() -> None:
     assert all(effects[name].name == name for name in effects)
 
 
-def test_an_effect_has_one_owner() -> None:
+def test_duplicate_effects_are_refused() -> None:
     """Two effects of one name stop the start."""
     twice = effect("twice")
 

@@ -107,7 +107,7 @@ def test_several_wrong_settings_are_all_listed(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("given", ["BUCKET_ACCESS_KEY_ID", "BUCKET_SECRET_ACCESS_KEY"])
-def test_half_of_the_credentials_is_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_s3_key_without_the_other_is_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both are named, and what was given is not shown."""
     monkeypatch.setenv(given, "canary")
 

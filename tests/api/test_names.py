@@ -56,14 +56,14 @@ def test_names_of_all_languages_are_names(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_could_do_harm_is_no_name(name: str) -> None:
+def test_harmful_names_are_refused(name: str) -> None:
     """Separators, control and invisible characters, lookalikes, devices and what is too long; the reason is told."""
     with pytest.raises(ValueError, match=r"^(a name|text) "):
         checked_name(name)
     assert not is_name(name)
 
 
-def test_two_ways_of_typing_make_one_name() -> None:
+def test_names_are_normalized_to_nfc() -> None:
     """The composed form is the name."""
     typed = unicodedata.normalize("NFD", "über")
 

@@ -33,7 +33,7 @@ def unpacked(text: str, workspace: Workspace, max_bytes: int = PLENTY) -> bytes:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(min_size=1, max_size=200), st.sampled_from(["", "data:video/mp4;base64,", "data:;base64,"]))
-def test_every_file_survives(workspace: Workspace, data: bytes, prefix: str) -> None:
+def test_every_file_is_decoded_from_base64(workspace: Workspace, data: bytes, prefix: str) -> None:
     """Base64 with or without prefix, padding and line breaks gives the bytes back."""
     text = base64.b64encode(data).decode()
     broken = "\r\n".join(text[start : start + 7] for start in range(0, len(text), 7))
@@ -42,7 +42,7 @@ def test_every_file_survives(workspace: Workspace, data: bytes, prefix: str) -> 
 
 
 @pytest.mark.parametrize("size", [2**20 - 1, 2**20, 3 * 2**18, 3 * 2**18 + 1, 2**21 + 5])
-def test_large_files_survive(workspace: Workspace, size: int) -> None:
+def test_large_files_are_decoded_from_base64(workspace: Workspace, size: int) -> None:
     """Pieces join without a seam, wherever line breaks fall."""
     data = bytes(range(251)) * (size // 251 + 1)
     for form in (base64.b64encode(data).decode(), base64.encodebytes(data).decode()):
@@ -71,7 +71,7 @@ def test_large_files_survive(workspace: Workspace, size: int) -> None:
     ],
     ids=lambda text: text[:24],
 )
-def test_what_is_no_base64_is_refused(workspace: Workspace, text: str) -> None:
+def test_invalid_base64_is_refused(workspace: Workspace, text: str) -> None:
     """Nothing is skipped or guessed."""
     if text == "AA=":
         assert unpacked(text, workspace) == b"\0"
@@ -81,7 +81,7 @@ def test_what_is_no_base64_is_refused(workspace: Workspace, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "  \n", "data:video/mp4;base64,"])
-def test_nothing_is_refused(workspace: Workspace, text: str) -> None:
+def test_empty_base64_is_refused(workspace: Workspace, text: str) -> None:
     """An empty text is no video."""
     with pytest.raises(InvalidSource, match=r"^video_base64 is empty\.$"):
         Source.from_base64(text, workspace, PLENTY)
@@ -98,7 +98,7 @@ def test_the_size_is_checked_before_anything_is_written(workspace: Workspace, si
     assert sorted(workspace.folder.iterdir()) == written
 
 
-def test_unpacking_needs_little_memory(workspace: Workspace) -> None:
+def test_decoding_base64_needs_little_memory(workspace: Workspace) -> None:
     """A large video is never held a second time."""
     text = "A" * (40 * 2**20)
     tracemalloc.start()
@@ -109,7 +109,7 @@ def test_unpacking_needs_little_memory(workspace: Workspace) -> None:
         tracemalloc.stop()
 
 
-def test_a_full_disk_is_said(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """No room for the source is its own error."""
     target = workspace.folder / "full"
     target.symlink_to("/dev/full")

@@ -91,7 +91,7 @@ def test_no_spelling_of_a_private_host_gets_a_packet_out(host: str, tmp_path: Pa
     assert not (tmp_path / "file").exists()
 
 
-def test_the_canary_sings() -> None:
+def test_the_network_canary_detects_connections() -> None:
     """The listener of the test above does see a connection that is allowed."""
     with Canary() as canary:
         courier = Courier(Policy(allowed_hosts=("127.0.0.1",)), attempts=1, timeout_seconds=0.3)
@@ -153,13 +153,13 @@ def test_the_target_is_what_will_be_asked_for() -> None:
     assert (target.path, target.origin) == ("/a%20b.mp4", "https://good.example:443")
 
 
-def test_one_private_address_spoils_a_name() -> None:
+def test_a_name_with_one_private_address_is_refused() -> None:
     """A name with a public and a private address is refused, whichever comes first."""
     for addresses in ([PUBLIC, "127.0.0.1"], ["10.0.0.1", PUBLIC], [PUBLIC, "::1"], ["fe80::1%lo"]):
         assert refusal_of("http://two.example/", Policy(resolve=Names({"two.example": [addresses]}))) == REFUSAL
 
 
-def test_a_name_that_changes_its_address_reaches_nothing(tmp_path: Path) -> None:
+def test_dns_rebinding_reaches_nothing(tmp_path: Path) -> None:
     """A host that was public when it was checked and private when it is fetched is refused."""
     with Canary() as canary:
         names = Names({"rebind.example": [[PUBLIC], ["127.0.0.1"]]})
@@ -172,7 +172,7 @@ def test_a_name_that_changes_its_address_reaches_nothing(tmp_path: Path) -> None
         assert canary.connections == 0
 
 
-def test_a_name_without_address_is_the_sources_fault() -> None:
+def test_an_unresolvable_name_is_a_failed_source() -> None:
     """A public-looking name that does not resolve is a failed source, not a forbidden one."""
     with pytest.raises(SourceFailed, match="could not be found"):
         check_public("http://gone.example/", Policy(resolve=Names({})))
@@ -180,7 +180,7 @@ def test_a_name_without_address_is_the_sources_fault() -> None:
         lookup("empty.example", 80, Policy(resolve=Names({"empty.example": [[]]})))
 
 
-def test_https_only() -> None:
+def test_https_only_refuses_plain_http() -> None:
     """With ``https_only`` plain http is refused, and the text says so."""
     policy = Policy(https_only=True, resolve=Names({"good.example": [[PUBLIC]]}))
     check_public("https://good.example/", policy)

@@ -17,7 +17,7 @@ from tests.support.http_server import Answer, HttpServer
 BODY = bytes(range(256)) * 4000  # 1,024,000 bytes
 
 
-def test_nobody_there(fetch: Fetch) -> None:
+def test_an_unreachable_server_is_a_failed_source(fetch: Fetch) -> None:
     """A refused connection is a failed source."""
     with Canary() as canary:
         port = canary.port

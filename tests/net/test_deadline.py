@@ -99,7 +99,7 @@ def test_cancelling_ends_a_stalled_download(fetch: Fetch) -> None:
     assert list(fetch.to.parent.iterdir()) == []
 
 
-def test_a_cancelled_job_asks_nobody(fetch: Fetch) -> None:
+def test_a_cancelled_job_sends_no_request(fetch: Fetch) -> None:
     """If the job is cancelled already, no connection is made."""
 
     def check() -> NoReturn:
@@ -111,7 +111,7 @@ def test_a_cancelled_job_asks_nobody(fetch: Fetch) -> None:
         assert canary.connections == 0
 
 
-def test_no_thread_stays(fetch: Fetch) -> None:
+def test_the_watchdog_thread_ends(fetch: Fetch) -> None:
     """Neither success nor failure leaves a thread of ours behind."""
     before = threading.active_count()
     with HttpServer({"/": Answer(body=BODY)}) as server:

@@ -59,7 +59,7 @@ def failing(status: int, times: int = 4, **headers: str) -> Handler:
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
-def test_delivered(courier: Courier, waits: Waits, status: int) -> None:
+def test_a_2xx_answer_is_a_delivery(courier: Courier, waits: Waits, status: int) -> None:
     """Any 2xx is a success at the first try; body and headers arrive as given."""
     with HttpServer({"/hook": Answer(status)}) as server:
         result = courier.deliver(f"{server.url}/hook?id=7", BODY, HEADERS)
@@ -71,7 +71,7 @@ def test_delivered(courier: Courier, waits: Waits, status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308, 408, 425, 429, 500, 502, 503, 504])
-def test_tried_again(courier: Courier, waits: Waits, status: int) -> None:
+def test_a_temporary_failure_is_retried(courier: Courier, waits: Waits, status: int) -> None:
     """Failures that may pass are tried again after growing waits."""
     failure = Answer(status, headers={"Location": "/elsewhere"})
     with HttpServer({"/": in_turn(failure, failure, Answer(200))}) as server:
@@ -83,7 +83,7 @@ def test_tried_again(courier: Courier, waits: Waits, status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 410, 422])
-def test_given_up_at_once(courier: Courier, waits: Waits, status: int) -> None:
+def test_a_permanent_failure_is_not_retried(courier: Courier, waits: Waits, status: int) -> None:
     """A receiver that will not take the message is not asked again."""
     with HttpServer({"/": Answer(status)}) as server:
         assert courier.deliver(f"{server.url}/", BODY, {}) == Delivery(delivered=False, attempts=1, status=status)
@@ -91,7 +91,7 @@ def test_given_up_at_once(courier: Courier, waits: Waits, status: int) -> None:
     assert waits == []
 
 
-def test_given_up_after_all_tries(courier: Courier, waits: Waits) -> None:
+def test_delivery_fails_after_all_attempts(courier: Courier, waits: Waits) -> None:
     """After the last try nobody waits."""
     with HttpServer({"/": failing(503)}) as server:
         assert courier.deliver(f"{server.url}/", BODY, {}) == Delivery(delivered=False, attempts=4, status=503)
@@ -107,7 +107,7 @@ def test_redirects_are_not_followed(courier: Courier) -> None:
         assert canary.connections == 0
 
 
-def test_receiver_down(courier: Courier, waits: Waits) -> None:
+def test_an_unreachable_receiver_is_a_failure(courier: Courier, waits: Waits) -> None:
     """Nobody listening is no error of ours: all tries are made and told."""
     with Canary() as canary:
         port = canary.port
@@ -116,7 +116,7 @@ def test_receiver_down(courier: Courier, waits: Waits) -> None:
     assert len(waits) == 3
 
 
-def test_a_receiver_that_comes_back(courier: Courier) -> None:
+def test_a_receiver_that_recovers_gets_the_message(courier: Courier) -> None:
     """Broken connections are tried again like bad answers, also when the name does not resolve for a while."""
     names = Names({"hook.example": [[], ["127.0.0.1"]]})
     courier = replace(courier, policy=replace(courier.policy, resolve=names))
@@ -135,7 +135,7 @@ def test_a_receiver_that_never_answers(courier: Courier) -> None:
     assert len(server.requests) == 2
 
 
-def test_the_answers_body_does_not_matter(courier: Courier) -> None:
+def test_the_body_of_the_answer_is_ignored(courier: Courier) -> None:
     """A receiver that answers 200 and then talks forever has the message."""
 
     def body() -> Iterator[bytes]:
@@ -177,7 +177,7 @@ def test_no_retry_after_breaks_the_delivery(retry_after: str) -> None:
     assert 0 <= delivery._wait_seconds(1, delivery._Answer(503, retry_after)) <= 60
 
 
-def test_waits_do_not_grow_for_ever(waits: Waits, loopback: Policy) -> None:
+def test_waits_between_attempts_are_limited(waits: Waits, loopback: Policy) -> None:
     """The longest wait is half a minute, give or take a fifth."""
     courier = Courier(loopback, attempts=10, sleep=waits)
     with HttpServer({"/": failing(500, times=10)}) as server:
@@ -200,7 +200,7 @@ def test_addresses_that_may_not_be_called_are_refused(courier: Courier, waits: W
 
 
 @pytest.mark.parametrize("secret", ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "just some words, größer"])
-def test_every_try_is_signed_anew(courier: Courier, secret: str) -> None:
+def test_every_attempt_has_its_own_signature(courier: Courier, secret: str) -> None:
     """An independent verifier accepts each try; the id stays, the time is that of the try."""
     times = iter([1_700_000_000.9, 1_700_000_060.0])
     signer = Signer(secret, clock=lambda: next(times))

@@ -41,7 +41,7 @@ def test_a_file_arrives_whole(fetch: Fetch, answer: Answer) -> None:
     assert filename == "my clip.mp4"
 
 
-def test_the_request_says_nothing_it_need_not(fetch: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_request_has_no_needless_headers(fetch: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
     """The query is sent, compression is declined, and no credential, cookie or referrer goes along."""
     with HttpServer(
         {"/a": Answer(302, headers={"Location": "/b", "Set-Cookie": "x=1"}), "/b": Answer(body=b"x")}
@@ -172,7 +172,7 @@ def test_the_limit_holds_while_streaming(fetch: Fetch) -> None:
     assert not fetch.to.exists()
 
 
-def test_a_full_disk_says_so(fetch: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported(fetch: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
     """A write without room is the worker's full disk; another defect of the disk passes as it is."""
     for code, expected in ((errno.ENOSPC, DiskFull), (errno.EIO, OSError)):
 

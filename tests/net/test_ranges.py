@@ -38,13 +38,13 @@ def test_the_table_is_as_large_as_promised() -> None:
 
 
 @pytest.mark.parametrize("address", NOT_PUBLIC)
-def test_blocked(address: str) -> None:
+def test_reserved_addresses_are_not_public(address: str) -> None:
     """Special addresses are not public, in whichever form they are written."""
     assert not is_public(ip_address(address))
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_allowed(address: str) -> None:
+def test_ordinary_addresses_are_public(address: str) -> None:
     """Ordinary addresses are public, up to the edges of the special ranges."""
     assert is_public(ip_address(address))
 

@@ -72,7 +72,7 @@ def test_every_redirect_is_checked_like_the_first_url(fetch: Fetch, location: st
     ],
     ids=["four", "loop", "nowhere", "no url", "to a 404", "304"],
 )
-def test_redirects_that_lead_nowhere(fetch: Fetch, answers: dict[str, Answer], reason: str, asked: int) -> None:
+def test_broken_redirects_fail(fetch: Fetch, answers: dict[str, Answer], reason: str, asked: int) -> None:
     """Chains of four, loops and redirects without a usable address fail."""
     with HttpServer(dict(answers)) as server:
         fetch.fails(f"{server.url}/1", SourceFailed, reason)
@@ -90,7 +90,7 @@ def test_a_redirect_with_an_endless_body_is_not_read(fetch: Fetch) -> None:
         assert fetch.to.read_bytes() == BODY
 
 
-def test_https_stays_https(fetch: Fetch, tmp_path: Path, authority: Authority) -> None:
+def test_with_https_only_a_redirect_to_http_is_refused(fetch: Fetch, tmp_path: Path, authority: Authority) -> None:
     """With ``https_only`` a redirect to plain http is refused."""
     policy = replace(fetch.downloader.policy, https_only=True, resolve=Names({"media.example": [["127.0.0.1"]]}))
     fetch.downloader = replace(fetch.downloader, policy=policy)

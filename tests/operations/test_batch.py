@@ -84,7 +84,7 @@ def test_every_video_has_its_result(worker: Bench, clips: list[Path]) -> None:
     assert worker.leftovers() == []
 
 
-def test_a_bad_input_harms_no_other(worker: Bench, clips: list[Path], tmp_path: Path) -> None:
+def test_a_bad_video_does_not_affect_the_others(worker: Bench, clips: list[Path], tmp_path: Path) -> None:
     """What is no video, not there, forbidden, broken or too long fails alone and says why; the rest is done."""
     junk = tmp_path / "junk.mp4"
     junk.write_bytes(b"no video" * 100)
@@ -119,7 +119,9 @@ def test_a_bad_input_harms_no_other(worker: Bench, clips: list[Path], tmp_path: 
     assert worker.leftovers() == []
 
 
-def test_a_defect_of_ours_harms_no_other(worker: Bench, clips: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_does_not_affect_the_other_videos(
+    worker: Bench, clips: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An unforeseen error in the midst of one video stays with it, and tells nothing of the inside."""
     calls: list[Any] = []
 
@@ -145,12 +147,14 @@ def test_a_defect_of_ours_harms_no_other(worker: Bench, clips: list[Path], monke
         ({"videos": [{"vidoe_url": "http://127.0.0.1/a.mp4"}]}, "videos[0]"),
         ({"videos": []}, "videos must have at least 1 item, not 0."),
         ({"videos": ["http://127.0.0.1/a.mp4"]}, "videos[0] must be"),
-        ({"videos": [{"video_url": "http://127.0.0.1/a.mp4"}] * 4}, "at most 3"),
+        ({"videos": [{"video_url": "http://127.0.0.1/a.mp4"}] * 4}, "maximum 3"),
         ({"operations": [{"type": "upscale", "params": {"scale_factor": 9}}]}, "operations[0].params.scale_factor"),
         ({"operations": []}, "operations must have at least 1 item, not 0."),
     ],
 )
-def test_a_mistake_costs_nothing(tmp_path: Path, fields: dict[str, Any], sentence: str) -> None:
+def test_invalid_batches_are_refused_before_the_download(
+    tmp_path: Path, fields: dict[str, Any], sentence: str
+) -> None:
     """What is wrong with the request itself is said before any video is fetched."""
     limited = bench(tmp_path, allowed_hosts=("127.0.0.1",), max_batch_videos=3)
     with HttpServer({}) as server:
@@ -233,7 +237,7 @@ def test_warnings_stay_with_their_video(worker: Bench, clips: list[Path], tmp_pa
     assert "warnings" not in results[1]
 
 
-def test_one_callback_tells_of_all(worker: Bench, clips: list[Path], tmp_path: Path) -> None:
+def test_one_callback_reports_all_videos(worker: Bench, clips: list[Path], tmp_path: Path) -> None:
     """The receiver hears once, with a summary of every video and no video in it."""
     junk = tmp_path / "junk.mp4"
     junk.write_bytes(b"no video" * 100)

@@ -87,7 +87,7 @@ def age(path: Path, seconds: float) -> None:
     os.utime(path, (then, then))
 
 
-def test_finished_results_go_and_all_else_stays(worker: Bench, clip: Path) -> None:
+def test_only_unclaimed_temporary_results_are_removed(worker: Bench, clip: Path) -> None:
     """Saved videos, frames and state are none of its business; the answer counts files and megabytes."""
     storage = worker.runtime.storage
     for text in KEPT:
@@ -161,7 +161,7 @@ def test_a_batch_that_has_ended_keeps_its_results_a_moment(clip: Path, tmp_path:
     assert clear(worker) == (1, 1)
 
 
-def test_a_running_upscale_loses_nothing(worker: Bench, clip: Path, tmp_path: Path) -> None:
+def test_files_of_a_running_job_are_kept(worker: Bench, clip: Path, tmp_path: Path) -> None:
     """Cleared by another worker of the same machine after every frame, it ends as if nothing had been."""
     other = bench_like(worker, tmp_path / "other")
     same_machine = bench_like(worker, worker.folder)
@@ -175,7 +175,7 @@ def test_a_running_upscale_loses_nothing(worker: Bench, clip: Path, tmp_path: Pa
     assert [text.rpartition("/")[2] for text in stored(worker)] == [answer["output_filename"]]
 
 
-def test_what_a_killed_job_left_goes(clip: Path, tmp_path: Path) -> None:
+def test_files_of_killed_jobs_are_removed(clip: Path, tmp_path: Path) -> None:
     """Its working files at once; its results when its claim has given no sign of life for long."""
     worker = bench(tmp_path, allowed_hosts=("127.0.0.1",), temp_grace_seconds=0, claim_lifetime_seconds=120)
     waiting: list[int] = []
@@ -207,7 +207,7 @@ def test_what_a_killed_job_left_goes(clip: Path, tmp_path: Path) -> None:
     assert [path for path in (tmp_path / "outputs").rglob("*") if path.is_file()] == []
 
 
-def test_what_broken_writes_left_goes(tmp_path: Path) -> None:
+def test_partial_writes_are_removed(tmp_path: Path) -> None:
     """Files that a killed writer never finished are removed once they are old, and counted."""
     worker = bench(tmp_path, temp_grace_seconds=0)
     worker.runtime.storage.put_bytes(Key("a"), b"1")
@@ -222,7 +222,7 @@ def test_what_broken_writes_left_goes(tmp_path: Path) -> None:
     assert [path.name for path in incoming.iterdir()] == ["young"]
 
 
-def test_clearing_twice_at_once_is_no_trouble(worker: Bench) -> None:
+def test_concurrent_clearing_removes_each_file_once(worker: Bench) -> None:
     """Two workers that clear together leave nothing, and neither fails at a file that the other took."""
     for index in range(20):
         worker.runtime.storage.put_bytes(TEMP / f"{index}.mp4", b"1")
@@ -234,7 +234,7 @@ def test_clearing_twice_at_once_is_no_trouble(worker: Bench) -> None:
     assert clear(worker) == (0, 0)
 
 
-def test_a_spoilt_claim_stops_nothing(worker: Bench) -> None:
+def test_a_damaged_claim_is_ignored(worker: Bench) -> None:
     """One that cannot be read is set aside."""
     storage = worker.runtime.storage
     storage.put_bytes(Key("state/claims/abc.json"), b'{"results": 5}')

@@ -131,7 +131,7 @@ def test_a_step_restores_faces(own: Bench, source: Path, endpoint: str) -> None:
     assert min(psnr(one, other) for one, other in zip(alone, frames(own, answer), strict=True)) > 40
 
 
-def test_missing_weights_cost_nothing(tmp_path: Path, weights: tuple[Path, Catalog]) -> None:
+def test_missing_weights_are_reported_before_the_download(tmp_path: Path, weights: tuple[Path, Catalog]) -> None:
     """A worker without GFPGAN says so before it fetches a video or loads a model, alone and in a pipeline."""
     made = bench(tmp_path)
     (tmp_path / "weights").mkdir()

@@ -174,7 +174,7 @@ def test_frames_are_scaled_well(own: Bench, tmp_path: Path) -> None:
         ({"output_name": "../../etc/passwd"}, "output_name must be a name of plain letters"),
     ],
 )
-def test_what_cannot_be_done_is_said(own: Bench, tmp_path: Path, fields: dict[str, Any], words: str) -> None:
+def test_invalid_requests_are_refused(own: Bench, tmp_path: Path, fields: dict[str, Any], words: str) -> None:
     """One sentence that names what is allowed."""
     answer = own.run("export", make_clip(tmp_path / "clip.mp4", Spec(count=2)), **fields)
     assert answer["status"] == 400

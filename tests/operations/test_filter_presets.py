@@ -50,7 +50,7 @@ def delete(worker: Bench, name: str) -> str:
     return str(answer.get("message") or answer["error"])
 
 
-def test_the_six_are_there_from_the_start(worker: Bench) -> None:
+def test_the_six_built_in_presets_are_listed(worker: Bench) -> None:
     """`none` first, then the others by name, each with all its numbers."""
     found = listed(worker)
 
@@ -117,7 +117,7 @@ def test_a_deleted_built_in_one_stays_deleted(worker: Bench, source: Path) -> No
     assert list(listed(worker)) == BUILT_IN
 
 
-def test_a_deleted_one_is_gone(worker: Bench) -> None:
+def test_a_deleted_preset_is_not_listed(worker: Bench) -> None:
     """And cannot be deleted twice."""
     save(worker, "look", blur=1)
     answer = worker.run("delete_filter_preset", name="look")
@@ -158,13 +158,13 @@ def test_one_letter_typed_in_two_ways_is_one_name(worker: Bench) -> None:
         ({"film_grain": 1, "film_grain_strength": 2}, "settings must be given as either"),
     ],
 )
-def test_what_no_filter_takes_is_not_saved(worker: Bench, settings: dict[str, Any], sentence: str) -> None:
+def test_invalid_settings_are_not_saved(worker: Bench, settings: dict[str, Any], sentence: str) -> None:
     """Values out of range and unknown controls are refused by name."""
     assert save(worker, "look", **settings).startswith(sentence)
     assert list(listed(worker)) == BUILT_IN
 
 
-def test_there_is_room_for_so_many(tmp_path: Path) -> None:
+def test_the_number_of_presets_is_limited(tmp_path: Path) -> None:
     """One more than the limit is refused; replacing one still works, and deleting makes room."""
     worker = bench(tmp_path, max_presets=2)
     save(worker, "a", blur=1)
@@ -186,7 +186,7 @@ def test_there_is_room_for_so_many(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "data", [b"", b'{"blur": 1', b'{"blur": 99}', b'{"unknown": 1}', b"[]", b'{"deleted": 1}', b"\xff"]
 )
-def test_a_spoilt_one_is_set_aside(worker: Bench, data: bytes) -> None:
+def test_a_damaged_preset_is_set_aside(worker: Bench, data: bytes) -> None:
     """What was damaged or edited into nonsense counts as not there, is kept aside, and harms no other."""
     save(worker, "good", blur=1)
     worker.runtime.storage.put_bytes(Key("state/filter_presets/bad.json"), data)
@@ -198,7 +198,7 @@ def test_a_spoilt_one_is_set_aside(worker: Bench, data: bytes) -> None:
     assert save(worker, "bad", blur=2) == "Filter preset 'bad' saved successfully"
 
 
-def test_names_that_only_a_hand_can_have_given_do_not_show(worker: Bench) -> None:
+def test_presets_with_invalid_names_are_hidden(worker: Bench) -> None:
     """Neither does a stored `none` become another one, nor is there a preset that no request could name."""
     for name in ("none", "NONE", "a%2Fb", "%2E%2E", "<b>"):
         worker.runtime.storage.put_bytes(Key(f"state/filter_presets/{name}.json"), json.dumps({"blur": 5}).encode())
@@ -220,7 +220,7 @@ def test_a_saved_one_is_used_everywhere(worker: Bench, source: Path) -> None:
     assert_equal_videos(plain, worker.output(worker.run("pipeline", source, operations=[step])))
 
 
-def test_one_that_is_not_there_is_missed_before_anything_is_fetched(worker: Bench) -> None:
+def test_a_missing_preset_is_reported_before_the_download(worker: Bench) -> None:
     """In a pipeline the sentence names the step."""
     step = {"type": "filters", "params": {"preset": "nowhere"}}
 

@@ -126,7 +126,7 @@ def test_frames_are_the_decoders_frames(
     assert min(psnr(one, other) for one, other in zip(got, upright, strict=True)) > 33
 
 
-def test_a_frame_that_stays_is_there_as_often_as_it_is_shown(worker: Bench, tmp_path: Path) -> None:
+def test_a_repeated_frame_is_extracted_repeatedly(worker: Bench, tmp_path: Path) -> None:
     """A variable rate becomes a constant one; a frame that is held is encoded once and stored for each slot."""
     clip = make_clip(tmp_path / "clip.mp4", Spec(times=[Fraction(slot, 25) for slot in (0, 1, 4, 5)], frame=numbered))
     answer = worker.run("extract_frames", clip)
@@ -155,7 +155,7 @@ def test_hundreds_of_frames_need_little_room(worker: Bench, tmp_path: Path) -> N
     assert max(on_disk) <= 2  # the source and the workspace's lock
 
 
-def test_the_frames_under_way_are_few(worker: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_frames_are_in_memory(worker: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The larger the frames, the fewer are in memory at a time."""
     monkeypatch.setattr(extract, "_MEMORY_BYTES", 3 * 64 * 48 * 9)
     put: list[object] = []
@@ -238,7 +238,7 @@ def test_what_cannot_be_decoded_leaves_nothing(worker: Bench, tmp_path: Path) ->
         assert stored(worker) == []
 
 
-def test_damage_is_told(worker: Bench, tmp_path: Path) -> None:
+def test_damaged_frames_are_reported(worker: Bench, tmp_path: Path) -> None:
     """Where frames cannot be read their neighbors are extracted, and a warning says so."""
     broken = spoil(make_clip(tmp_path / "clip.mp4", Spec(count=60)), tmp_path / "spoilt.mp4", 0.5, 0.6)
     answer = worker.run("extract_frames", broken)

@@ -95,7 +95,7 @@ def test_the_answer_is_the_documented_one(worker: Bench) -> None:
     ],
     ids=["plain", "odd", "bt601", "bt2020", "wide pixels"],
 )
-def test_there_and_back(tmp_path: Path, spec: Spec) -> None:
+def test_extracted_frames_are_reassembled_exactly(tmp_path: Path, spec: Spec) -> None:
     """Extracted and reassembled a video looks as before: frames, colors, pixel shape, and the exact rate."""
     worker = bench(tmp_path)
     clip = make_clip(tmp_path / "clip.mkv", spec)
@@ -209,7 +209,7 @@ def huge() -> bytes:
         (huge, 413, "pixels"),
     ],
 )
-def test_what_is_no_frame_is_named(
+def test_a_file_that_is_not_an_image_is_named(
     worker: Bench, make: Callable[[], bytes], status: int, what: str, place: str
 ) -> None:
     """One sentence with the frame's name, whether it is the first or among others; no video is stored."""
@@ -237,7 +237,7 @@ def test_missing_and_empty_folders_are_told(worker: Bench, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("field", ["folder_name", "output_name"])
 @pytest.mark.parametrize("name", ["../x", "..", "/etc", "a\\b", " x", "x\n", ""])
-def test_names_that_are_none_are_refused(worker: Bench, field: str, name: str) -> None:
+def test_invalid_names_are_refused(worker: Bench, field: str, name: str) -> None:
     """400, before anything is looked up."""
     put(worker, {"1.png": encoded(colored(1))})
     fields: dict[str, Any] = {"folder_name": FOLDER, field: name}
@@ -246,7 +246,7 @@ def test_names_that_are_none_are_refused(worker: Bench, field: str, name: str) -
     assert field in answer["error"]
 
 
-def test_a_frame_that_disappears_is_told(worker: Bench) -> None:
+def test_a_frame_deleted_meanwhile_is_reported(worker: Bench) -> None:
     """409 and its name, when somebody deletes it while the video is being made."""
     put(worker, {f"{number:03}.png": encoded(colored(number)) for number in range(60)})
 
@@ -259,7 +259,7 @@ def test_a_frame_that_disappears_is_told(worker: Bench) -> None:
     assert answer == {"error": sentence, "code": "conflict", "status": 409}
 
 
-def test_frames_under_way_are_few(worker: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_frames_are_in_memory(worker: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The larger the files, the fewer are fetched ahead; progress counts to the end."""
     data = encoded(colored(90))
     put(worker, {f"{number:03}.png": data for number in range(60)})
@@ -343,7 +343,7 @@ def extracted(worker: Bench, tmp_path: Path, rate: int = 1, **audio: Any) -> str
     ("rate", "fps", "factor"),
     [(1, 25, 1.0), (5, 5, 1.0), (1, 24, 25 / 24), (1, 50, 0.5), (2, 25, 0.5), (3, 4, 25 / 12)],
 )
-def test_audio_is_in_step_with_the_frames(worker: Bench, tmp_path: Path, rate: int, fps: int, factor: float) -> None:
+def test_audio_is_in_sync_with_the_frames(worker: Bench, tmp_path: Path, rate: int, fps: int, factor: float) -> None:
     """At the video's own speed or another, each beep comes with its frame, and the audio ends with the last."""
     folder = extracted(worker, tmp_path, rate)
     answer = worker.run("reassemble_frames", folder_name=folder, output_fps=fps, with_audio=True)
@@ -405,7 +405,7 @@ def test_a_real_video_keeps_its_audio(worker: Bench) -> None:
         ("gaps", 25, "The audio was omitted: deleted frames would cut it into more than 5 pieces."),
     ],
 )
-def test_why_there_is_no_audio_is_told(
+def test_missing_audio_is_explained_by_a_warning(
     worker: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepare: str, fps: int, sentence: str
 ) -> None:
     """A warning says why; the frames are there all the same, and nobody gets audio unasked."""

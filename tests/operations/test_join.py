@@ -106,7 +106,7 @@ def test_without_a_name_it_is_called_like_the_first(worker: Bench, tmp_path: Pat
     assert joined(worker, *clips)["output_filename"].startswith("part1_joined_2_videos_")
 
 
-def test_like_videos_are_copied(worker: Bench, tmp_path: Path, no_encoder: None) -> None:
+def test_videos_with_equal_properties_are_stream_copied(worker: Bench, tmp_path: Path, no_encoder: None) -> None:
     """Clips of one camera keep their packets, bit for bit, at a constant rate."""
     options = {"preset": "medium", "bf": "2", "crf": "20"}
     clips = [
@@ -124,7 +124,7 @@ def test_like_videos_are_copied(worker: Bench, tmp_path: Path, no_encoder: None)
     assert all(np.array_equal(one, other) for one, other in zip(back.frames, expected, strict=True))
 
 
-def test_like_videos_with_audio_are_copied_in_step(worker: Bench, tmp_path: Path, no_encoder: None) -> None:
+def test_stream_copies_keep_audio_in_sync(worker: Bench, tmp_path: Path, no_encoder: None) -> None:
     """The audio of each copied clip begins with its frames, though audio and frames are of unequal length."""
     clips = [
         make_clip(tmp_path / f"{number}.mp4", Spec(count=25, audio=AudioSpec(seconds=seconds, beeps=(0.4,))))
@@ -136,7 +136,7 @@ def test_like_videos_with_audio_are_copied_in_step(worker: Bench, tmp_path: Path
     assert beep_times(output) == pytest.approx([0.4, 1.4, 2.4, 3.4], abs=0.003)
 
 
-def test_copying_leaves_out_nothing_that_differs(worker: Bench, tmp_path: Path) -> None:
+def test_videos_with_different_properties_are_encoded(worker: Bench, tmp_path: Path) -> None:
     """Clips that differ in one setting of the encoder only are encoded anew, and whole."""
     clips = [
         make_clip(tmp_path / f"{bf}.mp4", Spec(count=12, frame=numbered, options={"preset": "medium", "bf": bf}))
@@ -155,7 +155,7 @@ def test_copying_leaves_out_nothing_that_differs(worker: Bench, tmp_path: Path) 
     ("rates", "expected"),
     [((24, 30), 30), ((30, 24), 30), ((25, 12), 25), ((24, Fraction(30000, 1001)), Fraction(30000, 1001))],
 )
-def test_rates_become_the_highest(
+def test_the_highest_frame_rate_is_used(
     worker: Bench, tmp_path: Path, rates: tuple[Fraction, Fraction], expected: Fraction
 ) -> None:
     """Clips of different rates end, at a constant rate, each as long as it was."""
@@ -273,7 +273,7 @@ def test_wide_pixels_are_honoured(worker: Bench, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "colors", [Colors(Matrix.BT601), Colors(full_range=True), Colors(Matrix.BT2020), Colors(Matrix.BT601, 6, 6)]
 )
-def test_colors_become_the_first_ones(worker: Bench, tmp_path: Path, colors: Colors) -> None:
+def test_the_colors_of_the_first_video_are_used(worker: Bench, tmp_path: Path, colors: Colors) -> None:
     """A clip of other color tags looks the same under the first one's."""
     first = make_clip(tmp_path / "first.mp4", Spec(count=2, frame=flat(GREEN)))
     other = make_clip(tmp_path / "other.mp4", Spec(count=2, frame=flat(RED), colors=colors))
@@ -317,7 +317,7 @@ def test_silent_clips_get_silence(worker: Bench, tmp_path: Path) -> None:
     assert len(samples) / rate == pytest.approx(2.8, abs=0.03)
 
 
-def test_without_any_audio_there_is_no_track(worker: Bench, tmp_path: Path) -> None:
+def test_without_any_audio_there_is_no_audio_track(worker: Bench, tmp_path: Path) -> None:
     """Silent clips make a silent video, not one with a track of silence."""
     clips = [make_clip(tmp_path / f"{rate}.mp4", Spec(fps=Fraction(rate), count=5)) for rate in (24, 30)]
 

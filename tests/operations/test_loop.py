@@ -98,7 +98,7 @@ def test_the_answer_is_the_documented_one(own: Bench, tmp_path: Path) -> None:
         ({"loops": 2}, "Unknown field 'loops'"),
     ],
 )
-def test_what_cannot_be_done_is_said(own: Bench, tmp_path: Path, fields: dict[str, Any], words: str) -> None:
+def test_invalid_requests_are_refused(own: Bench, tmp_path: Path, fields: dict[str, Any], words: str) -> None:
     """One sentence that names what is allowed."""
     answer = own.run("loop", source_of(tmp_path), **fields)
     assert answer["status"] == 400

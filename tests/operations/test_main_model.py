@@ -62,7 +62,7 @@ def worker(tmp_path: Path) -> Bench:
     return bench(tmp_path, device="cpu", generator=FACTORY)
 
 
-def test_the_memory_is_really_given_back(tmp_path: Path) -> None:
+def test_unloading_frees_the_memory(tmp_path: Path) -> None:
     """A worker starts with its model, says what it holds, and the process shrinks by that when it is unloaded."""
     child = [sys.executable, "-c", _CHILD, str(tmp_path)]
     done = subprocess.run(child, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
@@ -93,7 +93,7 @@ def test_without_a_model_there_is_nothing_to_unload(tmp_path: Path) -> None:
         }
 
 
-def test_a_model_in_use_stays(worker: Bench) -> None:
+def test_a_model_in_use_is_not_unloaded(worker: Bench) -> None:
     """While a job in another thread uses the model, unloading is refused in the document's words; afterwards not."""
     using, go_on = threading.Event(), threading.Event()
 

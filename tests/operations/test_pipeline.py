@@ -180,7 +180,7 @@ def test_defaults_are_those_of_the_operation(worker: Bench, source: Path, name: 
 
 
 @pytest.mark.parametrize(("extension", "form"), [("webm", "WebM"), ("gif", "GIF"), ("mp4", "MP4"), ("webm", "webm")])
-def test_the_last_format_is_the_files(worker: Bench, source: Path, extension: str, form: str) -> None:
+def test_the_last_export_decides_on_the_format(worker: Bench, source: Path, extension: str, form: str) -> None:
     """An export inside a pipeline decides on the file, and may name it."""
     export = {"type": "export", "params": {"format": form, "output_name": "my film"}}
 
@@ -213,7 +213,7 @@ def test_the_last_format_is_the_files(worker: Bench, source: Path, extension: st
         ([FILTERS] * 11, "maximum 10"),
     ],
 )
-def test_a_mistake_costs_nothing(worker: Bench, steps: list[Any], sentence: str) -> None:
+def test_invalid_steps_are_refused_before_the_download(worker: Bench, steps: list[Any], sentence: str) -> None:
     """Whatever is wrong with any step is said, with its place, before anything is fetched or loaded."""
     with HttpServer({}) as server:
         answer = worker.run("pipeline", video_url=f"{server.url}/clip.mp4", operations=steps)
@@ -241,7 +241,7 @@ def test_a_mistake_costs_nothing(worker: Bench, steps: list[Any], sentence: str)
         ),
     ],
 )
-def test_what_grows_too_far_is_refused_before_decoding(
+def test_outputs_over_a_limit_are_refused_before_decoding(
     worker: Bench, source: Path, counted: Counted, steps: list[dict[str, Any]], words: str
 ) -> None:
     """Size and length after every step are reckoned first, also where a later step would shrink them again."""

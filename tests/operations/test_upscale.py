@@ -178,7 +178,7 @@ def test_a_second_job_loads_no_model(own: Bench, tmp_path: Path) -> None:
         ({"model": "RealESRGAN_x2plus"}, "model_unavailable", "framepack weights fetch"),
     ],
 )
-def test_what_cannot_be_done_is_said(
+def test_invalid_requests_are_refused(
     own: Bench, tmp_path: Path, fields: dict[str, Any], code: str, words: str
 ) -> None:
     """A refusal is one sentence that names what is allowed, and nothing is left or stored."""
@@ -244,7 +244,9 @@ def test_running_out_of_memory_changes_no_pixel(own: Bench, tmp_path: Path, monk
     assert own.run("upscale", source, model="tiny")["success"]
 
 
-def test_memory_for_nothing_at_all_is_said(own: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_for_any_tile_is_reported(
+    own: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """If not even the smallest tile fits, the answer says so, and the worker lives on."""
     source = make_clip(tmp_path / "source.mp4", Spec(count=3))
     with monkeypatch.context() as patch:

@@ -70,7 +70,7 @@ def delete(worker: Bench, name: str) -> str:
     return str(answer.get("message") or answer["error"])
 
 
-def test_there_is_one_from_the_start(worker: Bench) -> None:
+def test_the_built_in_preset_is_listed(worker: Bench) -> None:
     """`None` has no steps and every parameter at its default."""
     assert listed(worker) == {"None": {"active_steps": [], "params": DEFAULTS}}
 
@@ -139,7 +139,7 @@ def test_none_is_protected(worker: Bench, name: str) -> None:
     assert listed(worker) == {"None": {"active_steps": [], "params": DEFAULTS}}
 
 
-def test_a_deleted_one_is_gone(worker: Bench) -> None:
+def test_a_deleted_preset_is_not_listed(worker: Bench) -> None:
     """And cannot be deleted twice; the two kinds of presets do not know each other."""
     save(worker, "mine", ["Loop"])
     worker.run("save_filter_preset", name="mine", settings={})
@@ -171,7 +171,7 @@ def test_a_deleted_one_is_gone(worker: Bench) -> None:
         (["Loop"] * 10_000, {}, "The document has"),
     ],
 )
-def test_what_no_step_takes_is_not_saved(
+def test_invalid_parameters_are_not_saved(
     worker: Bench, steps: list[str], params: dict[str, Any], sentence: str
 ) -> None:
     """Unknown steps, values out of range and unknown parameters are refused, also of steps that are not active."""
@@ -179,7 +179,7 @@ def test_what_no_step_takes_is_not_saved(
     assert list(listed(worker)) == ["None"]
 
 
-def test_there_is_room_for_so_many(tmp_path: Path) -> None:
+def test_the_number_of_presets_is_limited(tmp_path: Path) -> None:
     """One more than the limit is refused; replacing one still works."""
     worker = bench(tmp_path, max_presets=1)
     save(worker, "a")
@@ -192,7 +192,7 @@ def test_there_is_room_for_so_many(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "data", [b"", b'{"active_steps": ["Up', b'{"active_steps": ["Up"]}', b'{"params": {"x": 1}}']
 )
-def test_a_spoilt_one_is_set_aside(worker: Bench, data: bytes) -> None:
+def test_a_damaged_preset_is_set_aside(worker: Bench, data: bytes) -> None:
     """What was damaged or edited into nonsense counts as not there, is kept aside, and harms no other."""
     save(worker, "good", ["Loop"])
     worker.runtime.storage.put_bytes(Key("state/workflow_presets/bad.json"), data)

@@ -35,7 +35,7 @@ def limited(**limits: Any) -> Settings:
         ("max_frames", 50, "The video has 50 frames; at most 49 are allowed."),
     ],
 )
-def test_sources_are_measured(info: VideoInfo, name: str, allowed: int, sentence: str) -> None:
+def test_sources_over_a_limit_are_refused(info: VideoInfo, name: str, allowed: int, sentence: str) -> None:
     """Exactly at a limit is fine, one over is not."""
     check_source(info, limited(**{name: allowed}))
     with pytest.raises(TooLarge) as refused:
@@ -43,7 +43,7 @@ def test_sources_are_measured(info: VideoInfo, name: str, allowed: int, sentence
     assert str(refused.value) == sentence
 
 
-def test_source_files_are_weighed(info: VideoInfo) -> None:
+def test_source_files_over_the_size_limit_are_refused(info: VideoInfo) -> None:
     """The size of the file counts in megabytes."""
     heavy = replace(info, size_bytes=12_500_000)
     check_source(heavy, limited(max_source_mb=12.5))
@@ -51,14 +51,14 @@ def test_source_files_are_weighed(info: VideoInfo) -> None:
         check_source(heavy, limited(max_source_mb=12.4))
 
 
-def test_dropped_frames_are_work_too(info: VideoInfo) -> None:
+def test_dropped_frames_count_towards_the_limit(info: VideoInfo) -> None:
     """Frames that share a slot are still decoded: the larger number counts."""
     dense = replace(info, frame_count=5000)
     with pytest.raises(TooLarge, match="5000 frames"):
         check_source(dense, limited(max_frames=1000))
 
 
-def test_outputs_are_measured() -> None:
+def test_outputs_over_a_limit_are_refused() -> None:
     """What would be written is known before anything is computed."""
     clip = Clip(lambda: iter(()), Fraction(25), 640, 480, 100)
     check_output(clip, limited(max_output_pixels=640 * 480, max_output_frames=100))

@@ -58,7 +58,7 @@ def test_what_was_saved_is_read(storage: Storage) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_any_name_is_a_name(name: str, tmp_path: Any) -> None:
+def test_every_name_can_be_saved(name: str, tmp_path: Any) -> None:
     """What a client calls a document stays its name and never leads out of the folder."""
     things = documents(LocalStorage(tmp_path / "store"))
 
@@ -71,7 +71,7 @@ def test_any_name_is_a_name(name: str, tmp_path: Any) -> None:
     assert list(things.list()) == []
 
 
-def test_names_are_apart(tmp_path: Any) -> None:
+def test_different_names_have_different_keys(tmp_path: Any) -> None:
     """No two names share an object."""
     things = documents(LocalStorage(tmp_path / "store"))
     for number, name in enumerate(NAMES):
@@ -81,13 +81,13 @@ def test_names_are_apart(tmp_path: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "\ud800", "a" * 300])
-def test_what_cannot_be_a_name_is_refused(name: str, tmp_path: Any) -> None:
+def test_an_invalid_name_is_refused(name: str, tmp_path: Any) -> None:
     """Nothing, half a character, or too much is refused."""
     with pytest.raises(InvalidField, match="A name must"):
         documents(LocalStorage(tmp_path / "store")).save(name, {})
 
 
-def test_one_that_is_not_there(storage: Storage) -> None:
+def test_a_missing_document_is_not_found(storage: Storage) -> None:
     """Reading it raises, deleting it says no."""
     things = documents(storage)
 
@@ -108,7 +108,9 @@ def test_one_that_is_not_there(storage: Storage) -> None:
         b'{"a": "' + b"x" * MAX_BYTES + b'"}',
     ],
 )
-def test_a_damaged_one_is_set_aside(storage: Storage, data: bytes, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_document_is_set_aside_when_listed(
+    storage: Storage, data: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     """It counts as not there, its bytes are kept, the log says so once, and the others are served."""
     things = documents(storage)
     things.save("good", {"a": 1})
@@ -126,7 +128,7 @@ def test_a_damaged_one_is_set_aside(storage: Storage, data: bytes, caplog: pytes
     assert things.read("bad") == {"b": 1}
 
 
-def test_a_damaged_one_that_is_asked_for(storage: Storage) -> None:
+def test_a_damaged_document_is_set_aside_when_read(storage: Storage) -> None:
     """Reading it by name sets it aside, too."""
     storage.put_bytes(Key("state/things/bad.json"), b"{")
 
@@ -135,7 +137,7 @@ def test_a_damaged_one_that_is_asked_for(storage: Storage) -> None:
     assert storage.stat(Key("state/things/bad.json")) is None
 
 
-def test_foreign_objects_are_left_alone(storage: Storage) -> None:
+def test_objects_that_are_not_documents_are_ignored(storage: Storage) -> None:
     """What lies there without being a document is neither listed nor touched."""
     for key in ("state/things/readme.txt", "state/things/deep/one.json", "state/others/one.json"):
         storage.put_bytes(Key(key), b"{}")
@@ -166,7 +168,7 @@ def test_many_writers_lose_nothing(storage: Storage) -> None:
     assert dict(things.list()) == {f"n{number}": {"number": number} for number in range(40)}
 
 
-def test_of_many_writers_of_one_the_last_wins(tmp_path: Any) -> None:
+def test_the_last_of_many_writers_of_one_document_wins(tmp_path: Any) -> None:
     """Forty saves of one document leave one of them, whole."""
     things = documents(LocalStorage(tmp_path / "store"))
     with ThreadPoolExecutor(8) as pool:
@@ -184,7 +186,7 @@ def test_autosave_is_off_until_turned_on(storage: Storage) -> None:
     assert not autosave_enabled(storage)
 
 
-def test_a_damaged_switch_is_off(storage: Storage) -> None:
+def test_a_damaged_autosave_switch_is_off(storage: Storage) -> None:
     """Text where a yes or no should be neither turns it on nor fails."""
     storage.put_bytes(Key("state/settings/autosave.json"), b'{"enabled": "yes"}')
 

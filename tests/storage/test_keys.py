@@ -58,14 +58,14 @@ ODD_TEXT = {
 
 
 @pytest.mark.parametrize("text", TRAVERSALS + FOREIGN_PATHS)
-def test_a_path_that_leads_elsewhere_is_no_key(text: str) -> None:
+def test_paths_outside_the_store_are_not_keys(text: str) -> None:
     """Nothing climbs, starts at the root or speaks another system's paths."""
     with pytest.raises(InvalidField):
         Key.parse(text)
 
 
 @pytest.mark.parametrize("text", ODD_TEXT.values(), ids=ODD_TEXT.keys())
-def test_odd_text_is_no_key(text: str) -> None:
+def test_invisible_and_overlong_text_is_not_a_key(text: str) -> None:
     """Control, invisible and overlong text is refused before a file system or a header sees it."""
     with pytest.raises(InvalidField) as refusal:
         Key.parse(text)
@@ -82,7 +82,7 @@ def test_an_ordinary_name_is_a_key(text: str) -> None:
     assert str(Key.parse(text)) == text
 
 
-def test_one_name_has_one_form() -> None:
+def test_keys_are_normalized_to_nfc() -> None:
     """The composed and the decomposed spelling of a name are the same key."""
     assert Key.parse(unicodedata.normalize("NFD", "Müller")) == Key.parse("Müller")
     with pytest.raises(InvalidField):
@@ -107,7 +107,7 @@ def test_a_key_knows_its_parts() -> None:
 
 @given(st.text(max_size=300))
 @example("../a")
-def test_whatever_is_a_key_stays_inside(text: str) -> None:
+def test_every_key_stays_inside_the_store(text: str) -> None:
     """No text that is accepted has a segment with a meaning of its own."""
     try:
         key = Key.parse(text)

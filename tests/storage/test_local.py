@@ -100,7 +100,7 @@ def test_many_threads_write_the_same_key(local: LocalStorage) -> None:
     assert local.read(KEY) in versions
 
 
-def test_only_dead_writers_are_swept(root: Path, local: LocalStorage) -> None:
+def test_only_partial_writes_of_crashed_writers_are_removed(root: Path, local: LocalStorage) -> None:
     """Opening the store disturbs neither a writer at work nor, for a while, what may be one on another machine."""
 
     class Source(io.BytesIO):
@@ -162,7 +162,7 @@ def test_no_write_is_lost_to_the_removal_of_its_folder(local: LocalStorage) -> N
     assert not list(local.list())
 
 
-def test_links_are_no_folders_and_hold_nothing(local: LocalStorage, root: Path, outside: Path) -> None:
+def test_linked_folders_are_not_listed(local: LocalStorage, root: Path, outside: Path) -> None:
     """Neither a link to a folder nor a folder with nothing but links and pipes is listed as a folder."""
     local.put_bytes(Key("in/real/1"), b"")
     (root / "in" / "linked").symlink_to(outside)
@@ -173,7 +173,7 @@ def test_links_are_no_folders_and_hold_nothing(local: LocalStorage, root: Path, 
     assert list(local.folders(Key("in"))) == ["real"]
 
 
-def test_a_linked_file_is_no_object(local: LocalStorage, root: Path, outside: Path, tmp_path: Path) -> None:
+def test_a_symbolic_link_is_not_an_object(local: LocalStorage, root: Path, outside: Path, tmp_path: Path) -> None:
     """A link in an object's place is not followed; writing replaces the link and not what it leads to."""
     link = root / str(KEY)
     link.parent.mkdir(parents=True)
@@ -211,7 +211,7 @@ def test_a_hard_link_keeps_its_other_names(local: LocalStorage, root: Path, outs
         assert (outside / "clip.mp4").read_bytes() == b"secret"
 
 
-def test_pipes_and_sockets_are_no_objects(local: LocalStorage, root: Path, tmp_path: Path) -> None:
+def test_pipes_and_sockets_are_not_objects(local: LocalStorage, root: Path, tmp_path: Path) -> None:
     """Nobody waits at a pipe, and nothing but a file is listed, read or deleted."""
     path = root / str(KEY)
     path.parent.mkdir(parents=True)
@@ -228,7 +228,7 @@ def test_pipes_and_sockets_are_no_objects(local: LocalStorage, root: Path, tmp_p
     assert path.is_fifo()
 
 
-def test_names_that_are_no_keys_are_not_listed(local: LocalStorage, root: Path) -> None:
+def test_files_with_invalid_names_are_not_listed(local: LocalStorage, root: Path) -> None:
     """Hidden, decomposed and undecodable names of others are passed over."""
     local.put_bytes(KEY, b"1")
     (root / ".hidden").write_bytes(b"1")
@@ -237,7 +237,7 @@ def test_names_that_are_no_keys_are_not_listed(local: LocalStorage, root: Path) 
     assert [found.key for found in local.list()] == [KEY]
 
 
-def test_a_full_disk_is_told_and_left_clean(small_disk: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_nothing_remains(small_disk: Path, tmp_path: Path) -> None:
     """A file that does not fit leaves the old object, no temporary file, and room for what does fit."""
     source = tmp_path / "source"
     source.write_bytes(random.Random(1).randbytes(3 * MIB))  # noqa: S311 - no secret
@@ -251,7 +251,7 @@ def test_a_full_disk_is_told_and_left_clean(small_disk: Path, tmp_path: Path) ->
     assert local.read(KEY) == bytes(MIB)
 
 
-def test_a_copy_that_does_not_fit_is_told_and_removed(small_disk: Path, local: LocalStorage) -> None:
+def test_a_download_to_a_full_disk_is_reported_and_removed(small_disk: Path, local: LocalStorage) -> None:
     """Fetching to a full disk leaves no part of the file."""
     local.put_bytes(KEY, bytes(3 * MIB))
     with pytest.raises(DiskFull):
@@ -263,7 +263,7 @@ def test_a_copy_that_does_not_fit_is_told_and_removed(small_disk: Path, local: L
 @pytest.mark.parametrize(
     ("number", "error"), [(errno.ENOSPC, DiskFull), (errno.EDQUOT, DiskFull), (errno.EIO, StorageFailed)]
 )
-def test_whichever_call_fails_nothing_is_left(
+def test_a_failure_of_any_system_call_leaves_nothing(
     root: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int, error: type[Exception]
 ) -> None:
     """Room may run out at any step; the error names no path and no temporary file stays."""
@@ -310,7 +310,7 @@ def test_the_store_itself_may_be_a_link(tmp_path: Path, outside: Path) -> None:
     assert (outside / str(KEY)).read_bytes() == b"1"
 
 
-def test_a_url_needs_somebody_who_makes_links(root: Path) -> None:
+def test_without_a_link_function_there_is_no_url(root: Path) -> None:
     """With somebody who makes links an object has one, without it has none."""
     assert LocalStorage(root).url(KEY) is None
     assert LocalStorage(root, lambda key: f"https://host/{key}").url(KEY, filename="x.mp4") == f"https://host/{KEY}"
@@ -333,7 +333,7 @@ def test_the_folder_is_made_on_the_first_write(root: Path, local: LocalStorage) 
         (0, "unknown reason (unknown)"),
     ],
 )
-def test_trouble_with_the_disk_is_told_in_words(number: int, words: str) -> None:
+def test_disk_errors_become_messages(number: int, words: str) -> None:
     """A client reads what happened, and no path of the worker."""
     error = storage_error(OSError(number, "no matter what", "/secret/path"))
 

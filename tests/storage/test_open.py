@@ -110,7 +110,7 @@ def test_a_missing_entry_is_named(server: S3Server, bucket: str, name: str, valu
 
 
 @pytest.mark.parametrize("value", [5, ["x"], {}])
-def test_a_bucket_that_is_no_text_is_named(server: S3Server, value: object) -> None:
+def test_a_bucket_name_of_the_wrong_type_is_reported(server: S3Server, value: object) -> None:
     """Other types than text are refused here too."""
     with pytest.raises(InvalidField, match=r"s3Config\.bucketName "):
         open_job_storage(Settings(), s3_config(server, "x") | {"bucketName": value}, allow)

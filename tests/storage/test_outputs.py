@@ -87,7 +87,7 @@ def test_nothing_is_inlined_from_an_empty_file(tmp_path: Path, result: Path) -> 
     assert (published.size_bytes, published.base64) == (0, None)
 
 
-def test_results_of_one_second_keep_apart(tmp_path: Path, result: Path) -> None:
+def test_results_of_the_same_second_have_different_names(tmp_path: Path, result: Path) -> None:
     """Fifty results of one name and second are fifty objects."""
     local = LocalStorage(tmp_path / "store")
     for _ in range(50):
@@ -130,7 +130,7 @@ def test_times_are_utc_by_default(tmp_path: Path) -> None:
     assert before <= name.removeprefix("clip_x_")[:13] <= f"{datetime.now(UTC):%y%m%d_%H%M%S}"
 
 
-def test_no_result_is_named_that_was_not_stored(tmp_path: Path, result: Path) -> None:
+def test_a_failed_upload_publishes_nothing(tmp_path: Path, result: Path) -> None:
     """When the store fails there is no answer to name a result."""
     (tmp_path / "store").write_bytes(b"a file where the folder should be")
     with pytest.raises(StorageFailed):

@@ -61,7 +61,7 @@ def test_the_last_of_many_writers_wins_and_none_fails(shared: Storage) -> None:
             assert shared.read(KEY) in written
 
 
-def test_nobodys_video_is_lost_to_a_name(shared: Storage, tmp_path: Path) -> None:
+def test_concurrent_saves_under_one_name_keep_every_video(shared: Storage, tmp_path: Path) -> None:
     """Ten saves under one name at one moment are ten files; a later one gets a name of its own, too."""
     files = [tmp_path / f"{index}.mp4" for index in range(11)]
     for file in files:
@@ -83,7 +83,7 @@ def test_nobodys_video_is_lost_to_a_name(shared: Storage, tmp_path: Path) -> Non
     assert len(list(shared.list())) == 11, "no mark is left"
 
 
-def test_one_of_two_that_want_a_name_sees_the_other(storage: Storage) -> None:
+def test_a_name_is_reserved_at_most_once(storage: Storage) -> None:
     """The name is free for the first, and for the second once the first is done; other names do not matter."""
     with reservation(storage, "film.mp4") as first, reservation(storage, "film.mp4") as second:
         assert (first, second) == (True, False)
@@ -95,7 +95,7 @@ def test_one_of_two_that_want_a_name_sees_the_other(storage: Storage) -> None:
     assert list(storage.list()) == []
 
 
-def test_the_mark_of_a_dead_worker_counts_for_an_hour(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stale_reservation_expires_after_an_hour(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Until then its name is avoided; after that it is removed."""
     storage.put_bytes(RESERVED / f"{hashlib.sha256(b'film.mp4').hexdigest()}-{'0' * 32}", b"")
     with reservation(storage, "film.mp4") as free:
@@ -124,7 +124,7 @@ def test_saving_wins_over_deleting_at_the_same_moment(
     assert open_s3().read(KEY) == b"data"
 
 
-def test_a_store_that_needs_a_moment_is_given_one(open_s3: OpenS3, proxy: Proxy) -> None:
+def test_a_store_that_is_consistent_late_is_asked_again(open_s3: OpenS3, proxy: Proxy) -> None:
     """One that at first shows another size under our digest is looked at again; one that always does has failed."""
     looks: list[str] = []
 
@@ -161,7 +161,7 @@ def test_saving_and_deleting_and_listing_together(shared: Storage) -> None:
     assert {shared.read(found.key) for found in shared.list(Key("state"))} <= set(bodies)
 
 
-def test_parts_of_uploads_that_died_are_dropped(open_s3: OpenS3, server: S3Server, bucket: str) -> None:
+def test_stale_multipart_uploads_are_aborted(open_s3: OpenS3, server: S3Server, bucket: str) -> None:
     """Those below our results and old enough; a running upload and those of others stay."""
     names = ("worker/one/postprocessed_output/a.mp4", "worker/one/other", "elsewhere/postprocessed_output/b")
     for name in names:
@@ -176,7 +176,7 @@ def test_parts_of_uploads_that_died_are_dropped(open_s3: OpenS3, server: S3Serve
     assert open_s3(prefix="").remove_partial_writes() == RemovedFiles()
 
 
-def test_a_store_that_cannot_be_reached_is_told_when_sweeping(open_s3: OpenS3, proxy: Proxy) -> None:
+def test_removing_partial_writes_of_an_unreachable_store_fails(open_s3: OpenS3, proxy: Proxy) -> None:
     """A refusal to list uploads is passed over, a store that is not there is not."""
     assert open_s3().remove_partial_writes() == RemovedFiles()
     proxy.before = lambda _request: True

@@ -39,7 +39,7 @@ def every_call(storage: S3Storage, path: Path) -> list[Callable[[], object]]:
 @pytest.mark.parametrize(
     ("access_key", "secret_key"), [("nobody-access-key", SECRET_KEY), ("test-access-key", "wrong-secret-key")]
 )
-def test_a_wrong_key_is_told_without_secrets(
+def test_a_wrong_access_key_is_reported_without_secrets(
     open_s3: OpenS3, tmp_path: Path, access_key: str, secret_key: str
 ) -> None:
     """Every method answers with the store's code and nothing that belongs to the owner."""
@@ -50,7 +50,7 @@ def test_a_wrong_key_is_told_without_secrets(
         assert_discreet(failure.value, access_key, secret_key)
 
 
-def test_a_bucket_that_does_not_exist_is_told(open_s3: OpenS3, server: S3Server) -> None:
+def test_a_missing_bucket_is_reported(open_s3: OpenS3, server: S3Server) -> None:
     """Its name stays out of the message, the code says what is wrong."""
     storage = S3Storage(
         s3_location("no-such-bucket", server.endpoint_url), S3Credentials(server.access_key, server.secret_key)
@@ -61,7 +61,7 @@ def test_a_bucket_that_does_not_exist_is_told(open_s3: OpenS3, server: S3Server)
         assert_discreet(failure.value, "no-such-bucket")
 
 
-def test_a_server_that_is_down_is_told(open_s3: OpenS3) -> None:
+def test_an_unreachable_server_is_reported(open_s3: OpenS3) -> None:
     """A refused connection becomes one sentence."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -71,7 +71,7 @@ def test_a_server_that_is_down_is_told(open_s3: OpenS3) -> None:
     assert_discreet(failure.value)
 
 
-def test_a_server_that_says_nothing_is_given_up(open_s3: OpenS3) -> None:
+def test_a_silent_server_times_out(open_s3: OpenS3) -> None:
     """Silence ends with the read timeout."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         storage = open_s3(
@@ -89,7 +89,7 @@ NO_LIST = b"<ListBucketResult><Contents><Key>k</Key><LastModified>x</LastModifie
     ("status", "page"),
     [(status, b"<html><body>/secret/127.0.0.1") for status in (200, 301, 404, 500)] + [(200, b""), (200, NO_LIST)],
 )
-def test_a_server_that_is_no_store_is_told(open_s3: OpenS3, tmp_path: Path, status: int, page: bytes) -> None:
+def test_a_server_that_is_not_s3_is_reported(open_s3: OpenS3, tmp_path: Path, status: int, page: bytes) -> None:
     """A web page in the store's place is never taken for a success and never lets a foreign error through."""
 
     class Page(http.server.BaseHTTPRequestHandler):
@@ -127,7 +127,7 @@ def test_a_server_that_is_no_store_is_told(open_s3: OpenS3, tmp_path: Path, stat
             thread.join()
 
 
-def test_a_full_disk_is_told_while_downloading(
+def test_a_full_disk_during_a_download_is_reported(
     open_s3: OpenS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Trouble with the worker's own disk is not blamed on the store."""
@@ -143,12 +143,12 @@ def test_a_full_disk_is_told_while_downloading(
     assert failure.value.code == "disk_full"
 
 
-def test_credentials_do_not_show() -> None:
+def test_credentials_are_not_in_the_repr() -> None:
     """Neither the key nor the secret is in what a log would print."""
     assert "key" not in repr(S3Credentials("an-access-key", "a-secret-key")).lower()
 
 
-def test_boto3_waits_until_it_is_needed() -> None:
+def test_boto3_is_imported_on_first_use() -> None:
     """Importing and opening a store loads no boto3; a cold start need not pay for it."""
     program = (
         "import sys; from framepack.storage.open import open_storage; from framepack.settings import Settings;"

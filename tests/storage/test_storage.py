@@ -65,7 +65,7 @@ def test_the_last_write_wins(storage: Storage) -> None:
     assert [found.size_bytes for found in storage.list()] == [1]
 
 
-def test_what_is_described_is_what_is_stored(storage: Storage) -> None:
+def test_stat_describes_the_stored_object(storage: Storage) -> None:
     """Size and time are right, and so is the digest where the store knows it."""
     storage.put_bytes(KEY, b"12345")
     found = storage.stat(KEY)
@@ -76,7 +76,7 @@ def test_what_is_described_is_what_is_stored(storage: Storage) -> None:
     assert abs(found.modified - datetime.now(UTC)) < timedelta(minutes=10)
 
 
-def test_what_is_missing_is_not_found(storage: Storage, tmp_path: Path) -> None:
+def test_a_missing_object_is_not_found(storage: Storage, tmp_path: Path) -> None:
     """Reading and fetching say so, a look-up gives None, and no empty file is left."""
     with pytest.raises(NotFound):
         storage.read(KEY)
@@ -86,7 +86,7 @@ def test_what_is_missing_is_not_found(storage: Storage, tmp_path: Path) -> None:
     assert storage.stat(KEY) is None
 
 
-def test_a_folder_is_no_object(storage: Storage) -> None:
+def test_a_folder_is_not_an_object(storage: Storage) -> None:
     """A folder of objects cannot itself be read, described or deleted."""
     storage.put_bytes(KEY, b"1")
     folder = Key("postprocessed_output/saved_videos")
@@ -97,7 +97,7 @@ def test_a_folder_is_no_object(storage: Storage) -> None:
     assert storage.read(KEY) == b"1"
 
 
-def test_deleting_tells_whether_it_was_there(storage: Storage) -> None:
+def test_delete_returns_whether_the_object_existed(storage: Storage) -> None:
     """Deleting twice is no error, and others stay."""
     other = Key("postprocessed_output/saved_videos/other.mp4")
     storage.put_bytes(KEY, b"1")
@@ -182,7 +182,7 @@ def test_many_threads_write_at_once(storage: Storage) -> None:
     assert [storage.read(Key(text)) for text in written] == [bytes([i]) * (1000 + i) for i in range(16)]
 
 
-def test_a_source_that_is_gone_stores_nothing(storage: Storage, tmp_path: Path) -> None:
+def test_a_missing_source_file_stores_nothing(storage: Storage, tmp_path: Path) -> None:
     """The error names no path, and no object appears."""
     with pytest.raises(StorageFailed) as failure:
         storage.put_file(KEY, tmp_path / "gone.mp4")

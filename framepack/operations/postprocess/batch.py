@@ -1,4 +1,4 @@
-"""``POST /postprocess/batch``: the same operations on many videos, each on its own."""
+"""``POST /postprocess/batch``: run the same operations on several videos, independently of each other."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SHOWN_CHARACTERS = 50
 
 
 class BatchRequest(StepsRequest, CallbackRequest):
-    """Videos, and what to do with each of them."""
+    """Videos, and the operations to run on each of them."""
 
     videos: Annotated[list[VideoRequest], Field(min_length=1)] = Field(description="Array of video sources")
 
@@ -45,12 +45,12 @@ class BatchRequest(StepsRequest, CallbackRequest):
         return videos
 
     def callback_metadata(self) -> dict[str, Any]:
-        """How many videos there were, and what was done with each."""
+        """The number of videos, and the operations."""
         operations = [step.model_dump(mode="json") for step in self.operations]
         return {"total_videos": len(self.videos), "operations_count": len(operations), "operations": operations}
 
     def callback_results(self, answer: Mapping[str, Any]) -> dict[str, Any]:
-        """How each video ended, without the videos themselves."""
+        """The outcome for each video, without the videos themselves."""
         names = ("index", "success", "output_path", "output_url", "error")
         results = [{name: result[name] for name in names if name in result} for result in answer["results"]]
         return {**{name: answer[name] for name in ("successful", "failed")}, "results_summary": results}
@@ -108,7 +108,7 @@ def batch(request: BatchRequest, ctx: Context) -> BatchResponse:
     """Run the same operations on many videos, each on its own."""
     total = len(request.videos)
     if total > ctx.settings.max_batch_videos:
-        raise TooLarge(f"There are {total} videos; at most {ctx.settings.max_batch_videos} are allowed.")
+        raise TooLarge(f"Too many videos: {total} (maximum {ctx.settings.max_batch_videos}).")
     chain = build_chain(request.operations, ctx)
     with Claim(ctx.state) as claim:
         work = _Batch(chain, total, ctx, claim, round(ctx.settings.inline_limit_mb * 1e6))
@@ -127,16 +127,16 @@ def batch(request: BatchRequest, ctx: Context) -> BatchResponse:
 
 @dataclass(slots=True)
 class _Batch:
-    """A batch under way.
+    """A running batch.
 
     Attributes:
-        chain: What is done with each video.
+        chain: The steps for each video.
         total: Number of videos.
-        ctx: Surroundings of the whole job.
-        claim: Keeps the results from being cleared away while the batch goes on.
-        inline_bytes: How much more may be inlined in the answer.
-        frames_done: Frames of the videos that are finished.
-        started: When it began, on the monotonic clock.
+        ctx: Context of the whole job.
+        claim: Protects the results from ``clear-temp`` while the batch runs.
+        inline_bytes: Remaining size of results that may be inlined in the answer.
+        frames_done: Frames of the finished videos.
+        started: Start time on the monotonic clock.
     """
 
     chain: Chain
@@ -148,10 +148,10 @@ class _Batch:
     started: float = field(default_factory=time.monotonic)
 
     def result(self, index: int, video: VideoRequest) -> BatchResult:
-        """Process one video; whatever goes wrong with it stays with it, and its files are removed.
+        """Process one video; an error becomes its result, and its files are removed.
 
         Raises:
-            Cancelled: The job was asked to stop.
+            Cancelled: The job was cancelled.
         """
         self.ctx.job.check()
         done = 0
@@ -167,7 +167,7 @@ class _Batch:
             result = self._processed(index, source, video, ctx)
         except Cancelled:
             raise
-        except Exception as error:  # one video never harms the others
+        except Exception as error:  # an error of one video must not affect the others
             known = public(error)
             if known is not error:
                 log.exception("job %s, video %d failed unexpectedly", ctx.job.id, index)

@@ -29,31 +29,31 @@ class CompletedStep(BaseModel):
     step: int = Field(description="Its number, from 1")
     type: str = Field(description="Operation type")
     success: bool = Field(default=True, description="Always true: a step that fails ends the job")
-    message: str = Field(description="What the video was after it")
+    message: str = Field(description="Properties of the video after the step")
 
 
 class PipelineRequest(VideoRequest, StepsRequest, CallbackRequest):
-    """A video and what to do with it, in order."""
+    """A video and the operations to run on it, in order."""
 
     def described_work(self, operation: str) -> str:
-        """How many operations are begun."""
+        """The number of operations."""
         del operation
         return f"Pipeline with {len(self.operations)} operations"
 
     def callback_metadata(self) -> dict[str, Any]:
-        """How many operations there were, and which."""
+        """The operations and their number."""
         operations = [step.model_dump(mode="json") for step in self.operations]
         return {"operations_count": len(operations), "operations": operations}
 
 
 class PresetRequest(VideoRequest, CallbackRequest):
-    """A video and the preset whose steps it goes through."""
+    """A video and the workflow preset to run on it."""
 
     preset_name: PresetName = Field(description="Name of the workflow preset")
 
 
 class PipelineResponse(VideoResponse):
-    """The finished video and the steps it went through."""
+    """The finished video and the completed steps."""
 
     operations_completed: list[CompletedStep] = Field(description="Every step, in order")
 

@@ -141,7 +141,7 @@ def test_folders_made_by_hand_are_folders(storage: Storage) -> None:
 
 
 @pytest.mark.parametrize("name", ["..", ".", "", "a/b", "../state", "a\\b", "x\0y", "\uff2f\uff2b"])
-def test_what_is_no_name_is_no_folder(storage: Storage, tmp_path: Path, name: str) -> None:
+def test_folders_with_invalid_names_are_hidden(storage: Storage, tmp_path: Path, name: str) -> None:
     """Nothing outside is read or deleted, whatever the name; it is not found."""
     make(storage, tmp_path)
     before = objects(storage)
@@ -154,7 +154,7 @@ def test_what_is_no_name_is_no_folder(storage: Storage, tmp_path: Path, name: st
     assert objects(storage) == before
 
 
-def test_the_record_knows_the_source() -> None:
+def test_the_record_maps_frames_to_source_frames() -> None:
     """A frame's name tells which frame of the video it shows, also when others are gone; other names tell nothing."""
     numbers = {"frame_000000.png": 0, "frame_000003.png": 9, "FRAME_000002.PNG": 6, "frame_000004.png": None}
     numbers |= {"frame_2.png": None, "other.png": None, "frame_000001.webp": 3}
@@ -238,7 +238,7 @@ def killed(storage: Storage, changes: int, work: Callable[[Storage], object]) ->
     return False
 
 
-def test_an_extraction_killed_anywhere_shows_nothing(storage: Storage, tmp_path: Path) -> None:
+def test_an_extraction_killed_at_any_step_stays_hidden(storage: Storage, tmp_path: Path) -> None:
     """After each of its changes: no folder is seen, and a sweep leaves an empty store."""
     changes = 0
     while killed(storage, changes, lambda dying: make(dying, tmp_path)):
@@ -253,7 +253,7 @@ def test_an_extraction_killed_anywhere_shows_nothing(storage: Storage, tmp_path:
     assert len(names(FrameFolders(storage))) == 4
 
 
-def test_a_deletion_killed_anywhere_is_all_or_nothing(storage: Storage, tmp_path: Path) -> None:
+def test_a_deletion_killed_at_any_step_is_all_or_nothing(storage: Storage, tmp_path: Path) -> None:
     """After each of its changes the folder is either whole or gone, and a sweep finishes what was begun."""
     changes = 0
     make(storage, tmp_path)
@@ -270,7 +270,7 @@ def test_a_deletion_killed_anywhere_is_all_or_nothing(storage: Storage, tmp_path
     assert objects(storage) == []
 
 
-def test_a_sweep_leaves_the_living_alone(storage: Storage, tmp_path: Path) -> None:
+def test_removing_unfinished_folders_spares_running_extractions(storage: Storage, tmp_path: Path) -> None:
     """A young mark protects its folder, and finished folders are never touched."""
     make(storage, tmp_path, "finished")
     before = objects(storage)
@@ -284,7 +284,7 @@ def test_a_sweep_leaves_the_living_alone(storage: Storage, tmp_path: Path) -> No
     assert objects(storage) == before
 
 
-def test_who_was_swept_up_does_not_finish(storage: Storage, tmp_path: Path) -> None:
+def test_an_extraction_whose_folder_was_removed_cannot_finish(storage: Storage, tmp_path: Path) -> None:
     """An extraction that slept so long that it was taken for dead fails, and leaves nothing."""
     with new_folder(storage, FOLDER) as writer:
         fill(writer, tmp_path)
@@ -295,7 +295,7 @@ def test_who_was_swept_up_does_not_finish(storage: Storage, tmp_path: Path) -> N
     assert objects(storage) == []
 
 
-def test_a_living_extraction_refreshes_its_mark(
+def test_a_running_extraction_refreshes_its_marker(
     storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Work that goes on moves the time of its mark forward; one that was swept up meanwhile stops."""
@@ -318,7 +318,7 @@ def test_a_living_extraction_refreshes_its_mark(
     assert objects(storage) == []
 
 
-def test_a_sheet_and_an_audio_have_their_places() -> None:
+def test_keys_of_contact_sheet_and_audio() -> None:
     """The sheet is an output; the audio is not, and neither lies among the frames."""
     assert str(sheet_key(FOLDER)) == f"postprocessed_output/frames/contact_sheets/{FOLDER}.jpg"
     assert str(audio_key(FOLDER)) == f"state/frame_sounds/{FOLDER}.mka"

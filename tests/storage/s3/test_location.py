@@ -81,7 +81,7 @@ def test_other_stores_are_found_by_their_address(
     assert s3_location(bucket, endpoint_url) == S3Location("clips", server, region, path_style=True)
 
 
-def test_what_is_said_outright_counts() -> None:
+def test_explicit_arguments_override_the_endpoint() -> None:
     """A bucket and a region that are given win over those in the address."""
     location = s3_location("clips", "https://other.s3.eu-west-1.amazonaws.com", "eu-north-1")
     assert location == S3Location("clips", None, "eu-north-1", path_style=False)
@@ -103,7 +103,7 @@ def test_what_is_said_outright_counts() -> None:
         "https://ho st/clips",
     ],
 )
-def test_an_address_that_is_none_is_refused(endpoint_url: str) -> None:
+def test_an_invalid_address_is_refused(endpoint_url: str) -> None:
     """Only plain http and https addresses pass, and the refusal repeats nothing of a wrong one."""
     with pytest.raises(InvalidField, match="must be an http or https address") as refusal:
         s3_location("clips", endpoint_url)
@@ -113,7 +113,7 @@ def test_an_address_that_is_none_is_refused(endpoint_url: str) -> None:
 @pytest.mark.parametrize(
     "bucket", ["arn:aws:s3:us-east-1:1:accesspoint/x", "a/b", "..", "a", "-clips", "clips\n", "cl ips", "a" * 256]
 )
-def test_a_bucket_name_that_is_none_is_refused(bucket: str) -> None:
+def test_an_invalid_bucket_name_is_refused(bucket: str) -> None:
     """A name cannot smuggle in a path or another resource."""
     with pytest.raises(InvalidField, match="bucket's name"):
         s3_location(bucket, "https://s3.amazonaws.com")

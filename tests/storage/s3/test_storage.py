@@ -34,7 +34,7 @@ def test_an_upload_carries_its_type_and_digest(open_s3: OpenS3, server: S3Server
     assert list(head["Metadata"].values()) == [hashlib.sha256(b"data").hexdigest()]
 
 
-def test_a_prefix_is_a_room_of_its_own(open_s3: OpenS3, server: S3Server, bucket: str) -> None:
+def test_stores_with_different_prefixes_are_separate(open_s3: OpenS3, server: S3Server, bucket: str) -> None:
     """Neither neighbors nor names that are no keys are listed."""
     for name in ("worker/one-more/a", "worker/a", "worker/one/.hidden", "worker/one/ a", "worker/one/ok"):
         server.client.put_object(Bucket=bucket, Key=name, Body=b"")

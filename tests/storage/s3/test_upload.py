@@ -68,7 +68,7 @@ def test_a_source_that_shrinks_leaves_no_parts(
     assert open_s3().stat(KEY) is None
 
 
-def test_a_lost_answer_to_the_last_request_is_no_loss(open_s3: OpenS3, proxy: Proxy, large: Path) -> None:
+def test_a_lost_answer_to_the_completion_is_recovered(open_s3: OpenS3, proxy: Proxy, large: Path) -> None:
     """When the store has put the parts together but its answer is lost, the upload counts, once it is read back."""
     lost: list[Answer] = []
 
@@ -91,9 +91,7 @@ def test_a_lost_answer_to_the_last_request_is_no_loss(open_s3: OpenS3, proxy: Pr
     [(b"small", "Etag"), (b"small", "X-Amz-Meta-Sha256"), (LARGE, "X-Amz-Meta-Sha256")],
     ids=["no MD5", "no metadata", "no metadata of parts"],
 )
-def test_what_the_store_does_not_confirm_is_read_back(
-    open_s3: OpenS3, proxy: Proxy, data: bytes, hidden: str
-) -> None:
+def test_an_unconfirmed_upload_is_read_back(open_s3: OpenS3, proxy: Proxy, data: bytes, hidden: str) -> None:
     """Stores with ETags of their own or without metadata are believed only after reading the object back."""
 
     def hide(_request: Request, answer: Answer) -> None:
@@ -107,7 +105,7 @@ def test_what_the_store_does_not_confirm_is_read_back(
     assert "GET" in [request.method for request in proxy.seen]
 
 
-def test_bytes_that_changed_on_the_way_are_no_upload(open_s3: OpenS3, proxy: Proxy) -> None:
+def test_an_upload_damaged_in_transit_fails(open_s3: OpenS3, proxy: Proxy) -> None:
     """The store refuses a body whose digest is not the one that was sent with it."""
     original = b"data"
 
@@ -121,7 +119,7 @@ def test_bytes_that_changed_on_the_way_are_no_upload(open_s3: OpenS3, proxy: Pro
     assert open_s3().stat(KEY) is None
 
 
-def test_an_object_of_another_length_is_no_upload(open_s3: OpenS3, proxy: Proxy) -> None:
+def test_an_upload_of_the_wrong_size_fails(open_s3: OpenS3, proxy: Proxy) -> None:
     """A store that afterwards names another size has not kept the upload."""
 
     def shorten(request: Request, answer: Answer) -> None:
@@ -133,7 +131,7 @@ def test_an_object_of_another_length_is_no_upload(open_s3: OpenS3, proxy: Proxy)
         open_s3(proxy.endpoint_url).put_bytes(KEY, b"data")
 
 
-def test_an_object_that_vanishes_is_no_upload(open_s3: OpenS3, proxy: Proxy, server: S3Server, bucket: str) -> None:
+def test_an_upload_that_vanishes_fails(open_s3: OpenS3, proxy: Proxy, server: S3Server, bucket: str) -> None:
     """A store that accepts an upload and then has no such object has failed."""
 
     def forget(request: Request, _answer: Answer) -> None:
@@ -145,7 +143,7 @@ def test_an_object_that_vanishes_is_no_upload(open_s3: OpenS3, proxy: Proxy, ser
         open_s3(proxy.endpoint_url).put_bytes(KEY, b"data")
 
 
-def test_other_bytes_under_our_digest_are_noticed(open_s3: OpenS3, proxy: Proxy) -> None:
+def test_wrong_bytes_under_the_right_digest_are_detected(open_s3: OpenS3, proxy: Proxy) -> None:
     """An unconfirmed upload is read back, and every download is held against the digest."""
 
     def spoil(request: Request, answer: Answer) -> None:
@@ -175,7 +173,7 @@ def test_another_writer_may_win_the_race(open_s3: OpenS3, proxy: Proxy) -> None:
     assert other.read(KEY) == b"theirs, later"
 
 
-def test_a_download_that_breaks_begins_anew(open_s3: OpenS3, proxy: Proxy, tmp_path: Path) -> None:
+def test_an_interrupted_download_is_retried(open_s3: OpenS3, proxy: Proxy, tmp_path: Path) -> None:
     """Half an answer is thrown away and asked for again."""
     storage = open_s3(proxy.endpoint_url)
     storage.put_bytes(KEY, LARGE[: 3 * MIB])
