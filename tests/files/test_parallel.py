@@ -1,4 +1,4 @@
-"""Work on many objects at a time: in order, bounded, and over when the iterator is."""
+"""The ordered parallel map: order, bounds, errors and clean-up."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from framepack.files.parallel import in_parallel
 
 
-def test_results_come_in_order() -> None:
+def test_results_are_in_order() -> None:
     """However long each takes, results have the order of the items."""
     gates = [threading.Event() for _ in range(6)]
 
@@ -25,16 +25,16 @@ def test_results_come_in_order() -> None:
     assert list(in_parallel(work, [])) == []
 
 
-def test_items_are_taken_only_so_far_ahead() -> None:
-    """An endless source is fine: never more than ``ahead`` items are under way."""
+def test_items_are_taken_at_most_ahead_of_results() -> None:
+    """An endless source works: at most ``ahead`` items are submitted."""
     items = count(1)
     results = in_parallel(lambda item: item, items, ahead=4)
     for result in islice(results, 50):
         assert next(copy(items)) <= result + 4
 
 
-def test_the_first_error_is_raised_and_ends_it() -> None:
-    """An error comes in its item's place; no thread works on afterwards."""
+def test_the_first_error_is_raised_and_stops_all_threads() -> None:
+    """An error is raised in its item's place; no thread works on afterwards."""
     before = threading.active_count()
     results = in_parallel(lambda item: 6 // item, [3, 2, 0, 1, 0])
     assert [next(results), next(results)] == [2, 3]

@@ -1,4 +1,4 @@
-"""Sources: base64 that is strict but friendly, downloads by somebody else, names made harmless."""
+"""Sources: strict decoding of base64, downloads into the workspace."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def unpacked(text: str, workspace: Workspace, max_bytes: int = PLENTY) -> bytes:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(min_size=1, max_size=200), st.sampled_from(["", "data:video/mp4;base64,", "data:;base64,"]))
-def test_every_file_is_decoded_from_base64(workspace: Workspace, data: bytes, prefix: str) -> None:
+def test_base64_is_decoded_unchanged(workspace: Workspace, data: bytes, prefix: str) -> None:
     """Base64 with or without prefix, padding and line breaks gives the bytes back."""
     text = base64.b64encode(data).decode()
     broken = "\r\n".join(text[start : start + 7] for start in range(0, len(text), 7))
@@ -42,8 +42,8 @@ def test_every_file_is_decoded_from_base64(workspace: Workspace, data: bytes, pr
 
 
 @pytest.mark.parametrize("size", [2**20 - 1, 2**20, 3 * 2**18, 3 * 2**18 + 1, 2**21 + 5])
-def test_large_files_are_decoded_from_base64(workspace: Workspace, size: int) -> None:
-    """Pieces join without a seam, wherever line breaks fall."""
+def test_large_base64_is_decoded_unchanged(workspace: Workspace, size: int) -> None:
+    """Chunks join seamlessly, wherever line breaks are."""
     data = bytes(range(251)) * (size // 251 + 1)
     for form in (base64.b64encode(data).decode(), base64.encodebytes(data).decode()):
         assert unpacked(form, workspace) == data
@@ -71,7 +71,7 @@ def test_large_files_are_decoded_from_base64(workspace: Workspace, size: int) ->
     ],
     ids=lambda text: text[:24],
 )
-def test_invalid_base64_is_refused(workspace: Workspace, text: str) -> None:
+def test_invalid_base64_is_rejected(workspace: Workspace, text: str) -> None:
     """Nothing is skipped or guessed."""
     if text == "AA=":
         assert unpacked(text, workspace) == b"\0"
@@ -81,8 +81,8 @@ def test_invalid_base64_is_refused(workspace: Workspace, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "  \n", "data:video/mp4;base64,"])
-def test_empty_base64_is_refused(workspace: Workspace, text: str) -> None:
-    """An empty text is no video."""
+def test_empty_base64_is_rejected(workspace: Workspace, text: str) -> None:
+    """An empty text is not a video."""
     with pytest.raises(InvalidSource, match=r"^video_base64 is empty\.$"):
         Source.from_base64(text, workspace, PLENTY)
 
@@ -99,7 +99,7 @@ def test_the_size_is_checked_before_anything_is_written(workspace: Workspace, si
 
 
 def test_decoding_base64_needs_little_memory(workspace: Workspace) -> None:
-    """A large video is never held a second time."""
+    """A large video is never in memory twice."""
     text = "A" * (40 * 2**20)
     tracemalloc.start()
     try:
@@ -109,8 +109,8 @@ def test_decoding_base64_needs_little_memory(workspace: Workspace) -> None:
         tracemalloc.stop()
 
 
-def test_a_full_disk_is_reported(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No room for the source is its own error."""
+def test_a_full_disk_raises_disk_full(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No space for the source is an error of its own."""
     target = workspace.folder / "full"
     target.symlink_to("/dev/full")
     monkeypatch.setattr(workspace, "path", lambda _name: _Opened(target))
@@ -129,13 +129,13 @@ class _Opened:
         return self.path.open("wb")
 
 
-def test_base64_has_a_name(workspace: Workspace) -> None:
-    """Outputs need one."""
+def test_a_base64_source_has_a_default_name(workspace: Workspace) -> None:
+    """Outputs are named after it."""
     source = Source.from_base64("AAAA", workspace, PLENTY)
     assert (source.filename, source.name) == ("video", "video")
 
 
-def test_downloads_land_in_the_workspace(workspace: Workspace) -> None:
+def test_downloads_are_stored_in_the_workspace(workspace: Workspace) -> None:
     """The downloader gets the address and a fresh path; its name for the file is cleaned."""
     calls = []
 
@@ -180,13 +180,13 @@ def test_errors_of_downloads_pass_through(workspace: Workspace) -> None:
         ("🎬.mp4", "video.mp4"),
     ],
 )
-def test_names_are_made_harmless(name: str, clean: str) -> None:
+def test_file_names_are_sanitized(name: str, clean: str) -> None:
     """Only letters, digits and a few signs remain."""
     assert clean_filename(name) == clean
 
 
 @given(st.text(max_size=300))
-def test_any_name_is_made_harmless(name: str) -> None:
+def test_any_file_name_is_sanitized(name: str) -> None:
     """One to a hundred safe characters, no path, no hidden file; cleaning twice changes nothing."""
     cleaned = clean_filename(name)
     assert 1 <= len(cleaned) <= 100

@@ -1,4 +1,4 @@
-"""The files of a job: private, gone with the job, swept up after a kill, never taken from the count_running."""
+"""Workspaces: private, removed with the job, cleaned up after a kill, never while their job runs."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def files(root: Path) -> list[Path]:
     return sorted(root.rglob("*"))
 
 
-def test_the_folder_is_private_and_goes_with_the_job(tmp_path: Path) -> None:
-    """Only its owner may look into it; at the end nothing of it is left."""
+def test_the_folder_is_private_and_removed_with_the_job(tmp_path: Path) -> None:
+    """Only its owner may read it; at the end nothing of it remains."""
     root = tmp_path / "deep" / "root"
     with Workspace(root) as workspace:
         folder = workspace.folder
@@ -43,8 +43,8 @@ def test_the_folder_is_private_and_goes_with_the_job(tmp_path: Path) -> None:
     assert files(root) == []
 
 
-def test_the_folder_goes_also_after_an_error(tmp_path: Path) -> None:
-    """A failed job leaves nothing behind."""
+def test_the_folder_is_removed_after_an_error(tmp_path: Path) -> None:
+    """A failed job leaves no files."""
 
     def fail() -> None:
         with Workspace(tmp_path) as workspace:
@@ -56,8 +56,8 @@ def test_the_folder_goes_also_after_an_error(tmp_path: Path) -> None:
     assert files(tmp_path) == []
 
 
-def test_paths_are_fresh(tmp_path: Path) -> None:
-    """The same name asked for twice gives two paths, even before the first is written."""
+def test_path_never_returns_a_path_twice(tmp_path: Path) -> None:
+    """The same name requested twice gives two paths, even before the first is written."""
     with Workspace(tmp_path) as workspace:
         paths = [workspace.path("output.mp4") for _ in range(3)]
         assert [path.name for path in paths] == ["output.mp4", "output-2.mp4", "output-3.mp4"]
@@ -65,13 +65,13 @@ def test_paths_are_fresh(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/etc/passwd", "../x"])
-def test_paths_stay_inside(tmp_path: Path, name: str) -> None:
-    """Only plain names are taken."""
+def test_path_accepts_plain_names_only(tmp_path: Path, name: str) -> None:
+    """Names with folders are rejected."""
     with Workspace(tmp_path) as workspace, pytest.raises(ValueError, match="not the name"):
         workspace.path(name)
 
 
-def test_outside_its_job_there_is_no_folder(tmp_path: Path) -> None:
+def test_folder_outside_the_with_block_raises(tmp_path: Path) -> None:
     """Neither before nor after."""
     workspace = Workspace(tmp_path)
     with pytest.raises(RuntimeError):
@@ -82,7 +82,7 @@ def test_outside_its_job_there_is_no_folder(tmp_path: Path) -> None:
         _ = workspace.folder
 
 
-def test_killed_jobs_are_swept_and_living_ones_are_not(tmp_path: Path) -> None:
+def test_remove_stale_removes_killed_jobs_but_not_running_ones(tmp_path: Path) -> None:
     """After ``kill -9`` the next start removes what was left; other jobs, of any process, keep theirs."""
     run = [sys.executable, "-c", HOLDER, str(tmp_path)]
     with (
@@ -111,8 +111,8 @@ def test_killed_jobs_are_swept_and_living_ones_are_not(tmp_path: Path) -> None:
     assert files(tmp_path) == []
 
 
-def test_a_sweep_touches_nothing_else(tmp_path: Path) -> None:
-    """Folders that are not of our making stay, and a link is not followed."""
+def test_remove_stale_touches_nothing_else(tmp_path: Path) -> None:
+    """Other folders are kept, and a link is not followed."""
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "file").write_text("keep")
@@ -127,8 +127,8 @@ def test_a_sweep_touches_nothing_else(tmp_path: Path) -> None:
     assert remove_stale(tmp_path / "nowhere") == RemovedFiles()
 
 
-def test_sweeping_while_jobs_begin_and_end(tmp_path: Path) -> None:
-    """Hundreds of jobs run beside a constant remove_stale; none loses its folder and nothing is left."""
+def test_remove_stale_while_jobs_begin_and_end(tmp_path: Path) -> None:
+    """Hundreds of jobs run beside a constant clean-up; none loses its folder and nothing remains."""
     stop = threading.Event()
     lost = []
 
@@ -156,16 +156,16 @@ def test_sweeping_while_jobs_begin_and_end(tmp_path: Path) -> None:
     assert files(tmp_path) == []
 
 
-def test_room_is_asked_for(tmp_path: Path) -> None:
-    """A job that cannot fit fails before it fills the disk."""
+def test_require_free_rejects_a_job_that_does_not_fit(tmp_path: Path) -> None:
+    """It fails before it fills the disk."""
     with Workspace(tmp_path) as workspace:
         workspace.require_free(1)
         with pytest.raises(DiskFull, match=r"needs \d+ MB of disk; the worker has \d+ MB left"):
             workspace.require_free(10**18)
 
 
-def test_no_descriptor_is_left(tmp_path: Path) -> None:
-    """A thousand jobs do not run out of files."""
+def test_workspaces_leave_no_descriptor(tmp_path: Path) -> None:
+    """A thousand jobs do not run out of file descriptors."""
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     for _ in range(20):
         with Workspace(tmp_path):

@@ -1,4 +1,4 @@
-"""The formats of files: playable anywhere, as good and as large as the quality says."""
+"""Output formats: compatibility, quality, colors and timing of MP4, WebM and GIF files."""
 
 from __future__ import annotations
 
@@ -50,28 +50,28 @@ def figures(clip: Clip, path: Path) -> list[float]:
 
 
 @pytest.mark.parametrize("quality", MP4_CRF)
-def test_quality_is_the_documented_crf(quality: int) -> None:
+def test_quality_sets_the_documented_crf(quality: int) -> None:
     """28 to 18 for H.264, 35 to 25 for VP9, rounded down."""
     assert crf_of(Encoding("mp4", quality), 7) == MP4_CRF[quality]
     assert crf_of(Encoding("webm", quality), 7) == WEBM_CRF[quality]
 
 
-def test_without_a_quality_the_deployment_decides() -> None:
-    """MP4 has a setting; WebM takes the default of exports."""
+def test_default_quality() -> None:
+    """MP4 has a setting; WebM uses the default of exports."""
     assert crf_of(Encoding(), 7) == 7
     assert crf_of(Encoding("webm"), 7) == WEBM_CRF[85]
 
 
 @pytest.mark.parametrize("format_name", ["mp4", "webm", "gif"])
-def test_names_and_types(format_name: Format) -> None:
-    """Extension and media type belong together."""
+def test_extension_of_every_format(format_name: Format) -> None:
+    """The extension is the name of the format."""
     encoding = Encoding(format_name)
     assert encoding.extension == f".{format_name}"
 
 
 @pytest.mark.parametrize("source", ["yuv420p", "yuv422p", "yuv444p", "yuv444p10le"])
 @pytest.mark.parametrize(("format_name", "codec"), [("mp4", "h264"), ("webm", "vp9")])
-def test_every_video_plays_anywhere(tmp_path: Path, source: str, format_name: Format, codec: str) -> None:
+def test_every_format_is_8_bit_420_of_even_size(tmp_path: Path, source: str, format_name: Format, codec: str) -> None:
     """8 bits and 4:2:0 of even size, whatever the source is."""
     path = exported(Costly(6, (61, 47), source).clip(), tmp_path, format_name, 85)
     with av.open(str(path)) as container:
@@ -82,8 +82,8 @@ def test_every_video_plays_anywhere(tmp_path: Path, source: str, format_name: Fo
 
 
 @pytest.mark.parametrize("format_name", ["mp4", "webm"])
-def test_better_quality_is_larger_and_closer(tmp_path: Path, format_name: Format) -> None:
-    """On natural frames size and PSNR rise with the quality, and the best is good."""
+def test_quality_raises_size_and_psnr(tmp_path: Path, format_name: Format) -> None:
+    """On natural images size and PSNR rise with the quality, and the best is good."""
     clip = excerpt("bikes", 8)
     sizes, closeness = [], []
     for quality in (0, 50, 100):
@@ -110,8 +110,8 @@ def test_webm_keeps_colors(tmp_path: Path, matrix: Matrix, full_range: bool) -> 
 
 
 @pytest.mark.parametrize("fps", [Fraction(25), NTSC])
-def test_webm_has_opus_in_step(tmp_path: Path, fps: Fraction) -> None:
-    """48 kHz Opus whose beeps are where they were, and which ends with the frames."""
+def test_webm_has_opus_in_sync(tmp_path: Path, fps: Fraction) -> None:
+    """48 kHz Opus whose beeps keep their times and which ends with the video."""
     audio = AudioSpec(seconds=3, beeps=(0.3, 1.1), layout="stereo", rate=44100)
     source = make_clip(tmp_path / "clip.mp4", Spec(count=50, fps=fps, audio=audio))
     path = exported(opened(source), tmp_path, "webm", 50)
@@ -123,7 +123,7 @@ def test_webm_has_opus_in_step(tmp_path: Path, fps: Fraction) -> None:
     assert samples / 48000 == pytest.approx(float(50 / fps), abs=0.021)
 
 
-def test_a_webm_begins_with_its_index(tmp_path: Path) -> None:
+def test_webm_has_its_index_first(tmp_path: Path) -> None:
     """A player can seek before the whole file has arrived."""
     data = exported(Costly(30).clip(), tmp_path, "webm", 50).read_bytes()
     assert 0 < data.index(bytes.fromhex("1c53bb6b")) < data.index(bytes.fromhex("1f43b675"))  # Cues, Cluster
@@ -136,7 +136,7 @@ def test_a_webm_begins_with_its_index(tmp_path: Path) -> None:
     ("quality", "fps", "colors", "step"),
     [(0, 25, 32, 3), (50, 25, 144, 2), (85, 25, 222, 1), (100, 30, 256, 1), (100, 60, 256, 2), (85, 60, 222, 3)],
 )
-def test_what_quality_means_for_a_gif(quality: int, fps: int, colors: int, step: int) -> None:
+def test_gif_quality_sets_colors_and_step(quality: int, fps: int, colors: int, step: int) -> None:
     """The palette grows from 32 to 256, the rate from 10 to 30 a second, in whole steps of the source's."""
     look = GifQuality.of(quality, Fraction(fps))
     assert (look.colors, look.step) == (colors, step)
@@ -164,8 +164,8 @@ def test_gif_quality_changes_size_colors_and_rate(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fps", [Fraction(25), NTSC, Fraction(60), Fraction(12), Fraction(24000, 1001)])
 @pytest.mark.parametrize("quality", [0, 100])
-def test_a_gif_is_as_long_as_its_clip(tmp_path: Path, fps: Fraction, quality: int) -> None:
-    """Frames stand within half a hundredth of a second of their times, and the last one stays long enough."""
+def test_gif_has_the_duration_of_its_clip(tmp_path: Path, fps: Fraction, quality: int) -> None:
+    """Frames are within half a hundredth of a second of their times, and the last one lasts long enough."""
     count = 31
     path = exported(Costly(count).clip(fps), tmp_path, "gif", quality)
     step = GifQuality.of(quality, fps).step
@@ -176,8 +176,8 @@ def test_a_gif_is_as_long_as_its_clip(tmp_path: Path, fps: Fraction, quality: in
     assert duration == pytest.approx(count / fps, abs=0.02)
 
 
-def test_a_gif_plays_for_ever(tmp_path: Path) -> None:
-    """The application extension says zero, which means without end."""
+def test_gif_plays_forever(tmp_path: Path) -> None:
+    """The loop count of the application extension is zero, which means forever."""
     assert b"NETSCAPE2.0\x03\x01\x00\x00\x00" in exported(Costly(5).clip(), tmp_path, "gif").read_bytes()
 
 
@@ -191,7 +191,7 @@ def test_gif_colors_are_right(tmp_path: Path, matrix: Matrix) -> None:
             assert np.abs(frame.to_ndarray(format="rgb24").astype(int) - (200, 60, 30)).max() <= 4
 
 
-def test_a_gif_looks_like_its_clip(tmp_path: Path) -> None:
+def test_gif_psnr_at_the_best_quality(tmp_path: Path) -> None:
     """The best quality is close to the source for 256 colors."""
     clip = excerpt("bigbuckbunny", 6)
     path = exported(clip, tmp_path, "gif", 100)
@@ -210,8 +210,8 @@ def test_gifs_have_no_audio_and_even_sizes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("format_name", ["mp4", "webm", "gif"])
 @pytest.mark.parametrize("count", [0, 1])
-def test_hardly_any_frames(tmp_path: Path, format_name: Format, count: int) -> None:
-    """One frame is a video; none is refused and leaves nothing."""
+def test_a_clip_of_one_frame_or_none(tmp_path: Path, format_name: Format, count: int) -> None:
+    """One frame is a video; none is rejected and leaves no file."""
     if count:
         path = exported(Costly(1).clip(), tmp_path, format_name)
         with av.open(str(path)) as container:
@@ -277,9 +277,7 @@ def test_memory_does_not_grow_with_length(tmp_path: Path, format_name: Format) -
         ((4096, 2), Fraction(1), 256, (256, 2)),
     ],
 )
-def test_max_width_is_a_maximum(
-    size: tuple[int, int], aspect: Fraction, max_width: int, expected: tuple[int, int]
-) -> None:
+def test_export_size(size: tuple[int, int], aspect: Fraction, max_width: int, expected: tuple[int, int]) -> None:
     """Never enlarged, even as soon as it is scaled, as wide as it is seen."""
     clip = replace(Costly(1, size).clip(), pixel_aspect=aspect)
     assert export_size(clip, max_width) == expected
@@ -287,7 +285,7 @@ def test_max_width_is_a_maximum(
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le"])
 @pytest.mark.parametrize("full_range", [False, True])
-def test_scaling_is_true(tmp_path: Path, pix_fmt: str, full_range: bool) -> None:  # noqa: FBT001 - a parameter
+def test_scaling_keeps_format_and_colors(tmp_path: Path, pix_fmt: str, full_range: bool) -> None:  # noqa: FBT001 - a parameter
     """A smooth frame halved is the frame drawn at half the size, in the same format, with the same colors."""
     colors = Colors(Matrix.BT709, 1, 1, full_range)
     spec = Spec(size=(256, 192), count=2, pix_fmt=pix_fmt, colors=colors, options={"crf": "1"})

@@ -1,4 +1,4 @@
-"""Files that try to make the decoder open something else. Each names a real video that would open if followed."""
+"""Files that try to make FFmpeg open other files. Each names a real video that would be opened if followed."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_no_other_file_is_read(secret: Path, kind: str, name: str) -> None:
         probe(hostile)
 
 
-def test_following_a_playlist_would_have_shown(secret: Path) -> None:
+def test_a_playlist_is_followed_without_the_container_list(secret: Path) -> None:
     """The playlists are well made: without the list of containers, FFmpeg follows one of them to the secret."""
     import av
 
@@ -84,12 +84,12 @@ def test_following_a_playlist_would_have_shown(secret: Path) -> None:
 @pytest.mark.parametrize(
     "word", ["hls", "dash", "concat", "sdp", "image2", "tty", "rtp", "rtsp", "lavfi", "applehttp"]
 )
-def test_containers_that_open_other_things_are_not_on_the_list(word: str) -> None:
+def test_container_list_has_no_demuxer_that_opens_other_files(word: str) -> None:
     """The list names what is allowed, so whatever FFmpeg learns tomorrow is refused."""
     assert word not in CONTAINERS.split(",")
 
 
-def test_names_are_only_names(tmp_path: Path) -> None:
+def test_a_file_name_that_looks_like_an_address_is_a_file(tmp_path: Path) -> None:
     """A file whose name looks like an address is just a file."""
     for name in ("concat:a|b", "http:evil", "pipe:0", "-i", "a%03d.mp4", "subfile,,start,0,end,9,,:x"):
         path = make_clip(tmp_path / "clip.mp4", Spec(count=2)).rename(tmp_path / name)
@@ -104,8 +104,8 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
             probe(path)
 
 
-def test_a_frame_bomb_is_refused_before_it_is_unfolded(tmp_path: Path) -> None:
-    """A few bytes that would become 16,000 x 16,000 pixels are never decoded, not even to look at them."""
+def test_a_frame_bomb_is_rejected_before_decoding(tmp_path: Path) -> None:
+    """A few bytes that would become 16,000 x 16,000 pixels are never decoded, not even by the probe."""
     path = make_clip(tmp_path / "clip.mov", Spec(count=1, codec="png", pix_fmt="rgb24", colors=None))
     data = path.read_bytes().replace(struct.pack(">HH", 64, 48), struct.pack(">HH", 16_000, 16_000))
     path.write_bytes(data.replace(struct.pack(">II", 64, 48), struct.pack(">II", 16_000, 16_000)))
@@ -128,17 +128,17 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
 
 
 @pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.slow)])
-def test_mutants_end_in_a_clip_or_in_one_sentence(tmp_path: Path, originals: list[bytes], count: int) -> None:
-    """Damage of any kind anywhere: no crash, no hang, no thread or file left; a clip as announced or a refusal."""
+def test_damaged_files_give_a_clip_or_one_error(tmp_path: Path, originals: list[bytes], count: int) -> None:
+    """Damage of any kind anywhere: no crash, no hang, no thread or file remains; a clip as announced or an error."""
     rng = np.random.default_rng(count)
     mutant, output = tmp_path / "mutant", tmp_path / "out.mp4"
-    held = threading.active_count(), len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    before = threading.active_count(), len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     outcomes: Counter[str] = Counter()
     for number in range(count):
         mutant.write_bytes(mutate(originals[number % len(originals)], rng))
         outcomes[_outcome(mutant, output)] += 1
     gc.collect()
-    assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == held  # noqa: PTH208
+    assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == before  # noqa: PTH208
     assert outcomes["written"] > count / 3
     assert outcomes["refused"] > count / 50
     assert set(outcomes) <= {"written", "refused", "too large"}

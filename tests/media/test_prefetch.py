@@ -1,4 +1,4 @@
-"""Running an iterator ahead in a thread: order, bounds, errors, and nothing left behind."""
+"""Prefetching in a thread: order, bounds, errors and clean-up."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_yields_the_same_items_in_order(items: list[int], depth: int) -> None:
     assert list(prefetch(lambda: items, depth)) == items
 
 
-def test_runs_ahead_but_not_far() -> None:
+def test_runs_at_most_depth_items_ahead() -> None:
     """While the consumer holds the first item, at most depth + 1 more are made: the queue's and one waiting."""
     producer = Producer(100)
     items = prefetch(producer, depth=3)
@@ -64,7 +64,7 @@ def test_runs_ahead_but_not_far() -> None:
     items.close()
 
 
-def test_starts_nothing_before_the_first_item_is_asked_for() -> None:
+def test_starts_nothing_before_the_first_item_is_requested() -> None:
     """A clip that is never iterated costs nothing."""
     producer = Producer(3)
     items = prefetch(producer)
@@ -107,7 +107,7 @@ def test_an_error_of_the_producer_arrives_after_its_items() -> None:
     assert raised.value is error
 
 
-def test_an_error_in_starting_arrives_too() -> None:
+def test_an_error_of_the_source_function_is_raised() -> None:
     """A source that cannot even begin is no different."""
 
     def broken() -> Iterator[int]:
@@ -117,7 +117,7 @@ def test_an_error_in_starting_arrives_too() -> None:
         next(prefetch(broken))
 
 
-def test_chains_close_from_end_to_end() -> None:
+def test_closing_a_chain_closes_every_stage() -> None:
     """Decode, compute and encode form a chain; closing its end stops all of it."""
     producer = Producer(10**9)
     first = prefetch(producer, depth=1)

@@ -1,4 +1,4 @@
-"""A section of a video: the right frames, and the audio that belongs to them."""
+"""Sections of a video: their frames and their audio."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ def test_a_section_has_the_frames_that_begin_in_it(name: str, tmp_path: Path) ->
 
 
 def test_a_section_of_a_variable_rate_begins_with_the_frame_on_screen(tmp_path: Path) -> None:
-    """A frame that began earlier and is still shown fills the first slots."""
+    """A frame that began earlier and is still shown is duplicated up to the next."""
     times = [Fraction(index, 25) for index in (*range(10), *range(40, 60))]
-    path = make_clip(tmp_path / "held.mp4", Spec(size=(64, 48), frame=numbered, times=times, options={"g": "5"}))
+    path = make_clip(tmp_path / "variable.mp4", Spec(size=(64, 48), frame=numbered, times=times, options={"g": "5"}))
 
     clip = cut(path, "1", "1.8")
 
@@ -74,8 +74,8 @@ def test_a_section_of_a_variable_rate_begins_with_the_frame_on_screen(tmp_path: 
     assert shown(clip) == [9] * 15 + [10, 11, 12, 13, 14]
 
 
-def test_the_audio_of_a_section_is_cut_with_it(tmp_path: Path) -> None:
-    """A beep is heard where it was seen, copied and encoded, and the audio ends within a frame of the frames."""
+def test_audio_of_a_section_is_trimmed(tmp_path: Path) -> None:
+    """A beep keeps its time, copied and encoded, and the audio ends within a frame of the video."""
     audio = AudioSpec(seconds=4.0, beeps=(1.4, 2.0, 3.2))
     path = make_clip(tmp_path / "beeps.mp4", Spec(size=(64, 48), count=100, audio=audio, options={"g": "12"}))
 
@@ -91,8 +91,8 @@ def test_the_audio_of_a_section_is_cut_with_it(tmp_path: Path) -> None:
         assert len(samples) / rate == pytest.approx(1.6, abs=0.04)
 
 
-def test_a_section_behind_the_end_is_refused(tmp_path: Path) -> None:
-    """The sentence says how long the video is."""
+def test_a_section_after_the_end_is_rejected(tmp_path: Path) -> None:
+    """The message says how long the video is."""
     path = make_clip(tmp_path / "short.mp4", Spec(count=25))
 
     with pytest.raises(InvalidField, match=r"from 1 s on: it lasts 1 s\."):

@@ -1,4 +1,4 @@
-"""The audio of frames that were taken from a video: kept as it is, cut and re-timed as they are."""
+"""The audio for reassembled frames: extracted unchanged, cut and retimed like the frames."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def beeps_of(audio: AudioSource, folder: Path) -> list[float]:
     ],
 )
 @pytest.mark.parametrize("start", [Fraction(0), Fraction(1, 2), Fraction(-2, 5)])
-def test_a_kept_audio_is_in_step(tmp_path: Path, name: str, codec: str, rate: int, start: Fraction) -> None:
-    """Any usual audio is copied without coding it anew, and its beeps come when they did, wherever it began."""
+def test_extracted_audio_stays_in_sync(tmp_path: Path, name: str, codec: str, rate: int, start: Fraction) -> None:
+    """Any common audio is copied without re-encoding, and its beeps keep their times, wherever it began."""
     layout = "stereo" if codec == "libopus" else "mono"
     spec = AudioSpec(codec, seconds=2, rate=rate, layout=layout, beeps=(0.4, 1.5), start=max(start, Fraction(0)))
     source = make_clip(tmp_path / name, Spec(count=60, audio=spec, start=max(-start, Fraction(0))))
@@ -66,8 +66,8 @@ def test_a_kept_audio_is_in_step(tmp_path: Path, name: str, codec: str, rate: in
     assert beeps == pytest.approx(beeps_of(audio, tmp_path), abs=0.001)
 
 
-def test_an_audio_that_cannot_be_kept_is_no_error(tmp_path: Path) -> None:
-    """There is none then, a warning says so, and no file is left."""
+def test_audio_that_cannot_be_extracted_gives_a_warning(tmp_path: Path) -> None:
+    """There is none then, and no file remains."""
     for path in (make_clip(tmp_path / "silent.mp4", Spec(count=3)), tmp_path / "none.mp4"):
         warnings: list[str] = []
         assert extract_audio(AudioSource(path, 1), tmp_path / "kept.mka", warnings.append) is None
@@ -75,8 +75,8 @@ def test_an_audio_that_cannot_be_kept_is_no_error(tmp_path: Path) -> None:
         assert not (tmp_path / "kept.mka").exists()
 
 
-def test_a_full_disk_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """That the disk is full is not passed over as if the audio were at fault."""
+def test_a_full_disk_raises_disk_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk is not treated like unreadable audio."""
     source = make_clip(tmp_path / "a.mp4", Spec(count=3, audio=AudioSpec()))
 
     def full(*_: object, **__: object) -> None:
@@ -92,7 +92,7 @@ def test_a_full_disk_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 AUDIO = FrameAudio(AudioSource(Path("x"), 0, Fraction(1, 4)), FPS, 2)
 
 
-def test_frames_in_a_row_have_audio_in_a_row() -> None:
+def test_consecutive_frames_have_continuous_audio() -> None:
     """At the speed of the video the audio is cut to the frames, to the sample."""
     fps = FPS / 2
     assert AUDIO.for_frames([0, 2, 4, 6], fps) == AudioSequence(
@@ -101,15 +101,15 @@ def test_frames_in_a_row_have_audio_in_a_row() -> None:
     assert AUDIO.for_frames([], fps) == AudioSequence(())
 
 
-def test_audio_is_cut_where_frames_are() -> None:
-    """Each run of frames has its own piece; frames that are not of the video are silent."""
+def test_audio_is_cut_where_frames_are_missing() -> None:
+    """Each run of frames has its own part; frames that are not from the video are silent."""
     fps = FPS / 2
     plan = AUDIO.for_frames([0, 2, 8, 10, 12, None, None, 4], fps)
     cut = {frame: AudioSource(Path("x"), 0, Fraction(1, 4) - frame / FPS) for frame in (0, 8, 4)}
     assert plan == AudioSequence(((cut[0], 2 / fps), (cut[8], 3 / fps), (None, 2 / fps), (cut[4], 1 / fps)))
 
 
-def test_audio_is_stretched_as_frames_are() -> None:
+def test_audio_is_stretched_to_the_speed_of_the_frames() -> None:
     """At another speed the audio is stretched, however little."""
     plan = AUDIO.for_frames([4, 6], Fraction(15))
     assert plan == AudioSequence(
@@ -123,8 +123,8 @@ def test_audio_is_stretched_as_frames_are() -> None:
     assert AUDIO.speed(Fraction(30)) == Fraction(2002, 1000)
 
 
-def test_a_plan_audio_as_long_as_its_frames(tmp_path: Path) -> None:
-    """Padded with silence where the video's audio was shorter, and in step behind a cut."""
+def test_the_plan_lasts_as_long_as_its_frames(tmp_path: Path) -> None:
+    """Padded with silence where the video's audio was shorter, and in sync after a cut."""
     path = make_audio(tmp_path / "a.mka", AudioSpec(codec="flac", seconds=2, beeps=(0.2, 1.6)))
     audio = FrameAudio(AudioSource(path, 0), Fraction(25), 1)
     plan = audio.for_frames([*range(10), *range(30, 75)], Fraction(25))

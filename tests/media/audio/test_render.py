@@ -1,4 +1,4 @@
-"""Audio plans: every sample where it belongs, in memory and on disk that do not grow without need."""
+"""Rendering of audio plans: exact to the sample, in constant memory."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def rendered(audio: AudioPlan | None, folder: Path, channels: int = 1, rate: int
     return np.concatenate([np.zeros((channels, 0), np.float32), *renderer.blocks(audio)], axis=1)
 
 
-def test_a_file_is_rendered_as_it_is(tmp_path: Path, source: tuple[AudioSource, Samples]) -> None:
+def test_a_file_is_rendered_unchanged(tmp_path: Path, source: tuple[AudioSource, Samples]) -> None:
     """Every sample, unchanged."""
     audio, samples = source
     assert np.array_equal(rendered(audio, tmp_path), samples)
 
 
-def test_stereo_keeps_its_sides(tmp_path: Path) -> None:
+def test_stereo_channels_are_not_swapped(tmp_path: Path) -> None:
     """Left stays left."""
     samples = noise(5000, channels=2)
     audio = AudioSource(make_pcm(tmp_path / "noise.mov", samples), 0)
@@ -49,9 +49,7 @@ def test_stereo_keeps_its_sides(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("delay", [Fraction(0), Fraction(1, 4), Fraction(-1, 4), Fraction(-3)])
-def test_delay_is_silence_before_or_a_cut(
-    tmp_path: Path, source: tuple[AudioSource, Samples], delay: Fraction
-) -> None:
+def test_delay_pads_or_trims_the_start(tmp_path: Path, source: tuple[AudioSource, Samples], delay: Fraction) -> None:
     """Audio that begins late begins late, and what comes before the first frame is left out, to the sample."""
     audio, samples = source
     shift = round(delay * RATE)
@@ -67,8 +65,8 @@ def test_a_stream_that_starts_late_is_counted_once(tmp_path: Path) -> None:
     assert np.array_equal(result, np.pad(samples, ((0, 0), (RATE // 2, 0))))
 
 
-def test_holes_become_silence(tmp_path: Path) -> None:
-    """What follows a hole is not early."""
+def test_gaps_become_silence(tmp_path: Path) -> None:
+    """What follows a gap keeps its time."""
     first, second = noise(RATE // 2), noise(RATE // 2, seed=4)
     audio = AudioSource(make_pcm(tmp_path / "a.mkv", first), 0)
     later = AudioSource(make_pcm(tmp_path / "b.mkv", second), 0)
@@ -84,8 +82,8 @@ def test_stretched_length_is_exact(tmp_path: Path, source: tuple[AudioSource, Sa
 
 
 @pytest.mark.parametrize("speed", SPEEDS)
-def test_stretched_audio_keeps_pitch_and_place(tmp_path: Path, speed: Fraction) -> None:
-    """A tone stays at 1 kHz, and its middle is within 25 ms of where the speed puts it."""
+def test_stretched_audio_keeps_pitch_and_timing(tmp_path: Path, speed: Fraction) -> None:
+    """A tone stays at 1 kHz, and its middle is within 25 ms of its time at that speed."""
     tones = tuple(0.5 + 0.05 * index for index in range(4)), tuple(1.5 + 0.05 * index for index in range(4))
     recipe = AudioSpec(codec="pcm_s16le", seconds=2.5, beeps=(*tones[0], *tones[1]))
     audio = AudioSource(make_audio(tmp_path / "tone.mkv", recipe), 0)
@@ -108,7 +106,7 @@ def test_speed_one_changes_nothing(tmp_path: Path, source: tuple[AudioSource, Sa
 
 
 @pytest.mark.parametrize("seconds", [Fraction(1), Fraction(1001, 30000), Fraction(2), Fraction(5, 2)])
-def test_reversed_is_backwards_to_the_sample(
+def test_reversed_audio_is_exact_to_the_sample(
     tmp_path: Path, source: tuple[AudioSource, Samples], seconds: Fraction
 ) -> None:
     """The first seconds, the last sample first; what the audio is short of is silence, which then comes first."""
@@ -129,8 +127,8 @@ def test_a_sequence_never_drifts(tmp_path: Path, source: tuple[AudioSource, Samp
         assert np.array_equal(result[:, begin:end], samples[:, : end - begin])
 
 
-def test_parts_are_cut_filled_and_may_be_silent(tmp_path: Path, source: tuple[AudioSource, Samples]) -> None:
-    """Longer audio is cut, shorter audio is followed by silence, None is silence, and plans nest."""
+def test_parts_are_trimmed_padded_or_silent(tmp_path: Path, source: tuple[AudioSource, Samples]) -> None:
+    """Longer audio is trimmed, shorter audio is padded with silence, None is silence, and plans nest."""
     audio, samples = source
     inner = AudioSequence(((ReversedAudio(audio, Fraction(1)), Fraction(1, 2)), (None, Fraction(1, 4))))
     plan = AudioSequence(((inner, Fraction(1)), (audio, Fraction(3)), (None, Fraction(1, 10))))
@@ -140,7 +138,7 @@ def test_parts_are_cut_filled_and_may_be_silent(tmp_path: Path, source: tuple[Au
     assert np.array_equal(rendered(plan, tmp_path), expected)
 
 
-def test_what_repeats_is_rendered_once(
+def test_repeated_parts_are_rendered_once(
     tmp_path: Path, source: tuple[AudioSource, Samples], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten plays of a costly plan decode its file once."""
@@ -158,8 +156,8 @@ def test_what_repeats_is_rendered_once(
     assert np.array_equal(result, np.tile(samples[:, ::-1], 10))
 
 
-def test_who_audio(source: tuple[AudioSource, Samples]) -> None:
-    """A plan of silence has no audio_sources; any other names its files."""
+def test_audio_sources_of_a_plan(source: tuple[AudioSource, Samples]) -> None:
+    """A plan of silence has none; any other names its files."""
     audio, _ = source
     assert not list(
         audio_sources(AudioSequence(((None, Fraction(1)), (AudioSequence(((None, Fraction(1)),)), Fraction(1)))))
@@ -176,8 +174,8 @@ def test_rates_and_channels_are_converted(tmp_path: Path) -> None:
     assert rendered(audio, tmp_path).shape[1] == pytest.approx(RATE, abs=2)
 
 
-def test_damage_is_silence_and_counted(tmp_path: Path) -> None:
-    """A file that is gone or spoilt never raises."""
+def test_damage_becomes_silence_and_is_counted(tmp_path: Path) -> None:
+    """A missing or damaged file never raises."""
     gone = AudioRenderer(RATE, 1, tmp_path)
     plan = AudioSequence(((AudioSource(tmp_path / "gone", 0), Fraction(1)),))
     assert not np.concatenate(list(gone.blocks(plan)), axis=1).any()
@@ -191,8 +189,8 @@ def test_damage_is_silence_and_counted(tmp_path: Path) -> None:
         assert sum(block.shape[1] for block in blocks) == 2 * RATE
 
 
-def test_nothing_stays_on_disk(tmp_path: Path, source: tuple[AudioSource, Samples]) -> None:
-    """Neither after the end nor when nobody listens to it."""
+def test_no_temporary_files_remain(tmp_path: Path, source: tuple[AudioSource, Samples]) -> None:
+    """Neither at the end nor if rendering stops early."""
     audio, _ = source
     before = sorted(tmp_path.iterdir())
     rendered(ReversedAudio(audio, Fraction(2)), tmp_path)

@@ -1,4 +1,4 @@
-"""AudioSpec in the output: in step with the frames, copied where players take it, never a reason to fail."""
+"""The audio track of an output: in sync, copied where players support it, never a reason to fail."""
 
 from __future__ import annotations
 
@@ -75,14 +75,14 @@ CASES = [
 
 
 @pytest.mark.parametrize(("suffix", "audio", "codec", "is_copied"), CASES)
-def test_flash_and_beep_stay_together(
+def test_audio_and_video_stay_in_sync(
     tmp_path: Path,
     suffix: str,
     audio: AudioSpec,
     codec: str,
     is_copied: bool,  # noqa: FBT001 - a parameter
 ) -> None:
-    """Whatever the codec, audio is within a frame of its frame; what MP4 players take is copied bit by bit."""
+    """For any codec, beeps and flashes coincide; codecs that MP4 players support are copied unchanged."""
     video = {".mpg": "mpeg2video", ".webm": None}.get(suffix, "libx264")
     audio = replace(audio, seconds=2, beeps=FLASHES)
     source = make_clip(tmp_path / f"clip{suffix}", replace(SPEC, audio=audio, codec=video))
@@ -106,8 +106,8 @@ def test_flash_and_beep_stay_together(
 
 @pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
 @pytest.mark.parametrize("start", [Fraction(0), Fraction(1, 2), Fraction(3, 25)])
-def test_a_late_audio_stays_late(tmp_path: Path, codec: str, start: Fraction) -> None:
-    """Audio that begins after the frames does so in the output."""
+def test_audio_that_starts_late_keeps_its_delay(tmp_path: Path, codec: str, start: Fraction) -> None:
+    """Audio that begins after the video does so in the output."""
     audio = AudioSpec(codec=codec, seconds=1.2, beeps=(0.1, 0.9), start=start)
     source = make_clip(tmp_path / "clip.mov", replace(SPEC, audio=audio))
     write(opened(source), tmp_path / "out.mp4", preset="ultrafast")
@@ -117,8 +117,8 @@ def test_a_late_audio_stays_late(tmp_path: Path, codec: str, start: Fraction) ->
 
 
 @pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
-def test_audio_before_the_first_frame_is_cut(tmp_path: Path, codec: str) -> None:
-    """What was to be heard before anything was to be seen is left out, the rest keeps its time."""
+def test_audio_before_the_first_frame_is_trimmed(tmp_path: Path, codec: str) -> None:
+    """Audio before the first frame is dropped; the rest keeps its time."""
     audio = AudioSpec(codec=codec, seconds=2, beeps=(0.3, 1.2, 1.6))
     source = make_clip(tmp_path / "clip.mov", replace(SPEC, audio=audio, start=Fraction(1)))
     write(opened(source), tmp_path / "out.mp4", preset="ultrafast")
@@ -128,7 +128,7 @@ def test_audio_before_the_first_frame_is_cut(tmp_path: Path, codec: str) -> None
 
 @pytest.mark.parametrize(("codec", "seconds"), [("aac", 5.0), ("aac", 2.01), ("pcm_s16le", 5.0), ("aac", 0.7)])
 def test_audio_ends_with_the_frames(tmp_path: Path, codec: str, seconds: float) -> None:
-    """Longer audio is trimmed to within an audio frame, shorter audio stays as short."""
+    """Longer audio is trimmed to within an audio frame; shorter audio is not padded."""
     source = make_clip(
         tmp_path / "clip.mov", replace(SPEC, audio=AudioSpec(codec=codec, seconds=seconds, beeps=(0.6,)))
     )
@@ -138,15 +138,15 @@ def test_audio_ends_with_the_frames(tmp_path: Path, codec: str, seconds: float) 
     assert beep_times(target) == pytest.approx([0.6], abs=FRAME / 2)
 
 
-def test_a_silent_clip_stays_without_an_audio_stream(tmp_path: Path) -> None:
-    """No invented silence."""
+def test_a_clip_without_audio_gets_no_audio_stream(tmp_path: Path) -> None:
+    """No silence is added."""
     source = make_clip(tmp_path / "clip.mp4", replace(SPEC, audio=None))
     write(opened(source), tmp_path / "out.mp4", preset="ultrafast")
     assert probe(tmp_path / "out.mp4").audio is None
 
 
-def test_real_surround_sound_is_copied(tmp_path: Path) -> None:
-    """The six channels of a real clip arrive as they were, as far as the frames go."""
+def test_real_surround_audio_is_copied(tmp_path: Path) -> None:
+    """All six channels of a real clip are copied unchanged, up to the end of the video."""
     source, target = real_clip("bigbuckbunny"), tmp_path / "out.mp4"
     clip = opened(source)
     short = replace(clip, frames=lambda: islice(clip.frames(), 25), length=25)
@@ -157,8 +157,8 @@ def test_real_surround_sound_is_copied(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("codec", ["aac", "pcm_s16le", "libopus"])
-def test_audio_with_holes_keeps_its_time(tmp_path: Path, codec: str) -> None:
-    """Where packets are missing there is silence, and what follows is not early."""
+def test_missing_audio_packets_become_silence(tmp_path: Path, codec: str) -> None:
+    """What follows a gap keeps its time."""
     source = make_clip(
         tmp_path / "clip.mkv", replace(SPEC, audio=AudioSpec(codec=codec, seconds=2, beeps=(0.2, 1.4)))
     )
@@ -175,8 +175,8 @@ def test_audio_with_holes_keeps_its_time(tmp_path: Path, codec: str) -> None:
 
 
 @pytest.mark.parametrize("codec", ["aac", "flac", "libmp3lame"])
-def test_damaged_audio_is_skipped_and_said(tmp_path: Path, codec: str) -> None:
-    """The frames are all there, the undamaged beep is where it was, and the client hears of it."""
+def test_damaged_audio_is_skipped_with_a_warning(tmp_path: Path, codec: str) -> None:
+    """All frames are there, the undamaged beep keeps its time, and the client gets a warning."""
     loud = AudioSpec(
         codec=codec, seconds=2, layout="stereo", rate=48000, beeps=(0.2, *(0.5 + 0.06 * n for n in range(10)), 1.8)
     )
@@ -197,8 +197,8 @@ def test_damaged_audio_is_skipped_and_said(tmp_path: Path, codec: str) -> None:
         assert warnings == ["Parts of the audio could not be read."]
 
 
-def test_audio_that_cannot_be_read_at_all_is_left_out(tmp_path: Path) -> None:
-    """A file that is gone or is no media costs the audio, not the video."""
+def test_unreadable_audio_is_left_out(tmp_path: Path) -> None:
+    """A file that is gone or not a media file costs the audio, not the video."""
     source = make_clip(tmp_path / "clip.mp4", replace(SPEC, audio=None))
     noise = tmp_path / "noise"
     noise.write_bytes(b"noise" * 100)
@@ -211,7 +211,7 @@ def test_audio_that_cannot_be_read_at_all_is_left_out(tmp_path: Path) -> None:
 
 
 def test_frames_and_audio_are_interleaved(tmp_path: Path) -> None:
-    """In the file no second of frames lies far from its audio, so that players need not jump."""
+    """Frames and audio of the same time are close to each other in the file, so that players need not seek."""
     source = make_clip(tmp_path / "clip.mp4", Spec(count=500, audio=AudioSpec(seconds=20, beeps=(1,))))
     write(opened(source), tmp_path / "out.mp4", preset="ultrafast")
     with av.open(str(tmp_path / "out.mp4")) as container:
@@ -225,8 +225,8 @@ def test_frames_and_audio_are_interleaved(tmp_path: Path) -> None:
     assert max(abs(apart) for _, apart in places) < 1.2
 
 
-def test_damage_anywhere_never_fails_for_the_audio(tmp_path: Path) -> None:
-    """Whatever bytes are noise: if the frames can be read, a file is written."""
+def test_damaged_audio_never_fails_the_video(tmp_path: Path) -> None:
+    """Whichever bytes are noise: if the frames can be read, a file is written."""
     audio = AudioSpec(seconds=2, codec="flac", beeps=FLASHES)
     source = make_clip(tmp_path / "clip.mkv", Spec(count=50, frame=numbered, audio=audio))
     for seed, place in enumerate((0.2, 0.4, 0.6, 0.8, 0.9)):

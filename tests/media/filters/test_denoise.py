@@ -1,4 +1,4 @@
-"""The denoiser: less noise, the same edges, no ghosts."""
+"""The denoiser: less noise, the same edges, no trails."""
 
 from __future__ import annotations
 
@@ -30,9 +30,7 @@ def mean_psnr(frames: Sequence[Frame], clean: Sequence[Frame], plane: int = 0) -
 
 @pytest.mark.parametrize("clip", ["bikes", "bigbuckbunny"])
 @pytest.mark.parametrize(("deviation", "strength", "gain"), [(3, 3, 3), (5, 6, 5), (8, 10, 5)])
-def test_a_noisy_clip_comes_nearer_to_the_clean_one(
-    clip: str, deviation: float, strength: float, gain: float
-) -> None:
+def test_denoise_raises_psnr_of_a_noisy_clip(clip: str, deviation: float, strength: float, gain: float) -> None:
     """Fitting strengths bring luma and chroma of real clips closer to what they were before noise, by decibels."""
     clean = real_frames(clip, 60, 8)
     spoiled = noisy(clean, deviation)
@@ -43,7 +41,7 @@ def test_a_noisy_clip_comes_nearer_to_the_clean_one(
     assert mean_psnr(result, clean, 1) > mean_psnr(spoiled, clean, 1) + gain
 
 
-def test_noise_falls_step_by_step() -> None:
+def test_noise_falls_with_the_strength() -> None:
     """Every step leaves less noise, and the first of all next to nothing less."""
     still = noisy([gray(126, (128, 96))] * 6, 4)
     left = [luma(filtered(still, denoise=value)[-1]).std() for value in (0.01, 0.5, 1, 2, 4, 6, 8, 10)]
@@ -53,14 +51,14 @@ def test_noise_falls_step_by_step() -> None:
     assert left[-1] < 0.25 * luma(still[-1]).std()
 
 
-def test_clean_frames_hardly_change() -> None:
+def test_denoise_hardly_changes_clean_frames() -> None:
     """A mild strength leaves a clean real clip as it is, for the eye."""
     clean = real_frames("bigbuckbunny", 60, 5)
 
     assert min(psnr(luma(a), luma(b)) for a, b in zip(filtered(clean, denoise=1), clean, strict=True)) > 44
 
 
-def test_edges_stay() -> None:
+def test_denoise_preserves_edges() -> None:
     """A step of 60 levels in noise keeps its height and its place at full strength."""
     plane = np.where(np.arange(96) < 48, 90, 150) * np.ones((64, 1), np.int64)
     result = luma(filtered(noisy([host_frame(plane, 128, 128)] * 5, 5), denoise=10)[-1]).mean(0)
@@ -69,7 +67,7 @@ def test_edges_stay() -> None:
     assert result[48] > 146
 
 
-def test_moving_things_leave_no_trail() -> None:
+def test_denoise_leaves_no_trails_behind_motion() -> None:
     """Where a bright square was a moment ago, the ground is as it was."""
     frames = []
     for index in range(6):
@@ -82,7 +80,7 @@ def test_moving_things_leave_no_trail() -> None:
     assert np.abs(luma(last) - luma(frames[-1])).max() <= 1
 
 
-def test_a_cut_starts_afresh() -> None:
+def test_denoise_uses_no_frames_before_a_cut() -> None:
     """The first frame of a new scene is what it would be alone, also where both scenes are alike."""
     other = luma(real_frames("bikes", 200)[0])[100:164, 100:196]
     first = np.where(other > 190, other, 255 - other)
@@ -92,15 +90,15 @@ def test_a_cut_starts_afresh() -> None:
     assert (luma(filtered(frames, denoise=8)[-1]) == luma(one(frames[-1], denoise=8))).all()
 
 
-def test_still_frames_settle() -> None:
-    """The past is neither lost nor piled up: a still stream of one code stays at this code."""
+def test_denoise_converges_on_still_frames() -> None:
+    """Errors do not accumulate: still frames of one sample value keep this value."""
     for code in (16, 127, 235):
         results = filtered([gray(code)] * 20, denoise=10)
         assert {int(value) for frame in results for value in np.unique(luma(frame))} == {code}
 
 
 @pytest.mark.parametrize("layout", ["yuv420p10le", "yuv422p", "yuv444p12le"])
-def test_any_depth_and_layout(layout: str) -> None:
+def test_denoise_of_any_depth_and_layout(layout: str) -> None:
     """Noise of deep and of chroma-rich frames falls alike."""
     rng = np.random.default_rng(0)
     unit = 16 if "12" in layout else 4 if "10" in layout else 1

@@ -1,4 +1,4 @@
-"""Blur and sharpening: of exactly the stated strength, on all of the frame, up to its edges."""
+"""Blur and sharpening: the stated strength on the whole frame, including its edges."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_smoothing_is_the_convolution(across: float, down: float) -> None:
     assert smooth(plane.astype(np.float32), *kernels) == pytest.approx(expected, abs=1e-6)
 
 
-def test_blur_takes_detail_step_by_step() -> None:
+def test_detail_falls_with_the_blur() -> None:
     """Each step leaves less detail, the half unit of a preset visibly so, and the first next to nothing less."""
     frame = deep(real_frames("bigbuckbunny", 0)[0])
     detail = [np.abs(np.diff(luma(one(frame, blur=value)))).mean() for value in (0, 0.1, 0.5, 1, 2, 3, 4, 4.4, 5)]
@@ -78,7 +78,7 @@ def test_blur_takes_detail_step_by_step() -> None:
 
 
 @pytest.mark.parametrize("layout", ["yuv420p", "yuv422p", "yuv444p"])
-def test_blur_is_as_wide_in_color(layout: str) -> None:
+def test_blur_is_equally_wide_in_chroma(layout: str) -> None:
     """An edge of chroma becomes as soft, in pixels of the frame, whatever chroma's resolution."""
     widths = []
     for name in ("yuv444p", layout):
@@ -106,7 +106,7 @@ def test_sharpening_is_an_unsharp_mask() -> None:
         assert np.abs(luma(one(host_frame(plane, 128, 128), sharpen=value)) - expected).max() <= 0.5 + 1e-4
 
 
-def test_sharpening_rises_and_spares_color() -> None:
+def test_sharpening_rises_and_keeps_chroma() -> None:
     """Each step makes edges steeper, the first next to nothing; chroma is as it was."""
     frame = deep(real_frames("bigbuckbunny", 0)[0])
     results = [codes(one(frame, sharpen=value)) for value in (0, 0.01, 0.1, 0.5, 1, 2, 3.5, 5)]
@@ -118,7 +118,7 @@ def test_sharpening_rises_and_spares_color() -> None:
 
 
 @pytest.mark.parametrize("look", [{"blur": 5}, {"sharpen": 5}, {"blur": 3.3, "sharpen": 2}], ids=str)
-def test_even_frames_stay_even(look: dict[str, float]) -> None:
+def test_detail_controls_keep_uniform_frames(look: dict[str, float]) -> None:
     """Neither borders nor the seams between pieces of work show."""
     frame = gray(100, (90, 200))
 
@@ -126,7 +126,7 @@ def test_even_frames_stay_even(look: dict[str, float]) -> None:
     assert np.unique(codes(one(frame, **look))[1]).tolist() == [128]
 
 
-def test_pieces_of_work_do_not_show() -> None:
+def test_strips_leave_no_seams() -> None:
     """A tall frame is, row by row, what a part of it becomes by itself."""
     rng = np.random.default_rng(2)
     plane = rng.integers(30, 220, (200, 60))

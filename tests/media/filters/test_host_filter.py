@@ -1,4 +1,4 @@
-"""Frames on the host through all filters: whatever they are, they come out as what they were."""
+"""All filters on frames in host memory: every size, format and depth is kept."""
 
 from __future__ import annotations
 

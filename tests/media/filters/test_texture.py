@@ -11,7 +11,7 @@ from tests.support.looks import codes, filtered, gray, host_frame, luma, one, ps
 
 
 @pytest.mark.parametrize("strength", [1, 2, 5, 8, 10, 25, 50])
-def test_grain_is_as_strong_as_asked_for(strength: float) -> None:
+def test_grain_has_the_requested_strength(strength: float) -> None:
     """In mid gray its standard deviation is 0.14 levels for each unit, from the first unit on, around no change."""
     noise = luma(
         one(host_frame(np.full((256, 256), 126 * 16), 2048, 2048, "yuv420p12le"), film_grain_strength=strength)
@@ -22,7 +22,7 @@ def test_grain_is_as_strong_as_asked_for(strength: float) -> None:
     assert abs(levels.mean()) < 0.02 * strength
 
 
-def test_grain_is_new_in_every_frame() -> None:
+def test_grain_differs_in_every_frame() -> None:
     """Two frames of one frame carry grain that has nothing in common."""
     first, second = (luma(frame) - 126 for frame in filtered([gray(126, (320, 240))] * 2, film_grain_strength=30))
 
@@ -30,21 +30,21 @@ def test_grain_is_new_in_every_frame() -> None:
     assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.05
 
 
-def test_grain_repeats_nowhere_in_a_frame() -> None:
+def test_grain_does_not_repeat_within_a_frame() -> None:
     """The bands that grain is laid in have nothing in common either."""
     noise = luma(one(gray(126, (320, 256)), film_grain_strength=30)).reshape(4, -1) - 126.0
 
     assert np.abs(np.corrcoef(noise) - np.eye(4)).max() < 0.05
 
 
-def test_the_same_job_has_the_same_grain() -> None:
+def test_grain_is_deterministic() -> None:
     """Run twice, every pixel of every frame is the same."""
     runs = [filtered(real_frames(count=3), film_grain_strength=20, denoise=2) for _ in range(2)]
 
     assert all((luma(one_) == luma(other)).all() for one_, other in zip(*runs, strict=True))
 
 
-def test_grain_spares_black_white_and_color() -> None:
+def test_grain_does_not_change_black_white_and_chroma() -> None:
     """Letterbox bars stay clean, and grain has no color."""
     for level in (16, 235):
         assert np.unique(luma(one(gray(level), film_grain_strength=50))).tolist() == [level]
@@ -54,7 +54,7 @@ def test_grain_spares_black_white_and_color() -> None:
     assert all((plane == before).all() for plane, before in zip(grainy[1:], codes(frame)[1:], strict=True))
 
 
-def test_grain_grows_with_the_frame() -> None:
+def test_grain_size_scales_with_the_frame() -> None:
     """Neighbors are more alike in a large frame than in a small one, so that both look alike at one size."""
     likeness = []
     for size in ((64, 240), (64, 1080), (64, 2160)):
@@ -73,7 +73,7 @@ def corner(frame_size: tuple[int, int], strength: float) -> float:
     return float((luma(one(gray(235, frame_size), vignette=strength))[0, 0] - 16) / 219)
 
 
-def test_vignette_grows_from_nothing() -> None:
+def test_vignette_is_continuous_from_zero() -> None:
     """The first step is hardly seen, ten is mild, a hundred is strong, and every step darkens."""
     left = [corner((320, 180), strength) for strength in (0.5, 1, 5, 10, 20, 30, 50, 75, 100)]
 
@@ -84,7 +84,7 @@ def test_vignette_grows_from_nothing() -> None:
 
 
 @pytest.mark.parametrize("size", [(320, 180), (180, 320), (200, 200)])
-def test_vignette_fits_the_frame(size: tuple[int, int]) -> None:
+def test_vignette_follows_the_frame_shape(size: tuple[int, int]) -> None:
     """The center keeps its light, and the middles of all four edges lose the same."""
     y = luma(one(gray(235, size), vignette=60))
     width, height = size
@@ -96,7 +96,7 @@ def test_vignette_fits_the_frame(size: tuple[int, int]) -> None:
     assert (y == y[:, ::-1]).all()
 
 
-def test_vignette_darkens_color_with_light() -> None:
+def test_vignette_scales_chroma_with_luma() -> None:
     """Chroma fades as luma does, so that corners keep their hue."""
     frame = host_frame(np.full((64, 64), 200), 96, 160, "yuv444p")
     y, u, v = codes(one(frame, vignette=80))
@@ -107,7 +107,7 @@ def test_vignette_darkens_color_with_light() -> None:
     assert light < 0.35
 
 
-def test_vignette_of_a_preset_leaves_the_corners() -> None:
+def test_vignette_of_a_preset_keeps_the_corners_visible() -> None:
     """The strength of `cinematic`, 10, changes a real frame mildly."""
     frame = real_frames()[0]
 

@@ -1,4 +1,4 @@
-"""The point-wise controls: exact, rounded once, and what their names say."""
+"""The point-wise controls: exact and rounded once."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_luma_is_the_curve_in_double_precision_rounded_once(
     assert np.abs(luma(one(ramp, colors, **look)) - exact).max() <= 0.5 + 1e-6
 
 
-def test_no_levels_are_lost_on_the_way() -> None:
+def test_tone_curve_loses_no_levels() -> None:
     """Controls together leave as many levels as the exact curve does; one after the other, rounding loses some."""
     ramp = all_grays()
     exact = np.round(tone((luma(ramp) - 16) / 219, contrast=0.5, s_curve_contrast=100) * 219)
@@ -83,7 +83,7 @@ def test_a_smooth_ramp_stays_smooth() -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_all_layouts_look_alike(layout: str) -> None:
+def test_all_pixel_formats_give_equal_colors(layout: str) -> None:
     """A color comes out the same from 8, 10 and 12 bits and every chroma layout."""
     depth = int(layout[-4:-2]) if layout.endswith("le") else 8
     unit = 2 ** (depth - 8)
@@ -116,7 +116,7 @@ def test_brightness_rises() -> None:
     assert np.unique(first).tolist() == [2]
 
 
-def test_contrast_turns_around_mid_gray() -> None:
+def test_contrast_pivots_at_mid_gray() -> None:
     """Zero is flat gray, mid gray never moves, and more contrast spreads tones farther."""
     frame = real_frames()[0]
     y, u, v = codes(one(frame, contrast=0))
@@ -139,7 +139,7 @@ def test_saturation_zero_is_black_and_white() -> None:
     assert (y == luma(frame)).all()
 
 
-def test_saturation_rises_and_spares_luma() -> None:
+def test_saturation_rises_and_keeps_luma() -> None:
     """Chroma grows with every step, and luma is the same at all of them."""
     frame = real_frames("bigbuckbunny", 0)[0]
     results = [codes(one(frame, saturation=value)) for value in (0, 0.01, 0.5, 0.9, 1.1, 1.5, 2, 3)]
@@ -170,7 +170,7 @@ def test_temperature_changes_every_tone(value: float) -> None:
     assert difference[inside] == pytest.approx(0.6 * value / 100 * tones[inside], abs=0.004)
 
 
-def test_temperature_spares_luma_and_black() -> None:
+def test_temperature_keeps_luma_and_black() -> None:
     """No temperature moves luma, and black stays black."""
     frame = real_frames()[0]
     tones, difference = warmth(100)
@@ -206,7 +206,7 @@ def test_temperature_is_a_white_balance(matrix: Matrix, span: str) -> None:
 # S-curve
 
 
-def test_s_curve_passes_its_points_unquantised() -> None:
+def test_s_curve_passes_its_points_unquantized() -> None:
     """The quarter tones move by 0.15 of the strength, whatever its last digit."""
     points = host_frame(np.tile([64, 64 + 219, 64 + 438, 64 + 657, 940], (4, 4)), 512, 512, "yuv420p10le")
     for strength in (1, 5, 10, 15, 33, 100):
@@ -215,7 +215,7 @@ def test_s_curve_passes_its_points_unquantised() -> None:
         assert luma(one(points, s_curve_contrast=strength))[0, :5] == pytest.approx(expected, abs=0.5)
 
 
-def test_s_curve_never_falls() -> None:
+def test_s_curve_is_monotonic() -> None:
     """Brighter stays brighter at every strength, and the curve grows steeper in the middle."""
     ramp = all_grays("yuv420p10le")
     curves = [luma(one(ramp, s_curve_contrast=strength))[0] for strength in (1, 10, 25, 50, 75, 100)]
@@ -226,7 +226,7 @@ def test_s_curve_never_falls() -> None:
     assert s_curve(0, np.linspace(0, 1, 5)) == pytest.approx([0, 0.25, 0.5, 0.75, 1])
 
 
-def test_s_curve_gives_contrast_to_colors_too() -> None:
+def test_s_curve_raises_chroma_contrast() -> None:
     """Chroma grows where the curve is steep, in the middle, and shrinks where it is flat, in the shadows."""
     middle, shadow = (host_frame(np.full((16, 16), code), 134, 122, "yuv444p") for code in (126, 30))
 
@@ -250,7 +250,7 @@ def test_s_curve_gives_contrast_to_colors_too() -> None:
     ids=str,
 )
 @pytest.mark.parametrize("colors", [BT709, FULL, Colors(Matrix.BT601)], ids=["709", "full", "601"])
-def test_colors_stay_possible_and_keep_their_hue(look: dict[str, float], colors: Colors) -> None:
+def test_colors_stay_in_gamut_and_keep_their_hue(look: dict[str, float], colors: Colors) -> None:
     """Whatever the controls, red, green and blue stay within black and white."""
     random = np.random.default_rng(3)
     white = 1023 if colors.full_range else 940

@@ -27,7 +27,7 @@ def sheet(count: int, size: tuple[int, int] = (64, 48), aspect: Fraction = Fract
 
 
 def test_few_frames_are_all_shown() -> None:
-    """They stand in rows of six, in order, at their own size."""
+    """They are in rows of six, in order, at their own size."""
     image = sheet(8)
     assert image.shape == (8 + 2 * (48 + 22 + 8), 8 + 6 * (64 + 8), 3)
     for index in range(8):
@@ -45,7 +45,7 @@ def test_many_frames_are_spread_evenly() -> None:
     assert shown == pytest.approx([119 * place // 47 for place in range(48)], abs=4)
 
 
-def test_numbers_stand_below() -> None:
+def test_frame_numbers_are_below_the_thumbnails() -> None:
     """There is light writing under each image, and none where no image is."""
     labels = [sheet(7)[8 + row * 78 + 48 : 8 + (row + 1) * 78 - 8] for row in range(2)]
     for row, column, is_written in ((0, 0, True), (0, 5, True), (1, 0, True), (1, 1, False)):
@@ -63,7 +63,7 @@ def test_numbers_stand_below() -> None:
         ((2000, 2), Fraction(1), (240, 1)),
     ],
 )
-def test_large_images_are_made_small(size: tuple[int, int], aspect: Fraction, expected: tuple[int, int]) -> None:
+def test_thumbnail_size(size: tuple[int, int], aspect: Fraction, expected: tuple[int, int]) -> None:
     """At most 240 on a side, in the shape a viewer sees, with room for a number."""
     width, height = expected
     assert sheet(1, size, aspect).shape == (8 + height + 22 + 8, 8 + width + 8, 3)

@@ -1,4 +1,4 @@
-"""Images of any kind become upright RGB; what is damaged, animated or a bomb is refused in one sentence."""
+"""Image files of every format become upright RGB; damaged, animated and oversized ones are rejected."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ KINDS: dict[str, tuple[Callable[[], bytes], tuple[int, int, int], int]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_any_kind_becomes_rgb(kind: str) -> None:
-    """The colors are right, with black behind what is transparent."""
+def test_every_format_becomes_rgb(kind: str) -> None:
+    """The colors are right, with black behind transparent pixels."""
     make, color, tolerance = KINDS[kind]
     rgb = read_image(make(), "frame.png", 10_000)
     assert rgb.shape == (30, 40, 3)
@@ -91,8 +91,8 @@ def test_a_transparent_palette_shows_black() -> None:
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_images_stand_upright(kind: str, orientation: int) -> None:
-    """A camera's note on how it was held is followed."""
+def test_exif_rotation_is_applied(kind: str, orientation: int) -> None:
+    """The orientation that a camera stored is applied."""
     shown = scene(3, *SIZE)
     turn: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
         1: lambda image: image,
@@ -119,14 +119,14 @@ def several(kind: str, **options: Any) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF"])
-def test_animations_are_refused(kind: str) -> None:
-    """A frame is one image."""
+def test_animations_are_rejected(kind: str) -> None:
+    """An image file has to hold one image."""
     with pytest.raises(InvalidMedia, match=r"^Frame 'a' is animated; it must be a single image\.$"):
         read_image(several(kind), "Frame 'a'", 10_000)
 
 
-def test_a_phones_image_with_a_second_view_is_fine() -> None:
-    """A JPEG file may carry more views behind the first; that one counts."""
+def test_a_multi_picture_jpeg_gives_its_first_image() -> None:
+    """A phone's JPEG file may hold more images after the first."""
     assert np.abs(read_image(several("MPO", quality=95), "Frame 'a'", 10_000).astype(int) - RGB).max() <= 3
 
 
@@ -142,14 +142,14 @@ def bomb(side: int) -> bytes:
 
 
 @pytest.mark.parametrize("side", [200, 10_000, 40_000, 100_000])
-def test_large_images_are_refused_unread(side: int) -> None:
-    """The header is enough to refuse, whatever the size."""
+def test_large_images_are_rejected_by_their_header(side: int) -> None:
+    """Nothing is decoded, whatever the size."""
     with pytest.raises(TooLarge, match=r"^Frame 'a' has .* pixels; at most 10000 are allowed\.$"):
         read_image(bomb(side), "Frame 'a'", 10_000)
 
 
-def test_damage_is_named() -> None:
-    """Cut off, spoilt, empty or something else: the sentence names the frame."""
+def test_damage_is_reported_with_the_name() -> None:
+    """Cut off, overwritten, empty or something else: the message names the image."""
     whole = encoded(Image.fromarray(scene(1, 200, 150)))
     jpeg = encoded(Image.fromarray(scene(1, 200, 150)), "JPEG")
     text = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0))
@@ -165,8 +165,8 @@ def test_damage_is_named() -> None:
             read_image(data, "Frame 'a 1.png'", 100_000)
 
 
-def test_mutants_are_read_or_refused() -> None:
-    """Whatever happens to a file, the answer is an image or one of our sentences."""
+def test_damaged_files_are_decoded_or_rejected() -> None:
+    """Any damage gives an image or one of the documented errors."""
     rng = np.random.default_rng(5)
     files = [make() for make, _, _ in KINDS.values()] + [several("WEBP"), several("MPO")]
     outcomes = set()

@@ -1,4 +1,4 @@
-"""Repeating encoded video: the source's own packets at exact times, or none of it copied."""
+"""Repeating encoded video: the source's own packets at exact times, or no stream copy."""
 
 from __future__ import annotations
 
@@ -39,8 +39,10 @@ def source_of(folder: Path, fps: Fraction = Fraction(25), audio: AudioSpec | Non
 @pytest.mark.parametrize(
     "audio", [None, AudioSpec(seconds=0.83, beeps=(0.1, 0.4)), AudioSpec(seconds=0.3, rate=44100)]
 )
-def test_packets_are_the_sources_and_times_are_exact(tmp_path: Path, fps: Fraction, audio: AudioSpec | None) -> None:
-    """Bit by bit, in every play, at n / fps; the audio may be longer or shorter than the frames."""
+def test_packets_are_copied_unchanged_with_exact_times(
+    tmp_path: Path, fps: Fraction, audio: AudioSpec | None
+) -> None:
+    """Every packet of every repeat is unchanged and at n / fps; the audio may be longer or shorter than the video."""
     source = source_of(tmp_path, fps, audio)
     video = found(source)
     assert video is not None
@@ -59,8 +61,8 @@ def test_packets_are_the_sources_and_times_are_exact(tmp_path: Path, fps: Fracti
         assert beep_times(tmp_path / "out.mp4") == pytest.approx(expected, abs=0.003)
 
 
-def test_our_own_output_can_be_copied_again(tmp_path: Path) -> None:
-    """A loop of a loop of a written file, at the writer's default effort."""
+def test_own_output_can_be_copied_again(tmp_path: Path) -> None:
+    """A loop of a loop of a written file, with the default preset."""
     write(Costly(14).clip(), tmp_path / "first.mp4")
     video = found(tmp_path / "first.mp4")
     assert video is not None
@@ -71,7 +73,7 @@ def test_our_own_output_can_be_copied_again(tmp_path: Path) -> None:
     assert shown(tmp_path / "third.mp4").times == [Fraction(index, 25) for index in range(56)]
 
 
-def test_shape_and_colors_stay(tmp_path: Path) -> None:
+def test_pixel_aspect_and_colors_are_kept(tmp_path: Path) -> None:
     """Pixel aspect and color tags are those of the source."""
     source = source_of(tmp_path, aspect=Fraction(4, 3))
     video = found(source)
@@ -84,7 +86,7 @@ def test_shape_and_colors_stay(tmp_path: Path) -> None:
 
 
 def test_a_real_clip_with_audio_is_copied(tmp_path: Path) -> None:
-    """Of 132 frames all return in each play."""
+    """All 132 frames are in every repeat."""
     source = real_clip("bigbuckbunny")
     video = found(source)
     assert video is not None
@@ -111,8 +113,8 @@ UNFIT = {
 
 
 @pytest.mark.parametrize(("name", "spec"), UNFIT.values(), ids=UNFIT.keys())
-def test_what_does_not_fit_is_not_copied(tmp_path: Path, name: str, spec: Spec) -> None:
-    """Anything that players or seams could stumble over is encoded instead, and loops all the same."""
+def test_unsupported_video_is_encoded_instead(tmp_path: Path, name: str, spec: Spec) -> None:
+    """Anything that players could fail at is encoded instead, and loops all the same."""
     source = make_clip(tmp_path / name, spec)
     assert found(source) is None
     clip = repeated(opened(source), 2)
@@ -120,7 +122,7 @@ def test_what_does_not_fit_is_not_copied(tmp_path: Path, name: str, spec: Spec) 
 
 
 def test_a_file_that_does_not_begin_with_an_idr_frame_is_not_copied(tmp_path: Path) -> None:
-    """Its first frames would need those before, which at a seam are others."""
+    """Its first frames need those before, which differ where repeats meet."""
     options = {**B_FRAMES, "x264-params": "open-gop=1:keyint=7:min-keyint=7:scenecut=0:bframes=3:b-adapt=0"}
     whole = make_clip(tmp_path / "whole.mp4", Spec(count=28, frame=counted, options=options))
     tail = tmp_path / "tail.mp4"
@@ -136,8 +138,8 @@ def test_a_file_that_does_not_begin_with_an_idr_frame_is_not_copied(tmp_path: Pa
     assert found(tail) is None
 
 
-def test_cancelling_leaves_nothing(tmp_path: Path) -> None:
-    """Copying obeys too."""
+def test_cancelling_leaves_no_file(tmp_path: Path) -> None:
+    """Copying stops when the job is cancelled."""
     source, job = source_of(tmp_path), Job()
     video = found(source)
     assert video is not None

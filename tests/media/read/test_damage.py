@@ -1,4 +1,4 @@
-"""Damaged files: what can be read is read, what is lost is counted and said, frames keep their times."""
+"""Damaged files: what can be decoded is decoded, losses are counted and reported, timing is kept."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def counted(warnings: list[str], words: str) -> int:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".webm", ".gif", ".flv"])
-def test_whole_files_raise_no_alarm(whole: Callable[[str], Path], suffix: str) -> None:
+def test_undamaged_files_give_no_warnings(whole: Callable[[str], Path], suffix: str) -> None:
     """Warnings are for damage only."""
     clip, warnings = opened(whole(suffix))
     assert sum(1 for _ in clip.frames()) == 100
@@ -64,7 +64,9 @@ def test_whole_files_raise_no_alarm(whole: Callable[[str], Path], suffix: str) -
 
 @pytest.mark.parametrize("kept", [0.3, 0.6, 0.95])
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".gif", ".flv"])
-def test_a_missing_tail_is_said(whole: Callable[[str], Path], tmp_path: Path, suffix: str, kept: float) -> None:
+def test_a_truncated_file_gives_a_warning(
+    whole: Callable[[str], Path], tmp_path: Path, suffix: str, kept: float
+) -> None:
     """The clip ends where its frames end, and the client hears that there should be more."""
     clip, warnings = opened(cut(whole(suffix), tmp_path / f"cut{suffix}", kept))
     frames = list(clip.frames())
@@ -73,7 +75,7 @@ def test_a_missing_tail_is_said(whole: Callable[[str], Path], tmp_path: Path, su
     assert any("The end of the file is missing" in warning for warning in warnings)
 
 
-def test_a_missing_tail_is_counted(whole: Callable[[str], Path], tmp_path: Path) -> None:
+def test_a_truncated_file_counts_missing_frames(whole: Callable[[str], Path], tmp_path: Path) -> None:
     """An MP4 file lists its frames, so that the missing ones can be counted."""
     clip, warnings = opened(cut(whole(".mp4"), tmp_path / "cut.mp4", 0.6))
     shown = [number_of(to_rgb(frame)) for frame in clip.frames()]
@@ -85,10 +87,10 @@ def test_a_missing_tail_is_counted(whole: Callable[[str], Path], tmp_path: Path)
 
 @pytest.mark.parametrize("place", [(0.3, 0.32), (0.5, 0.7), (0.9, 0.93)])
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".flv"])
-def test_damage_midway_is_said_and_keeps_the_times(
+def test_damage_gives_a_warning_and_keeps_timing(
     whole: Callable[[str], Path], tmp_path: Path, suffix: str, place: tuple[float, float]
 ) -> None:
-    """All slots are filled, the frames after the damage stand where they belong, and the loss is said."""
+    """The video keeps its length, frames after the damage keep their times, and a warning says so."""
     clip, warnings = opened(spoil(whole(suffix), tmp_path / f"spoiled{suffix}", *place))
     shown = [number_of(to_rgb(frame)) for frame in clip.frames()]
     assert len(shown) == clip.length
@@ -99,7 +101,7 @@ def test_damage_midway_is_said_and_keeps_the_times(
     assert any(index < 100 * place[0] - 12 for index in right)
 
 
-def test_lost_frames_are_counted(whole: Callable[[str], Path], tmp_path: Path) -> None:
+def test_frames_that_cannot_be_decoded_are_counted(whole: Callable[[str], Path], tmp_path: Path) -> None:
     """The number said is the number of frames whose frame is not their own."""
     path = whole(".mp4")
     clip, warnings = opened(spoil(path, tmp_path / "spoiled.mp4", 0.5, 0.6))
@@ -109,7 +111,7 @@ def test_lost_frames_are_counted(whole: Callable[[str], Path], tmp_path: Path) -
     assert counted(warnings, "frames could not be read; the nearest readable frame was repeated") == repeated > 3
 
 
-def test_damage_at_the_end_loses_only_what_is_damaged(whole: Callable[[str], Path], tmp_path: Path) -> None:
+def test_damage_at_the_end_loses_only_damaged_frames(whole: Callable[[str], Path], tmp_path: Path) -> None:
     """Decoding by several threads gives no less than decoding by one."""
     path = spoil(whole(".mp4"), tmp_path / "spoiled.mp4", 0.985, 1)
     import av
@@ -129,7 +131,7 @@ def test_damage_at_the_end_loses_only_what_is_damaged(whole: Callable[[str], Pat
     assert counted(warnings, "frames could not be read") == 100 - readable
 
 
-def test_the_audio_of_a_damaged_video_stays_in_step(whole: Callable[[str], Path], tmp_path: Path) -> None:
+def test_audio_of_a_damaged_video_stays_in_sync(whole: Callable[[str], Path], tmp_path: Path) -> None:
     """The second beep, after the damage, is where it was."""
     path = spoil(whole(".mp4"), tmp_path / "spoiled.mp4", 0.4, 0.5)
     clip, warnings = opened(path)
@@ -138,7 +140,7 @@ def test_the_audio_of_a_damaged_video_stays_in_step(whole: Callable[[str], Path]
     assert beep_times(tmp_path / "out.mp4") == pytest.approx([1, 3], abs=0.04)
 
 
-def test_nothing_readable_is_refused(tmp_path: Path) -> None:
+def test_a_video_without_decodable_frames_is_rejected(tmp_path: Path) -> None:
     """A file whose index is fine and whose frames are all noise, found out at once or on reading."""
     path = faststart(make_clip(tmp_path / "plain.mp4", Spec(count=20)), tmp_path / "clip.mp4")
     info = probe(path)
@@ -167,7 +169,7 @@ def test_a_damaged_beginning_shows_the_first_good_frame(tmp_path: Path) -> None:
     assert warnings
 
 
-def test_a_tail_cut_from_a_variable_rate_keeps_the_rate(tmp_path: Path) -> None:
+def test_a_truncated_variable_rate_keeps_its_rate(tmp_path: Path) -> None:
     """What is left of a recording keeps its timeline."""
     slots = [index + index // 3 for index in range(60)]
     spec = Spec(times=[Fraction(slot, 25) for slot in slots], frame=numbered)

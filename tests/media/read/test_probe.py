@@ -1,4 +1,4 @@
-"""What ``probe`` says of files of many kinds, and what it says of files that lie."""
+"""Probing files of many formats, also with wrong headers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def probed(path: Path, spec: Spec) -> VideoInfo:
     return probe(make_clip(path, spec))
 
 
-def test_describes_a_real_clip() -> None:
+def test_probe_describes_a_real_clip() -> None:
     """Every field of an ordinary file with audio."""
     path = real_clip("bigbuckbunny")
     info = probe(path)
@@ -53,14 +53,14 @@ def test_describes_a_real_clip() -> None:
 
 @pytest.mark.parametrize("fps", [NTSC, Fraction(24000, 1001), Fraction(25), Fraction(60), Fraction(1, 2)])
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
-def test_rates_are_exact(tmp_path: Path, fps: Fraction, suffix: str) -> None:
+def test_frame_rates_are_exact(tmp_path: Path, fps: Fraction, suffix: str) -> None:
     """30000/1001 is never 29.97, whatever the container rounds its times to."""
     info = probed(tmp_path / f"clip{suffix}", Spec(fps=fps, count=40, frame=numbered))
     assert (info.fps, info.length, info.vfr) == (fps, 40, False)
 
 
-def test_variable_rates_become_a_rate_that_fits_their_frames(tmp_path: Path) -> None:
-    """Frames held for several fiftieths of a second: a timeline of 50, as long as the source."""
+def test_variable_rate_becomes_its_base_rate(tmp_path: Path) -> None:
+    """Frames that last several fiftieths of a second: a timeline of 50 fps, as long as the source."""
     slots = [0, 1, 2, 6, 7, 15, 16, 17, 29]
     spec = Spec(times=[Fraction(slot, 50) for slot in slots])
     for suffix in (".mkv", ".mp4"):
@@ -80,7 +80,7 @@ def test_variable_rates_become_a_rate_that_fits_their_frames(tmp_path: Path) -> 
         ((64, 48), Colors(Matrix.BT601, 6, 6)),
     ],
 )
-def test_untagged_colors_get_their_likely_meaning(tmp_path: Path, size: tuple[int, int], expected: Colors) -> None:
+def test_untagged_colors_get_the_most_likely_tags(tmp_path: Path, size: tuple[int, int], expected: Colors) -> None:
     """BT.709 from 1280 columns or above 576 rows, BT.601 below, limited range."""
     spec = Spec(size=size, count=1, colors=None, codec="ffv1")
     assert probed(tmp_path / "clip.mkv", spec).colors == expected
@@ -91,41 +91,41 @@ def test_untagged_colors_get_their_likely_meaning(tmp_path: Path, size: tuple[in
     "colors",
     [Colors(Matrix.BT709), Colors(Matrix.BT601, 6, 6), Colors(Matrix.BT2020, 9, 14), Colors(Matrix.BT709, 12, 13)],
 )
-def test_tags_are_read(tmp_path: Path, colors: Colors, full_range: bool) -> None:  # noqa: FBT001 - a parameter
+def test_color_tags_are_read(tmp_path: Path, colors: Colors, full_range: bool) -> None:  # noqa: FBT001 - a parameter
     """Matrix, primaries, transfer and range come as they are tagged."""
     colors = replace(colors, full_range=full_range)
     assert probed(tmp_path / "clip.mp4", Spec(count=2, colors=colors)).colors == colors
 
 
-def test_rgb_is_announced_as_what_it_becomes(tmp_path: Path) -> None:
+def test_rgb_is_reported_as_bt709(tmp_path: Path) -> None:
     """RGB sources turn into BT.709 in limited range."""
     info = probed(tmp_path / "clip.mkv", Spec(count=1, codec="libx264rgb", pix_fmt="rgb24"))
     assert (info.pixel_format, info.colors) == ("gbrp", Colors(Matrix.BT709))
 
 
 @pytest.mark.parametrize(("rotation", "size"), [(0, (64, 32)), (90, (32, 64)), (180, (64, 32)), (270, (32, 64))])
-def test_sizes_are_those_seen_upright(tmp_path: Path, rotation: int, size: tuple[int, int]) -> None:
-    """A clip filmed upright is taller than wide, and so are its pixels turned."""
+def test_size_and_pixel_aspect_are_those_after_rotation(tmp_path: Path, rotation: int, size: tuple[int, int]) -> None:
+    """A clip filmed upright is taller than wide, and its pixel aspect is inverted."""
     spec = Spec(size=(64, 32), count=2, rotation=rotation, aspect=Fraction(4, 3))
     info = probed(tmp_path / "clip.mp4", spec)
     assert (info.rotation, (info.width, info.height)) == (rotation, size)
     assert info.pixel_aspect == (Fraction(3, 4) if rotation in {90, 270} else Fraction(4, 3))
 
 
-def test_one_frame(tmp_path: Path) -> None:
+def test_a_clip_of_one_frame(tmp_path: Path) -> None:
     """A clip of one frame has a length and a rate."""
     info = probed(tmp_path / "clip.mp4", Spec(count=1, fps=NTSC))
     assert (info.length, info.fps) == (1, NTSC)
 
 
-def test_a_gif_is_a_video(tmp_path: Path) -> None:
+def test_a_gif_is_probed_as_video(tmp_path: Path) -> None:
     """GIF times are hundredths of a second."""
     info = probed(tmp_path / "clip.gif", Spec(codec="gif", pix_fmt="rgb8", colors=None, count=8, fps=Fraction(20)))
     assert (info.container, info.fps, info.length) == ("gif", Fraction(20), 8)
     assert info.audio is None
 
 
-def test_audio_that_starts_later_is_noticed(tmp_path: Path) -> None:
+def test_delay_of_audio_that_starts_later(tmp_path: Path) -> None:
     """The delay is from the first frame to the first sample, within an audio frame."""
     late = AudioSpec(start=Fraction(1, 2), codec="pcm_s16le")
     info = probed(tmp_path / "late.mov", Spec(audio=late, fps=Fraction(50), count=50))
@@ -137,7 +137,7 @@ def test_audio_that_starts_later_is_noticed(tmp_path: Path) -> None:
     assert info.audio.delay == Fraction(-1, 2)
 
 
-def test_the_default_of_several_streams_is_chosen(tmp_path: Path) -> None:
+def test_the_default_stream_of_several_is_chosen(tmp_path: Path) -> None:
     """Not the first, not the largest: the one flagged default; of several such, the largest."""
     path = tmp_path / "clip.mkv"
     specs = [Spec(size=(64, 48)), Spec(size=(32, 24)), Spec(size=(128, 96))]
@@ -154,8 +154,8 @@ def test_the_default_of_several_streams_is_chosen(tmp_path: Path) -> None:
         assert (info.stream, (info.width, info.height)) == (chosen, specs[chosen].size)
 
 
-def test_cover_art_is_no_video(tmp_path: Path) -> None:
-    """A song with a frame holds no video stream."""
+def test_cover_art_is_not_video(tmp_path: Path) -> None:
+    """A song with a cover image holds no video stream."""
     path = tmp_path / "song.mp4"
     with av.open(str(path), "w") as output:
         cover = output.add_stream("mjpeg", rate=1, width=64, height=64, pix_fmt="yuvj420p")
@@ -171,7 +171,7 @@ def test_cover_art_is_no_video(tmp_path: Path) -> None:
         probe(path)
 
 
-def test_audio_alone_is_no_video(tmp_path: Path) -> None:
+def test_a_file_with_only_audio_is_rejected(tmp_path: Path) -> None:
     """One sentence says what is missing."""
     with pytest.raises(InvalidMedia, match=r"^The file holds no video stream\.$"):
         probe(make_audio(tmp_path / "audio.mp4", AudioSpec()))
@@ -189,7 +189,7 @@ def test_audio_alone_is_no_video(tmp_path: Path) -> None:
     ],
     ids=["empty", "byte", "zeros", "html", "noise", "png"],
 )
-def test_what_is_no_video_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_video_is_rejected(tmp_path: Path, content: bytes) -> None:
     """One sentence, without the path."""
     path = tmp_path / "clip.mp4"
     path.write_bytes(content)
@@ -206,7 +206,7 @@ def patched(path: Path, box: bytes, offset: int, value: bytes) -> Path:
     return path
 
 
-def test_a_lying_duration_changes_nothing(tmp_path: Path) -> None:
+def test_a_wrong_duration_is_ignored(tmp_path: Path) -> None:
     """A header that claims 4,294,967,295 units does not stretch the timeline."""
     path = make_clip(tmp_path / "clip.mp4", Spec(count=10))
     patched(path, b"mvhd", 4 + 4 + 4 + 4 + 4, struct.pack(">I", 2**32 - 1))
@@ -214,7 +214,7 @@ def test_a_lying_duration_changes_nothing(tmp_path: Path) -> None:
     assert (info.length, info.duration_seconds) == (10, 0.4)
 
 
-def test_a_lying_frame_count_is_survived(tmp_path: Path) -> None:
+def test_a_wrong_frame_count_is_ignored(tmp_path: Path) -> None:
     """2,147,483,647 samples of no duration: no division by zero, no memory taken for them."""
     path = make_clip(tmp_path / "clip.mp4", Spec(count=10))
     patched(path, b"stts", 12, struct.pack(">II", 2**31 - 1, 0))
@@ -222,21 +222,21 @@ def test_a_lying_frame_count_is_survived(tmp_path: Path) -> None:
     assert info.length <= 10
 
 
-def test_a_lying_frame_size_is_corrected(tmp_path: Path) -> None:
+def test_a_wrong_frame_size_is_corrected(tmp_path: Path) -> None:
     """The container says 65535 x 65535, the stream itself 64 x 48: the stream is right."""
     path = make_clip(tmp_path / "clip.mp4", Spec(count=10))
     patched(path, b"avc1", 4 + 24, struct.pack(">HH", 65535, 65535))
     assert (probe(path).width, probe(path).height) == (64, 48)
 
 
-def test_absurd_rates_are_refused(tmp_path: Path) -> None:
+def test_frame_rates_out_of_range_are_rejected(tmp_path: Path) -> None:
     """A thousand frames a second are not video."""
     path = make_clip(tmp_path / "clip.mp4", Spec(fps=Fraction(1000), count=30))
     with pytest.raises(InvalidMedia, match=r"frame rate is 1000 per second; 0\.1 to 240 is allowed"):
         probe(path)
 
 
-def test_undecodable_metadata_is_no_obstacle(tmp_path: Path) -> None:
+def test_undecodable_metadata_is_ignored(tmp_path: Path) -> None:
     """A title in another alphabet's encoding does not matter."""
     path = tmp_path / "clip.mp4"
     with av.open(str(path), "w") as output:

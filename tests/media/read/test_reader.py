@@ -1,4 +1,4 @@
-"""Clips from files: right pixels, right times, any format, and nothing left behind."""
+"""Clips opened from files: pixels, timing, formats and clean-up."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def numbers(frames: list[Frame]) -> list[int]:
 def _nothing_left() -> Generator[None]:
     """Every test leaves as many threads (FFmpeg's too) and open files as it found."""
 
-    def held() -> tuple[int, int, int]:
+    def resources() -> tuple[int, int, int]:
         gc.collect()
         return threading.active_count(), len(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd"))  # noqa: PTH208
 
-    before = held()
+    before = resources()
     yield
-    assert held() == before
+    assert resources() == before
 
 
 FORMATS = [
@@ -92,7 +92,7 @@ FORMATS = [
 def test_every_pixel_format_becomes_planar_yuv(
     tmp_path: Path, suffix: str, codec: str, pix_fmt: str, planar: str
 ) -> None:
-    """The frame stays, in the planar layout and depth that keep what the source holds."""
+    """The result is the same image in the planar format with the chroma resolution and depth of the source."""
     options = (
         {"crf": "4"} if codec.startswith("libx264") else {"q:v": "2", "b": "9000000"} if codec == "mpeg2video" else {}
     )
@@ -107,8 +107,13 @@ def test_every_pixel_format_becomes_planar_yuv(
 @pytest.mark.parametrize("full_range", [False, True])
 @pytest.mark.parametrize("matrix", list(Matrix))
 @pytest.mark.parametrize("color", [(200, 50, 30), (20, 180, 90), (40, 60, 220), (255, 255, 255), (0, 0, 0)])
-def test_known_colors_come_out(tmp_path: Path, color: tuple[int, int, int], matrix: Matrix, full_range: bool) -> None:  # noqa: FBT001 - a parameter
-    """A patch of one color is that color, forevery matrix and range."""
+def test_known_colors_are_decoded(
+    tmp_path: Path,
+    color: tuple[int, int, int],
+    matrix: Matrix,
+    full_range: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """A patch of one color keeps that color, for every matrix and range."""
     primaries, transfer = {Matrix.BT709: (1, 1), Matrix.BT601: (6, 6), Matrix.BT2020: (9, 14)}[matrix]
     colors = Colors(matrix, primaries, transfer, full_range)
     spec = Spec(count=1, colors=colors, frame=flat(color), options={"crf": "1"})
@@ -122,7 +127,7 @@ def test_known_colors_come_out(tmp_path: Path, color: tuple[int, int, int], matr
     assert np.abs(rgb_of(image).astype(int) - color).max() <= 3
 
 
-def test_gray_is_full_range_unless_it_says_otherwise(tmp_path: Path) -> None:
+def test_untagged_gray_is_full_range(tmp_path: Path) -> None:
     """White stays white, black stays black."""
     for level in (0, 128, 255):
         spec = Spec(count=1, codec="ffv1", pix_fmt="gray", colors=None, frame=flat((level, level, level)))
@@ -130,7 +135,7 @@ def test_gray_is_full_range_unless_it_says_otherwise(tmp_path: Path) -> None:
         assert np.abs(to_rgb(frame).astype(int) - level).max() <= 1
 
 
-def test_transparency_falls_on_black(tmp_path: Path) -> None:
+def test_transparency_is_composited_on_black(tmp_path: Path) -> None:
     """Half transparent red is dark red, transparent white is black."""
     path = tmp_path / "clip.mov"
     with av.open(str(path), "w") as output:
@@ -171,7 +176,7 @@ def test_rotation_and_mirroring_are_applied(tmp_path: Path, rotation: int, mirro
             assert np.abs(to_rgb(frame)[y, x].astype(int) - expected[y, x]).max() <= 12
 
 
-def test_a_size_that_changes_midway_is_scaled_back(tmp_path: Path) -> None:
+def test_a_frame_size_that_changes_is_scaled_to_the_first(tmp_path: Path) -> None:
     """All frames have the first frame's size, and all are there."""
     path = tmp_path / "clip.ts"
     spec = Spec(size=(96, 64), count=5, options={"bf": "0"})
@@ -187,8 +192,8 @@ def test_a_size_that_changes_midway_is_scaled_back(tmp_path: Path) -> None:
     assert psnr(to_rgb(frames[7]), small) > 24
 
 
-def test_frames_are_held_until_the_next_ones_time(tmp_path: Path) -> None:
-    """A frame that stays on screen is the same object again, and there are as many slots as announced."""
+def test_frames_are_duplicated_until_the_next(tmp_path: Path) -> None:
+    """A duplicated frame is the same object again, and there are as many output frames as announced."""
     slots = [0, 1, 2, 6, 7, 12]
     spec = Spec(times=[Fraction(slot, 30) for slot in slots], frame=numbered)
     path = make_clip(tmp_path / "clip.mkv", spec)
@@ -202,7 +207,7 @@ def test_frames_are_held_until_the_next_ones_time(tmp_path: Path) -> None:
 
 
 def test_variable_rates_do_not_drift(tmp_path: Path) -> None:
-    """After 600 irregular frames, 80 seconds, every frame still stands in the slot of its own time."""
+    """After 600 irregular frames in 80 seconds, every frame is still at its own time."""
     slots = np.cumsum(np.random.default_rng(3).integers(1, 8, 600))
     slots -= slots[0]
     spec = Spec(size=(16, 16), times=[Fraction(int(slot) * 1001, 30000) for slot in slots], frame=numbered)
@@ -218,7 +223,7 @@ def test_variable_rates_do_not_drift(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("suffix", "codec"), [(".avi", "mpeg4"), (".mpg", "mpeg2video"), (".flv", "flv1"), (".m4v", "mpeg4")]
 )
-def test_old_containers(tmp_path: Path, suffix: str, codec: str) -> None:
+def test_old_containers_are_read(tmp_path: Path, suffix: str, codec: str) -> None:
     """Containers that keep decoding times only, or times of their own kind, give every frame once."""
     if suffix == ".m4v":
         suffix = ".mov"
@@ -226,7 +231,7 @@ def test_old_containers(tmp_path: Path, suffix: str, codec: str) -> None:
     assert numbers(read(path)) == list(range(14))
 
 
-def test_frames_without_times_follow_each_other(tmp_path: Path) -> None:
+def test_frames_without_timestamps_are_read_one_by_one(tmp_path: Path) -> None:
     """Where the clock is set back midway times mean nothing: the order counts."""
     part = make_clip(tmp_path / "part.ts", Spec(count=6, frame=numbered, options={"bf": "0"}))
     path = tmp_path / "clip.ts"
@@ -236,7 +241,7 @@ def test_frames_without_times_follow_each_other(tmp_path: Path) -> None:
     assert numbers(list(clip.frames())) == [0, 1, 2, 3, 4, 5] * 2
 
 
-def test_edits_are_respected(tmp_path: Path) -> None:
+def test_edit_lists_are_applied(tmp_path: Path) -> None:
     """Frames before the point where the file's edit begins are decoded but not shown."""
     spec = Spec(start=Fraction(-2, 5), count=30, frame=numbered, options={"bf": "2", "preset": "veryfast"})
     path = make_clip(tmp_path / "clip.mp4", spec)
@@ -244,14 +249,14 @@ def test_edits_are_respected(tmp_path: Path) -> None:
     assert numbers(read(path)) == [index % 16 for index in range(10, 30)]
 
 
-def test_sources_can_be_read_again_and_in_parallel(tmp_path: Path) -> None:
+def test_frames_can_be_iterated_again_and_in_parallel(tmp_path: Path) -> None:
     """Each call of ``frames`` is a reading of its own."""
     clip = opened(make_clip(tmp_path / "clip.mp4", Spec(count=8, frame=numbered)))
     both = list(zip(clip.frames(), clip.frames(), strict=True))
     assert numbers([first for first, _ in both]) == numbers([second for _, second in both]) == list(range(8))
 
 
-def test_nothing_is_decoded_before_it_is_asked_for(tmp_path: Path) -> None:
+def test_nothing_is_decoded_before_iteration(tmp_path: Path) -> None:
     """Opening a clip opens no file."""
     path = make_clip(tmp_path / "clip.mp4", Spec(count=2))
     clip = opened(path)
@@ -260,7 +265,7 @@ def test_nothing_is_decoded_before_it_is_asked_for(tmp_path: Path) -> None:
         next(clip.frames())
 
 
-def test_stopping_midway_leaves_nothing(tmp_path: Path) -> None:
+def test_closing_early_leaves_no_thread_or_descriptor(tmp_path: Path) -> None:
     """Closing, dropping or failing after some frames ends the decoder (the fixture counts)."""
     clip = opened(make_clip(tmp_path / "clip.mp4", Spec(count=60)))
     frames = clip.frames()
@@ -275,14 +280,14 @@ def test_stopping_midway_leaves_nothing(tmp_path: Path) -> None:
         fail()
 
 
-def test_encoders_may_choose_their_own_key_frames(tmp_path: Path) -> None:
+def test_frames_carry_no_picture_types(tmp_path: Path) -> None:
     """Frames forget the frame type that the source's encoder chose."""
     frames = read(make_clip(tmp_path / "clip.mp4", Spec(count=12, options={"g": "2"})))
     assert {frame.on_host().pict_type for frame in frames} == {0}
 
 
-def test_high_dynamic_range_is_said(tmp_path: Path) -> None:
-    """PQ keeps its curve, and the client is told that 8 bits remain."""
+def test_hdr_gives_a_warning(tmp_path: Path) -> None:
+    """PQ is kept, and a warning says that the output is 8-bit."""
     spec = Spec(count=2, pix_fmt="yuv420p10le", colors=Colors(Matrix.BT2020, 9, 16))
     path = make_clip(tmp_path / "clip.mp4", spec)
     warnings: list[str] = []

@@ -1,4 +1,4 @@
-"""Clips one after another: when each frame is shown, in what shape, and what audio with it."""
+"""Concatenated clips: timing, size and audio, with and without re-encoding."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Numbered:
         return [self.number[id(frame)] for frame in clip.frames()]
 
 
-def test_equal_rates_show_every_frame_once() -> None:
+def test_clips_of_equal_rate_show_every_frame_once() -> None:
     """Clips of one rate follow each other frame by frame, whatever the rate."""
     clips = Numbered()
 
@@ -62,8 +62,8 @@ def test_equal_rates_show_every_frame_once() -> None:
     assert (clips.open, clips.most_open) == (0, 1)
 
 
-def test_a_lower_rate_is_held() -> None:
-    """12 frames per second among 24 show each frame twice, in the middle of its time."""
+def test_frames_of_a_lower_rate_are_duplicated() -> None:
+    """A 12 fps clip joined at 24 fps shows each frame twice."""
     clips = Numbered()
 
     joined = concatenate([clips.clip("a", Fraction(24), 2), clips.clip("b", Fraction(12), 3)])
@@ -71,8 +71,8 @@ def test_a_lower_rate_is_held() -> None:
     assert clips.shown(joined) == [("a", 0), ("a", 1), *(("b", i // 2) for i in range(6))]
 
 
-def test_frames_are_placed_by_time() -> None:
-    """Over twenty clips of odd lengths and rates, no frame is shown more than half a slot off its time."""
+def test_frames_are_at_most_half_a_frame_off_their_time() -> None:
+    """This holds over twenty clips of odd lengths and rates."""
     clips = Numbered()
     rates = [Fraction(24), NTSC, Fraction(25), Fraction(15)]
     parts = [clips.clip(str(number), rates[number % 4], 7 + number) for number in range(20)]
@@ -83,8 +83,8 @@ def test_frames_are_placed_by_time() -> None:
     shown = clips.shown(joined)
     assert joined.fps == NTSC
     assert joined.length == len(shown) == round(starts[20] * NTSC)
-    for slot, (name, index) in enumerate(shown):
-        part, middle = parts[int(name)], (slot + Fraction(1, 2)) / NTSC
+    for number, (name, index) in enumerate(shown):
+        part, middle = parts[int(name)], (number + Fraction(1, 2)) / NTSC
         begin = starts[int(name)] + index / part.fps
         assert begin - Fraction(1, 2) / NTSC <= middle <= begin + 1 / part.fps + Fraction(1, 2) / NTSC
     assert {name for name, _ in shown} == {str(number) for number in range(20)}
@@ -94,13 +94,13 @@ def test_frames_are_placed_by_time() -> None:
     ("rates", "expected"),
     [((24, 30), 30), ((30, 24, 12), 30), ((25, 240), 60), ((240, 25), 240), ((90, 120), 90), ((50, 60), 60)],
 )
-def test_the_rate_is_the_highest_within_reason(rates: tuple[int, ...], expected: int) -> None:
+def test_joined_fps_is_the_highest_but_above_60_only_if_first(rates: tuple[int, ...], expected: int) -> None:
     """The highest rate of all, but above 60 only if the first clip's is."""
     assert joined_fps([Fraction(rate) for rate in rates]) == expected
 
 
-def test_audio_lasts_as_long_as_its_frames() -> None:
-    """Each clip's audio has exactly the clip's length; a clip without has silence; none at all makes no audio."""
+def test_audio_of_each_clip_lasts_as_long_as_its_frames() -> None:
+    """A clip without audio gives silence; if no clip has audio, the result has none."""
     clips = Numbered()
     audio = AudioSource(Path("a"), 1)
     loud, silent = clips.clip("a", NTSC, 10), clips.clip("b", Fraction(24), 12)
@@ -110,8 +110,8 @@ def test_audio_lasts_as_long_as_its_frames() -> None:
     assert concatenate([silent, silent]).audio is None
 
 
-def test_a_frame_that_stays_is_converted_once() -> None:
-    """A frame held over several slots is one object, also when it is scaled."""
+def test_a_duplicated_frame_is_converted_once() -> None:
+    """A frame shown several times in a row is one object, also if it is letterboxed."""
     clips = Numbered()
 
     joined = concatenate([clips.clip("a", Fraction(24), 1), clips.clip("b", Fraction(6), 2, (32, 8))])
@@ -121,7 +121,7 @@ def test_a_frame_that_stays_is_converted_once() -> None:
     assert len({id(frame) for frame in frames[1:]}) == 2
 
 
-def test_closing_early_closes_the_clip_that_is_open() -> None:
+def test_closing_early_closes_the_current_clip() -> None:
     """Nothing goes on behind a join that is not read to its end."""
     clips = Numbered()
     frames = concatenate([clips.clip("a", NTSC, 5), clips.clip("b", NTSC, 5)]).frames()
@@ -147,10 +147,10 @@ def test_closing_early_closes_the_clip_that_is_open() -> None:
         ((2, 4000), 1, (64, 48), 1, (2, 48)),
     ],
 )
-def test_the_largest_frame_that_fits(
+def test_letterboxed_size_is_the_largest_that_fits(
     size: tuple[int, int], aspect: int, screen: tuple[int, int], screen_aspect: int, expected: tuple[int, int]
 ) -> None:
-    """The shape as seen stays, and one side fills the screen."""
+    """The display aspect ratio is kept, and one side fills the canvas."""
     clip = Clip(lambda: iter(()), NTSC, *size, 1, pixel_aspect=Fraction(aspect))
     on = Clip(lambda: iter(()), NTSC, *screen, 1, pixel_aspect=Fraction(screen_aspect))
 
@@ -158,7 +158,7 @@ def test_the_largest_frame_that_fits(
 
 
 @pytest.mark.parametrize("colors", [Colors(), Colors(Matrix.BT601, 6, 6)])
-def test_an_odd_screen_is_filled(colors: Colors) -> None:
+def test_letterbox_fills_an_odd_canvas(colors: Colors) -> None:
     """A screen of odd size gets frames of just that size, also when primaries are mapped."""
     clip = Clip(lambda: iter(()), NTSC, 64, 20, 1, colors=colors)
     screen = Clip(lambda: iter(()), NTSC, 61, 47, 1)
@@ -172,7 +172,7 @@ def test_an_odd_screen_is_filled(colors: Colors) -> None:
 
 @pytest.mark.parametrize("size", [(2, 2), (4, 2), (1, 1), (3, 5), (64, 2), (2, 64), (63, 31), (200, 100)])
 @pytest.mark.parametrize("colors", [Colors(), Colors(Matrix.BT601, 6, 6), Colors(Matrix.BT2020, 9, 16)])
-def test_any_frame_fits_any_screen(size: tuple[int, int], colors: Colors) -> None:
+def test_letterbox_converts_any_size_and_colors(size: tuple[int, int], colors: Colors) -> None:
     """Small, flat and odd frames of any colors become frames of the screen's size."""
     for screen_size in ((2, 2), (64, 48), (61, 47), (3, 3), (62, 33)):
         clip = Clip(lambda: iter(()), NTSC, *size, 1, colors=colors)
@@ -214,7 +214,7 @@ def copied(target: Path, *paths: Path) -> bool:
         Spec(count=5, codec="mpeg4"),
     ],
 )
-def test_unlike_files_are_not_copied(tmp_path: Path, other: Spec) -> None:
+def test_join_copies_no_files_with_different_streams(tmp_path: Path, other: Spec) -> None:
     """One difference in size, rate, format, shape, turn or encoder is enough, whichever comes first."""
     first = make_clip(tmp_path / "first.mp4", Spec(count=5))
     second = make_clip(tmp_path / "second.mp4", other)
@@ -225,15 +225,15 @@ def test_unlike_files_are_not_copied(tmp_path: Path, other: Spec) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".ts"])
-def test_other_containers_are_not_copied(tmp_path: Path, suffix: str) -> None:
+def test_join_copies_no_other_containers(tmp_path: Path, suffix: str) -> None:
     """Only MP4 files have packets as MP4 files have them."""
     clip = make_clip(tmp_path / f"clip{suffix}", Spec(count=5))
 
     assert not copied(tmp_path / "joined.mp4", clip, clip)
 
 
-def test_copied_files_start_where_their_first_frame_does(tmp_path: Path) -> None:
-    """A file that begins late in its own time is not late in the joined one, and its audio stays with it."""
+def test_join_copies_from_the_first_frame_of_each_file(tmp_path: Path) -> None:
+    """A file whose first timestamp is not zero is not delayed in the joined file, nor is its audio."""
     clips = [
         make_clip(
             tmp_path / f"{start}.mp4",

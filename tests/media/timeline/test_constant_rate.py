@@ -1,4 +1,4 @@
-"""From timestamps to slots: exact rates, no drift, nothing invented."""
+"""Conversion of timestamps to a constant frame rate: exact, without drift."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def test_a_jittery_constant_rate_is_constant() -> None:
     assert abs(timeline.fps - 30) < Fraction(1, 20)
 
 
-def test_held_frames_fill_the_slots_until_the_next_frame() -> None:
-    """Screen recordings hold frames: at 30 a second, a frame of 0.2 s fills six slots."""
+def test_long_frames_are_duplicated_until_the_next() -> None:
+    """In screen recordings frames last long: at 30 fps, a frame of 0.2 s becomes six."""
     times = [0, 33, 67, 100, 300, 333, 400]
     timeline = build(times, MILLISECOND, Fraction(30), Fraction(15), last=33)
     assert [timeline.index_at(time) for time in times] == [0, 1, 2, 3, 9, 10, 12]
@@ -63,7 +63,7 @@ def test_gaps_among_regular_frames_are_counted() -> None:
     assert (timeline.length, timeline.gaps, timeline.duplicated) == (100, 3, 3)
 
 
-def test_a_useless_base_rate_is_replaced_by_what_the_frames_need() -> None:
+def test_a_useless_base_rate_is_replaced_by_a_common_rate() -> None:
     """Bursts of 30 a second with long pauses, timed in milliseconds: the bursts keep all their frames."""
     times = [0, 33, 67, 100, 2000, 2033, 2067, 5000]
     timeline = build(times, MILLISECOND, Fraction(1000), Fraction(8, 5))
@@ -71,7 +71,7 @@ def test_a_useless_base_rate_is_replaced_by_what_the_frames_need() -> None:
 
 
 def test_frames_too_close_for_the_rate_are_dropped_and_counted() -> None:
-    """Frames a millisecond apart share a slot: 60 a second is as fine as a timeline gets."""
+    """Frames a millisecond apart become one output frame: a variable rate becomes 60 fps at most."""
     times = [0, 1, 2, 500, 501, 1000, 1500, 2000]
     timeline = build(times, MILLISECOND, Fraction(1000), Fraction(4))
     assert timeline.fps == 60
@@ -83,8 +83,8 @@ def test_frames_too_close_for_the_rate_are_dropped_and_counted() -> None:
     st.sampled_from(RATES),
     st.integers(-(10**9), 10**9),
 )
-def test_no_drift(deltas: list[int], base: Fraction, start: int) -> None:
-    """Whatever the times, every frame begins within half a slot of its own time (a jittery start: within one)."""
+def test_timestamps_do_not_drift(deltas: list[int], base: Fraction, start: int) -> None:
+    """For any timestamps, every frame is within half an output frame of its time (one, if the start jitters)."""
     times = list(accumulate(deltas, initial=start))
     average = Timestamps(times, MILLISECOND).average_rate
     assume(average is not None and average <= 240)
@@ -97,21 +97,21 @@ def test_no_drift(deltas: list[int], base: Fraction, start: int) -> None:
 
 
 @pytest.mark.parametrize("times", [[], [5] * 10])
-def test_without_usable_times_frames_follow_each_other(times: list[int]) -> None:
-    """No times at all, or ten frames at one time: the header's rate, one slot each."""
+def test_frames_without_timestamps_are_taken_one_by_one(times: list[int]) -> None:
+    """With no timestamps, or ten equal ones, the rate of the header is used."""
     timeline = build_timeline(10, Timestamps(times, MILLISECOND), [None, Fraction(24)])
     assert timeline == Timeline(Fraction(24), 10, None, None, MILLISECOND)
 
 
-def test_one_frame_without_any_rate_gets_a_usual_one() -> None:
-    """A single frame has no rate; 25 is as good as any. It stays as long as it says."""
+def test_one_frame_without_any_rate_gets_25_fps() -> None:
+    """A single frame has no rate; its duration is kept."""
     assert build_timeline(1, Timestamps([0], MILLISECOND), [None, None]).fps == 25
     still = build_timeline(1, Timestamps([7], MILLISECOND, 60_000), [Fraction(1, 60), None])
     assert (still.fps, still.length) == (Fraction(25), 1500)
 
 
 @pytest.mark.parametrize("delta", [1, 4, 10_001])
-def test_absurd_rates_are_refused(delta: int) -> None:
+def test_rates_out_of_range_are_rejected(delta: int) -> None:
     """1000 or 250 frames a second, or one in ten seconds and a bit, are not video."""
     with pytest.raises(InvalidMedia, match=r"frame rate is [\d.]+ per second; 0.1 to 240 is allowed"):
         build([delta * index for index in range(50)], MILLISECOND, Fraction(1000, delta))
@@ -119,7 +119,7 @@ def test_absurd_rates_are_refused(delta: int) -> None:
         build_timeline(3, Timestamps([], MILLISECOND), [Fraction(1000, delta)])
 
 
-def test_the_slowest_and_the_fastest_allowed_rates_work() -> None:
+def test_min_fps_and_max_fps_are_accepted() -> None:
     """0.1 and 240 frames a second are inside the bounds."""
     assert build([10_000 * index for index in range(5)], MILLISECOND, Fraction(1, 10)).fps == Fraction(1, 10)
     assert build(list(range(50)), Fraction(1, 240), Fraction(240)).fps == 240

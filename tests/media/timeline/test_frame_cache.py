@@ -1,4 +1,4 @@
-"""Frames kept on disk: just as they were, in any order, or an error that says that the disk is full."""
+"""The frame cache: lossless, in any order, and clear errors if the disk is full."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FORMATS = [f"yuv{layout}p{depth}" for layout in (420, 422, 444) for depth in (""
 
 @pytest.mark.parametrize("size", [(64, 48), (61, 47), (2, 2), (1, 1), (1, 5)])
 @pytest.mark.parametrize("pix_fmt", FORMATS)
-def test_frames_come_back_as_they_were(tmp_path: Path, pix_fmt: str, size: tuple[int, int]) -> None:
+def test_frames_are_read_back_losslessly(tmp_path: Path, pix_fmt: str, size: tuple[int, int]) -> None:
     """Every sample of every format and size, in any order, with the clip's colors."""
     colors = Colors(Matrix.BT2020, 9, 14, full_range=True)
     clip = replace(Costly(5, size, pix_fmt).clip(), colors=colors)
@@ -38,7 +38,7 @@ def test_frames_come_back_as_they_were(tmp_path: Path, pix_fmt: str, size: tuple
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_held_frame_is_kept_once(tmp_path: Path) -> None:
+def test_a_duplicated_frame_is_stored_once(tmp_path: Path) -> None:
     """A still costs no disk, and is one object again."""
     still = HostFrame(to_frame(numbered(0, 64, 48), "yuv420p"))
     clip = replace(Costly(0).clip(), frames=lambda: iter([still] * 100), length=100)
@@ -49,8 +49,8 @@ def test_a_held_frame_is_kept_once(tmp_path: Path) -> None:
         assert cache[7] is cache[93]
 
 
-def test_the_frame_given_is_not_changed(tmp_path: Path) -> None:
-    """Its time stays."""
+def test_append_does_not_change_the_frame(tmp_path: Path) -> None:
+    """Its timestamp is kept."""
     frame = to_frame(numbered(0, 64, 48), "yuv420p")
     frame.pts = 77
     with open_frame_cache(Costly(1).clip(), tmp_path) as cache:
@@ -58,14 +58,14 @@ def test_the_frame_given_is_not_changed(tmp_path: Path) -> None:
     assert frame.pts == 77
 
 
-def test_too_little_disk_is_said_before_work_begins(tmp_path: Path) -> None:
+def test_too_little_disk_raises_before_work_begins(tmp_path: Path) -> None:
     """The estimate is compared with what is free."""
     clip = replace(Costly(1).clip(), length=10**12)
     with pytest.raises(DiskFull, match="MB of disk"), open_frame_cache(clip, tmp_path):
         pytest.fail("nothing of this fits")
 
 
-def test_a_disk_that_fills_up_is_said() -> None:
+def test_a_disk_that_fills_up_raises() -> None:
     """One error, with its own status."""
     with Path("/dev/full").open("r+b", buffering=0) as full:
         cache = FrameCache(full, Costly(1).clip())

@@ -1,4 +1,4 @@
-"""Loops: the right frames at the right times, the audio with them, everything computed and encoded once."""
+"""Loops: frames and audio at the right times, computed and encoded once."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def samples_of(clip: Clip, folder: Path) -> Samples:
 @pytest.mark.parametrize("times", [2, 11])
 @pytest.mark.parametrize("kind", ["loop", "ping-pong"])
 @pytest.mark.parametrize("with_audio", [False, True])
-def test_every_frame_stands_at_its_time(
+def test_every_frame_of_a_loop_has_its_exact_time(
     tmp_path: Path,
     fps: Fraction,
     times: int,
@@ -65,7 +65,7 @@ def test_every_frame_stands_at_its_time(
 
 
 @pytest.mark.parametrize("kind", ["loop", "ping-pong"])
-def test_b_frames_survive_the_seams(tmp_path: Path, kind: str) -> None:
+def test_b_frames_are_correct_across_repeats(tmp_path: Path, kind: str) -> None:
     """Frames that are coded out of order appear in order, each like the source's, in every play."""
     source = make_clip(tmp_path / "clip.mp4", Spec(count=24, fps=NTSC))
     write(looped(opened(source), kind, 3, tmp_path), tmp_path / "out.mp4")
@@ -80,7 +80,7 @@ def test_b_frames_survive_the_seams(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("fps", [Fraction(25), NTSC])
 @pytest.mark.parametrize("kind", ["loop", "ping-pong"])
-def test_webm_loops_too(tmp_path: Path, fps: Fraction, kind: str) -> None:
+def test_a_loop_as_webm_repeats_the_frames(tmp_path: Path, fps: Fraction, kind: str) -> None:
     """Times are exact to WebM's millisecond."""
     audio = AudioSpec(seconds=0.71, beeps=(0.1,))
     source = make_clip(tmp_path / "clip.mp4", Spec(count=13, fps=fps, frame=counted, audio=audio))
@@ -95,7 +95,7 @@ def test_webm_loops_too(tmp_path: Path, fps: Fraction, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["loop", "ping-pong"])
-def test_gif_loops_too(tmp_path: Path, kind: str) -> None:
+def test_a_loop_as_gif_repeats_the_frames(tmp_path: Path, kind: str) -> None:
     """All plays are in the file, although a GIF begins again by itself."""
     clip = looped(opened(make_clip(tmp_path / "clip.mp4", Spec(count=9, frame=counted))), kind, 3, tmp_path)
     write(replace(clip, encoding=Encoding("gif", 100)), tmp_path / "out.gif")
@@ -121,7 +121,7 @@ def test_frames_are_computed_and_encoded_once(tmp_path: Path, kind: str, format_
 
 
 @pytest.mark.parametrize("kind", ["loop", "ping-pong"])
-def test_a_gif_computes_once_too(tmp_path: Path, kind: str) -> None:
+def test_a_looped_gif_computes_frames_once(tmp_path: Path, kind: str) -> None:
     """Two passes over the frames are two readings from disk."""
     costly = Costly(6)
     write(replace(looped(costly.clip(), kind, 4, tmp_path), encoding=Encoding("gif")), tmp_path / "out.gif")
@@ -129,7 +129,7 @@ def test_a_gif_computes_once_too(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize(("count", "trip"), [(1, [0]), (2, [0, 1]), (3, [0, 1, 2, 1])])
-def test_short_clips_turn(tmp_path: Path, count: int, trip: list[int]) -> None:
+def test_ping_pong_of_short_clips(tmp_path: Path, count: int, trip: list[int]) -> None:
     """F frames make trips of 2F - 2; one frame makes a trip of one."""
     clip = ping_pong(Costly(count).clip(), 3, tmp_path)
     assert clip.total_frames == 3 * len(trip)
@@ -139,7 +139,7 @@ def test_short_clips_turn(tmp_path: Path, count: int, trip: list[int]) -> None:
     assert back.times == [Fraction(index, 25) for index in range(3 * len(trip))]
 
 
-def test_a_single_frame_repeats(tmp_path: Path) -> None:
+def test_a_loop_of_a_single_frame(tmp_path: Path) -> None:
     """A still of one frame becomes one of three."""
     write(repeated(Costly(1).clip(), 3), tmp_path / "out.mp4")
     assert shown(tmp_path / "out.mp4").numbers == [0, 0, 0]
@@ -148,14 +148,14 @@ def test_a_single_frame_repeats(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [(61, 47), (63, 48)])
 @pytest.mark.parametrize("kind", ["loop", "ping-pong"])
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p10le"])
-def test_odd_sizes_and_deep_formats_loop(tmp_path: Path, size: tuple[int, int], kind: str, pix_fmt: str) -> None:
+def test_loops_of_odd_sizes_and_deep_formats(tmp_path: Path, size: tuple[int, int], kind: str, pix_fmt: str) -> None:
     """Whatever the source, all plays are 8-bit 4:2:0 of even size."""
     written = write(looped(Costly(5, size, pix_fmt).clip(), kind, 2, tmp_path), tmp_path / "out.mp4")
     assert (written.width, written.height) == (size[0] + 1, 48)
     assert shown(tmp_path / "out.mp4").numbers == order(kind, 5, 2)
 
 
-def test_loops_of_loops(tmp_path: Path) -> None:
+def test_a_loop_of_a_loop_multiplies_repeats(tmp_path: Path) -> None:
     """Repeats multiply, and a loop can be turned as a whole, still drawing each frame once."""
     costly = Costly(4)
     assert repeated(repeated(costly.clip(), 2), 3).repeats == 6
@@ -181,7 +181,7 @@ def test_audio_loops_to_the_sample(tmp_path: Path, fps: Fraction, seconds: float
 
 
 @pytest.mark.parametrize("fps", [Fraction(25), NTSC])
-def test_audio_turns_with_the_frames(tmp_path: Path, fps: Fraction) -> None:
+def test_ping_pong_reverses_audio_with_the_frames(tmp_path: Path, fps: Fraction) -> None:
     """During each frame of the way back audio what sounded during it on the way forth, backwards."""
     samples = noise(2 * RATE)
     clip = replace(Costly(13).clip(fps), audio=AudioSource(make_pcm(tmp_path / "noise.mov", samples), 0))
@@ -198,7 +198,7 @@ def test_audio_turns_with_the_frames(tmp_path: Path, fps: Fraction) -> None:
         assert any(np.array_equal(part, wanted[shift : shift + length]) for shift in range(16))
 
 
-def test_beeps_in_the_file_are_where_they_belong(tmp_path: Path) -> None:
+def test_written_loops_keep_audio_in_sync(tmp_path: Path) -> None:
     """After encoding too: forth at 0.2 s of each trip, back as long before the trip's end."""
     audio = AudioSpec(seconds=1, beeps=(0.2, 0.6))
     source = make_clip(tmp_path / "clip.mp4", Spec(frame=counted, audio=audio))
@@ -215,7 +215,7 @@ def test_beeps_in_the_file_are_where_they_belong(tmp_path: Path) -> None:
     assert beep_times(tmp_path / "out.mp4") == pytest.approx(expected, abs=0.003)
 
 
-def test_silent_clips_stay_silent(tmp_path: Path) -> None:
+def test_a_loop_of_a_clip_without_audio_has_none(tmp_path: Path) -> None:
     """No track is invented."""
     for kind in ("loop", "ping-pong"):
         write(looped(Costly(4).clip(), kind, 2, tmp_path), tmp_path / "out.mp4")
@@ -237,7 +237,7 @@ def test_expanded_repeats_show_the_same_video(tmp_path: Path) -> None:
         replace(clip, length=None).expand_repeats()
 
 
-def test_written_out_repeats_are_computed_once(tmp_path: Path) -> None:
+def test_cached_repeats_are_computed_once(tmp_path: Path) -> None:
     """An expensive clip that is written out for a later step computes each frame once; its repeats come from disk."""
     costly = Costly(5)
     whole = expand_repeats_cached(repeated(costly.clip(), 3), tmp_path)
@@ -247,8 +247,8 @@ def test_written_out_repeats_are_computed_once(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
 
 
-def test_nothing_stays_behind(tmp_path: Path) -> None:
-    """Neither unit nor spool, whether it works or fails halfway."""
+def test_loops_leave_no_temporary_files(tmp_path: Path) -> None:
+    """Neither the encoded unit nor the frame cache remains, whether the job succeeds or fails halfway."""
     (tmp_path / "work").mkdir()
     for kind in ("loop", "ping-pong"):
         write(looped(Costly(4).clip(), kind, 2, tmp_path / "work"), tmp_path / "work" / "out.mp4")
@@ -260,7 +260,7 @@ def test_nothing_stays_behind(tmp_path: Path) -> None:
         assert list((tmp_path / "work").iterdir()) == []
 
 
-def test_real_frames_return_as_good_as_they_went(tmp_path: Path) -> None:
+def test_ping_pong_shows_both_directions_at_equal_quality(tmp_path: Path) -> None:
     """On the way back each decoded frame is close to that of the way forth: nothing was lost on disk."""
     source = opened(real_clip("bikes"))
     short = replace(source, frames=lambda: iter([frame for _, frame in zip(range(8), source.frames())]), length=8)  # noqa: B905 - the first eight

@@ -1,4 +1,4 @@
-"""The timeline: exact counts and times at any factor and speed, in memory of a few frames."""
+"""Retiming: exact counts and positions at any factor and speed, with few frames in memory."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ LENGTHS = st.integers(1, 120)
 
 def moments(length: int, retiming: Retiming) -> list[Fraction]:
     """The source times, in frames, that the output shows."""
-    return [shot.before + shot.fraction * (shot.after - shot.before) for shot in retime(range(length), retiming)]
+    return [pair.before + pair.fraction * (pair.after - pair.before) for pair in retime(range(length), retiming)]
 
 
 @given(st.integers(1, 100_000), FACTORS, SPEEDS)
-def test_lengths_are_the_nearest_whole_number(length: int, factor: int, speed: float) -> None:
+def test_length_is_rounded_to_the_nearest_frame(length: int, factor: int, speed: float) -> None:
     """N * factor / speed, halves rounded up, at least one; so durations are right to half an output frame."""
     retiming = Retiming.of(factor, speed)
     exact = length * factor / Fraction(str(speed))
@@ -34,8 +34,8 @@ def test_lengths_are_the_nearest_whole_number(length: int, factor: int, speed: f
 
 
 @given(LENGTHS, FACTORS, SPEEDS)
-def test_every_frame_shows_its_own_time(length: int, factor: int, speed: float) -> None:
-    """Output frame k shows source time k * speed / factor, the last frame being held to the end."""
+def test_every_output_frame_shows_its_exact_position(length: int, factor: int, speed: float) -> None:
+    """Output frame k shows source time k * speed / factor, and the last frame until the end."""
     retiming = Retiming.of(factor, speed)
     shown = moments(length, retiming)
     assert len(shown) == retiming.length(length)
@@ -43,30 +43,30 @@ def test_every_frame_shows_its_own_time(length: int, factor: int, speed: float) 
 
 
 @given(LENGTHS, FACTORS, SPEEDS)
-def test_moments_lie_between_neighbors(length: int, factor: int, speed: float) -> None:
+def test_positions_are_between_adjacent_frames(length: int, factor: int, speed: float) -> None:
     """A moment is between two successive frames, or a frame itself."""
-    for shot in retime(range(length), Retiming.of(factor, speed)):
-        assert 0 <= shot.fraction < 1
-        assert shot.after - shot.before == (0 if shot.is_source_frame else 1)
+    for pair in retime(range(length), Retiming.of(factor, speed)):
+        assert 0 <= pair.fraction < 1
+        assert pair.after - pair.before == (0 if pair.is_source_frame else 1)
 
 
 @pytest.mark.parametrize(
     ("factor", "speed", "expected"),
     [(1, 1.0, 10), (2, 1.0, 20), (4, 1.0, 40), (1, 0.5, 20), (2, 0.5, 40), (4, 0.25, 160), (1, 2.0, 5), (1, 4.0, 3)],
 )
-def test_usual_counts(factor: int, speed: float, expected: int) -> None:
+def test_lengths_of_common_settings(factor: int, speed: float, expected: int) -> None:
     """10 frames become 10 * factor / speed; 2.5 is rounded up."""
     assert Retiming.of(factor, speed).length(10) == expected
 
 
 @pytest.mark.parametrize("fps", [Fraction(30000, 1001), Fraction(24), Fraction(24000, 1001), Fraction(25)])
-def test_rates_are_exact(fps: Fraction) -> None:
+def test_fps_is_exact(fps: Fraction) -> None:
     """30000/1001 becomes 60000/1001 and 120000/1001; the speed does not change the rate."""
     assert [Retiming.of(factor, 0.7).fps(fps) for factor in (1, 2, 4)] == [fps, 2 * fps, 4 * fps]
 
 
 @given(LENGTHS, FACTORS, SPEEDS)
-def test_time_in_seconds_is_mapped_by_the_speed(length: int, factor: int, speed: float) -> None:
+def test_seconds_scale_with_the_speed(length: int, factor: int, speed: float) -> None:
     """What happens at second s of the source happens at second s / speed of the result, exactly."""
     retiming, fps = Retiming.of(factor, speed), Fraction(30000, 1001)
     for index, moment in enumerate(moments(length, retiming)):
@@ -75,23 +75,23 @@ def test_time_in_seconds_is_mapped_by_the_speed(length: int, factor: int, speed:
 
 
 @given(LENGTHS, FACTORS, st.floats(0.25, 0.99).map(lambda speed: round(speed, 3)))
-def test_slow_motion_repeats_nothing(length: int, factor: int, speed: float) -> None:
-    """No two frames show the same moment, but for the last one of the source, which is held for its own time."""
+def test_slow_motion_duplicates_no_frame(length: int, factor: int, speed: float) -> None:
+    """No two output frames show the same position, except those after the last source frame."""
     shown = moments(length, Retiming.of(factor, speed))
     assert all(before < after for before, after in pairwise(shown) if after < length - 1)
     assert shown.count(Fraction(length - 1)) <= factor / speed + 1
 
 
-def test_frames_are_picked_at_whole_speeds() -> None:
+def test_integer_speeds_drop_frames_without_interpolation() -> None:
     """At double and fourfold speed every second and fourth frame is shown, and nothing needs to be drawn."""
     for speed in (1, 2, 3, 4):
         retiming = Retiming.of(1, speed)
         assert moments(11, retiming) == list(range(0, 12 - (speed + 1) // 2, speed))[: retiming.length(11)]
         assert not retiming.needs_interpolation
-        assert all(shot.is_source_frame for shot in retime(range(11), retiming))
+        assert all(pair.is_source_frame for pair in retime(range(11), retiming))
 
 
-def test_what_needs_new_frames() -> None:
+def test_needs_interpolation_and_is_identity() -> None:
     """Only timelines that fall on source frames alone need none; only one changes nothing."""
     free = {(1, 1.0), (1, 2.0), (1, 3.0), (1, 4.0), (2, 2.0), (2, 4.0), (4, 4.0)}
     for factor in (1, 2, 4):
@@ -112,8 +112,8 @@ class Thing:
 
 
 @pytest.mark.parametrize(("factor", "speed"), [(2, 1.0), (4, 0.25), (1, 1.7), (1, 3.9), (1, 4)])
-def test_few_frames_are_held(factor: int, speed: float) -> None:
-    """However long the clip, no more are alive than those of the shot in use and those of the next one."""
+def test_few_frames_are_kept_in_memory(factor: int, speed: float) -> None:
+    """However long the clip, only the frames of the current and the next pair are in memory."""
     alive: weakref.WeakSet[Thing] = weakref.WeakSet()
     highest = 0
 
@@ -131,7 +131,7 @@ def test_few_frames_are_held(factor: int, speed: float) -> None:
     assert 2 <= highest <= 5
 
 
-def test_the_source_is_closed() -> None:
+def test_retime_closes_its_source() -> None:
     """Stopping early, and coming to the end, close the iterator of source frames."""
     closed = []
 
@@ -141,20 +141,20 @@ def test_the_source_is_closed() -> None:
         finally:
             closed.append(True)
 
-    shots = retime(numbers(), Retiming.of(2, 1))
-    next(shots)
-    shots.close()
+    pairs = retime(numbers(), Retiming.of(2, 1))
+    next(pairs)
+    pairs.close()
     assert closed == [True]
     assert len(list(retime(numbers(), Retiming.of(2, 1)))) == 18
     assert closed == [True, True]
 
 
-def test_nothing_becomes_nothing() -> None:
+def test_no_frames_give_no_output() -> None:
     """No frames give no frames."""
     assert list(retime([], Retiming.of(4, 0.25))) == []
 
 
-def test_the_nearer_frame_is_held() -> None:
+def test_nearest_picks_the_nearer_frame() -> None:
     """Up to the middle it is the former frame, then the latter."""
-    held = [shot.nearest().before for shot in retime([0, 1], Retiming.of(4, 1.0))]
-    assert held == [0, 0, 0, 1, 1, 1, 1, 1]
+    frames = [pair.nearest().before for pair in retime([0, 1], Retiming.of(4, 1.0))]
+    assert frames == [0, 0, 0, 1, 1, 1, 1, 1]

@@ -1,4 +1,4 @@
-"""Files that are written: exact rates, colors, sizes, quality; all of the file or nothing."""
+"""Written files: exact rates, colors, sizes and quality; the whole file or none."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def copied(source: Path, target: Path, **options: object) -> Written:
     "fps", [NTSC, Fraction(24000, 1001), Fraction(25), Fraction(60), Fraction(1, 2), Fraction(1193, 48)]
 )
 @pytest.mark.parametrize("count", [1, 2, 31])
-def test_the_rate_is_exact(tmp_path: Path, fps: Fraction, count: int) -> None:
+def test_frame_rate_is_exact(tmp_path: Path, fps: Fraction, count: int) -> None:
     """Every frame of the file stands exactly at n / fps, and the file says that rate."""
     path = tmp_path / "out.mp4"
     written = write(replace(drawn(count), fps=fps), path)
@@ -62,7 +62,7 @@ def test_the_rate_is_exact(tmp_path: Path, fps: Fraction, count: int) -> None:
 @pytest.mark.parametrize("full_range", [False, True])
 @pytest.mark.parametrize("source", ["yuv420p", "yuv444p", "yuv420p10le"])
 @pytest.mark.parametrize("matrix", list(Matrix))
-def test_colors_survive(tmp_path: Path, matrix: Matrix, source: str, full_range: bool) -> None:  # noqa: FBT001 - a parameter
+def test_colors_and_tags_are_kept(tmp_path: Path, matrix: Matrix, source: str, full_range: bool) -> None:  # noqa: FBT001 - a parameter
     """Tags in the stream and in the container, and a patch of known color, before and after."""
     primaries, transfer = {Matrix.BT709: (1, 1), Matrix.BT601: (6, 6), Matrix.BT2020: (9, 14)}[matrix]
     colors = Colors(matrix, primaries, transfer, full_range)
@@ -78,7 +78,7 @@ def test_colors_survive(tmp_path: Path, matrix: Matrix, source: str, full_range:
     assert box in path.read_bytes()
 
 
-def test_untagged_sources_become_tagged_without_a_shift(tmp_path: Path) -> None:
+def test_untagged_sources_get_tags_without_a_color_shift(tmp_path: Path) -> None:
     """The pixels of an untagged clip are not touched, only named."""
     source = make_clip(tmp_path / "clip.mkv", Spec(count=3, colors=None, codec="ffv1"))
     path = tmp_path / "out.mp4"
@@ -91,8 +91,8 @@ def test_untagged_sources_become_tagged_without_a_shift(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le"])
 @pytest.mark.parametrize("size", [(161, 121), (3, 3), (1, 1), (2, 2), (64, 47)])
-def test_odd_sizes_grow_by_one(tmp_path: Path, size: tuple[int, int], pix_fmt: str) -> None:
-    """The frame stays where it is; its last column and row are repeated."""
+def test_odd_sizes_are_padded_to_even(tmp_path: Path, size: tuple[int, int], pix_fmt: str) -> None:
+    """The last column and row are repeated; the rest of the frame is unchanged."""
     path = tmp_path / "out.mp4"
     written = write(drawn(3, size, pix_fmt), path, crf=1)
     even = (size[0] + size[0] % 2, size[1] + size[1] % 2)
@@ -118,7 +118,7 @@ def test_the_default_quality_looks_lossless(tmp_path: Path, name: str) -> None:
     assert min(figures) > 40
 
 
-def test_quality_follows_the_setting(tmp_path: Path) -> None:
+def test_crf_sets_the_quality(tmp_path: Path) -> None:
     """A lower crf gives a larger file, a slower preset another one."""
     sizes = [write(drawn(20), tmp_path / "out.mp4", crf=crf).size_bytes for crf in (8, 16, 30)]
     assert sizes == sorted(sizes, reverse=True)
@@ -126,14 +126,14 @@ def test_quality_follows_the_setting(tmp_path: Path) -> None:
         assert container.streams.video[0].codec_context.name == "h264"
 
 
-def test_the_index_comes_first(tmp_path: Path) -> None:
+def test_mp4_has_its_index_first(tmp_path: Path) -> None:
     """A player can begin before the whole file has arrived."""
     write(drawn(), tmp_path / "out.mp4")
     data = (tmp_path / "out.mp4").read_bytes()
     assert 0 < data.index(b"moov") < data.index(b"mdat")
 
 
-def test_pixel_aspect_stays_and_rotation_is_not_repeated(tmp_path: Path) -> None:
+def test_pixel_aspect_is_kept_and_rotation_is_not_applied_twice(tmp_path: Path) -> None:
     """The output is upright by itself."""
     spec = Spec(size=(64, 32), count=3, rotation=90, aspect=Fraction(4, 3))
     copied(make_clip(tmp_path / "clip.mp4", spec), tmp_path / "out.mp4")
@@ -141,7 +141,7 @@ def test_pixel_aspect_stays_and_rotation_is_not_repeated(tmp_path: Path) -> None
     assert (info.rotation, info.width, info.height, info.pixel_aspect) == (0, 32, 64, Fraction(3, 4))
 
 
-def test_held_frames_are_written_as_often_as_shown(tmp_path: Path) -> None:
+def test_duplicated_frames_are_written_each_time(tmp_path: Path) -> None:
     """A variable rate becomes a constant one of the same length."""
     slots = [0, 1, 5, 6, 20, 21]
     spec = Spec(times=[Fraction(slot, 25) for slot in slots], frame=numbered)
@@ -200,7 +200,7 @@ def test_cancelling_midway_leaves_no_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [3, 60])
-def test_a_full_disk_is_said(tmp_path: Path, count: int) -> None:
+def test_a_full_disk_raises_disk_full(tmp_path: Path, count: int) -> None:
     """Found out while writing or only at the end, it is one error with its own status, and nothing remains."""
     target = tmp_path / "out.mp4"
     target.symlink_to("/dev/full")
@@ -217,14 +217,14 @@ def test_a_full_disk_is_said(tmp_path: Path, count: int) -> None:
     assert Path("/dev/full").is_char_device()
 
 
-def test_a_clip_without_frames_is_refused(tmp_path: Path) -> None:
+def test_a_clip_without_frames_is_rejected(tmp_path: Path) -> None:
     """No frames, no file."""
     with pytest.raises(InvalidMedia, match="no frames"):
         write(drawn(0), tmp_path / "out.mp4")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_frames_must_have_the_clips_size(tmp_path: Path) -> None:
+def test_a_frame_of_another_size_raises(tmp_path: Path) -> None:
     """A step that announces another size than it makes is found out, not scaled away."""
     with pytest.raises(FramepackError, match="size"):
         write(replace(drawn(), width=32), tmp_path / "out.mp4")
