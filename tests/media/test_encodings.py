@@ -21,7 +21,7 @@ from framepack.media.write.encoders import crf_of
 from framepack.media.write.gif import GifQuality
 from framepack.media.write.writer import write
 from tests.support.clips import AudioSpec, Spec, flat, make_clip, real_clip, scene
-from tests.support.looping import NTSC, Costly, opened
+from tests.support.looping import NTSC, CountingFrames, open_file
 from tests.support.readback import beep_times, psnr, read_back
 
 MP4_CRF = {0: 28, 50: 23, 80: 20, 85: 19, 90: 19, 100: 18}
@@ -30,7 +30,7 @@ WEBM_CRF = {0: 35, 50: 30, 80: 27, 85: 26, 90: 26, 100: 25}
 
 def excerpt(name: str, count: int = 10) -> Clip:
     """The beginning of a real clip."""
-    clip = opened(real_clip(name))
+    clip = open_file(real_clip(name))
     return replace(clip, frames=lambda: islice(clip.frames(), count), length=count, audio=None)
 
 
@@ -73,7 +73,7 @@ def test_extension_of_every_format(format_name: Format) -> None:
 @pytest.mark.parametrize(("format_name", "codec"), [("mp4", "h264"), ("webm", "vp9")])
 def test_every_format_is_8_bit_420_of_even_size(tmp_path: Path, source: str, format_name: Format, codec: str) -> None:
     """8 bits and 4:2:0 of even size, whatever the source is."""
-    path = exported(Costly(6, (61, 47), source).clip(), tmp_path, format_name, 85)
+    path = exported(CountingFrames(6, (61, 47), source).clip(), tmp_path, format_name, 85)
     with av.open(str(path)) as container:
         context = container.streams.video[0].codec_context
         assert (context.codec.canonical_name, context.pix_fmt) == (codec, "yuv420p")
@@ -103,7 +103,7 @@ def test_webm_keeps_colors(tmp_path: Path, matrix: Matrix, full_range: bool) -> 
     primaries, transfer = {Matrix.BT709: (1, 1), Matrix.BT601: (6, 6), Matrix.BT2020: (9, 14)}[matrix]
     colors = Colors(matrix, primaries, transfer, full_range)
     spec = Spec(count=4, colors=colors, frame=flat((200, 60, 30)), options={"crf": "1"})
-    path = exported(opened(make_clip(tmp_path / "clip.mp4", spec)), tmp_path, "webm", 100)
+    path = exported(open_file(make_clip(tmp_path / "clip.mp4", spec)), tmp_path, "webm", 100)
     back = read_back(path)
     assert back.colors == colors
     assert np.abs(back.frames[2].astype(int) - (200, 60, 30)).max() <= 5
@@ -114,7 +114,7 @@ def test_webm_has_opus_in_sync(tmp_path: Path, fps: Fraction) -> None:
     """48 kHz Opus whose beeps keep their times and which ends with the video."""
     audio = AudioSpec(seconds=3, beeps=(0.3, 1.1), layout="stereo", rate=44100)
     source = make_clip(tmp_path / "clip.mp4", Spec(count=50, fps=fps, audio=audio))
-    path = exported(opened(source), tmp_path, "webm", 50)
+    path = exported(open_file(source), tmp_path, "webm", 50)
     assert beep_times(path) == pytest.approx((0.3, 1.1), abs=0.003)
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
@@ -125,7 +125,7 @@ def test_webm_has_opus_in_sync(tmp_path: Path, fps: Fraction) -> None:
 
 def test_webm_has_its_index_first(tmp_path: Path) -> None:
     """A player can seek before the whole file has arrived."""
-    data = exported(Costly(30).clip(), tmp_path, "webm", 50).read_bytes()
+    data = exported(CountingFrames(30).clip(), tmp_path, "webm", 50).read_bytes()
     assert 0 < data.index(bytes.fromhex("1c53bb6b")) < data.index(bytes.fromhex("1f43b675"))  # Cues, Cluster
 
 
@@ -167,7 +167,7 @@ def test_gif_quality_changes_size_colors_and_rate(tmp_path: Path) -> None:
 def test_gif_has_the_duration_of_its_clip(tmp_path: Path, fps: Fraction, quality: int) -> None:
     """Frames are within half a hundredth of a second of their times, and the last one lasts long enough."""
     count = 31
-    path = exported(Costly(count).clip(fps), tmp_path, "gif", quality)
+    path = exported(CountingFrames(count).clip(fps), tmp_path, "gif", quality)
     step = GifQuality.of(quality, fps).step
     with av.open(str(path)) as container:
         times = [float(frame.time or 0) for frame in container.decode(video=0)]
@@ -178,14 +178,14 @@ def test_gif_has_the_duration_of_its_clip(tmp_path: Path, fps: Fraction, quality
 
 def test_gif_plays_forever(tmp_path: Path) -> None:
     """The loop count of the application extension is zero, which means forever."""
-    assert b"NETSCAPE2.0\x03\x01\x00\x00\x00" in exported(Costly(5).clip(), tmp_path, "gif").read_bytes()
+    assert b"NETSCAPE2.0\x03\x01\x00\x00\x00" in exported(CountingFrames(5).clip(), tmp_path, "gif").read_bytes()
 
 
 @pytest.mark.parametrize("matrix", list(Matrix))
 def test_gif_colors_are_right(tmp_path: Path, matrix: Matrix) -> None:
     """RGB is made by the clip's own matrix."""
     spec = Spec(count=3, colors=Colors(matrix, 1, 1), frame=flat((200, 60, 30)), options={"crf": "1"})
-    path = exported(opened(make_clip(tmp_path / "clip.mp4", spec)), tmp_path, "gif", 100)
+    path = exported(open_file(make_clip(tmp_path / "clip.mp4", spec)), tmp_path, "gif", 100)
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
             assert np.abs(frame.to_ndarray(format="rgb24").astype(int) - (200, 60, 30)).max() <= 4
@@ -203,7 +203,7 @@ def test_gif_psnr_at_the_best_quality(tmp_path: Path) -> None:
 def test_gifs_have_no_audio_and_even_sizes(tmp_path: Path) -> None:
     """Whatever the source has."""
     source = make_clip(tmp_path / "clip.mkv", Spec(size=(61, 47), count=5, pix_fmt="yuv444p", audio=AudioSpec()))
-    with av.open(str(exported(opened(source), tmp_path, "gif"))) as container:
+    with av.open(str(exported(open_file(source), tmp_path, "gif"))) as container:
         assert [stream.type for stream in container.streams] == ["video"]
         assert (container.streams.video[0].width, container.streams.video[0].height) == (62, 48)
 
@@ -213,12 +213,12 @@ def test_gifs_have_no_audio_and_even_sizes(tmp_path: Path) -> None:
 def test_a_clip_of_one_frame_or_none(tmp_path: Path, format_name: Format, count: int) -> None:
     """One frame is a video; none is rejected and leaves no file."""
     if count:
-        path = exported(Costly(1).clip(), tmp_path, format_name)
+        path = exported(CountingFrames(1).clip(), tmp_path, format_name)
         with av.open(str(path)) as container:
             assert len(list(container.decode(video=0))) == 1
     else:
         with pytest.raises(InvalidMedia, match="no frames"):
-            exported(Costly(0).clip(), tmp_path, format_name)
+            exported(CountingFrames(0).clip(), tmp_path, format_name)
         assert list(tmp_path.iterdir()) == []
 
 
@@ -228,12 +228,12 @@ from dataclasses import replace
 from pathlib import Path
 from framepack.media.clip import Encoding
 from framepack.media.write.writer import write
-from tests.support.looping import opened
+from tests.support.looping import open_file
 source, name = Path(sys.argv[1]), sys.argv[2]
-clip = replace(opened(source), encoding=Encoding(name, 50))
-written = write(clip, source.parent / f"out.{name}")
+clip = replace(open_file(source), encoding=Encoding(name, 50))
+frames_written = write(clip, source.parent / f"out.{name}")
 peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-print(written.frames, peak.split()[1])
+print(frames_written, peak.split()[1])
 """
 
 
@@ -279,7 +279,7 @@ def test_memory_does_not_grow_with_length(tmp_path: Path, format_name: Format) -
 )
 def test_export_size(size: tuple[int, int], aspect: Fraction, max_width: int, expected: tuple[int, int]) -> None:
     """Never enlarged, even as soon as it is scaled, as wide as it is seen."""
-    clip = replace(Costly(1, size).clip(), pixel_aspect=aspect)
+    clip = replace(CountingFrames(1, size).clip(), pixel_aspect=aspect)
     assert export_size(clip, max_width) == expected
 
 
@@ -289,7 +289,7 @@ def test_scaling_keeps_format_and_colors(tmp_path: Path, pix_fmt: str, full_rang
     """A smooth frame halved is the frame drawn at half the size, in the same format, with the same colors."""
     colors = Colors(Matrix.BT709, 1, 1, full_range)
     spec = Spec(size=(256, 192), count=2, pix_fmt=pix_fmt, colors=colors, options={"crf": "1"})
-    frame = next(opened(make_clip(tmp_path / "clip.mp4", spec)).frames())
+    frame = next(open_file(make_clip(tmp_path / "clip.mp4", spec)).frames())
     scaled = Scaler(128, 96, colors)(frame)
     assert (scaled.width, scaled.height, scaled.on_host().format.name) == (128, 96, pix_fmt)
     expected = scene(0, 256, 192).reshape(96, 2, 128, 2, 3).mean((1, 3))

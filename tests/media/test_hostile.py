@@ -20,7 +20,7 @@ from framepack.media.containers import CONTAINERS
 from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
 from framepack.media.write.writer import write
-from tests.support.clips import AudioSpec, Spec, make_clip, mutate, numbered
+from tests.support.clips import AudioSpec, Spec, damage_randomly, make_clip, numbered
 
 MPD = """<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" minBufferTime="PT1S"
  mediaPresentationDuration="PT1S" profiles="urn:mpeg:dash:profile:isoff-on-demand:2011">
@@ -135,7 +135,7 @@ def test_damaged_files_give_a_clip_or_one_error(tmp_path: Path, originals: list[
     before = threading.active_count(), len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     outcomes: Counter[str] = Counter()
     for number in range(count):
-        mutant.write_bytes(mutate(originals[number % len(originals)], rng))
+        mutant.write_bytes(damage_randomly(originals[number % len(originals)], rng))
         outcomes[_outcome(mutant, output)] += 1
     gc.collect()
     assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == before  # noqa: PTH208
@@ -149,7 +149,7 @@ def _outcome(path: Path, output: Path) -> str:
         info = probe(path)
         if info.length > 1000 or info.width * info.height > 10**6:
             return "too large"
-        written = write(open_clip(path, info, warn=lambda _: None), output, preset="ultrafast")
+        frames_written = write(open_clip(path, info, warn=lambda _: None), output, preset="ultrafast")
     except FramepackError as error:
         return "refused" if str(error).endswith(".") and "/" not in str(error) else str(error)
-    return "written" if written.frames == info.length else f"{written.frames} of {info.length} frames"
+    return "written" if frames_written == info.length else f"{frames_written} of {info.length} frames"

@@ -83,10 +83,10 @@ def test_audio_of_a_section_is_trimmed(tmp_path: Path) -> None:
         clip = cut(path, "1", "2.6")
         if name.endswith("webm"):
             clip = replace(clip, encoding=Encoding("webm"))
-        written = write(clip, tmp_path / name, preset="ultrafast")
+        frames_written = write(clip, tmp_path / name, preset="ultrafast")
         samples, rate = audio_of(tmp_path / name)
 
-        assert written.frames == 40
+        assert frames_written == 40
         assert beep_times(tmp_path / name) == pytest.approx([0.4, 1.0], abs=0.015)
         assert len(samples) / rate == pytest.approx(1.6, abs=0.04)
 

@@ -11,7 +11,7 @@ from framepack.media.clip import Colors, HostFrame, Matrix
 from framepack.media.images.convert import to_rgb
 from framepack.models.frames.device_filter import DeviceFilter
 from framepack.models.frames.device_frame import DeviceFrame
-from tests.support.looks import (
+from tests.support.filters import (
     BT709,
     LOOKS,
     codes,

@@ -14,7 +14,7 @@ from framepack.files.workspace import Workspace
 from framepack.job import Job, Progress
 from framepack.operations.postprocess import batch
 from framepack.processing.render import render_chain
-from tests.support.clips import Spec, cut, flat, make_clip
+from tests.support.clips import Spec, flat, make_clip, truncate
 from tests.support.http_server import Answer, HttpServer
 from tests.support.readback import read_back
 from tests.support.runs import Bench, bench
@@ -95,7 +95,7 @@ def test_a_bad_video_does_not_affect_the_others(worker: Bench, clips: list[Path]
             {"video_url": f"{server.url}/missing.mp4"},
             {"video_url": "http://10.0.0.1/a.mp4"},
             {"video_base64": "%%%"},
-            inline(cut(clips[1], tmp_path / "cut.mp4", 0.3)),
+            inline(truncate(clips[1], tmp_path / "cut.mp4", 0.3)),
             inline(make_clip(tmp_path / "long.mp4", Spec(size=(16, 16), count=60))),
             inline(clips[1]),
         ]
@@ -225,9 +225,9 @@ def test_inline_copies_share_one_limit(tmp_path: Path, clips: list[Path]) -> Non
 
 def test_warnings_stay_with_their_video(worker: Bench, clips: list[Path], tmp_path: Path) -> None:
     """What is said of one video is not said of the next."""
-    from tests.support.clips import spoil
+    from tests.support.clips import corrupt
 
-    spoilt = spoil(
+    spoilt = corrupt(
         make_clip(tmp_path / "long.mp4", Spec(size=(128, 96), count=60)), tmp_path / "spoilt.mp4", 0.5, 0.6
     )
 

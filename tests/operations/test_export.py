@@ -16,7 +16,7 @@ from framepack.media.frames.colors import tag
 from framepack.models.frames.device_frame import DeviceFrame
 from framepack.operations.postprocess.export import ExportParams, exported
 from tests.support.clips import AudioSpec, Spec, make_clip, real_clip, scene, to_frame
-from tests.support.looping import Costly, counted
+from tests.support.looping import CountingFrames, numbered_still
 from tests.support.readback import beep_times, psnr, read_back, rgb_of
 from tests.support.runs import Bench, bench
 
@@ -141,7 +141,9 @@ def test_rate_length_and_audio_stay(own: Bench, tmp_path: Path, format_name: str
     """30000/1001 stays, and beeps stay with their frames."""
     fps = Fraction(30000, 1001)
     audio = AudioSpec(seconds=1, beeps=(0.2, 0.7))
-    source = make_clip(tmp_path / "clip.mp4", Spec(size=(320, 240), fps=fps, count=30, frame=counted, audio=audio))
+    source = make_clip(
+        tmp_path / "clip.mp4", Spec(size=(320, 240), fps=fps, count=30, frame=numbered_still, audio=audio)
+    )
     output = own.output(own.run("export", source, format=format_name, max_width=256))
     with av.open(str(output)) as container:
         stream = container.streams.video[0]
@@ -202,7 +204,7 @@ def test_frames_on_the_device_are_scaled_there() -> None:
 
 def test_the_effect_says_what_it_makes() -> None:
     """Size, format and quality are known before a frame is touched."""
-    costly = Costly(3, (640, 480))
+    costly = CountingFrames(3, (640, 480))
     result = exported.apply(costly.clip(), ExportParams(format="GIF", quality=30, max_width=320), None)  # type: ignore[arg-type] # as above
     assert (result.width, result.height, result.encoding) == (320, 240, Encoding("gif", 30))
     assert costly.drawn == 0
@@ -210,7 +212,7 @@ def test_the_effect_says_what_it_makes() -> None:
 
 def test_a_loop_can_be_exported_as_anything(own: Bench, tmp_path: Path) -> None:
     """In one pipeline, in either order."""
-    source = make_clip(tmp_path / "clip.mp4", Spec(size=(320, 240), count=4, frame=counted))
+    source = make_clip(tmp_path / "clip.mp4", Spec(size=(320, 240), count=4, frame=numbered_still))
     steps = [
         {"type": "export", "params": {"format": "WebM", "max_width": 256}},
         {"type": "loop", "params": {"loop_type": "ping-pong", "num_loops": 2}},

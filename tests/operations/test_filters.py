@@ -20,7 +20,7 @@ from framepack.media.clip import Clip, Frame, HostFrame
 from framepack.models.frames.device_frame import DeviceFrame
 from framepack.operations.postprocess.filters import FiltersParams, FiltersRequest, filtered
 from tests.support.clips import AudioSpec, Spec, make_clip, real_clip
-from tests.support.looks import codes, gray, host_frame, luma, on_device, real_frames
+from tests.support.filters import codes, gray, host_frame, luma, on_device, real_frames
 from tests.support.readback import beep_times, psnr, read_back
 from tests.support.runs import bench
 

@@ -23,7 +23,7 @@ from framepack.media.read.reader import open_clip
 from framepack.operations.frames import extract
 from framepack.storage.frames.writer import FolderWriter
 from tests.operations.conftest import StoreSettings
-from tests.support.clips import AudioSpec, Spec, cut, make_clip, number_of, numbered, real_clip, scene, spoil
+from tests.support.clips import AudioSpec, Spec, corrupt, make_clip, number_of, numbered, real_clip, scene, truncate
 from tests.support.http_server import Answer, HttpServer
 from tests.support.readback import psnr
 from tests.support.runs import Bench, bench
@@ -232,7 +232,7 @@ def test_no_frame_is_stored_after_the_end_of_a_cancelled_extraction(
 def test_what_cannot_be_decoded_leaves_nothing(worker: Bench, tmp_path: Path) -> None:
     """A file that is no video, or none of whose frames can be read, is refused."""
     clip = make_clip(tmp_path / "clip.mp4", Spec(count=30))
-    for broken in (cut(clip, tmp_path / "cut.mp4", 0.5), spoil(clip, tmp_path / "spoilt.mp4", 0.01, 0.85)):
+    for broken in (truncate(clip, tmp_path / "cut.mp4", 0.5), corrupt(clip, tmp_path / "spoilt.mp4", 0.01, 0.85)):
         answer = worker.run("extract_frames", broken)
         assert (answer["status"], answer["code"]) == (400, "invalid_media")
         assert stored(worker) == []
@@ -240,7 +240,7 @@ def test_what_cannot_be_decoded_leaves_nothing(worker: Bench, tmp_path: Path) ->
 
 def test_damaged_frames_are_reported(worker: Bench, tmp_path: Path) -> None:
     """Where frames cannot be read their neighbors are extracted, and a warning says so."""
-    broken = spoil(make_clip(tmp_path / "clip.mp4", Spec(count=60)), tmp_path / "spoilt.mp4", 0.5, 0.6)
+    broken = corrupt(make_clip(tmp_path / "clip.mp4", Spec(count=60)), tmp_path / "spoilt.mp4", 0.5, 0.6)
     answer = worker.run("extract_frames", broken)
     assert answer["frame_count"] == 60
     assert len(frames(worker, answer["folder_name"])) == 60

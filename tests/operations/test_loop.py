@@ -14,7 +14,7 @@ from framepack.job import Job, Progress
 from framepack.media.timeline import frame_cache
 from framepack.media.write import writer
 from tests.support.clips import AudioSpec, Spec, make_clip
-from tests.support.looping import NTSC, counted, shown, there_and_back
+from tests.support.looping import NTSC, numbered_still, round_trip, shown
 from tests.support.readback import beep_times
 from tests.support.runs import Bench, bench
 
@@ -26,8 +26,8 @@ def own(tmp_path: Path) -> Bench:
 
 
 def source_of(folder: Path, count: int = 7, name: str = "clip.mp4", **more: Any) -> Path:
-    """A clip of counted frames."""
-    return make_clip(folder / name, Spec(count=count, frame=counted, **more))
+    """A clip of numbered stills."""
+    return make_clip(folder / name, Spec(count=count, frame=numbered_still, **more))
 
 
 def packets(path: Path) -> list[bytes]:
@@ -51,7 +51,7 @@ def test_ping_pong_doubles_no_frame(own: Bench, tmp_path: Path, num_loops: int) 
     source = source_of(tmp_path, 8, fps=NTSC)
     answer = own.run("loop", source, loop_type="ping-pong", num_loops=num_loops)
     back = shown(own.output(answer))
-    assert back.numbers == there_and_back(8) * num_loops
+    assert back.numbers == round_trip(8) * num_loops
     assert back.times == [index / NTSC for index in range(14 * num_loops)]
     assert back.rate == NTSC
 

@@ -1,4 +1,4 @@
-"""Makes small video files of every kind for tests, whole and damaged; none of the code under test is used."""
+"""Small video files of every kind for tests, intact and damaged, independent of the code under test."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def flat(color: tuple[int, int, int]) -> Callable[[int, int, int], Pixels]:
 
 
 def numbered(index: int, width: int, height: int) -> Pixels:
-    """Noise, with a gray middle whose brightness tells the frame's number, modulo 16."""
+    """Noise with a gray center whose brightness encodes the frame number modulo 16."""
     noise = np.random.default_rng(index).integers(96, 160, (height, width, 3), np.uint8)
     noise[height // 4 : height - height // 4, width // 4 : width - width // 4] = 8 + 15 * (index % 16)
     return noise
 
 
 def number_of(rgb: Pixels) -> int:
-    """The number that ``numbered`` drew."""
+    """The frame number that ``numbered`` encoded."""
     height, width, _ = rgb.shape
     middle = rgb[3 * height // 8 : height - 3 * height // 8, 3 * width // 8 : width - 3 * width // 8]
     return round((float(middle.mean()) - 8) / 15)
@@ -68,7 +68,7 @@ class AudioSpec:
 
 @dataclass(frozen=True)
 class Spec:
-    """What a clip is made of. ``times`` are presentation times in seconds, for variable rates."""
+    """The description of a clip. ``times`` are presentation times in seconds, for variable rates."""
 
     size: tuple[int, int] = (64, 48)
     fps: Fraction = Fraction(25)
@@ -87,7 +87,7 @@ class Spec:
 
 
 def make_clip(path: Path, spec: Spec = Spec()) -> Path:
-    """Write the clip that ``spec`` describes; the container is that of the path's suffix."""
+    """Write the clip that ``spec`` describes; the suffix of the path sets the container."""
     with av.open(str(path), "w") as output:
         stream = add_video(output, spec, path.suffix)
         audio = add_audio(output, spec.audio) if spec.audio else None
@@ -179,7 +179,7 @@ def make_audio(path: Path, audio: AudioSpec) -> Path:
 
 
 def add_audio(output: av.container.OutputContainer, audio: AudioSpec) -> Iterator[av.Packet[Any]]:
-    """Add an audio stream to an output, and give the packets to be written into it."""
+    """Add an audio stream to an output, and return its packets."""
     stream = cast("av.AudioStream", output.add_stream(audio.codec, rate=audio.rate, layout=audio.layout))
     resampler = av.AudioResampler(
         stream.codec_context.format.name, audio.layout, audio.rate, stream.frame_size or 1024
@@ -221,15 +221,15 @@ def real_clip(name: str) -> Path:
     return Path(spec.origin).parent / "datasets" / "data" / f"{name}.mp4"
 
 
-def cut(path: Path, target: Path, kept: float) -> Path:
-    """Copy only the first part of a file."""
+def truncate(path: Path, target: Path, kept: float) -> Path:
+    """Copy the first part of a file."""
     data = path.read_bytes()
     target.write_bytes(data[: round(len(data) * kept)])
     return target
 
 
-def spoil(path: Path, target: Path, begin: float, end: float, seed: int = 7) -> Path:
-    """Copy a file with noise in place of the bytes between two parts of its length."""
+def corrupt(path: Path, target: Path, begin: float, end: float, seed: int = 7) -> Path:
+    """Copy a file with noise in place of its bytes between two fractions of its length."""
     data = bytearray(path.read_bytes())
     start, stop = round(len(data) * begin), round(len(data) * end)
     data[start:stop] = np.random.default_rng(seed).integers(0, 256, stop - start, np.uint8).tobytes()
@@ -237,8 +237,8 @@ def spoil(path: Path, target: Path, begin: float, end: float, seed: int = 7) -> 
     return target
 
 
-def mutate(data: bytes, rng: np.random.Generator) -> bytes:
-    """Damage a file in one of seven ways, somewhere."""
+def damage_randomly(data: bytes, rng: np.random.Generator) -> bytes:
+    """Damage a file in one of seven ways, at a random place."""
     place = int(rng.integers(len(data)))
     length = int(rng.integers(1, max(2, len(data) // 10)))
     before, hit, after = data[:place], data[place : place + length], data[place + length :]

@@ -1,4 +1,4 @@
-"""Numbered clips, and what a file shows of them."""
+"""Numbered clips, and reading of the numbers from files."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.support.clips import Pixels, number_of, scene, to_frame
 NTSC = Fraction(30000, 1001)
 
 
-def counted(index: int, width: int, height: int) -> Pixels:
-    """A still, in its middle the frame's number modulo 16: alike enough for encoders to use B-frames."""
+def numbered_still(index: int, width: int, height: int) -> Pixels:
+    """A still image with the frame number modulo 16 in its center: similar enough for encoders to use B-frames."""
     frame = scene(0, width, height)
     frame[height // 4 : height - height // 4, width // 4 : width - width // 4] = 8 + 15 * (index % 16)
     return frame
@@ -27,7 +27,7 @@ def counted(index: int, width: int, height: int) -> Pixels:
 
 @dataclass(frozen=True)
 class Shown:
-    """Numbers and times of a file's frames in the order of showing; its video packets in the order of the file."""
+    """Numbers and times of a file's frames in presentation order, and its video packets in file order."""
 
     numbers: list[int]
     times: list[Fraction]
@@ -51,18 +51,18 @@ def shown(path: Path) -> Shown:
         )
 
 
-def there_and_back(count: int) -> list[int]:
-    """Numbers of one round trip over ``count`` frames."""
+def round_trip(count: int) -> list[int]:
+    """Frame numbers of one round trip over ``count`` frames."""
     return [*range(count), *range(count - 2, 0, -1)]
 
 
-def opened(path: Path) -> Clip:
-    """The clip of a file."""
+def open_file(path: Path) -> Clip:
+    """Open a file as a clip."""
     return open_clip(path, probe(path), warn=lambda _: None)
 
 
-class Costly:
-    """Draws numbered frames and counts how many it has drawn."""
+class CountingFrames:
+    """Numbered frames, with a count of those that were computed."""
 
     def __init__(self, count: int, size: tuple[int, int] = (64, 48), pix_fmt: str = "yuv420p") -> None:
         self.count, self.size, self.pix_fmt = count, size, pix_fmt
@@ -75,4 +75,4 @@ class Costly:
     def _frames(self) -> Iterator[Frame]:
         for index in range(self.count):
             self.drawn += 1
-            yield HostFrame(to_frame(counted(index, *self.size), self.pix_fmt))
+            yield HostFrame(to_frame(numbered_still(index, *self.size), self.pix_fmt))

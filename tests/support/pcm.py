@@ -1,4 +1,4 @@
-"""Audio whose every sample is known, in files that keep it exactly."""
+"""Audio with known samples, in files that keep them exactly."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Samples = NDArray[np.float32]
 
 
 def noise(count: int, channels: int = 1, seed: int = 3) -> Samples:
-    """White noise in 16 bits, no two parts of which are alike."""
+    """White noise in 16 bits, no two parts of which are equal."""
     values = np.random.default_rng(seed).integers(-20000, 20000, (channels, count), np.int16)
     return (values / 32768).astype(np.float32)
 
 
 def make_pcm(path: Path, samples: Samples, rate: int = 48000, start: Fraction = Fraction(0)) -> Path:
-    """Write samples as 16-bit PCM that begins at ``start`` seconds; the container is that of the path's suffix."""
+    """Write samples as 16-bit PCM that begins at ``start`` seconds; the suffix sets the container."""
     layout = "mono" if len(samples) == 1 else "stereo"
     with av.open(str(path), "w") as output:
         stream = output.add_stream("pcm_s16le", rate=rate, layout=layout)

@@ -1,4 +1,4 @@
-"""Reads video files back plainly, with FFmpeg and textbook formulas but none of the code under test."""
+"""Reading of video files with FFmpeg and textbook formulas, independent of the code under test."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Written:
-    """What a file holds, as FFmpeg tells."""
+class DecodedFile:
+    """The contents of a file, decoded by FFmpeg."""
 
     frames: list[Pixels]
     times: list[Fraction]
@@ -29,8 +29,8 @@ class Written:
     aspect: Fraction | None
 
 
-def read_back(path: Path) -> Written:
-    """Decode a video file whose colors are tagged."""
+def read_back(path: Path) -> DecodedFile:
+    """Decode a video file that has color tags."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         context = stream.codec_context
@@ -41,7 +41,9 @@ def read_back(path: Path) -> Written:
         colors = Colors(
             Matrix(context.colorspace), context.color_primaries, context.color_trc, context.color_range == 2
         )
-        return Written(frames, times, colors, context.pix_fmt or "", stream.average_rate, stream.sample_aspect_ratio)
+        return DecodedFile(
+            frames, times, colors, context.pix_fmt or "", stream.average_rate, stream.sample_aspect_ratio
+        )
 
 
 def rgb_of(frame: av.VideoFrame) -> Pixels:

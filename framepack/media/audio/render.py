@@ -134,12 +134,14 @@ class AudioRenderer:
             self.damage.files += 1
 
     def _stretched(self, plan: StretchedAudio) -> Iterator[Samples]:
-        """Change the tempo; the output has exactly ``1 / speed`` of the input's samples, from its start on."""
+        """Change the tempo. The output has exactly as many samples as the input divided by the speed, rounded."""
         import numpy as np
 
         if plan.speed == 1:
             yield from self.blocks(plan.audio)
             return
+        # The filters return samples late and, at the end, not exactly as many as the speed asks for. So samples are
+        # yielded only as far as the input taken so far allows; at the end the rest is trimmed or padded.
         taken = yielded = 0
         waiting = np.zeros((self.channels, 0), np.float32)
         for block in self._tempo(self.blocks(plan.audio), float(plan.speed)):

@@ -128,7 +128,7 @@ def _retimed_packets(input_file: JoinInput, begin: int) -> Iterator[Packet[Video
     """Yield the packets of one input, shifted so that its first frame is at the timestamp ``begin``."""
     # Copied packets must be exactly on the joined timeline: nothing corrects them later. So every presentation time
     # has to be a whole number of frame durations after the first frame, in exact fractions, and the first packet has
-    # to be an IDR frame, because the decoder still holds frames of the input before it. Decoding times are shifted by
+    # to be an IDR frame, or the decoder would predict from frames of the input before. Decoding times are shifted by
     # the same amount. With B-frames they begin before the first frame, and could overlap with the end of the input
     # before; the caller checks that they increase. Durations are set to exactly one frame, which containers round.
     timeline = input_file.info.timeline

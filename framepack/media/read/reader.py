@@ -79,7 +79,10 @@ def _frames(decoder: Decoder, indices: range, warn: Callable[[str], None]) -> Ge
 
 
 def _at_constant_rate(frames: Iterator[av.VideoFrame], timeline: Timeline) -> Iterator[HostFrame]:
-    """Duplicate each frame until the next one's time, drop frames that come too early, and fill up to the end."""
+    """Duplicate each frame until the next one's time, up to the end of the timeline.
+
+    Of several frames with the same output frame, the last is shown, as long as it comes before that is yielded.
+    """
     current: HostFrame | None = None
     count = index = 0
     for frame in frames:

@@ -25,10 +25,9 @@ if TYPE_CHECKING:
     from framepack.media.clip import Clip, Frame
 
 _CODEC: Final = "ffvhuff"  # eight times as fast as FFV1 here, and files only a third larger
-_ALIGNMENT: Final = (
-    4  # FFmpeg's encoder rejects odd sizes, and its decoder 4:2:2 with a width that is not a multiple of four
-)
-_LEAST_SIDE: Final = 32  # with smaller frames the encoder writes beyond its buffer
+# FFmpeg's encoder rejects odd sizes, and its decoder 4:2:2 with a width that is not a multiple of four.
+_ALIGNMENT: Final = 4
+_MIN_SIDE: Final = 32  # with smaller frames the encoder writes beyond its buffer
 _TIME_BASE: Final = Fraction(1, 1000)  # arbitrary
 _PIXEL_BYTES: Final = 1.5  # upper estimate; natural images in 8-bit 4:2:0 take half of it
 
@@ -88,7 +87,7 @@ class FrameCache:
     def _encoded(self, frame: av.VideoFrame) -> bytes:
         import av
 
-        size = tuple(max(_LEAST_SIDE, side + -side % _ALIGNMENT) for side in (frame.width, frame.height))
+        size = tuple(max(_MIN_SIDE, side + -side % _ALIGNMENT) for side in (frame.width, frame.height))
         if size != (frame.width, frame.height):
             frame = pad_frame(frame, *size)
         if self._encoder is None:

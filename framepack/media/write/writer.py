@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,30 +24,13 @@ if TYPE_CHECKING:
     from framepack.media.clip import Clip, Frame
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A finished file.
-
-    Attributes:
-        frames: Number of frames in it.
-        width: Pixels in a row, even.
-        height: Rows, even.
-        size_bytes: Size of the file.
-    """
-
-    frames: int
-    width: int
-    height: int
-    size_bytes: int
-
-
 def _ignore(_sentence: str) -> None:
     """Ignore a warning."""
 
 
 def write(
     clip: Clip, path: Path, *, crf: int = 16, preset: str = "medium", warn: Callable[[str], None] = _ignore
-) -> Written:
+) -> int:
     """Encode ``clip`` with its audio into the file ``path``, in the format of ``clip.encoding``.
 
     Frames are computed in a second thread while this one encodes. A repeated clip is computed and encoded once. An
@@ -61,6 +44,9 @@ def write(
             larger file; 16 is visually lossless.
         preset: The preset of x264, "ultrafast" to "slow".
         warn: Called with sentences for the client about audio that was lost.
+
+    Returns:
+        The number of frames of the clip, including repeats.
 
     Raises:
         InvalidMedia: The clip has no frames.
@@ -79,7 +65,7 @@ def write(
             count = write_file_repeated(unit, path, replace(clip, length=count), warn)
         finally:
             unit.unlink(missing_ok=True)
-    return Written(count, clip.width + clip.width % 2, clip.height + clip.height % 2, path.stat().st_size)
+    return count
 
 
 def _checked(clip: Clip) -> Iterator[Frame]:

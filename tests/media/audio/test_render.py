@@ -13,7 +13,7 @@ import pytest
 
 from framepack.media.audio.render import AudioRenderer, audio_sources
 from framepack.media.clip import AudioPlan, AudioSequence, AudioSource, ReversedAudio, StretchedAudio
-from tests.support.clips import AudioSpec, make_audio, spoil
+from tests.support.clips import AudioSpec, corrupt, make_audio
 from tests.support.pcm import Samples, make_pcm, noise
 
 RATE = 48000
@@ -184,7 +184,7 @@ def test_damage_becomes_silence_and_is_counted(tmp_path: Path) -> None:
     whole = make_audio(tmp_path / "whole.mkv", AudioSpec(codec="flac", seconds=2, beeps=(0.2,)))
     for seed in range(4):
         renderer = AudioRenderer(RATE, 1, tmp_path)
-        damaged = AudioSource(spoil(whole, tmp_path / "damaged.mkv", 0.6, 0.8, seed), 0)
+        damaged = AudioSource(corrupt(whole, tmp_path / "damaged.mkv", 0.6, 0.8, seed), 0)
         blocks = list(renderer.blocks(ReversedAudio(damaged, Fraction(2))))
         assert sum(block.shape[1] for block in blocks) == 2 * RATE
 

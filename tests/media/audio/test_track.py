@@ -17,7 +17,7 @@ from framepack.media.clip import AudioSource, Clip
 from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
 from framepack.media.write.writer import write
-from tests.support.clips import AudioSpec, Pixels, Spec, make_clip, numbered, real_clip, spoil
+from tests.support.clips import AudioSpec, Pixels, Spec, corrupt, make_clip, numbered, real_clip
 from tests.support.readback import audio_of, beep_times, read_back
 
 FRAME = 0.04
@@ -188,8 +188,8 @@ def test_damaged_audio_is_skipped_with_a_warning(tmp_path: Path, codec: str) -> 
         data[place : place + len(packet)] = b"\xff\x00\x55" * (len(packet) // 3) + b"\xff" * (len(packet) % 3)
     source.write_bytes(data)
     warnings: list[str] = []
-    written = write(opened(source), tmp_path / "out.mp4", preset="ultrafast", warn=warnings.append)
-    assert written.frames == 50
+    frames_written = write(opened(source), tmp_path / "out.mp4", preset="ultrafast", warn=warnings.append)
+    assert frames_written == 50
     beeps = beep_times(tmp_path / "out.mp4")
     assert beeps[0] == pytest.approx(0.2, abs=FRAME / 2)
     assert beeps[-1] == pytest.approx(1.8, abs=FRAME / 2)
@@ -205,7 +205,7 @@ def test_unreadable_audio_is_left_out(tmp_path: Path) -> None:
     for path in (noise, tmp_path / "gone"):
         warnings: list[str] = []
         clip = replace(opened(source), audio=AudioSource(path, 1))
-        assert write(clip, tmp_path / "out.mp4", preset="ultrafast", warn=warnings.append).frames == 50
+        assert write(clip, tmp_path / "out.mp4", preset="ultrafast", warn=warnings.append) == 50
         assert warnings == ["The audio could not be read and was left out."]
         assert probe(tmp_path / "out.mp4").audio is None
 
@@ -230,5 +230,5 @@ def test_damaged_audio_never_fails_the_video(tmp_path: Path) -> None:
     audio = AudioSpec(seconds=2, codec="flac", beeps=FLASHES)
     source = make_clip(tmp_path / "clip.mkv", Spec(count=50, frame=numbered, audio=audio))
     for seed, place in enumerate((0.2, 0.4, 0.6, 0.8, 0.9)):
-        damaged = spoil(source, tmp_path / "damaged.mkv", place, place + 0.08, seed=seed)
-        assert write(opened(damaged), tmp_path / "out.mp4", preset="ultrafast").frames > 5
+        damaged = corrupt(source, tmp_path / "damaged.mkv", place, place + 0.08, seed=seed)
+        assert write(opened(damaged), tmp_path / "out.mp4", preset="ultrafast") > 5

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from framepack.media.clip import Frame, HostFrame
-from tests.support.looks import codes, filtered, gray, host_frame, luma, one, psnr, real_frames
+from tests.support.filters import codes, filtered, gray, host_frame, luma, one, psnr, real_frames
 
 
 def noisy(frames: Sequence[Frame], deviation: float, seed: int = 0) -> list[HostFrame]:

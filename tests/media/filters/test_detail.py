@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from framepack.media.clip import Frame, HostFrame
 from framepack.media.filters.smoothing import Kernel, smooth
-from tests.support.looks import codes, gray, host_frame, luma, one, real_frames
+from tests.support.filters import codes, gray, host_frame, luma, one, real_frames
 
 
 def dot() -> NDArray[np.int64]:

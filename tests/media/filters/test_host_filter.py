@@ -7,7 +7,7 @@ import pytest
 
 from framepack.api.filter_settings import FILTER_PRESETS, FilterSettings
 from framepack.media.clip import Colors, Matrix
-from tests.support.looks import (
+from tests.support.filters import (
     BT709,
     LOOKS,
     STRONG,

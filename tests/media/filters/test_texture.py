@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.support.looks import codes, filtered, gray, host_frame, luma, one, psnr, real_frames
+from tests.support.filters import codes, filtered, gray, host_frame, luma, one, psnr, real_frames
 
 # Film grain
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from framepack.media.clip import Colors, Matrix
-from tests.support.looks import (
+from tests.support.filters import (
     BT709,
     Values,
     all_grays,

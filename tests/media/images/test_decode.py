@@ -16,7 +16,7 @@ from PIL import Image
 
 from framepack.errors import InvalidMedia, TooLarge
 from framepack.media.images.decode import read_image
-from tests.support.clips import mutate, scene
+from tests.support.clips import damage_randomly, scene
 
 SIZE = (40, 30)
 RGB = (200, 100, 50)
@@ -172,7 +172,7 @@ def test_damaged_files_are_decoded_or_rejected() -> None:
     outcomes = set()
     for number in range(400):
         try:
-            rgb = read_image(mutate(files[number % len(files)], rng), "Frame 'a'", 10_000)
+            rgb = read_image(damage_randomly(files[number % len(files)], rng), "Frame 'a'", 10_000)
             assert rgb.ndim == 3
             outcomes.add("read")
         except (InvalidMedia, TooLarge) as error:

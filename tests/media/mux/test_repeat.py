@@ -18,7 +18,7 @@ from framepack.media.read.probe import probe
 from framepack.media.timeline.loops import repeated
 from framepack.media.write.writer import write
 from tests.support.clips import AudioSpec, Spec, make_clip, real_clip
-from tests.support.looping import NTSC, Costly, counted, opened, shown
+from tests.support.looping import NTSC, CountingFrames, numbered_still, open_file, shown
 from tests.support.readback import audio_of, beep_times
 
 B_FRAMES = {"preset": "medium", "crf": "20", "x264-params": "b-adapt=0:bframes=3:scenecut=0"}
@@ -31,7 +31,7 @@ def found(path: Path) -> EncodedVideo | None:
 
 def source_of(folder: Path, fps: Fraction = Fraction(25), audio: AudioSpec | None = None, **more: Any) -> Path:
     """An H.264 file with B-frames."""
-    spec = Spec(count=14, fps=fps, frame=counted, options=B_FRAMES, audio=audio, **more)
+    spec = Spec(count=14, fps=fps, frame=numbered_still, options=B_FRAMES, audio=audio, **more)
     return make_clip(folder / "clip.mp4", spec)
 
 
@@ -47,7 +47,7 @@ def test_packets_are_copied_unchanged_with_exact_times(
     video = found(source)
     assert video is not None
     assert video.delay > 0
-    assert write_repeated(video, tmp_path / "out.mp4", repeated(opened(source), 4), pytest.fail) == 56
+    assert write_repeated(video, tmp_path / "out.mp4", repeated(open_file(source), 4), pytest.fail) == 56
     back, own = shown(tmp_path / "out.mp4"), shown(source)
     assert back.packets == own.packets * 4
     assert back.numbers == [index % 14 for _ in range(4) for index in range(14)]
@@ -63,13 +63,13 @@ def test_packets_are_copied_unchanged_with_exact_times(
 
 def test_own_output_can_be_copied_again(tmp_path: Path) -> None:
     """A loop of a loop of a written file, with the default preset."""
-    write(Costly(14).clip(), tmp_path / "first.mp4")
+    write(CountingFrames(14).clip(), tmp_path / "first.mp4")
     video = found(tmp_path / "first.mp4")
     assert video is not None
-    write_repeated(video, tmp_path / "second.mp4", repeated(opened(tmp_path / "first.mp4"), 2), pytest.fail)
+    write_repeated(video, tmp_path / "second.mp4", repeated(open_file(tmp_path / "first.mp4"), 2), pytest.fail)
     again = found(tmp_path / "second.mp4")
     assert again is not None
-    write_repeated(again, tmp_path / "third.mp4", repeated(opened(tmp_path / "second.mp4"), 2), pytest.fail)
+    write_repeated(again, tmp_path / "third.mp4", repeated(open_file(tmp_path / "second.mp4"), 2), pytest.fail)
     assert shown(tmp_path / "third.mp4").times == [Fraction(index, 25) for index in range(56)]
 
 
@@ -78,7 +78,7 @@ def test_pixel_aspect_and_colors_are_kept(tmp_path: Path) -> None:
     source = source_of(tmp_path, aspect=Fraction(4, 3))
     video = found(source)
     assert video is not None
-    write_repeated(video, tmp_path / "out.mp4", repeated(opened(source), 2), pytest.fail)
+    write_repeated(video, tmp_path / "out.mp4", repeated(open_file(source), 2), pytest.fail)
     before, after = probe(source), probe(tmp_path / "out.mp4")
     assert (after.pixel_aspect, after.colors, after.width) == (before.pixel_aspect, before.colors, before.width)
     data = (tmp_path / "out.mp4").read_bytes()
@@ -91,7 +91,7 @@ def test_a_real_clip_with_audio_is_copied(tmp_path: Path) -> None:
     video = found(source)
     assert video is not None
     length = len(video.frame_numbers)
-    assert write_repeated(video, tmp_path / "out.mp4", repeated(opened(source), 3), pytest.fail) == 3 * length
+    assert write_repeated(video, tmp_path / "out.mp4", repeated(open_file(source), 3), pytest.fail) == 3 * length
     info = probe(tmp_path / "out.mp4")
     assert (info.length, info.frame_count, info.fps) == (3 * length, 3 * length, probe(source).fps)
     assert info.warnings == ()
@@ -117,14 +117,14 @@ def test_unsupported_video_is_encoded_instead(tmp_path: Path, name: str, spec: S
     """Anything that players could fail at is encoded instead, and loops all the same."""
     source = make_clip(tmp_path / name, spec)
     assert found(source) is None
-    clip = repeated(opened(source), 2)
-    assert write(clip, tmp_path / "out.mp4", preset="ultrafast").frames == clip.total_frames
+    clip = repeated(open_file(source), 2)
+    assert write(clip, tmp_path / "out.mp4", preset="ultrafast") == clip.total_frames
 
 
 def test_a_file_that_does_not_begin_with_an_idr_frame_is_not_copied(tmp_path: Path) -> None:
     """Its first frames need those before, which differ where repeats meet."""
     options = {**B_FRAMES, "x264-params": "open-gop=1:keyint=7:min-keyint=7:scenecut=0:bframes=3:b-adapt=0"}
-    whole = make_clip(tmp_path / "whole.mp4", Spec(count=28, frame=counted, options=options))
+    whole = make_clip(tmp_path / "whole.mp4", Spec(count=28, frame=numbered_still, options=options))
     tail = tmp_path / "tail.mp4"
     with av.open(str(whole)) as source, av.open(str(tail), "w") as output:
         stream = output.add_stream_from_template(source.streams.video[0])
@@ -151,5 +151,5 @@ def test_cancelling_leaves_no_file(tmp_path: Path) -> None:
             yield packet
 
     with pytest.raises(Cancelled):
-        write_repeated(video, tmp_path / "out.mp4", repeated(opened(source), 4), pytest.fail, watch)
+        write_repeated(video, tmp_path / "out.mp4", repeated(open_file(source), 4), pytest.fail, watch)
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]

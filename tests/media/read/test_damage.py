@@ -16,7 +16,7 @@ from framepack.media.images.convert import to_rgb
 from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
 from framepack.media.write.writer import write
-from tests.support.clips import AudioSpec, Spec, cut, faststart, make_clip, number_of, numbered, spoil
+from tests.support.clips import AudioSpec, Spec, corrupt, faststart, make_clip, number_of, numbered, truncate
 from tests.support.readback import beep_times
 
 SPEC = Spec(size=(96, 64), count=100, frame=numbered, options={"preset": "veryfast", "g": "12", "crf": "20"})
@@ -68,7 +68,7 @@ def test_a_truncated_file_gives_a_warning(
     whole: Callable[[str], Path], tmp_path: Path, suffix: str, kept: float
 ) -> None:
     """The clip ends where its frames end, and the client hears that there should be more."""
-    clip, warnings = opened(cut(whole(suffix), tmp_path / f"cut{suffix}", kept))
+    clip, warnings = opened(truncate(whole(suffix), tmp_path / f"cut{suffix}", kept))
     frames = list(clip.frames())
     assert len(frames) == clip.length
     assert 100 * kept - 45 < len(frames) < 100
@@ -77,7 +77,7 @@ def test_a_truncated_file_gives_a_warning(
 
 def test_a_truncated_file_counts_missing_frames(whole: Callable[[str], Path], tmp_path: Path) -> None:
     """An MP4 file lists its frames, so that the missing ones can be counted."""
-    clip, warnings = opened(cut(whole(".mp4"), tmp_path / "cut.mp4", 0.6))
+    clip, warnings = opened(truncate(whole(".mp4"), tmp_path / "cut.mp4", 0.6))
     shown = [number_of(to_rgb(frame)) for frame in clip.frames()]
     match = re.fullmatch(r"The end of the file is missing: of 100 frames it holds (\d+)\.", warnings[0])
     assert match
@@ -91,7 +91,7 @@ def test_damage_gives_a_warning_and_keeps_timing(
     whole: Callable[[str], Path], tmp_path: Path, suffix: str, place: tuple[float, float]
 ) -> None:
     """The video keeps its length, frames after the damage keep their times, and a warning says so."""
-    clip, warnings = opened(spoil(whole(suffix), tmp_path / f"spoiled{suffix}", *place))
+    clip, warnings = opened(corrupt(whole(suffix), tmp_path / f"spoiled{suffix}", *place))
     shown = [number_of(to_rgb(frame)) for frame in clip.frames()]
     assert len(shown) == clip.length
     assert warnings != []
@@ -104,7 +104,7 @@ def test_damage_gives_a_warning_and_keeps_timing(
 def test_frames_that_cannot_be_decoded_are_counted(whole: Callable[[str], Path], tmp_path: Path) -> None:
     """The number said is the number of frames whose frame is not their own."""
     path = whole(".mp4")
-    clip, warnings = opened(spoil(path, tmp_path / "spoiled.mp4", 0.5, 0.6))
+    clip, warnings = opened(corrupt(path, tmp_path / "spoiled.mp4", 0.5, 0.6))
     frames = list(clip.frames())
     repeated = sum(before is after for before, after in pairwise(frames))
     assert len(frames) == 100
@@ -113,7 +113,7 @@ def test_frames_that_cannot_be_decoded_are_counted(whole: Callable[[str], Path],
 
 def test_damage_at_the_end_loses_only_damaged_frames(whole: Callable[[str], Path], tmp_path: Path) -> None:
     """Decoding by several threads gives no less than decoding by one."""
-    path = spoil(whole(".mp4"), tmp_path / "spoiled.mp4", 0.985, 1)
+    path = corrupt(whole(".mp4"), tmp_path / "spoiled.mp4", 0.985, 1)
     import av
 
     with av.open(str(path)) as container:
@@ -133,10 +133,10 @@ def test_damage_at_the_end_loses_only_damaged_frames(whole: Callable[[str], Path
 
 def test_audio_of_a_damaged_video_stays_in_sync(whole: Callable[[str], Path], tmp_path: Path) -> None:
     """The second beep, after the damage, is where it was."""
-    path = spoil(whole(".mp4"), tmp_path / "spoiled.mp4", 0.4, 0.5)
+    path = corrupt(whole(".mp4"), tmp_path / "spoiled.mp4", 0.4, 0.5)
     clip, warnings = opened(path)
-    written = write(clip, tmp_path / "out.mp4", preset="ultrafast", warn=warnings.append)
-    assert written.frames == 100
+    frames_written = write(clip, tmp_path / "out.mp4", preset="ultrafast", warn=warnings.append)
+    assert frames_written == 100
     assert beep_times(tmp_path / "out.mp4") == pytest.approx([1, 3], abs=0.04)
 
 
@@ -146,7 +146,7 @@ def test_a_video_without_decodable_frames_is_rejected(tmp_path: Path) -> None:
     info = probe(path)
     data = path.read_bytes()
     begin = data.index(b"mdat") / len(data)
-    spoil(path, path, begin + 0.01, 1)
+    corrupt(path, path, begin + 0.01, 1)
     with pytest.raises(InvalidMedia):
         opened(path)
     with pytest.raises(InvalidMedia, match=r"^No frame could be decoded\.$"):
@@ -159,7 +159,7 @@ def test_a_damaged_beginning_shows_the_first_good_frame(tmp_path: Path) -> None:
     path = faststart(make_clip(tmp_path / "plain.mp4", spec), tmp_path / "clip.mp4")
     data = path.read_bytes()
     begin = data.index(b"mdat") / len(data)
-    spoil(path, path, begin + 0.01, begin + 0.05)
+    corrupt(path, path, begin + 0.01, begin + 0.05)
     clip, warnings = opened(path)
     frames = list(clip.frames())
     shown = [number_of(to_rgb(frame)) for frame in frames]
@@ -174,7 +174,7 @@ def test_a_truncated_variable_rate_keeps_its_rate(tmp_path: Path) -> None:
     slots = [index + index // 3 for index in range(60)]
     spec = Spec(times=[Fraction(slot, 25) for slot in slots], frame=numbered)
     path = make_clip(tmp_path / "clip.mkv", spec)
-    clip, warnings = opened(cut(path, tmp_path / "cut.mkv", 0.7))
+    clip, warnings = opened(truncate(path, tmp_path / "cut.mkv", 0.7))
     frames = list(clip.frames())
     assert clip.fps == 25
     assert len(frames) == clip.length

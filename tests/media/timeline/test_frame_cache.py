@@ -14,7 +14,7 @@ from framepack.media.clip import Colors, HostFrame, Matrix
 from framepack.media.frames.arrays import planes_of
 from framepack.media.timeline.frame_cache import FrameCache, cache_frames, open_frame_cache
 from tests.support.clips import numbered, to_frame
-from tests.support.looping import Costly
+from tests.support.looping import CountingFrames
 
 FORMATS = [f"yuv{layout}p{depth}" for layout in (420, 422, 444) for depth in ("", "10le", "12le")]
 
@@ -24,7 +24,7 @@ FORMATS = [f"yuv{layout}p{depth}" for layout in (420, 422, 444) for depth in (""
 def test_frames_are_read_back_losslessly(tmp_path: Path, pix_fmt: str, size: tuple[int, int]) -> None:
     """Every sample of every format and size, in any order, with the clip's colors."""
     colors = Colors(Matrix.BT2020, 9, 14, full_range=True)
-    clip = replace(Costly(5, size, pix_fmt).clip(), colors=colors)
+    clip = replace(CountingFrames(5, size, pix_fmt).clip(), colors=colors)
     with open_frame_cache(clip, tmp_path) as cache:
         given = list(cache_frames(clip, cache))
         assert len(cache) == 5
@@ -41,7 +41,7 @@ def test_frames_are_read_back_losslessly(tmp_path: Path, pix_fmt: str, size: tup
 def test_a_duplicated_frame_is_stored_once(tmp_path: Path) -> None:
     """A still costs no disk, and is one object again."""
     still = HostFrame(to_frame(numbered(0, 64, 48), "yuv420p"))
-    clip = replace(Costly(0).clip(), frames=lambda: iter([still] * 100), length=100)
+    clip = replace(CountingFrames(0).clip(), frames=lambda: iter([still] * 100), length=100)
     with open_frame_cache(clip, tmp_path) as cache:
         list(cache_frames(clip, cache))
         assert len(cache) == 100
@@ -53,14 +53,14 @@ def test_append_does_not_change_the_frame(tmp_path: Path) -> None:
     """Its timestamp is kept."""
     frame = to_frame(numbered(0, 64, 48), "yuv420p")
     frame.pts = 77
-    with open_frame_cache(Costly(1).clip(), tmp_path) as cache:
+    with open_frame_cache(CountingFrames(1).clip(), tmp_path) as cache:
         cache.append(HostFrame(frame))
     assert frame.pts == 77
 
 
 def test_too_little_disk_raises_before_work_begins(tmp_path: Path) -> None:
     """The estimate is compared with what is free."""
-    clip = replace(Costly(1).clip(), length=10**12)
+    clip = replace(CountingFrames(1).clip(), length=10**12)
     with pytest.raises(DiskFull, match="MB of disk"), open_frame_cache(clip, tmp_path):
         pytest.fail("nothing of this fits")
 
@@ -68,7 +68,7 @@ def test_too_little_disk_raises_before_work_begins(tmp_path: Path) -> None:
 def test_a_disk_that_fills_up_raises() -> None:
     """One error, with its own status."""
     with Path("/dev/full").open("r+b", buffering=0) as full:
-        cache = FrameCache(full, Costly(1).clip())
-        frames = Costly(1).clip().frames()
+        cache = FrameCache(full, CountingFrames(1).clip())
+        frames = CountingFrames(1).clip().frames()
         with closing(frames), pytest.raises(DiskFull, match="no room"):  # type: ignore[type-var] # a generator
             cache.append(next(frames))

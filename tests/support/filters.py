@@ -1,4 +1,4 @@
-"""Frames for the tests of filters, and what filters should do to them, by other means than the code under test."""
+"""Frames for tests of filters, and the expected results, computed independently of the code under test."""
 
 from __future__ import annotations
 
