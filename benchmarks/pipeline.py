@@ -69,7 +69,7 @@ def run(runtime: Runtime, source: Path, endpoint: str, **fields: Any) -> Path:
     return output
 
 
-def at_once(runtime: Runtime, source: Path) -> Path:
+def one_pipeline(runtime: Runtime, source: Path) -> Path:
     """All steps as one pipeline."""
     return run(runtime, source, "pipeline", operations=STEPS)
 
@@ -109,7 +109,7 @@ def measure(folder: Path, clip: str, size: tuple[int, int], count: int, rounds: 
     make_source(source, clip, size, count)
     runtime = Runtime(Settings(storage=f"file:{folder / 'outputs'}", weights_download=False, inline_limit_mb=0))
     wanted = np.stack(unencoded(runtime, source))  # this loads the model, too
-    sides = {"one pipeline": at_once, "one by one": one_by_one}
+    sides = {"one pipeline": one_pipeline, "one by one": one_by_one}
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     cpu_seconds: dict[str, list[float]] = {name: [] for name in sides}
     rows: dict[str, dict[str, Any]] = {}

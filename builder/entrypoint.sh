@@ -3,7 +3,7 @@
 #
 # With FRAMEPACK_STORAGE unset, outputs go to the folder "outputs" of a mounted network volume, else to a folder of the
 # container. A store that is a folder is made and handed to the worker's user if it does not exist yet, or if root
-# made it; what lies in it keeps its owner. What cannot be done is said in one line and never stops the start.
+# made it; what is in it keeps its owner. What cannot be done is said in one line and never stops the start.
 set -eu
 
 VOLUME=/runpod-volume

@@ -17,7 +17,7 @@ _TESTS = ("tests", "test")
 
 
 def superfluous(site: Path) -> Iterator[Path]:
-    """Files and folders of the folder of packages ``site`` that running them never opens; none lies in another."""
+    """Files and folders of the folder of packages ``site`` that running them never opens; none is inside another."""
     for package in sorted(path for path in site.iterdir() if path.is_dir()):
         headers = ("include",) if package.name in _WITH_HEADERS else ()
         yield from _in_folder(package, () if package.name == _COMPILER else (*_TESTS, *headers))

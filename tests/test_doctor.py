@@ -138,7 +138,7 @@ def test_a_check_that_fails_unexpectedly_is_an_error_like_others(
 
 
 def test_the_locked_ffmpeg_has_every_codec() -> None:
-    """Those that operations write, and those that sources come in."""
+    """The formats that operations write, and the formats of sources."""
     codecs = read_codecs()
 
     assert codecs.missing == ()

@@ -33,7 +33,7 @@ def test_other_errors_are_not_a_full_disk(error: Exception) -> None:
 
 
 def test_running_out_of_memory_is_no_defect() -> None:
-    """Where nothing smaller could be tried, the client is told that memory is short."""
+    """Where nothing smaller could be tried, the client learns that memory is short."""
     known = public(MemoryError())
 
     assert isinstance(known, OutOfMemory)

@@ -1,4 +1,4 @@
-"""Settings: what is wrong with them is told at start, in one line each, from every way to start."""
+"""Settings: each wrong one is reported at start in one line, whichever way a process is started."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def values_of(control: Control) -> list[float]:
 
 def cell(clip: Clip, frames: list[Frame], fields: Fields) -> Image:
     """A preset or a control at one value, on the whole image or a detail of it."""
-    image = look(clip, frames, fields)
+    image = filtered_image(clip, frames, fields)
     if "preset" in fields:
         return image.resize(PRESET_CELL)
     if not any(control.traits.is_fine for control in CONTROLS if control.request_name in fields):
@@ -105,7 +105,7 @@ def cell(clip: Clip, frames: list[Frame], fields: Fields) -> Image:
     return image.crop((left, top, left + CELL[0], top + CELL[1]))
 
 
-def look(clip: Clip, frames: list[Frame], fields: Fields) -> Image:
+def filtered_image(clip: Clip, frames: list[Frame], fields: Fields) -> Image:
     """The last of ``frames`` with a look."""
     from dataclasses import replace
 

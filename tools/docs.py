@@ -95,7 +95,7 @@ def errors_page() -> str:
 
 
 def controls_table() -> str:
-    """One row per control of a look, in the order in which they are applied; below, those that are whole numbers."""
+    """One row per control, in the order in which they are applied; below, the controls that are whole numbers."""
     rows = []
     for each in sorted(CONTROLS, key=lambda control: control.traits.stage):
         bounds = f"{each.low:g}..{each.high:g}"

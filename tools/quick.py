@@ -1,7 +1,7 @@
 """The inner loop, ``make quick``: all fast checks, and the tests that are nearest to what changed, in about a minute.
 
 What changed is what git shows since the branch left ``main``, with what is not committed yet. The tests nearest to it
-run first, in a limited number of files; those that have not begun when the time is over are skipped and counted.
+run first, in a limited number of files; tests that have not begun when the time is over are skipped and counted.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def checked_name(text: str) -> str:
     if name[0] in _NOT_FIRST or name[-1] in _NOT_LAST:
         raise ValueError("a name that starts with neither a space, a dot, '_' nor '-' and ends with no space or dot")
     if _RESERVED.fullmatch(name):
-        raise ValueError("a name that no system reserves, as Windows does this one")
+        raise ValueError("a name that no system reserves; Windows reserves this one")
     if _mixes_scripts(name):
         raise ValueError("a name that does not mix Latin letters with lookalikes of other alphabets")
     return name

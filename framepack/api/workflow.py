@@ -198,7 +198,7 @@ class WorkflowPreset(_Knowing):
         return [known[kind].name for kind in kinds]
 
     def steps(self) -> list[Step]:
-        """The active steps with their own parameters, without those that the parameters switch off."""
+        """The active steps with their own parameters, without the steps that the parameters switch off."""
         return self._steps(self.types.kind(name) or name for name in self.active_steps)
 
     def every_step(self) -> list[Step]:

@@ -122,7 +122,7 @@ def test_make_image_without_an_engine_says_what_is_missing(tmp_path: Path) -> No
 
 
 def build_image(folder: Path, engines: tuple[str, ...], **chosen: str) -> subprocess.CompletedProcess[str]:
-    """Run the script of `make image` where these engines are; each prints what it is told to do."""
+    """Run the script of `make image` where these engines are; each prints its arguments."""
     for name in ("sh", "sed", "dirname"):
         (folder / name).symlink_to(shutil.which(name) or name)
     for engine in engines:

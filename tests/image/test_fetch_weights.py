@@ -47,7 +47,7 @@ class Build:
         return self.folder / "models"
 
     def files(self) -> list[str]:
-        """What lies there."""
+        """What is there."""
         return sorted(path.name for path in self.models.iterdir())
 
 
@@ -101,7 +101,7 @@ def test_an_unknown_name_is_refused_with_those_that_there_are(build: Build) -> N
 
 
 def test_a_file_is_fetched_without_any_package(build: Build) -> None:
-    """It lies in the folder under its name, and alone."""
+    """It is in the folder under its name, and alone."""
     with HttpServer({"/tiny.pth": Answer(body=CONTENT)}) as server:
         done = build.run(f"{server.url}/tiny.pth")
 

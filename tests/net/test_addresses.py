@@ -30,14 +30,14 @@ LOCAL_HOSTS = """
     metadata.google.internal metadata instance-data printer.local router.lan nas.home.arpa
     192.0.2.1 198.51.100.1 203.0.113.1 198.18.0.1 192.88.99.1 224.0.0.1 240.0.0.1 255.255.255.255
     [2001:db8::1] [3fff::1] [5f00::1] [100::1] [good.example] [127.0.0.1] [::1 ::1] -bad.example a..example
-""".split()  # noqa: SIM905 - reads better than so many quotes
+""".split()  # noqa: SIM905 - reads better than with quotes
 SCHEMES = """
     file:///etc/passwd file://127.0.0.1/etc/passwd ftp://good.example/x gopher://good.example/x
     data:text/plain,hi concat:/etc/passwd|/etc/hosts subfile,,start,0,end,9,,:/etc/passwd pipe:0
     crypto:file:///etc/passwd tee:a|b srt://good.example:9000 rtmp://good.example/live unix:/run/docker.sock
     s3://bucket/key javascript:alert(1) //good.example/x good.example/x http:good.example http:/good.example/x
     httpx://good.example/ ://good.example/ /etc/passwd
-""".split()  # noqa: SIM905 - reads better than so many quotes
+""".split()  # noqa: SIM905 - reads better than with quotes
 MALFORMED = [
     "http://user:pw@good.example/",
     "http://@good.example/",
@@ -188,7 +188,7 @@ def test_https_only_refuses_plain_http() -> None:
 
 
 def test_allowed_cidr_opens_its_addresses_on_any_port() -> None:
-    """An allowed CIDR opens what lies in it, by number and by name, and nothing beside it."""
+    """An allowed CIDR opens the addresses in it, by number and by name, and nothing beside it."""
     names = Names(
         {
             **{host: [["10.0.0.7"]] for host in ("nas", "nas.lan", "10.0.0.7")},

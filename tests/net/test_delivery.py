@@ -173,7 +173,7 @@ def test_retry_after_is_honoured_up_to_a_minute(
 
 @given(st.text(st.characters(codec="latin-1")) | st.from_regex(r"[A-Z][a-z]{2}, \d+ Oct \d+ \d+:\d+:\d+ [+-]?\d*"))
 def test_no_retry_after_breaks_the_delivery(retry_after: str) -> None:
-    """Whatever a receiver asks for, the wait lies between nothing and a minute."""
+    """Whatever a receiver asks for, the wait is between nothing and a minute."""
     assert 0 <= delivery._wait_seconds(1, delivery._Answer(503, retry_after)) <= 60
 
 

@@ -22,13 +22,13 @@ NOT_PUBLIC = """
     fc00::1 fd00:ec2::254 fe80::1 fe80::1%lo fec0::1 ff02::1 ff0e::1 4000::1 1000::1
     2606:4700::5efe:10.0.0.1 2606:4700::200:5efe:10.0.0.1 2606:4700::5efe:169.254.169.254
     2606:4700:4700::1111%eth0
-""".split()  # noqa: SIM905 - reads better than so many quotes
+""".split()  # noqa: SIM905 - reads better than with quotes
 PUBLIC = """
     8.8.8.8 1.1.1.1 93.184.216.34 2606:4700:4700::1111 2a00:1450:4001::1
     9.255.255.255 11.0.0.0 100.63.255.255 100.128.0.0 126.255.255.255 128.0.0.0 168.63.129.15 169.253.255.255
     172.15.255.255 172.32.0.0 192.0.1.0 192.167.255.255 192.169.0.0 198.17.255.255 198.20.0.0 223.255.255.255
     ::ffff:8.8.8.8 64:ff9b::8.8.8.8 2001:200::1 2003::1 2606:4700::5efe:8.8.8.8
-""".split()  # noqa: SIM905 - reads better than so many quotes
+""".split()  # noqa: SIM905 - reads better than with quotes
 
 
 def test_the_table_is_as_large_as_promised() -> None:
@@ -66,7 +66,7 @@ def test_ipv6_outside_global_unicast_is_public_only_by_its_ipv4(address: IPv6Add
         assert not is_public(address)
 
 
-def test_a_mapped_address_lies_in_the_ipv4_network() -> None:
+def test_a_mapped_address_is_in_its_ipv4_network() -> None:
     """An allowed IPv4 network covers the mapped form, but nothing with a zone and nothing outside."""
     network = ip_network("127.0.0.0/8")
     assert is_within(ip_address("127.1.2.3"), network)

@@ -197,7 +197,7 @@ def test_cancelling_stops_the_whole_batch(worker: Bench, clips: list[Path]) -> N
 
 
 def test_files_are_removed_as_it_goes(worker: Bench, clips: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """When a video is begun, nothing of the one before lies in the working folder."""
+    """When a video is begun, nothing of the one before is in the working folder."""
     found: list[list[str]] = []
     path = Workspace.path
 

@@ -288,7 +288,7 @@ def _until(release: list[int]) -> Iterator[bytes]:
 
 
 def _partial(worker: Bench) -> bool:
-    """Whether part of a download lies in the working folder."""
+    """Whether part of a download is in the working folder."""
     sizes = [Path(path).stat().st_size for path in worker.leftovers() if not re.search(r"\.lock$", path)]
     return bool(sizes)
 

@@ -30,7 +30,7 @@ VECTORS: Final = [
     *("\uff2f\uff2b", "u\u0308ber", "\u00fcber", "\ufeffx", "\u2028"),
     # 5: too long
     *("a" * 100, "a" * 101, "a" * 255, "a" * 256, "a" * 5000, "\U0001f600" * 64, "\u65e5" * 85, "\u65e5" * 86),
-    # 6: what lies in the folder without being a folder or a frame
+    # 6: what is in the folder without being a folder or a frame
     *("link", "pipe", "folder_link", "frame_000001.png", "frame_000002.png"),
     # 7: names of routes
     *("folders", "save", "reassemble", "extract", "presets", "state", "outputs"),
@@ -143,7 +143,7 @@ def test_every_field_that_takes_a_name_is_tried() -> None:
 def test_no_name_reaches_outside(
     worker: Bench, video: Path, server: HttpServer, operation: str, fields: Fields
 ) -> None:
-    """Whatever the name: what was there is there, unread and unchanged, and nothing new lies outside the folders."""
+    """Whatever the name: what was there is there, unread and unchanged, and nothing new is outside the folders."""
     statuses = set()
     for name in VECTORS:
         before = snapshot(worker.folder)

@@ -172,7 +172,7 @@ def test_presets_that_users_saved_can_be_looked_up() -> None:
     "fields", [{}, {"preset": "none"}, {"preset": "warm", **_NEUTRAL}], ids=["nothing", "none", "undone"]
 )
 def test_a_neutral_look_passes_frames_untouched(fields: dict[str, Any]) -> None:
-    """The very same objects, on either home."""
+    """The very same objects, in host memory and in device memory."""
     frames: list[Frame] = [gray(100), on_device(gray(100))]
 
     assert all(after is before for after, before in zip(applied(frames, **fields), frames, strict=True))
@@ -252,7 +252,7 @@ def test_closing_stops_the_source() -> None:
 
 
 def test_errors_of_the_source_come_through() -> None:
-    """What goes wrong behind the filters is told as it is."""
+    """An error after the filters reaches the client unchanged."""
 
     def source() -> Any:
         yield gray(100)

@@ -137,7 +137,7 @@ def test_a_repeated_frame_is_extracted_repeatedly(worker: Bench, tmp_path: Path)
 
 
 def test_hundreds_of_frames_need_little_room(worker: Bench, tmp_path: Path) -> None:
-    """Progress counts to the end; on the worker's disk lies never more than the source and its audio."""
+    """Progress counts to the end; the worker's disk never holds more than the source and its audio."""
     clip = make_clip(tmp_path / "clip.mp4", Spec(size=(32, 32), count=600, audio=AudioSpec(seconds=24)))
     seen: list[Progress] = []
     on_disk: list[int] = []

@@ -122,7 +122,7 @@ def test_one_decode_one_encode_and_a_better_frame(tmp_path: Path, worker: Bench,
             target.mux(stream.encode(small))
         target.mux(stream.encode(None))
 
-    at_once = worker.output(worker.run("pipeline", clip, operations=steps))
+    in_one = worker.output(worker.run("pipeline", clip, operations=steps))
     passes_at_once = (counted.decodes, counted.encodes)
     latest = clip
     for step in steps:
@@ -131,7 +131,7 @@ def test_one_decode_one_encode_and_a_better_frame(tmp_path: Path, worker: Bench,
     assert passes_at_once == (1, 1)
     assert (counted.decodes, counted.encodes) == (4, 4)
     wanted = list(unencoded(worker, clip, steps))
-    of_pipeline, of_single = (read_back(path).frames for path in (at_once, latest))
+    of_pipeline, of_single = (read_back(path).frames for path in (in_one, latest))
     assert len(wanted) == len(of_pipeline) == len(of_single) == 16
     quality = {
         name: sum(psnr(one, other) for one, other in zip(frames, wanted, strict=True)) / 16

@@ -80,7 +80,7 @@ def raw(client: Client, method: str, path: str, keys: list[bytes]) -> tuple[int,
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 def test_every_route_is_closed(client: Client, method: str, path: str) -> None:
-    """Without a key every route answers the same 401, those that do not exist included."""
+    """Without a key every route answers the same 401, routes that do not exist included."""
     answer = client.ask(method, path, headers={"X-API-Key": None}, allow_redirects=False)
 
     assert answer.status_code == 401

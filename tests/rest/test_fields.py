@@ -357,7 +357,7 @@ def test_large_bodies_take_turns(headers: dict[str, str]) -> None:
 
 
 def test_a_body_that_does_not_arrive_is_not_waited_for(tmp_path: Path) -> None:
-    """A client that stops in the middle of its body is told so."""
+    """A client that stops in the middle of its body gets an error that says so."""
     with server_in_thread(tmp_path, HeldBackend(), download_timeout_seconds=0.2) as server:
         connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)
         connection.putrequest("POST", UPSCALE)

@@ -156,7 +156,7 @@ def test_several_ranges_come_together(client: LocalServer) -> None:
 
 
 def test_head_and_etag(client: LocalServer) -> None:
-    """A HEAD tells what a GET would, without the file; who has it already is told that it has not changed."""
+    """A HEAD has the headers of a GET, without the file; with its ETag the file is not sent again."""
     head = fetch(link(client), "HEAD")
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", str(len(CONTENT)))
 
@@ -258,7 +258,7 @@ TRAVERSALS = [
 
 @pytest.mark.parametrize("path", TRAVERSALS)
 def test_nothing_outside_is_served(client: LocalServer, path: str) -> None:
-    """Neither what lies beside the store, nor its state, nor what a link points at, is ever given, key or not."""
+    """Neither what is beside the store, nor its state, nor what a link points at, is ever given, key or not."""
     outputs = Path(client.server.runtime.settings.storage.removeprefix("file:"))
     secret = outputs.parent / "secret.txt"
     if not secret.exists():

@@ -1,4 +1,4 @@
-"""``/metrics``: what Prometheus is told."""
+"""``/metrics``: what Prometheus gets."""
 
 from __future__ import annotations
 

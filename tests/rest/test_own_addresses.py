@@ -86,7 +86,7 @@ def test_our_own_addresses_are_read_from_the_store(
     ],
 )
 def test_nothing_else_can_be_named(client: LocalServer, url: str) -> None:
-    """State, what lies outside, and what is not there cannot be a source."""
+    """State, what is outside, and what is not there cannot be a source."""
     answer = client.post("/postprocess/save", {"video_url": url.format(url=client.url)})
 
     assert answer.status_code in {400, 404}, answer.text
@@ -123,7 +123,7 @@ def test_an_upload_over_the_limit_of_sources_is_no_source(client: LocalServer, v
     assert answer["code"] == "too_large"
 
 
-def test_the_worker_reads_uploads_and_signs_links_that_the_server_honours(tmp_path: Path, video: Path) -> None:
+def test_the_worker_reads_uploads_and_signs_links_that_the_server_accepts(tmp_path: Path, video: Path) -> None:
     """An upload is upscaled by the worker process; the link in its answer opens without a key."""
     tiny_weights(tmp_path / "weights")
     with RestServer(tmp_path) as server:

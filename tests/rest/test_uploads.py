@@ -127,7 +127,7 @@ def test_other_kinds_of_bodies_are_refused(client: LocalServer, content_type: st
     ],
 )
 def test_odd_names_do_no_harm(client: LocalServer, name: str, understood: str | None) -> None:
-    """Whatever a file is called, it lies directly among the uploads, under a harmless name."""
+    """Whatever a file is called, it is directly among the uploads, under a harmless name."""
     escaped = name.replace("\\", "\\\\")
     answer = send(client, part(filename=escaped) + b"--x--\r\n")
 
@@ -202,7 +202,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(client: LocalServer) -> None:
     assert leftovers(client) == []
 
 
-def test_old_uploads_are_swept(tmp_path: Path) -> None:
+def test_old_uploads_are_removed(tmp_path: Path) -> None:
     """An upload is forgotten when its time is over; a newer one, and results, stay."""
     source = tmp_path / "a.mp4"
     source.write_bytes(b"abc")

@@ -62,7 +62,7 @@ class Installed:
 
 
 def tracked(*, and_new: bool = False) -> list[str]:
-    """Paths of the files that git tracks, also those that are new; the test is skipped outside a checkout."""
+    """Paths of the files that git tracks, new ones, too; the test is skipped outside a checkout."""
     if not (ROOT / ".git").exists():
         pytest.skip("compares with what git tracks, and this is no checkout")
     new = ["--others", "--exclude-standard"] if and_new else []

@@ -57,7 +57,7 @@ def drawn(size: tuple[int, int], faces: Sequence[Landmarks], seed: int = 0) -> T
 
 
 class Known:
-    """A detector that is told what it sees, frame by frame; the last answer holds."""
+    """A detector with given answers, frame by frame; the last one is repeated."""
 
     def __init__(self, *frames: Sequence[Landmarks], score: float = 0.9) -> None:
         self._frames = frames

@@ -84,7 +84,7 @@ def on_device(frame: Frame, colors: Colors = BT709, dtype: torch.dtype = torch.f
 
 
 def filtered(frames: Sequence[Frame], colors: Colors = BT709, /, **controls: float) -> list[Frame]:
-    """Frames of one home through the filters of that home."""
+    """Frames in one memory through the filters for that memory."""
     settings = FilterSettings(**controls)
     width, height = frames[0].width, frames[0].height
     grain = None
@@ -99,7 +99,7 @@ def filtered(frames: Sequence[Frame], colors: Colors = BT709, /, **controls: flo
 
 
 def one(frame: Frame, colors: Colors = BT709, /, **controls: float) -> Frame:
-    """One frame through the filters of its home."""
+    """One frame through the filters of the memory that it is in."""
     return filtered([frame], colors, **controls)[0]
 
 

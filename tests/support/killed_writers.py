@@ -42,7 +42,7 @@ Step = tuple[str, float | None]
 def kill_writers(folder: Path, count: int, seed: int) -> dict[str, int]:
     """Kill ``count`` writers one after another; return how many steps they did and what was wrong afterwards.
 
-    What a writer was told is done must be there, and at most the one step that it was killed in beyond it.
+    What was reported to a writer as done must be there, and at most the one step that it was killed in beyond it.
     """
     rng = random.Random(seed)  # noqa: S311 - no secret
     model = _stored(folder)
@@ -65,7 +65,7 @@ def kill_writers(folder: Path, count: int, seed: int) -> dict[str, int]:
 
 
 def crowd(settings: dict[str, Any], each: int, processes: int) -> dict[str, int]:
-    """Save so many presets of each kind from so many processes at once; return how many of them arrived."""
+    """Save presets of each kind from several processes at once; return how many of them arrived."""
     import boto3  # noqa: F401 - once for all the children
 
     chosen = Settings(**settings)
@@ -83,7 +83,7 @@ def crowd(settings: dict[str, Any], each: int, processes: int) -> dict[str, int]
 
 
 def _save_share(settings: Settings, begin: int, each: int, part: tuple[int, int]) -> None:
-    """Save one part, of so many, of the presets of both kinds, once everybody is there."""
+    """Save one share of the presets of both kinds, once every process has started."""
     state = open_storage(settings)
     os.read(begin, 1)
     share, parts = part
@@ -97,7 +97,7 @@ def _save_share(settings: Settings, begin: int, each: int, part: tuple[int, int]
 
 
 def _life(folder: Path, steps: list[Step], at_least: int, pause_seconds: float) -> int:
-    """Let a process do the steps, kill it in the midst of one, and return how many it was told are done.
+    """Let a process do the steps, kill it in the midst of one, and return how many were reported as done.
 
     Args:
         folder: The store's.

@@ -22,21 +22,21 @@ _ROOT = Path(__file__).parents[2]
 
 
 def excerpt(target: Path, width: int, height: int, seconds: Fraction, crf: int) -> None:
-    """Write an excerpt to ``target``: 25 frames a second, mono sound."""
+    """Write an excerpt to ``target``: 25 frames a second, mono audio."""
     with av.open(str(real_clip("bigbuckbunny"))) as source, av.open(str(target), "w") as output:
         video = output.add_stream("libx264", rate=25, options={"crf": str(crf), "preset": "veryslow"})
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
         audio = output.add_stream("aac", rate=48000, layout="mono", bit_rate=48000)
         resampler = AudioResampler("fltp", "mono", 48000)
-        pictures = audios = 0
+        frames = audios = 0
         for frame in source.decode(source.streams.video[0], source.streams.audio[0]):
             assert isinstance(frame, av.VideoFrame | av.AudioFrame)
             if not _START_SECONDS <= (frame.time or 0) < _START_SECONDS + seconds:
                 continue
             if isinstance(frame, av.VideoFrame):
                 small = frame.reformat(width, height, interpolation="LANCZOS")
-                small.pts, small.time_base = pictures, Fraction(1, 25)
-                pictures += 1
+                small.pts, small.time_base = frames, Fraction(1, 25)
+                frames += 1
                 output.mux(video.encode(small))
             else:
                 for piece in resampler.resample(frame):

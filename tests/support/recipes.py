@@ -30,7 +30,7 @@ def spec(
 
 
 class Tensors(torch.nn.Module):
-    """A real module of so many megabytes, touched, so that the system has really given them."""
+    """A real module of a given size in megabytes, touched, so that the system has really given them."""
 
     def __init__(self, size_mb: int, place: str | torch.device = "cpu") -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Tensors(torch.nn.Module):
 
 
 class Neighbors:
-    """Tenants that count how often they are asked to leave; so many of them do.
+    """Resident models that count how often they are asked to leave; some of them do.
 
     Args:
         idle: how many there are.

@@ -101,14 +101,14 @@ class Client:
         return str(answer.json()["job_id"])
 
     def job(self, job_id: str) -> dict[str, Any]:
-        """What is told of a job."""
+        """What the server says of a job."""
         answer = self.get(f"/jobs/{job_id}")
         assert answer.status_code == 200, answer.text
         view: dict[str, Any] = answer.json()
         return view
 
     def wait_for(self, job_id: str, *states: str, seconds: float = 120) -> dict[str, Any]:
-        """Wait until a job is in one of these states (by default: has ended); return what is told of it."""
+        """Wait until a job is in one of these states (by default: has ended); return what the server says of it."""
         wanted = states or ("completed", "failed", "cancelled")
         assert eventually(lambda: self.job(job_id)["state"] in wanted, seconds), self.job(job_id)
         return self.job(job_id)

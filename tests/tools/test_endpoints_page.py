@@ -40,7 +40,7 @@ def test_every_declared_example_is_shown_as_a_job(operation: AnyOperation) -> No
 
 
 def test_the_overview_links_to_every_section() -> None:
-    """The fragments are those that forges make of the headings."""
+    """The fragments are made of the headings as forges make them."""
     links = re.findall(r"^\| \[`(\w+)`\]\(#([\w-]+)\)", PAGE, re.MULTILINE)
     headings = re.findall(r"^## (.*)$", PAGE, re.MULTILINE)
     fragments = [re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings]

@@ -66,7 +66,7 @@ def tree(tmp_path: Path) -> Path:
     ],
 )
 def test_the_tests_of_a_changed_file_come_nearest_first(tree: Path, changed: str, tests: list[str]) -> None:
-    """Its own, those that import or run it, and those of its folder."""
+    """Its own tests, then tests that import or run it, then the tests of its folder."""
     assert nearest_tests([changed], tree) == tests
 
 

@@ -49,7 +49,7 @@ class FiltersParams(_Controls):
         return by_request_names(data)
 
     def settings(self, look_up: Callable[[str], FilterSettings | None] = built_in_preset) -> FilterSettings:
-        """All controls: the preset's, and over them those that were sent.
+        """All controls: the preset's, replaced by the ones that were sent.
 
         Args:
             look_up: knows the presets.

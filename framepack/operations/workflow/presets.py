@@ -94,7 +94,7 @@ def delete_workflow_preset(request: WorkflowPresetName, ctx: Context) -> Workflo
 
 
 def _check_params(preset: WorkflowPreset, ctx: Context) -> None:
-    """Hold the parameters of every step, also of those that are not active, against what the step takes.
+    """Hold the parameters of every step, also of inactive ones, against what the step takes.
 
     Raises:
         InvalidField: One is out of range.
