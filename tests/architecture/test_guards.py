@@ -92,7 +92,7 @@ IMPORTS: Final = [
     importing("files/planted.py", "typer", "Only the command line imports its libraries"),
     importing("runtime.py", "runpod", "Only the entries import the RunPod SDK"),
     importing("models/weights/planted.py", "requests", "Only net makes HTTP requests"),
-    importing("rest/planted.py", "numpy", "The web side computes nothing"),
+    importing("rest/planted.py", "numpy", "Web server and jobs import no NumPy, OpenCV or Pillow"),
 ]
 """What import-linter must find; most of it within functions, where nothing is imported at start."""
 
