@@ -65,7 +65,6 @@ ENTRIES = {
     "weights": ["-m", "framepack", "weights", "list"],
     "run": ["-m", "framepack", "run", "upscale", "test_input.json", "-o", "out.mp4"],
     "worker process": ["-m", "framepack.jobs.backends.worker_process"],
-    "image build": ["-m", "builder.fetch_weights"],
 }
 
 

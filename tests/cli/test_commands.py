@@ -170,7 +170,7 @@ def test_weights_that_cannot_be_fetched_fail(capsys: pytest.CaptureFixture[str])
 
 def test_an_unknown_model_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     """A typo gets a sentence with the models there are."""
-    assert main(["weights", "fetch", "RealESRGAN_x3plus"]) == 1
+    assert main(["weights", "fetch", "RealESRGAN_x3plus"]) == 2
     assert "RealESRGAN_x4plus" in capsys.readouterr().err
 
 
