@@ -1,7 +1,7 @@
 """Interpolation against the plain loop that RIFE is usually run in, side by side in one run, with the same weights.
 
 The plain loop takes frame pairs one by one, in single precision on a CPU and half precision on a GPU: every frame
-becomes RGB on the host, the features of both are computed forevery new frame, every block sees both frames warped
+becomes RGB on the host, the features of both are computed for every new frame, every block sees both frames warped
 at full size, and the result goes back as RGB. Ours takes the same decoded frames and gives frames for the encoder.
 
     OMP_WAIT_POLICY=PASSIVE python -m benchmarks.interpolate [--weights flownet_v4.25.pkl]

@@ -409,7 +409,7 @@ def _text(path: Path) -> str:
 
 
 def work_folder() -> Path:
-    """A folder foreverything, on a disk rather than in memory."""
+    """A folder for everything, on a disk rather than in memory."""
     return Path(tempfile.mkdtemp(prefix="framepack-image-", dir="/var/tmp"))
 
 

@@ -21,7 +21,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_json
 
 from framepack.answer import without_inline
@@ -73,7 +73,7 @@ class JobRecord(BaseModel):
         progress: The last progress update: frames done, frames in total, percent, seconds left, as far as known.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
 
     id: str
     operation: str
@@ -85,7 +85,7 @@ class JobRecord(BaseModel):
     owner: str | None = None
     remote_id: str | None = None
     request: str | None = None
-    callback_pending: bool = False
+    callback_pending: bool = Field(default=False, validation_alias=AliasChoices("callback_pending", "untold"))  # 0.1
     progress: dict[str, Any] | None = None
 
     def with_changes(self, **changes: Any) -> JobRecord:

@@ -4,7 +4,7 @@ Published by Huang et al. as part of Practical-RIFE (MIT license). Written here 
 gives each frame four feature channels; five blocks, from coarse to fine, refine two optical flows (from the wanted
 moment to either frame) and a mask; both frames are warped along their flow and blended by the mask.
 
-The published network warps whole frames forevery block and then shrinks them, which keeps the four pixels in the
+The published network warps whole frames for every block and then shrinks them, which keeps the four pixels in the
 middle of every 16 x 16 of them for the coarsest block, of every 8 x 8 for the next. Here only those are warped, what
 blocks hand on is never blown up to full size in between, and what nobody reads is not computed: the same frame (to
 rounding) in two thirds of the time on a CPU.

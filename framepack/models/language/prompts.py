@@ -85,7 +85,7 @@ def split(prompt: str) -> tuple[Part, ...]:
 
 
 def joined(parts: Sequence[Part], texts: Sequence[str]) -> str:
-    """Put a prompt together again, with a text forevery part that has one."""
+    """Put a prompt together again, with a text for every part that has one."""
     written = iter(texts)
     return "".join(part.kept + (next(written) if part.text else "") for part in parts)
 

@@ -177,7 +177,7 @@ def test_a_wrong_download_is_thrown_away(tmp_path: Path, row: Repository, publis
 
 
 def test_a_full_disk_is_named(tmp_path: Path, row: Repository) -> None:
-    """As forevery other file."""
+    """As for every other file."""
 
     def fetch(_wanted: Repository, _to: Path) -> None:
         raise OSError(28, "No space left on device")
