@@ -1,4 +1,4 @@
-"""Workspaces: private, removed with the job, cleaned up after a kill, never while their job runs."""
+"""The files of a job: private, removed with the job, cleaned up after a kill, never taken from a running job."""
 
 from __future__ import annotations
 
