@@ -98,6 +98,7 @@ def test_a_cancel_while_a_job_begins_is_the_last_word(
     assert slow.waiting.wait(60)
     with ThreadPoolExecutor() as pool:
         cancelling = pool.submit(server.delete, f"/jobs/{job_id}")
+        assert eventually(lambda: all(job.is_cancelled for job in server.server.jobs._active.all()))
         slow.go.set()
         assert cancelling.result().json()["state"] == "cancelled"
     assert records_in(tmp_path).read(job_id).state is State.CANCELLED

@@ -25,10 +25,10 @@ def test_updates_arrive_in_order_and_none_after_the_end() -> None:
 
             worker = threading.Thread(target=work)
             worker.start()
+            await asyncio.to_thread(worker.join)
             while len(sent) < 3:
                 sender.report(Progress(500 + len(sent), 1000, 1.0))
                 await asyncio.sleep(0.002)
-            worker.join()
         sender.report(Progress(9999, None, 1.0))
         before = len(sent)
         await asyncio.sleep(0.05)
