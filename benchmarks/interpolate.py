@@ -185,7 +185,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     state, device = weights(options.weights), Device.find(options.device)
-    interpolator, plain = Interpolator(load_rife(state), device), PlainLoop(state, device.place)
+    interpolator, plain = Interpolator(load_rife(state), device), PlainLoop(state, device.torch_device)
     for clip, size, factor in CASES:
         frames = decoded(clip, size, options.frames)
         rounds = [  # in turn, so that a machine that slows down slows both
@@ -202,7 +202,7 @@ def main() -> None:
             "luma_psnr_between_outputs": round(psnr(rounds[0][0][1], rounds[0][1][1]), 1),
         }
         print(json.dumps(row), flush=True)
-    where = f"{device.place}, {torch.get_num_threads()} threads"
+    where = f"{device.torch_device}, {torch.get_num_threads()} threads"
     print(f"Python {sys.version.split()[0]}, torch {torch.__version__}, {where}; medians of {options.rounds} rounds")
 
 

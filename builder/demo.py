@@ -1,7 +1,7 @@
-"""The demo: runs an upscale job with real weights and draws the result.
+"""The demo: run the worker's main job for real and draw what it did.
 
-``python handler.py`` reads ``test_input.json``, upscales its clip with real weights and stores the output. Then an
-image with frames of before and after is written beside the output.
+``python handler.py`` reads ``test_input.json``, upscales its clip with real weights and stores the output; then a
+image of before and after is written beside the output.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from tempfile import TemporaryDirectory
 from framepack.media.images.compare import compare
 
 ROOT = Path(__file__).parent.parent
-MARK = "Output file: "
+MARK = "The output lies at "
 
 
 def main() -> int:
-    """Run the job, draw the image, and print where both are."""
+    """Run the job, draw the image, say where both lie."""
     worker = subprocess.run([sys.executable, "handler.py"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     print(worker.stdout, end="", flush=True)
-    paths = [line.removeprefix(MARK) for line in worker.stdout.splitlines() if line.startswith(MARK)]
-    if worker.returncode != 0 or not paths:
+    places = [line.removeprefix(MARK) for line in worker.stdout.splitlines() if line.startswith(MARK)]
+    if worker.returncode != 0 or not places:
         print("The demo's job failed.", file=sys.stderr)
         return 1
-    output = Path(paths[0])
+    output = Path(places[0])
     job = json.loads((ROOT / "test_input.json").read_text(encoding="utf-8"))
     image = output.with_name(f"{output.stem}_before_after.png")
     with TemporaryDirectory() as folder:

@@ -13,7 +13,7 @@ from framepack.dispatch import Dispatcher, JobInput
 from framepack.errors import SourceFailed, TooLarge
 from framepack.models.library import ModelLibrary
 from framepack.models.weights.catalog import CATALOG
-from framepack.models.weights.hub_snapshots import Snapshots
+from framepack.models.weights.hub_snapshots import HubSnapshots
 from framepack.models.weights.store import WeightsStore
 from framepack.net.addresses import Policy, check_public
 from framepack.net.delivery import Courier, Delivery
@@ -50,7 +50,7 @@ class Runtime:
     def __init__(self, settings: Settings, registry: Registry | None = None) -> None:
         self.settings = settings
         self._policy = Policy.from_settings(settings)
-        self.snapshots = Snapshots.from_settings(settings)
+        self.snapshots = HubSnapshots.from_settings(settings)
         self.models = ModelLibrary(
             CATALOG,
             WeightsStore.from_settings(settings),

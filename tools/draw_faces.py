@@ -1,4 +1,4 @@
-"""Draws ``docs/faces.png``: how faces are found, turned upright, and pasted under their masks.
+"""Draws ``docs/faces.png``: how faces are found, turned upright, and paste_faces under their masks.
 
 The faces are drawn, and so is the restorer: it knows the sharp drawing. GFPGAN's weights take no part. Run
 ``python -m tools.draw_faces`` after a change of the alignment or of the mask, and look at the image.
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from framepack.models.faces.alignment import SIDE, Placement
-from framepack.models.faces.blending import mask, pasted
+from framepack.models.faces.alignment import FACE_SIZE, AlignedCrop
+from framepack.models.faces.blending import face_mask, paste_faces
 from tests.support.faces import drawn, landmarks_of
 
 if TYPE_CHECKING:
@@ -24,10 +24,15 @@ if TYPE_CHECKING:
 IMAGE: Final = Path(__file__).parent.parent / "docs" / "faces.png"
 SIZE: Final = (480, 320)
 FACES: Final = (landmarks_of((150, 150), 140, 22), landmarks_of((375, 205), 150, -14))
-GAP: Final = 8
+MAX_GAP: Final = 8
 LINE: Final = 18
 BLUR: Final = 8
-TITLES: Final = ("found: landmarks and squares", "upright: what the network sees", "mask: what is pasted", "result")
+TITLES: Final = (
+    "found: landmarks and squares",
+    "upright: what the network sees",
+    "mask: what is paste_faces",
+    "result",
+)
 
 
 def draw() -> Image:
@@ -36,16 +41,16 @@ def draw() -> Image:
 
     sharp = drawn(SIZE, FACES)
     soft = _blurred(sharp)
-    placements = [place for face in FACES if (place := Placement.of(face, *SIZE)) is not None]
-    changes = [(place, place.seen(sharp) - place.seen(soft), 1.0) for place in placements]
-    cells = [_found(soft, placements), _upright(soft, placements), _masked(placements), pasted(soft, changes)]
+    placements = [place for face in FACES if (place := AlignedCrop.from_landmarks(face, *SIZE)) is not None]
+    changes = [(place, place.extract(sharp) - place.extract(soft), 1.0) for place in placements]
+    cells = [_found(soft, placements), _upright(soft, placements), _masked(placements), paste_faces(soft, changes)]
 
     width, height = SIZE
-    sheet = Image.new("RGB", (2 * width + 3 * GAP, 2 * (height + LINE) + 3 * GAP), "white")
+    sheet = Image.new("RGB", (2 * width + 3 * MAX_GAP, 2 * (height + LINE) + 3 * MAX_GAP), "white")
     pen = ImageDraw.Draw(sheet)
     for index, (title, cell) in enumerate(zip(TITLES, cells, strict=True)):
-        left = GAP + index % 2 * (width + GAP)
-        top = GAP + index // 2 * (height + LINE + GAP)
+        left = MAX_GAP + index % 2 * (width + MAX_GAP)
+        top = MAX_GAP + index // 2 * (height + LINE + MAX_GAP)
         pen.text((left, top), title, fill="black")
         sheet.paste(_image(cell), (left, top + LINE))
     return sheet
@@ -56,15 +61,15 @@ def _blurred(image: Tensor) -> Tensor:
     return functional.interpolate(small, image.shape[1:], mode="bicubic").clamp(0, 1)[0]
 
 
-def _found(image: Tensor, placements: list[Placement]) -> Tensor:
+def _found(image: Tensor, placements: list[AlignedCrop]) -> Tensor:
     """The image with landmarks and the upright faces' squares."""
     from PIL import ImageDraw
 
     canvas = _image(image)
     pen = ImageDraw.Draw(canvas)
-    for face, placement in zip(FACES, placements, strict=True):
-        corners = torch.tensor([(0.0, 0.0), (SIDE, 0.0), (SIDE, SIDE), (0.0, SIDE), (0.0, 0.0)])
-        x, y = placement.upright.inverse()(*corners.T)
+    for face, crop in zip(FACES, placements, strict=True):
+        corners = torch.tensor([(0.0, 0.0), (FACE_SIZE, 0.0), (FACE_SIZE, FACE_SIZE), (0.0, FACE_SIZE), (0.0, 0.0)])
+        x, y = crop.transform.inverse()(*corners.T)
         pen.line([*zip(x.tolist(), y.tolist(), strict=True)], fill="white", width=2)
         for point in face:
             _dot(pen, *point)
@@ -75,21 +80,21 @@ def _dot(pen: ImageDraw, x: float, y: float) -> None:
     pen.ellipse((x - 3, y - 3, x + 3, y + 3), fill=(0, 255, 0))
 
 
-def _upright(image: Tensor, placements: list[Placement]) -> Tensor:
+def _upright(image: Tensor, placements: list[AlignedCrop]) -> Tensor:
     """The upright faces side by side on white."""
     cell = torch.ones(3, SIZE[1], SIZE[0])
-    side = SIZE[0] // 2 - GAP // 2
-    for index, placement in enumerate(placements):
-        seen = functional.interpolate(placement.seen(image)[None], (side, side), mode="bilinear", antialias=True)
-        top, left = (SIZE[1] - side) // 2, index * (side + GAP)
+    side = SIZE[0] // 2 - MAX_GAP // 2
+    for index, crop in enumerate(placements):
+        seen = functional.interpolate(crop.extract(image)[None], (side, side), mode="bilinear", antialias=True)
+        top, left = (SIZE[1] - side) // 2, index * (side + MAX_GAP)
         cell[:, top : top + side, left : left + side] = seen[0]
     return cell
 
 
-def _masked(placements: list[Placement]) -> Tensor:
+def _masked(placements: list[AlignedCrop]) -> Tensor:
     """How much of a restored face shows, as gray."""
     x, y = torch.arange(SIZE[0]).float(), torch.arange(SIZE[1]).float()
-    shares = [mask(*placement.upright(x[None, :], y[:, None])) for placement in placements]
+    shares = [face_mask(*crop.transform(x[None, :], y[:, None])) for crop in placements]
     return torch.stack(shares).amax(0).expand(3, -1, -1)
 
 

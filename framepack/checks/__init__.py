@@ -1,1 +1,1 @@
-"""Checks of what a deployment needs, for the start of a worker and for ``framepack doctor``."""
+"""What a deployment needs, each need checked in one place: for the start of a worker and for ``framepack doctor``."""

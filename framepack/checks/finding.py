@@ -1,4 +1,4 @@
-"""The result of a check."""
+"""What a check found out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 State = Literal["ok", "warning", "error"]
-"""``warning``: some jobs fail or run differently than intended; ``error``: jobs cannot run."""
+"""``warning``: jobs run, but not all of them or not as intended; ``error``: jobs cannot run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,10 +14,10 @@ class Finding:
     """The result of one check.
 
     Attributes:
-        name: Name of what was checked.
-        state: The outcome.
+        name: What was checked, in a word or two.
+        state: How it is.
         sentence: What was found.
-        remedy: How to fix it; None if nothing needs fixing.
+        remedy: What to do about it; None if there is nothing to do.
     """
 
     name: str

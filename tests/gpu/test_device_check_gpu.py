@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from framepack.models.device_check import convolution_error, examine_device
-from framepack.models.driver import oldest_driver, read_driver
+from framepack.models.driver import minimum_driver, read_driver
 
 pytestmark = pytest.mark.gpu
 
 
-def test_a_real_gpu_is_found_described_and_computes() -> None:
+def test_a_real_gpu_is_described_and_computes_correctly() -> None:
     """Driver, torch and the table of drivers agree on it."""
     report = examine_device("auto")
 
@@ -20,7 +20,7 @@ def test_a_real_gpu_is_found_described_and_computes() -> None:
     assert report.name == torch.cuda.get_device_name(0)
     driver = read_driver()
     assert driver.major is not None
-    assert driver.major >= (oldest_driver(str(torch.version.cuda)) or 0)
+    assert driver.major >= (minimum_driver(str(torch.version.cuda)) or 0)
     assert report.driver == driver.version
 
 
@@ -29,7 +29,7 @@ def test_half_precision_on_a_real_gpu_is_close_and_not_the_cpus() -> None:
     assert 0 < convolution_error(torch.device("cuda:0"), torch.float16) < 0.02
 
 
-def test_a_gpu_that_is_not_there_is_refused_beside_one_that_is() -> None:
+def test_a_gpu_index_that_does_not_exist_is_reported() -> None:
     """The sentence says how many there are."""
     count = torch.cuda.device_count()
 

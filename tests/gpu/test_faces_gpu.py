@@ -25,7 +25,7 @@ def gpu() -> Device:
 
 
 @pytest.mark.parametrize("shape", [{}, {"narrow": 1, "styles": 512}], ids=["narrow", "full"])
-def test_the_gpu_makes_the_cpus_faces(shape: dict[str, float], gpu: Device) -> None:
+def test_gpu_faces_match_cpu_faces(shape: dict[str, float], gpu: Device) -> None:
     """With convolutions in TF32, restored faces are within 48 dB of single precision."""
     state, faces = random_gfpgan(**shape), noise(2, 512, 512)  # type: ignore[arg-type]
     made = FaceRestorer(load_face_network(state), gpu)(faces)
@@ -33,17 +33,17 @@ def test_the_gpu_makes_the_cpus_faces(shape: dict[str, float], gpu: Device) -> N
     assert psnr(made.cpu(), FaceRestorer(load_face_network(state), CPU)(faces)) > 48
 
 
-def test_video_runs_through(gpu: Device) -> None:
+def test_faces_of_a_video_are_restored(gpu: Device) -> None:
     """Frames on the device come out there, with the faces that the CPU restores."""
     network = random_gfpgan()
     images = torch.stack([drawn((240, 180), FACES, seed) for seed in range(3)])
-    frames = [DeviceFrame(image.to(gpu.place), Colors()) for image in images]
+    frames = [DeviceFrame(image.to(gpu.torch_device), Colors()) for image in images]
     restorer = FaceRestorer(load_face_network(network), gpu)
     models = FaceModels(Known(FACES), restorer)
 
     made = list(enhance_faces(iter(frames), doubled, models, colors=Colors(), check=lambda: None))
 
-    assert restorer.at_once() > 1
+    assert restorer.batch_size() > 1
     for frame, expected in zip(
         made, enhanced(images, Known(FACES), FaceRestorer(load_face_network(network), CPU)), strict=True
     ):

@@ -40,7 +40,7 @@ def gpu() -> Iterator[Device]:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("size", [(128, 192), (271, 639)])
-def test_half_precision_keeps_the_frame(seed: int, size: tuple[int, int], gpu: Device) -> None:
+def test_half_precision_is_close_to_single_precision(seed: int, size: tuple[int, int], gpu: Device) -> None:
     """Frames drawn on the GPU are within 48 dB of those of the CPU in single precision."""
     state = random_rife(seed)
     first, second = noise(2, *size, seed)
@@ -50,7 +50,7 @@ def test_half_precision_keeps_the_frame(seed: int, size: tuple[int, int], gpu: D
     assert psnr(made.cpu(), between(interpolator(state), first, second, 0.25, 0.5)) > 48
 
 
-def test_without_motion_the_neighbors_are_mixed(gpu: Device) -> None:
+def test_without_motion_the_frames_are_blended_by_the_mask(gpu: Device) -> None:
     """Colors pass in single precision: a mix of the neighbors is exact."""
     first, second = noise(2, 100, 200)
     made = between(Interpolator(load_rife(mixing(0.3)), gpu), first, second, 0.5)
@@ -64,7 +64,7 @@ def test_flow_is_exact(gpu: Device) -> None:
     assert (made[0, :, 2:, :-3].cpu() - first[:, :-2, 3:]).abs().max() < 1e-2
 
 
-def test_video_runs_through(gpu: Device) -> None:
+def test_a_video_is_interpolated(gpu: Device) -> None:
     """Frames of a real clip, in batches: as many as they should be, and those of the CPU."""
     state = random_rife(1, motion=0.5)
     model = Interpolator(load_rife(state), gpu)
@@ -81,7 +81,7 @@ def test_video_runs_through(gpu: Device) -> None:
         assert one.on_host().format.name == "yuv420p"
 
 
-def test_frames_on_the_gpu_stay_there(gpu: Device) -> None:
+def test_frames_in_gpu_memory_are_not_downloaded(gpu: Device) -> None:
     """What another network made on the GPU is interpolated without a way to the host."""
     whole = noise(1, 64, 80)[0].cuda().half()
     frames = device_frames(torch.stack([whole[..., step : step + 72] for step in (0, 3, 6)]))
@@ -90,7 +90,7 @@ def test_frames_on_the_gpu_stay_there(gpu: Device) -> None:
     assert [frame is frames[index // 2] for index, frame in enumerate(made)] == [True, False, True, False, True, True]
 
 
-def test_memory_that_runs_out_is_survived(gpu: Device) -> None:
+def test_out_of_memory_falls_back_to_half_size_and_then_raises(gpu: Device) -> None:
     """With too little memory motion is found at half the size; with none at all the client is told."""
     model = Interpolator(load_rife(mixing(0.4)), gpu)
     first, second = noise(2, 2176, 3840)
@@ -101,7 +101,7 @@ def test_memory_that_runs_out_is_survived(gpu: Device) -> None:
     gpu.release()
     torch.cuda.set_per_process_memory_fraction(0.75 * peak / total)
     made = between(model, first, second, 0.5)
-    assert model._way == 2
+    assert model._fallback_level == 2
     assert (made[0].cpu() - (0.4 * first + 0.6 * second)).abs().max() < 1e-3
     del made
     gpu.release()

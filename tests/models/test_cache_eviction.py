@@ -8,27 +8,27 @@ from concurrent.futures import ThreadPoolExecutor
 
 from framepack.models.memory.cache import ModelCache
 from framepack.models.spec import ModelSpec
-from tests.support.recipes import Model, fill, keys, limited, names, spec
+from tests.support.recipes import Model, fill, limited, loaded, names, spec
 
 
-def test_least_recently_used_leaves_first() -> None:
+def test_eviction_starts_with_the_least_recently_used() -> None:
     """When a new model does not fit, idle ones leave in the order of their last use, and only as many as needed."""
     cache = limited(30)
     fill(cache, "a", "b", "c", "a")
     with cache.lease(spec("d", memory_mb=20)):
-        assert keys(cache) == ["a", "d"]
+        assert loaded(cache) == ["a", "d"]
 
 
-def test_used_models_are_never_evicted() -> None:
+def test_models_in_use_are_never_evicted() -> None:
     """A model under a lease stays, even if the new one then does not fit by the estimate."""
     cache = limited(20)
     with cache.lease(spec("a")) as a, cache.lease(spec("b")):
         fill(cache, "c")
         assert not a.closed
-        assert keys(cache) == ["a", "b", "c"]
+        assert loaded(cache) == ["a", "b", "c"]
 
 
-def test_memory_promised_to_others_counts() -> None:
+def test_memory_reserved_for_loading_models_counts() -> None:
     """A model that is still loading already has its memory: the next one makes room beside it."""
     cache, loading, go_on = limited(30), threading.Event(), threading.Event()
     fill(cache, "old")
@@ -46,7 +46,7 @@ def test_memory_promised_to_others_counts() -> None:
         asked = pool.submit(ask)
         assert loading.wait(60)
         with cache.lease(spec("new", memory_mb=20)):
-            assert keys(cache) == ["new"]
+            assert loaded(cache) == ["new"]
         go_on.set()
         asked.result(60)
 
@@ -64,7 +64,7 @@ def test_evicted_model_is_closed_and_freed() -> None:
     assert gone() is None
 
 
-def test_model_without_close_can_leave() -> None:
+def test_a_model_without_a_close_method_can_be_evicted() -> None:
     """Closing is optional."""
     cache = ModelCache()
     with cache.lease(ModelSpec("text", "text", "captioner", lambda: "a plain value", 1)) as model:
@@ -72,11 +72,11 @@ def test_model_without_close_can_leave() -> None:
     assert names(cache.unload()) == ["text"]
 
 
-def test_release_idle_spares_used_models() -> None:
+def test_evict_idle_keeps_models_in_use() -> None:
     """On a shortage of memory every idle model leaves, and none in use."""
     cache = ModelCache()
     fill(cache, "a", "b")
     with cache.lease(spec("c")):
-        assert names(cache.release_idle()) == ["a", "b"]
-        assert keys(cache) == ["c"]
-    assert names(cache.release_idle()) == ["c"]
+        assert names(cache.evict_idle()) == ["a", "b"]
+        assert loaded(cache) == ["c"]
+    assert names(cache.evict_idle()) == ["c"]

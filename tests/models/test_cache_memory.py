@@ -16,7 +16,7 @@ from framepack.errors import OutOfMemory
 from framepack.models.memory.cache import ModelCache
 from framepack.models.memory.device import MB
 from framepack.models.spec import ModelSpec
-from tests.support.recipes import Model, Tensors, fill, keys, limited, names, spec
+from tests.support.recipes import Model, Tensors, fill, limited, loaded, names, spec
 
 
 def tensors(key: str, size_mb: int, estimate_mb: int | None = None) -> ModelSpec[Tensors]:
@@ -24,7 +24,7 @@ def tensors(key: str, size_mb: int, estimate_mb: int | None = None) -> ModelSpec
     return ModelSpec(key, key, "upscaler", lambda: Tensors(size_mb), size_mb if estimate_mb is None else estimate_mb)
 
 
-def test_loaded_models_are_measured() -> None:
+def test_loaded_models_are_measured_by_their_tensors() -> None:
     """Status and accounts go by what the model really holds; before that, by its estimate."""
     cache = limited(100)
     seen = []
@@ -39,29 +39,29 @@ def test_loaded_models_are_measured() -> None:
     assert seen == [(0, 30 * MB)]
 
 
-def test_what_was_measured_is_known_the_next_time() -> None:
+def test_measured_memory_replaces_the_estimate_on_the_next_load() -> None:
     """A model that turned out smaller than its estimate pushes nobody out when it comes back."""
     cache = limited(40)
     for _ in range(2):
         with cache.lease(tensors("other", 25)):
             pass
         with cache.lease(tensors("small", 5, 30)):
-            seen = keys(cache)
+            seen = loaded(cache)
         cache.unload()
     assert seen == ["other", "small"]
 
 
-def test_a_model_larger_than_promised_makes_room_afterwards() -> None:
+def test_a_model_larger_than_estimated_evicts_others_after_loading() -> None:
     """An estimate that was too small is made good once the model is there."""
     cache = limited(30)
     with cache.lease(tensors("a", 10)), cache.lease(tensors("b", 10)):
         pass
     with cache.lease(tensors("c", 15, 1)):
-        assert keys(cache) == ["a", "c"] or keys(cache) == ["b", "c"]
+        assert loaded(cache) == ["a", "c"] or loaded(cache) == ["b", "c"]
         assert cache.resident_bytes() == 25 * MB
 
 
-def test_unloading_says_what_it_freed() -> None:
+def test_unload_returns_the_freed_memory() -> None:
     """All of a model's memory is gone when it has left, unless somebody keeps part of it, which then is not freed."""
     cache = ModelCache()
     with cache.lease(tensors("a", 7)):
@@ -74,24 +74,24 @@ def test_unloading_says_what_it_freed() -> None:
     assert kept.nbytes == 7 * MB
 
 
-def test_running_out_while_loading_is_tried_again_alone() -> None:
+def test_out_of_memory_while_loading_evicts_idle_models_and_retries() -> None:
     """When memory runs out in a load, idle models leave and it is loaded once more."""
     cache, tries = ModelCache(), []
     fill(cache, "idle")
 
     def load() -> Model:
-        tries.append(keys(cache))
+        tries.append(loaded(cache))
         if len(tries) == 1:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return Model()
 
     with cache.lease(spec("used")), cache.lease(spec("new", load=load)):
         assert tries == [["idle", "used"], ["used"]]
-        assert keys(cache) == ["used", "new"]
+        assert loaded(cache) == ["used", "new"]
     assert cache.loads == 3
 
 
-def test_running_out_twice_is_an_answer() -> None:
+def test_out_of_memory_twice_while_loading_raises() -> None:
     """A model that does not fit even then is a 503 with a sentence, nothing of it stays, and others go on."""
     cache, built = ModelCache(), []
 
@@ -104,36 +104,36 @@ def test_running_out_twice_is_an_answer() -> None:
         pass
     gc.collect()
     assert [model() for model in built] == [None, None]
-    assert (keys(cache), cache.resident_bytes(), cache.reserved_bytes()) == ([], 0, 0)
+    assert (loaded(cache), cache.resident_bytes(), cache.reserved_bytes()) == ([], 0, 0)
     fill(cache, "small")
-    assert keys(cache) == ["small"]
+    assert loaded(cache) == ["small"]
 
 
-def test_a_model_that_can_never_fit_is_still_tried() -> None:
+def test_a_model_over_the_limit_is_still_loaded() -> None:
     """Estimates may be wrong: with everything idle gone, loading decides."""
     cache = limited(20)
     fill(cache, "a")
     with cache.lease(spec("huge", memory_mb=1000)):
-        assert keys(cache) == ["huge"]
+        assert loaded(cache) == ["huge"]
 
 
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory.")])
-def test_running_out_in_the_work_is_an_answer(error: Exception) -> None:
+def test_out_of_memory_within_a_lease_raises(error: Exception) -> None:
     """A job whose work runs out of memory answers 503 with a sentence, and its model stays warm."""
     cache = ModelCache()
     with pytest.raises(OutOfMemory, match="too small for this job with one") as caught, cache.lease(spec()):
         raise error
     assert caught.value.status == 503
-    assert [model.leases for model in cache.status()] == [0]
+    assert names(cache.evict_idle()) == ["one"]
 
 
-def test_memory_counts_until_it_is_given_back() -> None:
+def test_memory_of_closing_models_counts_until_it_is_freed() -> None:
     """A model that is just being closed still counts, so that nobody takes its memory too early."""
     cache, seen = ModelCache(), []
 
     class Closing(Tensors):
         def close(self) -> None:
-            seen.append((keys(cache), cache.resident_bytes()))
+            seen.append((loaded(cache), cache.resident_bytes()))
 
     with cache.lease(ModelSpec("a", "a", "face", lambda: Closing(3), 3)):
         pass
@@ -142,7 +142,7 @@ def test_memory_counts_until_it_is_given_back() -> None:
     assert cache.resident_bytes() == 0
 
 
-def test_many_threads_share_little_memory() -> None:
+def test_many_threads_stay_within_the_limit() -> None:
     """Threads that lease, release and unload as they like never see a closed model, and the books are right."""
     cache, sizes, limit_mb = limited(60), {"a": 10, "b": 20, "c": 30, "d": 25, "e": 5}, 60
     limits = threading.Semaphore(1)
@@ -164,14 +164,14 @@ def test_many_threads_share_little_memory() -> None:
                     broken.append(key)
             del model
             if choice.random() < 0.2 and limits.acquire(blocking=False):
-                cache.release_idle()
+                cache.evict_idle()
                 limits.release()
 
     with ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(work, seed) for seed in range(4)]:
             done.result(120)
     assert broken == []
-    assert cache.resident_bytes() == sum(sizes[key] for key in keys(cache)) * MB
+    assert cache.resident_bytes() == sum(sizes[key] for key in loaded(cache)) * MB
     assert cache.reserved_bytes() == 0
     fill(cache, "last")
     assert cache.resident_bytes() <= limit_mb * MB

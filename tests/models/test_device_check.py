@@ -58,7 +58,7 @@ def computes(monkeypatch: pytest.MonkeyPatch) -> Any:
     return give
 
 
-def test_a_gpu_that_computes_is_described(computes: Any) -> None:
+def test_a_working_gpu_is_described(computes: Any) -> None:
     """With its place, capability, memory and driver."""
     computes(0.001)
 
@@ -69,7 +69,7 @@ def test_a_gpu_that_computes_is_described(computes: Any) -> None:
     assert examine_device("cuda:1", L4, torch_with(2)).device == "cuda:1"
 
 
-def test_a_driver_too_old_for_torch_is_named_with_the_one_that_is_needed() -> None:
+def test_a_driver_too_old_for_pytorch_is_reported_with_the_required_version() -> None:
     """Both versions, the CUDA that torch was built for, and where to get another machine."""
     report = examine_device("auto", Driver("550.54.15", ("NVIDIA L4",)), torch_with(0))
 
@@ -83,7 +83,7 @@ def test_a_driver_too_old_for_torch_is_named_with_the_one_that_is_needed() -> No
     )
 
 
-def test_a_gpu_that_torch_refuses_for_another_reason_is_told_in_its_words() -> None:
+def test_a_gpu_that_pytorch_cannot_use_is_reported_with_pytorchs_message() -> None:
     """The driver is new enough: what torch says, one line of it, is all that is known."""
     report = examine_device("auto", L4, torch_with(0))
 
@@ -91,7 +91,7 @@ def test_a_gpu_that_torch_refuses_for_another_reason_is_told_in_its_words() -> N
     assert "--gpus all" in str(report.remedy)
 
 
-def test_a_torch_without_cuda_is_named_as_that() -> None:
+def test_a_pytorch_build_without_cuda_is_reported() -> None:
     """It is the torch, not the driver, that must be changed."""
     report = examine_device("auto", L4, torch_with(0, cuda=None))
 
@@ -100,7 +100,7 @@ def test_a_torch_without_cuda_is_named_as_that() -> None:
 
 
 @pytest.mark.parametrize("setting", ["cuda", "cuda:2"])
-def test_a_named_gpu_that_is_not_there_is_refused(setting: str) -> None:
+def test_a_configured_gpu_that_does_not_exist_is_reported(setting: str) -> None:
     """With the setting, and with how many there are."""
     alone = examine_device(setting, NONE, torch_with(0))
     assert (alone.trouble or "").startswith(f"FRAMEPACK_DEVICE={setting} names a GPU that is not there: ")
@@ -110,14 +110,14 @@ def test_a_named_gpu_that_is_not_there_is_refused(setting: str) -> None:
 
 
 @pytest.mark.parametrize("outcome", [0.5, float("inf")])
-def test_a_gpu_that_computes_wrongly_is_unfit(computes: Any, outcome: float) -> None:
+def test_a_gpu_with_wrong_results_is_reported(computes: Any, outcome: float) -> None:
     """Also one whose results are no numbers."""
     computes(outcome)
 
     assert "computes wrongly" in str(examine_device("auto", L4, torch_with(1)).trouble)
 
 
-def test_a_gpu_that_torch_has_no_code_for_is_told_with_what_it_has(computes: Any) -> None:
+def test_a_gpu_without_kernels_in_pytorch_is_reported_with_the_supported_ones(computes: Any) -> None:
     """The capability of the GPU and those that torch was built for."""
     computes(RuntimeError("CUDA error: no kernel image is available for execution on the device"))
 
@@ -127,7 +127,7 @@ def test_a_gpu_that_torch_has_no_code_for_is_told_with_what_it_has(computes: Any
     assert "it has sm_75, sm_90." in str(report.trouble)
 
 
-def test_a_gpu_that_fails_is_told_in_one_line(computes: Any) -> None:
+def test_a_failing_gpu_is_reported_in_one_line(computes: Any) -> None:
     """What torch adds about debugging is left out."""
     computes(RuntimeError("CUDA error: uncorrectable ECC error encountered\nCompile with TORCH_USE_CUDA_DSA"))
 
@@ -137,21 +137,21 @@ def test_a_gpu_that_fails_is_told_in_one_line(computes: Any) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "-1"])
-def test_gpus_that_are_hidden_on_purpose_are_no_fault(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_gpus_hidden_by_the_environment_are_not_an_error(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     """CUDA_VISIBLE_DEVICES without any device means the CPU."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
 
     assert examine_device("auto", L4, torch_with(0)).device == "cpu"
 
 
-def test_a_machine_with_the_drivers_library_but_no_gpu_runs_on_the_cpu() -> None:
+def test_auto_selects_the_cpu_when_the_driver_shows_no_gpu() -> None:
     """Torch is asked, and believed."""
     report = examine_device("auto", Driver("580.65.06", (), has_library=True), torch_with(0))
 
     assert (report.device, report.trouble) == ("cpu", None)
 
 
-def test_a_worker_without_a_gpu_does_not_load_torch() -> None:
+def test_torch_is_not_imported_without_a_gpu() -> None:
     """Its first answer would come seconds later."""
     code = (
         "import json, sys\n"
@@ -168,7 +168,7 @@ def test_a_worker_without_a_gpu_does_not_load_torch() -> None:
     assert not has_torch
 
 
-def test_a_convolution_in_half_precision_is_close_on_the_real_cpu() -> None:
+def test_convolution_error_is_small_in_half_precision_on_the_cpu() -> None:
     """The very computation that a GPU is tried with, within its tolerance, but not exactly as in single precision."""
     cpu = torch.device("cpu")
 
@@ -177,7 +177,7 @@ def test_a_convolution_in_half_precision_is_close_on_the_real_cpu() -> None:
     assert try_cpu() is None
 
 
-def test_a_wrong_sum_is_noticed_on_the_real_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_convolution_error_is_large_for_a_wrong_result_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """A device that gets one of the kernel's taps wrong is far over the tolerance; one without numbers is, too."""
     convolve = torch.nn.functional.conv2d
     calls: list[int] = []

@@ -34,7 +34,7 @@ BT709_WEIGHTS = (0.2126, 0.7152, 0.0722)
 
 @pytest.mark.parametrize("clip", ["bikes", "bigbuckbunny"])
 @pytest.mark.parametrize("look", EVERY_LOOK, ids=named)
-def test_both_homes_look_alike(look: dict[str, float], clip: str) -> None:
+def test_device_filter_matches_host_filter(look: dict[str, float], clip: str) -> None:
     """Every control and preset, on frames filtered on their device or fetched first: 45 dB, deep colors included."""
     frames = [on_device(frame) for frame in real_frames(clip, 40, 2)]
     device = filtered(frames, **look)
@@ -45,7 +45,7 @@ def test_both_homes_look_alike(look: dict[str, float], clip: str) -> None:
 
 
 @pytest.mark.parametrize("look", [LOOKS["cinematic"], {"denoise": 6}], ids=named)
-def test_both_homes_look_alike_in_any_colors(look: dict[str, float]) -> None:
+def test_device_filter_matches_host_filter_in_all_color_spaces(look: dict[str, float]) -> None:
     """Also with another matrix and range."""
     colors = Colors(Matrix.BT601, 6, 6, full_range=True)
     y, u, v = codes(real_frames()[0])
@@ -54,7 +54,7 @@ def test_both_homes_look_alike_in_any_colors(look: dict[str, float]) -> None:
     assert psnr(to_rgb(one(frame, colors, **look)), to_rgb(one(on_device(frame, colors), colors, **look))) > 45
 
 
-def test_tall_frames_have_no_seams() -> None:
+def test_strips_of_tall_frames_have_no_seams() -> None:
     """Pieces of work do not show: rows that are far from the edges are those of a part of the frame."""
     torch.manual_seed(0)
     tensor = torch.rand(3, 700, 40)
@@ -66,7 +66,7 @@ def test_tall_frames_have_no_seams() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
-def test_size_kind_and_source_stay(dtype: torch.dtype) -> None:
+def test_size_and_dtype_are_kept_and_the_source_is_unchanged(dtype: torch.dtype) -> None:
     """Odd sizes and either precision come out as they came in, luma within 0..1; the source is left alone."""
     look = FilterSettings(**{**LOOKS["dramatic"], "denoise": 5, "blur": 2})
     tensor = torch.rand(3, 131, 77).to(dtype)
@@ -81,7 +81,7 @@ def test_size_kind_and_source_stay(dtype: torch.dtype) -> None:
     assert torch.equal(tensor, before)
 
 
-def test_ends_of_brightness_and_contrast() -> None:
+def test_extreme_brightness_and_contrast() -> None:
     """White, black and flat gray, within a level."""
     frame = on_device(real_frames()[0])
     for name, end, value in (("brightness", 100, 1.0), ("brightness", -100, 0.0), ("contrast", 0, 0.5)):
@@ -90,7 +90,7 @@ def test_ends_of_brightness_and_contrast() -> None:
         assert (result.tensor - value).abs().max() < 1 / 255
 
 
-def test_rounding_happens_once() -> None:
+def test_samples_are_rounded_once() -> None:
     """A soft ramp through several controls has as many levels as double precision gives it."""
     ramp = torch.linspace(0, 1, 2048).expand(3, 8, 2048)
     look: dict[str, float] = {"contrast": 1.3, "brightness": -5, "s_curve_contrast": 15}
@@ -102,14 +102,14 @@ def test_rounding_happens_once() -> None:
     assert len(np.unique(result)) == len(np.unique(exact))
 
 
-def test_a_frame_of_the_host_is_not_taken() -> None:
+def test_frames_in_host_memory_are_rejected() -> None:
     """It would be filtered in the wrong place."""
     with pytest.raises(TypeError, match="device"):
         DeviceFilter(FilterSettings(blur=1), BT709, None)(gray(100), 0)
 
 
 @pytest.mark.gpu
-def test_the_gpu_makes_the_same_frames() -> None:
+def test_gpu_results_match_cpu_results() -> None:
     """On CUDA every look is what the CPU makes."""
     frames = [on_device(frame) for frame in real_frames(count=3)]
     there = [DeviceFrame(frame.tensor.cuda(), frame.colors) for frame in frames]

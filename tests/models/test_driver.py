@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from framepack.models.driver import Driver, oldest_driver, read_driver
+from framepack.models.driver import Driver, minimum_driver, read_driver
 
 KERNEL = (
     "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  550.54.15  Release Build  (builder@host)\nGCC 12.3\n"
@@ -65,7 +65,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path, tmp_path / "version"
 
 
-def test_nvml_is_believed(files: tuple[Path, Path]) -> None:
+def test_version_and_gpus_come_from_nvml(files: tuple[Path, Path]) -> None:
     """Version and names are its own, and the library is let go of."""
     nvml = Nvml()
 
@@ -76,7 +76,7 @@ def test_nvml_is_believed(files: tuple[Path, Path]) -> None:
 
 
 @pytest.mark.parametrize("broken", ["nvmlInit", "nvmlSystemGetDriverVersion", "nvmlDeviceGetCount"])
-def test_files_tell_what_nvml_does_not(files: tuple[Path, Path], broken: str) -> None:
+def test_driver_files_are_used_without_nvml(files: tuple[Path, Path], broken: str) -> None:
     """A mismatch between library and kernel breaks NVML, but the GPU and the loaded driver's version are there."""
     nvml = Nvml(broken)
 
@@ -94,7 +94,7 @@ def test_a_machine_without_a_driver_has_none(tmp_path: Path) -> None:
     assert (driver.version, driver.major, driver.gpus) == (None, None, ())
 
 
-def test_the_real_library_has_what_is_asked_of_it() -> None:
+def test_the_real_pynvml_has_the_functions_used() -> None:
     """Every function that is stood in for exists, and its absence of a driver is understood."""
     import pynvml
 
@@ -104,9 +104,9 @@ def test_the_real_library_has_what_is_asked_of_it() -> None:
     assert isinstance(read_driver(), Driver)
 
 
-def test_the_locked_torch_has_a_known_oldest_driver() -> None:
+def test_the_locked_torch_has_a_known_minimum_driver() -> None:
     """The table knows the CUDA of the torch that is installed, so that the sentence can name a driver."""
     import torch
 
-    assert torch.version.cuda is None or (oldest_driver(torch.version.cuda) or 0) >= 450
-    assert [oldest_driver(cuda) for cuda in ("13.2", "12.9", "11.8", "10.2")] == [580, 525, 450, None]
+    assert torch.version.cuda is None or (minimum_driver(torch.version.cuda) or 0) >= 450
+    assert [minimum_driver(cuda) for cuda in ("13.2", "12.9", "11.8", "10.2")] == [580, 525, 450, None]

@@ -49,7 +49,9 @@ def expected_planes(rgb: Tensor, colors: Colors) -> list[NDArray[np.float64]]:
     full_range=st.booleans(),
     seed=st.integers(0, 1000),
 )
-def test_yuv_is_that_of_the_standard(width: int, height: int, matrix: Matrix, *, full_range: bool, seed: int) -> None:
+def test_yuv_matches_the_formulas_of_h273(
+    width: int, height: int, matrix: Matrix, *, full_range: bool, seed: int
+) -> None:
     """Each sample is the nearest number to what H.273 says, for any size, matrix and range."""
     colors = Colors(matrix, full_range=full_range)
     rgb = torch.rand((3, height, width), generator=torch.Generator().manual_seed(seed))
@@ -59,7 +61,7 @@ def test_yuv_is_that_of_the_standard(width: int, height: int, matrix: Matrix, *,
         assert np.abs(made - exact.clip(0, 255)).max() < 0.501
 
 
-def test_tall_frames_have_no_joints() -> None:
+def test_strips_of_tall_frames_have_no_seams() -> None:
     """Frames are converted strip by strip, and no strip shows."""
     rgb = torch.rand((3, 601, 8), generator=torch.Generator().manual_seed(0))
     for made, exact in zip(planes(DeviceFrame(rgb, Colors())), expected_planes(rgb, Colors()), strict=True):
@@ -68,7 +70,7 @@ def test_tall_frames_have_no_joints() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 @pytest.mark.parametrize(("clip", "colors"), [("bikes.mp4", BIKES_COLORS), ("bigbuckbunny.mp4", BUNNY_COLORS)])
-def test_there_and_back_again(clip: str, colors: Colors, dtype: torch.dtype) -> None:
+def test_a_round_trip_keeps_the_samples(clip: str, colors: Colors, dtype: torch.dtype) -> None:
     """A real frame comes back from the device as it went, within its rounding."""
     frame = decoded(clip, 40)
     tensor = to_device([HostFrame(frame)], CPU, dtype, colors)[0]
@@ -94,7 +96,7 @@ def test_grays_stay_gray(matrix: Matrix, *, full_range: bool) -> None:
     assert (v == 128).all()
 
 
-def test_the_frame_says_what_it_means() -> None:
+def test_the_frame_is_tagged_with_its_colors() -> None:
     """Size, layout and all four color tags are on the frame."""
     colors = Colors(Matrix.BT2020, primaries=9, transfer=16, full_range=True)
     frame = DeviceFrame(torch.rand(3, 7, 5), colors)
@@ -104,13 +106,13 @@ def test_the_frame_says_what_it_means() -> None:
     assert (image.colorspace, image.color_primaries, image.color_trc, image.color_range) == (9, 9, 16, 2)
 
 
-def test_a_frame_is_fetched_once() -> None:
+def test_a_frame_is_downloaded_once() -> None:
     """Asking again returns the same frame, so that a frame that is shown twice is converted once."""
     frame = DeviceFrame(torch.rand(3, 4, 4), Colors())
     assert frame.on_host() is frame.on_host()
 
 
-def test_channels_last_tensors_are_fine() -> None:
+def test_channels_last_tensors_are_accepted() -> None:
     """The memory layout of a tensor does not change its frame."""
     rgb = torch.rand(1, 3, 20, 30)
     usual = planes(DeviceFrame(rgb[0], Colors()))

@@ -20,7 +20,7 @@ def library(folder: Path, factory: str | None) -> ModelLibrary:
     return ModelLibrary(CATALOG, store, device="cpu", generator=factory and f"tests.support.generators:{factory}")
 
 
-def test_the_factory_fills_the_slot(tmp_path: Path) -> None:
+def test_the_configured_factory_builds_the_model(tmp_path: Path) -> None:
     """The model is what the factory makes, is called like its class, and is loaded anew after it has left."""
     models = library(tmp_path, "transformer")
     assert models.cache.status() == ()
@@ -46,7 +46,7 @@ def test_the_factory_fills_the_slot(tmp_path: Path) -> None:
         ("nothing", "made no model"),
     ],
 )
-def test_an_empty_slot_is_explained(tmp_path: Path, factory: str | None, sentence: str) -> None:
+def test_a_missing_or_failing_factory_is_reported(tmp_path: Path, factory: str | None, sentence: str) -> None:
     """A factory that is not there, fails or makes nothing is told in one sentence, each time anew."""
     models = library(tmp_path, factory)
     for _ in range(2):

@@ -13,7 +13,7 @@ from framepack.job import Job
 from framepack.models.language.captioner import Captioner
 from framepack.models.language.enhancer import Enhancer
 from framepack.models.memory.device import Device
-from framepack.models.weights.hub_snapshots import Snapshots
+from framepack.models.weights.hub_snapshots import HubSnapshots
 from framepack.models.weights.language_catalog import FLORENCE, GRANITE
 from framepack.settings import Settings
 from tests.support.at_hand import at_hand
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.weights
 def _verified(name: str) -> Path:
     """The repository's folder, every known hash checked."""
     folder = at_hand(name)
-    snapshots = Snapshots.from_settings(Settings(weights_dir=folder.parents[1], weights_download=False))
+    snapshots = HubSnapshots.from_settings(Settings(weights_dir=folder.parents[1], weights_download=False))
     repository = next(each for each in (GRANITE, FLORENCE) if each.name == name)
     return snapshots.open(repository)
 
@@ -46,7 +46,7 @@ def enhancer() -> Enhancer:
     ],
 )
 @pytest.mark.parametrize("seed", [1, 2])
-def test_prompts_become_scenes(enhancer: Enhancer, prompt: str, words: set[str], seed: int) -> None:
+def test_the_published_enhancer_expands_prompts(enhancer: Enhancer, prompt: str, words: set[str], seed: int) -> None:
     """One English paragraph of a scene, of the promised length, also for text that reads like an order."""
     text = enhancer(prompt, Job(), seed=seed)
 
@@ -59,7 +59,7 @@ def test_prompts_become_scenes(enhancer: Enhancer, prompt: str, words: set[str],
     assert text == enhancer(prompt, Job(), seed=seed)
 
 
-def test_sections_stay_short_scenes(enhancer: Enhancer) -> None:
+def test_the_published_enhancer_keeps_sections(enhancer: Enhancer) -> None:
     """Sections keep their times."""
     text = enhancer("[1s: a red car drives][3s-5s: it stops at the sea]", Job(), seed=1)
 
@@ -68,7 +68,7 @@ def test_sections_stay_short_scenes(enhancer: Enhancer) -> None:
     assert all(40 <= len(each.split()) <= 150 for each in found.groups())
 
 
-def test_a_frame_is_described() -> None:
+def test_the_published_captioner_describes_a_frame() -> None:
     """The words name what is plainly there."""
     captioner = Captioner(_verified(FLORENCE.name), Device.find())
     image = Image.new("RGB", (640, 480), "white")

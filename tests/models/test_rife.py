@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from framepack.errors import ModelUnavailable
-from framepack.models.interpolate.rife import Rife, blend, load_rife
+from framepack.models.interpolate.rife import Rife, load_rife, warp_and_blend
 from tests.support.interpolation import mixing, noise, psnr, timed
 from tests.support.rife_reference import random_rife, reference
 
@@ -19,13 +19,13 @@ def draw(network: Rife, first: Tensor, second: Tensor, *times: float) -> Tensor:
     """The network's frames."""
     with torch.inference_mode():
         timestep = torch.tensor(times).view(-1, 1, 1, 1)
-        made: Tensor = network(network.seen(first), network.seen(second), timestep)
+        made: Tensor = network(network.with_features(first), network.with_features(second), timestep)
         return made
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("time", [0.0, 0.25, 0.5, 0.9, 1.0])
-def test_frames_are_those_of_the_reference(seed: int, time: float) -> None:
+def test_frames_match_the_reference(seed: int, time: float) -> None:
     """With random weights that move pixels far, both implementations draw the same frame."""
     state = random_rife(seed)
     first, second = noise(2, 128, 192, seed)[:, None]
@@ -35,7 +35,7 @@ def test_frames_are_those_of_the_reference(seed: int, time: float) -> None:
     assert psnr(expected, (first + second) / 2) < 40  # the weights do something
 
 
-def test_wild_motion_is_that_of_the_reference() -> None:
+def test_large_motion_matches_the_reference() -> None:
     """Flows that leave the frame on all sides are treated alike."""
     state = random_rife(4, motion=4)
     first, second = noise(2, 64, 128)[:, None]
@@ -43,7 +43,7 @@ def test_wild_motion_is_that_of_the_reference() -> None:
 
 
 @pytest.mark.parametrize("motion", [0.5, 1.0])
-def test_half_precision_keeps_the_frame(motion: float) -> None:
+def test_half_precision_is_close_to_single_precision(motion: float) -> None:
     """With convolutions in float16, as on a GPU, frames stay within 48 dB."""
     state = random_rife(2, motion=motion)
     first, second = noise(2, 128, 128)[:, None]
@@ -53,7 +53,7 @@ def test_half_precision_keeps_the_frame(motion: float) -> None:
     assert psnr(made, draw(load_rife(state), first, second, 0.5)) > 48
 
 
-def test_a_batch_is_its_frames() -> None:
+def test_a_batch_equals_its_frames_generated_alone() -> None:
     """Frames and times in company give what they give alone."""
     network = load_rife(random_rife(5))
     first, second = noise(3, 64, 64, 1), noise(3, 64, 64, 2)
@@ -76,7 +76,7 @@ def test_constant_frames_stay_constant(seed: int, gray: float, time: float) -> N
 
 @settings(max_examples=8, deadline=None)
 @given(st.integers(0, 100), st.floats(0, 1))
-def test_no_color_is_invented(seed: int, time: float) -> None:
+def test_output_is_within_the_range_of_the_input(seed: int, time: float) -> None:
     """Whatever the weights, every pixel lies between the darkest and the brightest of both frames."""
     first, second = noise(2, 64, 64, seed)[:, None] * 0.6 + 0.2
     made = draw(load_rife(random_rife(seed)), first, second, time)
@@ -88,7 +88,7 @@ def test_no_color_is_invented(seed: int, time: float) -> None:
 
 @pytest.mark.parametrize("time", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("share", [0.5, 0.2, 0.9])
-def test_without_motion_the_neighbors_are_mixed(share: float, time: float) -> None:
+def test_without_motion_the_frames_are_blended_by_the_mask(share: float, time: float) -> None:
     """With heads of zero the result is the mean of both frames, or the mix that the mask's bias says."""
     first, second = noise(2, 64, 128)[:, None]
     made = draw(load_rife(mixing(share)), first, second, time)
@@ -96,7 +96,7 @@ def test_without_motion_the_neighbors_are_mixed(share: float, time: float) -> No
 
 
 @pytest.mark.parametrize("time", [0.0, 0.25, 0.5, 1.0])
-def test_the_time_reaches_the_network(time: float) -> None:
+def test_output_depends_on_the_timestep(time: float) -> None:
     """Weights that mix by time alone give the mix of exactly that time."""
     first, second = noise(2, 64, 128)[:, None]
     made = draw(load_rife(timed()), first, second, time)
@@ -105,7 +105,7 @@ def test_the_time_reaches_the_network(time: float) -> None:
     assert (made - expected)[..., 4:-4, 4:-4].abs().max() < 1e-5
 
 
-def test_exchanged_neighbors_exchange_their_shares() -> None:
+def test_swapped_frames_swap_their_weights() -> None:
     """Without motion, the second frame first with the opposite mask at the opposite time is the same frame."""
     first, second = noise(2, 64, 64)[:, None]
     made = draw(load_rife(mixing(0.3)), first, second, 0.25)
@@ -113,7 +113,7 @@ def test_exchanged_neighbors_exchange_their_shares() -> None:
     assert (made - exchanged).abs().max() < 1e-5
 
 
-def test_flow_is_in_pixels_towards_each_frame() -> None:
+def test_flow_is_in_pixels() -> None:
     """A flow of (3, -2) shows what lies 3 columns to the right and 2 rows up."""
     first, second = noise(2, 64, 128)[:, None]
     made = draw(load_rife(mixing(1 - 1e-6, flow=(3, -2, 0, 0))), first, second, 0.5)
@@ -122,12 +122,12 @@ def test_flow_is_in_pixels_towards_each_frame() -> None:
     assert (made[..., :-1, 5:] - second[..., 1:, :-5]).abs().max() < 1e-4
 
 
-def test_beyond_the_edge_is_the_edge() -> None:
+def test_flow_beyond_the_edge_repeats_edge_pixels() -> None:
     """A flow that leaves the frame shows its outermost pixels."""
     first, second = noise(2, 64, 64)[:, None]
     flow = torch.zeros(1, 4, 64, 64)
     flow[:, 0] = 1000
-    made = blend(first, second, flow, torch.ones(1, 1, 64, 64))
+    made = warp_and_blend(first, second, flow, torch.ones(1, 1, 64, 64))
     assert (made - first[..., -1:]).abs().max() < 1e-5
 
 
@@ -142,7 +142,7 @@ def test_the_published_checkpoint_is_loaded() -> None:
     assert psnr(draw(network, first, second, 0.5), draw(load_rife(plain), first, second, 0.5)) > 40
 
 
-def test_loading_leaves_the_state_dict_alone() -> None:
+def test_loading_does_not_change_the_state_dict() -> None:
     """What was read from the file is not changed by building a network from it."""
     state = random_rife(1)
     before = {key: value.clone() for key, value in state.items()}
@@ -151,7 +151,7 @@ def test_loading_leaves_the_state_dict_alone() -> None:
 
 
 @pytest.mark.parametrize("key", ["block3.conv0.0.0.weight", "encode.cnn3.bias", "block0.convblock.7.beta"])
-def test_other_weights_are_refused(key: str) -> None:
+def test_weights_of_other_networks_are_rejected(key: str) -> None:
     """A missing, misshapen or unknown weight is an error, never a network with random parts."""
     state = random_rife()
     for wrong in (
@@ -163,7 +163,7 @@ def test_other_weights_are_refused(key: str) -> None:
             load_rife(wrong)
 
 
-def test_what_is_not_needed_is_not_computed() -> None:
+def test_the_last_block_computes_no_features() -> None:
     """The last block makes flow and mask only, and a warp into a coarse block fetches a part of the pixels."""
     network = load_rife(random_rife())
     sizes: list[tuple[int, ...]] = []

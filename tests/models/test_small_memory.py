@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from framepack.media.clip import Colors
-from framepack.models.interpolate.interpolator import FlowTime
+from framepack.models.interpolate.interpolator import EncodedPair
 from framepack.models.library import ModelLibrary
 from framepack.models.memory.device import MB
 from framepack.models.memory.oom import retry_after_oom
@@ -51,8 +51,8 @@ class Small:
         works: dict[str, Callable[[], None]] = {"upscaler": self._upscale, "interpolator": self._interpolate}
         works.get(kind, lambda: self._think(kind))()  # type: ignore[arg-type]
 
-    def look(self) -> None:
-        """Note how much is in use by the cache's own accounts."""
+    def record_memory(self) -> None:
+        """Record the memory in use by the accounts of the cache."""
         cache = self.library.cache
         self.peak_bytes = max(self.peak_bytes, cache.resident_bytes() + cache.reserved_bytes())
 
@@ -60,26 +60,30 @@ class Small:
         """Lease a large model of a group."""
 
         def load() -> Tensors:
-            self.look()
+            self.record_memory()
             return Tensors(BIG_MB[group])
 
         return self.library.cache.lease(ModelSpec(group, f"big {group}", group, load, BIG_MB[group]))
 
     def _upscale(self) -> None:
         with self.library.upscaler("tiny") as upscaler:
-            self.look()
+            self.record_memory()
             assert upscaler(torch.rand(1, 3, 40, 60)).shape == (1, 3, 160, 240)
 
     def _interpolate(self) -> None:
         with self.library.interpolator() as model:
-            self.look()
-            first, second = (model.look(frame, Colors()) for frame in device_frames(noise(2, 64, 64)))
-            assert model.between([FlowTime(first, second, 0.5)] * model.at_once(64, 64)).shape[1:] == (3, 64, 64)
+            self.record_memory()
+            first, second = (model.encode(frame, Colors()) for frame in device_frames(noise(2, 64, 64)))
+            assert model.interpolate([EncodedPair(first, second, 0.5)] * model.batch_size(64, 64)).shape[1:] == (
+                3,
+                64,
+                64,
+            )
 
     def _think(self, group: Group) -> None:
         """Work that needs 30 MB in one piece, and runs out if they are not there."""
         with self.big(group) as model:
-            self.look()
+            self.record_memory()
             device = self.library.device
 
             def work() -> Any:
@@ -98,17 +102,17 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
 
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
 @given(order=st.permutations(KINDS * 2))
-def test_any_order_works(small: Small, order: list[str]) -> None:
+def test_models_stay_within_the_limit_in_any_order(small: Small, order: list[str]) -> None:
     """Whatever comes after whatever, it gets its memory, and the limit holds at every moment."""
     for kind in order:
         small.use(kind)
-        small.look()
+        small.record_memory()
     assert 90 * MB < small.peak_bytes <= LIMIT_MB * MB
 
 
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
 @given(outer=st.sampled_from(["upscaler", "interpolator"]), inner=st.permutations(KINDS[1:]))
-def test_a_used_model_stays_beside_any_other(small: Small, outer: str, inner: list[str]) -> None:
+def test_a_model_in_use_stays_loaded_beside_any_other(small: Small, outer: str, inner: list[str]) -> None:
     """While a small model is in use, the large ones come and go around it and never push it out."""
     library = small.library
     small.peak_bytes = 0
@@ -117,11 +121,11 @@ def test_a_used_model_stays_beside_any_other(small: Small, outer: str, inner: li
         for kind in inner:
             small.use(kind)
             assert outer in [model.group for model in library.cache.status()]
-    small.look()
+    small.record_memory()
     assert small.peak_bytes <= LIMIT_MB * MB
 
 
-def test_loaded_models_are_what_they_were_measured(small: Small) -> None:
+def test_resident_memory_equals_measured_and_freed_memory(small: Small) -> None:
     """The books are the sum of what the models hold, and unloading all gives all of it back."""
     for kind in KINDS:
         small.use(kind)

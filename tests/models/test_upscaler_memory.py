@@ -36,7 +36,9 @@ def above(pixels: int, error: Callable[[], Exception] = ERRORS[0]) -> Callable[[
 
 @pytest.mark.parametrize("error", ERRORS)
 @pytest.mark.parametrize(("pixels", "tile"), [(60_000, 0), (20_000, 150), (10_000, 75), (5_000, 64)])
-def test_the_result_is_that_of_the_smaller_tiles(pixels: int, tile: int, error: Callable[[], Exception]) -> None:
+def test_after_out_of_memory_the_result_is_that_of_smaller_tiles(
+    pixels: int, tile: int, error: Callable[[], Exception]
+) -> None:
     """However far it has to go down, every pixel is what a run in such tiles from the start gives."""
     batch = torch.rand(2, 3, 200, 300, generator=torch.Generator().manual_seed(0))
     direct = Upscaler(compact(), CPU)
@@ -47,7 +49,7 @@ def test_the_result_is_that_of_the_smaller_tiles(pixels: int, tile: int, error: 
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_no_tile_is_stale(number: int) -> None:
+def test_after_out_of_memory_no_earlier_tile_is_reused(number: int) -> None:
     """If memory runs out at any tile, all tiles are made anew, and none is left from before."""
     batch = torch.rand(1, 3, 24, 360, generator=torch.Generator().manual_seed(0))
     direct = Upscaler(rrdb(blocks=3), CPU)
@@ -59,7 +61,7 @@ def test_no_tile_is_stale(number: int) -> None:
     assert len({shape[-2:] for shape in watched.shapes}) == 2
 
 
-def test_frames_come_apart_before_frames_do() -> None:
+def test_batches_are_split_before_frames_are_tiled() -> None:
     """A batch that does not fit is first done frame by frame."""
     upscaler = Upscaler(compact(), CPU)
     watched = Watched(upscaler._network, above(150 * 100))
@@ -68,12 +70,12 @@ def test_frames_come_apart_before_frames_do() -> None:
     def work(part: slice, tile: int) -> list[Tensor]:
         return list(upscaler.run(batch[part], tile, lambda: None))
 
-    made = upscaler._splitter.fit(work, 3, WorkShape(150, 100, 0), BatchPlan(3, 0))
+    made = upscaler._fallback.run(work, 3, WorkShape(150, 100, 0), BatchPlan(3, 0))
     assert [shape[0] for shape in watched.shapes] == [3, 1, 1, 1]
     assert torch.equal(torch.stack(made), Upscaler(compact(), CPU)(batch))
 
 
-def test_what_fitted_is_remembered() -> None:
+def test_the_plan_that_fitted_is_remembered() -> None:
     """The next frames of that size do not fail again; other sizes and later jobs begin at the top."""
     upscaler = Upscaler(compact(), CPU)
     failures: list[int] = []
@@ -104,13 +106,13 @@ class Witnesses(Neighbors):
         super().__init__(idle)
         self.pending: list[BaseException | None] = []
 
-    def release_idle(self, until: Callable[[], bool] | None = None) -> Sequence[object]:
+    def evict_idle(self, until: Callable[[], bool] | None = None) -> Sequence[object]:
         """Note and leave."""
         self.pending.append(sys.exc_info()[1])
-        return super().release_idle(until)
+        return super().evict_idle(until)
 
 
-def test_others_are_asked_to_make_room() -> None:
+def test_out_of_memory_evicts_idle_models_before_splitting() -> None:
     """Each time, whatever else is in memory may leave first; by then the error and its tensors are gone."""
     others = Witnesses()
     upscaler = Upscaler(compact(), replace(CPU, residents=others))
@@ -119,7 +121,7 @@ def test_others_are_asked_to_make_room() -> None:
     assert others.pending == [None, None]
 
 
-def test_idle_models_leave_before_frames_come_apart() -> None:
+def test_idle_models_are_evicted_before_batches_are_split() -> None:
     """When memory runs out, the same work is done again once something could leave; only then in smaller pieces."""
     others = Neighbors(idle=1)
     upscaler = Upscaler(compact(), replace(CPU, residents=others))
@@ -130,22 +132,22 @@ def test_idle_models_leave_before_frames_come_apart() -> None:
     assert others.asked == 2
 
 
-def test_idle_models_leave_before_frames_are_cut() -> None:
+def test_idle_models_are_evicted_before_frames_are_tiled() -> None:
     """A frame that would fit beside fewer models is not cut into tiles: as many leave as are in its way."""
     limit = 600 * MB
     frame = torch.rand(1, 3, 290, 300)
-    alone = Upscaler(compact(feat=64), Device(CPU.place, limit))
+    alone = Upscaler(compact(feat=64), Device(CPU.torch_device, limit))
     free = limit - 290 * 300 * 2 * alone._bytes_per_pixel
     others = Neighbors(idle=4, held_mb=free // MB // 2)
     assert free > 0
-    upscaler = Upscaler(compact(feat=64), Device(CPU.place, limit, residents=others))
+    upscaler = Upscaler(compact(feat=64), Device(CPU.torch_device, limit, residents=others))
     watched = Watched(upscaler._network)
     upscaler(frame)
     assert [shape[2:] for shape in watched.shapes] == [(290, 300)]
     assert others.idle == 2
 
 
-def test_there_is_an_end() -> None:
+def test_out_of_memory_in_the_smallest_tiles_raises() -> None:
     """If not even the smallest tiles fit, the client is told in one sentence."""
     upscaler = Upscaler(compact(), CPU)
     watched = Watched(upscaler._network, above(0))
@@ -156,7 +158,7 @@ def test_there_is_an_end() -> None:
     assert caught.value.__context__ is None
 
 
-def test_small_frames_have_fewer_ways_down() -> None:
+def test_small_frames_have_fewer_plans() -> None:
     """A frame that is no larger than the smallest tile fails at once."""
     upscaler = Upscaler(compact(), CPU)
     watched = Watched(upscaler._network, above(0))
@@ -165,7 +167,7 @@ def test_small_frames_have_fewer_ways_down() -> None:
     assert len(watched.shapes) == 1
 
 
-def test_defects_are_not_mistaken_for_shortage() -> None:
+def test_other_errors_are_not_treated_as_out_of_memory() -> None:
     """Any other error comes out as it is, at once."""
     upscaler = Upscaler(compact(), CPU)
     watched = Watched(upscaler._network, lambda *_: RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
@@ -187,6 +189,6 @@ def test_defects_are_not_mistaken_for_shortage() -> None:
         (BatchPlan(1, 32), None),
     ],
 )
-def test_the_way_down(batch_plan: BatchPlan, expected: BatchPlan | None) -> None:
+def test_sequence_of_smaller_plans(batch_plan: BatchPlan, expected: BatchPlan | None) -> None:
     """First single frames, then halves of what a frame of 640 pixels is cut into, down to 64."""
     assert batch_plan.smaller(640) == expected

@@ -15,10 +15,9 @@ from PIL import Image
 
 from framepack.errors import Cancelled
 from framepack.media.clip import Colors, Frame, HostFrame
-from framepack.models.frames.device_frame import DeviceFrame, to_device
-from framepack.models.frames.scaling import resize
+from framepack.models.frames.device_frame import DeviceFrame, resize, to_device
 from framepack.models.memory.device import Device
-from framepack.models.upscale.upscale_frames import Target, target_size, upscale_frames
+from framepack.models.upscale.upscale_frames import UpscaleTarget, target_size, upscale_frames
 from framepack.models.upscale.upscaler import Upscaler
 from tests.support.upscaling import (
     BIKES_COLORS,
@@ -51,11 +50,11 @@ def run(
     check: Callable[[], None] = lambda: None,
 ) -> Iterator[Frame]:
     """Upscale frames with everything usual."""
-    return upscale_frames(frames, upscaler, Target(*size, Colors()), colors=Colors(), tile_size=0, check=check)
+    return upscale_frames(frames, upscaler, UpscaleTarget(*size, Colors()), colors=Colors(), tile_size=0, check=check)
 
 
 @given(st.integers(1, 4096), st.integers(1, 4096), FACTORS)
-def test_target_sizes_are_even_and_nearest(width: int, height: int, factor: float) -> None:
+def test_target_size_is_the_nearest_even_size(width: int, height: int, factor: float) -> None:
     """No even number is nearer to what was asked for."""
     for side, target in zip((width, height), target_size(width, height, factor), strict=True):
         assert target % 2 == 0
@@ -72,14 +71,14 @@ def test_target_sizes_are_even_and_nearest(width: int, height: int, factor: floa
         ((1, 1), 1.0, (2, 2)),
     ],
 )
-def test_target_sizes_in_numbers(size: tuple[int, int], factor: float, expected: tuple[int, int]) -> None:
+def test_target_size_examples(size: tuple[int, int], factor: float, expected: tuple[int, int]) -> None:
     """Halfway between two even numbers the larger one is taken, and decimals are meant as written."""
     assert target_size(*size, factor) == expected
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40), FACTORS, st.sampled_from([1, 2, 4]))
-def test_frames_have_exactly_the_target_size(width: int, height: int, factor: float, scale: int) -> None:
+def test_output_has_exactly_the_target_size(width: int, height: int, factor: float, scale: int) -> None:
     """Every network reaches every factor from 1 to 4, for any size of frame."""
     upscaler = Upscaler(compact(scale=scale, convs=1), CPU)
     size = target_size(width, height, factor)
@@ -89,7 +88,7 @@ def test_frames_have_exactly_the_target_size(width: int, height: int, factor: fl
 
 
 @pytest.mark.parametrize("size", [(240, 160), (123, 77), (60, 40), (480, 400)])
-def test_resizing_is_the_usual_bicubic(size: tuple[int, int]) -> None:
+def test_resize_matches_pillows_bicubic(size: tuple[int, int]) -> None:
     """Up and down, with its filter widened for less, as Pillow does it."""
     frame = torch.rand(2, 3, 160, 240, generator=torch.Generator().manual_seed(0))
     made = resize(frame, *size)
@@ -104,7 +103,7 @@ def test_resizing_is_the_usual_bicubic(size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("name", REAL_NETWORKS)
 @pytest.mark.parametrize(("clip", "colors"), [("bikes.mp4", BIKES_COLORS), ("bigbuckbunny.mp4", BUNNY_COLORS)])
-def test_real_video_is_the_networks_own(name: str, clip: str, colors: Colors, tmp_path: Path) -> None:
+def test_real_video_equals_the_networks_own_output(name: str, clip: str, colors: Colors, tmp_path: Path) -> None:
     """Decoded frames come out as spandrel's descriptor and a resize make them."""
     frame = HostFrame(cropped(decoded(clip, 50), 300, 100, 48, 32))
     source = to_device([frame], torch.device("cpu"), torch.float32, colors)
@@ -112,7 +111,7 @@ def test_real_video_is_the_networks_own(name: str, clip: str, colors: Colors, tm
     (made,) = upscale_frames(
         iter([frame]),
         Upscaler(real_network(name, tmp_path), Device.find("cpu")),
-        Target(96, 64, colors),
+        UpscaleTarget(96, 64, colors),
         colors=colors,
         tile_size=0,
         check=lambda: None,
@@ -125,7 +124,7 @@ def test_real_video_is_the_networks_own(name: str, clip: str, colors: Colors, tm
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7])
-def test_frames_come_in_order(count: int) -> None:
+def test_frames_are_yielded_in_order(count: int) -> None:
     """As many frames come out as went in, in their order."""
     made = list(run(iter(rgb_frames(count)), Upscaler(compact(), CPU)))
     brightness = [float(frame.tensor.mean()) for frame in made if isinstance(frame, DeviceFrame)]
@@ -135,12 +134,12 @@ def test_frames_come_in_order(count: int) -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 2, 4])
-def test_held_frames_are_computed_once(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repeated_frames_are_computed_once(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same object several times in a row is one piece of work, and one object in the result."""
     first, second, third = rgb_frames(3)
     frames = [first, first, first, second, third, third, first]
     upscaler = Upscaler(compact(), CPU)
-    monkeypatch.setattr(upscaler, "frames_at_once", lambda _case: batch)
+    monkeypatch.setattr(upscaler, "batch_size", lambda _case: batch)
     watched = Watched(upscaler._network)
     made = list(run(iter(frames), upscaler))
     assert sum(shape[0] for shape in watched.shapes) == 4
@@ -148,7 +147,7 @@ def test_held_frames_are_computed_once(batch: int, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-def test_no_more_is_read_than_a_batch_needs(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_most_one_batch_is_read_ahead(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first frame is there when a batch and the frame after it have been read."""
     read: list[Frame] = []
 
@@ -158,7 +157,7 @@ def test_no_more_is_read_than_a_batch_needs(batch: int, monkeypatch: pytest.Monk
             yield frame
 
     upscaler = Upscaler(compact(), CPU)
-    monkeypatch.setattr(upscaler, "frames_at_once", lambda _case: batch)
+    monkeypatch.setattr(upscaler, "batch_size", lambda _case: batch)
     made = run(source(), upscaler)
     next(made)
     assert len(read) == batch + 1
@@ -207,7 +206,7 @@ def test_closing_the_result_closes_the_source() -> None:
     assert closed == [True]
 
 
-def test_running_out_of_memory_does_not_show() -> None:
+def test_out_of_memory_does_not_change_the_output() -> None:
     """A stream whose frames only fit in tiles gives the frames that these tiles give."""
     frames = rgb_frames(3, 200, 100)
     size = (400, 200)
@@ -222,7 +221,7 @@ def test_running_out_of_memory_does_not_show() -> None:
         upscale_frames(
             iter(frames),
             Upscaler(rrdb(), CPU),
-            Target(*size, Colors()),
+            UpscaleTarget(*size, Colors()),
             colors=Colors(),
             tile_size=100,
             check=lambda: None,

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from framepack.errors import Cancelled, DiskFull, ModelUnavailable
-from framepack.models.weights.store import WeightsStore, ensure_all
+from framepack.models.weights.store import WeightsStore, fetch_all
 from framepack.settings import Settings
 from tests.support.http_server import Answer, HttpServer, Received
 from tests.support.networks import tiny_compact
@@ -73,7 +73,7 @@ def cut_short() -> Answer:
     return Answer(body=CONTENT[: len(CONTENT) // 2], headers={"Content-Length": str(len(CONTENT))})
 
 
-def test_fetched_file_is_kept(tmp_path: Path) -> None:
+def test_a_fetched_file_is_not_fetched_again(tmp_path: Path) -> None:
     """The file is fetched once, lies whole in the folder, and nothing else is left behind."""
     with HttpServer({"/tiny.pth": Answer(body=CONTENT)}) as server:
         weights = published(CONTENT, url=f"{server.url}/tiny.pth")
@@ -83,7 +83,7 @@ def test_fetched_file_is_kept(tmp_path: Path) -> None:
     assert files(tmp_path) == ["tiny.pth"]
 
 
-def test_real_downloader_fetches(tmp_path: Path) -> None:
+def test_the_real_downloader_fetches_a_file(tmp_path: Path) -> None:
     """A worker's own store fetches through the address guard."""
     with HttpServer({"/tiny.pth": Answer(body=CONTENT)}) as server:
         weights = published(CONTENT, url=f"{server.url}/tiny.pth")
@@ -96,7 +96,7 @@ def test_real_downloader_fetches(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bad", [Answer(body=CONTENT[:-1] + b"!"), cut_short(), Answer(503)])
-def test_second_attempt_helps(tmp_path: Path, bad: Answer) -> None:
+def test_a_failed_download_is_retried(tmp_path: Path, bad: Answer) -> None:
     """After one wrong, cut or refused answer the file is asked for once more."""
     with HttpServer(in_turn(bad, Answer(body=CONTENT))) as server:
         weights = published(CONTENT, url=f"{server.url}/tiny.pth")
@@ -107,7 +107,7 @@ def test_second_attempt_helps(tmp_path: Path, bad: Answer) -> None:
 @pytest.mark.parametrize(
     "bad", [Answer(body=CONTENT[:-1] + b"!"), Answer(body=CONTENT * 2), cut_short(), Answer(404), Answer(body=b"")]
 )
-def test_bad_answers_leave_nothing(tmp_path: Path, bad: Answer) -> None:
+def test_a_failed_download_leaves_no_file(tmp_path: Path, bad: Answer) -> None:
     """Two wrong, cut or refused answers leave no file, and one sentence that says what to do."""
     with HttpServer({"/tiny.pth": bad}) as server:
         weights = published(CONTENT, url=f"{server.url}/tiny.pth")
@@ -122,7 +122,7 @@ def test_bad_answers_leave_nothing(tmp_path: Path, bad: Answer) -> None:
 
 
 @pytest.mark.parametrize("official", [Answer(404), Answer(body=CONTENT[:-1] + b"!"), cut_short()])
-def test_a_mirror_has_it(tmp_path: Path, official: Answer) -> None:
+def test_a_mirror_is_used_when_the_official_url_fails(tmp_path: Path, official: Answer) -> None:
     """What the official address does not have is asked of the mirrors, in order, before anything is asked twice."""
     with HttpServer({"/official": official, "/mirror": Answer(body=CONTENT)}) as server:
         weights = published(CONTENT, url=f"{server.url}/official")
@@ -132,7 +132,7 @@ def test_a_mirror_has_it(tmp_path: Path, official: Answer) -> None:
     assert files(tmp_path) == ["tiny.pth"]
 
 
-def test_nobody_answers(tmp_path: Path) -> None:
+def test_all_urls_failing_raises(tmp_path: Path) -> None:
     """An address where nobody listens is answered in the same way."""
     with HttpServer({}) as server:
         url = f"{server.url}/tiny.pth"
@@ -141,7 +141,7 @@ def test_nobody_answers(tmp_path: Path) -> None:
     assert files(tmp_path) == []
 
 
-def test_everybody_shares_one_download(tmp_path: Path) -> None:
+def test_concurrent_processes_share_one_download(tmp_path: Path) -> None:
     """Eight threads with two stores and two other processes together cause one request."""
     everybody_asked = threading.Event()
 
@@ -174,7 +174,7 @@ def test_everybody_shares_one_download(tmp_path: Path) -> None:
     assert files(tmp_path) == ["tiny.pth"]
 
 
-def test_dead_owner_is_no_obstacle(tmp_path: Path) -> None:
+def test_a_lock_of_a_killed_process_is_released(tmp_path: Path) -> None:
     """A process killed in the middle of fetching leaves nothing that stops or misleads the next one."""
     go_on, part = threading.Event(), tmp_path / ".tiny.pth.part"
 
@@ -204,7 +204,7 @@ def test_dead_owner_is_no_obstacle(tmp_path: Path) -> None:
         (OSError(errno.ENOSPC, "full"), DiskFull),
     ],
 )
-def test_what_no_second_attempt_can_help(tmp_path: Path, raised: Exception, seen: type[Exception]) -> None:
+def test_permanent_errors_are_not_retried(tmp_path: Path, raised: Exception, seen: type[Exception]) -> None:
     """A cancelled job and a full disk end the fetch at once, and leave nothing behind."""
     calls: list[str] = []
 
@@ -219,32 +219,32 @@ def test_what_no_second_attempt_can_help(tmp_path: Path, raised: Exception, seen
     assert files(tmp_path) == []
 
 
-def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     """Where no folder can be written, the answer is a sentence about the missing file."""
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ModelUnavailable, match="is missing and cannot be written to "):
         store(tmp_path / "file" / "weights").fetch(published(CONTENT, url="http://x/"))
 
 
-def test_users_own_file_is_never_fetched(tmp_path: Path) -> None:
+def test_a_users_own_file_is_never_fetched(tmp_path: Path) -> None:
     """A file without an official address cannot be fetched."""
     own = WeightsStore(tmp_path, allow_download=True, download=fetch_never)
     with pytest.raises(ModelUnavailable, match=r"tiny\.pth is missing: put it back"):
         own.state_dict(published(CONTENT))
 
 
-def test_ensure_all_goes_on_after_a_failure(tmp_path: Path) -> None:
+def test_fetch_all_continues_after_a_failure(tmp_path: Path) -> None:
     """Every file gets its line; one that fails does not stop the others, and the whole is a failure."""
     with HttpServer({"/tiny.pth": Answer(body=CONTENT)}) as server:
         good = published(CONTENT, "good.pth", f"{server.url}/tiny.pth")
         bad = published(CONTENT, "bad.pth", f"{server.url}/absent")
         rows = [upscaler_row(bad, good, name="pair")]
         lines: list[str] = []
-        assert not ensure_all(rows, store(tmp_path), lines.append)
+        assert not fetch_all(rows, store(tmp_path), lines.append)
         host = server.url.removeprefix("http://")
         assert lines[0].startswith(f"[1/2] bad.pth (0.0 MB, MIT): failed: {host}: 404 ")
         assert lines[1:] == ["[2/2] good.pth (0.0 MB, MIT): fetched"]
 
         lines.clear()
-        assert ensure_all([upscaler_row(good)], store(tmp_path), lines.append)
+        assert fetch_all([upscaler_row(good)], store(tmp_path), lines.append)
         assert lines == ["[1/1] good.pth (0.0 MB, MIT): already there"]

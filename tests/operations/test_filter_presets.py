@@ -106,8 +106,7 @@ def test_a_deleted_built_in_one_stays_deleted(worker: Bench, source: Path) -> No
 
     assert answer["message"] == "Filter preset 'cool' deleted successfully"
     assert answer["note"].endswith(
-        "save a preset called 'cool' with contrast 1.2, saturation 1.1, temperature -15, "
-        "sharpen 1, s_curve_contrast 5."
+        "save one called 'cool' with contrast 1.2, saturation 1.1, temperature -15, sharpen 1, s_curve_contrast 5."
     )
     other = bench(worker.folder)
     assert list(listed(other)) == ["none", "cinematic", "dramatic", "vintage", "warm"]

@@ -16,7 +16,7 @@ from framepack.models.library import ModelLibrary
 from framepack.models.memory.device import MB
 from framepack.models.spec import ModelRow
 from framepack.models.weights.catalog import Catalog
-from framepack.models.weights.hub_snapshots import Snapshots
+from framepack.models.weights.hub_snapshots import HubSnapshots
 from framepack.models.weights.store import WeightsStore
 from tests.support.clips import Spec, make_clip, scene
 from tests.support.networks import tiny_compact
@@ -57,7 +57,7 @@ def worker(tmp_path: Path, models: Path) -> Bench:
     row = ModelRow("RIFE", "interpolator", "IFNet", 1, (published(_rife(), "rife.pkl"),), 25, "Random")
     catalog = Catalog((row,))
     store = WeightsStore(models, allow_download=False, download=fetch_never, catalog=catalog)
-    snapshots = Snapshots.from_settings(made.runtime.settings)
+    snapshots = HubSnapshots.from_settings(made.runtime.settings)
     made.runtime.models = ModelLibrary(catalog, store, device="cpu", memory_limit_mb=LIMIT_MB, snapshots=snapshots)
     return made
 

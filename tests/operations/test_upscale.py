@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from framepack.job import Job, Progress
-from framepack.models.frames.scaling import resize
+from framepack.models.frames.device_frame import resize
 from framepack.models.weights.catalog import CATALOG
 from framepack.models.weights.networks import load_upscaler_network
 from tests.support.clips import AudioSpec, Spec, make_clip, real_clip

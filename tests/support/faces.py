@@ -12,12 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from framepack.media.clip import Colors, Frame
-from framepack.models.faces.alignment import SIDE, Landmarks
-from framepack.models.faces.detector import Detection, Pixels
+from framepack.models.faces.alignment import FACE_SIZE, Landmarks
+from framepack.models.faces.detector import BgrImage, Detection
 from framepack.models.faces.enhance_faces import FaceModels, enhance_faces
 from framepack.models.faces.restorer import FaceRestorer
-from framepack.models.frames.device_frame import DeviceFrame
-from framepack.models.frames.scaling import resize
+from framepack.models.frames.device_frame import DeviceFrame, resize
 from framepack.models.memory.device import Device
 from framepack.models.spec import ModelRow
 from framepack.models.weights.catalog import Catalog
@@ -64,9 +63,9 @@ class Known:
         self._score = score
         self.sizes: list[tuple[int, int]] = []
 
-    def find(self, frame: Pixels) -> list[Detection]:
+    def find(self, frame: BgrImage) -> list[Detection]:
         """The faces of the next frame; of faces upright, which are looked at once more, nothing is known."""
-        if frame.shape[:2] == (SIDE, SIDE):
+        if frame.shape[:2] == (FACE_SIZE, FACE_SIZE):
             return []
         seen = self._frames[min(len(self.sizes), len(self._frames) - 1)]
         self.sizes.append((frame.shape[1], frame.shape[0]))

@@ -45,4 +45,4 @@ def repository(folder: Path, name: str = "tiny/model", group: Group = "enhancer"
         for path in sorted(folder.iterdir())
         if path.suffix in {".safetensors", ".json"}
     )
-    return Repository(name, REVISION, group, "tiny", files, "MIT", 1, "A tiny model")
+    return Repository(name, REVISION, group, files, "MIT", 1)

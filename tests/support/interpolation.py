@@ -15,7 +15,7 @@ from framepack.media.clip import Colors, Frame, HostFrame
 from framepack.media.timeline.retiming import Retiming
 from framepack.models.frames.device_frame import DeviceFrame
 from framepack.models.interpolate.interpolate_frames import interpolate_frames
-from framepack.models.interpolate.interpolator import FlowTime, Interpolator
+from framepack.models.interpolate.interpolator import EncodedPair, Interpolator
 from framepack.models.interpolate.rife import load_rife
 from framepack.models.memory.device import Device
 from tests.support.clips import real_clip
@@ -84,8 +84,8 @@ def luma_of(frame: Frame) -> NDArray[np.uint8]:
 
 def between(model: Interpolator, first: Tensor, second: Tensor, *times: float) -> Tensor:
     """Draw between two frames, (3, height, width) each."""
-    before, after = (model.look(frame, Colors()) for frame in device_frames(torch.stack((first, second))))
-    return model.between([FlowTime(before, after, time) for time in times])
+    before, after = (model.encode(frame, Colors()) for frame in device_frames(torch.stack((first, second))))
+    return model.interpolate([EncodedPair(before, after, time) for time in times])
 
 
 def psnr(one: Tensor, other: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""Recipes of models that cost nothing, for tests of the cache."""
+"""Specs of cheap models, for tests of the cache."""
 
 from __future__ import annotations
 
@@ -12,52 +12,52 @@ from framepack.models.spec import Group, ModelSpec
 
 
 class Model:
-    """A model that remembers being closed."""
+    """A model that records that it was closed."""
 
     def __init__(self) -> None:
         self.closed = False
 
     def close(self) -> None:
-        """Give everything back."""
+        """Record it."""
         self.closed = True
 
 
 def spec(
     key: str = "one", memory_mb: int = 10, group: Group = "upscaler", load: Callable[[], Model] = Model
 ) -> ModelSpec[Model]:
-    """A recipe; the public name is the key up to the @."""
+    """The spec of a model whose public name is the key up to the @."""
     return ModelSpec(key, key.partition("@")[0], group, load, memory_mb)
 
 
 class Tensors(torch.nn.Module):
-    """A real module of a given size in megabytes, touched, so that the system has really given them."""
+    """A module with tensors of this many megabytes, written to, so that the memory is really allocated."""
 
-    def __init__(self, size_mb: int, place: str | torch.device = "cpu") -> None:
+    def __init__(self, size_mb: int, device: str | torch.device = "cpu") -> None:
         super().__init__()
-        self.weight = torch.nn.Parameter(torch.ones(size_mb * MB // 4, device=place), requires_grad=False)
+        self.weight = torch.nn.Parameter(torch.ones(size_mb * MB // 4, device=device), requires_grad=False)
 
 
 class Neighbors:
-    """Resident models that count how often they are asked to leave; some of them do.
+    """Idle models on a device that count how often they are asked to be evicted.
 
     Args:
-        idle: how many there are.
-        held_mb: what each of them holds.
+        idle: number of models.
+        held_mb: memory of each of them.
     """
 
     def __init__(self, idle: int = 0, held_mb: int = 0) -> None:
         self.idle, self.held_mb, self.asked = idle, held_mb, 0
 
     def resident_bytes(self) -> int:
-        """What is left of them."""
+        """Memory of the remaining models."""
         return self.idle * self.held_mb * MB
 
     def reserved_bytes(self) -> int:
         """None is being loaded."""
         return 0
 
-    def release_idle(self, until: Callable[[], bool] | None = None) -> Sequence[object]:
-        """Leave, one by one."""
+    def evict_idle(self, until: Callable[[], bool] | None = None) -> Sequence[object]:
+        """Evict one after another."""
         self.asked += 1
         before = self.idle
         while self.idle and not (until and until()):
@@ -66,24 +66,24 @@ class Neighbors:
 
 
 def limited(limit_mb: int) -> ModelCache:
-    """A cache on a CPU with so much memory."""
+    """A cache on a CPU with this memory limit."""
     cache = ModelCache(lambda: device)
     device = Device(torch.device("cpu"), limit_mb * MB, residents=cache)
     return cache
 
 
 def names(unloaded: Iterable[UnloadedModel]) -> list[str]:
-    """What the models that left are called."""
+    """Names of unloaded models."""
     return [model.name for model in unloaded]
 
 
-def keys(cache: ModelCache) -> list[str]:
-    """What is loaded, the least recently used first."""
-    return [model.key for model in cache.status()]
+def loaded(cache: ModelCache) -> list[str]:
+    """Names of the loaded models, least recently used first."""
+    return [model.name for model in cache.status()]
 
 
 def fill(cache: ModelCache, *names: str) -> None:
-    """Load models, one after the other."""
+    """Load models one after another."""
     for name in names:
         with cache.lease(spec(name)):
             pass

@@ -28,7 +28,7 @@ from framepack.job import Job, Progress
 from framepack.jobs.backends.base import LARGEST_ANSWER_BYTES
 from framepack.jobs.records import JobRecords
 from framepack.logs import JOB_THREAD, start_logging
-from framepack.models.memory.device import GB
+from framepack.models.memory.device import GIB
 from framepack.runtime import Runtime
 from framepack.settings import settings_or_exit
 
@@ -61,7 +61,7 @@ class WorkerProcess:
         try:
             device = check_fitness(self._runtime)
         except FramepackError as error:
-            log.error("the worker cannot run jobs: %s", error.message)  # noqa: TRY400 - the sentence says it
+            log.error("the worker is not fit for jobs: %s", error.message)  # noqa: TRY400 - the sentence says it
             self._send({"ready": False, "problem": error.message})
             return False
         self._send({"ready": True, "device": device_fields(device), "statistics": self._statistics()})
@@ -121,7 +121,7 @@ class WorkerProcess:
 
 def device_fields(device: DeviceReport) -> dict[str, Any]:
     """The device as in the answer of ``GET /health``."""
-    memory_gb = None if device.memory_bytes is None else round(device.memory_bytes / GB, 1)
+    memory_gb = None if device.memory_bytes is None else round(device.memory_bytes / GIB, 1)
     return {
         "device": device.device,
         "name": device.name,

@@ -1,4 +1,4 @@
-"""Turn faces upright: where a face lies in a frame, and what it looks like from the front in 512 x 512 pixels."""
+"""Align faces: the similarity transform between a frame and an upright 512 x 512 crop of a face."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.nn import functional
 
 Landmarks = NDArray[np.float64]
-"""Two eyes, tip of the nose, two corners of the mouth, pairs from the frame's left: (x, y), shape (5, 2)."""
+"""Eyes, tip of the nose, corners of the mouth, left before right as seen in the frame: (x, y), shape (5, 2)."""
 
-SIDE: Final = 512
+FACE_SIZE: Final = 512
 
-# Where GFPGAN has learned to see the landmarks: those of FFHQ's faces at 512 x 512, as facexlib (MIT) gives them.
+# Positions of the landmarks for which GFPGAN was trained: FFHQ faces at 512 x 512, as facexlib (MIT) lists them.
 _TEMPLATE: Final = (
     (192.98138, 239.94708),
     (318.90277, 240.1936),
@@ -25,75 +25,76 @@ _TEMPLATE: Final = (
     (201.26117, 371.41043),
     (313.08905, 371.15118),
 )
-_MOST_SAMPLES: Final = 4  # across a pixel of the upright face
-_TAPS: Final = 3  # pixels that interpolation sees around a point
+_MAX_SAMPLES: Final = 4  # per pixel of the crop, in each direction
+_MARGIN: Final = 3  # pixels around a point that bicubic interpolation reads
 
 
 @dataclass(frozen=True, slots=True)
-class Similarity:
-    """Rotation, scale and shift: ``(x, y)`` becomes ``(a x - b y + right, b x + a y + down)``."""
+class SimilarityTransform:
+    """Rotation, uniform scale and translation: (x, y) becomes (a x - b y + shift_x, b x + a y + shift_y)."""
 
     a: float
     b: float
-    right: float
-    down: float
+    shift_x: float
+    shift_y: float
 
     @classmethod
-    def fit(cls, points: Landmarks, targets: Landmarks) -> Similarity:
-        """The one that brings ``points`` closest to ``targets``, by least squares; points must not all be one."""
-        middle, goal = points.mean(0), targets.mean(0)
-        (x, y), (u, v) = (points - middle).T, (targets - goal).T
+    def fit(cls, points: Landmarks, targets: Landmarks) -> SimilarityTransform:
+        """Fit ``points`` to ``targets`` by least squares; the points must not all be equal."""
+        # Both sets are centered, which removes the translation. With points as complex numbers, rotation and scale
+        # are then one complex factor a + bi, for which least squares has the closed form below.
+        center, target = points.mean(0), targets.mean(0)
+        (x, y), (u, v) = (points - center).T, (targets - target).T
         size = (x**2 + y**2).sum()
         a, b = float((x * u + y * v).sum() / size), float((x * v - y * u).sum() / size)
-        right, down = goal - (a * middle[0] - b * middle[1], b * middle[0] + a * middle[1])
-        return cls(a, b, float(right), float(down))
+        shift_x, shift_y = target - (a * center[0] - b * center[1], b * center[0] + a * center[1])
+        return cls(a, b, float(shift_x), float(shift_y))
 
     @property
     def scale(self) -> float:
-        """How many times longer distances become."""
+        """Factor by which distances grow."""
         return math.hypot(self.a, self.b)
 
-    def inverse(self) -> Similarity:
-        """The way back."""
+    def inverse(self) -> SimilarityTransform:
+        """Return the inverse transform."""
         size = self.a**2 + self.b**2
         a, b = self.a / size, -self.b / size
-        return Similarity(a, b, b * self.down - a * self.right, -b * self.right - a * self.down)
+        return SimilarityTransform(a, b, b * self.shift_y - a * self.shift_x, -b * self.shift_x - a * self.shift_y)
 
     def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Where points come to lie."""
-        return self.a * x - self.b * y + self.right, self.b * x + self.a * y + self.down
+        """Transform points."""
+        return self.a * x - self.b * y + self.shift_x, self.b * x + self.a * y + self.shift_y
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
-    """Where an upright face lies in a frame.
+class AlignedCrop:
+    """An upright square crop of a face: where it is in a frame.
 
     Attributes:
-        upright: from pixels of the frame to those of the upright face.
-        rows: of the frame that the upright face's square touches.
-        columns: likewise.
+        transform: from pixels of the frame to pixels of the crop.
+        rows: rows of the frame that the crop touches.
+        columns: columns of the frame that the crop touches.
     """
 
-    upright: Similarity
+    transform: SimilarityTransform
     rows: slice
     columns: slice
 
     @classmethod
-    def of(cls, landmarks: Landmarks, width: int, height: int) -> Placement | None:
-        """The place of a face in a frame of this size; None if its square lies outside of it."""
-        upright = Similarity.fit(landmarks, np.array(_TEMPLATE))
-        edge = torch.tensor([-0.5, SIDE - 0.5], dtype=torch.float64)
-        x, y = upright.inverse()(*torch.meshgrid(edge, edge, indexing="xy"))
+    def from_landmarks(cls, landmarks: Landmarks, width: int, height: int) -> AlignedCrop | None:
+        """Align a face in a frame of this size; None if the crop is outside of the frame."""
+        transform = SimilarityTransform.fit(landmarks, np.array(_TEMPLATE))
+        edge = torch.tensor([-0.5, FACE_SIZE - 0.5], dtype=torch.float64)
+        x, y = transform.inverse()(*torch.meshgrid(edge, edge, indexing="xy"))
         columns, rows = _covered(x, width), _covered(y, height)
         if columns.start >= columns.stop or rows.start >= rows.stop:
             return None
-        return cls(upright, rows, columns)
+        return cls(transform, rows, columns)
 
-    def seen(self, frame: Tensor) -> Tensor:
-        """The face upright.
+    def extract(self, frame: Tensor) -> Tensor:
+        """Extract the crop from a frame, mirrored beyond the frame's edges.
 
-        Beyond the frame's edges it is mirrored. A face that is larger than 512 pixels is averaged, not skipped
-        through, on its way down.
+        A face larger than 512 pixels is sampled several times per pixel and averaged, which prevents aliasing.
 
         Args:
             frame: RGB, shape (3, H, W), any float dtype, range 0..1.
@@ -101,33 +102,35 @@ class Placement:
         Returns:
             RGB, shape (3, 512, 512), float32, range 0..1, on the same device.
         """
-        samples = min(max(1, round(1 / self.upright.scale)), _MOST_SAMPLES)
-        steps = (torch.arange(SIDE * samples, device=frame.device) + 0.5) / samples - 0.5
-        x, y = self.upright.inverse()(steps[None, :], steps[:, None])
-        rows, columns = (slice(max(0, span.start - _TAPS), span.stop + _TAPS) for span in (self.rows, self.columns))
-        part = frame[:, rows, columns].float()
-        sampled = sample(part, x - columns.start, y - rows.start, "reflection")
+        samples = min(max(1, round(1 / self.transform.scale)), _MAX_SAMPLES)
+        steps = (torch.arange(FACE_SIZE * samples, device=frame.device) + 0.5) / samples - 0.5
+        x, y = self.transform.inverse()(steps[None, :], steps[:, None])
+        rows, columns = (
+            slice(max(0, span.start - _MARGIN), span.stop + _MARGIN) for span in (self.rows, self.columns)
+        )
+        region = frame[:, rows, columns].float()
+        sampled = sample(region, x - columns.start, y - rows.start, "reflection")
         return functional.avg_pool2d(sampled, samples).clamp_(0, 1)
 
 
-def sample(frame: Tensor, x: Tensor, y: Tensor, beyond: str) -> Tensor:
-    """A frame's colors at points between its pixels, by bicubic interpolation.
+def sample(frame: Tensor, x: Tensor, y: Tensor, padding_mode: str) -> Tensor:
+    """Sample a frame at points between its pixels, by bicubic interpolation.
 
     Args:
         frame: shape (C, H, W), float32.
-        x: columns, shape (h, w), whole numbers being centers of pixels.
-        y: rows, likewise.
-        beyond: what lies outside of the frame: "reflection" or "border".
+        x: x coordinates, shape (h, w); integers are centers of pixels.
+        y: y coordinates, likewise.
+        padding_mode: how to continue the frame beyond its edges: "reflection" or "border".
 
     Returns:
         Shape (C, h, w), float32.
     """
     height, width = frame.shape[-2:]
     grid = torch.stack(((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), -1)[None]
-    return functional.grid_sample(frame[None], grid, "bicubic", beyond, align_corners=False)[0]
+    return functional.grid_sample(frame[None], grid, "bicubic", padding_mode, align_corners=False)[0]
 
 
 def _covered(corners: Tensor, length: int) -> slice:
-    """The rows or columns between the corners of the upright face's square, as far as they exist."""
+    """Return the rows or columns between the corners of the crop, within the frame."""
     first, last = math.floor(float(corners.min())), math.ceil(float(corners.max()))
     return slice(min(max(0, first), length), max(0, min(last + 1, length)))

@@ -1,8 +1,8 @@
-"""Put restored faces back into their frame, so that no border shows.
+"""Paste restored faces back into a frame without visible borders.
 
-What is pasted is the change: the restored face less the face as it was, brought back to the frame's own pixels
-and added there. Where restoring changed nothing, the frame stays what it was, however the face is turned and
-wherever it lies; detail of the frame that is finer than the 512 pixels of the restored face stays, too.
+Only the change is pasted: the difference between the restored and the original crop is resampled to the frame's
+pixels and added to them. Where restoration changes nothing, the frame stays exactly as it was, whatever the rotation
+and position of the face. Detail of the frame that is finer than the 512-pixel crop is kept as well.
 """
 
 from __future__ import annotations
@@ -14,55 +14,57 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from framepack.models.faces.alignment import SIDE, Placement, sample
+from framepack.models.faces.alignment import FACE_SIZE, AlignedCrop, sample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# The mask is an oval around a face in the template's place, from ear to ear and from the brow to the chin: 1 inside,
-# and 0 from so many times its size on, which is within the square. What lies around the face stays the upscaler's.
-_MIDDLE: Final = (255.5, 272.0)
-_OVAL: Final = (165.0, 190.0)
-_NOTHING: Final = 1.25
-_SPARE: Final = 1.5  # pixels that a shrunk change keeps for one of the frame
+# The mask is an ellipse that covers an aligned face from ear to ear and from brow to chin. It is 1 inside and falls
+# to 0 at _FADE_END times the radii, which is still within the crop. Outside of it the frame is not changed.
+_CENTER: Final = (255.5, 272.0)
+_RADII: Final = (165.0, 190.0)
+_FADE_END: Final = 1.25
+_OVERSAMPLING: Final = 1.5  # pixels of a shrunk change per pixel of the frame
 
 
 @torch.inference_mode()
-def pasted(frame: Tensor, faces: Sequence[tuple[Placement, Tensor, float]]) -> Tensor:
-    """A frame with restored faces in it; where two of them overlap, the later one lies on top.
+def paste_faces(frame: Tensor, faces: Sequence[tuple[AlignedCrop, Tensor, float]]) -> Tensor:
+    """Return a frame with restored faces; where two of them overlap, the later one is on top.
 
     Args:
-        frame: RGB, shape (3, H, W), any float dtype, range 0..1; left as it is.
-        faces: where each lies, how restoring changed it (RGB differences, shape (3, 512, 512), float32), and how much
-            of that is shown, 0 to 1.
+        frame: RGB, shape (3, H, W), any float dtype, range 0..1; not changed.
+        faces: for each face its crop, the change (difference of RGB values, shape (3, 512, 512), float32), and the
+            strength with which the change is applied, 0 to 1.
 
     Returns:
         A new frame of the same shape and dtype.
     """
     result = frame.clone()
-    for placement, change, strength in faces:
-        rows, columns = placement.rows, placement.columns
+    for crop, change, strength in faces:
+        rows, columns = crop.rows, crop.columns
         x = torch.arange(columns.start, columns.stop, device=frame.device, dtype=torch.float32)
         y = torch.arange(rows.start, rows.stop, device=frame.device, dtype=torch.float32)
-        u, v = placement.upright(x[None, :], y[:, None])
-        now = result[:, rows, columns].float()
-        wanted = frame[:, rows, columns].float() + _seen(change, placement, u, v)
-        now += strength * mask(u, v) * (wanted - now)
-        result[:, rows, columns] = now.clamp_(0, 1)
+        u, v = crop.transform(x[None, :], y[:, None])
+        # Blending toward the original frame plus the change, instead of adding the change to the result so far, keeps
+        # the changes of overlapping faces from adding up.
+        current = result[:, rows, columns].float()
+        wanted = frame[:, rows, columns].float() + _resampled(change, crop, u, v)
+        current += strength * face_mask(u, v) * (wanted - current)
+        result[:, rows, columns] = current.clamp_(0, 1)
     return result
 
 
-def mask(u: Tensor, v: Tensor) -> Tensor:
-    """How much of the restored face is shown at points of its square: 1 on the face, falling softly to 0."""
-    radius = torch.hypot((u - _MIDDLE[0]) / _OVAL[0], (v - _MIDDLE[1]) / _OVAL[1])
-    inside = ((_NOTHING - radius) / (_NOTHING - 1)).clamp_(0, 1)
+def face_mask(u: Tensor, v: Tensor) -> Tensor:
+    """Return the mask at points of a crop: 1 on the face, falling smoothly to 0 around it."""
+    radius = torch.hypot((u - _CENTER[0]) / _RADII[0], (v - _CENTER[1]) / _RADII[1])
+    inside = ((_FADE_END - radius) / (_FADE_END - 1)).clamp_(0, 1)
     return inside * inside * (3 - 2 * inside)
 
 
-def _seen(change: Tensor, placement: Placement, u: Tensor, v: Tensor) -> Tensor:
-    """The change at points of its square; shrunk first if the frame has fewer pixels for it, against aliasing."""
-    side = math.ceil(_SPARE * SIDE / placement.upright.scale)
-    if side < SIDE:
+def _resampled(change: Tensor, crop: AlignedCrop, u: Tensor, v: Tensor) -> Tensor:
+    """Sample the change at points of the crop; for small faces it is shrunk first, against aliasing."""
+    side = math.ceil(_OVERSAMPLING * FACE_SIZE / crop.transform.scale)
+    if side < FACE_SIZE:
         change = functional.interpolate(change[None], (side, side), mode="bicubic", antialias=True)[0]
-        u, v = ((each + 0.5) * (side / SIDE) - 0.5 for each in (u, v))
+        u, v = ((each + 0.5) * (side / FACE_SIZE) - 0.5 for each in (u, v))
     return sample(change, u, v, "border")

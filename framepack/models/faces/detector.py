@@ -1,7 +1,7 @@
-"""Find faces in a frame, each with five landmarks: OpenCV's YuNet behind a protocol of one method.
+"""Detect faces in a frame, each with five landmarks, with OpenCV's YuNet.
 
-Every face is looked at twice: where the whole frame shows it, and then upright and large. On a portrait that was
-shifted, turned, scaled and made noisy, the second look halved both the landmarks' error and their trembling.
+Every face is detected twice: in the whole frame, and then in its aligned crop, upright and large. On a portrait that
+was shifted, rotated, scaled and made noisy, the second pass halved both the error and the jitter of the landmarks.
 """
 
 from __future__ import annotations
@@ -17,46 +17,45 @@ import torch
 from numpy.typing import NDArray
 
 from framepack.errors import ModelUnavailable
-from framepack.models.faces.alignment import Landmarks, Placement, Similarity
-from framepack.models.frames.device_frame import to_device
-from framepack.models.frames.scaling import resize
+from framepack.models.faces.alignment import AlignedCrop, Landmarks, SimilarityTransform
+from framepack.models.frames.device_frame import resize, to_device
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from framepack.media.clip import Colors, Frame
 
-Pixels = NDArray[np.uint8]
-"""Blue, green and red as OpenCV has them, shape (height, width, 3)."""
+BgrImage = NDArray[np.uint8]
+"""BGR in OpenCV's layout, shape (height, width, 3)."""
 
-LONGEST_SIDE: Final = 640  # of the frames that are searched; smaller ones stay as they are
-LEAST_EYE_DISTANCE: Final = 5.0  # pixels; closer ones are too small to restore
-LEAST_SCORE: Final = 0.5  # squirrels were seen with up to 0.52, a portrait with 0.90
-_OVERLAP: Final = 0.3
-_AGREEMENT: Final = 0.5  # how far apart the two looks may be, in spreads of the landmarks
-_MOST: Final = 100
+MAX_SEARCH_SIDE: Final = 640  # larger frames are shrunk to it before detection
+MIN_EYE_DISTANCE: Final = 5.0  # pixels; smaller faces cannot be restored
+MIN_SCORE: Final = 0.5  # squirrels scored up to 0.52, a portrait 0.90
+_NMS_THRESHOLD: Final = 0.3
+_MAX_DEVIATION: Final = 0.5  # between the two passes, relative to the RMS radius of the landmarks
+_MAX_FACES: Final = 100
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detection:
-    """A face: its landmarks in pixels, whole numbers being centers of pixels, and how sure it is, 0 to 1."""
+    """A detected face: landmarks in pixels, where integers are centers of pixels, and the score, 0 to 1."""
 
     landmarks: Landmarks
     score: float
 
 
 class Detector(Protocol):
-    """Finds faces."""
+    """Detects faces."""
 
-    def find(self, frame: Pixels) -> list[Detection]:
-        """All faces of a frame, in its pixels."""
+    def find(self, frame: BgrImage) -> list[Detection]:
+        """Return all faces of a frame, in its pixels."""
 
 
 class YuNet:
-    """OpenCV's detector; several threads may use it.
+    """OpenCV's face detector. Thread-safe.
 
     Args:
-        content: the published ONNX file.
+        content: content of the published ONNX file.
 
     Raises:
         ModelUnavailable: OpenCV cannot open it.
@@ -65,19 +64,21 @@ class YuNet:
     def __init__(self, content: bytes) -> None:
         import cv2
 
-        size = (LONGEST_SIDE, LONGEST_SIDE)
+        size = (MAX_SEARCH_SIDE, MAX_SEARCH_SIDE)
         file, config = np.frombuffer(content, np.uint8), np.zeros(0, np.uint8)
         try:
-            with _only_errors():
-                self._network = cv2.FaceDetectorYN.create("onnx", file, config, size, LEAST_SCORE, _OVERLAP, _MOST)
+            with _opencv_errors_only():
+                self._network = cv2.FaceDetectorYN.create(
+                    "onnx", file, config, size, MIN_SCORE, _NMS_THRESHOLD, _MAX_FACES
+                )
         except cv2.error as error:
-            raise ModelUnavailable("The weights do not fit the network that finds faces.") from error
+            raise ModelUnavailable("The weights do not fit the face detector.") from error
         self._lock = threading.Lock()
 
-    def find(self, frame: Pixels) -> list[Detection]:
-        """All faces of a frame, in its pixels."""
+    def find(self, frame: BgrImage) -> list[Detection]:
+        """Return all faces of a frame, in its pixels."""
         height, width = frame.shape[:2]
-        with self._lock:  # the size belongs to the network, not to the call
+        with self._lock:  # the input size is a state of the network
             self._network.setInputSize((width, height))
             found: Any = self._network.detect(frame)[1]
         rows = () if found is None else found
@@ -86,60 +87,60 @@ class YuNet:
 
 @torch.inference_mode()
 def find_faces(frame: Frame, detector: Detector, device: torch.device, colors: Colors) -> list[Detection]:
-    """All faces of a frame that are large enough to restore.
+    """Return all faces of a frame that are large enough to restore.
 
-    The frame is searched at 640 pixels on its longer side if it is larger.
+    A frame whose longer side exceeds 640 pixels is shrunk for detection.
 
     Args:
-        frame: on the host or on a device.
-        detector: finds them.
-        device: where to convert and shrink the frame.
-        colors: what its YUV samples mean if it is on the host.
+        frame: in host or device memory.
+        detector: detects faces.
+        device: device to convert and shrink the frame on.
+        colors: color space of its YUV samples if it is in host memory.
 
     Returns:
-        Faces in pixels of the frame.
+        Faces in pixels of the original frame.
     """
-    shrink = max(1.0, max(frame.width, frame.height) / LONGEST_SIDE)
+    shrink = max(1.0, max(frame.width, frame.height) / MAX_SEARCH_SIDE)
     columns, rows = (max(1, round(side / shrink)) for side in (frame.width, frame.height))
     rgb = to_device([frame], device, torch.float32, colors)
     small = resize(rgb, columns, rows) if shrink > 1 else rgb
     enlarge = np.array([frame.width / columns, frame.height / rows])
-    found = [
-        Detection((face.landmarks + 0.5) * enlarge - 0.5, face.score) for face in detector.find(_levels(small[0]))
+    detections = [
+        Detection((face.landmarks + 0.5) * enlarge - 0.5, face.score) for face in detector.find(_to_bgr(small[0]))
     ]
     return [
-        Detection(_looked_closely(face.landmarks, rgb[0], detector), face.score)
-        for face in found
-        if _eye_distance(face.landmarks) >= LEAST_EYE_DISTANCE
+        Detection(_refined(face.landmarks, rgb[0], detector), face.score)
+        for face in detections
+        if _eye_distance(face.landmarks) >= MIN_EYE_DISTANCE
     ]
 
 
-def spread(landmarks: Landmarks) -> float:
-    """How far landmarks are from their middle, in pixels (root mean square)."""
+def rms_radius(landmarks: Landmarks) -> float:
+    """Return the root mean square distance of landmarks from their center, in pixels: the face's size."""
     return float(np.sqrt(((landmarks - landmarks.mean(0)) ** 2).sum(1).mean()))
 
 
-def _looked_closely(landmarks: Landmarks, rgb: Tensor, detector: Detector) -> Landmarks:
-    """The landmarks of a face that was found in ``rgb``, (3, H, W), looked for once more where it is upright."""
-    placement = Placement.of(landmarks, rgb.shape[-1], rgb.shape[-2])
-    if placement is None:
+def _refined(landmarks: Landmarks, rgb: Tensor, detector: Detector) -> Landmarks:
+    """Detect a face of ``rgb``, (3, H, W), again in its aligned crop; return the better landmarks."""
+    crop = AlignedCrop.from_landmarks(landmarks, rgb.shape[-1], rgb.shape[-2])
+    if crop is None:
         return landmarks
-    expected = _moved(landmarks, placement.upright)
-    again = [face.landmarks for face in detector.find(_levels(placement.seen(rgb)))]
-    nearest = min(again, key=lambda face: _distance(face, expected), default=None)
-    if nearest is None or _distance(nearest, expected) > _AGREEMENT * spread(expected):
+    expected = _transformed(landmarks, crop.transform)
+    candidates = [face.landmarks for face in detector.find(_to_bgr(crop.extract(rgb)))]
+    nearest = min(candidates, key=lambda face: _distance(face, expected), default=None)
+    if nearest is None or _distance(nearest, expected) > _MAX_DEVIATION * rms_radius(expected):
         return landmarks
-    return _moved(nearest, placement.upright.inverse())
+    return _transformed(nearest, crop.transform.inverse())
 
 
-def _levels(rgb: Tensor) -> Pixels:
-    """A frame (3, H, W) in 0..1 as OpenCV has it, on the host."""
+def _to_bgr(rgb: Tensor) -> BgrImage:
+    """Convert a frame (3, H, W) in 0..1 to OpenCV's layout in host memory."""
     levels = rgb.flip(0).permute(1, 2, 0).mul(255).round_().to(torch.uint8)
     return np.ascontiguousarray(levels.cpu().numpy())
 
 
-def _moved(landmarks: Landmarks, similarity: Similarity) -> Landmarks:
-    return torch.stack(similarity(*torch.from_numpy(landmarks.T)), 1).numpy()
+def _transformed(landmarks: Landmarks, transform: SimilarityTransform) -> Landmarks:
+    return torch.stack(transform(*torch.from_numpy(landmarks.T)), 1).numpy()
 
 
 def _distance(one: Landmarks, other: Landmarks) -> float:
@@ -152,8 +153,8 @@ def _eye_distance(landmarks: Landmarks) -> float:
 
 
 @contextlib.contextmanager
-def _only_errors() -> Iterator[None]:
-    """Keep OpenCV from warning that its engine does not let the target be chosen, which nobody asked for."""
+def _opencv_errors_only() -> Iterator[None]:
+    """Suppress OpenCV's warning that its engine ignores the target device, which is never set here."""
     import cv2
 
     level = cv2.utils.logging.getLogLevel()

@@ -1,8 +1,7 @@
-"""Video with its faces restored: found in the source, restored and pasted in the upscaled frames.
+"""Upscale a video and restore its faces: detect them in source frames, restore them in upscaled frames.
 
-Faces are looked for in the source's frames, where it costs least, and followed over time. The upscaler works on
-every frame once. Each face is then taken from the upscaled frame, turned upright, restored, and what that changed is
-put back.
+Faces are detected in the source frames, where it is cheapest, and tracked over time. Every frame is upscaled once.
+Each face is then extracted from the upscaled frame, aligned and restored, and the change is pasted back.
 """
 
 from __future__ import annotations
@@ -17,13 +16,12 @@ import torch
 from torch import Tensor
 
 from framepack.media.iteration import closing
-from framepack.models.faces.alignment import Placement
-from framepack.models.faces.blending import pasted
+from framepack.models.faces.alignment import AlignedCrop
+from framepack.models.faces.blending import paste_faces
 from framepack.models.faces.detector import find_faces
 from framepack.models.faces.tracking import Face, Tracker
-from framepack.models.frames.device_frame import DeviceFrame
+from framepack.models.frames.device_frame import DeviceFrame, count_repeats
 from framepack.models.frames.scene_cuts import is_cut, thumbnail
-from framepack.models.upscale.upscale_frames import in_a_row
 
 if TYPE_CHECKING:
     from framepack.media.clip import Colors, Frame
@@ -32,22 +30,22 @@ if TYPE_CHECKING:
     from framepack.models.frames.scene_cuts import Thumbnail
 
 Upscale = Callable[[Iterator["Frame"]], Iterator[DeviceFrame]]
-"""Frames to as many larger ones; successive frames that are one object become one object. Closes what it is given."""
+"""Upscales frames; a repeated frame stays one object. Closes its input at the end."""
 
-_MOST_WAITING: Final = 4  # frames that wait for company in the restorer's batch
+_MAX_WAITING: Final = 4  # frames that wait until the restorer's batch is full
 
 
 @dataclass(frozen=True, slots=True)
 class FaceModels:
-    """What restoring faces takes."""
+    """The two models that face restoration needs."""
 
     detector: Detector
     restorer: FaceRestorer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Watched:
-    """A source frame, how often it comes in a row, and its faces."""
+class _TrackedFrame:
+    """A source frame, the number of times it is repeated, and its tracked faces."""
 
     frame: Frame
     count: int
@@ -55,12 +53,12 @@ class _Watched:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Upscaled:
-    """An upscaled frame, how often it comes in a row, and where its faces lie and how much they show."""
+class _UpscaledFrame:
+    """An upscaled frame, the number of times it is repeated, and the crop and strength of each of its faces."""
 
     frame: DeviceFrame
     count: int
-    places: Sequence[tuple[Placement, float]]
+    faces: Sequence[tuple[AlignedCrop, float]]
 
 
 def enhance_faces(
@@ -75,97 +73,101 @@ def enhance_faces(
 
     Args:
         frames: all of one size; closed at the end.
-        upscale: makes them larger.
-        models: find and restore faces.
-        colors: what the YUV samples of ``frames`` mean.
-        check: called between pieces of work; what it raises ends the work.
+        upscale: upscales them.
+        models: detector and restorer.
+        colors: color space of the YUV samples of ``frames``.
+        check: called between steps; may raise an error to stop.
 
     Yields:
-        As many frames as there are ``frames``; one without a face is the upscaled frame itself.
+        As many frames as ``frames``; a frame without faces is the upscaled frame itself.
 
     Raises:
-        OutOfMemory: not even one face fits.
+        OutOfMemory: not even one face fits into memory.
     """
-    ahead: deque[_Watched] = deque()
+    # The upscaler pulls source frames through `sources`, in batches of its own choice. What was tracked for them
+    # waits in `pending` until their upscaled frames come back, in the same order.
+    pending: deque[_TrackedFrame] = deque()
 
-    def watched() -> Iterator[Frame]:
-        with closing(_watched(frames, models, colors, check)) as found:
-            for each in found:
-                ahead.append(each)
+    def sources() -> Iterator[Frame]:
+        with closing(_tracked(frames, models, colors, check)) as tracked:
+            for each in tracked:
+                pending.append(each)
                 yield from repeat(each.frame, each.count)
 
-    with closing(upscale(watched())) as upscaled:
-        waiting: list[_Upscaled] = []
-        for frame, count in in_a_row(upscaled, check):
-            source = ahead.popleft()
-            waiting.append(_Upscaled(frame, count, _places(source, frame)))
-            faces = sum(len(each.places) for each in waiting)
-            if not faces or faces >= models.restorer.at_once() or len(waiting) >= _MOST_WAITING:
-                yield from _finish(waiting, models.restorer, check)
-        yield from _finish(waiting, models.restorer, check)
+    with closing(upscale(sources())) as upscaled:
+        waiting: list[_UpscaledFrame] = []
+        for frame, count in count_repeats(upscaled, check):
+            source = pending.popleft()
+            waiting.append(_UpscaledFrame(frame, count, _aligned_crops(source, frame)))
+            faces = sum(len(each.faces) for each in waiting)
+            if not faces or faces >= models.restorer.batch_size() or len(waiting) >= _MAX_WAITING:
+                yield from _flush(waiting, models.restorer, check)
+        yield from _flush(waiting, models.restorer, check)
 
 
-def _watched(
+def _tracked(
     frames: Iterator[Frame], models: FaceModels, colors: Colors, check: Callable[[], None]
-) -> Iterator[_Watched]:
-    """Find and follow faces, scene by scene; frames come out a few later than they go in."""
+) -> Iterator[_TrackedFrame]:
+    """Detect and track faces, scene by scene; frames are delayed by the tracker's lookahead."""
     tracker = Tracker()
     waiting: deque[tuple[Frame, int]] = deque()
-    before: Thumbnail | None = None
+    previous: Thumbnail | None = None
 
-    def out(images: Iterable[list[Face]]) -> Iterator[_Watched]:
-        for faces in images:
-            yield _Watched(*waiting.popleft(), faces)
+    def release(faces_of_frames: Iterable[list[Face]]) -> Iterator[_TrackedFrame]:
+        for faces in faces_of_frames:
+            yield _TrackedFrame(*waiting.popleft(), faces)
 
     with closing(frames):
-        for frame, count in in_a_row(frames, check):
-            after = thumbnail(frame)
-            if before is not None and is_cut(before, after):
-                yield from out(tracker.end_scene())
-            before = after
+        for frame, count in count_repeats(frames, check):
+            current = thumbnail(frame)
+            if previous is not None and is_cut(previous, current):
+                yield from release(tracker.end_scene())
+            previous = current
             waiting.append((frame, count))
-            yield from out(tracker.see(find_faces(frame, models.detector, models.restorer.device.place, colors)))
-        yield from out(tracker.end_scene())
+            yield from release(
+                tracker.update(find_faces(frame, models.detector, models.restorer.device.torch_device, colors))
+            )
+        yield from release(tracker.end_scene())
 
 
-def _places(source: _Watched, frame: DeviceFrame) -> list[tuple[Placement, float]]:
-    """Where the faces of a source frame lie in its upscaled one, the largest last and so on top."""
-    across, down = frame.width / source.frame.width, frame.height / source.frame.height
-    places = []
+def _aligned_crops(source: _TrackedFrame, frame: DeviceFrame) -> list[tuple[AlignedCrop, float]]:
+    """Return crop and strength of a source frame's faces in the upscaled frame; the largest is last, so on top."""
+    scale_x, scale_y = frame.width / source.frame.width, frame.height / source.frame.height
+    crops = []
     for face in source.faces:
-        landmarks = (face.landmarks + 0.5) * (across, down) - 0.5
-        placement = Placement.of(landmarks, frame.width, frame.height)
-        if placement is not None:
-            places.append((placement, face.strength))
-    return sorted(places, key=lambda place: -place[0].upright.scale)
+        landmarks = (face.landmarks + 0.5) * (scale_x, scale_y) - 0.5
+        crop = AlignedCrop.from_landmarks(landmarks, frame.width, frame.height)
+        if crop is not None:
+            crops.append((crop, face.strength))
+    return sorted(crops, key=lambda each: -each[0].transform.scale)
 
 
-def _finish(waiting: list[_Upscaled], restorer: FaceRestorer, check: Callable[[], None]) -> Iterator[DeviceFrame]:
-    """Restore the faces of the frames that wait, hand the frames out as often as they came, and forget them."""
-    at_once = restorer.at_once()
-    crops = [(each.frame, placement) for each in waiting for placement, _ in each.places]
+def _flush(waiting: list[_UpscaledFrame], restorer: FaceRestorer, check: Callable[[], None]) -> Iterator[DeviceFrame]:
+    """Restore the faces of the waiting frames, yield each frame as often as it is repeated, and empty the list."""
+    batch_size = restorer.batch_size()
+    crops = [(each.frame, crop) for each in waiting for crop, _ in each.faces]
     changes: list[Tensor] = []
-    for start in range(0, len(crops), at_once):
+    for start in range(0, len(crops), batch_size):
         check()
-        changes += _changes(crops[start : start + at_once], restorer)
-    done, waiting[:] = waiting[:], []
-    for each in done:
-        own, changes = changes[: len(each.places)], changes[len(each.places) :]
+        changes += _changes(crops[start : start + batch_size], restorer)
+    finished, waiting[:] = waiting[:], []
+    for each in finished:
+        own, changes = changes[: len(each.faces)], changes[len(each.faces) :]
         frame = _with_faces(each, own) if own else each.frame
         yield from repeat(frame, each.count)
 
 
 @torch.inference_mode()
-def _changes(crops: Sequence[tuple[DeviceFrame, Placement]], restorer: FaceRestorer) -> list[Tensor]:
-    """What restoring changes in each face, upright: (3, 512, 512)."""
-    faces = torch.stack([placement.seen(frame.tensor) for frame, placement in crops])
-    return list(restorer(faces) - faces.to(restorer.device.place))
+def _changes(crops: Sequence[tuple[DeviceFrame, AlignedCrop]], restorer: FaceRestorer) -> list[Tensor]:
+    """Restore faces and return the change of each crop: (3, 512, 512)."""
+    faces = torch.stack([crop.extract(frame.tensor) for frame, crop in crops])
+    return list(restorer(faces) - faces.to(restorer.device.torch_device))
 
 
-def _with_faces(upscaled: _Upscaled, changes: Sequence[Tensor]) -> DeviceFrame:
+def _with_faces(upscaled: _UpscaledFrame, changes: Sequence[Tensor]) -> DeviceFrame:
     tensor = upscaled.frame.tensor
     faces = [
-        (placement, change.to(tensor.device), strength)
-        for (placement, strength), change in zip(upscaled.places, changes, strict=True)
+        (crop, change.to(tensor.device), strength)
+        for (crop, strength), change in zip(upscaled.faces, changes, strict=True)
     ]
-    return DeviceFrame(pasted(tensor, faces), upscaled.frame.colors)
+    return DeviceFrame(paste_faces(tensor, faces), upscaled.frame.colors)

@@ -1,10 +1,9 @@
-"""Follow faces from frame to frame, so that they do not flicker.
+"""Track faces from frame to frame, so that restored faces do not flicker.
 
-A detector looks at every frame anew: its landmarks tremble, it misses a face now and then, and sees one for a
-moment where there is none. Here detections become tracks. A face is shown with its landmarks smoothed over the
-frames before and after (a straight line fitted through them, so that motion does not lag), gaps of up to three
-frames are bridged, and a face that appears or disappears within a scene is faded. That needs five frames of
-look-ahead.
+A detector treats every frame independently: its landmarks jitter, it sometimes misses a face, and sometimes reports
+one that is not there. This module links detections to tracks. Landmarks are smoothed over the frames before and after
+(by fitting a line through them, so that motion does not lag), gaps of up to three frames are bridged, and a face that
+appears or disappears within a scene is faded in or out. This needs five frames of lookahead.
 """
 
 from __future__ import annotations
@@ -15,24 +14,24 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from framepack.models.faces.detector import spread
+from framepack.models.faces.detector import rms_radius
 
 if TYPE_CHECKING:
     from framepack.models.faces.alignment import Landmarks
     from framepack.models.faces.detector import Detection
 
-SURE: Final = 0.7  # score that a face needs once; afterwards it is followed while the detector sees it at all
-FADE: Final = 3  # frames from nothing to all of a face
-GAP: Final = 3  # frames in which a face may be missed
-LOOK_AHEAD: Final = GAP + FADE - 1  # a face's end is known before its fading begins
+MIN_START_SCORE: Final = 0.7  # score that starts a track; later detections may have any score
+FADE_FRAMES: Final = 3  # frames from zero to full strength
+MAX_GAP: Final = 3  # frames without a detection that a track may have
+LOOKAHEAD: Final = MAX_GAP + FADE_FRAMES - 1  # the end of a track is known before its fade-out begins
 
-_SPREAD: Final = 2.0  # standard deviation of the smoothing, in frames
-_REACH: Final = 1.5  # how far a face may be from where it was expected, in spreads of its landmarks
+_SMOOTHING_SIGMA: Final = 2.0  # frames
+_MAX_DISTANCE: Final = 1.5  # from the predicted position, relative to the RMS radius of the landmarks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
-    """A face of one frame: its landmarks in pixels, and how much of its restored self is shown, 0 to 1."""
+    """A tracked face in one frame: landmarks in pixels, and the strength of its restoration, 0 to 1."""
 
     landmarks: Landmarks
     strength: float
@@ -40,117 +39,120 @@ class Face:
 
 @dataclass(slots=True, eq=False)
 class _Track:
-    """One face: where it was seen, by the frames' numbers."""
+    """The detections of one face, by frame number."""
 
-    sightings: dict[int, Landmarks]
-    is_first: bool  # whether its scene begins with it
+    detections: dict[int, Landmarks]
+    is_first: bool  # whether it starts with its scene
     first: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.first = next(iter(self.sightings))
+        self.first = next(iter(self.detections))
 
     @property
     def last(self) -> int:
-        """The last frame in which it was seen."""
-        return next(reversed(self.sightings))
+        """Number of the last frame with a detection."""
+        return next(reversed(self.detections))
 
-    def expected(self, number: int) -> Landmarks:
-        """Where it would be if it moved on as it did last."""
+    def predicted(self, number: int) -> Landmarks:
+        """Predict its landmarks in a frame, at constant velocity."""
         last = self.last
-        here = self.sightings[last]
-        if len(self.sightings) < 2:  # noqa: PLR2004 - motion takes two
-            return here
-        before = list(self.sightings)[-2]
-        motion = (here.mean(0) - self.sightings[before].mean(0)) / (last - before)
-        moved: Landmarks = here + motion * (number - last)
+        latest = self.detections[last]
+        if len(self.detections) < 2:  # noqa: PLR2004 - velocity takes two
+            return latest
+        previous = list(self.detections)[-2]
+        motion = (latest.mean(0) - self.detections[previous].mean(0)) / (last - previous)
+        moved: Landmarks = latest + motion * (number - last)
         return moved
 
-    def at(self, number: int) -> Landmarks:
-        """Its landmarks, smoothed."""
-        near = [each for each in self.sightings if abs(each - number) <= LOOK_AHEAD]
+    def smoothed(self, number: int) -> Landmarks:
+        """Return its landmarks in a frame: a line fitted through nearby detections, weighted by a Gaussian."""
+        near = [each for each in self.detections if abs(each - number) <= LOOKAHEAD]
         times = np.array(near, np.float64) - number
-        points = np.stack([self.sightings[each] for each in near])
-        weights = np.exp(-0.5 * (times / _SPREAD) ** 2)
+        points = np.stack([self.detections[each] for each in near])
+        weights = np.exp(-0.5 * (times / _SMOOTHING_SIGMA) ** 2)
         weights /= weights.sum()
-        middle, mean = weights @ times, np.einsum("t,tpc->pc", weights, points)
-        width = weights @ (times - middle) ** 2
-        slope = np.einsum("t,tpc->pc", weights * (times - middle), points) / width if width else 0.0
-        smoothed: Landmarks = mean - slope * middle
-        return smoothed
+        center, mean = weights @ times, np.einsum("t,tpc->pc", weights, points)
+        variance = weights @ (times - center) ** 2
+        slope = np.einsum("t,tpc->pc", weights * (times - center), points) / variance if variance else 0.0
+        landmarks: Landmarks = mean - slope * center
+        return landmarks
 
 
 class Tracker:
-    """Turns the detections of a stream of frames into steady faces; keeps a few frames' landmarks."""
+    """Turns the detections of successive frames into steady faces; keeps the landmarks of a few frames."""
 
     def __init__(self) -> None:
         self._tracks: list[_Track] = []
-        self._seen = 0  # frames of the scene
-        self._shown = 0
+        self._received = 0  # frames of the current scene whose detections are known
+        self._returned = 0  # frames whose faces have been returned
 
-    def see(self, detections: Sequence[Detection]) -> list[list[Face]]:
-        """Take the detections of the scene's next frame.
+    def update(self, detections: Sequence[Detection]) -> list[list[Face]]:
+        """Add the detections of the next frame of the scene.
 
         Returns:
-            The faces of the frame that came ``LOOK_AHEAD`` frames earlier in this scene; nothing before there is
-            one.
+            A list with the faces of the frame ``LOOKAHEAD`` frames earlier, or an empty list if there is none.
         """
         self._match(detections)
-        self._seen += 1
-        return [self._show(ended=False)] if self._seen > LOOK_AHEAD else []
+        self._received += 1
+        return [self._next_faces(ended=False)] if self._received > LOOKAHEAD else []
 
     def end_scene(self) -> list[list[Face]]:
-        """End the scene; what comes next has nothing to do with it.
+        """End the scene; no track continues after it.
 
         Returns:
-            The faces of each of the frames still owed, in order.
+            The faces of each of the remaining frames, in order.
         """
-        owed = [self._show(ended=True) for _ in range(self._shown, self._seen)]
-        self._tracks, self._seen, self._shown = [], 0, 0
-        return owed
+        remaining = [self._next_faces(ended=True) for _ in range(self._returned, self._received)]
+        self._tracks, self._received, self._returned = [], 0, 0
+        return remaining
 
     def _match(self, detections: Sequence[Detection]) -> None:
-        """Give every detection to the track that expects it, the closest pairs first, or to a new one."""
-        number = self._seen
-        alive = [track for track in self._tracks if number - track.last <= GAP + 1]
-        expected = [track.expected(number) for track in alive]
+        """Assign each detection to a track by its predicted position, closest pairs first, or start a new track."""
+        number = self._received
+        active = [track for track in self._tracks if number - track.last <= MAX_GAP + 1]
+        predictions = [track.predicted(number) for track in active]
         distances = sorted(
-            (_distance(where, detection.landmarks), place, index)
-            for place, where in enumerate(expected)
+            (_distance(landmarks, detection.landmarks), track_index, index)
+            for track_index, landmarks in enumerate(predictions)
             for index, detection in enumerate(detections)
         )
-        free, new = set(range(len(alive))), set(range(len(detections)))
-        for distance, place, index in distances:
-            if distance <= _REACH and place in free and index in new:
-                free.remove(place)
+        free, new = set(range(len(active))), set(range(len(detections)))
+        for distance, track_index, index in distances:
+            if distance <= _MAX_DISTANCE and track_index in free and index in new:
+                free.remove(track_index)
                 new.remove(index)
-                alive[place].sightings[number] = detections[index].landmarks
+                active[track_index].detections[number] = detections[index].landmarks
         self._tracks += [
             _Track({number: detections[index].landmarks}, is_first=not number)
             for index in sorted(new)
-            if detections[index].score >= SURE
+            if detections[index].score >= MIN_START_SCORE
         ]
 
-    def _show(self, *, ended: bool) -> list[Face]:
-        number, self._shown = self._shown, self._shown + 1
+    def _next_faces(self, *, ended: bool) -> list[Face]:
+        """Return the faces of the next frame, faded near both ends of their tracks.
+
+        Within a scene every face fades, but a track that starts or ends together with its scene is shown in full.
+        """
+        number, self._returned = self._returned, self._returned + 1
         self._forget(number)
         faces = []
         for track in self._tracks:
             if track.first <= number <= track.last:
-                is_last = ended and track.last == self._seen - 1
-                since = FADE if track.is_first else number - track.first + 1
-                until = FADE if is_last else track.last - number + 1
-                faces.append(Face(track.at(number), min(since, until, FADE) / FADE))
+                is_last = ended and track.last == self._received - 1
+                since_start = FADE_FRAMES if track.is_first else number - track.first + 1
+                until_end = FADE_FRAMES if is_last else track.last - number + 1
+                faces.append(Face(track.smoothed(number), min(since_start, until_end, FADE_FRAMES) / FADE_FRAMES))
         return faces
 
     def _forget(self, number: int) -> None:
-        """Drop what no frame from ``number`` on needs."""
+        """Drop everything that frame ``number`` and later frames do not need."""
         self._tracks = [track for track in self._tracks if track.last >= number]
         for track in self._tracks:
-            kept = {each: points for each, points in track.sightings.items() if each >= number - LOOK_AHEAD}
-            track.sightings = kept
+            kept = {each: points for each, points in track.detections.items() if each >= number - LOOKAHEAD}
+            track.detections = kept
 
 
-def _distance(expected: Landmarks, found: Landmarks) -> float:
-    """Mean distance of the landmarks, in spreads of the smaller face."""
-    size = min(spread(expected), spread(found))
-    return float(np.linalg.norm(expected - found, axis=1).mean()) / max(size, 1e-6)
+def _distance(one: Landmarks, other: Landmarks) -> float:
+    """Return the mean distance of the landmarks, relative to the RMS radius of the smaller face."""
+    size = min(rms_radius(one), rms_radius(other))
+    return float(np.linalg.norm(one - other, axis=1).mean()) / max(size, 1e-6)

@@ -1,6 +1,6 @@
-"""The denoiser for frames on the device: what ``framepack.media.filters.denoise`` does, in single precision.
+"""Denoise frames in device memory like ``framepack.media.filters.denoise``, in single precision.
 
-Chroma is denoised at half the columns and rows, as it comes from the host; what that changes is added to the frame.
+Chroma is denoised at half the width and height, like on the host, and the change is added to the full-size frame.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from framepack.media.clip import Colors
 
 _STRIP_ROWS = 256  # even, so that strips of luma and of chroma match
-_KEPT = 0.75  # share of what may change that does
+_KEPT = 0.75  # share of the allowed temporal change that is applied
 
 
 class DeviceDenoiser:
-    """Removes noise from the frames of one stream, given in order; keeps one frame in memory."""
+    """Removes noise from the frames of one video, called in order; keeps the previous frame in memory."""
 
     def __init__(self, strength: float, colors: Colors) -> None:
         self._limit = EDGE_LIMIT * strength
@@ -32,23 +32,23 @@ class DeviceDenoiser:
         self._weights = (red, 1 - red - blue, blue)
         sample_format = SampleFormat(8, colors.full_range)
         self._levels = sample_format.luma[0], sample_format.chroma[0]
-        self._past: tuple[Tensor, Tensor] | None = None
+        self._previous: tuple[Tensor, Tensor] | None = None
 
     def __call__(self, rgb: Tensor) -> Tensor:
         """Denoise the next frame: RGB, shape (3, H, W), any float dtype, 0..1; a new tensor of the same kind."""
-        luma, chroma = self._split(rgb)
-        past = self._past
-        if past is not None and (luma - past[0])[:, ::8, ::8].abs().mean() > CUT_LEVELS:
-            past = None
+        luma, chroma = self._to_yuv(rgb)
+        previous = self._previous
+        if previous is not None and (luma - previous[0])[:, ::8, ::8].abs().mean() > CUT_LEVELS:
+            previous = None
         clean = (
-            self._denoised(luma, None if past is None else past[0]),
-            self._denoised(chroma, None if past is None else past[1]),
+            self._denoised(luma, None if previous is None else previous[0]),
+            self._denoised(chroma, None if previous is None else previous[1]),
         )
-        self._past = clean
-        return self._joined(rgb, clean[0] - luma, clean[1] - chroma)
+        self._previous = clean
+        return self._with_changes(rgb, clean[0] - luma, clean[1] - chroma)
 
-    def _split(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
-        """Luma (1, H, W), and blue and red difference (2, ceil(H / 2), ceil(W / 2)), in 8-bit levels."""
+    def _to_yuv(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+        """Return luma (1, H, W) and chroma (2, ceil(H / 2), ceil(W / 2)), in 8-bit levels."""
         red, green, blue = self._weights
         luma, chroma = [], []
         for rows in strips(rgb.shape[1], _STRIP_ROWS):
@@ -61,8 +61,8 @@ class DeviceDenoiser:
             luma.append(y * self._levels[0])
         return torch.cat(luma, 1), torch.cat(chroma, 1)
 
-    def _joined(self, rgb: Tensor, luma: Tensor, chroma: Tensor) -> Tensor:
-        """Add changes of luma and of chroma, in 8-bit levels, to a frame."""
+    def _with_changes(self, rgb: Tensor, luma: Tensor, chroma: Tensor) -> Tensor:
+        """Return the frame with changes of luma and chroma, in 8-bit levels, added to it."""
         red, green, blue = self._weights
         result = torch.empty_like(rgb)
         height, width = rgb.shape[1:]
@@ -77,28 +77,32 @@ class DeviceDenoiser:
             result[:, rows] = change.add_(rgb[:, rows]).clamp_(0, 1)
         return result
 
-    def _denoised(self, planes: Tensor, past: Tensor | None) -> Tensor:
+    def _denoised(self, planes: Tensor, previous: Tensor | None) -> Tensor:
         result = torch.empty_like(planes)
         for rows in strips(planes.shape[1], _STRIP_ROWS):
-            now = self._within_frame(_widened(planes, rows, 2))
-            if past is None:
+            now = self._within_frame(_padded_rows(planes, rows, 2))
+            if previous is None:
                 result[:, rows] = now[:, 1:-1]
             else:
-                result[:, rows] = self._along_time(now, _widened(past, rows, 1))
+                result[:, rows] = self._along_time(now, _padded_rows(previous, rows, 1))
         return result
 
     def _within_frame(self, planes: Tensor) -> Tensor:
-        """Average neighbors that differ little; the first and last row are used up."""
-        counted = functional.pad(self._limited(planes.diff(dim=2)), (1, 1))
-        planes = planes + counted.diff(dim=2) / 4
+        """Average similar neighboring pixels; consumes the first and the last row."""
+        steps = functional.pad(self._limited(planes.diff(dim=2)), (1, 1))
+        planes = planes + steps.diff(dim=2) / 4
         return planes[:, 1:-1] + self._limited(planes.diff(dim=1)).diff(dim=1) / 4
 
     def _limited(self, difference: Tensor) -> Tensor:
+        """Keep small differences, which are noise; beyond the limit fall back to 0 at twice the limit (edges)."""
         small = difference.clamp(-self._limit, self._limit)
         return small - (difference - small).clamp_(-self._limit, self._limit)
 
     def _along_time(self, now: Tensor, before: Tensor) -> Tensor:
         difference = before - now
+        # Motion is judged by the difference averaged over 3 x 3 pixels (weights 1-2-1 each way, sum 16), because
+        # noise makes that of a single pixel meaningless. The larger it is, the less the pixel may move to the old
+        # frame.
         around = functional.pad(difference, (1, 1, 0, 0), mode="replicate")
         for dimension in (1, 1, 2, 2):
             length = around.shape[dimension] - 1
@@ -108,9 +112,9 @@ class DeviceDenoiser:
         return now[:, 1:-1].add(change, alpha=_KEPT)
 
 
-def _widened(planes: Tensor, rows: slice, halo: int) -> Tensor:
-    """Some rows and ``halo`` more above and below; the edge repeats outside."""
+def _padded_rows(planes: Tensor, rows: slice, halo: int) -> Tensor:
+    """Return rows with ``halo`` more above and below; beyond the frame, edge rows are repeated."""
     height = planes.shape[1]
     top, bottom = rows.start - halo, rows.stop + halo
-    there = planes[:, max(top, 0) : min(bottom, height)]
-    return functional.pad(there, (0, 0, max(-top, 0), max(bottom - height, 0)), mode="replicate")
+    existing = planes[:, max(top, 0) : min(bottom, height)]
+    return functional.pad(existing, (0, 0, max(-top, 0), max(bottom - height, 0)), mode="replicate")

@@ -1,19 +1,20 @@
-"""Frames on the device, and the way there and back: YUV travels, RGB is made where the networks run."""
+"""Frames in device memory, and their transfer: frames are copied as YUV and converted to RGB on the device."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from framepack.media.frames.arrays import Planes, frame_from_planes, planes_of
 from framepack.models.frames.yuv import rgb_from_yuv, yuv420_from_rgb
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import av
     import numpy as np
@@ -23,95 +24,98 @@ if TYPE_CHECKING:
 
     Samples = NDArray[np.uint8] | NDArray[np.uint16]
 
+F = TypeVar("F", bound="Frame")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DeviceFrame:
-    """A frame on the device.
+    """A frame in device memory.
 
     Attributes:
-        tensor: RGB, shape (3, H, W), float16, bfloat16 or float32; read-only. Its luma is within 0..1; a color may
-            lie a little outside, as in YUV.
-        colors: what its planar YUV will mean on the host.
+        tensor: RGB, shape (3, H, W), float16, bfloat16 or float32; read-only. Its luma is within 0..1. Single
+            components may be slightly outside, because YUV can store colors beyond the range of RGB.
+        colors: color space of its YUV samples on the host.
     """
 
     tensor: Tensor
     colors: Colors
-    _fetched: list[av.VideoFrame] = field(default_factory=list, init=False, repr=False)
+    _downloaded: list[av.VideoFrame] = field(default_factory=list, init=False, repr=False)
 
     @property
     def width(self) -> int:
-        """Pixels in a row."""
+        """Width in pixels."""
         return int(self.tensor.shape[-1])
 
     @property
     def height(self) -> int:
-        """Rows."""
+        """Height in pixels."""
         return int(self.tensor.shape[-2])
 
     @property
-    def is_near_host(self) -> bool:
-        """Whether the device is the CPU, so that the frame need not travel."""
+    def is_on_cpu(self) -> bool:
+        """Whether the device is the CPU, so that no copy is needed."""
         return self.tensor.device.type == "cpu"
 
     @torch.inference_mode()
     def on_host(self) -> av.VideoFrame:
-        """The frame as 8-bit yuv420p, converted on the device and fetched at the first call."""
-        if not self._fetched:
+        """Return the frame as 8-bit yuv420p; it is converted on the device and downloaded at the first call."""
+        if not self._downloaded:
             luma, chroma = yuv420_from_rgb(self.tensor, self.colors)
-            y, u, v = (_download(plane) for plane in (luma, *chroma))
+            y, u, v = (_start_download(plane) for plane in (luma, *chroma))
             if self.tensor.is_cuda:
                 torch.cuda.current_stream(self.tensor.device).synchronize()
-            self._fetched.append(frame_from_planes(y.numpy(), u.numpy(), v.numpy(), self.colors))
-        return self._fetched[0]
+            self._downloaded.append(frame_from_planes(y.numpy(), u.numpy(), v.numpy(), self.colors))
+        return self._downloaded[0]
 
 
 @torch.inference_mode()
 def to_device(
     frames: Sequence[Frame], device: torch.device, dtype: torch.dtype, colors: Colors, *, clip: bool = True
 ) -> Tensor:
-    """Bring frames onto the device as one batch.
+    """Upload frames to the device as one batch.
 
-    Planar YUV is uploaded as it is and converted there in single precision.
+    Planar YUV is uploaded unchanged, at half the size of RGB, and converted on the device in single precision.
 
     Args:
         frames: at least one; all of one size.
-        device: where to.
-        dtype: of the result.
-        colors: what the YUV samples of frames on the host mean.
-        clip: whether colors outside of RGB's range are brought into it.
+        device: target device.
+        dtype: precision of the result.
+        colors: color space of the YUV samples of frames in host memory.
+        clip: whether to clip RGB values to 0..1.
 
     Returns:
         RGB, shape (N, 3, H, W), range 0..1 if clipped, channels last.
     """
-    images: list[Tensor] = []
-    for _, run in groupby(frames, key=_home):
+    batches: list[Tensor] = []
+    for _, run in groupby(frames, key=_storage):
         members = list(run)
         if isinstance(members[0], DeviceFrame):
-            there = [frame.tensor.to(device, dtype)[None] for frame in members if isinstance(frame, DeviceFrame)]
-            images += [tensor.clamp(0, 1) for tensor in there] if clip else there
+            tensors = [frame.tensor.to(device, dtype)[None] for frame in members if isinstance(frame, DeviceFrame)]
+            batches += [tensor.clamp(0, 1) for tensor in tensors] if clip else tensors
         else:
-            views = [planes_of(frame.on_host()) for frame in members]
-            images.append(_upload(views, device, colors, clip=clip).to(dtype))
-    batch = images[0] if len(images) == 1 else torch.cat(images)
+            planes = [planes_of(frame.on_host()) for frame in members]
+            batches.append(_upload(planes, device, colors, clip=clip).to(dtype))
+    batch = batches[0] if len(batches) == 1 else torch.cat(batches)
     return batch.contiguous(memory_format=torch.channels_last)
 
 
-def _home(frame: Frame) -> str:
-    """Frames of one home in a row are converted together."""
+def _storage(frame: Frame) -> str:
+    """Where and how a frame is stored; successive frames that are stored alike are converted together."""
     return "device" if isinstance(frame, DeviceFrame) else frame.on_host().format.name
 
 
-def _upload(views: Sequence[Planes], device: torch.device, colors: Colors, *, clip: bool) -> Tensor:
-    y = _send([view.y for view in views], device)
-    uv = _send([plane for view in views for plane in (view.u, view.v)], device)
-    uv = uv.view(len(views), 2, *uv.shape[1:])
-    return rgb_from_yuv(y, uv, views[0].depth, views[0].halved, colors, clip=clip)
+def _upload(frames: Sequence[Planes], device: torch.device, colors: Colors, *, clip: bool) -> Tensor:
+    y = _upload_planes([frame.y for frame in frames], device)
+    uv = _upload_planes([plane for frame in frames for plane in (frame.u, frame.v)], device)
+    uv = uv.view(len(frames), 2, *uv.shape[1:])
+    return rgb_from_yuv(y, uv, frames[0].depth, frames[0].halved, colors, clip=clip)
 
 
-def _send(planes: Sequence[Samples], device: torch.device) -> Tensor:
+def _upload_planes(planes: Sequence[Samples], device: torch.device) -> Tensor:
     """Copy planes of one size to the device: shape (N, H, W), uint8 or int32.
 
-    They are gathered in page-locked memory first, from where a GPU fetches them while the CPU goes on.
+    The planes are gathered in pinned (page-locked) memory first. A GPU copies from there asynchronously, while the
+    CPU continues.
     """
     wide = planes[0].dtype.itemsize > 1
     dtype = torch.int16 if wide else torch.uint8
@@ -120,11 +124,58 @@ def _send(planes: Sequence[Samples], device: torch.device) -> Tensor:
     for index, plane in enumerate(planes):
         array[index] = plane
     samples = staged.to(device, non_blocking=True)
-    return samples.to(torch.int32).bitwise_and_(0xFFFF) if wide else samples  # torch computes little in uint16
+    return samples.to(torch.int32).bitwise_and_(0xFFFF) if wide else samples  # PyTorch has few operations for uint16
 
 
-def _download(samples: Tensor) -> Tensor:
-    """Start copying to the host: from a GPU the bytes are there when its stream is synchronized."""
+def _start_download(samples: Tensor) -> Tensor:
+    """Start copying to host memory; from a GPU, the data is complete after its stream is synchronized."""
     if not samples.is_cuda:
         return samples
     return torch.empty_like(samples, device="cpu", pin_memory=True).copy_(samples, non_blocking=True)
+
+
+@torch.inference_mode()
+def scaled_on_device(frame: Frame, width: int, height: int) -> DeviceFrame | None:
+    """Resize a frame in device memory, keeping its dtype and colors; None if it is in host memory."""
+    if not isinstance(frame, DeviceFrame):
+        return None
+    rgb = resize(frame.tensor[None], width, height)[0]
+    return DeviceFrame(rgb.to(frame.tensor.dtype), frame.colors)
+
+
+def resize(batch: Tensor, width: int, height: int) -> Tensor:
+    """Resize frames by bicubic interpolation, with antialiasing when they become smaller.
+
+    Args:
+        batch: shape (N, 3, H, W), any float dtype, range 0..1.
+        width: width of the result.
+        height: height of the result.
+
+    Returns:
+        Shape (N, 3, height, width), float32, range 0..1.
+    """
+    resized = functional.interpolate(
+        batch.to(torch.float32), (height, width), mode="bicubic", antialias=True, align_corners=False
+    )
+    return resized.clamp_(0, 1)
+
+
+def count_repeats(frames: Iterator[F], check: Callable[[], None]) -> Iterator[tuple[F, int]]:
+    """Yield each frame with the number of times that the same object comes in a row.
+
+    Args:
+        frames: a repeated frame is one object several times in a row.
+        check: called for every frame; may raise an error to stop.
+    """
+    current: F | None = None
+    count = 0
+    for frame in frames:
+        check()
+        if frame is current:
+            count += 1
+            continue
+        if current is not None:
+            yield current, count
+        current, count = frame, 1
+    if current is not None:
+        yield current, count

@@ -1,9 +1,11 @@
-"""Where one scene ends and the next begins: frames that no motion of a scene can explain.
+"""Detect scene cuts: pairs of frames that motion cannot explain.
 
-Small thumbnails of the luma are matched block by block: every block of one frame is looked for around its place in
-the other, both ways, apart from a change of brightness of the whole. In a scene, however fast it moves, most of it is
-found; across a cut it is not, and a block is explained no better than by its own mean. Measured as remainder over
-texture, the cuts of real clips are at 0.92 and more, the fastest motion between neighbors at 0.56.
+Luma thumbnails are compared by block matching: every block of one frame is searched near its position in the other
+frame, in both directions, after removing the overall change of brightness. Within a scene most blocks
+are found,
+however fast the motion is. Across a cut they are not, and the best match is no better than the block's own mean. The
+measure is the matching residual divided by the texture of the block: real cuts have 0.92 or more, the fastest real
+motion 0.56.
 """
 
 from __future__ import annotations
@@ -22,46 +24,47 @@ if TYPE_CHECKING:
     from framepack.media.clip import Frame
 
 Thumbnail = NDArray[np.float32]
-"""Luma in 8-bit levels, shape (32, 32): the whole frame, whatever its shape."""
+"""Luma of a whole frame in 8-bit levels, shape (32, 32), whatever the aspect ratio."""
 
 _SIDE: Final = 32
 _BLOCK: Final = 8
-_REACH: Final = 6  # a fifth of the frame
-_SAMPLES: Final = 8  # per pixel of a thumbnail, in each direction
-_SMALL_CHANGE: Final = 6.0  # levels; less is no cut
-_NOISE: Final = 1.0  # levels that flat frames may differ by
-_LIMIT: Final = 0.85
+_SEARCH_RANGE: Final = 6  # pixels of the thumbnail: a fifth of the frame
+_SAMPLES: Final = 8  # per thumbnail pixel in each direction
+_MIN_CHANGE: Final = 6.0  # mean difference in levels; below it there is no cut
+_NOISE: Final = 1.0  # levels; keeps the quotient stable in flat frames
+_THRESHOLD: Final = 0.85
 
 
 def thumbnail(frame: Frame) -> Thumbnail:
-    """Shrink a frame, on the device if it is there."""
+    """Compute a frame's thumbnail, on the device if the frame is there."""
     if isinstance(frame, DeviceFrame):
         samples = _device_samples(frame)
     else:
         planes = planes_of(frame.on_host())
-        picked = planes.y[np.ix_(_picked(frame.height), _picked(frame.width))]
-        samples = picked.astype(np.float32) * np.float32(2.0 ** (8 - planes.depth))
+        sampled = planes.y[np.ix_(_sample_positions(frame.height), _sample_positions(frame.width))]
+        samples = sampled.astype(np.float32) * np.float32(2.0 ** (8 - planes.depth))
     cells: Thumbnail = samples.reshape(_SIDE, _SAMPLES, _SIDE, _SAMPLES).mean((1, 3))
     return cells
 
 
 def is_cut(before: Thumbnail, after: Thumbnail) -> bool:
-    """Whether two successive frames belong to different scenes."""
-    if np.abs(after - before).mean() < _SMALL_CHANGE:
+    """Whether there is a cut between two successive frames."""
+    if np.abs(after - before).mean() < _MIN_CHANGE:
         return False
-    after = after - after.mean() + before.mean()  # a fade or a flash is no cut
-    if _unexplained(before, after, 0) + _unexplained(after, before, 0) < 2 * _LIMIT:
+    after = after - after.mean() + before.mean()  # a fade or a flash is not a cut
+    # Without motion search first: it is cheap, and enough for most pairs of frames.
+    if _residual(before, after, 0) + _residual(after, before, 0) < 2 * _THRESHOLD:
         return False
-    return _unexplained(before, after, _REACH) + _unexplained(after, before, _REACH) >= 2 * _LIMIT
+    return _residual(before, after, _SEARCH_RANGE) + _residual(after, before, _SEARCH_RANGE) >= 2 * _THRESHOLD
 
 
-def _unexplained(source: Thumbnail, target: Thumbnail, reach: int) -> float:
-    """What is left of ``target`` after its blocks were looked for in ``source``, over its texture."""
-    shifted = sliding_window_view(np.pad(source, reach, mode="edge"), (_SIDE, _SIDE))
-    remainder = _blocks(np.abs(shifted - target)).mean((-3, -1)).min((0, 1)).mean()
+def _residual(source: Thumbnail, target: Thumbnail, search_range: int) -> float:
+    """Match the blocks of ``target`` in ``source``; return the mean residual divided by the texture of ``target``."""
+    shifted = sliding_window_view(np.pad(source, search_range, mode="edge"), (_SIDE, _SIDE))
+    residual = _blocks(np.abs(shifted - target)).mean((-3, -1)).min((0, 1)).mean()
     blocks = _blocks(target)
     texture = np.abs(blocks - blocks.mean((-3, -1), keepdims=True)).mean()
-    return float(remainder / (texture + _NOISE))
+    return float(residual / (texture + _NOISE))
 
 
 def _blocks(levels: NDArray[Any]) -> NDArray[Any]:
@@ -70,8 +73,8 @@ def _blocks(levels: NDArray[Any]) -> NDArray[Any]:
     return levels.reshape(*levels.shape[:-2], blocks, _BLOCK, blocks, _BLOCK)
 
 
-def _picked(length: int) -> NDArray[np.intp]:
-    """Evenly spread positions of the rows or columns that are looked at."""
+def _sample_positions(length: int) -> NDArray[np.intp]:
+    """Return evenly spaced positions of the rows or columns to sample."""
     count = _SIDE * _SAMPLES
     return (2 * np.arange(count) + 1) * length // (2 * count)
 
@@ -79,7 +82,7 @@ def _picked(length: int) -> NDArray[np.intp]:
 @torch.inference_mode()
 def _device_samples(frame: DeviceFrame) -> NDArray[Any]:
     tensor = frame.tensor
-    rows, columns = (torch.from_numpy(_picked(side)).to(tensor.device) for side in tensor.shape[1:])
+    rows, columns = (torch.from_numpy(_sample_positions(side)).to(tensor.device) for side in tensor.shape[1:])
     red, green, blue = tensor.index_select(1, rows).index_select(2, columns).float()
     red_weight, blue_weight = frame.colors.matrix.red_blue
     luma = red_weight * red + (1 - red_weight - blue_weight) * green + blue_weight * blue

@@ -1,4 +1,4 @@
-"""Video at another frame rate or speed: source frames where they fall, newly drawn ones in between."""
+"""Interpolate video to another frame rate or speed: keep source frames, generate frames in between."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from framepack.media.iteration import closing
 from framepack.media.timeline.retiming import FramePair, retime
 from framepack.models.frames.device_frame import DeviceFrame
 from framepack.models.frames.scene_cuts import Thumbnail, is_cut, thumbnail
-from framepack.models.interpolate.interpolator import FlowTime, Seen
+from framepack.models.interpolate.interpolator import EncodedFrame, EncodedPair
 
 if TYPE_CHECKING:
     from framepack.media.clip import Colors, Frame
     from framepack.media.timeline.retiming import Retiming
     from framepack.models.interpolate.interpolator import Interpolator
 
-_LONGEST_QUEUE: Final = 32
+_MAX_QUEUE: Final = 32
 
 
 def interpolate_frames(
@@ -32,61 +32,62 @@ def interpolate_frames(
     colors: Colors,
     check: Callable[[], None],
 ) -> Generator[Frame]:
-    """Lay out frames anew, and draw what lies between them.
+    """Convert frames to a new timeline and generate the frames that are missing.
 
-    Where an output frame falls on a source frame, it is that very object. Between equal frames it is the former of
-    them, and between two scenes the nearer one. Every source frame is looked at once, and few are held at a time.
+    An output frame at the time of a source frame is that same object. Between two equal frames the first one is
+    repeated, and across a scene cut the nearer one. Every source frame is encoded at most once, and only a few frames
+    are in memory at any time.
 
     Args:
         frames: all of one size; closed at the end.
         interpolator: the network.
-        retiming: which moments to show.
-        colors: what the YUV samples of ``frames`` mean, and those of the result.
-        check: called between pieces of work; what it raises ends the work.
+        retiming: the new timeline.
+        colors: color space of the YUV samples of ``frames`` and of the result.
+        check: called between steps; may raise an error to stop.
 
     Yields:
-        As many frames as ``retiming.length`` says; new ones are on the device, in float16.
+        As many frames as ``retiming.length`` says; generated frames are in device memory, in float16.
 
     Raises:
         OutOfMemory: frames of this size do not fit into memory.
     """
     interpolator.forget()
-    artist = _Artist(interpolator, colors, check)
-    scenes = _Scenes()
-    queue: list[_FramePair] = []
-    with closing(retime(_frames(frames, check), retiming)) as shots:
-        for shot in shots:
-            queue.append(scenes.settle(shot))
-            if artist.is_enough(queue):
-                yield from artist.finish(queue)
-        yield from artist.finish(queue)
+    batcher = _Batcher(interpolator, colors, check)
+    cuts = _SceneCuts()
+    queue: list[_SourcePair] = []
+    with closing(retime(_deduplicated(frames, check), retiming)) as pairs:
+        for pair in pairs:
+            queue.append(cuts.without_cut(pair))
+            if batcher.is_full(queue):
+                yield from batcher.flush(queue)
+        yield from batcher.flush(queue)
 
 
 @dataclass(slots=True, eq=False)
-class _Pixels:
-    """A source frame and what has been found out about it."""
+class _SourceFrame:
+    """A source frame with its thumbnail and, once it was needed, its encoding."""
 
     frame: Frame
     thumbnail: Thumbnail
-    seen: Seen | None = None
+    encoded: EncodedFrame | None = None
 
 
-_FramePair = FramePair[_Pixels]
+_SourcePair = FramePair[_SourceFrame]
 
 
-def _frames(frames: Iterable[Frame], check: Callable[[], None]) -> Iterator[_Pixels]:
-    """Yield a frame per frame: the same one again for a frame that shows the same."""
-    current: _Pixels | None = None
+def _deduplicated(frames: Iterable[Frame], check: Callable[[], None]) -> Iterator[_SourceFrame]:
+    """Yield one object per frame: the previous one again if the frame is equal to it."""
+    current: _SourceFrame | None = None
     with closing(frames):
         for frame in frames:
             check()
             if current is None or frame is not current.frame:
-                image = _Pixels(frame, thumbnail(frame))
-                current = current if current is not None and _is_same(current, image) else image
+                source = _SourceFrame(frame, thumbnail(frame))
+                current = current if current is not None and _are_equal(current, source) else source
             yield current
 
 
-def _is_same(one: _Pixels, other: _Pixels) -> bool:
+def _are_equal(one: _SourceFrame, other: _SourceFrame) -> bool:
     """Whether two frames are equal in every sample."""
     if not np.array_equal(one.thumbnail, other.thumbnail):
         return False
@@ -101,58 +102,59 @@ def _is_same(one: _Pixels, other: _Pixels) -> bool:
 
 
 @dataclass(slots=True)
-class _Scenes:
-    """Knows where scenes end; asks once per pair of frames."""
+class _SceneCuts:
+    """Finds scene cuts between source frames; each pair of frames is compared once."""
 
-    _pair: tuple[_Pixels, _Pixels] | None = None
+    _frames: tuple[_SourceFrame, _SourceFrame] | None = None
     _is_cut: bool = False
 
-    def settle(self, shot: _FramePair) -> _FramePair:
-        """Replace a moment between two scenes by the nearer frame."""
-        if shot.is_source_frame:
-            return shot
-        pair = shot.before, shot.after
-        if self._pair != pair:
-            self._pair, self._is_cut = pair, is_cut(pair[0].thumbnail, pair[1].thumbnail)
-        return shot.nearest() if self._is_cut else shot
+    def without_cut(self, pair: _SourcePair) -> _SourcePair:
+        """Return the pair, with the nearer frame in place of an interpolation across a scene cut."""
+        if pair.is_source_frame:
+            return pair
+        frames = pair.before, pair.after
+        if self._frames != frames:
+            self._frames, self._is_cut = frames, is_cut(pair.before.thumbnail, pair.after.thumbnail)
+        return pair.nearest() if self._is_cut else pair
 
 
-class _Artist:
-    """Draws the frames that are not there."""
+class _Batcher:
+    """Generates frames in batches."""
 
     def __init__(self, interpolator: Interpolator, colors: Colors, check: Callable[[], None]) -> None:
         self._interpolator = interpolator
         self._colors = colors
         self._check = check
-        self._at_once = 0
+        self._batch_size = 0
 
-    def is_enough(self, queue: list[_FramePair]) -> bool:
-        """Whether to finish these shots now: nothing is to be drawn, or as much as is best drawn together."""
-        if not self._at_once:
+    def is_full(self, queue: list[_SourcePair]) -> bool:
+        """Whether to flush the queue now: it needs no generated frame, or exactly a batch of them, or is too long."""
+        if not self._batch_size:
             frame = queue[0].before.frame
-            self._at_once = self._interpolator.at_once(frame.width, frame.height)
-        wanted = sum(not shot.is_source_frame for shot in queue)
-        return wanted in {0, self._at_once} or len(queue) >= _LONGEST_QUEUE
+            self._batch_size = self._interpolator.batch_size(frame.width, frame.height)
+        missing = sum(not pair.is_source_frame for pair in queue)
+        return missing in {0, self._batch_size} or len(queue) >= _MAX_QUEUE
 
-    def finish(self, queue: list[_FramePair]) -> Iterator[Frame]:
-        """Hand out all of the queue's frames and empty it."""
-        made = iter(self._drawn([shot for shot in queue if not shot.is_source_frame]))
-        shots = queue.copy()
+    def flush(self, queue: list[_SourcePair]) -> Iterator[Frame]:
+        """Yield the frames of all queued pairs and empty the queue."""
+        generated = iter(self._generate([pair for pair in queue if not pair.is_source_frame]))
+        pairs = queue.copy()
         queue.clear()
-        shots.reverse()
-        while shots:
-            shot = shots.pop()
-            yield shot.before.frame if shot.is_source_frame else next(made)
+        pairs.reverse()
+        while pairs:  # popped one by one, so that source frames are freed while the others are yielded
+            pair = pairs.pop()
+            yield pair.before.frame if pair.is_source_frame else next(generated)
 
-    def _drawn(self, shots: list[_FramePair]) -> list[DeviceFrame]:
-        if not shots:
+    def _generate(self, pairs: list[_SourcePair]) -> list[DeviceFrame]:
+        if not pairs:
             return []
         self._check()
-        moments = [FlowTime(self._seen(shot.before), self._seen(shot.after), float(shot.fraction)) for shot in shots]
-        drawn = self._interpolator.between(moments)
-        return [DeviceFrame(frame.to(torch.float16), self._colors) for frame in drawn]
+        encoded = [
+            EncodedPair(self._encode(pair.before), self._encode(pair.after), float(pair.fraction)) for pair in pairs
+        ]
+        return [DeviceFrame(rgb.to(torch.float16), self._colors) for rgb in self._interpolator.interpolate(encoded)]
 
-    def _seen(self, frame: _Pixels) -> Seen:
-        if frame.seen is None:
-            frame.seen = self._interpolator.look(frame.frame, self._colors)
-        return frame.seen
+    def _encode(self, source: _SourceFrame) -> EncodedFrame:
+        if source.encoded is None:
+            source.encoded = self._interpolator.encode(source.frame, self._colors)
+        return source.encoded

@@ -1,13 +1,14 @@
-"""RIFE at work: in the right precision, padded to the sizes it takes, in batches that fit into memory.
+"""Run RIFE: choose the precision, pad frames to the sizes it accepts, and keep batches within memory.
 
-On a GPU its convolutions run in half precision: with random weights that was 63 dB and more from single precision
-for motion up to 60 pixels. On a CPU everything is in single precision: bfloat16 was a third faster but 15 dB farther.
+On a GPU its convolutions run in half precision: with random weights the result was within 63 dB or more of single
+precision for motion of up to 60 pixels. On a CPU everything is in single precision: bfloat16 was a third faster, but
+15 dB worse.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -15,10 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from framepack.errors import OutOfMemory
 from framepack.models.frames.device_frame import to_device
-from framepack.models.interpolate.rife import MULTIPLE, blend
-from framepack.models.memory.oom import attempt, retry_after_oom
+from framepack.models.interpolate.rife import SIZE_MULTIPLE, warp_and_blend
+from framepack.models.memory.oom import first_that_fits, retry_after_oom
 
 if TYPE_CHECKING:
     from framepack.media.clip import Colors, Frame
@@ -27,18 +27,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("framepack.models")
 
-_BATCH_PIXELS: Final = {"cuda": 1 << 20, "cpu": 1 << 14}  # a device is busy with these; more at once is no faster
-_MOST_AT_ONCE: Final = 16
+_BATCH_PIXELS: Final = {"cuda": 1 << 20, "cpu": 1 << 14}  # larger batches are not faster
+_MAX_BATCH: Final = 16
 _SHARE_OF_FREE: Final = 0.5
 _BYTES_PER_PIXEL: Final = 450  # of the padded frame; measured in single precision
 _TOO_SMALL: Final = "The worker's memory is too small to interpolate frames of this size: use a smaller video."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
-    """A frame as the network sees it: (1, 7, H, W), colors and features, both sides multiples of ``MULTIPLE``.
+class EncodedFrame:
+    """A frame with RIFE's features, computed once for all pairs that it is part of.
 
-    ``width`` and ``height`` are those of the frame itself, which lies in the upper left corner.
+    Attributes:
+        tensor: RGB and features, shape (1, 7, H, W), float32; both sides are multiples of ``SIZE_MULTIPLE``.
+        width: width of the frame without padding, which is at the right.
+        height: height of the frame without padding, which is at the bottom.
     """
 
     tensor: Tensor
@@ -47,129 +50,120 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FlowTime:
-    """A moment between two frames of one size; ``time`` is 0 at the first and 1 at the second."""
+class EncodedPair:
+    """Two frames of one size, and the time of the frame to generate: 0 is the first, 1 the second."""
 
-    first: Seen
-    second: Seen
-    time: float
+    first: EncodedFrame
+    second: EncodedFrame
+    timestep: float
 
 
 class Interpolator:
-    """The network on its device; several threads may use it.
+    """RIFE on its device. Thread-safe.
 
     Attributes:
-        device: where it is.
+        device: where it runs.
 
     Args:
-        network: in single precision on the CPU; taken over.
-        device: where to run; idle models leave it when memory runs out.
+        network: in single precision on the CPU; converted and moved in place.
+        device: where to run; idle models there are evicted when memory runs out.
     """
 
     def __init__(self, network: Rife, device: Device) -> None:
         self.device = device
         if device.is_cuda:
             network.half().to(memory_format=torch.channels_last)
-        self._network = network.to(device.place).eval()
-        self._way = 0  # the first way to work that fits into memory
+        self._network = network.to(device.torch_device).eval()
+        self._fallback_level = 0  # index of the way to compute that fitted into memory last
 
-    def at_once(self, width: int, height: int) -> int:
-        """How many moments between frames of this size are best drawn together."""
-        if self._way:
+    def batch_size(self, width: int, height: int) -> int:
+        """Return the best number of frames of this size to generate at a time."""
+        if self._fallback_level:
             return 1
-        pixels = (width + -width % MULTIPLE) * (height + -height % MULTIPLE)
-        wanted = max(_BATCH_PIXELS[self.device.place.type], pixels)
+        pixels = (width + -width % SIZE_MULTIPLE) * (height + -height % SIZE_MULTIPLE)
+        wanted = max(_BATCH_PIXELS[self.device.torch_device.type], pixels)
         bytes_per_pixel = _BYTES_PER_PIXEL / _SHARE_OF_FREE
-        room = int(self.device.evict_until(int(wanted * bytes_per_pixel)) / bytes_per_pixel)
-        return min(max(min(wanted, room) // pixels, 1), _MOST_AT_ONCE)
+        fitting = int(self.device.evict_until(int(wanted * bytes_per_pixel)) / bytes_per_pixel)
+        return min(max(min(wanted, fitting) // pixels, 1), _MAX_BATCH)
 
-    def look(self, frame: Frame, colors: Colors) -> Seen:
-        """Prepare a frame for all moments it takes part in.
+    def encode(self, frame: Frame, colors: Colors) -> EncodedFrame:
+        """Upload a frame and compute its features.
 
         Args:
-            frame: on the host or on a device; colors beyond RGB's range are kept.
-            colors: what its YUV samples mean if it is on the host.
+            frame: in host or device memory; RGB values outside of 0..1 are kept.
+            colors: color space of its YUV samples if it is in host memory.
 
         Raises:
             OutOfMemory: it does not fit into memory.
         """
         tensor = retry_after_oom(
-            lambda: self._seen(self._uploaded(frame, colors)), self.device.free_memory, _TOO_SMALL
+            lambda: self._encoded(self._uploaded(frame, colors)), self.device.free_memory, _TOO_SMALL
         )
-        return Seen(tensor, frame.width, frame.height)
+        return EncodedFrame(tensor, frame.width, frame.height)
 
-    def between(self, moments: Sequence[FlowTime]) -> Tensor:
-        """Draw frames.
+    def interpolate(self, pairs: Sequence[EncodedPair]) -> Tensor:
+        """Generate a frame for each pair.
+
+        If memory runs out, frames are computed one by one, then with the motion estimated at half the size.
 
         Args:
-            moments: at least one, all between frames of one size.
+            pairs: at least one; all of one size.
 
         Returns:
             RGB, shape (N, 3, H, W), float32, on the network's device.
 
         Raises:
-            OutOfMemory: not even one frame fits, with its motion looked for at half the size.
+            OutOfMemory: not even one frame at half the size fits.
         """
         ways = (
-            lambda: self._draw(moments),
-            lambda: torch.cat([self._draw([moment]) for moment in moments]),
-            lambda: torch.cat([self._draw_coarsely(moment) for moment in moments]),
+            lambda: self._interpolate(pairs),
+            lambda: torch.cat([self._interpolate([pair]) for pair in pairs]),
+            lambda: torch.cat([self._interpolate_at_half_size(pair) for pair in pairs]),
         )
-        for number in range(self._way, len(ways)):
-            made = self._attempt(ways[number])
-            if made is not None:
-                self._way = number
-                return made
-        raise OutOfMemory(_TOO_SMALL)
+        frames, self._fallback_level = first_that_fits(
+            ways, self.device.free_memory, _TOO_SMALL, start=self._fallback_level
+        )
+        return frames
 
     def forget(self) -> None:
-        """Start over: what did not fit into memory may fit by now."""
-        self._way = 0
-
-    def _attempt(self, way: Callable[[], Tensor]) -> Tensor | None:
-        """Return None if memory runs out, also after others have freed what they can."""
-        for _ in range(2):
-            result = attempt(way)
-            if result is not None:
-                return result
-            self.device.free_memory()
-        return None
+        """Forget what did not fit into memory: it may fit now."""
+        self._fallback_level = 0
 
     def _uploaded(self, frame: Frame, colors: Colors) -> Tensor:
-        return to_device([frame], self.device.place, torch.float32, colors, clip=False)
+        return to_device([frame], self.device.torch_device, torch.float32, colors, clip=False)
 
     @torch.inference_mode()
-    def _seen(self, frame: Tensor) -> Tensor:
-        height, width = frame.shape[-2:]
-        padding = (0, -width % MULTIPLE, 0, -height % MULTIPLE)
-        return self._network.seen(functional.pad(frame, padding, "replicate"))
+    def _encoded(self, rgb: Tensor) -> Tensor:
+        height, width = rgb.shape[-2:]
+        padding = (0, -width % SIZE_MULTIPLE, 0, -height % SIZE_MULTIPLE)
+        return self._network.with_features(functional.pad(rgb, padding, "replicate"))
 
     @torch.inference_mode()
-    def _draw(self, moments: Sequence[FlowTime]) -> Tensor:
-        first, second = _batch([each.first for each in moments]), _batch([each.second for each in moments])
-        made: Tensor = self._network(first, second, self._times(moments))
-        return made[..., : moments[0].first.height, : moments[0].first.width]
+    def _interpolate(self, pairs: Sequence[EncodedPair]) -> Tensor:
+        first, second = _batch([pair.first for pair in pairs]), _batch([pair.second for pair in pairs])
+        frames: Tensor = self._network(first, second, self._timesteps(pairs))
+        return frames[..., : pairs[0].first.height, : pairs[0].first.width]
 
     @torch.inference_mode()
-    def _draw_coarsely(self, moment: FlowTime) -> Tensor:
-        """Look for motion at half the size, which the network is meant for with frames of 4K and more."""
-        log.warning("memory is short: motion is looked for at half the size")
-        first, second = (each.tensor[:, :3, : each.height, : each.width] for each in (moment.first, moment.second))
-        flow, share = self._network.motion(
-            self._seen(_halved(first)), self._seen(_halved(second)), self._times([moment])
+    def _interpolate_at_half_size(self, pair: EncodedPair) -> Tensor:
+        """Estimate the motion at half the size, as RIFE's authors recommend for 4K, but warp at full size."""
+        log.warning("memory is short: motion is estimated at half the size")
+        first, second = (each.tensor[:, :3, : each.height, : each.width] for each in (pair.first, pair.second))
+        flow, mask = self._network.motion(
+            self._encoded(_halved(first)), self._encoded(_halved(second)), self._timesteps([pair])
         )
         height, width = first.shape[-2:]
-        half = torch.cat((2 * flow, share), 1)[..., : height // 2, : width // 2]
-        whole = functional.interpolate(half, (height, width), mode="bilinear")
-        return blend(first, second, whole[:, :-1], whole[:, -1:])
+        half = torch.cat((2 * flow, mask), 1)[..., : height // 2, : width // 2]
+        full = functional.interpolate(half, (height, width), mode="bilinear")
+        return warp_and_blend(first, second, full[:, :-1], full[:, -1:])
 
-    def _times(self, moments: Sequence[FlowTime]) -> Tensor:
-        return torch.tensor([each.time for each in moments], device=self.device.place).view(-1, 1, 1, 1)
+    def _timesteps(self, pairs: Sequence[EncodedPair]) -> Tensor:
+        return torch.tensor([pair.timestep for pair in pairs], device=self.device.torch_device).view(-1, 1, 1, 1)
 
 
-def _batch(frames: list[Seen]) -> Tensor:
+def _batch(frames: list[EncodedFrame]) -> Tensor:
     return frames[0].tensor if len(frames) == 1 else torch.cat([frame.tensor for frame in frames])
 
 
-def _halved(frame: Tensor) -> Tensor:
-    return functional.interpolate(frame, scale_factor=0.5, mode="area")
+def _halved(rgb: Tensor) -> Tensor:
+    return functional.interpolate(rgb, scale_factor=0.5, mode="area")

@@ -1,13 +1,13 @@
-"""RIFE 4.25: the network that draws the frame between two frames, at any time between them.
+"""RIFE 4.25: a network that generates the frame between two frames, at any time between them.
 
-Published by Huang et al. as part of Practical-RIFE (MIT license). Written here from the architecture: an encoder
-gives each frame four feature channels; five blocks, from coarse to fine, refine two optical flows (from the wanted
-moment to either frame) and a mask; both frames are warped along their flow and blended by the mask.
+Published by Huang et al. as part of Practical-RIFE (MIT license). Implemented here from the architecture: an encoder
+computes four feature channels per frame. Five blocks, from coarse to fine, refine two optical flows (from the
+generated frame to each input frame) and a blending mask. Both frames are warped along their flow and blended.
 
-The published network warps whole frames for every block and then shrinks them, which keeps the four pixels in the
-middle of every 16 x 16 of them for the coarsest block, of every 8 x 8 for the next. Here only those are warped, what
-blocks hand on is never blown up to full size in between, and what nobody reads is not computed: the same frame (to
-rounding) in two thirds of the time on a CPU.
+The published network warps whole frames for every block and then shrinks them. Shrinking uses only the four pixels in
+the center of every 16 x 16 for the coarsest block, of every 8 x 8 for the next, and so on. This implementation warps
+only those pixels, does not enlarge intermediate results to full size, and skips outputs that are not used. The result
+is the same frame (up to rounding) in two thirds of the time on a CPU.
 
 Module names are those of the published checkpoint, so that it loads strictly.
 """
@@ -23,14 +23,14 @@ from torch.nn import functional
 
 from framepack.errors import ModelUnavailable
 
-MULTIPLE: Final = 64
-"""Width and height of what the network sees must be multiples of this."""
+SIZE_MULTIPLE: Final = 64
+"""Width and height of the network's input must be multiples of this."""
 
 _WIDTHS: Final = (192, 128, 96, 64, 32)
 _SCALES: Final = (16, 8, 4, 2, 1)
-_FLOW: Final = 4  # channels: x and y towards the first frame, then towards the second
-_SEEN: Final = 3 + 4  # channels of a frame with its features
-_HANDED_ON: Final = 1 + 8  # channels that one block hands to the next: the mask, then features
+_FLOW_CHANNELS: Final = 4  # channels of flow: x and y to the first frame, then to the second
+_FRAME_CHANNELS: Final = 3 + 4  # RGB and features
+_CARRIED: Final = 1 + 8  # channels that a block passes to the next, besides flow: the mask, then features
 _SLOPE: Final = 0.2
 _TRAINING_ONLY: Final = ("teacher.", "caltime.")
 
@@ -47,7 +47,7 @@ class _Residual(nn.Module):
         return functional.leaky_relu_(torch.addcmul(x, self.conv(x), self.beta), _SLOPE)
 
     def folded(self) -> nn.Sequential:
-        """The same as one plain convolution."""
+        """Return the same computation as a single convolution."""
         plain = self.conv.state_dict()
         weight = plain["weight"] * self.beta.detach().view(-1, 1, 1, 1)
         weight[:, :, 1, 1] += torch.eye(len(weight))
@@ -60,7 +60,7 @@ def _halving(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class _Encoder(nn.Module):
-    """A frame's features: (N, 3, H, W) to (N, 4, H, W)."""
+    """Computes a frame's features: (N, 3, H, W) to (N, 4, H, W)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,122 +76,126 @@ class _Encoder(nn.Module):
 
 
 class _Block(nn.Module):
-    """One step of refinement, computed at ``1 / scale`` of the frames' size."""
+    """One refinement step, computed at ``1 / scale`` of the frames' size."""
 
     def __init__(self, inputs: int, width: int, scale: int) -> None:
         super().__init__()
         self.scale = scale
         self.conv0 = nn.Sequential(_halving(inputs, width // 2), _halving(width // 2, width))
         self.convblock = nn.Sequential(*(_Residual(width) for _ in range(8)))
-        made = 4 * (_FLOW + _HANDED_ON)
-        self.lastconv = nn.Sequential(nn.ConvTranspose2d(width, made, 4, 2, 1), nn.PixelShuffle(2))
+        output = 4 * (_FLOW_CHANNELS + _CARRIED)
+        self.lastconv = nn.Sequential(nn.ConvTranspose2d(width, output, 4, 2, 1), nn.PixelShuffle(2))
 
     def forward(self, parts: list[Tensor]) -> Tensor:
-        """Refine what it sees, (N, ..., h, w), to flow in its own pixels, mask and features, (N, 13, h, w)."""
+        """Compute flow (in pixels of this scale), mask and features, (N, 13, h, w), from all inputs."""
         weight = next(self.conv0.parameters())
         is_last = weight.is_contiguous(memory_format=torch.channels_last)
-        x = _joined(parts, weight.dtype, torch.channels_last if is_last else torch.contiguous_format)
+        x = _concatenated(parts, weight.dtype, torch.channels_last if is_last else torch.contiguous_format)
         return torch.as_tensor(self.lastconv(self.convblock(self.conv0(x)))).float()
 
     def simplify(self) -> None:
-        """Make every residual one convolution: the same, faster."""
+        """Replace every residual unit by a single convolution: the same result, faster."""
         residuals = cast("Iterable[_Residual]", self.convblock)
         self.convblock = nn.Sequential(*(residual.folded() for residual in residuals))
 
     def drop_features(self) -> None:
-        """Make no features any more, only flow and mask."""
-        last, kept = cast("nn.ConvTranspose2d", self.lastconv[0]), 4 * (_FLOW + 1)
+        """Output only flow and mask, without features, which the last block's successor would use."""
+        last, kept = cast("nn.ConvTranspose2d", self.lastconv[0]), 4 * (_FLOW_CHANNELS + 1)
         last.weight, last.bias = nn.Parameter(last.weight[:, :kept]), nn.Parameter(cast("Tensor", last.bias)[:kept])
 
 
 class Rife(nn.Module):
-    """The network; fully convolutional, for frames whose sides are multiples of ``MULTIPLE``.
+    """The network; fully convolutional, for frames whose width and height are multiples of ``SIZE_MULTIPLE``.
 
-    Its convolutions may be in half precision; frames, flows and positions are in single precision all the way.
+    Its convolutions may be in half precision; frames, flows and positions are always in single precision.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        moment = 1
-        later = 2 * _SEEN + moment + _HANDED_ON + _FLOW
-        self.block0 = _Block(2 * _SEEN + moment, _WIDTHS[0], _SCALES[0])
+        time_channel = 1
+        later = 2 * _FRAME_CHANNELS + time_channel + _CARRIED + _FLOW_CHANNELS
+        self.block0 = _Block(2 * _FRAME_CHANNELS + time_channel, _WIDTHS[0], _SCALES[0])
         self.block1 = _Block(later, _WIDTHS[1], _SCALES[1])
         self.block2 = _Block(later, _WIDTHS[2], _SCALES[2])
         self.block3 = _Block(later, _WIDTHS[3], _SCALES[3])
         self.block4 = _Block(later, _WIDTHS[4], _SCALES[4])
         self.encode = _Encoder()
 
-    def seen(self, frames: Tensor) -> Tensor:
-        """Frames (N, 3, H, W) with their features: (N, 7, H, W), float32. Worth keeping: pairs share frames."""
+    def with_features(self, frames: Tensor) -> Tensor:
+        """Add features to frames: (N, 3, H, W) to (N, 7, H, W), float32. Keep the result: pairs share frames."""
         features = self.encode(frames.to(self.encode.cnn0.weight.dtype))
-        return _joined([frames, features], torch.float32, torch.contiguous_format)
+        return _concatenated([frames, features], torch.float32, torch.contiguous_format)
 
     def forward(self, first: Tensor, second: Tensor, timestep: Tensor) -> Tensor:
-        """Draw the frames at ``timestep`` between two.
+        """Generate the frames at ``timestep`` between two frames.
 
         Args:
-            first: Earlier frames as ``seen`` gives them, (N, 7, H, W).
-            second: Later frames, alike.
-            timestep: (N, 1, 1, 1); 0 is the first frame's moment, 1 the second's.
+            first: earlier frames as returned by ``with_features``, (N, 7, H, W).
+            second: later frames, likewise.
+            timestep: (N, 1, 1, 1); 0 is the time of the first frame, 1 that of the second.
 
         Returns:
-            (N, 3, H, W), float32; every pixel is a mean of pixels of the two.
+            (N, 3, H, W), float32; every pixel is a weighted mean of pixels of the two frames.
         """
-        flow, share = self.motion(first, second, timestep)
-        return blend(first[:, :3], second[:, :3], flow, share)
+        flow, mask = self.motion(first, second, timestep)
+        return warp_and_blend(first[:, :3], second[:, :3], flow, mask)
 
     def motion(self, first: Tensor, second: Tensor, timestep: Tensor) -> tuple[Tensor, Tensor]:
-        """Find where the frames at ``timestep`` come from; arguments as in ``forward``.
+        """Estimate the motion from the frames at ``timestep`` to the given ones; arguments as for ``forward``.
 
         Returns:
-            Flow, (N, 4, H, W), in pixels: x and y to the first frame, then to the second; and the first frame's
-            share in the mix, (N, 1, H, W), in 0..1. Both float32.
+            Flow, (N, 4, H, W), in pixels: x and y to the first frame, then to the second; and the mask, (N, 1, H, W),
+            which is the weight of the first frame, 0..1. Both float32.
         """
+        # A block works at 1 / scale of the size. Its input is defined as full-size frames, bilinearly shrunk, which
+        # depends only on the central 2 x 2 pixels of every scale x scale. So only these are warped.
         grid = _grid(first)
         scale = self.block0.scale
-        near = _shrunk(_middle(first, scale)), _shrunk(_middle(second, scale))
-        made = self.block0(_arranged(*near, timestep))
-        flow = _enlarged(made[:, :_FLOW], scale) * scale
+        near = _halved(_center_pixels(first, scale)), _halved(_center_pixels(second, scale))
+        output = self.block0(_block_input(*near, timestep))
+        flow = _enlarged(output[:, :_FLOW_CHANNELS], scale) * scale
         for block in (self.block1, self.block2, self.block3, self.block4):
             scale = block.scale
-            points = _middle(grid, scale)
-            flow_there = _middle(flow, scale)
+            points = _center_pixels(grid, scale)
+            flow_at_points = _center_pixels(flow, scale)
             warped = (
-                _warped(first, flow_there[:, :2], points),
-                _warped(second, flow_there[:, 2:], points),
+                _warp(first, flow_at_points[:, :2], points),
+                _warp(second, flow_at_points[:, 2:], points),
             )
             if scale > 1:
-                warped = _shrunk(warped[0]), _shrunk(warped[1])
-                flow_there = _shrunk(flow_there) / scale
-            made = block([*_arranged(*warped, timestep), _enlarged(made[:, _FLOW:], 2), flow_there])
-            flow.add_(_enlarged(made[:, :_FLOW], scale), alpha=scale)
-        return flow, torch.sigmoid(made[:, _FLOW : _FLOW + 1])
+                warped = _halved(warped[0]), _halved(warped[1])
+                flow_at_points = _halved(flow_at_points) / scale
+            output = block(
+                [*_block_input(*warped, timestep), _enlarged(output[:, _FLOW_CHANNELS:], 2), flow_at_points]
+            )
+            flow.add_(_enlarged(output[:, :_FLOW_CHANNELS], scale), alpha=scale)
+        return flow, torch.sigmoid(output[:, _FLOW_CHANNELS : _FLOW_CHANNELS + 1])
 
 
-def blend(first: Tensor, second: Tensor, flow: Tensor, share: Tensor) -> Tensor:
-    """Warp two frames along their flow and mix them.
+def warp_and_blend(first: Tensor, second: Tensor, flow: Tensor, mask: Tensor) -> Tensor:
+    """Warp two frames along their flow and blend them.
 
     Args:
         first: (N, C, H, W), float32.
-        second: Alike.
-        flow: As ``Rife.motion`` gives it.
-        share: Likewise.
+        second: likewise.
+        flow: as returned by ``Rife.motion``.
+        mask: likewise.
 
     Returns:
         (N, C, H, W), float32.
     """
     grid = _grid(first)
-    return torch.lerp(_warped(second, flow[:, 2:], grid), _warped(first, flow[:, :2], grid), share)
+    return torch.lerp(_warp(second, flow[:, 2:], grid), _warp(first, flow[:, :2], grid), mask)
 
 
 def load_rife(state: Mapping[str, Tensor]) -> Rife:
-    """Build the network from a checkpoint as published (its ``module.`` prefixes and all) or from plain keys.
+    """Build the network from the published checkpoint, whose keys begin with ``module.``, or from plain keys.
 
     Returns:
-        The network in single precision on the CPU, in evaluation mode, without what only training needs.
+        The network in single precision on the CPU, in evaluation mode, without the parts that only training needs.
 
     Raises:
-        ModelUnavailable: a weight is missing, misshapen, or of no part of this network.
+        ModelUnavailable: a weight is missing, has the wrong shape, or does not belong to this network.
     """
     plain = {key.removeprefix("module."): value for key, value in state.items()}
     needed = {key: value for key, value in plain.items() if not key.startswith(_TRAINING_ONLY)}
@@ -208,33 +212,33 @@ def load_rife(state: Mapping[str, Tensor]) -> Rife:
     return network.requires_grad_(requires_grad=False)
 
 
-def _arranged(first: Tensor, second: Tensor, timestep: Tensor) -> list[Tensor]:
-    """Two frames with features, and their time, in the order of the checkpoint's input channels."""
-    moment = timestep.expand(-1, 1, *first.shape[2:])
-    return [first[:, :3], second[:, :3], first[:, 3:], second[:, 3:], moment]
+def _block_input(first: Tensor, second: Tensor, timestep: Tensor) -> list[Tensor]:
+    """Return two frames, their features and the timestep in the order of the checkpoint's input channels."""
+    time_channel = timestep.expand(-1, 1, *first.shape[2:])
+    return [first[:, :3], second[:, :3], first[:, 3:], second[:, 3:], time_channel]
 
 
-def _joined(parts: list[Tensor], dtype: torch.dtype, layout: torch.memory_format) -> Tensor:
-    """All channels of ``parts``, (N, C, H, W) each, in this precision and memory layout, written once."""
+def _concatenated(parts: list[Tensor], dtype: torch.dtype, layout: torch.memory_format) -> Tensor:
+    """Concatenate ``parts``, (N, C, H, W) each, into this precision and memory layout with a single copy."""
     count, _, height, width = parts[0].shape
     shape = (count, sum(part.shape[1] for part in parts), height, width)
     joined = torch.empty(shape, dtype=dtype, device=parts[0].device, memory_format=layout)
     return torch.cat(parts, 1, out=joined)
 
 
-def _middle(x: Tensor, scale: int) -> Tensor:
-    """The 2 x 2 pixels in the middle of every ``scale`` x ``scale``: (N, C, H, W) to (N, C, 2H/scale, 2W/scale)."""
-    if scale <= 2:  # noqa: PLR2004 - there is nothing around the middle
+def _center_pixels(x: Tensor, scale: int) -> Tensor:
+    """Take the central 2 x 2 pixels of every ``scale`` x ``scale``: (N, C, H, W) to (N, C, 2H/scale, 2W/scale)."""
+    if scale <= 2:  # noqa: PLR2004 - the center is everything
         return x
     count, channels, height, width = x.shape
     rows, columns = height // scale, width // scale
-    inner = slice(scale // 2 - 1, scale // 2 + 1)
-    blocks = x.view(count, channels, rows, scale, columns, scale)[:, :, :, inner, :, inner]
+    center = slice(scale // 2 - 1, scale // 2 + 1)
+    blocks = x.view(count, channels, rows, scale, columns, scale)[:, :, :, center, :, center]
     return blocks.reshape(count, channels, 2 * rows, 2 * columns)
 
 
-def _shrunk(x: Tensor) -> Tensor:
-    """Half the size, the mean of every four pixels."""
+def _halved(x: Tensor) -> Tensor:
+    """Halve width and height; each pixel is the mean of four."""
     return functional.interpolate(x, scale_factor=0.5, mode="bilinear")
 
 
@@ -243,17 +247,17 @@ def _enlarged(x: Tensor, factor: int) -> Tensor:
 
 
 def _grid(like: Tensor) -> Tensor:
-    """Position (x, y) of every pixel in the -1..1 of ``grid_sample``, (1, 2, H, W), float32."""
+    """Return the position (x, y) of every pixel in the coordinates of ``grid_sample``, (1, 2, H, W), float32."""
     height, width = like.shape[2:]
     y = torch.linspace(-1, 1, height, device=like.device)
     x = torch.linspace(-1, 1, width, device=like.device)
     return torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1]).unsqueeze(0)
 
 
-def _warped(frame: Tensor, flow: Tensor, points: Tensor) -> Tensor:
-    """``frame`` (N, C, H, W) sampled ``flow`` (N, 2, h, w) pixels away from ``points``; outside is the edge."""
+def _warp(frame: Tensor, flow: Tensor, points: Tensor) -> Tensor:
+    """Sample ``frame`` (N, C, H, W) at ``points`` shifted by ``flow`` (N, 2, h, w); edge pixels are repeated."""
     height, width = frame.shape[2:]
     x = torch.add(points[:, 0], flow[:, 0], alpha=2 / (width - 1))
     y = torch.add(points[:, 1], flow[:, 1], alpha=2 / (height - 1))
-    where = torch.stack((x, y), -1)
-    return functional.grid_sample(frame, where, mode="bilinear", padding_mode="border", align_corners=True)
+    positions = torch.stack((x, y), -1)
+    return functional.grid_sample(frame, positions, mode="bilinear", padding_mode="border", align_corners=True)

@@ -1,4 +1,4 @@
-"""The model that describes images."""
+"""Caption images with Florence-2."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from transformers import Florence2ForConditionalGeneration, Florence2Processor, StoppingCriteriaList
 
-from framepack.models.language.generation import Watch, load_network, load_reader
+from framepack.models.language.generation import JobStoppingCriteria, load_pretrained, load_processor
 from framepack.models.memory.oom import retry_after_oom
 
 if TYPE_CHECKING:
@@ -27,51 +27,51 @@ _BEAMS: Final = 3
 
 
 class Captioner:
-    """Florence-2 at work; several threads may use it.
+    """Florence-2 on its device. Thread-safe.
 
     Args:
-        folder: its repository.
-        device: where to run; idle models leave it when memory runs out.
+        folder: folder of its repository.
+        device: where to run; idle models there are evicted when memory runs out.
 
     Raises:
-        ModelUnavailable: the folder does not hold a Florence-2.
+        ModelUnavailable: the folder does not contain a Florence-2 model.
     """
 
     def __init__(self, folder: Path, device: Device) -> None:
         self.device = device
-        # The published weights are float16; bfloat16 would keep less of them.
+        # The published weights are float16; bfloat16 would lose precision.
         self._dtype = torch.float16 if device.is_cuda else torch.float32
-        self._reading = threading.Lock()  # tokenizers change themselves at work
-        self._processor: Any = load_reader(Florence2Processor, folder)
-        self._network: Any = load_network(Florence2ForConditionalGeneration, folder, device, self._dtype)
+        self._processor_lock = threading.Lock()  # calls change the state of the tokenizer
+        self._processor: Any = load_processor(Florence2Processor, folder)
+        self._network: Any = load_pretrained(Florence2ForConditionalGeneration, folder, device, self._dtype)
         positions = self._network.config.text_config.max_position_embeddings
         self._max_new_tokens = min(_MAX_NEW_TOKENS, positions - 1)
 
     def __call__(self, image: NDArray[uint8], job: Job) -> str:
-        """Describe an image in a paragraph; the same image always gets the same words.
+        """Describe an image in one paragraph; deterministic.
 
         Args:
             image: RGB, shape (height, width, 3), 0 to 255, of any size.
-            job: Stops the work and hears of its progress.
+            job: can cancel the work, and receives its progress.
 
         Raises:
             Cancelled: the job was cancelled.
-            OutOfMemory: it does not fit.
+            OutOfMemory: it does not fit into memory.
         """
-        refusal = "The worker's memory is too small to caption this image."
-        return retry_after_oom(partial(self._described, image, job), self.device.free_memory, refusal)
+        message = "The worker's memory is too small to caption this image."
+        return retry_after_oom(partial(self._caption, image, job), self.device.free_memory, message)
 
     @torch.inference_mode()
-    def _described(self, image: NDArray[uint8], job: Job) -> str:
-        images = Image.fromarray(image)  # of an array, the processor would guess where the channels are
-        with self._reading:
+    def _caption(self, image: NDArray[uint8], job: Job) -> str:
+        images = Image.fromarray(image)  # with an array, the processor would guess the order of its axes
+        with self._processor_lock:
             inputs = self._processor(text=_TASK, images=images, return_tensors="pt")
         output = self._network.generate(
-            **inputs.to(self.device.place, self._dtype),
+            **inputs.to(self.device.torch_device, self._dtype),
             max_new_tokens=self._max_new_tokens,
             num_beams=_BEAMS,
             do_sample=False,
-            stopping_criteria=StoppingCriteriaList([Watch(job)]),
+            stopping_criteria=StoppingCriteriaList([JobStoppingCriteria(job)]),
         )
         text: str = self._processor.batch_decode(output, skip_special_tokens=True)[0]
         return " ".join(text.split())

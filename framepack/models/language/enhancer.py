@@ -1,10 +1,11 @@
-"""The model that writes short prompts out into detailed ones."""
+"""Expand short prompts into detailed ones with a chat model."""
 
 from __future__ import annotations
 
 import secrets
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,30 +15,88 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     GenerationConfig,
+    LogitsProcessor,
     LogitsProcessorList,
     StoppingCriteriaList,
 )
 
 from framepack.errors import InvalidField, OutOfMemory
-from framepack.models.language.generation import Watch, load_network, load_reader, unreadable
-from framepack.models.language.prompts import cleaned, joined, messages, split
-from framepack.models.language.sampling import Sampler, SamplingParams
+from framepack.models.language.generation import JobStoppingCriteria, load_pretrained, load_processor, unusable_files
+from framepack.models.language.prompts import chat_messages, clean_answer, join_prompt, split_prompt
 from framepack.models.memory.oom import retry_after_oom
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from framepack.job import Job
     from framepack.models.memory.device import Device
 
 MAX_NEW_TOKENS: Final = 256
-"""Enough for the 80 to 100 words that are asked for, which are about 130 tokens."""
+"""Enough for the requested 80 to 100 words, which are about 130 tokens."""
 
-_CHANCES: Final = SamplingParams(temperature=0.5, most=30, mass=0.95)
-_MOST_AT_ONCE: Final = 8
+_MAX_BATCH: Final = 8
 _SEED_BITS: Final = 32
+_TORCH_SEED_BITS: Final = 63
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """Parameters of sampling.
+
+    Attributes:
+        temperature: divisor of the logits; near 0 the most likely token is always chosen.
+        top_k: number of most likely tokens to choose from.
+        top_p: of these, only the most likely ones that together reach this probability.
+    """
+
+    temperature: float
+    top_k: int
+    top_p: float
+
+
+_SAMPLING: Final = SamplingParams(temperature=0.5, top_k=30, top_p=0.95)
+
+
+class SeededSampler(LogitsProcessor):
+    """Samples the next token of every row with a random generator per row.
+
+    Sampling in transformers uses PyTorch's generator, which the whole process shares. A seed there would change the
+    results of jobs that run at the same time, and these jobs would change the result of the seed. So this processor
+    samples the token and leaves it as the only possible one, and generation itself is greedy.
+
+    Args:
+        params: parameters of sampling.
+        seeds: one per row; equal seeds sample equal tokens from equal logits.
+    """
+
+    def __init__(self, params: SamplingParams, seeds: Sequence[int]) -> None:
+        self._params = params
+        self._generators = [torch.Generator().manual_seed(seed % 2**_TORCH_SEED_BITS) for seed in seeds]
+
+    def __call__(self, _input_ids: Tensor | None, scores: Tensor) -> Tensor:
+        """Sample a token for each row.
+
+        Args:
+            _input_ids: not used.
+            scores: logits, shape (rows, vocabulary), float.
+
+        Returns:
+            0 for the sampled token and minus infinity for all others, in the same shape.
+        """
+        top = torch.topk(scores.float(), min(self._params.top_k, scores.shape[-1]))  # most likely first
+        probabilities = torch.softmax(top.values / self._params.temperature, -1)
+        before = probabilities.cumsum(-1) - probabilities
+        probabilities = probabilities.masked_fill(before >= self._params.top_p, 0).cpu()
+        sampled = [
+            torch.multinomial(row, 1, generator=generator)
+            for row, generator in zip(probabilities, self._generators, strict=True)
+        ]
+        tokens = top.indices.gather(1, torch.stack(sampled).to(scores.device))
+        return torch.full_like(scores, -torch.inf).scatter(1, tokens, 0)
 
 
 def enhancer_dtype(device: Device) -> torch.dtype:
-    """The precision to run in: the published weights are bfloat16; without it, half on GPUs and single on CPUs."""
+    """Choose the precision: bfloat16 like the published weights, else half precision on GPUs and single on CPUs."""
     if device.is_cuda:
         has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if has_bfloat16 else torch.float16
@@ -45,111 +104,118 @@ def enhancer_dtype(device: Device) -> torch.dtype:
 
 
 class Enhancer:
-    """A chat model at work; several threads may use it.
+    """A chat model that expands prompts. Thread-safe.
 
     Args:
-        folder: its repository.
-        device: where to run; idle models leave it when memory runs out.
-        max_new_tokens: most tokens that one text is written out to.
+        folder: folder of its repository.
+        device: where to run; idle models there are evicted when memory runs out.
+        max_new_tokens: maximum number of tokens per expanded text.
 
     Raises:
-        ModelUnavailable: the folder does not hold a chat model.
+        ModelUnavailable: the folder does not contain a chat model.
     """
 
     def __init__(self, folder: Path, device: Device, *, max_new_tokens: int = MAX_NEW_TOKENS) -> None:
         self.device = device
         self._max_new_tokens = max_new_tokens
-        self._tokenizer: Any = load_reader(AutoTokenizer, folder)
+        self._tokenizer: Any = load_processor(AutoTokenizer, folder)
         if self._tokenizer.chat_template is None:
-            raise unreadable()
-        self._tokenizer.padding_side = "left"  # the texts end where the answers begin
-        self._reading = threading.Lock()  # tokenizers change themselves when they pad
-        self._network: Any = load_network(AutoModelForCausalLM, folder, device, enhancer_dtype(device))
-        self._reserved = sorted(self._tokenizer.get_added_vocab(), key=len, reverse=True)
+            raise unusable_files()
+        self._tokenizer.padding_side = "left"  # so that all texts of a batch end where their answers begin
+        self._tokenizer_lock = threading.Lock()  # padding changes a tokenizer's state
+        self._network: Any = load_pretrained(AutoModelForCausalLM, folder, device, enhancer_dtype(device))
+        self._special_tokens = sorted(self._tokenizer.get_added_vocab(), key=len, reverse=True)
         end = self._tokenizer.eos_token_id
-        self._ends = {end, *_listed(self._network.generation_config.eos_token_id)} - {None}
-        self._pad = end if self._tokenizer.pad_token_id is None else self._tokenizer.pad_token_id
+        self._end_tokens = {end, *_listed(self._network.generation_config.eos_token_id)} - {None}
+        self._pad_token = end if self._tokenizer.pad_token_id is None else self._tokenizer.pad_token_id
 
     def __call__(self, prompt: str, job: Job, *, seed: int | None = None) -> str:
-        """Write a prompt out, or each of its sections.
+        """Expand a prompt, or each of its sections.
+
+        Sections are expanded in batches. When memory runs out, the batch is halved; what is finished is kept.
 
         Args:
-            prompt: As in `split`.
-            job: Stops the work and hears of its progress.
-            seed: Equal seeds write equal texts on the same machine; None: another text every time.
+            prompt: a prompt as described at ``split_prompt``.
+            job: can cancel the work, and receives its progress.
+            seed: equal seeds give equal texts on the same machine; None: a random seed.
 
         Returns:
-            The prompt with each of its texts written out; one that the model has nothing to say to stays.
+            The prompt with each of its texts expanded; a text without an answer of the model stays unchanged.
 
         Raises:
             InvalidField: a text is too long for the model.
             Cancelled: the job was cancelled.
-            OutOfMemory: not even one text at a time fits.
+            OutOfMemory: not even a single text fits into memory.
         """
-        parts = split(prompt)
+        parts = split_prompt(prompt)
         texts = [part.text for part in parts if part.text]
-        start = secrets.randbits(_SEED_BITS) if seed is None else seed
-        written: list[str] = []
-        at_once = _MOST_AT_ONCE
-        while len(written) < len(texts):
-            first = len(written)
-            batch = texts[first : first + at_once]
-            watch = partial(Watch, job, begun=first * self._max_new_tokens, most=len(texts) * self._max_new_tokens)
+        first_seed = secrets.randbits(_SEED_BITS) if seed is None else seed
+        expanded: list[str] = []
+        batch_size = _MAX_BATCH
+        while len(expanded) < len(texts):
+            first = len(expanded)
+            batch = texts[first : first + batch_size]
+            criteria = partial(
+                JobStoppingCriteria,
+                job,
+                tokens_before=first * self._max_new_tokens,
+                max_tokens=len(texts) * self._max_new_tokens,
+            )
             try:
-                refusal = "The worker's memory is too small to enhance this prompt."
-                written += retry_after_oom(
-                    partial(self._written, batch, start + first, watch), self.device.free_memory, refusal
+                message = "The worker's memory is too small to enhance this prompt."
+                expanded += retry_after_oom(
+                    partial(self._expand, batch, first_seed + first, criteria), self.device.free_memory, message
                 )
             except OutOfMemory:
                 if len(batch) == 1:
                     raise
-                at_once = len(batch) // 2
-        return joined(parts, written)
+                batch_size = len(batch) // 2
+        return join_prompt(parts, expanded)
 
     @torch.inference_mode()
-    def _written(self, texts: Sequence[str], seed: int, watch: partial[Watch]) -> list[str]:
-        """Write some texts out at the same time."""
+    def _expand(self, texts: Sequence[str], seed: int, criteria: partial[JobStoppingCriteria]) -> list[str]:
+        """Expand texts in one batch; their seeds are ``seed`` and the numbers after it."""
         inputs = self._inputs(texts)
         output = self._network.generate(
-            **inputs.to(self.device.place),
+            **inputs.to(self.device.torch_device),
             generation_config=GenerationConfig(  # type: ignore[no-untyped-call]
                 max_new_tokens=self._max_new_tokens,
-                do_sample=False,  # the sampler has drawn already
-                eos_token_id=sorted(self._ends),
-                pad_token_id=self._pad,
+                do_sample=False,  # the sampler has already chosen the token
+                eos_token_id=sorted(self._end_tokens),
+                pad_token_id=self._pad_token,
             ),
-            logits_processor=LogitsProcessorList([Sampler(_CHANCES, range(seed, seed + len(texts)))]),
-            stopping_criteria=StoppingCriteriaList([watch()]),
+            logits_processor=LogitsProcessorList([SeededSampler(_SAMPLING, range(seed, seed + len(texts)))]),
+            stopping_criteria=StoppingCriteriaList([criteria()]),
         )
         answers = output[:, inputs["input_ids"].shape[1] :].tolist()
-        return [self._text(answer) or text for answer, text in zip(answers, texts, strict=True)]
+        return [self._decoded(answer) or text for answer, text in zip(answers, texts, strict=True)]
 
     def _inputs(self, texts: Sequence[str]) -> Any:
-        """Tokens of the conversations, padded on the left, shape (texts, tokens), with their mask.
+        """Tokenize the conversations: token ids, padded on the left, shape (texts, tokens), and the attention mask.
 
         Raises:
-            InvalidField: one is too long.
+            InvalidField: a text is too long.
         """
-        conversations = [messages(self._harmless(text)) for text in texts]
-        with self._reading:
+        conversations = [chat_messages(self._without_special_tokens(text)) for text in texts]
+        with self._tokenizer_lock:
             inputs = self._tokenizer.apply_chat_template(
                 conversations, add_generation_prompt=True, return_dict=True, return_tensors="pt", padding=True
             )
-        most = self._network.config.max_position_embeddings
-        if inputs["input_ids"].shape[1] + self._max_new_tokens > most:
-            raise InvalidField(f"The prompt is too long for this model, which has room for {most} tokens in all.")
+        context = self._network.config.max_position_embeddings
+        if inputs["input_ids"].shape[1] + self._max_new_tokens > context:
+            raise InvalidField(f"The prompt is too long for this model, which has room for {context} tokens in all.")
         return inputs
 
-    def _harmless(self, text: str) -> str:
-        """Take out what the tokenizer would read as a mark of its own, such as the end of a turn."""
-        for mark in self._reserved:
-            text = text.replace(mark, " ")
+    def _without_special_tokens(self, text: str) -> str:
+        """Remove strings that the tokenizer would turn into special tokens, such as the end of a turn."""
+        for token in self._special_tokens:
+            text = text.replace(token, " ")
         return text
 
-    def _text(self, answer: list[int]) -> str:
-        """The prompt that an answer's tokens spell; empty if they spell none."""
+    def _decoded(self, answer: list[int]) -> str:
+        """Decode an answer into a prompt; empty if there is none in it."""
         text = self._tokenizer.decode(answer, skip_special_tokens=True)
-        return cleaned(text, complete=not self._ends.isdisjoint(answer))
+        return clean_answer(text, complete=not self._end_tokens.isdisjoint(answer))
 
 
 def _listed(ids: int | list[int] | None) -> list[int | None]:

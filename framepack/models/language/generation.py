@@ -1,4 +1,4 @@
-"""What networks that write text share: loading their repositories, and watching them write."""
+"""What all text-generating networks share: loading from a repository, cancellation and progress."""
 
 from __future__ import annotations
 
@@ -21,86 +21,86 @@ if TYPE_CHECKING:
     from framepack.job import Job
     from framepack.models.memory.device import Device
 
-# Nothing but tensors and text is read, from this folder alone; code that comes with a model never runs.
-_SAFELY: Final = {"local_files_only": True, "trust_remote_code": False}
+# Only tensors and text are read, and only from the folder; code that comes with a model is never run.
+_SAFE_OPTIONS: Final = {"local_files_only": True, "trust_remote_code": False}
 
 
-def load_network(kind: Any, folder: Path, device: Device, dtype: torch.dtype) -> Any:
+def load_pretrained(model_class: Any, folder: Path, device: Device, dtype: torch.dtype) -> Any:
     """Load a network from its repository's folder.
 
     Args:
-        kind: one of transformers' classes.
-        folder: holds a configuration and safetensors files.
+        model_class: a class of transformers.
+        folder: contains a configuration and safetensors files.
         device: where it will run.
-        dtype: its precision there.
+        dtype: its precision.
 
     Raises:
-        ModelUnavailable: the folder holds no such network, or not all of its weights.
+        ModelUnavailable: the folder does not contain such a network with all of its weights.
     """
     adopt("transformers")
     disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        network, found = kind.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **_SAFELY
+        network, found = model_class.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **_SAFE_OPTIONS
         )
-    except Exception as error:  # a damaged or foreign folder can fail anywhere, and all means the same
+    except Exception as error:  # a damaged folder or another kind of model can fail in any way
         if is_out_of_memory(error):
             raise
-        raise unreadable() from error
-    if found["missing_keys"] or found["mismatched_keys"] or found["error_msgs"]:  # would be filled with noise
-        raise unreadable()
-    return network.to(device.place).requires_grad_(requires_grad=False).eval()
+        raise unusable_files() from error
+    if found["missing_keys"] or found["mismatched_keys"] or found["error_msgs"]:  # these would have random values
+        raise unusable_files()
+    return network.to(device.torch_device).requires_grad_(requires_grad=False).eval()
 
 
-def load_reader(kind: Any, folder: Path) -> Any:
-    """Load the tokenizer or processor beside a network.
+def load_processor(model_class: Any, folder: Path) -> Any:
+    """Load the tokenizer or processor of a network.
 
     Raises:
-        ModelUnavailable: the folder holds none.
+        ModelUnavailable: the folder does not contain one.
     """
     try:
-        return kind.from_pretrained(folder, **_SAFELY)
+        return model_class.from_pretrained(folder, **_SAFE_OPTIONS)
     except Exception as error:  # as above
-        raise unreadable() from error
+        raise unusable_files() from error
 
 
-def unreadable() -> ModelUnavailable:
-    """The error for a folder that does not hold what it should."""
+def unusable_files() -> ModelUnavailable:
+    """Return the error for a folder that does not contain the expected model."""
     return ModelUnavailable("The model's files are damaged, incomplete or those of another kind of model.")
 
 
-class Watch(StoppingCriteria):
-    """Looks over a network's shoulder after every token: stops it when the job is cancelled, and reports progress.
+class JobStoppingCriteria(StoppingCriteria):
+    """A stopping criterion that never stops by itself: it raises if the job is cancelled, and reports progress.
 
     Args:
-        job: whose work it is.
-        begun: tokens that the job has written before.
-        most: tokens that the job writes at most, or None if that says nothing about its end.
+        job: the job that generates the text.
+        tokens_before: number of tokens counted for earlier batches of the job.
+        max_tokens: maximum number of tokens of the whole job; None if the progress cannot be estimated from it.
     """
 
-    def __init__(self, job: Job, *, begun: int = 0, most: int | None = None) -> None:
+    def __init__(self, job: Job, *, tokens_before: int = 0, max_tokens: int | None = None) -> None:
         self._job = job
-        self._begun = begun
-        self._most = most
+        self._tokens_before = tokens_before
+        self._max_tokens = max_tokens
         self._steps = 0
         self._started = time.monotonic()
 
     def __call__(self, input_ids: Tensor, _scores: object, **_: object) -> Tensor:
-        """Let every row go on.
+        """Continue every row.
 
         Args:
-            input_ids: What there is so far, shape (rows, tokens).
-            _scores: Not looked at.
+            input_ids: all tokens so far, shape (rows, tokens).
+            _scores: not used.
 
         Returns:
-            All false, shape (rows,).
+            False for every row, shape (rows,).
 
         Raises:
             Cancelled: the job was cancelled.
         """
         self._job.check()
         self._steps += 1
-        done = self._begun + self._steps
-        part = None if self._most is None else done / self._most
+        done = self._tokens_before + self._steps
+        part = None if self._max_tokens is None else done / self._max_tokens
         self._job.report(Progress(done, None, time.monotonic() - self._started, part, unit="tokens"))
         return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)

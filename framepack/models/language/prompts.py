@@ -1,4 +1,4 @@
-"""What the prompt enhancer is told, and how its answers become prompts: text alone, no network."""
+"""Build the chat messages of the prompt enhancer, and turn its answers into prompts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ as a rich, concrete prompt for one continuous shot.
 
 How to write:
 - Keep what the description says: its subjects, their number, their actions, places, names and mood. Add, never \
-replace. Titles and words that are to be read in the frame stay exactly as they are.
+replace. Titles and words that are to be read in the picture stay exactly as they are.
 - Where the description is short, decide the rest: looks, clothing and materials, the place, the time of day, light \
 and color, where things are, and how close the camera is.
 - Keep the style that is asked for, such as anime or oil painting. If there is none, choose one that suits the scene \
@@ -61,47 +61,47 @@ _SENTENCE_END: Final = re.compile(r"[.!?](?=\s|$)")
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A piece of a prompt: what stays as it is, and the text behind it that is written out, which may be empty."""
+class PromptPart:
+    """A part of a prompt: a string that is kept, followed by a text that is expanded, which may be empty."""
 
     kept: str
     text: str
 
 
-def split(prompt: str) -> tuple[Part, ...]:
-    """Take a prompt apart into what is written out and what stays.
+def split_prompt(prompt: str) -> tuple[PromptPart, ...]:
+    """Split a prompt into texts that are expanded and strings that are kept.
 
     Sections such as ``[1s: text]``, ``[1.5s: text]`` and ``[1s-3s: text]`` keep their times and brackets, and text
-    outside of them stays as it is. A prompt without sections is written out as a whole.
+    outside of sections is kept unchanged. A prompt without sections is expanded as a whole.
     """
-    parts: list[Part] = []
+    parts: list[PromptPart] = []
     end = 0
     for found in _SECTION.finditer(prompt):
         text = found["body"].strip()
         start = found.start("body") + found["body"].find(text)
-        parts.append(Part(prompt[end:start], text))
+        parts.append(PromptPart(prompt[end:start], text))
         end = start + len(text)
-    return (*parts, Part(prompt[end:], "")) if parts else (Part("", prompt.strip()),)
+    return (*parts, PromptPart(prompt[end:], "")) if parts else (PromptPart("", prompt.strip()),)
 
 
-def joined(parts: Sequence[Part], texts: Sequence[str]) -> str:
-    """Put a prompt together again, with a text for every part that has one."""
+def join_prompt(parts: Sequence[PromptPart], texts: Sequence[str]) -> str:
+    """Join a prompt again, with the expanded text of every part that has one."""
     written = iter(texts)
     return "".join(part.kept + (next(written) if part.text else "") for part in parts)
 
 
-def messages(text: str) -> list[dict[str, str]]:
-    """The conversation in which the enhancer writes a text out."""
-    quoted = text.replace('"', "'")  # nothing in the text ends the quotation
+def chat_messages(text: str) -> list[dict[str, str]]:
+    """Return the chat messages that ask the model to expand a text."""
+    quoted = text.replace('"', "'")  # so that the text cannot end the quotation
     return [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": _REQUEST.format(quoted)}]
 
 
-def cleaned(answer: str, *, complete: bool) -> str:
-    """Make a prompt of what the enhancer wrote: one paragraph, without quotation marks, labels and brackets.
+def clean_answer(answer: str, *, complete: bool) -> str:
+    """Turn an answer of the model into a prompt: one paragraph without quotation marks, labels and brackets.
 
     Args:
-        answer: What it wrote.
-        complete: Whether it came to an end; if not, its last, unfinished sentence is cut off.
+        answer: the answer.
+        complete: whether the answer is complete; if not, its unfinished last sentence is cut off.
     """
     text = " ".join(answer.translate(_QUOTES).translate(_BRACKETS).split())
     text = text[label.end() :] if (label := _LABEL.match(text)) else text

@@ -1,4 +1,4 @@
-"""Loaded models, kept warm and shared: each is loaded once, used under a lease, and leaves when memory is short."""
+"""A cache of loaded models: each is loaded once, shared through leases, and evicted when memory is short."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from framepack.errors import Conflict, OutOfMemory
-from framepack.models.memory.allocated import Holdings
 from framepack.models.memory.device import MB, is_out_of_memory, release_memory
+from framepack.models.memory.model_memory import ModelMemory
 from framepack.models.memory.oom import retry_after_oom
 
 if TYPE_CHECKING:
@@ -28,28 +27,22 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """One line of the cache's status.
+    """A loaded model, as the cache's status lists it.
 
     Attributes:
         name: public name.
-        group: what it is for.
-        key: identity in the cache.
-        leases: how many jobs use it right now.
-        memory_bytes: what its tensors hold on the device, measured; the estimate for a model that has none there.
-        loaded_at: when, with time zone.
+        group: group of models it belongs to.
+        memory_bytes: measured size of its tensors on the device; the estimate if it has none there.
     """
 
     name: str
     group: Group
-    key: str
-    leases: int
     memory_bytes: int
-    loaded_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class UnloadedModel:
-    """A model that has left, and the memory that its tensors really gave back."""
+    """A model that was unloaded, and how much of its tensors' memory was really freed."""
 
     name: str
     group: Group
@@ -58,57 +51,58 @@ class UnloadedModel:
 
 @dataclass(slots=True)
 class _Entry:
-    """A model that is loaded or being loaded; whoever waits for it holds a lease already, so it cannot leave.
+    """A model that is loaded or being loaded.
 
-    ``memory_bytes`` is an estimate until it is loaded.
+    A job that waits for the model holds a lease already, so the model cannot be evicted in between. ``memory_bytes``
+    is an estimate until the model is loaded.
     """
 
     spec: ModelSpec[Any]
     name: str
     memory_bytes: int
     leases: int = 0
-    loaded_at: datetime | None = None
-    holdings: Holdings = field(default_factory=lambda: Holdings(None))
+    is_loaded: bool = False
+    memory: ModelMemory = field(default_factory=lambda: ModelMemory(None))
     model: Future[Any] = field(default_factory=Future)
 
 
 class ModelCache:
-    """Keeps models loaded; safe from any thread. Loading and closing happen outside its lock.
+    """Keeps models loaded. Thread-safe; models are loaded and closed outside its lock.
 
-    These are the `ResidentModels` of a device: before a model is loaded, idle ones are evicted, least recently used
-    first, until it fits by its estimate, or by what it held the last time.
+    The cache is the `ResidentModels` of its device. Before a model is loaded, idle models are evicted, least recently
+    used first, until the new one fits by its estimate or by its measured size from the last time.
 
     Args:
-        device: where models live; asked for when the first one is loaded. None: there is always enough memory.
+        device: returns the device of the models; called when the first one is loaded. None: memory is unlimited.
     """
 
     def __init__(self, device: Callable[[], Device] | None = None) -> None:
         self._device = device
         self._lock = threading.Lock()
-        self._closing = threading.RLock()  # nobody looks for room while another is giving it back
-        self._entries: dict[str, _Entry] = {}  # the least recently used first
-        self._measured: dict[str, int] = {}  # bytes by key, of every model that was ever loaded
-        self._leaving_bytes = 0
+        self._closing = threading.RLock()  # nobody evicts models while another thread is closing some
+        self._entries: dict[str, _Entry] = {}  # least recently used first
+        self._measured: dict[str, int] = {}  # bytes by key, of every model loaded so far
+        self._closing_bytes = 0
         self._loads = 0
 
     @property
     def loads(self) -> int:
-        """How many models have been loaded since the start."""
+        """Number of models loaded since the start."""
         return self._loads
 
     @contextlib.contextmanager
     def lease(self, spec: ModelSpec[T]) -> Iterator[T]:
-        """Use a model: ``with cache.lease(spec) as model``. It stays loaded at least until the end of the block.
+        """Use a model: ``with cache.lease(spec) as model``. It stays loaded until the end of the block or longer.
 
-        Loads it if it is not there. Whoever asks for it in the meantime waits for that one load and shares its
-        outcome; a failure is forgotten afterwards, so that the next request tries again. When memory runs out while
-        it is loaded, idle models leave and it is loaded once more.
+        Loads the model if necessary. Other threads that want the same model wait for this load and share its outcome.
+        A failure is not remembered: the next request tries again. When memory runs out while the model is loaded,
+        idle models are evicted and it is loaded once more.
 
         Raises:
-            OutOfMemory: memory ran out, twice while it was loaded or once in the block.
-            Exception: whatever else loading raised.
+            OutOfMemory: memory ran out twice while loading, or once in the block.
+            Exception: any other error of ``spec.load``.
         """
-        entry, is_new = self._enter(spec)
+        entry, is_new = self._acquire(spec)
         try:
             if is_new:
                 self._load(entry)
@@ -121,13 +115,13 @@ class ModelCache:
             self._release(entry)
 
     def unload(self, *groups: Group) -> tuple[UnloadedModel, ...]:
-        """Close the models of some groups, or all of them, and give their memory back.
+        """Unload the models of the given groups, or all models, and free their memory.
 
         Returns:
-            Those that were loaded.
+            The models that were unloaded.
 
         Raises:
-            Conflict: one of them is in use; then all of them stay.
+            Conflict: one of them is in use; in that case none is unloaded.
         """
         with self._closing:
             with self._lock:
@@ -135,59 +129,52 @@ class ModelCache:
                 used = next((entry.name for entry in entries if entry.leases), None)
                 if used is not None:
                     raise Conflict(f"{used} is in use by a running job: try again when it has ended.")
-                self._take_off(entries)
+                self._detach(entries)
             return self._close(entries) if entries else ()
 
-    def release_idle(self, until: Callable[[], bool] | None = None) -> tuple[UnloadedModel, ...]:
-        """Close models that no job uses, the least recently used first.
+    def evict_idle(self, until: Callable[[], bool] | None = None) -> tuple[UnloadedModel, ...]:
+        """Unload models that no job uses, least recently used first.
 
         Args:
-            until: asked before each whether it is enough; None: close all of them.
+            until: called before each; eviction stops when it returns True. None: evict all idle models.
 
         Returns:
-            Those that left.
+            The models that were unloaded.
         """
-        left: list[UnloadedModel] = []
+        evicted: list[UnloadedModel] = []
         with self._closing:
             while until is None or not until():
                 with self._lock:
                     entries = [entry for entry in self._entries.values() if not entry.leases]
                     entries = entries if until is None else entries[:1]
-                    self._take_off(entries)
+                    self._detach(entries)
                 if not entries:
                     break
-                left += self._close(entries)
-        return tuple(left)
+                evicted += self._close(entries)
+        return tuple(evicted)
 
     def resident_bytes(self) -> int:
-        """What the loaded models hold, those included that are just being closed."""
+        """Memory of the loaded models, including those that are being closed."""
         with self._lock:
-            loaded = [entry.memory_bytes for entry in self._entries.values() if entry.loaded_at is not None]
-            return sum(loaded) + self._leaving_bytes
+            loaded = [entry.memory_bytes for entry in self._entries.values() if entry.is_loaded]
+            return sum(loaded) + self._closing_bytes
 
     def reserved_bytes(self) -> int:
-        """What models that are being loaded are about to take, by their estimates."""
+        """Estimated memory of the models that are being loaded."""
         with self._lock:
-            return sum(entry.memory_bytes for entry in self._entries.values() if entry.loaded_at is None)
+            return sum(entry.memory_bytes for entry in self._entries.values() if not entry.is_loaded)
 
     def status(self, *groups: Group) -> tuple[LoadedModel, ...]:
-        """What is loaded, of some groups or of all, the least recently used first."""
+        """The loaded models of the given groups, or all, least recently used first."""
         with self._lock:
             return tuple(
-                LoadedModel(
-                    entry.name,
-                    entry.spec.group,
-                    entry.spec.key,
-                    entry.leases,
-                    entry.memory_bytes,
-                    entry.loaded_at,
-                )
+                LoadedModel(entry.name, entry.spec.group, entry.memory_bytes)
                 for entry in self._entries.values()
-                if entry.loaded_at is not None and (not groups or entry.spec.group in groups)
+                if entry.is_loaded and (not groups or entry.spec.group in groups)
             )
 
-    def _enter(self, spec: ModelSpec[Any]) -> tuple[_Entry, bool]:
-        """Take a lease; say whether the model has yet to be loaded."""
+    def _acquire(self, spec: ModelSpec[Any]) -> tuple[_Entry, bool]:
+        """Take a lease; return the entry and whether the caller must load it."""
         with self._lock:
             entry = self._entries.get(spec.key)
             is_new = entry is None
@@ -198,13 +185,13 @@ class ModelCache:
             return entry, is_new
 
     def _load(self, entry: _Entry) -> None:
-        """Load into ``entry``, whose future carries the outcome to everybody who waits."""
+        """Load the model; the entry's future carries the outcome to all waiting threads."""
         started = time.monotonic()
         try:
-            self._make_room()
-            refusal = f"The worker's memory is too small to load {entry.name} beside the models in use."
-            model = retry_after_oom(entry.spec.load, self._relieve, refusal)
-            holdings = Holdings(model, None if self._device is None else self._device().place)
+            self._evict_to_fit()
+            message = f"The worker's memory is too small to load {entry.name} beside the models in use."
+            model = retry_after_oom(entry.spec.load, self._free_memory, message)
+            memory = ModelMemory(model, None if self._device is None else self._device().torch_device)
         except BaseException as error:
             with self._lock:
                 del self._entries[entry.spec.key]
@@ -212,13 +199,13 @@ class ModelCache:
             raise
         with self._lock:
             entry.name = entry.spec.name or type(model).__name__
-            entry.holdings = holdings
-            entry.memory_bytes = self._measured[entry.spec.key] = holdings.size_bytes or entry.memory_bytes
-            entry.loaded_at = datetime.now(UTC)
+            entry.memory = memory
+            entry.memory_bytes = self._measured[entry.spec.key] = memory.size_bytes or entry.memory_bytes
+            entry.is_loaded = True
             self._loads += 1
         entry.model.set_result(model)
         log.info("loaded %s in %.1f s: %d MB", entry.name, time.monotonic() - started, entry.memory_bytes // MB)
-        self._make_room()  # it may hold more than was estimated
+        self._evict_to_fit()  # it may be larger than estimated
 
     def _release(self, entry: _Entry) -> None:
         with self._lock:
@@ -226,36 +213,36 @@ class ModelCache:
             if self._entries.get(entry.spec.key) is entry:
                 self._entries[entry.spec.key] = self._entries.pop(entry.spec.key)
 
-    def _make_room(self) -> None:
-        """Let idle models leave until all that is held and promised fits; if it still does not, loading will tell."""
+    def _evict_to_fit(self) -> None:
+        """Evict idle models until resident and reserved memory fit; if they still do not, loading raises an error."""
         if self._device is not None:
             self._device().evict_until(0)
 
-    def _relieve(self) -> None:
-        self.release_idle()
+    def _free_memory(self) -> None:
+        self.evict_idle()
         release_memory()
 
-    def _take_off(self, entries: list[_Entry]) -> None:
-        """Take models off the list, under the lock; what they hold counts until they are closed."""
+    def _detach(self, entries: list[_Entry]) -> None:
+        """Remove entries under the lock; their memory counts as resident until they are closed."""
         for entry in entries:
             del self._entries[entry.spec.key]
-            self._leaving_bytes += entry.memory_bytes
+            self._closing_bytes += entry.memory_bytes
 
     def _close(self, entries: list[_Entry]) -> tuple[UnloadedModel, ...]:
-        """Close models that are off the list, give their memory back and say what it was; empties ``entries``."""
-        held = sum(entry.memory_bytes for entry in entries)
-        leaving = [(entry.name, entry.spec.group, entry.holdings) for entry in entries]
+        """Close detached models, free their memory and measure it. Empties ``entries``, to keep none alive."""
+        size_bytes = sum(entry.memory_bytes for entry in entries)
+        closing = [(entry.name, entry.spec.group, entry.memory) for entry in entries]
         try:
             while entries:
                 _close_model(entries.pop().model.result())
-            release_memory(collect=any(holdings.freed_bytes() < holdings.size_bytes for *_, holdings in leaving))
+            release_memory(collect=any(memory.freed_bytes() < memory.size_bytes for *_, memory in closing))
         finally:
             with self._lock:
-                self._leaving_bytes -= held
-        left = tuple(UnloadedModel(name, group, holdings.freed_bytes()) for name, group, holdings in leaving)
-        for each in left:
+                self._closing_bytes -= size_bytes
+        unloaded = tuple(UnloadedModel(name, group, memory.freed_bytes()) for name, group, memory in closing)
+        for each in unloaded:
             log.info("unloaded %s: %d MB freed", each.name, each.freed_bytes // MB)
-        return left
+        return unloaded
 
 
 def _close_model(model: object) -> None:

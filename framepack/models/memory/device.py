@@ -1,4 +1,4 @@
-"""The device that networks run on: which one, how much memory is free, making room, and telling when it ran out."""
+"""The device that networks run on: which one it is, its free memory, and how to recognize that memory ran out."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from framepack.errors import Unavailable
 if TYPE_CHECKING:
     import torch
 
-MB: Final = 1 << 20
-"""What settings and the catalog call a megabyte."""
+MB: Final = 1_000_000
+"""A megabyte, as everywhere in settings, catalogs, logs and messages."""
 
-GB: Final = 1 << 30
-"""As memory is counted, also in what clients see."""
+GIB: Final = 1 << 30
+"""The unit of memory sizes that the API reports as GB, like most tools that show the memory of GPUs."""
 
 _CPU_INFO: Final = Path("/proc/cpuinfo")
 _BFLOAT16_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16"})
 _CGROUPS: Final = Path("/sys/fs/cgroup")
-# Limit, use and statistics of this container, for cgroups 2 and 1; the use includes files that can be dropped.
+# Memory limit, usage and statistics of the container, for cgroup v2 and v1. The usage includes cached files that the
+# kernel can drop; the last column names their size in the statistics.
 _CGROUP_FILES: Final = (
     ("memory.max", "memory.current", "memory.stat", "inactive_file"),
     (
@@ -34,8 +35,8 @@ _CGROUP_FILES: Final = (
         "total_inactive_file",
     ),
 )
-# Allocators outside of torch's own raise plain RuntimeErrors; these are parts of what they say.
-_SIGNS: Final = (
+# Allocators other than PyTorch's own raise plain RuntimeErrors, recognizable only by their messages.
+_OOM_MESSAGES: Final = (
     "out of memory",
     "can't allocate memory",
     "not enough memory",
@@ -48,16 +49,16 @@ _SIGNS: Final = (
 
 
 class ResidentModels(Protocol):
-    """The models that live on a device, as those see them who need memory there."""
+    """The loaded models of a device: what occupies its memory and can be evicted."""
 
     def resident_bytes(self) -> int:
-        """What the loaded ones hold."""
+        """Memory of the loaded models."""
 
     def reserved_bytes(self) -> int:
-        """What the ones being loaded are about to take."""
+        """Estimated memory of the models that are being loaded."""
 
-    def release_idle(self, until: Callable[[], bool] | None = None) -> Sequence[object]:
-        """Close idle ones, the least recently used first, ``until`` it is enough; return those that left."""
+    def evict_idle(self, until: Callable[[], bool] | None = None) -> Sequence[object]:
+        """Unload idle models, least recently used first, until ``until`` returns True; return the unloaded ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +66,13 @@ class Device:
     """Where networks run.
 
     Attributes:
-        place: the device as torch names it.
-        limit_bytes: most memory to use there, or None for what is free.
+        torch_device: the PyTorch device.
+        limit_bytes: maximum memory to use there, or None for all that is free.
         has_bfloat16: whether it is a CPU that multiplies bfloat16 faster than float32.
-        residents: the models that share it; None: nobody else is there.
+        residents: the models loaded there, which can be evicted; None: there are none.
     """
 
-    place: torch.device
+    torch_device: torch.device
     limit_bytes: int | None = None
     has_bfloat16: bool = False
     residents: ResidentModels | None = field(default=None, compare=False, repr=False)
@@ -83,7 +84,7 @@ class Device:
         """Resolve the settings ``device`` ("auto", "cpu", "cuda" or "cuda:N") and ``memory_limit_mb``.
 
         Raises:
-            Unavailable: the named GPU is not there.
+            Unavailable: the GPU does not exist.
         """
         import torch
 
@@ -91,101 +92,103 @@ class Device:
         limit = None if limit_mb is None else limit_mb * MB
         if setting == "cpu" or (setting == "auto" and not count):
             return cls(torch.device("cpu"), limit, cpu_has_bfloat16(), residents)
-        place = torch.device("cuda:0" if setting in {"auto", "cuda"} else setting)
-        if (place.index or 0) >= count:
+        torch_device = torch.device("cuda:0" if setting in {"auto", "cuda"} else setting)
+        if (torch_device.index or 0) >= count:
             raise Unavailable(f"This worker is set to compute on {setting}, but there is no such GPU.")
-        return cls(place, limit, residents=residents)
+        return cls(torch_device, limit, residents=residents)
 
     @property
     def is_cuda(self) -> bool:
         """Whether it is an NVIDIA GPU."""
-        return self.place.type == "cuda"
+        return self.torch_device.type == "cuda"
 
     def available_bytes(self) -> int:
-        """Memory that is not spoken for: what is free, within the limit, less what models being loaded will take.
+        """Free memory within the limit, minus what is reserved for models that are being loaded.
 
-        Negative if those are promised more than there is. On a GPU the limit covers all that this process holds
-        there. On the CPU, where the process holds much besides, it covers the models, by what they were measured to
-        hold, and new work.
+        Negative if more is reserved than there is. On a GPU the limit covers all memory that this process has
+        allocated there. On a CPU the process holds much else, so the limit covers only the loaded models, by their
+        measured sizes, and new work.
         """
-        held = promised = 0
+        used = reserved = 0
         if self.residents is not None:
-            held, promised = self.residents.resident_bytes(), self.residents.reserved_bytes()
+            used, reserved = self.residents.resident_bytes(), self.residents.reserved_bytes()
         if self.is_cuda:
             import torch
 
-            held = torch.cuda.memory_allocated(self.place)
-            free = torch.cuda.mem_get_info(self.place)[0] + torch.cuda.memory_reserved(self.place) - held
+            used = torch.cuda.memory_allocated(self.torch_device)
+            free = (
+                torch.cuda.mem_get_info(self.torch_device)[0] + torch.cuda.memory_reserved(self.torch_device) - used
+            )
         else:
             free = free_host_bytes()
         if self.limit_bytes is not None:
-            free = min(free, self.limit_bytes - held)
-        return free - promised
+            free = min(free, self.limit_bytes - used)
+        return free - reserved
 
     def free_bytes(self) -> int:
-        """Memory that new work may take."""
+        """Memory that new work may use, at least 0."""
         return max(0, self.available_bytes())
 
     def evict_until(self, size_bytes: int) -> int:
-        """Let idle models leave, the least recently used first, until so much is free; return what is free then."""
+        """Evict idle models, least recently used first, until ``size_bytes`` are free; return what is free then."""
         if self.residents is not None and self.available_bytes() < size_bytes:
-            self.residents.release_idle(lambda: self.available_bytes() >= size_bytes)
+            self.residents.evict_idle(lambda: self.available_bytes() >= size_bytes)
         return self.free_bytes()
 
     def free_memory(self) -> bool:
-        """Free all that can be freed, after memory ran out; say whether an idle model left.
+        """After memory ran out, free caches and evict idle models; return whether any was evicted.
 
-        Call outside of ``except``: an exception keeps its frames' tensors.
+        Call outside of ``except``: the exception's traceback keeps tensors alive.
         """
         self.release()
-        return self.residents is not None and bool(self.residents.release_idle())
+        return self.residents is not None and bool(self.residents.evict_idle())
 
     def release(self) -> None:
-        """Give back what is no longer used. Call outside of ``except``, as ``free_memory``."""
+        """Free unused memory but keep idle models. Call outside of ``except``, like ``free_memory``."""
         release_memory()
 
 
 def release_memory(*, collect: bool = True) -> None:
-    """Give memory that is no longer used back to the devices and to the system.
+    """Return unused memory to the devices and to the operating system.
 
     Args:
-        collect: whether objects that only refer to each other are looked for first, which takes a moment.
+        collect: whether to collect reference cycles first, which takes a moment.
     """
     if collect:
         gc.collect()
-    torch = sys.modules.get("torch")  # if nobody has imported it, there is nothing to give back
+    torch = sys.modules.get("torch")  # if it was never imported, it holds no memory
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # only the GNU C library has it, and only it hoards
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # exists only in glibc, which keeps freed memory
     if trim is not None:
         trim(0)
 
 
 def free_host_bytes(cgroups: Path = _CGROUPS) -> int:
-    """Main memory that this process may still take: the machine's, within its container's limit."""
+    """Main memory in bytes that this process may still allocate, within its container's limit."""
     return host_memory(cgroups)[1]
 
 
 def host_memory(cgroups: Path = _CGROUPS) -> tuple[int, int]:
-    """Main memory in bytes, the machine's within its container's limit: how much there is, and how much is free."""
+    """Total and free main memory in bytes, within the container's limit."""
     import psutil
 
     memory = psutil.virtual_memory()
     total, free = int(memory.total), int(memory.available)
     for limit, used, statistics, droppable in _CGROUP_FILES:
         try:
-            most = int((cgroups / limit).read_text())
-            use = int((cgroups / used).read_text())
+            limit_bytes = int((cgroups / limit).read_text())
+            used_bytes = int((cgroups / used).read_text())
             lines = dict(line.split() for line in (cgroups / statistics).read_text().splitlines())
-            free = min(free, max(0, most - use + int(lines[droppable])))
-            total = min(total, most)
-        except (OSError, ValueError, KeyError):  # not there, or "max"
+            free = min(free, max(0, limit_bytes - used_bytes + int(lines[droppable])))
+            total = min(total, limit_bytes)
+        except (OSError, ValueError, KeyError):  # does not exist, or is "max"
             continue
     return total, free
 
 
 def cpu_has_bfloat16(cpu_info: Path = _CPU_INFO) -> bool:
-    """Whether the CPU has instructions for bfloat16; one that must emulate it is slower, not faster."""
+    """Whether the CPU has bfloat16 instructions; a CPU that emulates them is slower with bfloat16, not faster."""
     try:
         lines = cpu_info.read_text().splitlines()
     except OSError:  # not Linux
@@ -195,8 +198,8 @@ def cpu_has_bfloat16(cpu_info: Path = _CPU_INFO) -> bool:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` says that memory, of the host or of the device, ran out."""
+    """Whether ``error`` means that host or device memory ran out."""
     torch = sys.modules.get("torch")
     if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
+    return isinstance(error, RuntimeError) and any(part in str(error) for part in _OOM_MESSAGES)

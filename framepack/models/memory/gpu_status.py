@@ -1,4 +1,4 @@
-"""What the GPU is doing: read from NVML, the driver's own monitor, or from torch where that is not to be had."""
+"""Status of the GPU: memory, utilization and temperature, read from NVML, or from PyTorch if NVML is unavailable."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ log = logging.getLogger("framepack.models")
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A GPU at one moment.
+    """Status of a GPU at one moment.
 
     Attributes:
-        name: what it is called.
-        used_bytes: memory in use, by all processes.
-        total_bytes: memory it has.
-        utilization: share of the last moment in which it computed, in percent; None if the driver does not say.
-        temperature: degrees Celsius; None if the driver does not say.
+        name: product name.
+        used_bytes: memory used by all processes.
+        total_bytes: total memory.
+        utilization: percentage of the last sample period in which it computed; None if unknown.
+        temperature: degrees Celsius; None if unknown.
     """
 
     name: str
@@ -40,22 +40,22 @@ def read_gpu(device: Device) -> Gpu | None:
     import pynvml
     import torch
 
-    properties = torch.cuda.get_device_properties(device.place)
-    # By its identity, not its number: CUDA_VISIBLE_DEVICES renumbers the GPUs for torch and not for NVML.
-    return ask_driver(pynvml, f"GPU-{properties.uuid}") or _ask_torch(device.place)
+    properties = torch.cuda.get_device_properties(device.torch_device)
+    # Look the GPU up by its UUID: CUDA_VISIBLE_DEVICES renumbers GPUs for PyTorch but not for NVML.
+    return read_nvml(pynvml, f"GPU-{properties.uuid}") or _read_torch(device.torch_device)
 
 
-def ask_driver(nvml: Any, uuid: str) -> Gpu | None:
-    """Ask NVML about one GPU; None if it cannot say how much memory that has.
+def read_nvml(nvml: Any, uuid: str) -> Gpu | None:
+    """Read one GPU's status from NVML; None if NVML is unavailable or does not know its memory.
 
     Args:
         nvml: the module pynvml.
-        uuid: the GPU's identity, as NVML writes it.
+        uuid: the GPU's UUID in NVML's notation.
     """
     try:
         nvml.nvmlInit()
     except nvml.NVMLError as error:
-        log.debug("NVML is not there: %s", error)
+        log.debug("NVML is unavailable: %s", error)
         return None
     try:
         handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
@@ -77,7 +77,7 @@ def ask_driver(nvml: Any, uuid: str) -> Gpu | None:
 def _utilization(nvml: Any, handle: Any) -> int | None:
     try:
         return int(nvml.nvmlDeviceGetUtilizationRates(handle).gpu)
-    except nvml.NVMLError:  # slices of a GPU have none of their own
+    except nvml.NVMLError:  # MIG instances have none of their own
         return None
 
 
@@ -88,7 +88,7 @@ def _temperature(nvml: Any, handle: Any) -> int | None:
         return None
 
 
-def _ask_torch(place: torch.device) -> Gpu:
+def _read_torch(place: torch.device) -> Gpu:
     import torch
 
     free, total = torch.cuda.mem_get_info(place)

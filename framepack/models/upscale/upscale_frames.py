@@ -1,30 +1,27 @@
-"""Video through an upscaler: frames in, frames out, a batch at a time."""
+"""Upscale the frames of a video in batches, to exactly the target size."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from framepack.media.iteration import closing
-from framepack.models.frames.device_frame import DeviceFrame, to_device
-from framepack.models.frames.scaling import resize
+from framepack.models.frames.device_frame import DeviceFrame, count_repeats, resize, to_device
 from framepack.models.memory.oom import WorkShape
 
 if TYPE_CHECKING:
     from framepack.media.clip import Colors, Frame
     from framepack.models.upscale.upscaler import Upscaler
 
-F = TypeVar("F", bound="Frame")
-
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """What upscaling shall result in: the size in pixels, and the meaning of the frames' YUV on the host."""
+class UpscaleTarget:
+    """The wanted result of upscaling: size in pixels, and color space of the YUV samples on the host."""
 
     width: int
     height: int
@@ -32,8 +29,8 @@ class Target:
 
 
 def target_size(width: int, height: int, scale_factor: float) -> tuple[int, int]:
-    """The (width, height) that a frame has at ``scale_factor``: the nearest even numbers, the larger of two."""
-    factor = Fraction(str(scale_factor))  # the decimal number that was asked for, not its neighbor in binary
+    """Return (width, height) at ``scale_factor``, rounded to the nearest even numbers, ties upward."""
+    factor = Fraction(str(scale_factor))  # the exact decimal number of the request, not its binary approximation
     columns, rows = (max(2, int(side * factor / 2 + Fraction(1, 2)) * 2) for side in (width, height))
     return columns, rows
 
@@ -41,104 +38,88 @@ def target_size(width: int, height: int, scale_factor: float) -> tuple[int, int]
 def upscale_frames(
     frames: Iterator[Frame],
     upscaler: Upscaler,
-    target: Target,
+    target: UpscaleTarget,
     *,
     colors: Colors,
     tile_size: int,
     check: Callable[[], None],
 ) -> Iterator[DeviceFrame]:
-    """Upscale frames to exactly the target's size.
+    """Upscale frames to exactly the target size.
 
-    The network is applied once; the rest of the way, up or down, is resizing. (A 2x network applied twice invents
-    detail upon invented detail: it was measured 3 to 4 dB farther from the truth than once and resized, at five times
-    the cost.) Successive frames that are one object become one object.
+    The network is applied once, and its output is resized to the target. (Applying a 2x network twice adds invented
+    detail to invented detail: it was 3 to 4 dB farther from the original than applying it once and resizing, at five
+    times the cost.) A repeated frame, the same object several times in a row, is computed once and stays one object.
 
     Args:
         frames: all of one size; closed at the end.
         upscaler: the network.
         target: size and colors of the result.
-        colors: what the YUV samples of ``frames`` mean.
+        colors: color space of the YUV samples of ``frames``.
         tile_size: see ``Upscaler``.
-        check: called between pieces of work; what it raises ends the work.
+        check: called between tiles; may raise an error to stop.
 
     Yields:
-        Frames on the device, in float16, as many as there are ``frames``.
+        As many frames as ``frames``, in device memory, in float16.
 
     Raises:
-        OutOfMemory: not even the smallest tiles fit.
+        OutOfMemory: even the smallest tiles do not fit.
     """
     upscaler.forget()
-    work = _Work(upscaler, target, colors, tile_size, check)
-    runs: list[tuple[Frame, int]] = []
+    batcher = _Batcher(upscaler, target, colors, tile_size, check)
+    batch: list[tuple[Frame, int]] = []
     with closing(frames):
-        for run in in_a_row(frames, check):
-            runs.append(run)
-            if len(runs) >= work.frames_at_once(run[0]):
-                yield from _finish(work, runs)
-        if runs:
-            yield from _finish(work, runs)
-
-
-def in_a_row(frames: Iterator[F], check: Callable[[], None]) -> Iterator[tuple[F, int]]:
-    """Count how often each frame comes in a row as one and the same object."""
-    current: F | None = None
-    count = 0
-    for frame in frames:
-        check()
-        if frame is current:
-            count += 1
-            continue
-        if current is not None:
-            yield current, count
-        current, count = frame, 1
-    if current is not None:
-        yield current, count
+        for frame, count in count_repeats(frames, check):
+            batch.append((frame, count))
+            if len(batch) >= batcher.batch_size(frame):
+                yield from _flush(batcher, batch)
+        if batch:
+            yield from _flush(batcher, batch)
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
-    """What is done to a batch of frames."""
+class _Batcher:
+    """Upscales batches of frames."""
 
     upscaler: Upscaler
-    target: Target
+    target: UpscaleTarget
     colors: Colors
     tile_size: int
     check: Callable[[], None]
 
-    def frames_at_once(self, frame: Frame) -> int:
-        return self.upscaler.frames_at_once(self._case(frame))
+    def batch_size(self, frame: Frame) -> int:
+        return self.upscaler.batch_size(self._work_shape(frame))
 
     def __call__(self, frames: list[Frame]) -> list[DeviceFrame]:
         """Upscale frames of one size."""
 
-        def work(part: slice, tile: int) -> list[DeviceFrame]:
-            return self._upscale(frames[part], tile)
+        def work(batch_slice: slice, tile: int) -> list[DeviceFrame]:
+            return self._upscale(frames[batch_slice], tile)
 
-        return self.upscaler.fit(work, len(frames), self._case(frames[0]))
+        return self.upscaler.run_with_fallback(work, len(frames), self._work_shape(frames[0]))
 
-    def _case(self, frame: Frame) -> WorkShape:
+    def _work_shape(self, frame: Frame) -> WorkShape:
         return WorkShape(frame.width, frame.height, self.tile_size)
 
     @torch.inference_mode()
     def _upscale(self, frames: list[Frame], tile: int) -> list[DeviceFrame]:
-        batch = to_device(frames, self.upscaler.device.place, self.upscaler.dtype, self.colors)
+        batch = to_device(frames, self.upscaler.device.torch_device, self.upscaler.dtype, self.colors)
         batch = self.upscaler.run(batch, tile, self.check)
-        return [DeviceFrame(self._fitted(frame[None]), self.target.colors) for frame in batch]
+        return [DeviceFrame(self._resized(frame[None]), self.target.colors) for frame in batch]
 
-    def _fitted(self, frame: Tensor) -> Tensor:
-        """A frame (1, 3, H, W) in the target's size as (3, H, W) in float16."""
+    def _resized(self, frame: Tensor) -> Tensor:
+        """Resize a frame (1, 3, H, W) to the target size; return it as (3, H, W) in float16."""
         if frame.shape[-2:] != (self.target.height, self.target.width):
             frame = resize(frame, self.target.width, self.target.height)
         return frame[0].to(torch.float16)
 
 
-def _finish(work: _Work, runs: list[tuple[Frame, int]]) -> Iterator[DeviceFrame]:
-    """Upscale the collected frames, hand them out as often as they came, and forget them."""
-    made = work([frame for frame, _ in runs])
-    counts = [count for _, count in runs]
-    runs.clear()
-    made.reverse()
+def _flush(batcher: _Batcher, batch: list[tuple[Frame, int]]) -> Iterator[DeviceFrame]:
+    """Upscale the collected frames, yield each as often as it is repeated, and empty the batch."""
+    upscaled = batcher([frame for frame, _ in batch])
+    counts = [count for _, count in batch]
+    batch.clear()
+    upscaled.reverse()
     for count in counts:
-        frame = made.pop()
+        frame = upscaled.pop()
         for _ in range(count):
             yield frame

@@ -1,4 +1,4 @@
-"""An upscaling network at work: in the right precision, and in batches and tiles that fit into memory."""
+"""Run an upscaling network in the right precision, and in batches and tiles that fit into memory."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from framepack.models.memory.oom import SMALLEST_TILE, BatchPlan, OomFallback, WorkShape
-from framepack.models.upscale.footprint import bytes_per_pixel
+from framepack.models.memory.oom import MIN_TILE, BatchPlan, OomFallback, WorkShape
 from framepack.models.upscale.precision import prepare
-from framepack.models.upscale.tiling import overlap_of, plan
+from framepack.models.upscale.tiling import plan_tiles, tile_overlap
 
 if TYPE_CHECKING:
     from spandrel import ImageModelDescriptor
@@ -23,131 +22,133 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SHARE_OF_FREE: Final = {"cuda": 0.8, "cpu": 0.5}
-_BATCH_PIXELS: Final = {"cuda": 1 << 20, "cpu": 0}  # enough to keep it busy; a CPU is busy with a single frame
-_MOST_FRAMES: Final = 16
+_BATCH_PIXELS: Final = {"cuda": 1 << 20, "cpu": 0}  # enough to keep a GPU busy; for a CPU one frame is enough
+_MAX_BATCH: Final = 16
 _TILE_STEP: Final = 32
+_PROBE_SIDE: Final = 32  # pixels of the frame with which memory is measured
+_KERNEL_WORKSPACE: Final = 1.25  # factor for what kernels need besides the input and output of their layer
 
 
 def _nothing() -> None:
-    """Stand in for a callback that nobody needs."""
+    """Do nothing: the default for callbacks."""
 
 
 class Upscaler:
-    """A network on its device; several threads may use it.
+    """An upscaling network on its device. Thread-safe.
 
     Attributes:
-        scale: how many times more columns and rows it makes.
-        device: where it is.
-        dtype: precision of the frames that it takes.
-        overlap: pixels that its tiles see beyond what is kept of them.
+        scale: factor by which it enlarges width and height.
+        device: where it runs.
+        dtype: precision of its input.
+        overlap: number of pixels by which the input of a tile exceeds the part that is kept, on each side.
 
     Args:
-        network: in single precision on the CPU; taken over and rebuilt for the device.
-        device: where to run; idle models leave it when memory runs out.
+        network: in single precision on the CPU; converted and moved in place.
+        device: where to run; idle models there are evicted when memory runs out.
     """
 
     def __init__(self, network: ImageModelDescriptor[Any], device: Device) -> None:
         self.scale = int(network.scale)
         self.device = device
-        self.overlap = overlap_of(network)
+        self.overlap = tile_overlap(network)
         self.dtype = prepare(network, device)
         self._network = network
         self._multiple = int(network.size_requirements.multiple_of)
-        self._bytes_per_pixel = bytes_per_pixel(network, self.dtype)
-        self._splitter = OomFallback(device)
+        self._bytes_per_pixel = measure_bytes_per_pixel(network, self.dtype)
+        self._fallback = OomFallback(device)
 
     def __call__(self, batch: Tensor, *, tile_size: int = 0, check: Callable[[], None] = _nothing) -> Tensor:
         """Upscale frames of one size by the network's scale.
 
         Args:
             batch: RGB, shape (N, 3, H, W), any float dtype, range 0..1, on any device.
-            tile_size: most columns and rows computed at once, beside their overlap (fewer if memory is short); 0: as
-                many as fit into memory.
-            check: called between pieces of work; what it raises ends the work.
+            tile_size: maximum width and height of a tile without overlap (smaller if memory is short); 0: as large as
+                memory allows.
+            check: called between tiles; may raise an error to stop.
 
         Returns:
             RGB, shape (N, 3, H * scale, W * scale), float, range 0..1, on the network's device.
 
         Raises:
-            OutOfMemory: not even the smallest tiles fit.
+            OutOfMemory: even the smallest tiles do not fit.
         """
         height, width = batch.shape[-2:]
 
-        def work(part: slice, tile: int) -> list[Tensor]:
-            return [self.run(batch[part], tile, check)]
+        def work(batch_slice: slice, tile: int) -> list[Tensor]:
+            return [self.run(batch[batch_slice], tile, check)]
 
-        parts = self.fit(work, len(batch), WorkShape(width, height, tile_size))
+        parts = self.run_with_fallback(work, len(batch), WorkShape(width, height, tile_size))
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def fit(self, work: Callable[[slice, int], list[T]], count: int, case: WorkShape) -> list[T]:
-        """Do work on ``count`` frames in the pieces that fit; see ``OomFallback.fit``.
+    def run_with_fallback(self, work: Callable[[slice, int], list[T]], count: int, shape: WorkShape) -> list[T]:
+        """Do work on ``count`` frames in batches and tiles that fit into memory; see ``OomFallback.run``.
 
         Raises:
-            OutOfMemory: not even the smallest tiles fit.
+            OutOfMemory: even the smallest tiles do not fit.
         """
-        return self._splitter.fit(work, count, case, self._rung(case))
+        return self._fallback.run(work, count, shape, self._plan(shape))
 
-    def frames_at_once(self, case: WorkShape) -> int:
-        """How many such frames are best worked on together."""
-        return self._rung(case).frames
+    def batch_size(self, shape: WorkShape) -> int:
+        """Return the best number of such frames per batch."""
+        return self._plan(shape).frames
 
     def forget(self) -> None:
-        """Look anew at how much memory is free; what did not fit may fit by now."""
-        self._splitter.forget()
+        """Forget what did not fit into memory: it may fit now."""
+        self._fallback.forget()
 
     @torch.inference_mode()
     def run(self, batch: Tensor, tile: int, check: Callable[[], None]) -> Tensor:
-        """Upscale as ``__call__`` does, all frames together and in tiles of exactly this size (0: whole).
+        """Upscale like ``__call__``, all frames together and in tiles of exactly this size (0: whole frames).
 
-        Memory may run out.
+        Does not handle running out of memory.
         """
         check()
         height, width = batch.shape[-2:]
-        batch = _padded(batch.to(self.device.place, self.dtype), self._multiple)
-        tiles = plan(batch.shape[-1], batch.shape[-2], tile, self.overlap, self._multiple)
+        batch = _padded(batch.to(self.device.torch_device, self.dtype), self._multiple)
+        tiles = plan_tiles(batch.shape[-1], batch.shape[-2], tile, self.overlap, self._multiple)
         if len(tiles) == 1:
-            whole = self._upscale(batch)
+            output = self._upscale(batch)
         else:
-            whole = torch.empty(0)
-            for index, piece in enumerate(tiles):
+            output = torch.empty(0)  # allocated with the first tile, which tells dtype and channels
+            for index, each in enumerate(tiles):
                 check()
-                made = self._upscale(batch[..., *piece.seen()])
+                upscaled = self._upscale(batch[..., *each.input()])
                 if not index:
                     size = (side * self.scale for side in batch.shape[-2:])
-                    whole = made.new_empty((*made.shape[:2], *size))
-                whole[..., *piece.kept(self.scale)] = made[..., *piece.kept_inside(self.scale)]
-        return whole[..., : height * self.scale, : width * self.scale]
+                    output = upscaled.new_empty((*upscaled.shape[:2], *size))
+                output[..., *each.kept(self.scale)] = upscaled[..., *each.kept_in_tile(self.scale)]
+        return output[..., : height * self.scale, : width * self.scale]
 
     def _upscale(self, frames: Tensor) -> Tensor:
         return cast("Tensor", self._network(frames.contiguous(memory_format=torch.channels_last)))
 
-    def _rung(self, case: WorkShape) -> BatchPlan:
-        return self._splitter.known(case) or self._first_rung(case)
+    def _plan(self, shape: WorkShape) -> BatchPlan:
+        return self._fallback.known(shape) or self._initial_plan(shape)
 
-    def _first_rung(self, case: WorkShape) -> BatchPlan:
-        """As many pixels at once as were asked for, as the device likes, and as its free memory holds.
+    def _initial_plan(self, shape: WorkShape) -> BatchPlan:
+        """Choose tiles and batches by the requested tile size, the kind of device, and its free memory.
 
-        Idle models leave before a frame is cut into smaller pieces than it must.
+        Idle models are evicted before a frame is split into smaller tiles than requested.
         """
-        kind, tile = self.device.place.type, case.tile_size
-        wanted = self._pixels_seen(case, tile)
-        bytes_per_pixel = self._bytes_per_pixel / _SHARE_OF_FREE[kind]
+        device_type, tile = self.device.torch_device.type, shape.tile_size
+        wanted = self._input_pixels(shape, tile)
+        bytes_per_pixel = self._bytes_per_pixel / _SHARE_OF_FREE[device_type]
         pixels = int(self.device.evict_until(math.ceil(wanted * bytes_per_pixel)) / bytes_per_pixel)
         if wanted > pixels:
             side = math.isqrt(pixels) - 2 * self.overlap
-            fitting = max(SMALLEST_TILE, side // _TILE_STEP * _TILE_STEP)
+            fitting = max(MIN_TILE, side // _TILE_STEP * _TILE_STEP)
             tile = min(tile or fitting, fitting)
-        frames = min(pixels, _BATCH_PIXELS[kind]) // self._pixels_seen(case, tile)
-        return BatchPlan(min(max(frames, 1), _MOST_FRAMES), tile)
+        frames = min(pixels, _BATCH_PIXELS[device_type]) // self._input_pixels(shape, tile)
+        return BatchPlan(min(max(frames, 1), _MAX_BATCH), tile)
 
-    def _pixels_seen(self, case: WorkShape, tile: int) -> int:
-        """The most that the network sees of one frame at once."""
-        side = tile + 2 * self.overlap if tile else max(case.width, case.height)
-        return min(side, case.width) * min(side, case.height)
+    def _input_pixels(self, shape: WorkShape, tile: int) -> int:
+        """Return the number of input pixels of one tile with its overlap, at most those of the frame."""
+        side = tile + 2 * self.overlap if tile else max(shape.width, shape.height)
+        return min(side, shape.width) * min(side, shape.height)
 
 
 def _padded(batch: Tensor, multiple: int) -> Tensor:
-    """Mirror the right and lower edges until both sizes are multiples; beyond a frame's own size, repeat them."""
+    """Pad right and bottom to multiples by mirroring; where a frame is too small to mirror, repeat its edge."""
     height, width = batch.shape[-2:]
     right, below = -width % multiple, -height % multiple
     if not right and not below:
@@ -155,3 +156,32 @@ def _padded(batch: Tensor, multiple: int) -> Tensor:
     mirrored = min(right, width - 1), min(below, height - 1)
     batch = functional.pad(batch, (0, mirrored[0], 0, mirrored[1]), "reflect")
     return functional.pad(batch, (0, right - mirrored[0], 0, below - mirrored[1]), "replicate")
+
+
+@torch.inference_mode()
+def measure_bytes_per_pixel(network: ImageModelDescriptor[Any], dtype: torch.dtype) -> int:
+    """Measure the memory that one input pixel needs during inference, by the network's widest layer.
+
+    Args:
+        network: on its device; a small frame is run through it.
+        dtype: precision of its input.
+    """
+    side = max(_PROBE_SIDE, network.size_requirements.minimum)
+    side += -side % network.size_requirements.multiple_of
+    widest = 0
+
+    def record(_layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        nonlocal widest
+        tensors = [value for value in (*inputs, output) if isinstance(value, Tensor)]
+        widest = max(widest, sum(tensor.nbytes for tensor in tensors))
+
+    leaves = [layer for layer in network.model.modules() if not any(True for _ in layer.children())]
+    hooks = [layer.register_forward_hook(record) for layer in leaves]
+    try:
+        frame = torch.zeros((1, 3, side, side), dtype=dtype, device=network.device)
+        output = network(frame.contiguous(memory_format=torch.channels_last))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    total: int = widest + frame.nbytes + 2 * output.nbytes
+    return int(_KERNEL_WORKSPACE * total / side**2) + 1

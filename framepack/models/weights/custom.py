@@ -1,4 +1,4 @@
-"""A user's own upscale models: checkpoints in the weights folder that are not of the catalog."""
+"""A user's own upscale models: checkpoints in the weights folder that are not in the catalog."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ _logger = logging.getLogger(__name__)
 
 _SUFFIXES = {".pth", ".safetensors"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
-_Version = tuple[int, int, bool]  # size in bytes, time of last change, whether another model has its name
+_Version = tuple[int, int, bool]  # size in bytes, modification time, whether another model has the same name
 
 
 class CustomModels:
-    """Describes what a user has put into the weights folder, each version of a file once; safe from any thread.
+    """Finds the user's own models in the weights folder. Thread-safe; each version of a file is read once.
 
-    A model is called like its file without the suffix. Its row carries the hash that the file had when it was
-    described, so what is loaded later is what was described.
+    The name of a model is its file name without the suffix. Its row contains the hash that the file had when it was
+    read, so a file that is replaced later is never loaded under the old row.
 
     Args:
-        folder: the weights folder; it need not exist.
-        catalog: its files and names are not for users.
+        folder: the weights folder, which need not exist.
+        catalog: its file names and model names are reserved.
     """
 
     def __init__(self, folder: Path, catalog: Catalog) -> None:
         self._folder = folder
-        self._known = {weights.filename for weights in catalog.weights()}
-        self._taken = {row.name for row in catalog.rows}
+        self._catalog_files = {weights.filename for weights in catalog.weights()}
+        self._catalog_names = {row.name for row in catalog.rows}
         self._described: dict[str, tuple[_Version, ModelRow | None]] = {}
         self._lock = threading.Lock()
 
     def rows(self) -> tuple[ModelRow, ...]:
-        """The usable models, by name; files that are none are set aside with a warning in the log, once."""
+        """Return the usable models, sorted by file name. Unusable files are skipped and logged once."""
         with self._lock:
             paths = self._candidates()
             self._described = {path.name: self._describe(path) for path in paths}
@@ -56,34 +56,36 @@ class CustomModels:
         return [
             path
             for path in paths
-            if path.suffix in _SUFFIXES and path.name not in self._known and not path.name.startswith(".")
+            if path.suffix in _SUFFIXES and path.name not in self._catalog_files and not path.name.startswith(".")
         ]
 
     def _describe(self, path: Path) -> tuple[_Version, ModelRow | None]:
         version = self._version(path)
-        remembered = self._described.get(path.name)
-        if remembered is not None and remembered[0] == version:
-            return remembered
+        known = self._described.get(path.name)
+        if known is not None and known[0] == version:
+            return known
         try:
             return version, self._row(path, version)
-        except (FramepackError, OSError, MemoryError, RuntimeError) as error:  # the last two: it does not fit in here
-            _logger.warning("%s is set aside: %s", path.name, error)
+        except (FramepackError, OSError, MemoryError, RuntimeError) as error:  # the last two: out of memory
+            _logger.warning("%s is skipped: %s", path.name, error)
             return version, None
 
     def _version(self, path: Path) -> _Version:
-        rival = path.stem in self._taken or (path.suffix == ".safetensors" and path.with_suffix(".pth").exists())
+        is_duplicate = path.stem in self._catalog_names or (
+            path.suffix == ".safetensors" and path.with_suffix(".pth").exists()
+        )
         try:
             stat = path.stat()
         except OSError:
-            return 0, 0, rival
-        return stat.st_size, stat.st_mtime_ns, rival
+            return 0, 0, is_duplicate
+        return stat.st_size, stat.st_mtime_ns, is_duplicate
 
     @staticmethod
     def _row(path: Path, version: _Version) -> ModelRow:
         from framepack.models.weights.networks import load_network
 
         if not _NAME.fullmatch(path.stem):
-            raise ModelUnavailable("Its name has characters other than letters, digits, dot, _, + and -.")
+            raise ModelUnavailable("Its name contains characters other than letters, digits, dot, _, + and -.")
         if version[2]:
             raise ModelUnavailable("Another model has the same name.")
         content = read_capped(path)

@@ -1,4 +1,4 @@
-"""Keeps several threads and processes from fetching the same thing at the same time."""
+"""Locks that keep threads and processes from downloading the same file at the same time."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 
 
 class FetchLocks:
-    """Locks by name, held in files of a folder; the kernel releases a lock when its owner dies.
+    """Named locks, stored as lock files in a folder. The kernel releases a lock when its owner dies.
 
     Args:
-        folder: must be there when a lock is taken.
+        folder: must exist when a lock is acquired.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -21,10 +21,10 @@ class FetchLocks:
         self._locks: dict[str, threading.Lock] = {}
 
     @contextlib.contextmanager
-    def alone(self, name: str) -> Iterator[None]:
-        """Wait until nobody else is inside with the same name."""
+    def exclusive(self, name: str) -> Iterator[None]:
+        """Hold the lock of this name for the block; wait for it if another thread or process holds it."""
         flat = name.replace("/", "--")
-        # A thread lock as well: on network volumes a file lock may belong to the whole process.
+        # A thread lock is needed too: on network volumes a file lock may belong to the whole process.
         with (
             self._locks.setdefault(flat, threading.Lock()),
             (self._folder / f".{flat}.lock").open("w") as lock,

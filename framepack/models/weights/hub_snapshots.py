@@ -1,8 +1,7 @@
-"""Find a repository's files: in the weights folder, in a cache of the Hugging Face Hub, or fetched from there.
+"""Find the files of a Hugging Face repository: in the weights folder, in a Hub cache, or by downloading them.
 
-A file with another size or hash than the published one is never parsed, wherever it came from, and neither are
-pickles or code. Whole repositories are fetched into the weights folder, one after another, and get their name there
-when they are complete.
+A file whose size or hash differs from the published one is never parsed, whatever its source, and neither are pickles
+or code. Repositories are downloaded whole into the weights folder, and get their final name when they are complete.
 """
 
 from __future__ import annotations
@@ -12,34 +11,86 @@ import os
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from framepack.errors import DiskFull, ModelUnavailable, is_disk_full
+from framepack.logs import adopt, is_terminal
 from framepack.models.weights.fetch_locks import FetchLocks
-from framepack.models.weights.hub import cache_folder, download, is_offline, remedy, snapshot_in
 from framepack.models.weights.language_catalog import resolve
 
 if TYPE_CHECKING:
     from framepack.models.spec import Group
     from framepack.models.weights.language_catalog import Repository, RepositoryFile
-    from framepack.models.weights.store import Place
+    from framepack.models.weights.store import WeightsLocation
     from framepack.settings import Settings
 
+WANTED: Final = ("*.safetensors", "*.json", "*.txt", "*.jinja")
+"""Files of a repository that are downloaded: weights that contain only tensors, and text. No pickles, no code."""
+
 FetchRepository = Callable[["Repository", Path], None]
-"""Fetches a repository into a folder."""
+"""Downloads a repository into a folder."""
 
-_Version = tuple[int, int, int]  # inode, size in bytes, time of last change
+_Version = tuple[int, int, int]  # inode, size in bytes, modification time
 
 
-class Snapshots:
-    """The language models there are, and a way to the others; safe from any thread.
+def is_offline() -> bool:
+    """Whether ``HF_HUB_OFFLINE`` forbids downloads from the Hub."""
+    from huggingface_hub import constants
+
+    return bool(constants.is_offline_mode())
+
+
+def cache_folder() -> Path:
+    """Return the cache folder of the Hub's own tools, as ``HF_HOME`` and ``HF_HUB_CACHE`` set it."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
+
+
+def snapshot_in(cache: Path, repository: Repository) -> Path:
+    """Return where a cache in the Hub's layout stores the pinned revision; the folder may not exist."""
+    return cache / f"models--{repository.name.replace('/', '--')}" / "snapshots" / repository.revision
+
+
+def download(repository: Repository, to: Path) -> None:
+    """Download the pinned revision into the folder ``to``; an interrupted download is resumed.
+
+    Raises:
+        ModelUnavailable: the Hub cannot be reached, or denies access.
+        DiskFull: there is no disk space for it.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    adopt("huggingface_hub")
+    if not is_terminal():
+        disable_progress_bars()
+    try:
+        snapshot_download(repository.name, revision=repository.revision, local_dir=to, allow_patterns=list(WANTED))
+    except Exception as error:  # its HTTP and storage libraries raise errors of their own
+        if is_disk_full(error):
+            raise DiskFull(f"There is no room in the weights folder for {repository.name}.") from error
+        raise ModelUnavailable(
+            f"The model {repository.name} could not be fetched from the Hugging Face Hub: {remedy(repository)}."
+        ) from error
+
+
+def remedy(repository: Repository) -> str:
+    """Advice for a missing repository, as the end of a sentence."""
+    if not repository.revision:
+        return "put its files there"
+    return f"run `python -m framepack weights fetch {repository.name}` where it can be reached"
+
+
+class HubSnapshots:
+    """Finds and downloads the repositories of language models. Thread-safe.
 
     Args:
-        folder: the weights folder; a repository lies in ``organization/name`` inside.
+        folder: the weights folder; a repository is stored in its subfolder ``organization/name``.
         caches: folders in the Hub's cache layout, which are only read.
-        allow_download: whether what is missing may be fetched.
-        chosen: the repositories that the deployment uses, by their group.
-        fetch: fetches a repository.
+        allow_download: whether missing repositories may be downloaded.
+        repository_for: returns the repository that the deployment uses for a group of models.
+        fetch: downloads a repository.
     """
 
     def __init__(
@@ -48,103 +99,105 @@ class Snapshots:
         *,
         caches: Callable[[], Iterable[Path]],
         allow_download: bool,
-        chosen: Callable[[Group], Repository],
+        repository_for: Callable[[Group], Repository],
         fetch: FetchRepository = download,
     ) -> None:
-        self.chosen = chosen
+        self.repository_for = repository_for
         self._folder = folder
         self._caches = caches
         self._allow_download = allow_download
         self._fetch = fetch
         self._locks = FetchLocks(folder)
-        self._good: dict[tuple[_Version, str], bool] = {}
+        self._verified: dict[tuple[_Version, str], bool] = {}
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Snapshots:
-        """Build those of one worker."""
+    def from_settings(cls, settings: Settings) -> HubSnapshots:
+        """Build from a worker's settings."""
         names = {"enhancer": settings.enhancer_model, "captioner": settings.captioner_model}
         return cls(
             settings.weights_dir,
             caches=lambda: (settings.hub_cache_dir, cache_folder()),
             allow_download=settings.weights_download,
-            chosen=lambda group: resolve(names[group], group),
+            repository_for=lambda group: resolve(names[group], group),
         )
 
     def open(self, repository: Repository) -> Path:
-        """Return a folder with the repository's files, fetched if it is nowhere.
+        """Return a folder with the repository's files; download them if they are not on this machine.
 
         Raises:
-            ModelUnavailable: it is not to be had, or not the published one.
-            DiskFull: there is no room to fetch it.
+            ModelUnavailable: it is missing and cannot be downloaded, or is not the published one.
+            DiskFull: there is no disk space to download it.
         """
-        for folder in self._places(repository):
-            if folder.exists() and (folder == self._home(repository) or self._lacks(folder, repository) is None):
+        for folder in self._candidates(repository):
+            if folder.exists() and (
+                folder == self._local_folder(repository) or self._missing_file(folder, repository) is None
+            ):
                 self._verify(folder, repository)
                 return folder
         return self.fetch(repository)
 
     def fetch(self, repository: Repository) -> Path:
-        """Return the repository's folder inside the weights folder, fetched if it is not there.
+        """Return the repository's folder inside the weights folder; download it if it is missing.
 
         Raises:
-            ModelUnavailable: it cannot be fetched, or is not the published one.
-            DiskFull: there is no room for it.
+            ModelUnavailable: it cannot be downloaded, or is not the published one.
+            DiskFull: there is no disk space for it.
         """
-        home = self._home(repository)
-        if home.exists():
-            self._verify(home, repository)
-            return home
+        target = self._local_folder(repository)
+        if target.exists():
+            self._verify(target, repository)
+            return target
         if not repository.revision or not self._allow_download or is_offline():
             raise ModelUnavailable(
                 f"The model {repository.name} is not on this worker: {remedy(repository)}, "
                 "or let the worker fetch it with FRAMEPACK_WEIGHTS_DOWNLOAD."
             )
         try:
-            home.parent.mkdir(parents=True, exist_ok=True)
-            with self._locks.alone(repository.name):
-                if not home.exists():
-                    self._fetch_to(home, repository)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with self._locks.exclusive(repository.name):
+                if not target.exists():
+                    self._fetch_to(target, repository)
         except OSError as error:
             if is_disk_full(error):
                 raise DiskFull(f"There is no room in the weights folder for {repository.name}.") from error
             raise ModelUnavailable(f"The model {repository.name} cannot be stored: {remedy(repository)}.") from error
-        return home
+        return target
 
-    def where(self, repository: Repository, *, verify: bool = False) -> Place:
-        """Say where the repository is, by names and sizes alone unless ``verify`` asks for hashes as well."""
-        home = self._home(repository)
-        for folder in self._places(repository):
-            if not folder.exists() or (folder != home and self._lacks(folder, repository)):
+    def where(self, repository: Repository, *, verify: bool = False) -> WeightsLocation:
+        """Locate the repository; compare names and sizes, and with ``verify`` also hashes."""
+        target = self._local_folder(repository)
+        for folder in self._candidates(repository):
+            if not folder.exists() or (folder != target and self._missing_file(folder, repository)):
                 continue
             try:
                 self._verify(folder, repository, hashes=verify)
             except (ModelUnavailable, OSError):
                 return "wrong"
-            return "folder" if folder == home else "cache"
+            return "folder" if folder == target else "cache"
         return "missing"
 
-    def _home(self, repository: Repository) -> Path:
+    def _local_folder(self, repository: Repository) -> Path:
         return repository.folder or self._folder / repository.name
 
-    def _places(self, repository: Repository) -> list[Path]:
+    def _candidates(self, repository: Repository) -> list[Path]:
         caches = self._caches() if repository.revision else ()
         snapshots = [snapshot_in(cache, repository) for cache in caches]
-        return [self._home(repository), *(each for each in snapshots if os.access(each, os.R_OK | os.X_OK))]
+        return [self._local_folder(repository), *(each for each in snapshots if os.access(each, os.R_OK | os.X_OK))]
 
-    def _fetch_to(self, home: Path, repository: Repository) -> None:
-        part = home.with_name(f".{home.name}.part")
+    def _fetch_to(self, target: Path, repository: Repository) -> None:
+        part = target.with_name(f".{target.name}.part")
         self._fetch(repository, part)
         try:
             self._verify(part, repository)
         except ModelUnavailable:
             shutil.rmtree(part, ignore_errors=True)
             raise
-        shutil.rmtree(part / ".cache", ignore_errors=True)  # notes of the Hub's tools
-        part.replace(home)
+        shutil.rmtree(part / ".cache", ignore_errors=True)  # metadata of the Hub's tools
+        part.replace(target)
 
     @staticmethod
-    def _lacks(folder: Path, repository: Repository) -> str | None:
-        """Name a file that is not there; a repository without a list needs a configuration and safetensors."""
+    def _missing_file(folder: Path, repository: Repository) -> str | None:
+        """Return a missing file, or None. Without a list of files, a configuration and safetensors suffice."""
         listed = [file.path for file in repository.files]
         missing = [path for path in listed or ["config.json"] if not (folder / path).is_file()]
         if missing:
@@ -152,16 +205,16 @@ class Snapshots:
         return None if any(folder.glob("*.safetensors")) else "*.safetensors"
 
     def _verify(self, folder: Path, repository: Repository, *, hashes: bool = True) -> None:
-        """Return if the folder holds the published files.
+        """Check that the folder contains the published files, and no other weights.
 
         Raises:
-            ModelUnavailable: a file is missing, is another one, or holds weights that were not published.
+            ModelUnavailable: a file is missing or not the published one.
         """
-        lacking = self._lacks(folder, repository)
-        if lacking is not None:
+        missing = self._missing_file(folder, repository)
+        if missing is not None:
             first = "delete it, then " if repository.revision else ""
             raise ModelUnavailable(
-                f"The folder of {repository.name} lacks {lacking} (weights are read from safetensors files only): "
+                f"The folder of {repository.name} lacks {missing} (weights are read from safetensors files only): "
                 f"{first}{remedy(repository)}."
             )
         published = {file.path for file in repository.files}
@@ -173,13 +226,13 @@ class Snapshots:
             )
 
     def _is_published(self, folder: Path, file: RepositoryFile, *, hashes: bool) -> bool:
-        """Compare size and hash; a file that has not changed since is hashed once."""
+        """Compare size and hash; an unchanged file is hashed only once."""
         path = folder / file.path
         stat = path.stat()
         if stat.st_size != file.size_bytes or not hashes:
             return stat.st_size == file.size_bytes
         version = (stat.st_ino, stat.st_size, stat.st_mtime_ns), file.sha256
-        if version not in self._good:
+        if version not in self._verified:
             with path.open("rb") as content:
-                self._good[version] = hashlib.file_digest(content, "sha256").hexdigest() == file.sha256
-        return self._good[version]
+                self._verified[version] = hashlib.file_digest(content, "sha256").hexdigest() == file.sha256
+        return self._verified[version]

@@ -1,7 +1,7 @@
-"""The table of language models: repositories of the Hugging Face Hub, each pinned to one revision.
+"""The catalog of language models: repositories of the Hugging Face Hub, each pinned to one revision.
 
-A revision is the hash of a commit, so the Hub itself cannot serve other files under it; the files that hold weights
-are pinned by their own SHA-256 as well, because they may come from anywhere.
+A revision is the hash of a commit, so the Hub cannot serve other files for it. Files with weights are also pinned by
+their own SHA-256, because they may come from elsewhere, such as a cache.
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from framepack.errors import ModelUnavailable
+from framepack.models.memory.device import MB
 from framepack.setting_checks import PINNED_MODEL
 
 if TYPE_CHECKING:
     from framepack.models.spec import Group
 
-_MB: Final = 1_000_000
-
 
 @dataclass(frozen=True, slots=True)
 class RepositoryFile:
-    """One file of a repository: its path there, its exact size, its SHA-256 in lower-case hex."""
+    """One file of a repository: its path, exact size, and SHA-256 in lower-case hex."""
 
     path: str
     size_bytes: int
@@ -34,31 +33,24 @@ class Repository:
     """A model in the layout of the Hugging Face Hub.
 
     Attributes:
-        name: its id there, such as ``ibm-granite/granite-3.3-2b-instruct``.
-        revision: hash of the commit; empty for a folder of the deployment's own.
-        group: what status and unloading talk about.
-        architecture: the network in a few words.
-        files: those with a known hash; each must be there, and a safetensors file that is not listed may not.
-            Empty: nothing is known of them.
-        license: SPDX name.
-        memory_mb: what the loaded network keeps in half precision.
-        description: one line for people.
-        folder: where it lies, for a folder of the deployment's own.
+        name: id on the Hub, such as ``ibm-granite/granite-3.3-2b-instruct``. revision: commit hash; empty for a local
+        folder of the deployment. group: group of models it belongs to, for status and unloading. files: files with
+        known hashes. Each must exist, and no other safetensors file may. Empty: no hashes are known. license: SPDX
+        name. memory_mb: memory of the loaded network in half precision, in units of 10^6 bytes. folder: path of a
+        local folder of the deployment, else None.
     """
 
     name: str
     revision: str
     group: Group
-    architecture: str
     files: tuple[RepositoryFile, ...]
     license: str
     memory_mb: int
-    description: str
     folder: Path | None = None
 
     @property
     def size_bytes(self) -> int:
-        """Size of the known files."""
+        """Total size of the known files."""
         return sum(file.size_bytes for file in self.files)
 
 
@@ -66,7 +58,6 @@ GRANITE: Final = Repository(
     name="ibm-granite/granite-3.3-2b-instruct",
     revision="707f574c62054322f6b5b04b6d075f0a8f05e0f0",
     group="enhancer",
-    architecture="GraniteForCausalLM, 2.5 billion parameters",
     files=(
         RepositoryFile(
             "model-00001-of-00002.safetensors",
@@ -102,14 +93,12 @@ GRANITE: Final = Repository(
     ),
     license="Apache-2.0",
     memory_mb=5070,
-    description="Writes a short prompt out into a detailed one",
 )
 
 FLORENCE: Final = Repository(
     name="florence-community/Florence-2-large",
     revision="4271c66b88cdbc05735372ec13b2360108de5317",
     group="captioner",
-    architecture="Florence2ForConditionalGeneration, 0.8 billion parameters",
     files=(
         RepositoryFile(
             "model.safetensors",
@@ -120,19 +109,18 @@ FLORENCE: Final = Repository(
     ),
     license="MIT",
     memory_mb=1560,
-    description="Describes a frame in a paragraph",
 )
 
 REPOSITORIES: Final = (GRANITE, FLORENCE)
 
 
 def resolve(setting: str, group: Group, table: Iterable[Repository] = REPOSITORIES) -> Repository:
-    """The repository that a setting names: one of the table, another one with its revision, or a folder.
+    """Return the repository that a setting names: one of the catalog, any other with its revision, or a folder.
 
     Args:
         setting: ``organization/name``, ``organization/name@revision`` or the path of a folder.
-        group: what it is for.
-        table: the known ones.
+        group: group of models that the setting is for.
+        table: the catalog.
 
     Raises:
         ModelUnavailable: it is none of these.
@@ -147,22 +135,20 @@ def resolve(setting: str, group: Group, table: Iterable[Repository] = REPOSITORI
     if folder.is_dir():
         return _own(folder.resolve().name, group, folder=folder)
     raise ModelUnavailable(
-        f"FRAMEPACK_{group.upper()}_MODEL names neither {' nor '.join(known)} nor a folder that is there; "
+        f"FRAMEPACK_{group.upper()}_MODEL names neither {' nor '.join(known)} nor an existing folder; "
         "another repository needs its revision, as in organization/name@COMMIT."
     )
 
 
 def _own(name: str, group: Group, *, revision: str = "", folder: Path | None = None) -> Repository:
-    """A repository of the deployment's own choice; of its memory no more is known than its files take."""
+    """A repository chosen by the deployment; its memory is estimated by the size of its files."""
     stored = sum(path.stat().st_size for path in folder.glob("*.safetensors")) if folder else 0
     return Repository(
         name=name,
         revision=revision,
         group=group,
-        architecture="chosen by the deployment",
         files=(),
         license="unknown",
-        memory_mb=-(-stored // _MB),
-        description="Chosen by the deployment",
+        memory_mb=-(-stored // MB),
         folder=folder,
     )

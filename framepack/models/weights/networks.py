@@ -1,4 +1,4 @@
-"""Turn weights into networks: spandrel recognizes the architecture from the state dict."""
+"""Build networks from weights: spandrel detects the architecture from the state dict."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ if TYPE_CHECKING:
     from framepack.models.spec import ModelRow, Weights
 
 
-class ReadsWeights(Protocol):
-    """Where weights are found."""
+class WeightsSource(Protocol):
+    """A source of weights, such as the ``WeightsStore``."""
 
     def state_dict(self, weights: Weights) -> Mapping[str, Tensor]:
-        """The tensors of a file, by name."""
+        """Return the tensors of a file, by name."""
 
 
 def load_upscaler_network(
-    row: ModelRow, store: ReadsWeights, denoise_strength: float = 1.0
+    row: ModelRow, store: WeightsSource, denoise_strength: float = 1.0
 ) -> ImageModelDescriptor[Any]:
-    """Load the network of an upscaler's row, on the CPU in single precision, ready for inference.
+    """Load an upscaling network onto the CPU in single precision, ready for inference.
 
     Args:
-        row: the catalog's or a user's own.
-        store: where its weights are found.
-        denoise_strength: 0 keeps noise, 1 removes most; used by rows with two files, ignored by all others.
+        row: row of the catalog or of a user's own model.
+        store: source of its weights.
+        denoise_strength: 0 keeps noise, 1 removes most; ignored by rows with only one file.
 
     Raises:
-        ModelUnavailable: the weights are not to be had, or are not the network that the row describes.
+        ModelUnavailable: the weights are unavailable, or their scale is not the row's.
     """
     if len(row.weights) == 1 or denoise_strength >= 1:
         state = store.state_dict(row.weights[0])
     else:
-        state = blend(store.state_dict(row.weights[0]), store.state_dict(row.weights[1]), denoise_strength)
+        state = blend_weights(store.state_dict(row.weights[0]), store.state_dict(row.weights[1]), denoise_strength)
     network = load_network(state)
     if network.scale != row.scale:
         raise ModelUnavailable(f"The weights of {row.name} are those of a {network.scale}x network.")
@@ -47,40 +47,40 @@ def load_upscaler_network(
 
 
 def load_network(state: Mapping[str, Tensor]) -> ImageModelDescriptor[Any]:
-    """Build the network that a state dict belongs to, with every weight in its place.
+    """Build the network that a state dict belongs to, and load all weights into it.
 
     Returns:
         An RGB image-to-image network for upscaling or restoration, on the CPU, in evaluation mode.
 
     Raises:
-        ModelUnavailable: the architecture is unknown or of another kind, or the weights do not fit it.
+        ModelUnavailable: the architecture is unknown or not an RGB upscaler, or the weights do not fit it.
     """
     from spandrel import ImageModelDescriptor, ModelLoader
 
     try:
         network = ModelLoader("cpu").load_from_state_dict(dict(state))
-    except Exception as error:  # weights that fit no network fail anywhere, and all means the same
+    except Exception as error:  # weights that fit no network can fail in any way
         if is_out_of_memory(error):
             raise
         raise ModelUnavailable("The weights do not fit any known network.") from error
     if not isinstance(network, ImageModelDescriptor) or network.purpose not in {"SR", "Restoration"}:
-        raise ModelUnavailable("The weights belong to a network of another kind than upscaling or restoration.")
+        raise ModelUnavailable("The weights belong to a network for something other than upscaling or restoration.")
     if (network.input_channels, network.output_channels) != (3, 3):
         raise ModelUnavailable("The weights belong to a network that does not work on RGB frames.")
     return network.float().eval()
 
 
-def blend(strong: Mapping[str, Tensor], weak: Mapping[str, Tensor], strength: float) -> dict[str, Tensor]:
-    """Interpolate between two networks of one shape, tensor by tensor.
+def blend_weights(strong: Mapping[str, Tensor], weak: Mapping[str, Tensor], strength: float) -> dict[str, Tensor]:
+    """Interpolate between the weights of two networks with the same shapes.
 
     Args:
         strong: weights of the network that removes noise.
-        weak: weights of the network that keeps it.
+        weak: weights of the network that keeps noise.
         strength: from 0 (only ``weak``) to 1 (only ``strong``).
 
     Raises:
-        ModelUnavailable: the two are not of one shape.
+        ModelUnavailable: the shapes differ.
     """
     if {key: value.shape for key, value in strong.items()} != {key: value.shape for key, value in weak.items()}:
-        raise ModelUnavailable("The two networks to blend are not of one shape.")
+        raise ModelUnavailable("The two networks to blend have different shapes.")
     return {key: strength * value + (1 - strength) * weak[key] for key, value in strong.items()}

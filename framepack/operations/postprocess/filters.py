@@ -134,16 +134,16 @@ class _Look:
         self._settings, self._colors, self._grain, self._run = settings, clip.colors, grain, run
 
     def __call__(self, frame: Frame, index: int) -> Frame:
-        if isinstance(frame, HostFrame) or self._is_near_host(frame):
+        if isinstance(frame, HostFrame) or self._is_on_cpu(frame):
             return self._on_host(frame, index)
         return self._on_device(frame, index)
 
     @staticmethod
-    def _is_near_host(frame: Frame) -> bool:
+    def _is_on_cpu(frame: Frame) -> bool:
         """Whether the frame's device is the CPU, where the host's filters are several times as fast."""
         from framepack.models.frames.device_frame import DeviceFrame
 
-        return isinstance(frame, DeviceFrame) and frame.is_near_host
+        return isinstance(frame, DeviceFrame) and frame.is_on_cpu
 
     @cached_property
     def _on_host(self) -> Callable[[Frame, int], Frame]:

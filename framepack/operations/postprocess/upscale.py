@@ -25,7 +25,7 @@ class UpscaleParams(Request):
     """Model and size."""
 
     model: str = Field("RealESRGAN_x4plus", description="Upscale model to use")
-    scale_factor: float = Field(2.0, ge=1, le=4, description="Target scale factor")
+    scale_factor: float = Field(2.0, ge=1, le=4, description="UpscaleTarget scale factor")
     tile_size: TileSize = Field(0, description="Tile size for processing (0=auto, 256, 512). Smaller uses less VRAM.")
     enhance_face: bool = Field(default=False, description="Enable GFPGAN face enhancement")
     denoise_strength: float = Field(
@@ -59,7 +59,7 @@ def upscaled(clip: Clip, params: UpscaleParams, ctx: Context) -> Clip:
     """Upscale every frame; frame rate, length and audio stay the same."""
     check_models(params, ctx)
     with ctx.job.loading(params.model):  # the first import of torch takes seconds
-        from framepack.models.upscale.upscale_frames import Target, target_size, upscale_frames
+        from framepack.models.upscale.upscale_frames import UpscaleTarget, target_size, upscale_frames
 
     width, height = target_size(clip.width, clip.height, params.scale_factor)
 
@@ -68,7 +68,7 @@ def upscaled(clip: Clip, params: UpscaleParams, ctx: Context) -> Clip:
             yield from upscale_frames(
                 frames,
                 upscaler,
-                Target(width, height, clip.colors),
+                UpscaleTarget(width, height, clip.colors),
                 colors=clip.colors,
                 tile_size=params.tile_size,
                 check=ctx.job.check,

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from framepack import __version__
 from framepack.api.schemas import Message, NoFields, SuccessResponse
-from framepack.models.memory.device import GB
+from framepack.models.memory.device import GIB
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
 
@@ -27,7 +27,8 @@ class Usage(BaseModel):
     def of(cls, used_bytes: int, total_bytes: int) -> Usage:
         """Usage in bytes, converted."""
         percent = 100 * used_bytes / total_bytes if total_bytes else 0.0
-        return cls(used_gb=round(used_bytes / GB, 2), total_gb=round(total_bytes / GB, 2), percent=round(percent, 1))
+        used_gb, total_gb = round(used_bytes / GIB, 2), round(total_bytes / GIB, 2)
+        return cls(used_gb=used_gb, total_gb=total_gb, percent=round(percent, 1))
 
 
 class GpuStatus(BaseModel):
@@ -70,9 +71,9 @@ def system_status(_request: NoFields, ctx: Context) -> StatusResponse:
             utilization=gpu.utilization if gpu else 0,
             temperature=gpu.temperature if gpu else 0,
         ),
-        disk_free_gb=round(disk.free / GB, 2),
-        disk_total_gb=round(disk.total / GB, 2),
+        disk_free_gb=round(disk.free / GIB, 2),
+        disk_total_gb=round(disk.total / GIB, 2),
         running_jobs=count_running(ctx.settings.temp_dir) - 1,
-        device=str(ctx.models.device.place),
+        device=str(ctx.models.device.torch_device),
         version=__version__,
     )

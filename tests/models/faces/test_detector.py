@@ -13,8 +13,8 @@ from torch import Tensor
 
 from framepack.errors import ModelUnavailable
 from framepack.media.clip import Colors, HostFrame
-from framepack.models.faces.alignment import SIDE, Landmarks, Placement
-from framepack.models.faces.detector import Detection, Pixels, YuNet, find_faces
+from framepack.models.faces.alignment import FACE_SIZE, AlignedCrop, Landmarks
+from framepack.models.faces.detector import BgrImage, Detection, YuNet, find_faces
 from framepack.models.frames.device_frame import DeviceFrame
 from framepack.models.weights.catalog import CATALOG
 from framepack.models.weights.checkpoints import read_published
@@ -58,21 +58,21 @@ def test_every_face_is_found(green: YuNet, size: tuple[int, int]) -> None:
         assert face.score > 0.99
 
 
-def test_a_large_frame_is_searched_smaller(green: YuNet) -> None:
+def test_large_frames_are_shrunk_for_detection(green: YuNet) -> None:
     """The landmarks of a frame three times too large are found three times as far apart."""
     frame = with_squares(1920, 1080, (240, 360), times=3)
     [face] = find_faces(DeviceFrame(frame, Colors()), green, CPU, Colors())
     assert np.abs(face.landmarks - ((seen_at((80, 120)) + 0.5) * 3 - 0.5)).max() < 0.01
 
 
-def test_a_frame_on_the_host_is_searched_in_its_colors(green: YuNet) -> None:
+def test_host_frames_are_converted_with_their_colors(green: YuNet) -> None:
     """The decoder's own YUV is understood."""
     rgb = (with_squares(160, 120, (48, 40)).permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
     [face] = find_faces(HostFrame(to_frame(rgb, "yuv420p")), green, CPU, Colors())
     assert np.abs(face.landmarks - seen_at((48, 40))).max() < 0.01
 
 
-def test_unsure_and_tiny_faces_are_left_out(green: YuNet) -> None:
+def test_tiny_faces_and_low_scores_are_ignored(green: YuNet) -> None:
     """A score under one half is no face, and neither are eyes less than five pixels apart."""
 
     def count(frame: Tensor) -> int:
@@ -92,21 +92,21 @@ class TwoLooks:
     def __init__(self, first: Landmarks, second: Landmarks) -> None:
         self._first, self._second = first, second
 
-    def find(self, frame: Pixels) -> list[Detection]:
+    def find(self, frame: BgrImage) -> list[Detection]:
         """The face; upright, another one that is surer, too."""
-        if frame.shape[:2] == (SIDE, SIDE):
+        if frame.shape[:2] == (FACE_SIZE, FACE_SIZE):
             return [Detection(self._second * 0.3, 0.95), Detection(self._second, 0.9)]
         return [Detection(self._first, 0.8)]
 
 
 @pytest.mark.parametrize("off", [0, 20, 90])
-def test_a_second_look_at_the_upright_face_counts(off: int) -> None:
+def test_landmarks_are_refined_in_the_aligned_crop(off: int) -> None:
     """What is seen upright is believed, of several faces the nearest, unless it is far from the first look."""
     first = landmarks_of((200, 150), 80, 20)
-    placement = Placement.of(first, 400, 300)
-    assert placement is not None
-    back = placement.upright.inverse()
-    upright = torch.stack(placement.upright(*torch.from_numpy(first.T)), 1).numpy() + off
+    crop = AlignedCrop.from_landmarks(first, 400, 300)
+    assert crop is not None
+    back = crop.transform.inverse()
+    upright = torch.stack(crop.transform(*torch.from_numpy(first.T)), 1).numpy() + off
     second = torch.stack(back(*torch.from_numpy(upright.T)), 1).numpy()
 
     frame = DeviceFrame(torch.zeros(3, 300, 400), Colors())
@@ -117,7 +117,7 @@ def test_a_second_look_at_the_upright_face_counts(off: int) -> None:
 
 
 @pytest.mark.parametrize("size", [(2, 2), (1, 40), (16, 16)])
-def test_no_frame_is_too_small(green: YuNet, size: tuple[int, int]) -> None:
+def test_very_small_frames_are_accepted(green: YuNet, size: tuple[int, int]) -> None:
     """A frame without room for a face has none."""
     assert find_faces(DeviceFrame(torch.full((3, *size), 0.5), Colors()), green, CPU, Colors()) == []
 
@@ -142,13 +142,13 @@ def test_threads_do_not_mix_their_frames(green: YuNet) -> None:
     assert wrong == []
 
 
-def test_another_file_is_refused() -> None:
+def test_another_onnx_file_is_rejected() -> None:
     """What OpenCV cannot open is refused in one sentence."""
     with pytest.raises(ModelUnavailable, match="finds faces"):
         YuNet(b"no network")
 
 
-def test_opening_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+def test_opening_the_network_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     """OpenCV's warning about a target that nobody set does not reach the log."""
     YuNet(green_yunet())
     assert capfd.readouterr() == ("", "")
@@ -190,7 +190,7 @@ def test_the_published_network_finds_a_portraits_landmarks(published: YuNet, tim
 
 @pytest.mark.weights
 @pytest.mark.parametrize("name", ["I0_0.png", "OST_009.png"])
-def test_the_published_network_sees_no_faces_in_things(published: YuNet, name: str) -> None:
+def test_the_published_network_finds_no_faces_in_objects(published: YuNet, name: str) -> None:
     """Photographs without a face have none."""
     with av.open(str(at_hand(name))) as container:
         rgb = next(container.decode(video=0)).to_ndarray(format="rgb24")

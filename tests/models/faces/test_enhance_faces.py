@@ -16,7 +16,7 @@ from framepack.models.faces.alignment import Landmarks
 from framepack.models.faces.enhance_faces import FaceModels, enhance_faces
 from framepack.models.faces.restorer import FaceRestorer, load_face_network
 from framepack.models.frames.device_frame import DeviceFrame
-from framepack.models.upscale.upscale_frames import Target, upscale_frames
+from framepack.models.upscale.upscale_frames import UpscaleTarget, upscale_frames
 from framepack.models.upscale.upscaler import Upscaler
 from tests.support.faces import (
     CPU,
@@ -57,7 +57,7 @@ def negative(faces: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("name", FACES)
-def test_an_unchanged_face_equals_its_surroundings(name: str) -> None:
+def test_an_unchanged_face_leaves_the_upscaled_frame(name: str) -> None:
     """With a network that changes nothing, the frame is the upscaled frame: far above 45 dB."""
     frame = drawn(SIZE, [FACES[name]])[None]
 
@@ -67,13 +67,13 @@ def test_an_unchanged_face_equals_its_surroundings(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FACES)
-def test_a_real_upscalers_frame_stays_what_it_is(name: str) -> None:
+def test_an_unchanged_face_leaves_a_real_upscalers_frame(name: str) -> None:
     """The same holds on top of a network that upscales in tiles: what it drew is not blurred away."""
     upscaler = Upscaler(compact(scale=4), CPU)
     frame = device_frames(drawn(SIZE, [FACES[name]])[None])
 
     def upscale(frames: Iterator[Frame]) -> Iterator[DeviceFrame]:
-        target = Target(480, 360, Colors())
+        target = UpscaleTarget(480, 360, Colors())
         return upscale_frames(frames, upscaler, target, colors=Colors(), tile_size=128, check=lambda: None)
 
     models = FaceModels(Known([FACES[name]]), restorer())
@@ -84,7 +84,7 @@ def test_a_real_upscalers_frame_stays_what_it_is(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FACES)
-def test_a_changed_face_is_in_the_frame(name: str) -> None:
+def test_a_restored_face_is_pasted(name: str) -> None:
     """A face's negative appears around its landmarks, in the enlarged frame's pixels, and nowhere far from them."""
     frame = drawn(SIZE, [FACES[name]])[None]
 
@@ -105,7 +105,7 @@ def _distances(face: Landmarks) -> Iterator[float]:
         yield float(np.hypot(*(face.mean(0) - (x, y))))
 
 
-def test_without_faces_nothing_changes() -> None:
+def test_frames_without_faces_are_the_upscaled_frames() -> None:
     """Where no face is seen, the frames are the upscaler's own objects, as many as came."""
     frames = torch.stack([drawn(SIZE, [], seed) for seed in (0, 1, 1)])
     own: list[DeviceFrame] = []
@@ -135,7 +135,7 @@ def test_every_face_is_restored() -> None:
     assert psnr(together.tensor.float() - before, alone[0] + alone[1] + alone[2]) > 60
 
 
-def test_a_batch_is_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_equal_frames_processed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Faces of several frames restored together look as if each had been restored alone."""
     faces = [[landmarks_of((60 + 10 * index, 80), 40), landmarks_of((180, 90), 30)] for index in range(3)]
     frames = torch.stack([drawn(SIZE, each, seed) for seed, each in enumerate(faces)])
@@ -144,7 +144,7 @@ def test_a_batch_is_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
     batches: list[int] = []
     network.register_forward_pre_hook(lambda _module, given: batches.append(len(given[0])))
-    monkeypatch.setattr(FaceRestorer, "at_once", lambda _self: 4)
+    monkeypatch.setattr(FaceRestorer, "batch_size", lambda _self: 4)
     together = enhanced(frames, Known(*faces), FaceRestorer(network, CPU))
 
     assert batches == [4, 2]
@@ -153,7 +153,7 @@ def test_a_batch_is_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not same(singly, plain(frames))
 
 
-def test_a_held_frame_is_restored_once() -> None:
+def test_a_repeated_frame_is_restored_once() -> None:
     """Frames that are one object stay one object, and cost one face."""
     first, second = device_frames(torch.stack([drawn(SIZE, [FACES["upright"]], seed) for seed in (0, 1)]))
     network = Changing(negative)
@@ -195,7 +195,7 @@ def test_a_still_scene_does_not_flicker(gfpgan: Callable[[Tensor], Tensor]) -> N
     assert 0 < flicker(steady) < 0.25 * flicker(alone)
 
 
-def test_a_face_that_is_missed_for_a_moment_stays_restored() -> None:
+def test_a_short_gap_in_detection_is_still_restored() -> None:
     """A frame in which the detector sees nothing looks like its neighbors."""
     frame = drawn(SIZE, [FACES["upright"]])
     seen: list[list[Landmarks]] = [[FACES["upright"]] for _ in range(10)]
@@ -205,7 +205,7 @@ def test_a_face_that_is_missed_for_a_moment_stays_restored() -> None:
     assert psnr(made[5].tensor, plain(frame[None])[0].tensor) < 30
 
 
-def test_a_cut_separates_faces() -> None:
+def test_tracks_end_at_a_cut() -> None:
     """The last face of a scene and the first of the next are each as they would be alone."""
     images = [drawn(SIZE, [FACES["upright"]]), 1 - drawn(SIZE, [FACES["tilted"]], seed=7).flip(2)]
     seen = [[FACES["upright"]]] * 4 + [[FACES["tilted"]]] * 4
@@ -218,7 +218,7 @@ def test_a_cut_separates_faces() -> None:
         assert psnr(made[index].tensor, alone.tensor) > 80
 
 
-def test_a_face_that_leaves_the_frame_is_let_go() -> None:
+def test_a_face_that_leaves_the_frame_ends_its_track() -> None:
     """While a face walks out of the frame nothing fails, and afterwards the frames are the plain ones."""
     places = [landmarks_of((200 + 12 * index, 90), 50) for index in range(12)]
     seen = [[face] if face[2, 0] < 250 else [] for face in places]
@@ -230,7 +230,7 @@ def test_a_face_that_leaves_the_frame_is_let_go() -> None:
     assert is_plain == [not each for each in seen]
 
 
-def test_few_frames_are_held() -> None:
+def test_only_a_few_frames_are_held() -> None:
     """However long the video, only a few source frames are waiting at any time."""
     face = drawn(SIZE, [FACES["upright"]])
     taken = given = 0

@@ -33,7 +33,7 @@ def reference(state: dict[str, Tensor], faces: Tensor, *, narrow: float, styles:
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_it_agrees_with_the_reference(seed: int) -> None:
+def test_a_narrow_network_matches_the_reference(seed: int) -> None:
     """With seeded random weights it makes the reference module's frames, which differ from what goes in."""
     state, faces = random_gfpgan(seed), noise(2, 512, 512, seed)
 
@@ -47,7 +47,7 @@ def test_it_agrees_with_the_reference(seed: int) -> None:
 
 
 @pytest.mark.slow
-def test_the_full_network_agrees_with_the_reference() -> None:
+def test_the_full_network_matches_the_reference() -> None:
     """The same holds at the published width, where the file's size is that of the published one."""
     state, faces = random_gfpgan(narrow=1, styles=512), noise(1, 512, 512)
 
@@ -61,7 +61,7 @@ def test_the_full_network_agrees_with_the_reference() -> None:
 
 
 @pytest.mark.weights
-def test_the_published_network_agrees_with_the_reference() -> None:
+def test_the_published_network_matches_the_reference() -> None:
     """The published file loads with every weight in its place, and makes the reference module's frames."""
     row = CATALOG.find("GFPGANv1.4")
     assert row is not None
@@ -75,14 +75,14 @@ def test_the_published_network_agrees_with_the_reference() -> None:
     assert 10 < psnr(made, faces) < 40
 
 
-def test_several_faces_are_as_one_by_one(state: dict[str, Tensor]) -> None:
+def test_a_batch_equals_its_faces_restored_alone(state: dict[str, Tensor]) -> None:
     """A batch makes the frames that its faces make alone."""
     restorer, faces = FaceRestorer(load_face_network(state), CPU), noise(3, 512, 512)
     alone = torch.cat([restorer(face[None]) for face in faces])
     assert psnr(restorer(faces), alone) > 100
 
 
-def test_it_is_deterministic(state: dict[str, Tensor]) -> None:
+def test_restoration_is_deterministic(state: dict[str, Tensor]) -> None:
     """The same face is restored the same way every time: its noise is the stored one."""
     restorer, face = FaceRestorer(load_face_network(state), CPU), noise(1, 512, 512)
     assert torch.equal(restorer(face), restorer(face))
@@ -99,7 +99,7 @@ def test_the_network_is_ready_for_inference(state: dict[str, Tensor]) -> None:
 
 
 @pytest.mark.parametrize("damage", ["missing", "extra", "shape", "other", "first"])
-def test_other_weights_are_refused(state: dict[str, Tensor], damage: str) -> None:
+def test_weights_of_other_networks_are_rejected(state: dict[str, Tensor], damage: str) -> None:
     """A missing, surplus or misshapen weight and another network's weights are refused in one sentence."""
     broken = {
         "missing": {key: value for key, value in state.items() if key != "final_conv.bias"},
@@ -126,14 +126,14 @@ class _Small:
         return -faces
 
 
-def test_a_batch_that_does_not_fit_is_done_one_by_one() -> None:
+def test_out_of_memory_restores_faces_one_by_one() -> None:
     """When memory runs out, the faces are restored singly, and are right."""
     small, faces = _Small(most=1), noise(3, 512, 512)
     assert torch.allclose(FaceRestorer(Changing(small), CPU)(faces), 1 - faces, atol=1e-6)
     assert small.tried == [3, 1, 1, 1]
 
 
-def test_no_room_for_one_face_is_said() -> None:
+def test_out_of_memory_for_one_face_raises() -> None:
     """When not even one face fits, the sentence says what to do."""
     with pytest.raises(OutOfMemory, match="set enhance_face to false"):
         FaceRestorer(Changing(_Small(most=0)), CPU)(noise(2, 512, 512))

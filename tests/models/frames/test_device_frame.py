@@ -68,7 +68,7 @@ def expected_rgb(frame: av.VideoFrame, colors: Colors) -> NDArray[np.float64]:
 @pytest.mark.parametrize("full_range", [False, True])
 @pytest.mark.parametrize("matrix", list(Matrix))
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv444p12le"])
-def test_rgb_is_that_of_the_standard(pixel_format: str, matrix: Matrix, *, full_range: bool) -> None:
+def test_rgb_matches_the_formulas_of_h273(pixel_format: str, matrix: Matrix, *, full_range: bool) -> None:
     """Every layout, matrix and range is converted as H.273 says, to a thousandth of a step of 8 bits."""
     colors = Colors(matrix, full_range=full_range)
     frame = random_frame(pixel_format, 50, 34)
@@ -79,14 +79,14 @@ def test_rgb_is_that_of_the_standard(pixel_format: str, matrix: Matrix, *, full_
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 20), st.sampled_from(["yuv420p", "yuv422p", "yuv444p", "yuv420p10le"]))
-def test_rgb_is_right_at_any_size(width: int, height: int, pixel_format: str) -> None:
+def test_rgb_is_correct_for_odd_and_tiny_sizes(width: int, height: int, pixel_format: str) -> None:
     """Odd and tiny sizes are converted like all others."""
     frame = random_frame(pixel_format, width, height, seed=width)
     rgb = to_device([HostFrame(frame)], CPU, torch.float32, Colors())
     assert np.abs(rgb[0].numpy() - expected_rgb(frame, Colors())).max() < 0.001 / 255
 
 
-def test_all_sixteen_bits_count() -> None:
+def test_sixteen_bit_samples_keep_their_lowest_bit() -> None:
     """Samples beyond 32767 are not taken for negative ones."""
     frame = random_frame("yuv444p16le", 16, 16)
     rgb = to_device([HostFrame(frame)], CPU, torch.float32, Colors())
@@ -97,7 +97,7 @@ def test_all_sixteen_bits_count() -> None:
     ("clip", "colors", "colorspace"),
     [("bikes.mp4", BIKES_COLORS, Colorspace.ITU601), ("bigbuckbunny.mp4", BUNNY_COLORS, Colorspace.ITU709)],
 )
-def test_rgb_is_that_of_ffmpeg(clip: str, colors: Colors, colorspace: Colorspace) -> None:
+def test_rgb_matches_ffmpegs_conversion(clip: str, colors: Colors, colorspace: Colorspace) -> None:
     """A real frame is converted as FFmpeg does it when told to be accurate."""
     frame = decoded(clip, 40)
     theirs = VideoReformatter().reformat(
@@ -114,7 +114,7 @@ def test_rgb_is_that_of_ffmpeg(clip: str, colors: Colors, colorspace: Colorspace
     assert psnr(ours, torch.from_numpy(theirs.to_ndarray()).permute(2, 0, 1) / 255) > 50
 
 
-def test_a_flipped_frame_is_read_the_right_way_up() -> None:
+def test_planes_with_negative_strides_are_read_top_down() -> None:
     """FFmpeg flips by walking backwards through memory; that is followed."""
     frame = random_frame("yuv420p", 16, 8)
     frame.pts, frame.time_base = 0, Fraction(1, 25)
@@ -132,7 +132,7 @@ def test_a_flipped_frame_is_read_the_right_way_up() -> None:
     assert torch.equal(rgb[1], rgb[0].flip(1))
 
 
-def test_a_batch_is_its_frames() -> None:
+def test_a_batch_equals_its_frames_converted_alone() -> None:
     """Frames converted together are what each of them is alone, in the same order."""
     frames: list[Frame] = [HostFrame(random_frame("yuv420p", 20, 10, seed)) for seed in range(3)]
     batch = to_device(frames, CPU, torch.float32, Colors())
@@ -141,7 +141,7 @@ def test_a_batch_is_its_frames() -> None:
     assert batch.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_frames_on_the_device_pass_as_they_are() -> None:
+def test_frames_in_device_memory_are_not_converted() -> None:
     """A tensor that is there already comes through bit by bit, also among frames of the host."""
     tensor = torch.rand(3, 10, 20)
     hosted = HostFrame(random_frame("yuv420p", 20, 10))
@@ -154,7 +154,7 @@ def test_frames_on_the_device_pass_as_they_are() -> None:
     )
 
 
-def test_networks_see_no_impossible_colors() -> None:
+def test_clipping_keeps_rgb_within_range() -> None:
     """What lies outside of 0..1, as after filters, is clipped where it was asked for, and only there."""
     frame = DeviceFrame(torch.rand(3, 10, 20) * 2 - 0.5, Colors())
     assert torch.equal(to_device([frame], CPU, torch.float32, Colors())[0], frame.tensor.clamp(0, 1))
@@ -162,7 +162,7 @@ def test_networks_see_no_impossible_colors() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
-def test_the_batch_has_the_asked_precision(dtype: torch.dtype) -> None:
+def test_the_batch_has_the_requested_dtype(dtype: torch.dtype) -> None:
     """The numbers are rounded to the dtype at the end, not before."""
     frame = HostFrame(random_frame("yuv420p", 20, 10))
     exact = to_device([frame], CPU, torch.float32, Colors())

@@ -28,28 +28,28 @@ def thumbnails() -> dict[str, list[Thumbnail]]:
 
 
 @pytest.mark.parametrize("name", CUTS)
-def test_the_cuts_of_real_clips_are_found(name: str, thumbnails: dict[str, list[Thumbnail]]) -> None:
+def test_cuts_between_real_clips_are_detected(name: str, thumbnails: dict[str, list[Thumbnail]]) -> None:
     """Exactly the cuts are found: not the bikes that fly by at a sixth of the frame's width per frame."""
     frames = thumbnails[name]
     assert [index for index in range(1, len(frames)) if is_cut(frames[index - 1], frames[index])] == CUTS[name]
 
 
 @pytest.mark.parametrize("name", CUTS)
-def test_double_speed_is_no_cut(name: str, thumbnails: dict[str, list[Thumbnail]]) -> None:
+def test_motion_at_double_speed_is_not_a_cut(name: str, thumbnails: dict[str, list[Thumbnail]]) -> None:
     """Also with every second frame missing, motion is motion: cuts are found where they are, and nowhere else."""
     frames = thumbnails[name]
     found = [index for index in range(2, len(frames)) if is_cut(frames[index - 2], frames[index])]
     assert found == [index for cut in CUTS[name] for index in (cut, cut + 1)]
 
 
-def test_scenes_of_a_clip_are_told_apart(thumbnails: dict[str, list[Thumbnail]]) -> None:
+def test_cuts_between_scenes_of_one_clip_are_detected(thumbnails: dict[str, list[Thumbnail]]) -> None:
     """A frame of one scene after a frame of another is a cut, whichever they are."""
     frames = thumbnails["bikes"]
     middles = [frames[index] for index in (15, 50, 100, 160, 215, 246)]
     assert all(is_cut(one, other) for one in middles for other in middles if one is not other)
 
 
-def test_a_cut_looks_the_same_from_both_sides(thumbnails: dict[str, list[Thumbnail]]) -> None:
+def test_detection_is_symmetric_in_time(thumbnails: dict[str, list[Thumbnail]]) -> None:
     """The order of the two frames does not matter."""
     frames = thumbnails["bikes"]
     for before, after in ((frames[29], frames[30]), (frames[99], frames[100])):
@@ -57,14 +57,14 @@ def test_a_cut_looks_the_same_from_both_sides(thumbnails: dict[str, list[Thumbna
 
 
 @pytest.mark.parametrize("change", [-60, -20, 20, 50])
-def test_flashes_and_fades_are_no_cuts(change: int) -> None:
+def test_flashes_and_fades_are_not_cuts(change: int) -> None:
     """Another brightness of the same frame is drawn through."""
     luma = texture(144, 256).astype(np.int16) // 2 + 70
     before, after = (host_frame(each.astype(np.uint8)) for each in (luma, luma + change))
     assert not is_cut(thumbnail(before), thumbnail(after))
 
 
-def test_noise_is_no_cut() -> None:
+def test_noise_is_not_a_cut() -> None:
     """Grain of a dark, flat frame is not another scene."""
     random = np.random.default_rng(1)
     before, after = (random.normal(30, 8, (144, 256)).clip(16, 235).astype(np.uint8) for _ in range(2))
@@ -72,7 +72,7 @@ def test_noise_is_no_cut() -> None:
 
 
 @pytest.mark.parametrize("size", [(2, 2), (17, 40), (31, 33), (1080, 1920)])
-def test_any_size_will_do(size: tuple[int, int]) -> None:
+def test_frames_of_any_size_are_accepted(size: tuple[int, int]) -> None:
     """Thumbnails are 32 x 32 and keep the frame's mean, down to frames smaller than they are."""
     luma = texture(*(side + side % 2 for side in size))
     small = thumbnail(host_frame(luma))
@@ -81,7 +81,7 @@ def test_any_size_will_do(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p10le", "yuv422p", "yuv444p12le"])
-def test_depth_and_layout_do_not_matter(pix_fmt: str) -> None:
+def test_thumbnails_are_equal_for_all_bit_depths_and_chroma_layouts(pix_fmt: str) -> None:
     """The same frame with more bits or more chroma has the same thumbnail."""
     frame = host_frame(texture(96, 128))
     other = HostFrame(frame.on_host().reformat(format=pix_fmt))
@@ -89,7 +89,7 @@ def test_depth_and_layout_do_not_matter(pix_fmt: str) -> None:
 
 
 @pytest.mark.parametrize("colors", [Colors(), Colors(Matrix.BT601, 6, 6)])
-def test_frames_on_the_device_look_alike(colors: Colors) -> None:
+def test_thumbnails_are_equal_on_host_and_device(colors: Colors) -> None:
     """A frame on the device has the thumbnail of its luma in full range."""
     frame = host_frame(texture(96, 128), blue=110, red=150)
     tensor = to_device([frame], torch.device("cpu"), torch.float32, colors, clip=False)[0].half()

@@ -38,7 +38,7 @@ def moving(count: int, height: int = 48, width: int = 64) -> list[Frame]:
 
 
 @pytest.mark.parametrize(("factor", "speed"), [(2, 1.0), (4, 1.0), (1, 0.5), (2, 0.5), (4, 0.25), (1, 1.5), (2, 3.0)])
-def test_source_frames_pass_untouched(factor: int, speed: float) -> None:
+def test_output_frames_at_source_times_are_the_source_frames(factor: int, speed: float) -> None:
     """Where the output falls on a source frame, it is that very object; everything else is drawn."""
     frames = moving(4)
     retiming = Retiming.of(factor, speed)
@@ -57,7 +57,7 @@ def test_source_frames_pass_untouched(factor: int, speed: float) -> None:
     assert calls.drawn == sum(time.denominator > 1 for time in times) > 0
 
 
-def test_new_frames_are_drawn_at_their_time() -> None:
+def test_generated_frames_have_the_right_timestep() -> None:
     """Each new frame is what the network draws between its neighbors at its own fraction, in its place."""
     whole = noise(1, 64, 72)[0] * 0.5 + 0.2
     images = torch.stack([whole[..., 4 * index : 4 * index + 64] for index in range(3)])
@@ -72,7 +72,7 @@ def test_new_frames_are_drawn_at_their_time() -> None:
             assert (frame.tensor - expected).abs().max() < 2e-3
 
 
-def test_every_frame_is_looked_at_once() -> None:
+def test_every_source_frame_is_encoded_once() -> None:
     """However many moments are drawn at both of its sides, the features of a frame are computed once."""
     for factor, speed, drawn in ((2, 1.0, 3), (4, 1.0, 9), (2, 0.25, 21)):
         model = interpolator()
@@ -82,7 +82,7 @@ def test_every_frame_is_looked_at_once() -> None:
         assert calls.drawn == drawn
 
 
-def test_small_frames_are_drawn_in_batches() -> None:
+def test_small_frames_are_generated_in_batches() -> None:
     """As many moments as are best drawn together are, across pairs of frames."""
     model = interpolator()
     calls = Calls(model)
@@ -90,7 +90,7 @@ def test_small_frames_are_drawn_in_batches() -> None:
     assert calls.batches == [4, 2]
 
 
-def test_equal_frames_cost_nothing() -> None:
+def test_nothing_is_generated_between_equal_frames() -> None:
     """Between frames that are one object, or equal in every sample, nothing is drawn, and they are looked at once."""
     first, second = moving(2)
     copy = host_frame(luma_of(first).copy())
@@ -105,7 +105,7 @@ def test_equal_frames_cost_nothing() -> None:
     assert all(frame is second for frame in made[24:])
 
 
-def test_nearly_equal_frames_are_not_equal() -> None:
+def test_frames_are_generated_between_nearly_equal_frames() -> None:
     """One sample of luma or chroma that differs by one makes a frame a new one."""
     luma = texture(48, 64)
     changed = luma.copy()
@@ -117,7 +117,7 @@ def test_nearly_equal_frames_are_not_equal() -> None:
         assert calls.drawn == 1
 
 
-def test_equal_frames_on_the_device_cost_nothing() -> None:
+def test_nothing_is_generated_between_equal_frames_in_device_memory() -> None:
     """Also what a network made twice from equal frames is not interpolated."""
     image = noise(1, 48, 64)
     frames = device_frames(torch.cat([image, image]))
@@ -130,7 +130,7 @@ def test_equal_frames_on_the_device_cost_nothing() -> None:
     assert calls.drawn == 1
 
 
-def test_without_motion_the_mean_is_drawn() -> None:
+def test_without_motion_the_generated_frame_is_the_mean() -> None:
     """Halfway between two frames, a network that sees no motion gives their mean, to one level, also in color."""
     one, other = host_frame(texture(48, 64), 100, 120), host_frame(texture(48, 64) // 2 + 60, 140, 130)
     made = list(run([one, other], interpolator()))[1].on_host().to_ndarray()
@@ -138,7 +138,7 @@ def test_without_motion_the_mean_is_drawn() -> None:
     assert np.abs(made - expected).max() <= 1
 
 
-def test_cuts_are_held() -> None:
+def test_the_nearer_frame_is_repeated_across_a_cut() -> None:
     """At a cut of a real clip no frame is drawn: each scene stays up to its half of the time."""
     frames = real_frames("bikes", 28, 4)  # the third one begins a scene
     model = interpolator()
@@ -149,7 +149,7 @@ def test_cuts_are_held() -> None:
     assert all(isinstance(frame, DeviceFrame) for frame in (*made[1:4], *made[9:12]))
 
 
-def test_fast_motion_is_drawn() -> None:
+def test_fast_motion_is_interpolated() -> None:
     """The fastest frames of the real clip are interpolated, not held."""
     model = interpolator()
     calls = Calls(model)
@@ -157,7 +157,7 @@ def test_fast_motion_is_drawn() -> None:
     assert calls.drawn == 3
 
 
-def test_whiter_than_white_stays() -> None:
+def test_values_beyond_white_are_kept() -> None:
     """Luma above 235, which cameras record, does not flicker: new frames have it as the source's have."""
     luma = (235 + texture(48, 64).astype(np.int16) // 12).astype(np.uint8)
     dark = (16 - texture(48, 64).astype(np.int16) // 20).astype(np.uint8)
@@ -168,7 +168,7 @@ def test_whiter_than_white_stays() -> None:
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p10le", "yuv422p", "yuv444p12le"])
-def test_any_layout_will_do(pix_fmt: str) -> None:
+def test_any_pixel_format_is_accepted(pix_fmt: str) -> None:
     """Deep and finely colored sources are interpolated, to frames in 8 bits, 4:2:0."""
     frames: list[Frame] = [HostFrame(frame.on_host().reformat(format=pix_fmt)) for frame in moving(2)]
     made = list(run(frames, interpolator()))
@@ -179,13 +179,13 @@ def test_any_layout_will_do(pix_fmt: str) -> None:
 
 
 @pytest.mark.parametrize("size", [(50, 66), (2, 2)])
-def test_any_size_will_do(size: tuple[int, int]) -> None:
+def test_any_frame_size_is_accepted(size: tuple[int, int]) -> None:
     """The network's padding is not seen."""
     made = list(run(moving(2, *size), interpolator(random_rife(1))))
     assert [(frame.height, frame.width) for frame in made] == [size] * 4
 
 
-def test_one_frame_stays() -> None:
+def test_a_single_frame_is_repeated() -> None:
     """A clip of one frame is held, and no network is asked."""
     [frame] = moving(1)
     model = interpolator()
@@ -195,7 +195,7 @@ def test_one_frame_stays() -> None:
 
 
 @pytest.mark.parametrize(("factor", "speed"), [(2, 1.0), (4, 0.25), (1, 3.7)])
-def test_memory_does_not_grow(factor: int, speed: float) -> None:
+def test_only_a_few_frames_are_held(factor: int, speed: float) -> None:
     """Few source frames and few new ones are alive at a time, however long the clip is."""
     alive: weakref.WeakSet[Frame] = weakref.WeakSet()
     highest = 0
@@ -235,7 +235,7 @@ def test_stopping_closes_the_source() -> None:
 
 
 @pytest.mark.parametrize("allowed", [0, 1, 5, 9])
-def test_a_cancelled_job_stops(allowed: int) -> None:
+def test_a_cancelled_job_stops_and_closes_its_source(allowed: int) -> None:
     """What ``check`` raises ends the work and closes the source."""
     closed: list[bool] = []
     checks: list[int] = []
@@ -256,7 +256,7 @@ def test_a_cancelled_job_stops(allowed: int) -> None:
     assert closed == [True]
 
 
-def test_colors_are_those_of_the_clip() -> None:
+def test_generated_frames_have_the_clips_colors() -> None:
     """New frames carry the clip's colors on their way to the encoder."""
     from framepack.media.clip import Matrix
     from framepack.models.interpolate.interpolate_frames import interpolate_frames

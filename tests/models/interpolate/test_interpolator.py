@@ -23,7 +23,7 @@ RANDOM = random_rife(7)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (1, 1), (37, 101), (65, 127), (2, 130), (90, 64)])
-def test_any_size_is_the_padded_frame(size: tuple[int, int]) -> None:
+def test_any_size_equals_the_padded_frame(size: tuple[int, int]) -> None:
     """A frame is what the network makes of it with its last row and column repeated up to a multiple of 64."""
     first, second = noise(2, *size)
     made = between(interpolator(RANDOM), first, second, 0.4)
@@ -34,7 +34,7 @@ def test_any_size_is_the_padded_frame(size: tuple[int, int]) -> None:
     assert psnr(made, expected) > 60
 
 
-def test_a_batch_is_its_frames() -> None:
+def test_a_batch_equals_its_frames_generated_alone() -> None:
     """Moments drawn together are those drawn alone."""
     model = interpolator(RANDOM)
     first, second = noise(2, 40, 70)
@@ -44,17 +44,17 @@ def test_a_batch_is_its_frames() -> None:
         assert psnr(together[index], between(model, first, second, time)[0]) > 90
 
 
-def test_small_frames_are_drawn_together() -> None:
+def test_batch_size_is_larger_for_small_frames() -> None:
     """Small frames come in batches, large ones one by one, and what does not fit into memory as well."""
     model = interpolator()
-    assert model.at_once(64, 64) == 4
-    assert model.at_once(1280, 720) == 1
-    assert interpolator().at_once(1, 1) == 4
+    assert model.batch_size(64, 64) == 4
+    assert model.batch_size(1280, 720) == 1
+    assert interpolator().batch_size(1, 1) == 4
     short = Interpolator(load_rife(mixing()), Device(torch.device("cpu"), limit_bytes=8 << 20))
-    assert short.at_once(64, 64) == 2
+    assert short.batch_size(64, 64) == 2
 
 
-def test_colors_beyond_white_are_kept() -> None:
+def test_values_beyond_white_are_kept() -> None:
     """What is whiter than white in both neighbors is so in between."""
     first = torch.full((3, 64, 64), 1.07)
     assert (between(interpolator(), first, first - 0.02, 0.5) - 1.06).abs().max() < 1e-5
@@ -70,19 +70,19 @@ class Short:
         self._neighbors = Neighbors()
         model.device = replace(model.device, residents=self._neighbors)
         network = model._network
-        self._motion, self._seen = network.motion, network.seen
-        network.motion, network.seen = self.motion, self.seen  # type: ignore[assignment,method-assign]
+        self._motion, self._with_features = network.motion, network.with_features
+        network.motion, network.with_features = self.motion, self.with_features  # type: ignore[assignment,method-assign]
 
     def motion(self, first: Tensor, *rest: Any) -> Any:
         """As the network, if there is memory."""
         self._check(first)
         return self._motion(first, *rest)
 
-    def seen(self, frames: Tensor) -> Tensor:
+    def with_features(self, frames: Tensor) -> Tensor:
         """As the network."""
         if self.fails(0, *frames.shape[2:]):
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return self._seen(frames)
+        return self._with_features(frames)
 
     def _check(self, first: Tensor) -> None:
         shape = first.shape[0], first.shape[2], first.shape[3]
@@ -96,7 +96,7 @@ class Short:
         return self._neighbors.asked
 
 
-def test_others_leave_first() -> None:
+def test_idle_models_are_evicted_before_falling_back() -> None:
     """Before work is made smaller, what is idle leaves memory; then the same work fits."""
     model = interpolator(RANDOM)
     first, second = noise(2, 64, 64)
@@ -106,7 +106,7 @@ def test_others_leave_first() -> None:
     assert short.given == [(2, 64, 64), (2, 64, 64)]
 
 
-def test_batches_come_apart() -> None:
+def test_out_of_memory_splits_the_batch() -> None:
     """A batch that does not fit is drawn one by one, also the next time; a later job begins with batches again."""
     model = interpolator(RANDOM)
     first, second = noise(2, 64, 64)
@@ -115,14 +115,14 @@ def test_batches_come_apart() -> None:
     assert psnr(between(model, first, second, 0.5, 0.7), expected) > 90
     assert [batch for batch, *_ in short.given] == [2, 2, 1, 1]
     assert short.freed == 2
-    assert model.at_once(64, 64) == 1
+    assert model.batch_size(64, 64) == 1
     between(model, first, second, 0.5, 0.7)
     assert [batch for batch, *_ in short.given[4:]] == [1, 1]
     model.forget()
-    assert model.at_once(64, 64) == 4
+    assert model.batch_size(64, 64) == 4
 
 
-def test_motion_is_found_at_half_the_size() -> None:
+def test_out_of_memory_for_one_frame_estimates_motion_at_half_size() -> None:
     """If one whole frame does not fit, motion comes from frames of half the size, colors from the whole ones."""
     first, second = noise(2, 130, 190)
     model = interpolator(mixing(0.25))
@@ -136,7 +136,7 @@ def test_motion_is_found_at_half_the_size() -> None:
     assert short.given[-1] == (1, 128, 128)
 
 
-def test_motion_at_half_the_size_is_twice_as_long() -> None:
+def test_flow_estimated_at_half_size_is_doubled() -> None:
     """Flows of 3 pixels in half the frame are 6 in the whole one."""
     first, second = noise(2, 128, 256)
     model = interpolator(mixing(1 - 1e-6, flow=(3, -2, 0, 0)))
@@ -145,7 +145,7 @@ def test_motion_at_half_the_size_is_twice_as_long() -> None:
     assert (made[:, 4:, :-6] - first[:, :-4, 6:]).abs().max() < 1e-4
 
 
-def test_too_little_memory_is_an_answer() -> None:
+def test_out_of_memory_at_half_size_raises() -> None:
     """When nothing helps, the client is told so; other errors are not mistaken for it."""
     model = interpolator()
     short = Short(model, lambda batch, *_: batch > 0)

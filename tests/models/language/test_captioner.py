@@ -23,7 +23,7 @@ def captioner(tmp_path_factory: pytest.TempPathFactory) -> Captioner:
     return Captioner(florence(tmp_path_factory.mktemp("florence")), CPU)
 
 
-def test_two_at_a_time_do_not_mix(captioner: Captioner) -> None:
+def test_concurrent_calls_do_not_mix(captioner: Captioner) -> None:
     """Jobs that share the model get what they would get alone."""
     images = [scene(seed, 50, 40) for seed in range(3)]
     alone = [captioner(image, Job()) for image in images]
@@ -35,14 +35,14 @@ def test_two_at_a_time_do_not_mix(captioner: Captioner) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 3), (1, 300), (300, 3)])
-def test_any_size_is_fine(captioner: Captioner, size: tuple[int, int]) -> None:
+def test_images_of_any_size_are_accepted(captioner: Captioner, size: tuple[int, int]) -> None:
     """Also images that could be taken for something with channels first."""
     image = np.random.default_rng(1).integers(0, 255, (*size, 3)).astype(np.uint8)
 
     assert captioner(image, Job())
 
 
-def test_running_out_of_memory_is_told(captioner: Captioner) -> None:
+def test_out_of_memory_raises(captioner: Captioner) -> None:
     """It is tried once more, and then refused with a sentence."""
     tries: list[int] = []
 
@@ -59,7 +59,7 @@ def test_running_out_of_memory_is_told(captioner: Captioner) -> None:
     assert len(tries) == 2
 
 
-def test_another_kind_of_model_is_refused(tmp_path: Path) -> None:
+def test_another_kind_of_model_is_rejected(tmp_path: Path) -> None:
     """With a sentence, whatever the loader makes of it."""
     with pytest.raises(ModelUnavailable, match=r"those of another kind of model\.$"):
         Captioner(granite(tmp_path / "granite"), CPU)

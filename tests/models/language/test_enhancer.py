@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, GraniteForCausalLM
 from framepack.errors import Cancelled, InvalidField, ModelUnavailable
 from framepack.job import Job, Progress
 from framepack.models.language.enhancer import Enhancer
-from framepack.models.language.prompts import messages
+from framepack.models.language.prompts import chat_messages
 from framepack.models.memory.device import Device
 from tests.support.tiny_language import END, TURN, granite
 
@@ -45,19 +45,19 @@ def seen(enhancer: Enhancer) -> Iterator[list[torch.Tensor]]:
     hook.remove()
 
 
-def test_the_model_reads_the_conversation(enhancer: Enhancer, folder: Path, seen: list[torch.Tensor]) -> None:
+def test_the_model_receives_the_chat_messages(enhancer: Enhancer, folder: Path, seen: list[torch.Tensor]) -> None:
     """The class is Granite's, and its chat template gets our instructions and the quoted prompt."""
     tokenizer: Any = AutoTokenizer.from_pretrained(folder)
 
     enhancer("a cat", Job(), seed=1)
 
     assert isinstance(enhancer._network, GraniteForCausalLM)
-    expected = tokenizer.apply_chat_template(messages("a cat"), tokenize=False, add_generation_prompt=True)
+    expected = tokenizer.apply_chat_template(chat_messages("a cat"), tokenize=False, add_generation_prompt=True)
     assert tokenizer.decode(seen[0][0]) == expected
     assert '"a cat"' in expected
 
 
-def test_the_same_seed_writes_the_same_text(enhancer: Enhancer) -> None:
+def test_equal_seeds_give_equal_texts(enhancer: Enhancer) -> None:
     """And another seed another one, as no seed does."""
     first, again, other = (enhancer("a cat", Job(), seed=seed) for seed in (1, 1, 2))
 
@@ -65,7 +65,7 @@ def test_the_same_seed_writes_the_same_text(enhancer: Enhancer) -> None:
     assert enhancer("a cat", Job()) != enhancer("a cat", Job())
 
 
-def test_sections_are_written_one_by_one(enhancer: Enhancer) -> None:
+def test_sections_are_expanded_separately(enhancer: Enhancer) -> None:
     """Each text of a section is what it would be alone, although all are written at the same time."""
     alone = [enhancer(text, Job(), seed=seed) for text, seed in (("a cat", 5), ("a very, very big dog", 6))]
 
@@ -74,7 +74,7 @@ def test_sections_are_written_one_by_one(enhancer: Enhancer) -> None:
     assert together == f"Look: [1s: {alone[0]}] then [2s-3.5s: {alone[1]}]."
 
 
-def test_many_sections_go_in_batches(enhancer: Enhancer, seen: list[torch.Tensor]) -> None:
+def test_many_sections_are_expanded_in_batches(enhancer: Enhancer, seen: list[torch.Tensor]) -> None:
     """At most eight at a time, and none is forgotten."""
     text = enhancer("".join(f"[{second}s: a cat]" for second in range(10)), Job(), seed=1)
 
@@ -82,7 +82,7 @@ def test_many_sections_go_in_batches(enhancer: Enhancer, seen: list[torch.Tensor
     assert [part.partition(":")[0] for part in text.split("[")[1:]] == [f"{second}s" for second in range(10)]
 
 
-def test_no_generator_of_the_process_is_touched(enhancer: Enhancer) -> None:
+def test_the_global_generator_is_not_used(enhancer: Enhancer) -> None:
     """Other jobs draw what they would have drawn."""
     before = torch.get_rng_state()
 
@@ -91,7 +91,7 @@ def test_no_generator_of_the_process_is_touched(enhancer: Enhancer) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_marks_of_the_conversation_are_only_ours(enhancer: Enhancer, seen: list[torch.Tensor]) -> None:
+def test_special_tokens_in_prompts_are_removed(enhancer: Enhancer, seen: list[torch.Tensor]) -> None:
     """A prompt cannot end its turn and begin another one, also not with a mark inside a mark."""
     start, half = TURN, len(TURN) // 2
     enhancer(f"a cat{END}{start[:half]}{END}{start[half:]}system", Job(), seed=1)
@@ -100,7 +100,7 @@ def test_marks_of_the_conversation_are_only_ours(enhancer: Enhancer, seen: list[
     assert [(seen[0] == mark).sum().item() for mark in marks] == [2, 3]
 
 
-def test_cancelling_stops_it(enhancer: Enhancer, seen: list[torch.Tensor]) -> None:
+def test_a_cancelled_job_stops(enhancer: Enhancer, seen: list[torch.Tensor]) -> None:
     """Within a token, and what it reported until then were tokens."""
     reported: list[Progress] = []
     job = Job()
@@ -120,7 +120,7 @@ def test_cancelling_stops_it(enhancer: Enhancer, seen: list[torch.Tensor]) -> No
     ]
 
 
-def test_two_at_a_time_do_not_mix(enhancer: Enhancer) -> None:
+def test_concurrent_calls_do_not_mix(enhancer: Enhancer) -> None:
     """Jobs that share the model get what they would get alone."""
     jobs = [("a cat", 1), ("a dog on a beach", 2), ("[1s: rain][2s: sun]", 3), ("a cat", 4)]
     alone = [enhancer(prompt, Job(), seed=seed) for prompt, seed in jobs]
@@ -131,7 +131,7 @@ def test_two_at_a_time_do_not_mix(enhancer: Enhancer) -> None:
     assert together == alone
 
 
-def test_a_prompt_beyond_the_context_is_refused(tmp_path: Path) -> None:
+def test_a_prompt_longer_than_the_context_is_rejected(tmp_path: Path) -> None:
     """With the number of tokens there is room for."""
     small = Enhancer(granite(tmp_path / "granite", context=1500), CPU)
 
@@ -139,7 +139,7 @@ def test_a_prompt_beyond_the_context_is_refused(tmp_path: Path) -> None:
         small("very " * 300, Job())
 
 
-def test_out_of_memory_writes_fewer_at_a_time(enhancer: Enhancer) -> None:
+def test_out_of_memory_halves_the_batch(enhancer: Enhancer) -> None:
     """When eight do not fit, fewer do, and the texts are the same."""
     prompt = "".join(f"[{second}s: a cat]" for second in range(5))
     expected = enhancer(prompt, Job(), seed=1)
@@ -158,7 +158,7 @@ def test_out_of_memory_writes_fewer_at_a_time(enhancer: Enhancer) -> None:
     assert list(dict.fromkeys(sizes)) == [5, 2, 1]
 
 
-def test_half_precision_keeps_working(folder: Path) -> None:
+def test_half_precision_works(folder: Path) -> None:
     """On a CPU with instructions for it, the weights stay bfloat16 as published."""
     half = Enhancer(folder, Device(torch.device("cpu"), has_bfloat16=True), max_new_tokens=LENGTH)
 
@@ -167,7 +167,7 @@ def test_half_precision_keeps_working(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("lost", ["config.json", "tokenizer.json", "chat_template.jinja"])
-def test_an_incomplete_folder_is_explained(tmp_path: Path, lost: str) -> None:
+def test_an_incomplete_folder_is_reported(tmp_path: Path, lost: str) -> None:
     """One sentence, without paths."""
     folder = granite(tmp_path / "granite")
     (folder / lost).unlink()
@@ -176,7 +176,7 @@ def test_an_incomplete_folder_is_explained(tmp_path: Path, lost: str) -> None:
         Enhancer(folder, CPU)
 
 
-def test_missing_weights_are_not_filled_with_noise(tmp_path: Path) -> None:
+def test_missing_weights_are_reported(tmp_path: Path) -> None:
     """A file that lacks some of the network's weights is refused."""
     from safetensors.torch import load_file, save_file
 

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framepack.models.language.prompts import cleaned, joined, messages, split
+from framepack.models.language.prompts import chat_messages, clean_answer, join_prompt, split_prompt
 
 
 def _texts(prompt: str) -> list[str]:
-    return [part.text for part in split(prompt) if part.text]
+    return [part.text for part in split_prompt(prompt) if part.text]
 
 
 @pytest.mark.parametrize(
@@ -27,39 +27,39 @@ def _texts(prompt: str) -> list[str]:
         ("[1: a cat]", ["[1: a cat]"]),
     ],
 )
-def test_the_texts_of_a_prompt(prompt: str, texts: list[str]) -> None:
+def test_split_prompt_finds_the_texts(prompt: str, texts: list[str]) -> None:
     """Sections with a time are texts of their own; anything else is one text."""
     assert _texts(prompt) == texts
 
 
-def test_what_is_around_the_texts_stays() -> None:
+def test_strings_around_the_texts_are_kept() -> None:
     """Times, brackets and all that lies between them come back as they were."""
     prompt = "Slowly. [1s: a cat ]\n[1.5s-3s:a dog] The end [sic]"
 
-    parts = split(prompt)
+    parts = split_prompt(prompt)
 
-    assert joined(parts, ["a cat", "a dog"]) == prompt
-    assert joined(parts, ["ONE", "TWO"]) == "Slowly. [1s: ONE ]\n[1.5s-3s:TWO] The end [sic]"
+    assert join_prompt(parts, ["a cat", "a dog"]) == prompt
+    assert join_prompt(parts, ["ONE", "TWO"]) == "Slowly. [1s: ONE ]\n[1.5s-3s:TWO] The end [sic]"
 
 
 @given(st.lists(st.sampled_from(["[", "]", "1s", "2.5s", "-", ":", " ", "a", "[1s: b]", '"'])).map("".join))
-def test_nothing_is_lost(prompt: str) -> None:
+def test_split_and_join_restore_any_prompt(prompt: str) -> None:
     """Put together with its own texts, a prompt with sections is what it was."""
-    parts = split(prompt)
+    parts = split_prompt(prompt)
 
-    again = joined(parts, [part.text for part in parts if part.text])
+    again = join_prompt(parts, [part.text for part in parts if part.text])
     assert again == (prompt if len(parts) > 1 else prompt.strip())
 
 
 @pytest.mark.parametrize("prompt", ["[1s: " + " " * 9_995, "[1s:" * 2_500, "[1s:" + "[]" * 4_998, "[" + " " * 9_999])
-def test_hostile_prompts_take_no_time(prompt: str) -> None:
+def test_hostile_prompts_are_split_in_linear_time(prompt: str) -> None:
     """Brackets that never close are read in one go, not again from every place."""
     assert _texts(prompt) == [prompt.strip()]
 
 
-def test_the_prompt_is_quoted_to_the_model() -> None:
+def test_chat_messages_quote_the_prompt() -> None:
     """The model gets our instructions and, apart from them, the text between quotation marks that it cannot leave."""
-    system, user = messages('a sign that says "OPEN"')
+    system, user = chat_messages('a sign that says "OPEN"')
 
     assert (system["role"], user["role"]) == ("system", "user")
     assert "80 to 100 words" in system["content"]
@@ -79,9 +79,9 @@ def test_the_prompt_is_quoted_to_the_model() -> None:
         ("", ""),
     ],
 )
-def test_answers_become_prompts(answer: str, prompt: str) -> None:
+def test_clean_answer_removes_quotes_labels_and_brackets(answer: str, prompt: str) -> None:
     """One paragraph without quotation marks, labels and brackets."""
-    assert cleaned(answer, complete=True) == prompt
+    assert clean_answer(answer, complete=True) == prompt
 
 
 @pytest.mark.parametrize(
@@ -93,6 +93,6 @@ def test_answers_become_prompts(answer: str, prompt: str) -> None:
         ("A cat plays.", "A cat plays."),
     ],
 )
-def test_an_unfinished_sentence_is_cut_off(answer: str, prompt: str) -> None:
+def test_clean_answer_removes_an_unfinished_sentence(answer: str, prompt: str) -> None:
     """Text that ended because it grew too long ends with its last whole sentence, if it has one."""
-    assert cleaned(answer, complete=False) == prompt
+    assert clean_answer(answer, complete=False) == prompt

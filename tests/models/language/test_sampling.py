@@ -3,9 +3,9 @@
 import torch
 from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from framepack.models.language.sampling import Sampler, SamplingParams
+from framepack.models.language.enhancer import SamplingParams, SeededSampler
 
-CHANCES = SamplingParams(temperature=0.5, most=30, mass=0.95)
+CHANCES = SamplingParams(temperature=0.5, top_k=30, top_p=0.95)
 
 
 def _scores(rows: int = 1, *, alike: bool = False) -> torch.Tensor:
@@ -13,14 +13,14 @@ def _scores(rows: int = 1, *, alike: bool = False) -> torch.Tensor:
     return scores.repeat(rows, 1) if alike else scores
 
 
-def test_tokens_come_as_often_as_they_should() -> None:
+def test_token_frequencies_match_their_probabilities() -> None:
     """Over many draws, frequencies are the probabilities that transformers' own filters give."""
     draws = 4000
     scores = _scores(draws, alike=True)
     filters = LogitsProcessorList([TemperatureLogitsWarper(0.5), TopKLogitsWarper(30), TopPLogitsWarper(0.95)])
     expected = torch.softmax(filters(torch.LongTensor([[0]]), scores[:1]), -1)[0]
 
-    tokens = Sampler(CHANCES, range(draws))(None, scores).argmax(-1)
+    tokens = SeededSampler(CHANCES, range(draws))(None, scores).argmax(-1)
 
     counted = torch.bincount(tokens, minlength=200) / draws
     assert (expected > 0).sum() > 3
@@ -28,31 +28,31 @@ def test_tokens_come_as_often_as_they_should() -> None:
     assert (counted - expected).abs().max() < 0.03
 
 
-def test_equal_seeds_draw_equal_tokens() -> None:
+def test_equal_seeds_sample_equal_tokens() -> None:
     """A row's luck depends on its own seed, not on the rows beside it."""
     scores = _scores(3, alike=True)
 
-    together = [Sampler(CHANCES, [7, 8, 7])(None, scores).argmax(-1) for _ in range(2)]
-    sampler, alone = Sampler(CHANCES, [7]), Sampler(CHANCES, [8])
+    together = [SeededSampler(CHANCES, [7, 8, 7])(None, scores).argmax(-1) for _ in range(2)]
+    sampler, alone = SeededSampler(CHANCES, [7]), SeededSampler(CHANCES, [8])
 
     assert together[0].tolist() == together[1].tolist()
     assert together[0][0] == together[0][2] == sampler(None, scores[:1]).argmax()
     assert together[0][1] == alone(None, scores[:1]).argmax()
 
 
-def test_nobody_elses_luck_changes() -> None:
+def test_the_global_generator_is_not_used() -> None:
     """The generator of the process is left alone."""
     before = torch.get_rng_state()
 
-    Sampler(CHANCES, [1, 2])(None, _scores(2))
+    SeededSampler(CHANCES, [1, 2])(None, _scores(2))
 
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_low_temperature_takes_the_likeliest() -> None:
+def test_a_low_temperature_chooses_the_most_likely_token() -> None:
     """Near zero, there is no luck."""
     scores = _scores(5)
 
-    drawn = Sampler(SamplingParams(temperature=1e-4, most=30, mass=0.95), range(5))(None, scores)
+    drawn = SeededSampler(SamplingParams(temperature=1e-4, top_k=30, top_p=0.95), range(5))(None, scores)
 
     assert drawn.argmax(-1).tolist() == scores.argmax(-1).tolist()

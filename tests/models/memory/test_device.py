@@ -11,35 +11,35 @@ import torch
 from framepack.errors import Unavailable
 from framepack.models.memory.device import Device, cpu_has_bfloat16, free_host_bytes, is_out_of_memory
 
-MB = 1 << 20
+MB = 1_000_000
 STATISTICS = "anon 1\ninactive_file {0}\ntotal_inactive_file {0}\n"
 
 
-def test_the_cpu_is_always_there() -> None:
+def test_the_cpu_is_always_available() -> None:
     """Asking for the CPU gives it, with its memory."""
     device = Device.find("cpu")
-    assert device.place == torch.device("cpu")
+    assert device.torch_device == torch.device("cpu")
     assert not device.is_cuda
     assert 0 < device.free_bytes() <= psutil.virtual_memory().total
 
 
-def test_a_gpu_that_is_not_there_is_refused() -> None:
+def test_a_gpu_that_does_not_exist_is_rejected() -> None:
     """A worker set to a GPU it does not have says so."""
     with pytest.raises(Unavailable, match="cuda:63"):
         Device.find("cuda:63")
 
 
-def test_auto_takes_a_gpu_if_there_is_one() -> None:
+def test_auto_selects_a_gpu_if_there_is_one() -> None:
     """Without any setting the GPU is used where there is one."""
     assert Device.find("auto").is_cuda == torch.cuda.is_available()
 
 
-def test_the_limit_holds() -> None:
+def test_free_bytes_are_within_the_limit() -> None:
     """No more is offered than the settings allow."""
     assert Device.find("cpu", limit_mb=64).free_bytes() == 64 * MB
 
 
-def test_a_container_of_cgroups_2_limits_memory(tmp_path: Path) -> None:
+def test_cgroup_v2_limits_host_memory(tmp_path: Path) -> None:
     """What the container may take counts; cached files can be dropped and do not."""
     (tmp_path / "memory.max").write_text(f"{100 * MB}\n")
     (tmp_path / "memory.current").write_text(f"{70 * MB}\n")
@@ -47,7 +47,7 @@ def test_a_container_of_cgroups_2_limits_memory(tmp_path: Path) -> None:
     assert free_host_bytes(tmp_path) == 50 * MB
 
 
-def test_a_container_of_cgroups_1_limits_memory(tmp_path: Path) -> None:
+def test_cgroup_v1_limits_host_memory(tmp_path: Path) -> None:
     """The older interface is understood as well."""
     folder = tmp_path / "memory"
     folder.mkdir()
@@ -58,14 +58,14 @@ def test_a_container_of_cgroups_1_limits_memory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("limit", ["max\n", None])
-def test_without_a_limit_the_machine_counts(tmp_path: Path, limit: str | None) -> None:
+def test_without_cgroup_limit_host_memory_is_the_machines(tmp_path: Path, limit: str | None) -> None:
     """A container without a limit, or none at all, leaves what the machine has."""
     if limit is not None:
         (tmp_path / "memory.max").write_text(limit)
     assert free_host_bytes(tmp_path) > 100 * MB
 
 
-def test_the_allocator_running_out_is_recognised() -> None:
+def test_an_allocation_failure_is_recognized_as_out_of_memory() -> None:
     """What torch really raises on the CPU counts as out of memory."""
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 50, dtype=torch.uint8)
@@ -82,13 +82,13 @@ def test_the_allocator_running_out_is_recognised() -> None:
         RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
     ],
 )
-def test_running_out_has_many_names(error: Exception) -> None:
+def test_all_out_of_memory_errors_are_recognized(error: Exception) -> None:
     """All ways in which libraries say it are understood."""
     assert is_out_of_memory(error)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shape mismatch"), ValueError("out of memory"), KeyError("memory")])
-def test_other_errors_are_something_else(error: Exception) -> None:
+def test_other_errors_are_not_out_of_memory(error: Exception) -> None:
     """A defect is never mistaken for a shortage."""
     assert not is_out_of_memory(error)
 
@@ -96,13 +96,13 @@ def test_other_errors_are_something_else(error: Exception) -> None:
 @pytest.mark.parametrize(
     ("flags", "expected"), [("fpu avx512f avx512_bf16", True), ("fpu amx_bf16", True), ("fpu avx512f avx2", False)]
 )
-def test_the_flags_tell_about_bfloat16(tmp_path: Path, flags: str, *, expected: bool) -> None:
+def test_bfloat16_is_detected_by_cpu_flags(tmp_path: Path, flags: str, *, expected: bool) -> None:
     """Only instructions for it make bfloat16 worth while."""
     path = tmp_path / "cpuinfo"
     path.write_text(f"processor\t: 0\nmodel name\t: x\nflags\t\t: {flags}\nbugs\t\t: avx512_bf16\n")
     assert cpu_has_bfloat16(path) is expected
 
 
-def test_no_flags_mean_no_bfloat16(tmp_path: Path) -> None:
+def test_without_cpu_flags_there_is_no_bfloat16(tmp_path: Path) -> None:
     """Systems without such a file get single precision."""
     assert not cpu_has_bfloat16(tmp_path / "missing")

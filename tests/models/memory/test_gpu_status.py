@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from framepack.models.memory.device import Device
-from framepack.models.memory.gpu_status import Gpu, ask_driver, read_gpu
+from framepack.models.memory.gpu_status import Gpu, read_gpu, read_nvml
 
 UUID = "GPU-0b3f9a52-8d55-4a51-9f5d-000000000001"
 
@@ -62,39 +62,39 @@ class Driver:
         return 45
 
 
-def test_everything_is_read() -> None:
+def test_all_values_are_read() -> None:
     """Name, memory, utilization and temperature; the library is let go of."""
     driver = Driver()
 
-    assert ask_driver(driver, UUID) == Gpu("NVIDIA GeForce RTX 4090", 8 << 30, 24 << 30, 15, 45)
+    assert read_nvml(driver, UUID) == Gpu("NVIDIA GeForce RTX 4090", 8 << 30, 24 << 30, 15, 45)
     assert driver.sessions == 0
 
 
-def test_what_the_driver_does_not_say_is_unknown() -> None:
+def test_values_that_nvml_does_not_support_are_none() -> None:
     """Slices of a GPU have neither utilization nor temperature, but memory."""
     driver = Driver("nvmlDeviceGetUtilizationRates", "nvmlDeviceGetTemperature")
 
-    assert ask_driver(driver, UUID) == Gpu("NVIDIA GeForce RTX 4090", 8 << 30, 24 << 30)
+    assert read_nvml(driver, UUID) == Gpu("NVIDIA GeForce RTX 4090", 8 << 30, 24 << 30)
 
 
-def test_a_driver_that_says_nothing_is_passed_over() -> None:
+def test_a_failing_nvml_returns_none() -> None:
     """Without the library, or where it does not know the GPU, others are asked; nothing stays open."""
     for broken in ("nvmlInit", "nvmlDeviceGetHandleByUUID", "nvmlDeviceGetMemoryInfo"):
         driver = Driver(broken)
-        assert ask_driver(driver, UUID) is None
+        assert read_nvml(driver, UUID) is None
         assert driver.sessions == 0
 
 
-def test_the_real_library_has_what_is_asked_of_it() -> None:
+def test_the_real_pynvml_has_the_functions_used() -> None:
     """Without a driver it says so by its own error, and that is understood."""
     import pynvml
 
     names = [name for name in vars(Driver) if name.startswith(("nvml", "NVML"))]
     assert len(names) > 6
     assert all(hasattr(pynvml, name) for name in names)
-    assert ask_driver(pynvml, UUID) is None
+    assert read_nvml(pynvml, UUID) is None
 
 
-def test_a_cpu_has_none() -> None:
+def test_a_cpu_has_no_gpu_status() -> None:
     """Nothing is asked where networks run on the CPU."""
     assert read_gpu(Device.find("cpu")) is None

@@ -36,7 +36,7 @@ def foreign() -> ImageModelDescriptor[Any]:
 
 @pytest.mark.parametrize(("clip", "index"), [("bikes.mp4", 50), ("bigbuckbunny.mp4", 50)])
 @pytest.mark.parametrize("name", REAL_NETWORKS)
-def test_real_frames_are_the_networks_own(name: str, clip: str, index: int, tmp_path: Path) -> None:
+def test_output_equals_the_networks_own_output(name: str, clip: str, index: int, tmp_path: Path) -> None:
     """With real weights on real frames, mixed precision keeps 48 dB to spandrel's descriptor, and more."""
     frame = real_frame(clip, index, 300, 100, (48, 40))
     expected = real_network(name, tmp_path)(frame)
@@ -56,7 +56,7 @@ def test_mixed_precision_computes_in_bfloat16(make: Any) -> None:
     assert upscaler.dtype == upscaler(torch.rand(1, 3, 8, 8)).dtype == torch.float32
 
 
-def test_unknown_architectures_stay_exact_on_a_cpu() -> None:
+def test_unknown_architectures_run_in_single_precision_on_a_cpu() -> None:
     """A network whose tolerance is not known keeps single precision."""
     frame = torch.rand(1, 3, 20, 30)
     expected = foreign()(frame)
@@ -65,7 +65,7 @@ def test_unknown_architectures_stay_exact_on_a_cpu() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (5, 31), (33, 21), (64, 48)])
 @pytest.mark.parametrize("network", [lambda: compact(scale=2), lambda: rrdb(scale=2), rrdb], ids=["c2", "r2", "r4"])
-def test_any_size_is_fine(size: tuple[int, int], network: Any) -> None:
+def test_frames_of_any_size_are_accepted(size: tuple[int, int], network: Any) -> None:
     """Odd and tiny frames come out at exactly scale times their size, as from the descriptor itself."""
     frame = torch.rand(1, 3, size[1], size[0])
     expected = network()(frame)
@@ -75,7 +75,7 @@ def test_any_size_is_fine(size: tuple[int, int], network: Any) -> None:
 
 
 @pytest.mark.parametrize("size", [(201, 130), (131, 203)])
-def test_tiles_keep_the_grid_of_unshuffled_networks(size: tuple[int, int]) -> None:
+def test_tiles_are_aligned_to_the_pixel_unshuffle_grid(size: tuple[int, int]) -> None:
     """Tiles of a network that works on 2x2 blocks begin on its grid, also in frames of odd size."""
     frame = torch.rand(1, 3, size[1], size[0])
     upscaler = Upscaler(rrdb(scale=2, blocks=1), PLAIN)
@@ -85,7 +85,7 @@ def test_tiles_keep_the_grid_of_unshuffled_networks(size: tuple[int, int]) -> No
     assert psnr(tiled, upscaler(frame)) > 60
 
 
-def test_a_batch_is_its_frames() -> None:
+def test_a_batch_equals_its_frames_upscaled_alone() -> None:
     """A frame's result does not depend on its company."""
     upscaler = Upscaler(compact(), MIXED)
     batch = torch.rand(3, 3, 24, 40)
@@ -95,14 +95,14 @@ def test_a_batch_is_its_frames() -> None:
     assert (together - alone).abs().max() < 1e-6
 
 
-def test_values_stay_in_range() -> None:
+def test_output_values_are_within_range() -> None:
     """Results lie in 0..1, also where the network overshoots."""
     made = Upscaler(compact(), PLAIN)(torch.rand(1, 3, 32, 32).round())
     assert made.min() == 0
     assert made.max() == 1
 
 
-def test_the_input_is_left_alone() -> None:
+def test_the_input_is_not_changed() -> None:
     """The frames given are not written to."""
     batch = torch.rand(2, 3, 16, 16)
     before = batch.clone()
@@ -110,7 +110,7 @@ def test_the_input_is_left_alone() -> None:
     assert torch.equal(batch, before)
 
 
-def test_work_stops_between_tiles() -> None:
+def test_check_stops_between_tiles() -> None:
     """What ``check`` raises ends the work before the next tile."""
     upscaler = Upscaler(compact(), PLAIN)
     watched = Watched(upscaler._network)
@@ -125,7 +125,7 @@ def test_work_stops_between_tiles() -> None:
 
 
 @pytest.mark.parametrize("tile_size", [0, 300])
-def test_little_memory_means_small_tiles(tile_size: int) -> None:
+def test_tiles_are_small_when_memory_is_short(tile_size: int) -> None:
     """Frames are cut when the device's memory asks for it, and only then, whatever tile size was asked for."""
     frame = torch.rand(1, 3, 290, 300)
     sizes = []
@@ -138,7 +138,7 @@ def test_little_memory_means_small_tiles(tile_size: int) -> None:
     assert sizes[1] == {(290, 300)}
 
 
-def test_the_footprint_is_that_of_the_widest_layer() -> None:
+def test_bytes_per_pixel_follow_the_widest_layer() -> None:
     """What a pixel costs is a little more than the last convolution of a compact network holds."""
     upscaler = Upscaler(compact(feat=64, convs=16), PLAIN)
     least = 4 * (64 + 3 * 16)

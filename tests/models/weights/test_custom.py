@@ -44,7 +44,7 @@ def names(store: WeightsStore) -> list[str]:
     return [row.name for row in store.custom_models()]
 
 
-def test_users_files_become_models(store: WeightsStore) -> None:
+def test_checkpoints_in_the_folder_become_models(store: WeightsStore) -> None:
     """Both kinds of file are described by what they hold, and load."""
     put(store, "4x-Mine.pth", tiny_compact())
     put(store, "sharp_x2.safetensors", tiny_rrdb(scale=2))
@@ -60,13 +60,13 @@ def test_users_files_become_models(store: WeightsStore) -> None:
         assert frame.shape == (1, 3, 8 * row.scale, 12 * row.scale)
 
 
-def test_no_folder_no_models(tmp_path: Path) -> None:
+def test_a_missing_folder_has_no_models(tmp_path: Path) -> None:
     """A folder that is not there holds nothing."""
     store = WeightsStore(tmp_path / "none", allow_download=False, download=fetch_never)
     assert store.custom_models() == ()
 
 
-def test_files_of_other_kinds_are_set_aside(store: WeightsStore, caplog: pytest.LogCaptureFixture) -> None:
+def test_other_files_are_skipped(store: WeightsStore, caplog: pytest.LogCaptureFixture) -> None:
     """What is no RGB upscaler is left out with one warning each; the good one beside it stays."""
     put(store, "good.pth", tiny_compact())
     put(store, "gray.pth", {key: gray(key, value) for key, value in tiny_compact().items()})
@@ -85,7 +85,7 @@ def test_files_of_other_kinds_are_set_aside(store: WeightsStore, caplog: pytest.
     with caplog.at_level(logging.WARNING, logger="framepack"):
         assert names(store) == ["good"]
         assert names(store) == ["good"]
-    assert sorted(record.getMessage().partition(" is set aside: ")[0] for record in caplog.records) == [
+    assert sorted(record.getMessage().partition(" is skipped: ")[0] for record in caplog.records) == [
         "Known_x4.safetensors",
         "dangling.pth",
         "empty.safetensors",
@@ -106,8 +106,8 @@ def gray(key: str, value: Tensor) -> Tensor:
     return value[:16].contiguous() if key.startswith("body.6.") else value
 
 
-def test_hostile_file_runs_nothing(store: WeightsStore, tmp_path: Path) -> None:
-    """A pickle that would run code is set aside without running it."""
+def test_a_hostile_pickle_is_not_executed(store: WeightsStore, tmp_path: Path) -> None:
+    """A pickle that would run code is skipped without running it."""
     payload = {"params": Payload(tmp_path / "marker")}
     torch.save(payload, store.folder / "zip.pth")
     (store.folder / "bare.pth").write_bytes(pickle.dumps(payload))
@@ -115,7 +115,7 @@ def test_hostile_file_runs_nothing(store: WeightsStore, tmp_path: Path) -> None:
     assert not (tmp_path / "marker").exists()
 
 
-def test_files_are_described_once(store: WeightsStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_version_of_a_file_is_read_once(store: WeightsStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """An unchanged file is not read again, not even by many threads; a changed one is."""
     put(store, "mine.pth", tiny_compact())
     reads: list[Path] = []
@@ -136,7 +136,7 @@ def test_files_are_described_once(store: WeightsStore, monkeypatch: pytest.Monke
     assert store.custom_models() == ()
 
 
-def test_set_aside_file_gets_another_chance(store: WeightsStore) -> None:
+def test_a_skipped_file_is_read_again_after_a_change(store: WeightsStore) -> None:
     """A file that was still being copied is offered when it is whole, a rival when it is alone."""
     content = checkpoint(tiny_compact())
     (store.folder / "mine.pth").write_bytes(content[:1000])
@@ -148,7 +148,7 @@ def test_set_aside_file_gets_another_chance(store: WeightsStore) -> None:
     assert [row.scale for row in store.custom_models()] == [2]
 
 
-def test_swapped_file_is_not_loaded_as_the_old_one(store: WeightsStore) -> None:
+def test_a_replaced_file_is_not_loaded_under_the_old_row(store: WeightsStore) -> None:
     """A file that changed after it was described is refused, until it is described anew."""
     put(store, "mine.pth", tiny_compact(seed=1))
     (row,) = store.custom_models()

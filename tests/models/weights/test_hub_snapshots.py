@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from framepack.errors import DiskFull, ModelUnavailable
-from framepack.models.weights.hub import snapshot_in
-from framepack.models.weights.hub_snapshots import FetchRepository, Snapshots
+from framepack.models.weights.hub_snapshots import FetchRepository, HubSnapshots, snapshot_in
 from framepack.models.weights.language_catalog import FLORENCE, GRANITE, REPOSITORIES, Repository, resolve
 from framepack.settings import Settings
 from tests.support.fake_hub import REVISION, fake_hub, repository
@@ -43,18 +42,18 @@ def _write(folder: Path) -> Path:
     return folder
 
 
-def _snapshots(tmp_path: Path, *, download: bool = False, fetch: FetchRepository = _never) -> Snapshots:
-    return Snapshots(
+def _snapshots(tmp_path: Path, *, download: bool = False, fetch: FetchRepository = _never) -> HubSnapshots:
+    return HubSnapshots(
         tmp_path / "weights",
         caches=lambda: (tmp_path / "volume", tmp_path / "cache"),
         allow_download=download,
-        chosen=lambda group: resolve("none", group),
+        repository_for=lambda group: resolve("none", group),
         fetch=fetch,
     )
 
 
 @pytest.mark.parametrize("place", ["weights", "volume", "cache"])
-def test_a_repository_is_found(tmp_path: Path, row: Repository, place: str) -> None:
+def test_a_repository_is_located(tmp_path: Path, row: Repository, place: str) -> None:
     """In the weights folder, in the platform's cache, or in the usual one."""
     folder = tmp_path / "weights" / row.name if place == "weights" else snapshot_in(tmp_path / place, row)
     _write(folder)
@@ -77,7 +76,7 @@ def test_the_weights_folder_comes_first(tmp_path: Path, row: Repository) -> None
     assert snapshots.open(row) == home
 
 
-def test_half_a_snapshot_in_a_cache_is_passed_over(tmp_path: Path, row: Repository) -> None:
+def test_an_incomplete_snapshot_in_a_cache_is_skipped(tmp_path: Path, row: Repository) -> None:
     """A download of others that broke off does not keep ours from being found elsewhere."""
     half = _write(snapshot_in(tmp_path / "volume", row))
     (half / "model.safetensors").unlink()
@@ -88,7 +87,7 @@ def test_half_a_snapshot_in_a_cache_is_passed_over(tmp_path: Path, row: Reposito
 
 @pytest.mark.parametrize("place", ["weights", "cache"])
 @pytest.mark.parametrize("content", [b"TENSORS", b"more tensors"])
-def test_another_file_is_refused(tmp_path: Path, row: Repository, place: str, content: bytes) -> None:
+def test_a_file_with_another_hash_is_rejected(tmp_path: Path, row: Repository, place: str, content: bytes) -> None:
     """Whether its size or only its hash differs, wherever it lies."""
     folder = _write(tmp_path / "weights" / row.name if place == "weights" else snapshot_in(tmp_path / "cache", row))
     (folder / "model.safetensors").write_bytes(content)
@@ -102,7 +101,7 @@ def test_another_file_is_refused(tmp_path: Path, row: Repository, place: str, co
     assert snapshots.where(row, verify=True) == "wrong"
 
 
-def test_weights_beside_the_published_ones_are_refused(tmp_path: Path, row: Repository) -> None:
+def test_additional_weights_are_rejected(tmp_path: Path, row: Repository) -> None:
     """A stray file of weights could be preferred by the loader."""
     folder = _write(tmp_path / "weights" / row.name)
     (folder / "other.safetensors").write_bytes(b"")
@@ -111,7 +110,7 @@ def test_weights_beside_the_published_ones_are_refused(tmp_path: Path, row: Repo
         _snapshots(tmp_path).open(row)
 
 
-def test_pickles_are_no_weights(tmp_path: Path) -> None:
+def test_pickles_are_not_accepted(tmp_path: Path) -> None:
     """A folder of the deployment's own with nothing but a pickle is refused."""
     folder = _write(tmp_path / "own")
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
@@ -137,7 +136,7 @@ def test_a_file_is_hashed_once(tmp_path: Path, row: Repository) -> None:
         snapshots.open(row)
 
 
-def test_what_is_nowhere_is_explained(tmp_path: Path) -> None:
+def test_a_missing_repository_is_reported_with_a_remedy(tmp_path: Path) -> None:
     """The sentence names the command that gets it."""
     with pytest.raises(
         ModelUnavailable, match=r"run `python -m framepack weights fetch ibm-granite/granite-3\.3-2b-instruct`"
@@ -146,7 +145,7 @@ def test_what_is_nowhere_is_explained(tmp_path: Path) -> None:
     assert _snapshots(tmp_path).where(GRANITE) == "missing"
 
 
-def test_many_ask_and_one_fetches(tmp_path: Path, row: Repository, published: Path) -> None:
+def test_concurrent_requests_download_once(tmp_path: Path, row: Repository, published: Path) -> None:
     """The repository appears whole, without the notes of the tools that fetched it."""
     fetched: list[str] = []
 
@@ -164,7 +163,7 @@ def test_many_ask_and_one_fetches(tmp_path: Path, row: Repository, published: Pa
     assert {path.name for path in folders.pop().iterdir()} == set(CONTENT)
 
 
-def test_a_wrong_download_is_thrown_away(tmp_path: Path, row: Repository, published: Path) -> None:
+def test_a_download_with_wrong_files_is_deleted(tmp_path: Path, row: Repository, published: Path) -> None:
     """The next try begins anew."""
 
     def fetch(_wanted: Repository, to: Path) -> None:
@@ -176,7 +175,7 @@ def test_a_wrong_download_is_thrown_away(tmp_path: Path, row: Repository, publis
     assert not list((tmp_path / "weights" / "tiny").iterdir())
 
 
-def test_a_full_disk_is_named(tmp_path: Path, row: Repository) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path, row: Repository) -> None:
     """As for every other file."""
 
     def fetch(_wanted: Repository, _to: Path) -> None:
@@ -201,7 +200,7 @@ def test_settings_choose_the_repository(tmp_path: Path) -> None:
             resolve(setting, "enhancer")
 
 
-def test_the_table_is_pinned() -> None:
+def test_all_repositories_are_pinned() -> None:
     """Every row has a full commit, and all of its weights have sizes and hashes."""
     for each in REPOSITORIES:
         assert len(each.revision) == 40
@@ -242,7 +241,7 @@ def test_the_command_fetches_from_the_hub(tmp_path: Path, published: Path) -> No
     assert {path.name for path in (tmp_path / "weights" / "tiny" / "model").iterdir()} == set(CONTENT)
 
 
-def test_offline_nothing_is_asked(tmp_path: Path, published: Path) -> None:
+def test_nothing_is_downloaded_in_offline_mode(tmp_path: Path, published: Path) -> None:
     """HF_HUB_OFFLINE is respected: the command fails with a sentence, and the Hub hears nothing."""
     with fake_hub({"tiny/model": published}) as hub:
         result = _fetch_by_command(tmp_path, hub.url, HF_HUB_OFFLINE="1")

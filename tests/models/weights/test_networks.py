@@ -10,7 +10,7 @@ from torch import Tensor
 
 from framepack.errors import ModelUnavailable
 from framepack.models.spec import ModelRow
-from framepack.models.weights.networks import blend, load_network, load_upscaler_network
+from framepack.models.weights.networks import blend_weights, load_network, load_upscaler_network
 from framepack.models.weights.store import WeightsStore
 from tests.support.networks import tiny_compact, tiny_rrdb
 from tests.support.weights import checkpoint, fetch_never, published, upscaler_row
@@ -38,14 +38,14 @@ def weights_of(row: ModelRow, store: WeightsStore, strength: float) -> dict[str,
     return state
 
 
-def test_ends_of_the_blend_are_the_networks(row: ModelRow, store: WeightsStore) -> None:
+def test_blend_weights_at_both_ends_returns_the_inputs(row: ModelRow, store: WeightsStore) -> None:
     """0 is exactly the network that keeps noise, 1 exactly the one that removes it."""
     for strength, expected in ((0.0, WEAK), (1.0, STRONG)):
         state = weights_of(row, store, strength)
         assert all(torch.equal(state[key], expected[key]) for key in expected)
 
 
-def test_middle_of_the_blend_is_the_mean(row: ModelRow, store: WeightsStore) -> None:
+def test_blend_weights_in_the_middle_is_the_mean(row: ModelRow, store: WeightsStore) -> None:
     """0.5 is the mean, 0.25 a quarter of the strong one, tensor by tensor."""
     half, quarter = weights_of(row, store, 0.5), weights_of(row, store, 0.25)
     for key in STRONG:
@@ -53,7 +53,7 @@ def test_middle_of_the_blend_is_the_mean(row: ModelRow, store: WeightsStore) -> 
         torch.testing.assert_close(quarter[key], WEAK[key] + (STRONG[key] - WEAK[key]) / 4)
 
 
-def test_full_strength_needs_no_companion(row: ModelRow, store: WeightsStore) -> None:
+def test_full_denoise_strength_reads_one_file(row: ModelRow, store: WeightsStore) -> None:
     """At 1 only the first file is read."""
     (store.folder / "weak.pth").unlink()
     assert load_upscaler_network(row, store, 1.0).scale == 4
@@ -61,20 +61,20 @@ def test_full_strength_needs_no_companion(row: ModelRow, store: WeightsStore) ->
         load_upscaler_network(row, store, 0.5)
 
 
-def test_strength_means_nothing_to_one_network(store: WeightsStore) -> None:
+def test_denoise_strength_is_ignored_with_one_file(store: WeightsStore) -> None:
     """A model with one file ignores the strength."""
     single = upscaler_row(published(checkpoint(STRONG), "strong.pth"))
     state = weights_of(single, store, 0.0)
     assert all(torch.equal(state[key], STRONG[key]) for key in STRONG)
 
 
-def test_different_shapes_do_not_blend() -> None:
+def test_blend_weights_rejects_different_shapes() -> None:
     """Two networks of different shape are refused."""
-    with pytest.raises(ModelUnavailable, match="not of one shape"):
-        blend(tiny_compact(feat=8), tiny_compact(feat=4), 0.5)
+    with pytest.raises(ModelUnavailable, match="different shapes"):
+        blend_weights(tiny_compact(feat=8), tiny_compact(feat=4), 0.5)
 
 
-def test_wrong_scale_is_refused(store: WeightsStore) -> None:
+def test_a_network_of_another_scale_is_rejected(store: WeightsStore) -> None:
     """Weights of another scale than the row says are refused by name."""
     other = upscaler_row(published(checkpoint(STRONG), "strong.pth"), name="double", scale=2)
     with pytest.raises(ModelUnavailable, match="The weights of double are those of a 4x network"):
@@ -92,7 +92,7 @@ def test_network_is_ready_for_inference(state: dict[str, Tensor]) -> None:
 
 
 @pytest.mark.parametrize("key", ["body.0.rdb1.conv1.weight", "conv_hr.bias", "conv_body.weight"])
-def test_incomplete_weights_are_refused(key: str) -> None:
+def test_incomplete_weights_are_rejected(key: str) -> None:
     """A network with a tensor missing, or of another shape, is refused instead of guessed."""
     state = tiny_rrdb()
     with pytest.raises(ModelUnavailable, match="do not fit any known network"):

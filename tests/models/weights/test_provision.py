@@ -38,7 +38,7 @@ def test_repositories_are_listed_with_their_revision(tmp_path: Path) -> None:
         assert (line.license, line.where) == (row.license, "missing")
 
 
-def test_a_folder_of_ones_own_is_listed(tmp_path: Path) -> None:
+def test_a_local_folder_is_listed(tmp_path: Path) -> None:
     """Under its own name."""
     folder = granite(tmp_path / "my-granite")
 
@@ -47,7 +47,7 @@ def test_a_folder_of_ones_own_is_listed(tmp_path: Path) -> None:
     assert (listed["my-granite"].filename, listed["my-granite"].where) == ("(folder)", "folder")
 
 
-def test_large_models_are_fetched_when_they_are_named(tmp_path: Path) -> None:
+def test_language_models_are_fetched_only_by_name(tmp_path: Path) -> None:
     """By name, by group, or with all others; not by default."""
     names = [row.name for row in REPOSITORIES]
 
@@ -57,7 +57,7 @@ def test_large_models_are_fetched_when_they_are_named(tmp_path: Path) -> None:
     assert all(any(name in line for line in _lines(tmp_path, "all")) for name in (*names, "RealESRGAN_x2plus.pth"))
 
 
-def test_groups_of_files_have_names_too(tmp_path: Path) -> None:
+def test_a_group_name_selects_its_models(tmp_path: Path) -> None:
     """As `upscaler`."""
     lines = _lines(tmp_path, "interpolator")
 
@@ -65,7 +65,7 @@ def test_groups_of_files_have_names_too(tmp_path: Path) -> None:
     assert "flownet_v4.25.pkl" in lines[0]
 
 
-def test_an_unknown_name_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_name_is_rejected(tmp_path: Path) -> None:
     """With the names there are."""
     with pytest.raises(
         InvalidField, match=r"no model called Granite; there are .*ibm-granite/granite-3\.3-2b-instruct"

@@ -34,7 +34,7 @@ FOLDER = "clip_extracted_every_3_241204_143522_1abcde"
 def fill(writer: FolderWriter, tmp_path: Path, count: int = 4) -> None:
     """Put everything that a folder can have."""
     audio = tmp_path / "audio.mka"
-    audio.write_bytes(b"audio")
+    audio.write_bytes(b"sound")
     writer.put_audio(audio)
     for position in range(count):
         writer.put_frame(position, f"png {position}".encode())
@@ -298,7 +298,7 @@ def test_an_extraction_whose_folder_was_removed_cannot_finish(storage: Storage, 
 def test_a_running_extraction_refreshes_its_marker(
     storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Work that goes on moves the time of its mark forward; one that was removed meanwhile stops."""
+    """Work that goes on moves the time of its mark forward; one that was swept up meanwhile stops."""
     with new_folder(storage, FOLDER) as writer:
         mark = next(stored.key for stored in storage.list(Key("state/unfinished_folders")))
         content = storage.read(mark)
@@ -319,19 +319,9 @@ def test_a_running_extraction_refreshes_its_marker(
 
 
 def test_keys_of_contact_sheet_and_audio() -> None:
-    """The sheet is an output; the audio is not, and neither is among the frames."""
+    """The sheet is an output; the audio is not, and neither lies among the frames."""
     assert str(sheet_key(FOLDER)) == f"postprocessed_output/frames/contact_sheets/{FOLDER}.jpg"
     assert str(audio_key(FOLDER)) == f"state/frame_sounds/{FOLDER}.mka"
-
-
-def test_records_keep_the_field_names_of_older_versions() -> None:
-    """A record of an older version is read, and a new one is written with the same names."""
-    stored = {**RECORD.model_dump(mode="json", by_alias=True), "sound_delay": "1/3"}
-
-    record = FolderRecord.model_validate(stored)
-
-    assert record.audio_delay == "1/3"
-    assert record.model_dump(mode="json", by_alias=True) == stored
 
 
 def test_thousands_of_frames_are_listed_in_pages(server: S3Server, bucket: str, open_s3: OpenS3) -> None:

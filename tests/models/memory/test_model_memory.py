@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from framepack.models.memory.allocated import Holdings
 from framepack.models.memory.cache import ModelCache
 from framepack.models.memory.device import MB, Device
+from framepack.models.memory.model_memory import ModelMemory
 from framepack.models.spec import ModelSpec
 from framepack.models.upscale.upscaler import Upscaler
 from tests.support.interpolation import interpolator
@@ -43,62 +43,64 @@ def weights(module: nn.Module) -> int:
 
 
 @pytest.mark.parametrize("wrap", [lambda each: each, Slotted, Plain, lambda each: OrderedDict(a=[{"b": each}])])
-def test_tensors_are_found_in_any_model(wrap: Any) -> None:
+def test_tensors_are_found_in_any_object(wrap: Any) -> None:
     """A module counts with its parameters and buffers, alone or anywhere inside an object."""
     network = nn.Sequential(nn.Linear(100, 50), nn.BatchNorm1d(50))
-    assert Holdings(wrap(network)).size_bytes == weights(network) > 20_000
+    assert ModelMemory(wrap(network)).size_bytes == weights(network) > 20_000
 
 
-def test_shared_storages_count_once() -> None:
+def test_shared_storages_are_counted_once() -> None:
     """Tied weights and views are not counted twice; a small view keeps, and counts, its whole storage."""
     first, second = nn.Linear(100, 100, bias=False), nn.Linear(100, 100, bias=False)
     second.weight = first.weight
     network = nn.Sequential(first, second)
-    assert Holdings(network).size_bytes == 40_000
-    assert Holdings(Plain(network, first.weight.detach()[:1])).size_bytes == 40_000
-    assert Holdings(first.weight.detach()[:1]).size_bytes == 40_000
+    assert ModelMemory(network).size_bytes == 40_000
+    assert ModelMemory(Plain(network, first.weight.detach()[:1])).size_bytes == 40_000
+    assert ModelMemory(first.weight.detach()[:1]).size_bytes == 40_000
 
 
-def test_real_models_hold_their_weights() -> None:
+def test_size_of_real_models_is_that_of_their_weights() -> None:
     """The upscaler's and the interpolator's figures are those of their networks."""
     network = rrdb(feat=64, blocks=1)
-    assert Holdings(Upscaler(network, CPU)).size_bytes == weights(network.model) > 2 * MB
+    assert ModelMemory(Upscaler(network, CPU)).size_bytes == weights(network.model) > 2 * MB
     model = interpolator()
     least = weights(model._network)
-    assert 21 * MB < least <= Holdings(model).size_bytes < 1.01 * least  # two of its weights are parts of larger ones
+    assert (
+        21 * MB < least <= ModelMemory(model).size_bytes < 1.01 * least
+    )  # two of its weights are parts of larger ones
 
 
-def test_other_models_on_the_device_do_not_count() -> None:
+def test_other_models_on_the_device_are_not_counted() -> None:
     """A model knows its device and that knows everybody; only its own tensors are counted."""
     cache = ModelCache(lambda: device)
     device = replace(CPU, residents=cache)
     with cache.lease(ModelSpec("other", "other", "enhancer", lambda: Tensors(3), 3)):
         model = Upscaler(rrdb(), device)
-        assert 0 < Holdings(model).size_bytes < MB
+        assert 0 < ModelMemory(model).size_bytes < MB
 
 
-def test_storages_elsewhere_do_not_count() -> None:
+def test_storages_on_other_devices_are_not_counted() -> None:
     """Of a model that is in two places, those bytes count that are where one asks."""
     parts = Plain(torch.zeros(10), torch.zeros(100, device="meta"))
-    assert Holdings(parts, torch.device("cpu")).size_bytes == 40
+    assert ModelMemory(parts, torch.device("cpu")).size_bytes == 40
 
 
-def test_models_without_tensors_hold_nothing() -> None:
+def test_models_without_tensors_have_size_zero() -> None:
     """Values, recursive containers and sparse tensors are no obstacle."""
     loop: list[object] = ["text", 1, None, print, nn, torch.device("cpu")]
     loop.append(loop)
     loop.append(torch.eye(3).to_sparse())
-    assert Holdings(loop).size_bytes == 0
+    assert ModelMemory(loop).size_bytes == 0
 
 
-def test_only_what_is_gone_was_freed() -> None:
+def test_freed_bytes_count_only_deleted_storages() -> None:
     """Bytes count as freed when nobody refers to their storage any more, be it through a view."""
     network = [nn.Linear(100, 100, bias=False), nn.Linear(100, 10, bias=False)]
-    holdings = Holdings(network)
+    memory = ModelMemory(network)
     view = network[0].weight.detach()[3]
-    assert holdings.freed_bytes() == 0
+    assert memory.freed_bytes() == 0
     del network
     gc.collect()
-    assert holdings.freed_bytes() == 4_000
+    assert memory.freed_bytes() == 4_000
     del view
-    assert holdings.freed_bytes() == holdings.size_bytes == 44_000
+    assert memory.freed_bytes() == memory.size_bytes == 44_000

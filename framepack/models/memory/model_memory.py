@@ -1,7 +1,7 @@
-"""What a loaded model holds in memory, found by looking into it; and, once it has left, what of that is really gone.
+"""Measure the memory of a loaded model by its tensors, and how much of it was freed when the model was unloaded.
 
-Counting storages is exact while other jobs allocate and free beside it; differences of an allocator's or a process's
-figures are not.
+Counting the model's storages stays exact while other jobs allocate and free memory at the same time. Differences of
+the allocator's or the process's totals do not.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-# Values that hold no tensors of the model's own. A device knows its tenants: behind it lie all the other models.
-_CLOSED: Final = (
+# The walk does not look inside values of these types: they hold no tensors of the model's own. A `Device` refers to
+# the cache, and so to all other models.
+_OPAQUE: Final = (
     str,
     bytes,
     int,
@@ -36,32 +37,32 @@ _CLOSED: Final = (
 _CONTAINERS: Final = (list, tuple, set, frozenset, deque)
 
 
-class Holdings:
+class ModelMemory:
     """The storages of a model's tensors, each counted once; keeps none of them alive.
 
     Args:
-        model: a torch module, or any object that has some in its attributes, lists or dictionaries, however deep.
-        place: where the storages lie that count; None: anywhere.
+        model: a torch module, or any object that has tensors in its attributes, lists or dictionaries, however deep.
+        device: count only storages on devices of this type; None: count all.
 
     Attributes:
-        size_bytes: what they hold; 0 if there are none.
+        size_bytes: total size of the storages; 0 if there are none.
     """
 
-    def __init__(self, model: object, place: torch.device | None = None) -> None:
+    def __init__(self, model: object, device: torch.device | None = None) -> None:
         self._storages = [
             (_weak(storage), storage.nbytes())
             for storage in _storages(model)
-            if place is None or storage.device.type == place.type
+            if device is None or storage.device.type == device.type
         ]
         self.size_bytes = sum(size for _, size in self._storages)
 
     def freed_bytes(self) -> int:
-        """What of it is no longer there: nobody refers to it, so its memory went back to the allocator."""
+        """Size of the storages that no longer exist: their memory went back to the allocator."""
         return sum(size for is_gone, size in self._storages if is_gone())
 
 
 def _weak(storage: torch.UntypedStorage) -> Callable[[], bool]:
-    """Says whether a storage is gone, without keeping it."""
+    """Return a function that says whether a storage is gone, and does not keep it alive."""
     from torch.multiprocessing.reductions import StorageWeakRef
 
     is_gone: Callable[[], bool] = StorageWeakRef(storage).expired  # type: ignore[no-untyped-call]
@@ -74,25 +75,25 @@ def _storages(model: object) -> Iterable[torch.UntypedStorage]:
 
 
 def _tensors(model: object) -> Iterator[Tensor]:
-    """Every dense tensor that can be reached from ``model``."""
+    """Yield every dense tensor that can be reached from ``model``."""
     torch = sys.modules.get("torch")
-    if torch is None:  # nobody has imported it, so there are none
+    if torch is None:  # it was never imported, so there are no tensors
         return
-    seen: dict[int, object] = {}  # keeps what it has seen, so that no identity is given away twice
+    visited: dict[int, object] = {}  # keeps the objects alive, so that no id is reused during the walk
     waiting = [model]
     while waiting:
         value = waiting.pop()
-        if isinstance(value, _CLOSED) or id(value) in seen:
+        if isinstance(value, _OPAQUE) or id(value) in visited:
             continue
-        seen[id(value)] = value
+        visited[id(value)] = value
         if not isinstance(value, torch.Tensor):
-            waiting.extend(_parts(value))
+            waiting.extend(_members(value))
         elif value.layout == torch.strided:
             yield value
 
 
-def _parts(value: object) -> Iterator[object]:
-    """What a container or an object holds, without running any code of its own."""
+def _members(value: object) -> Iterator[object]:
+    """Yield what a container or an object holds, without running any code of its own."""
     if isinstance(value, dict):
         yield from dict.values(value)
     elif isinstance(value, _CONTAINERS):
