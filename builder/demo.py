@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from framepack.media.images.compare import compare
 
 ROOT = Path(__file__).parent.parent
-MARK = "The output lies at "
+MARK = "The output is at "
 
 
 def main() -> int:

@@ -87,7 +87,7 @@ def description() -> str:
 
 
 def values_of(control: Control) -> list[float]:
-    """What a row shows: the default, both ends, and values between them; as many forevery control."""
+    """What a row shows: the default, both ends, and values between them; as many for every control."""
     values = {control.default, *control.toward_ends(0.4), *control.toward_ends(1)}
     if len(values) < COLUMNS:  # there is one end only
         values |= {*control.toward_ends(0.15), *control.toward_ends(0.7)}

@@ -97,7 +97,7 @@ def _printing(handler: Handler, runtime: Runtime) -> Handler:
         answer = await handler(job)
         print(printable(answer), flush=True)  # noqa: T201
         if location := runtime.location(answer):
-            print(f"The output lies at {location}", flush=True)  # noqa: T201
+            print(f"The output is at {location}", flush=True)  # noqa: T201
         return answer
 
     return handle

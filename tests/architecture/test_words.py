@@ -86,6 +86,7 @@ ALLOWED: Final = {
     ("docs/settings.md", ""): "generated: mend the settings",
     ("docs/endpoints.md", ""): "generated: mend the operations",
     ("", "frame_sounds"): "a folder in stores that exist",
+    ("", '"untold"'): "a field of job records in stores that exist",
     ("", "sound_delay"): "a field of records in stores that exist",
     ("framepack/models/language/prompts.py", "picture"): "part of a prompt, whose words decide what the model writes",
     ("framepack/media/read/normalize.py", "picture types"): "FFmpeg's and H.264's name for I, P and B",

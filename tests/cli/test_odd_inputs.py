@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,17 +17,15 @@ from PIL import Image
 from framepack.cli import main
 from framepack.cli.target import NotDelivered, deliver
 from tests.support.control_plane import ROOT
+from tests.support.locked_out import as_ordinary_user
 
-ROOT_USER = 0
 
-
-def command(*arguments: str, user: int | None = None, **environment: str) -> subprocess.CompletedProcess[bytes]:
-    """Run a command in a process of its own, as another user if asked for."""
+def command(*arguments: str, prefix: Sequence[str] = (), **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a command in a process of its own, behind a prefix such as `as_ordinary_user()`."""
     return subprocess.run(
-        [sys.executable, "-m", "framepack", *arguments],
+        [*prefix, sys.executable, "-m", "framepack", *arguments],
         cwd=ROOT,
         env={**os.environ, **environment},
-        user=user,
         capture_output=True,
         check=False,
     )
@@ -102,17 +101,16 @@ def test_one_frame_is_not_called_frames(clip: Path, tmp_path: Path, capsys: pyte
     assert f"{target}: 64 x 36, 1 frame, " in said
 
 
-@pytest.mark.skipif(os.getuid() != ROOT_USER, reason="makes files that another user may not read")
 def test_a_file_that_may_not_be_read_is_called_so(clip: Path, tmp_path: Path) -> None:
     """Not damaged and not missing, itself or in a folder that is closed."""
-    for folder in (tmp_path, *tmp_path.parents[:3]):
-        folder.chmod(0o755)
-    clip.chmod(0)
     closed = tmp_path / "closed"
-    closed.mkdir(mode=0o700)
+    closed.mkdir()
     shutil.copy(clip, closed / "in.mp4")
+    clip.chmod(0)
+    closed.chmod(0)
     for path in (clip, closed / "in.mp4"):
-        done = command("run", "analyze", str(path), user=10_001, FRAMEPACK_TEMP_DIR=str(tmp_path / "temp"))
+        temp = str(tmp_path / "temp")
+        done = command("run", "analyze", str(path), prefix=as_ordinary_user(), FRAMEPACK_TEMP_DIR=temp)
         assert (done.returncode, done.stderr) == (
             2,
             f"framepack: {path} cannot be read: Permission denied.\n".encode(),

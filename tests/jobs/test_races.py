@@ -52,7 +52,7 @@ def inputs(folder: Path) -> list[str]:
     return sorted(path.stem for path in (folder / "outputs" / "state" / "job_inputs").glob("*.json"))
 
 
-def told(receiver: HttpServer) -> list[dict[str, Any]]:
+def callbacks_of(receiver: HttpServer) -> list[dict[str, Any]]:
     """What the receiver was told."""
     return [json.loads(request.body) for request in receiver.requests]
 
@@ -138,7 +138,7 @@ def test_a_cancelled_jobs_receiver_is_told(server: LocalServer, backend: HeldBac
     waiting = server.post(LOOP, {**CLIP, "callback_url": f"{receiver.url}/hook"}).json()["job_id"]
     assert server.delete(f"/jobs/{waiting}").status_code == 200
     assert eventually(lambda: receiver.requests)
-    (body,) = told(receiver)
+    (body,) = callbacks_of(receiver)
     assert (body["operation"], body["success"], body["error"]) == ("loop", False, "The job was cancelled.")
 
 
@@ -151,7 +151,7 @@ def test_a_job_that_killed_its_workers_is_told(
     backend.wait_for(job_id, attempt=2).lose()
     assert server.wait_for(job_id)["result"]["status"] == 503
     assert eventually(lambda: not inputs(tmp_path))
-    (body,) = told(receiver)
+    (body,) = callbacks_of(receiver)
     assert body["error"] == "The worker died twice while it was running this job."
 
 
@@ -231,7 +231,7 @@ def test_a_job_that_killed_two_servers_is_not_tried_again(tmp_path: Path, receiv
         assert eventually(lambda: receiver.requests)
 
 
-def test_an_untold_end_is_told_by_the_next_server(tmp_path: Path, receiver: HttpServer) -> None:
+def test_an_pending_end_is_told_by_the_next_server(tmp_path: Path, receiver: HttpServer) -> None:
     """A server that died between recording an end and reporting it loses no report."""
     records = records_in(tmp_path)
     left_over(records, "a" * 32, owner="gone", state=State.CANCELLED, ended=now(), callback_pending=True)
@@ -239,7 +239,7 @@ def test_an_untold_end_is_told_by_the_next_server(tmp_path: Path, receiver: Http
     records.save_result("a" * 32, {"error": "The job was cancelled.", "code": "cancelled", "status": 409})
     with server_in_thread(tmp_path, HeldBackend()):
         assert eventually(lambda: not inputs(tmp_path))
-    (body,) = told(receiver)
+    (body,) = callbacks_of(receiver)
     assert body["error"] == "The job was cancelled."
     assert receiver.requests[0].headers["webhook-id"] == f"msg_loop_{'a' * 32}"
 

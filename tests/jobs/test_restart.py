@@ -47,7 +47,7 @@ def results(server: RestServer) -> list[str]:
     return sorted(path.name for path in (server.outputs / "postprocessed_output").rglob("*.mp4"))
 
 
-def told(receiver: HttpServer) -> Counter[str]:
+def callbacks_of(receiver: HttpServer) -> Counter[str]:
     """How often the receiver heard of each job, by message id."""
     return Counter(request.headers["webhook-id"] for request in receiver.requests)
 
@@ -73,7 +73,7 @@ def test_killed_servers_lose_no_job(server: RestServer, clip: str, receiver: Htt
         assert (ended["state"], ended["result"]["success"]) == ("completed", True)
         assert server.get(ended["result"]["output_url"], headers={"X-API-Key": None}).status_code in {200, 403, 404}
     assert len(results(server)) == 3
-    assert told(receiver) == {f"msg_{operation}_{job_id}": 1 for job_id, operation in ids.items()}
+    assert callbacks_of(receiver) == {f"msg_{operation}_{job_id}": 1 for job_id, operation in ids.items()}
     assert all(json.loads(request.body)["success"] for request in receiver.requests)
     assert server.job(running)["created"] < server.job(running)["started"]
 
@@ -138,5 +138,5 @@ def test_a_job_that_does_not_end_in_time_is_left_to_the_next_server(
         assert server.process.returncode == -signal.SIGTERM
         server.start()
     assert server.wait_for(job_id)["state"] == "completed"
-    assert told(receiver) == {f"msg_upscale_{job_id}": 1}
+    assert callbacks_of(receiver) == {f"msg_upscale_{job_id}": 1}
     assert len(results(server)) == 1

@@ -46,7 +46,7 @@ def store(folder: Path) -> WeightsStore:
 
 
 def files(folder: Path) -> list[str]:
-    """What lies in the folder, lock files aside."""
+    """What is in the folder, lock files aside."""
     return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
 
 

@@ -138,7 +138,7 @@ def test_a_damaged_document_is_set_aside_when_read(storage: Storage) -> None:
 
 
 def test_objects_that_are_not_documents_are_ignored(storage: Storage) -> None:
-    """What lies there without being a document is neither listed nor touched."""
+    """What is there without being a document is neither listed nor touched."""
     for key in ("state/things/readme.txt", "state/things/deep/one.json", "state/others/one.json"):
         storage.put_bytes(Key(key), b"{}")
 

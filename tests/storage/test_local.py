@@ -72,12 +72,12 @@ def outside(tmp_path: Path) -> Path:
 
 
 def temporary_files(root: Path) -> list[Path]:
-    """What lies in the store's folder that is no object."""
+    """What is in the store's folder that is no object."""
     return [path for path in root.rglob("*") if path.is_file() and path != root / str(KEY)]
 
 
 def test_a_killed_writer_leaves_the_old_object_or_the_new(root: Path) -> None:
-    """No kill tears the object; what is left of the dead is never listed, and swept when the store is opened."""
+    """No kill tears the object; what is left of the dead is never listed, and removed when the store is opened."""
     done = subprocess.run(
         [sys.executable, "-c", KILLED_WRITERS, root, str(KILLS), str(2 * MIB)],
         check=True,

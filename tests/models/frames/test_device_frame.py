@@ -155,7 +155,7 @@ def test_frames_in_device_memory_are_not_converted() -> None:
 
 
 def test_clipping_keeps_rgb_within_range() -> None:
-    """What lies outside of 0..1, as after filters, is clipped where it was asked for, and only there."""
+    """What is outside of 0..1, as after filters, is clipped where it was asked for, and only there."""
     frame = DeviceFrame(torch.rand(3, 10, 20) * 2 - 0.5, Colors())
     assert torch.equal(to_device([frame], CPU, torch.float32, Colors())[0], frame.tensor.clamp(0, 1))
     assert torch.equal(to_device([frame], CPU, torch.float32, Colors(), clip=False)[0], frame.tensor)

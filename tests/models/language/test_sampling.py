@@ -5,7 +5,7 @@ from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogit
 
 from framepack.models.language.enhancer import SamplingParams, SeededSampler
 
-CHANCES = SamplingParams(temperature=0.5, top_k=30, top_p=0.95)
+PARAMS = SamplingParams(temperature=0.5, top_k=30, top_p=0.95)
 
 
 def _scores(rows: int = 1, *, alike: bool = False) -> torch.Tensor:
@@ -20,7 +20,7 @@ def test_token_frequencies_match_their_probabilities() -> None:
     filters = LogitsProcessorList([TemperatureLogitsWarper(0.5), TopKLogitsWarper(30), TopPLogitsWarper(0.95)])
     expected = torch.softmax(filters(torch.LongTensor([[0]]), scores[:1]), -1)[0]
 
-    tokens = SeededSampler(CHANCES, range(draws))(None, scores).argmax(-1)
+    tokens = SeededSampler(PARAMS, range(draws))(None, scores).argmax(-1)
 
     counted = torch.bincount(tokens, minlength=200) / draws
     assert (expected > 0).sum() > 3
@@ -32,8 +32,8 @@ def test_equal_seeds_sample_equal_tokens() -> None:
     """A row's luck depends on its own seed, not on the rows beside it."""
     scores = _scores(3, alike=True)
 
-    together = [SeededSampler(CHANCES, [7, 8, 7])(None, scores).argmax(-1) for _ in range(2)]
-    sampler, alone = SeededSampler(CHANCES, [7]), SeededSampler(CHANCES, [8])
+    together = [SeededSampler(PARAMS, [7, 8, 7])(None, scores).argmax(-1) for _ in range(2)]
+    sampler, alone = SeededSampler(PARAMS, [7]), SeededSampler(PARAMS, [8])
 
     assert together[0].tolist() == together[1].tolist()
     assert together[0][0] == together[0][2] == sampler(None, scores[:1]).argmax()
@@ -44,7 +44,7 @@ def test_the_global_generator_is_not_used() -> None:
     """The generator of the process is left alone."""
     before = torch.get_rng_state()
 
-    SeededSampler(CHANCES, [1, 2])(None, _scores(2))
+    SeededSampler(PARAMS, [1, 2])(None, _scores(2))
 
     assert torch.equal(torch.get_rng_state(), before)
 

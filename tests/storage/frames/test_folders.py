@@ -34,7 +34,7 @@ FOLDER = "clip_extracted_every_3_241204_143522_1abcde"
 def fill(writer: FolderWriter, tmp_path: Path, count: int = 4) -> None:
     """Put everything that a folder can have."""
     audio = tmp_path / "audio.mka"
-    audio.write_bytes(b"sound")
+    audio.write_bytes(b"audio")
     writer.put_audio(audio)
     for position in range(count):
         writer.put_frame(position, f"png {position}".encode())
@@ -298,7 +298,7 @@ def test_an_extraction_whose_folder_was_removed_cannot_finish(storage: Storage, 
 def test_a_running_extraction_refreshes_its_marker(
     storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Work that goes on moves the time of its mark forward; one that was swept up meanwhile stops."""
+    """Work that goes on moves the time of its mark forward; one that was removed meanwhile stops."""
     with new_folder(storage, FOLDER) as writer:
         mark = next(stored.key for stored in storage.list(Key("state/unfinished_folders")))
         content = storage.read(mark)
@@ -319,7 +319,7 @@ def test_a_running_extraction_refreshes_its_marker(
 
 
 def test_keys_of_contact_sheet_and_audio() -> None:
-    """The sheet is an output; the audio is not, and neither lies among the frames."""
+    """The sheet is an output; the audio is not, and neither is among the frames."""
     assert str(sheet_key(FOLDER)) == f"postprocessed_output/frames/contact_sheets/{FOLDER}.jpg"
     assert str(audio_key(FOLDER)) == f"state/frame_sounds/{FOLDER}.mka"
 
