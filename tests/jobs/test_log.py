@@ -57,7 +57,7 @@ def test_a_job_that_outlives_its_worker_is_followed_through(
     assert [each["levelname"] for each in (first, lost, second, end)] == ["INFO", "WARNING", "INFO", "INFO"]
     assert (first["message"], lost["message"], second["message"]) == (
         f"job {job_id}: loop started",
-        "the worker of a job was lost",
+        "the worker of a job died",
         f"job {job_id}: loop started (attempt 2)",
     )
     assert (end["operation"], end["state"], end["attempts"], end["frames"]) == ("loop", "completed", 2, 24)
@@ -77,7 +77,7 @@ def test_a_job_that_no_worker_survives_is_a_warning(
 
     end = lines_of(caplog, job_id)[-1]
     assert (end["levelname"], end["state"], end["code"], end["attempts"]) == ("WARNING", "failed", "unavailable", 2)
-    assert end["error"] == "The worker was lost twice while it carried out this job."
+    assert end["error"] == "The worker died twice while it was running this job."
 
 
 def test_a_job_that_is_cancelled_while_it_waits_has_an_end(
