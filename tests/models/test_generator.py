@@ -43,7 +43,7 @@ def test_the_configured_factory_builds_the_model(tmp_path: Path) -> None:
         (None, "has no video generation model"),
         ("missing", "names tests.support.generators:missing, which cannot be imported"),
         ("broken", "tests.support.generators:broken, failed"),
-        ("nothing", "made no model"),
+        ("nothing", "returned no model"),
     ],
 )
 def test_a_missing_or_failing_factory_is_reported(tmp_path: Path, factory: str | None, sentence: str) -> None:

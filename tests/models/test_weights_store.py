@@ -146,7 +146,7 @@ def test_a_published_pickle_is_not_executed(tmp_path: Path, form: str) -> None:
     marker = tmp_path / "marker"
     payload = hostile(marker)[form]
     (tmp_path / "tiny.pth").write_bytes(payload)
-    with pytest.raises(ModelUnavailable, match="cannot be read as a file of weights"):
+    with pytest.raises(ModelUnavailable, match="cannot be read as a weights file"):
         offline(tmp_path).state_dict(published(payload))
     assert not marker.exists()
 

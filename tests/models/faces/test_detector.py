@@ -144,7 +144,7 @@ def test_threads_do_not_mix_their_frames(green: YuNet) -> None:
 
 def test_another_onnx_file_is_rejected() -> None:
     """What OpenCV cannot open is refused in one sentence."""
-    with pytest.raises(ModelUnavailable, match="finds faces"):
+    with pytest.raises(ModelUnavailable, match="do not fit the face detector"):
         YuNet(b"no network")
 
 

@@ -108,7 +108,7 @@ def test_weights_of_other_networks_are_rejected(state: dict[str, Tensor], damage
         "other": {"body.0.weight": torch.zeros(8, 3, 3, 3)},
         "first": {**state, "stylegan_decoder.constant_input.weight": torch.zeros(())},
     }[damage]
-    with pytest.raises(ModelUnavailable, match="restores faces"):
+    with pytest.raises(ModelUnavailable, match="do not fit the face restoration network"):
         load_face_network(broken)
 
 
