@@ -101,12 +101,13 @@ def test_a_built_in_one_can_be_replaced(worker: Bench, source: Path) -> None:
 
 
 def test_a_deleted_built_in_one_stays_deleted(worker: Bench, source: Path) -> None:
-    """Forevery worker, until one of its name is saved; the answer says with which numbers."""
+    """For every worker, until one of its name is saved; the answer says with which numbers."""
     answer = worker.run("delete_filter_preset", name="cool")
 
     assert answer["message"] == "Filter preset 'cool' deleted successfully"
     assert answer["note"].endswith(
-        "save one called 'cool' with contrast 1.2, saturation 1.1, temperature -15, sharpen 1, s_curve_contrast 5."
+        "save a preset called 'cool' with contrast 1.2, saturation 1.1, temperature -15, "
+        "sharpen 1, s_curve_contrast 5."
     )
     other = bench(worker.folder)
     assert list(listed(other)) == ["none", "cinematic", "dramatic", "vintage", "warm"]
