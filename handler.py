@@ -1,4 +1,4 @@
-"""RunPod entry point: builds the runtime once, then serves jobs."""
+"""RunPod entry point: builds the runtime once, then runs jobs."""
 
 from framepack.runtime import Runtime
 from framepack.settings import settings_or_exit

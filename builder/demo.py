@@ -1,7 +1,7 @@
-"""The demo: run the worker's main job for real and draw what it did.
+"""The demo: runs an upscale job with real weights and draws the result.
 
-``python handler.py`` reads ``test_input.json``, upscales its clip with real weights and stores the output; then a
-image of before and after is written beside the output.
+``python handler.py`` reads ``test_input.json``, upscales its clip with real weights and stores the output. Then an
+image with frames of before and after is written beside the output.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from tempfile import TemporaryDirectory
 from framepack.media.images.compare import compare
 
 ROOT = Path(__file__).parent.parent
-MARK = "The output is at "
+MARK = "Output file: "
 
 
 def main() -> int:
-    """Run the job, draw the image, say where both lie."""
+    """Run the job, draw the image, and print where both are."""
     worker = subprocess.run([sys.executable, "handler.py"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     print(worker.stdout, end="", flush=True)
-    places = [line.removeprefix(MARK) for line in worker.stdout.splitlines() if line.startswith(MARK)]
-    if worker.returncode != 0 or not places:
+    paths = [line.removeprefix(MARK) for line in worker.stdout.splitlines() if line.startswith(MARK)]
+    if worker.returncode != 0 or not paths:
         print("The demo's job failed.", file=sys.stderr)
         return 1
-    output = Path(places[0])
+    output = Path(paths[0])
     job = json.loads((ROOT / "test_input.json").read_text(encoding="utf-8"))
     image = output.with_name(f"{output.stem}_before_after.png")
     with TemporaryDirectory() as folder:

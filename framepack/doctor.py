@@ -1,4 +1,4 @@
-"""Examines a deployment, for ``framepack doctor``: what is in force, what is there, what is wrong, what helps."""
+"""Examines a deployment for ``framepack doctor``: settings, versions, device, store, models, and remedies."""
 
 from __future__ import annotations
 
@@ -31,21 +31,20 @@ PATIENCE_SECONDS: Final = 30.0
 """How long a store or a folder is waited for."""
 
 _PACKAGES: Final = {"PyTorch": "torch", "PyAV": "av", "RunPod SDK": "runpod"}
-_REINSTALL: Final = "Install the packages anew, as the README says."
+_REINSTALL: Final = "Reinstall the packages, as the README says."
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Check everything that a worker or a server with these settings needs; yields each finding as it is made.
+    """Check everything that a worker or a server with these settings needs. Yields each finding immediately.
 
-    Loads torch, and the main video model if the deployment names one. Writes a small object to the store and a small
-    file to the working folder, and deletes both. Never raises: a check that fails in a way nobody thought of is an
-    error like others.
+    Loads torch, and the main video model if one is configured. Writes a small object to the store and a small file to
+    the working folder, and deletes both. Never raises: an unexpected exception in a check becomes a finding.
     """
     for name, check in _OF_SETTINGS.items():
         yield from _tried(name, check, settings)
     try:
         runtime = Runtime(settings)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+    except Exception as error:  # noqa: BLE001 - every error becomes a finding
         yield _unexpected("worker", error)
         return
     for name, look in _OF_RUNTIME.items():
@@ -55,7 +54,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
 def _tried(name: str, check: Callable[[T], Iterable[Finding]], about: T) -> list[Finding]:
     try:
         return list(check(about))
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+    except Exception as error:  # noqa: BLE001 - every error becomes a finding
         return [_unexpected(name, error)]
 
 
@@ -79,20 +78,22 @@ def _unexpected(name: str, error: Exception) -> Finding:
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
-    """What was set, secrets hidden, and what looks like a setting and is none."""
+    """The settings that differ from the defaults, without secrets, and unknown variables."""
     chosen = {
         variable(name, field): getattr(settings, name)
         for name, field in type(settings).model_fields.items()
         if name in settings.model_fields_set and getattr(settings, name) != field.default
     }
     listed = ", ".join(f"{name}={_shown(value)}" for name, value in chosen.items())
-    yield Finding("settings", "ok", f"Other than the defaults: {listed}." if listed else "All are the defaults.")
+    yield Finding(
+        "settings", "ok", f"Changed from the defaults: {listed}." if listed else "All settings have their defaults."
+    )
     for sentence in unknown_variables():
         yield Finding("settings", "warning", sentence)
 
 
 def _shown(value: Any) -> str:
-    """A setting's value for people; of a secret only that it is set."""
+    """A setting's value as text; secrets are hidden."""
     if isinstance(value, SecretStr):
         return "(set)"
     if isinstance(value, tuple):
@@ -129,30 +130,30 @@ def _codecs(_settings: Settings) -> Iterator[Finding]:
     from framepack.media.codecs import read_codecs
 
     codecs = read_codecs()
-    head = f"FFmpeg {codecs.ffmpeg}, in PyAV {codecs.pyav}"
+    head = f"FFmpeg {codecs.ffmpeg} in PyAV {codecs.pyav}"
     if codecs.missing:
         remedy = "Install the published wheel of PyAV (`pip install --only-binary av av`)."
         yield Finding("codecs", "error", f"{head}, lacks {', '.join(codecs.missing)}.", remedy)
     else:
-        nvidia = f"; {' and '.join(codecs.nvidia)} built in, not used" if codecs.nvidia else ""
+        nvidia = f"; {' and '.join(codecs.nvidia)} are built in, but not used" if codecs.nvidia else ""
         yield Finding("codecs", "ok", f"{head}, has {', '.join(codecs.available)}{nvidia}.")
 
 
 def _callbacks(settings: Settings) -> Iterator[Finding]:
     if settings.webhook_secret is None:
-        remedy = "To have them signed, set FRAMEPACK_WEBHOOK_SECRET."
-        yield Finding("callbacks", "ok", "Callbacks are not signed: there is no secret.", remedy)
+        remedy = "To sign them, set FRAMEPACK_WEBHOOK_SECRET."
+        yield Finding("callbacks", "ok", "Callbacks are not signed: no secret is set.", remedy)
     else:
-        yield Finding("callbacks", "ok", "Callbacks are signed with the secret that is set.")
+        yield Finding("callbacks", "ok", "Callbacks are signed.")
 
 
 def _rest(settings: Settings) -> Iterator[Finding]:
     count = len(settings.api_keys)
     if count:
-        yield Finding("REST", "ok", f"`framepack serve` lets in whoever has {'the key' if count == 1 else 'a key'}.")
+        yield Finding("REST", "ok", f"`framepack serve` accepts {count} API key{'s' if count > 1 else ''}.")
     else:
-        remedy = "To keep it from run to run, set FRAMEPACK_API_KEYS."
-        yield Finding("REST", "ok", "`framepack serve` makes an API key for each run and prints it.", remedy)
+        remedy = "To use the same key every time, set FRAMEPACK_API_KEYS."
+        yield Finding("REST", "ok", "`framepack serve` generates an API key at every start and prints it.", remedy)
 
 
 def _store_and_links(runtime: Runtime) -> Iterator[Finding]:

@@ -1,1 +1,1 @@
-"""What a deployment needs, each need checked in one place: for the start of a worker and for ``framepack doctor``."""
+"""Checks of what a deployment needs, for the start of a worker and for ``framepack doctor``."""

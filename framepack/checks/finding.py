@@ -1,4 +1,4 @@
-"""What a check found out."""
+"""The result of a check."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 State = Literal["ok", "warning", "error"]
-"""``warning``: jobs run, but not all of them or not as intended; ``error``: jobs cannot run."""
+"""``warning``: some jobs fail or run differently than intended; ``error``: jobs cannot run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,10 +14,10 @@ class Finding:
     """The result of one check.
 
     Attributes:
-        name: What was checked, in a word or two.
-        state: How it is.
+        name: Name of what was checked.
+        state: The outcome.
         sentence: What was found.
-        remedy: What to do about it; None if there is nothing to do.
+        remedy: How to fix it; None if nothing needs fixing.
     """
 
     name: str

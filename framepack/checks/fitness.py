@@ -1,7 +1,7 @@
-"""Examines a worker before its first job: what is missing is said once, not by every job after its work.
+"""The checks at the start of a worker, so that a problem is reported once and not by every job.
 
-Loads the main video model, if the deployment names one, and torch, if there is a GPU: what that takes is not taken
-from the first job then.
+Also loads the main video model, if one is configured, and torch, if there is a GPU, so that the first job does not
+wait for that.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ log = logging.getLogger("framepack.worker")
 
 
 def check_fitness(runtime: Runtime) -> DeviceReport:
-    """Return if the worker is fit for jobs, after logging where its networks run and what it lacks for some jobs.
+    """Check whether the worker can run jobs. Logs its device, and warnings about problems that affect some jobs.
 
     Returns:
-        The device that networks run on.
+        The device for inference.
 
     Raises:
-        Unavailable: with a sentence, and a remedy, for each thing that is missing.
+        Unavailable: it cannot run jobs. The message has a sentence and a remedy for each problem.
     """
     device = examine_device(runtime.settings.device)
     findings = list(_findings(runtime, device))

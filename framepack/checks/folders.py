@@ -1,4 +1,4 @@
-"""Why a folder cannot be written, in words that name the folder, the user and what helps."""
+"""Explains why a folder is not writable, with the folder, the user and a remedy."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _DENIED: Final = frozenset({errno.EACCES, errno.EPERM})
 
 @dataclass(frozen=True, slots=True)
 class FolderTrouble:
-    """Why a folder cannot be written.
+    """Why a folder is not writable.
 
     Attributes:
-        reason: Part of a sentence, as in "it is on a read-only file system".
-        command: What root can run to mend it; None if no command does.
+        reason: Part of a sentence, such as "it is on a read-only file system".
+        command: A command that fixes it when run by root; None if there is none.
     """
 
     reason: str
@@ -29,7 +29,7 @@ class FolderTrouble:
 
 
 def this_user() -> str:
-    """The user that this process writes files as, as in "uid 10001"."""
+    """The user of this process, such as "uid 10001"."""
     return f"uid {os.geteuid()}"
 
 
@@ -42,7 +42,7 @@ def folder_trouble(folder: Path, error: OSError) -> FolderTrouble:
     """
     nearest = next((each for each in (folder, *folder.parents) if os.path.exists(each)), Path("/"))  # noqa: PTH110 - Path.exists raises where this user may not look
     if is_disk_full(error):
-        return FolderTrouble("its disk has no room left")
+        return FolderTrouble("its disk is full")
     if error.errno == errno.EROFS:
         return FolderTrouble(f"{'it' if nearest == folder else nearest} is on a read-only file system")
     if not nearest.is_dir():
@@ -54,7 +54,7 @@ def folder_trouble(folder: Path, error: OSError) -> FolderTrouble:
 
 
 def _denied(folder: Path, nearest: Path) -> str:
-    """Which folder denies what to whom."""
+    """Which user may not write to which folder."""
     if os.access(nearest, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
         return f"{this_user()} may not write to something inside it"
     found = nearest.stat()

@@ -1,4 +1,4 @@
-"""Whether models have their weights and a device that computes, and whether the main video model can be loaded."""
+"""Checks of weights, language models, the device, and the main video model."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _MAY_FETCH: Final = "FRAMEPACK_WEIGHTS_DOWNLOAD"
 
 
 def check_weights(runtime: Runtime) -> Iterator[Finding]:
-    """Whether the weights of each group of models are there or may be fetched; hashes are not read for it.
+    """Check for each group of models whether the weights exist or can be downloaded. Does not verify hashes.
 
-    Without any upscaler a worker is of no use, so that is an error; other models may be missing on purpose.
+    A worker without any upscaler is useless, so this is an error. Other models may be missing on purpose.
     """
     for group in _GROUPS:
         yield _weights(runtime, group)
 
 
 def check_language_models(runtime: Runtime) -> Iterator[Finding]:
-    """Whether the models that write and describe are there or may be fetched; hashes are not read for it."""
+    """Check whether the language models exist or can be downloaded. Does not verify hashes."""
     settings = runtime.settings
     for group in _LANGUAGE:
         name = f"{group} model"
@@ -44,26 +44,26 @@ def check_language_models(runtime: Runtime) -> Iterator[Finding]:
             continue
         size = f" ({repository.size_bytes / 1e9:.1f} GB)" if repository.size_bytes else ""
         if where == "wrong":
-            remedy = "Delete its folder; it can be fetched anew."
-            yield Finding(name, "warning", f"{repository.name} is there, but is not the published one.", remedy)
+            remedy = "Delete its folder to download it again."
+            yield Finding(name, "warning", f"{repository.name} does not match the published version.", remedy)
         elif where != "missing":
-            yield Finding(name, "ok", f"{repository.name} is there.")
+            yield Finding(name, "ok", f"{repository.name} is installed.")
         elif (obstacle := _obstacle(settings)) is None:
-            yield Finding(name, "ok", f"{repository.name}{size} is fetched when it is first needed.")
+            yield Finding(name, "ok", f"{repository.name}{size} is downloaded when it is first needed.")
         else:
             remedy = obstacle[1].format(fetch=f"`framepack weights fetch {group}`")
             yield Finding(name, "warning", f"{repository.name}{size} is missing{obstacle[0]}.", remedy)
 
 
 def check_device(report: DeviceReport) -> Finding:
-    """Whether networks have a device that computes as it should."""
+    """Check whether the device for inference works."""
     if report.trouble is not None:
         return Finding("device", "error", report.trouble, report.remedy)
     return Finding("device", "ok", f"Networks run on {report.description}.")
 
 
 def check_generator(runtime: Runtime) -> Finding | None:
-    """Whether the main video model can be loaded, which it is; None if the deployment names none."""
+    """Load the main video model and report the outcome; None if none is configured."""
     if runtime.settings.generator is None:
         return None
     try:
@@ -71,24 +71,24 @@ def check_generator(runtime: Runtime) -> Finding | None:
             return Finding("main model", "ok", f"{runtime.settings.generator} is loaded.")
     except FramepackError as error:
         cause = f" ({error.__cause__})" if error.__cause__ else ""
-        remedy = "Set FRAMEPACK_GENERATOR to a factory that can be imported and called, or to nothing."
+        remedy = "Set FRAMEPACK_GENERATOR to a factory that can be imported and called, or unset it."
         return Finding("main model", "error", error.message + cause, remedy)
 
 
 def _weights(runtime: Runtime, group: Group) -> Finding:
-    """The state of one group of the catalog."""
+    """The state of one group of models."""
     name, settings, store = f"{group} weights", runtime.settings, runtime.models.store
     rows = runtime.models.catalog.group(group)
-    places = {row.name: {store.where(weights) for weights in row.weights} for row in rows}
-    wrong = [row for row, found in places.items() if "wrong" in found]
-    missing = [row for row, found in places.items() if "missing" in found and row not in wrong]
-    usable = [row for row in places if row not in {*wrong, *missing}]
+    locations = {row.name: {store.where(weights) for weights in row.weights} for row in rows}
+    wrong = [row for row, found in locations.items() if "wrong" in found]
+    missing = [row for row, found in locations.items() if "missing" in found and row not in wrong]
+    usable = [row for row in locations if row not in {*wrong, *missing}]
     if group == "upscaler":
         usable += [row.name for row in store.custom_models()]
     obstacle = _obstacle(settings) if missing or wrong else None
     there = [f"{', '.join(usable)}: there."] if usable else []
     if obstacle is None:
-        there += [f"{', '.join(missing)}: fetched when first needed."] if missing else []
+        there += [f"{', '.join(missing)}: downloaded when first needed."] if missing else []
         missing = []
     faults, remedies = [], []
     if missing and obstacle is not None:

@@ -1,4 +1,4 @@
-"""Whether the deployment's store can be written, read and deleted from, and how to mend it."""
+"""Checks whether the store works, and how to fix it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _NAME: Final = "store"
 _LINKS: Final = "links"
 _LINK_SECONDS: Final = 15.0
 _PROBE: Final = b"fit"
-# By the code that S3 servers, or botocore's errors, give.
+# By the code of the S3 server's error, or the name of botocore's exception.
 _S3_REMEDIES: Final = {
     "SignatureDoesNotMatch": "Check BUCKET_SECRET_ACCESS_KEY; set FRAMEPACK_S3_REGION if the provider has regions.",
     "AuthorizationHeaderMalformed": "Set FRAMEPACK_S3_REGION to the bucket's region.",
     "InvalidAccessKeyId": "Check BUCKET_ACCESS_KEY_ID.",
     "NoCredentialsError": "Set BUCKET_ACCESS_KEY_ID and BUCKET_SECRET_ACCESS_KEY.",
-    "NoSuchBucket": "Make the bucket, or name another one in FRAMEPACK_STORAGE.",
+    "NoSuchBucket": "Create the bucket, or set FRAMEPACK_STORAGE to another one.",
     "AccessDenied": "Let this key put, get, list and delete objects of the bucket.",
     "EndpointConnectionError": "Check BUCKET_ENDPOINT_URL, and that the store is running.",
 }
@@ -33,7 +33,7 @@ _S3_REMEDY: Final = "Check FRAMEPACK_STORAGE, BUCKET_ENDPOINT_URL and the two ke
 
 
 def check_store(runtime: Runtime) -> Finding:
-    """Whether the store does all that jobs ask of it."""
+    """Check whether objects can be written, read and deleted."""
     try:
         try_store(runtime)
     except FramepackError as error:
@@ -45,26 +45,26 @@ def try_store(runtime: Runtime) -> None:
     """Write a small object, read it back and delete it.
 
     Raises:
-        FramepackError: one of these fails; see `store_error`.
+        FramepackError: this failed; see `store_error`.
     """
     storage = runtime.storage
     key = Key(f"fitness-{uuid4().hex}")
     storage.put_bytes(key, _PROBE)
     if storage.read(key) != _PROBE:
-        raise StorageFailed("It does not give back what was written.")
+        raise StorageFailed("The object read differs from the object written.")
     storage.delete(key)
 
 
 def store_error(settings: Settings, error: FramepackError) -> Finding:
-    """What an operator should know of an error of the store: which store, which user, what helps."""
+    """The finding for an error of the store: which store, which user, and a remedy."""
     store = f"The store {settings.storage} (FRAMEPACK_STORAGE)"
     if not settings.storage.startswith("file:"):
         remedy = next((each for code, each in _S3_REMEDIES.items() if f"({code})" in error.message), _S3_REMEDY)
         return Finding(_NAME, "error", f"{store} cannot be used: {error.message}", remedy)
     if not isinstance(error.__cause__, OSError):
-        return Finding(_NAME, "error", f"{store} cannot be used: {error.message}", "Set FRAMEPACK_STORAGE anew.")
+        return Finding(_NAME, "error", f"{store} cannot be used: {error.message}", "Correct FRAMEPACK_STORAGE.")
     trouble = folder_trouble(_folder(settings), error.__cause__)
-    verb = "Free some room, or set" if isinstance(error, DiskFull) else "Set"
+    verb = "Free some space, or set" if isinstance(error, DiskFull) else "Set"
     remedy = f"{verb} FRAMEPACK_STORAGE to a folder that {this_user()} may write, or to s3://BUCKET/PREFIX"
     remedy += f"; or run, as root: {trouble.command}" if trouble.command else "."
     return Finding(_NAME, "error", f"{store} cannot be written: {trouble.reason}.", remedy)
@@ -75,7 +75,7 @@ def _folder(settings: Settings) -> Path:
 
 
 def check_links(runtime: Runtime) -> Finding:
-    """Whether clients can download what is in the store; a bucket's link is tried."""
+    """Check whether clients can download outputs. For a bucket, this tries a presigned link."""
     settings = runtime.settings
     if not settings.storage.startswith("file:"):
         return _bucket_link(runtime)
@@ -84,12 +84,14 @@ def check_links(runtime: Runtime) -> Finding:
         sentence = (
             f"`framepack serve` gives links to files; a RunPod worker gives outputs inline only, up to {limit}."
         )
-        return Finding(_LINKS, "ok", sentence, "For larger ones there, set FRAMEPACK_STORAGE=s3://BUCKET/PREFIX.")
-    return Finding(_LINKS, "ok", f"Links begin with {settings.public_url}.")
+        return Finding(
+            _LINKS, "ok", sentence, "For larger outputs on RunPod, set FRAMEPACK_STORAGE=s3://BUCKET/PREFIX."
+        )
+    return Finding(_LINKS, "ok", f"Links start with {settings.public_url}.")
 
 
 def _bucket_link(runtime: Runtime) -> Finding:
-    """Try a presigned link, which not every S3 store has."""
+    """Try a presigned link. Not all S3 stores support them."""
     import requests
 
     key = Key(f"fitness-{uuid4().hex}")
@@ -102,8 +104,8 @@ def _bucket_link(runtime: Runtime) -> Finding:
             works, reason = False, type(error).__name__
         runtime.storage.delete(key)
     except FramepackError:
-        return Finding(_LINKS, "warning", "Links could not be tried: the store cannot be written.")
+        return Finding(_LINKS, "warning", "Links could not be tested: the store is not writable.")
     if works:
         return Finding(_LINKS, "ok", "A presigned link to an object of the bucket works.")
-    sentence = f"Presigned links of this store do not work ({reason}): no client can download by output_url."
-    return Finding(_LINKS, "warning", sentence, "Use a store that has them, or check BUCKET_ENDPOINT_URL.")
+    sentence = f"Presigned links of this store do not work ({reason}): clients cannot download from output_url."
+    return Finding(_LINKS, "warning", sentence, "Use a store that supports them, or check BUCKET_ENDPOINT_URL.")

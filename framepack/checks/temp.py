@@ -1,4 +1,4 @@
-"""Whether jobs have a folder, and room, for their working files."""
+"""Checks the folder for working files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAME: Final = "working folder"
 
 
 def check_temp(settings: Settings) -> Finding:
-    """Whether the working folder can be written and has room for the largest source that is allowed."""
+    """Check whether the working folder is writable and has space for a source of the maximum size."""
     folder = settings.temp_dir
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ def check_temp(settings: Settings) -> Finding:
     if free_mb < settings.max_source_mb:
         sentence = (
             f"The working folder {folder} has {free_mb:,.0f} MB left, "
-            f"less than the largest source that is allowed ({settings.max_source_mb:,.0f} MB)."
+            f"less than the maximum size of a source ({settings.max_source_mb:,.0f} MB)."
         )
         remedy = "Set FRAMEPACK_TEMP_DIR to a larger disk, or lower FRAMEPACK_MAX_SOURCE_MB."
         return Finding(_NAME, "warning", sentence, remedy)

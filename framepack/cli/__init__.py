@@ -26,8 +26,8 @@ class Interrupted(BaseException):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    0: done; 1: the job failed; 2: the command line or a setting is wrong; 130 and 143: interrupted by Ctrl-C or
-    SIGTERM. What went wrong is one sentence on stderr, or JSON on stdout if ``--json`` is given.
+    0: success; 1: a job failed; 2: the command line or a setting is invalid; 130, 143: stopped by Ctrl-C, SIGTERM.
+    Errors are one sentence on stderr, or JSON on stdout with ``--json``.
 
     Args:
         arguments: What stands behind ``framepack``; None: those of this process, which ends with the command.

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from framepack.cli.commands import Order, add_command
-from framepack.cli.execute import FAILED, perform
+from framepack.cli.commands import ParsedCommand, add_command
+from framepack.cli.execute import FAILED, run_command
+from framepack.cli.options import command_name, file_operations
 from framepack.cli.output import print_json, print_path
-from framepack.cli.shapes import command_name, offered
 from framepack.cli.target import check_file
 from framepack.errors import InvalidField, InvalidSource, ModelUnavailable
 from framepack.logs import start_logging
@@ -26,27 +26,27 @@ RUN: Final = "run"
 _STATES: Final = {"folder": "here", "cache": "in a cache", "wheel": "in a package", "wrong": "damaged"}
 
 
-def build(registry: Registry) -> typer.Typer:
-    """The whole command line; every operation that makes sense on files is a command below ``run``."""
-    app = _group("Finish AI videos: upscale, smooth, grade, loop, join and export them.")
+def build_app(registry: Registry) -> typer.Typer:
+    """The command line. Every operation that can be used on files is a command of ``run``."""
+    app = _group("Post-process AI videos: upscale, interpolate, filter, loop, join and export them.")
     app.callback()(_root)
     running = _group("Apply an operation to files. `framepack run OPERATION --help` lists its fields.")
-    for operation, shape in offered(registry):
-        add_command(running, operation, shape, perform=_perform, notes=_notes(operation), steps=registry.steps)
+    for operation, usage in file_operations(registry):
+        add_command(running, operation, usage, run_command=_run, notes=_notes(operation), steps=registry.steps)
     app.add_typer(running, name=RUN)
-    app.command("operations", help="List the operations that `run` knows.")(_operations(registry))
-    weights = _group("See and fetch the models' weights.")
-    weights.command("list", help="Show every file, its size, where it is and its license.")(_list_weights)
+    app.command("operations", help="List the operations of `run`.")(_operations(registry))
+    weights = _group("List and fetch the weights of models.")
+    weights.command("list", help="List all files with size, location and license.")(_list_weights)
     weights.command("fetch", help="Fetch weights into FRAMEPACK_WEIGHTS_DIR.")(_fetch_weights)
     app.add_typer(weights, name="weights")
-    app.command("compare", help="Draw a frame of two videos side by side, whole and in detail.")(_compare)
+    app.command("compare", help="Draw a frame of two videos side by side, as a whole and in detail.")(_compare)
     app.command("doctor", help="Check settings, device, codecs, store, disk and weights.")(_doctor)
     app.command("serve", help="Serve the REST API.")(_serve)
     return app
 
 
-def settings_for_people() -> Settings:
-    """The settings of the environment; the log of this process begins with what looks like a setting and is none."""
+def load_settings_with_log() -> Settings:
+    """Load the settings and start the log, which begins with a warning for each unknown variable."""
     settings = load_settings()
     start_logging(settings, is_command=True)
     return settings
@@ -57,20 +57,20 @@ def _group(text: str) -> typer.Typer:
 
 
 def _root(*, version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False) -> None:
-    del version  # `main` answers it, whatever else is given
+    del version  # `main` handles it
 
 
-def _perform(order: Order) -> int:
-    return perform(order, settings_for_people())
+def _run(order: ParsedCommand) -> int:
+    return run_command(order, load_settings_with_log())
 
 
 def _notes(operation: AnyOperation) -> Mapping[str, str]:
-    """What to add to the description of fields: names that the request's model does not know."""
+    """Additions to the descriptions of fields: values that the request's model does not list."""
     from framepack.models.weights.catalog import CATALOG
 
     names = ", ".join(row.name for row in CATALOG.group("upscaler"))
     return {
-        "upscale": {"model": f"{names}, or a model of your own"},
+        "upscale": {"model": f"{names}, or a custom model"},
         "export": {"format": "if OUT does not say it"},
         "filters": {"preset": "or a JSON file with such settings"},
     }.get(operation.name, {})
@@ -78,7 +78,7 @@ def _notes(operation: AnyOperation) -> Mapping[str, str]:
 
 def _operations(registry: Registry) -> Callable[[], None]:
     def show() -> None:
-        names = {command_name(operation.name): operation.summary for operation, _ in offered(registry)}
+        names = {command_name(operation.name): operation.summary for operation, _ in file_operations(registry)}
         width = max(map(len, names))
         for name, summary in names.items():
             print(f"{name:{width}}  {summary}")
@@ -89,7 +89,7 @@ def _operations(registry: Registry) -> Callable[[], None]:
 def _list_weights(
     *, as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False
 ) -> None:
-    files = list_weights(settings_for_people())
+    files = list_weights(load_settings_with_log())
     if as_json:
         rows = [{name: getattr(each, name) for name in type(each).__dataclass_fields__} for each in files]
         print_json(rows)
@@ -116,11 +116,11 @@ def _fetch_weights(
 ) -> None:
     from rich.console import Console
 
-    from framepack.cli.fetching import Fetching
+    from framepack.cli.display import DownloadDisplay
 
-    fetching = Fetching(Console())
-    with fetching.shown():
-        complete = fetch_weights(models or [], settings_for_people(), fetching.say, fetching.begin)
+    fetching = DownloadDisplay(Console())
+    with fetching.active():
+        complete = fetch_weights(models or [], load_settings_with_log(), fetching.say, fetching.begin)
     if not complete:
         raise ModelUnavailable("Not all weights could be fetched.")
 
@@ -128,7 +128,7 @@ def _fetch_weights(
 def _compare(
     before: Annotated[Path, typer.Argument(help="The first video.")],
     after: Annotated[Path, typer.Argument(help="The second video.")],
-    image: Annotated[Path, typer.Argument(help="PNG file to write; one that exists is replaced.")],
+    image: Annotated[Path, typer.Argument(help="PNG file to write. An existing file is replaced.")],
     *,
     second: Annotated[
         float, typer.Option("--second", min=0, help="Which moment to draw; after the end, it is the last frame.")
@@ -165,7 +165,7 @@ def _doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print the f
 
 def _serve(
     *,
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is every one.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8000,
 ) -> None:
     from framepack.rest.serve import serve  # only this command needs FastAPI

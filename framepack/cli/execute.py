@@ -1,4 +1,4 @@
-"""Runs the jobs of one command line: shows them, delivers their results, and says how it ended."""
+"""Runs the jobs of a command line, shows their progress, and moves their results to their targets."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 from framepack.answer import is_failure
 from framepack.checks.temp import check_temp
-from framepack.cli.commands import Order, Task, tasks
-from framepack.cli.display import Display, display, duration, stderr_console
-from framepack.cli.inputs import gather_frames, stage_frames
+from framepack.cli.commands import FileJob, ParsedCommand, file_jobs
+from framepack.cli.display import Display, display_for, duration, stderr_console
+from framepack.cli.inputs import collect_frames, stage_frames
 from framepack.cli.local import FileRuntime
 from framepack.cli.output import print_json, print_path
-from framepack.cli.session import Log, Session, Stop, nothing_kept
-from framepack.cli.target import NotDelivered, deliver, free_name
+from framepack.cli.session import CommandLog, Session, StopSignal, nothing_kept
+from framepack.cli.target import ResultNotMoved, free_name, move_result
 from framepack.errors import (
     FramepackError,
     InvalidField,
@@ -39,9 +39,16 @@ _LOGS: Final = "logs"
 _USAGE_CODES: Final = {each.code for each in (InvalidField, InvalidSource, InvalidSettings, UnknownEndpoint)}
 _DEFECT: Final = FramepackError.code
 _CANCELLED: Final = "cancelled"
-_PLACES: Final = ("output_path", "output_url", "output_filename", "output_video_base64", "folder_name", "frames_path")
-_SLOW: Final = "RRDBNet"
-_QUICK: Final = "SRVGGNetCompact"
+_STORE_FIELDS: Final = (
+    "output_path",
+    "output_url",
+    "output_filename",
+    "output_video_base64",
+    "folder_name",
+    "frames_path",
+)
+_SLOW_ARCHITECTURE: Final = "RRDBNet"
+_FAST_ARCHITECTURE: Final = "SRVGGNetCompact"
 
 
 def status_of(code: object) -> int:
@@ -49,87 +56,87 @@ def status_of(code: object) -> int:
     return USAGE if code in _USAGE_CODES else FAILED
 
 
-def perform(order: Order, settings: Settings) -> int:
-    """Carry out a command line and return its exit status.
+def run_command(command: ParsedCommand, settings: Settings) -> int:
+    """Run a command line and return its exit status.
 
     Raises:
         FramepackError: the command line is wrong; nothing was done.
     """
-    planned = tasks(order)
+    jobs = file_jobs(command)
     if (finding := check_temp(settings)).state == "error":
         raise StorageFailed(str(finding))
     remove_stale(settings.temp_dir)
     with Workspace(settings.temp_dir) as space:
-        stop = Stop(space.folder, wants_json=bool(order.given.get("json")))
-        shown = display(stderr_console())
-        log = Log(shown.note, settings.temp_dir / _LOGS, debug=bool(order.given.get("debug")))
-        with stop.listening(), log.kept(), shown:
+        stop = StopSignal(space.folder, wants_json=bool(command.given.get("json")))
+        display = display_for(stderr_console())
+        log = CommandLog(display.note, settings.temp_dir / _LOGS, debug=bool(command.given.get("debug")))
+        with stop.installed(), log.captured(), display:
             runtime = FileRuntime(settings, space.folder)
-            run = Run(order, Session(runtime, shown, stop), log, settings.temp_dir / _KEPT, len(planned) > 1)
-            shown.on_loaded = run.warn_of_slow_model
-            for task in planned:
+            run = Run(command, Session(runtime, display, stop), log, settings.temp_dir / _KEPT, len(jobs) > 1)
+            display.on_loaded = run.warn_of_slow_model
+            for file_job in jobs:
                 if stop.number:
-                    run.is_cut = True
+                    run.was_stopped = True
                     break
-                run.carry_out(task)
+                run.run_job(file_job)
     run.print_answers()
-    return stop.status if run.is_cut else run.status
+    return stop.status if run.was_stopped else run.status
 
 
 @dataclass(slots=True)
 class Run:
-    """One command line under way.
+    """A command line that is being run.
 
     Attributes:
-        order: What was asked for.
-        session: Does the work.
-        log: Keeps the tracebacks of defects.
-        refuge: Folder for results that cannot be delivered.
-        several: Whether there is more than one task.
-        status: Exit status of what was done so far.
-        is_cut: Whether a signal has ended it before everything was done.
-        answers: What is printed on stdout as JSON.
-        hinted: Models that were called slow.
+        command: The parsed command line.
+        session: Runs the jobs.
+        log: Captures the log.
+        fallback_folder: Folder for results that cannot be moved to their targets.
+        several: Whether there is more than one job.
+        status: Exit status of the jobs so far.
+        was_stopped: Whether a signal has stopped it before all jobs had ended.
+        answers: The results so far, for stdout.
+        warned_models: Models that the user was warned about, because they are slow.
     """
 
-    order: Order
+    command: ParsedCommand
     session: Session
-    log: Log
-    refuge: Path
+    log: CommandLog
+    fallback_folder: Path
     several: bool = False
     status: int = 0
-    is_cut: bool = False
+    was_stopped: bool = False
     answers: list[Answer] = field(default_factory=list)
-    hinted: set[str] = field(default_factory=set)
+    warned_models: set[str] = field(default_factory=set)
 
     @property
-    def shown(self) -> Display:
-        """Where people look."""
+    def display(self) -> Display:
+        """Shows progress and notes."""
         return self.session.display
 
     @property
     def wants_json(self) -> bool:
-        """Whether results and errors are for a program."""
-        return bool(self.order.given.get("json"))
+        """Whether results and errors are printed as JSON."""
+        return bool(self.command.given.get("json"))
 
-    def carry_out(self, task: Task) -> None:
-        """Carry out one task and deliver its result; what goes wrong is said and stays with it."""
+    def run_job(self, file_job: FileJob) -> None:
+        """Run a job and move its result to the target. An error is printed and does not affect other jobs."""
         began = time.monotonic()
-        self.shown.begin(task.label)
+        self.display.begin(file_job.label)
         try:
-            answer = self._answer(task)
+            answer = self._answer(file_job)
             if is_failure(answer):
-                self._fail(task, answer)
-            elif task.target is None:
-                self.answers.append(_without_places(answer))
+                self._fail(file_job, answer)
+            elif file_job.target is None:
+                self.answers.append(_without_store_paths(answer))
             else:
-                self._deliver(task, answer, began)
+                self._deliver(file_job, answer, began)
         except FramepackError as error:
-            self._fail(task, {"error": error.message, "code": error.code})
+            self._fail(file_job, {"error": error.message, "code": error.code})
 
     def print_answers(self) -> None:
-        """Print the results: names of files, or JSON where the answer is the result or a program asks."""
-        if self.wants_json or self.order.shape.gives == "answer":
+        """Print the results: names of files, or JSON for answers and with ``--json``."""
+        if self.wants_json or self.command.usage.gives == "answer":
             if self.answers:
                 print_json(self.answers if self.several else self.answers[0])
             return
@@ -137,91 +144,99 @@ class Run:
             print_path(answer["output_path"])
 
     def warn_of_slow_model(self, name: str) -> None:
-        """Say, once, that a model which has just been loaded takes long without a GPU, and which one does not."""
+        """Warn once that a loaded model is slow without a GPU, and name a faster one."""
         models = self.session.runtime.models
         upscalers = {row.name: row for row in models.upscalers()}
-        if name in self.hinted or name not in upscalers or not upscalers[name].architecture.startswith(_SLOW):
+        if (
+            name in self.warned_models
+            or name not in upscalers
+            or not upscalers[name].architecture.startswith(_SLOW_ARCHITECTURE)
+        ):
             return
-        self.hinted.add(name)
+        self.warned_models.add(name)
         if not models.device.is_cuda:
             missing = models.missing()
-            quick = [row.name for row in upscalers.values() if row.architecture.startswith(_QUICK)]
-            best = next((each for each in quick if each not in missing), next(iter(quick), name))
-            self.shown.note(f"{name} is slow on a CPU; the model {best} takes a fraction of the time.")
+            fast = [row.name for row in upscalers.values() if row.architecture.startswith(_FAST_ARCHITECTURE)]
+            best = next((each for each in fast if each not in missing), next(iter(fast), name))
+            self.display.note(f"{name} is slow on a CPU; the model {best} takes a fraction of the time.")
 
-    def _answer(self, task: Task) -> Answer:
+    def _answer(self, file_job: FileJob) -> Answer:
         runtime = self.session.runtime
-        if self.order.shape.takes == "frames":
-            task.fields["folder_name"] = stage_frames(task.sources[0], runtime)
-        for call in task.setup:
-            answer = self.session.carry_out(call, task.request)
+        if self.command.usage.takes == "frames":
+            file_job.fields["folder_name"] = stage_frames(file_job.sources[0], runtime)
+        for call in file_job.setup:
+            answer = self.session.run(call, file_job.request)
             if is_failure(answer):
                 return answer
-        task.setup.clear()
-        return self.session.carry_out(task.fields, task.request)
+        file_job.setup.clear()
+        return self.session.run(file_job.fields, file_job.request)
 
-    def _fail(self, task: Task, answer: Answer) -> None:
-        code, sentence = answer["code"], self._named(task, answer["error"])
+    def _fail(self, file_job: FileJob, answer: Answer) -> None:
+        code, sentence = answer["code"], self._with_file_names(file_job, answer["error"])
         if code == _DEFECT:
             sentence = self.log.defect(sentence)
         if code == _CANCELLED:
-            sentence, self.is_cut = nothing_kept(self.shown.latest), True
+            sentence, self.was_stopped = nothing_kept(self.display.latest), True
         if self.several:
-            sentence = f"{task.sources[0]}: {sentence}"
+            sentence = f"{file_job.sources[0]}: {sentence}"
         self.status = FAILED if self.several else status_of(code)
-        self._say_error(sentence, {"error": sentence, "code": code})
+        self._print_error(sentence, {"error": sentence, "code": code})
 
-    def _deliver(self, task: Task, answer: Answer, began: float) -> None:
-        target, made = task.target, self._made(answer)
-        assert target is not None  # noqa: S101 - the caller looked
-        latest = self.shown.latest
+    def _deliver(self, file_job: FileJob, answer: Answer, began: float) -> None:
+        target, result = file_job.target, self._result_path(answer)
+        assert target is not None  # noqa: S101 - checked by the caller
+        latest = self.display.latest
         is_part = self.session.stop.number and latest is not None and latest.total and latest.done < latest.total
         if is_part:
             target = free_name(target.with_name(f"{target.stem}.part{target.suffix}"))
         try:
-            deliver(made, target, overwrite=self.order.overwrite and not is_part, refuge=self.refuge)
-        except NotDelivered as error:
-            self._fail(task, {"error": error.message, "code": error.code})
+            move_result(
+                result, target, overwrite=self.command.overwrite and not is_part, fallback_folder=self.fallback_folder
+            )
+        except ResultNotMoved as error:
+            self._fail(file_job, {"error": error.message, "code": error.code})
             return
-        facts = _facts(target, answer)
+        facts = _file_facts(target, answer)
         if is_part and latest is not None:
-            self.is_cut = True
+            self.was_stopped = True
             sentence = f"Stopped after {latest.done} of {latest.total} frames; the finished part is in {target}."
-            self._say_error(sentence, {"error": sentence, "code": _CANCELLED, **facts})
+            self._print_error(sentence, {"error": sentence, "code": _CANCELLED, **facts})
             return
-        answer = {**_without_places(answer), **facts}
+        answer = {**_without_store_paths(answer), **facts}
         self.answers.append(answer)
         for warning in answer.get("warnings") or ():
-            self.shown.note(f"Note: {self._named(task, warning)}")
+            self.display.note(f"Note: {self._with_file_names(file_job, warning)}")
         if not self.wants_json:
             took = duration(time.monotonic() - began)
-            self.shown.note(f"{target}: {_summary(facts)}; took {took}.")
+            self.display.note(f"{target}: {_summary(facts)}; took {took}.")
 
-    def _made(self, answer: Answer) -> Path:
+    def _result_path(self, answer: Answer) -> Path:
         runtime = self.session.runtime
-        if self.order.shape.gives == "frames":
-            return gather_frames(answer, runtime, runtime.results / "frames")
+        if self.command.usage.gives == "frames":
+            return collect_frames(answer, runtime, runtime.results / "frames")
         return runtime.results / str(answer["output_filename"])
 
-    def _named(self, task: Task, sentence: str) -> str:
-        for number, source in enumerate(task.sources):
+    def _with_file_names(self, file_job: FileJob, sentence: str) -> str:
+        for number, source in enumerate(file_job.sources):
             sentence = sentence.replace(f"video_urls[{number}]", str(source))
         return sentence
 
-    def _say_error(self, sentence: str, answer: Answer) -> None:
+    def _print_error(self, sentence: str, answer: Answer) -> None:
         if self.wants_json:
             self.answers.append(answer)
         else:
-            self.shown.note(f"framepack: {sentence}")
+            self.display.note(f"framepack: {sentence}")
 
 
-def _without_places(answer: Answer) -> Answer:
-    """An answer without the places in the store of the run, which are gone."""
-    return {name: value for name, value in answer.items() if name not in _PLACES and "contact_sheet" not in name}
+def _without_store_paths(answer: Answer) -> Answer:
+    """The answer without paths and URLs of the temporary store."""
+    return {
+        name: value for name, value in answer.items() if name not in _STORE_FIELDS and "contact_sheet" not in name
+    }
 
 
-def _facts(target: Path, answer: Answer) -> Answer:
-    """What the file or the folder is that was written."""
+def _file_facts(target: Path, answer: Answer) -> Answer:
+    """Facts about the file or folder that was written."""
     if target.is_dir():
         return {"output_path": str(target), "frames": answer["frame_count"]}
     info = probe(target)
@@ -240,5 +255,5 @@ def _summary(facts: Answer) -> str:
     if "width" not in facts:
         return frames
     size = facts["output_file_size"]
-    shown = f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.1f} KB"  # noqa: PLR2004 - a tenth of a MB
-    return f"{facts['width']} x {facts['height']}, {frames}, {facts['seconds']:g} s, {shown}"
+    size_text = f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.1f} KB"  # noqa: PLR2004 - a tenth of a MB
+    return f"{facts['width']} x {facts['height']}, {frames}, {facts['seconds']:g} s, {size_text}"

@@ -1,4 +1,4 @@
-"""What stands in files beside the videos: steps, presets, and folders of frames."""
+"""Input other than videos: sections, JSON files with steps or presets, and folders of frames."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from framepack.runtime import Runtime
 
 PRESET: Final = "preset"
-"""What a preset from a file is called in the store of the run."""
+"""Name of a preset from a file in the temporary store."""
 
 RECORD: Final = "frames.json"
 AUDIO: Final = "audio.mka"
 SHEET: Final = "contact-sheet.jpg"
-OWN_NAMES: Final = frozenset({RECORD, AUDIO, SHEET})
-"""What an extraction writes beside the frames."""
+EXTRACTION_FILES: Final = frozenset({RECORD, AUDIO, SHEET})
+"""Files that an extraction writes beside the frames."""
 
 _STAGED: Final = "frames"
 _SECONDS: Final = re.compile(r"\d{1,9}(\.\d{0,12})?|\.\d{1,12}", re.ASCII)
@@ -64,11 +64,11 @@ def check_source(path: Path) -> None:
         raise InvalidSource(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def section_of(text: str) -> Section:
-    """The section that ``FROM:TO`` names.
+def parse_section(text: str) -> Section:
+    """Parse a section, ``FROM:TO`` in seconds.
 
     Raises:
-        InvalidField: it is not written so, or is empty.
+        InvalidField: it is invalid or empty.
     """
     begin, colon, end = (part.strip() for part in text.partition(":"))
     if not colon or not all(_SECONDS.fullmatch(part) for part in (begin, end) if part):
@@ -80,10 +80,10 @@ def section_of(text: str) -> Section:
 
 
 def read_json(option: str, text: str) -> Any:
-    """The content of the JSON file that an option names; JSON itself is understood too.
+    """Read the JSON file given as an option. The option's value may also be JSON itself.
 
     Raises:
-        InvalidField: the file cannot be read, or does not hold JSON.
+        InvalidField: the file cannot be read, or is not JSON.
     """
     if text.lstrip().startswith(("[", "{")):
         name, content = "its value", text
@@ -99,24 +99,24 @@ def read_json(option: str, text: str) -> Any:
         raise InvalidField(f"{option}: {name} is not valid JSON ({error}).") from error
 
 
-def steps_of(text: str) -> Any:
-    """The steps that ``--operations`` names: a list, or an object with one as the REST API takes it."""
+def read_steps(text: str) -> Any:
+    """Read the value of ``--operations``: a list of steps, or an object with such a list as in the REST API."""
     content = read_json("--operations", text)
     return content["operations"] if isinstance(content, dict) and "operations" in content else content
 
 
-def preset_of(kind: type[WorkflowPreset | FilterSettings], text: str) -> dict[str, Any]:
-    """The preset in a file: alone, or as the REST API takes it with its name.
+def read_preset(kind: type[WorkflowPreset | FilterSettings], text: str) -> dict[str, Any]:
+    """Read a preset from a file: only the preset, or the object that the REST API takes.
 
     Raises:
-        InvalidField: the file holds none.
+        InvalidField: the file has no valid preset.
     """
     content = read_json("--preset", text)
     for wrapper in ("preset_data", "settings"):
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
     if not isinstance(content, dict):
-        raise InvalidField("--preset: the file must hold an object.")
+        raise InvalidField("--preset: the file must contain an object.")
     try:
         kind.parse(content)
     except InvalidField as error:
@@ -124,17 +124,17 @@ def preset_of(kind: type[WorkflowPreset | FilterSettings], text: str) -> dict[st
     return content
 
 
-def frames_of(folder: Path) -> list[Path]:
+def list_frames(folder: Path) -> list[Path]:
     """The images of a folder, in natural order.
 
     Raises:
-        InvalidSource: it is not a folder, or holds none.
+        InvalidSource: it is not a folder, or has no images.
     """
     if not folder.is_dir():
         raise InvalidSource(f"{folder} is not a folder of frames.")
     found = [path for path in folder.iterdir() if path.suffix.lower() in MEDIA_TYPES and path.name != SHEET]
     if not found:
-        raise InvalidSource(f"{folder} holds no images ({', '.join(MEDIA_TYPES)}).")
+        raise InvalidSource(f"{folder} contains no images ({', '.join(MEDIA_TYPES)}).")
     unfit = next((path for path in sorted(found) if not is_name(path.name)), None)
     if unfit is not None:
         raise InvalidSource(f"{unfit} cannot be used under this name; rename it to letters and digits.")
@@ -142,8 +142,8 @@ def frames_of(folder: Path) -> list[Path]:
 
 
 def stage_frames(folder: Path, runtime: Runtime) -> str:
-    """Put a folder of frames, with the audio that an extraction kept, into the store of the run; return its name."""
-    for path in frames_of(folder):
+    """Put a folder of frames, with the audio of an extraction, into the temporary store. Returns its name there."""
+    for path in list_frames(folder):
         _link(path, _file(runtime, str(folder_key(_STAGED) / path.name)))
     if (folder / RECORD).is_file():
         try:
@@ -156,8 +156,8 @@ def stage_frames(folder: Path, runtime: Runtime) -> str:
     return _STAGED
 
 
-def gather_frames(answer: Mapping[str, Any], runtime: Runtime, into: Path) -> Path:
-    """Collect everything that an extraction made in one folder, ``into``."""
+def collect_frames(answer: Mapping[str, Any], runtime: Runtime, into: Path) -> Path:
+    """Move all files of an extraction into one folder."""
     name = str(answer["folder_name"])
     _file(runtime, str(folder_key(name))).rename(into)
     for key, target in ((sheet_key(name), SHEET), (audio_key(name), AUDIO)):
@@ -176,12 +176,12 @@ def _file(runtime: Runtime, key: str) -> Path:
     from framepack.storage.keys import Key
 
     path = runtime.file_of(Key(key))
-    assert path is not None  # noqa: S101 - the store of a run is a folder
+    assert path is not None  # noqa: S101 - the temporary store is a folder
     return path
 
 
 def _link(source: Path, target: Path) -> None:
-    """Make a file appear elsewhere, by a hard link where that is possible."""
+    """Make a hard link if possible, else a copy."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source.resolve(), target)

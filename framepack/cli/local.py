@@ -1,4 +1,4 @@
-"""A worker for files of this machine: they are read where they are, and nothing is stored but their results."""
+"""A runtime for local files: sources are read in place, and results stay files."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ _UNLIMITED: Final[dict[str, float]] = {
     "max_join_videos": sys.maxsize,
     "max_operations": sys.maxsize,
 }
-"""Limits that protect a server from its clients; they hold here only where somebody has set them."""
+"""Limits that protect servers. Here they apply only if they are set explicitly."""
 
-_WIDEST: Final = 4096  # as wide as the effect "export" goes
+_MAX_WIDTH: Final = 4096  # the maximum of the effect "export"
 
 
 @dataclass(slots=True)
 class Request:
-    """What one job of the command line has beside its fields.
+    """The files of a job, and options that are not fields.
 
     Attributes:
-        sources: Files by the name that the job's fields call them.
-        section: The part of the source video that is used; None: all of it.
-        format: What format the result gets whatever the operation makes; None: what it makes.
+        sources: Files by their names in the job's fields.
+        section: The section of the source video to use; None for all of it.
+        format: Format to encode the result in; None for the operation's own.
     """
 
     sources: dict[str, Path] = field(default_factory=dict)
@@ -55,15 +55,15 @@ class Request:
 
 
 class FileRuntime(Runtime):
-    """A worker without clients: sources are files, and results stay in its folder until they are moved.
+    """A runtime for local files. Results stay in its folder until they are moved.
 
     Args:
-        settings: The worker's; its store is not touched.
-        folder: Everything that it writes is below it.
+        settings: The settings. Their store is not used.
+        folder: Folder for everything that it writes.
 
     Attributes:
-        request: What the next job has beside its fields.
-        results: Where finished videos are.
+        request: The request of the next job.
+        results: Folder of the finished videos.
     """
 
     def __init__(self, settings: Settings, folder: Path) -> None:
@@ -84,7 +84,7 @@ class FileRuntime(Runtime):
                 fetch=self._open,
                 outputs=FileOutputs(ctx.outputs.storage, self.results),
                 section=request.section,
-                final_transform=None if request.format is None else written_as(request.format),
+                final_transform=None if request.format is None else encode_as(request.format),
             )
 
     def _open(self, url: str, max_mb: float | None = None) -> Source:
@@ -100,28 +100,28 @@ class FileRuntime(Runtime):
 
 
 class FileOutputs(Outputs):
-    """Keeps results as files instead of copying them into a store."""
+    """Keeps results as files instead of copying them to a store."""
 
     def __init__(self, storage: Any, results: Path) -> None:
         super().__init__(storage, 0)
         self._results = results
 
     def publish(self, path: Path, *, folder: ResultFolder, stem: str, suffix: str) -> PublishedOutput:
-        """Move a finished file to the other results."""
+        """Move a finished file to the folder of results."""
         filename = self.filename(stem, suffix, path.suffix)
         kept = path.rename(self._results / filename)
         return PublishedOutput(folder.key / filename, filename, kept.stat().st_size, "", None)
 
 
-def written_as(format_name: Format) -> ClipTransform:
-    """The last step of a video that is written in a format other than its operation's."""
+def encode_as(format_name: Format) -> ClipTransform:
+    """A last step that changes the format in which the result is encoded."""
 
     def step(clip: Clip, ctx: Context) -> Clip:
         from framepack.media.clip import Encoding
 
-        if clip.pixel_aspect != Fraction(1):  # of the formats only MP4 says how wide a pixel is
+        if clip.pixel_aspect != Fraction(1):  # only MP4 stores a pixel aspect ratio
             export = ctx.effects["export"]
-            params = export.params.parse({"format": format_name, "max_width": _WIDEST})
+            params = export.params.parse({"format": format_name, "max_width": _MAX_WIDTH})
             clip = export.bind(params)(clip, ctx)
         return replace(clip, encoding=Encoding(format_name))
 

@@ -9,12 +9,11 @@ from typing import Final
 
 import typer
 
-from framepack.cli.app import RUN, build
+from framepack.cli.app import RUN, build_app
 from framepack.cli.execute import FAILED, USAGE, status_of
-from framepack.cli.fields import boolean_options
+from framepack.cli.options import boolean_options, command_name, file_usage, refusal
 from framepack.cli.output import print_json
 from framepack.cli.session import defect
-from framepack.cli.shapes import command_name, refusal, shape_of
 from framepack.environment import temp_folder
 from framepack.errors import FramepackError, InvalidField
 from framepack.registry import Registry, discover
@@ -26,28 +25,28 @@ def run(given: list[str]) -> int:
     """Run one command and return its exit status, whatever goes wrong."""
     try:
         registry = discover()
-        status = build(registry)(_spelled(given, registry), standalone_mode=False, prog_name="framepack")
-    except Exception as error:  # noqa: BLE001 - people get a sentence, whatever went wrong
-        return _explained(error, given)
+        status = build_app(registry)(_normalized(given, registry), standalone_mode=False, prog_name="framepack")
+    except Exception as error:  # noqa: BLE001 - every error becomes a sentence
+        return _report_error(error, given)
     return status if isinstance(status, int) else 0
 
 
-def _spelled(given: list[str], registry: Registry) -> list[str]:
-    """The arguments in one spelling: ``-`` in names of operations and options, and ``--flag true`` as ``--flag``.
+def _normalized(given: list[str], registry: Registry) -> list[str]:
+    """Normalize the arguments: ``-`` instead of ``_`` in names, and ``--flag`` instead of ``--flag true``.
 
     Raises:
-        InvalidField: The operation is there, but not for files.
+        InvalidField: the operation exists, but cannot be used on files.
     """
     if given[:1] != [RUN] or len(given) == 1:
         return given
     name, options = command_name(given[1]), given[2:]
     operation = next((each for each in registry if command_name(each.name) == name), None)
-    shape = None if operation is None else shape_of(operation)
+    usage = None if operation is None else file_usage(operation)
     if operation is None:
         return [RUN, name, *options]
-    if shape is None:
+    if usage is None:
         raise InvalidField(refusal(operation.name))
-    flags = boolean_options(operation, shape)
+    flags = boolean_options(operation, usage)
     spelled: list[str] = []
     while options:
         option, equals, value = _split(options.pop(0))
@@ -61,31 +60,31 @@ def _spelled(given: list[str], registry: Registry) -> list[str]:
 
 
 def _split(argument: str) -> tuple[str, str, str]:
-    """An argument as the name of an option, "=" and a value; one that is no long option as it is."""
+    """Split a long option into its name, "=" and its value. Other arguments are returned unchanged."""
     if not argument.startswith("--"):
         return argument, "", ""
     option, equals, value = argument.partition("=")
     return option.replace("_", "-"), equals, value
 
 
-def _explained(error: Exception, given: Sequence[str]) -> int:
-    """Say what went wrong; returns the exit status."""
+def _report_error(error: Exception, given: Sequence[str]) -> int:
+    """Report an error and return the exit status."""
     if isinstance(error, typer.TyperException):
-        return _refused(error, given)
+        return _report_usage_error(error, given)
     if isinstance(error, FramepackError):
-        return _failed(error.message, error.code, given, status_of(error.code))
+        return _print_error(error.message, error.code, given, status_of(error.code))
     if isinstance(error, OSError):
         place = f": {error.filename}" if error.filename else ""
-        return _failed(f"{error.strerror or error}{place}", FramepackError.code, given, FAILED)
+        return _print_error(f"{error.strerror or error}{place}", FramepackError.code, given, FAILED)
     show = (lambda text: print(text, file=sys.stderr)) if "--debug" in given else None
     sentence = defect(error, temp_folder() / "logs", show)
-    return _failed(sentence, FramepackError.code, given, FAILED)
+    return _print_error(sentence, FramepackError.code, given, FAILED)
 
 
-def _refused(error: typer.TyperException, given: Sequence[str]) -> int:
-    """Say what is wrong with the command line, and where its help is."""
+def _report_usage_error(error: typer.TyperException, given: Sequence[str]) -> int:
+    """Report an invalid command line, with the command for help."""
     message = error.format_message()
-    if message.startswith("Usage:"):  # nothing was given: the help is the message
+    if message.startswith("Usage:"):  # no arguments: the message is the help
         print(message)
         return USAGE
     option = getattr(error, "option_name", None)
@@ -101,13 +100,13 @@ def _refused(error: typer.TyperException, given: Sequence[str]) -> int:
         message = message.replace("No such command", "There is no operation")
     message = message.replace("No such command", "There is no command")
     end = "" if message.endswith(("?", ".")) else "."
-    return _failed(f"{message}{end} See: {path} --help", InvalidField.code, given, USAGE)
+    return _print_error(f"{message}{end} See: {path} --help", InvalidField.code, given, USAGE)
 
 
-def _failed(sentence: str, code: str, given: Sequence[str], status: int) -> int:
+def _print_error(sentence: str, code: str, given: Sequence[str], status: int) -> int:
     if "--json" in given:
         print_json({"error": sentence, "code": code})
     else:
-        for line in sentence.splitlines():  # one for each wrong setting
+        for line in sentence.splitlines():  # there is one for each invalid setting
             print(f"framepack: {line}", file=sys.stderr)
     return status

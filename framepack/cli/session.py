@@ -1,4 +1,4 @@
-"""Carry out jobs in this process, stop them when a person or the system says so, and keep the log for people."""
+"""Runs jobs in this process, stops them on signals, and captures the log."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ if TYPE_CHECKING:
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _POLL_SECONDS: Final = 0.1
-_PATIENCE_SECONDS: Final = 1.0  # for a job that has nothing to finish
+_PATIENCE_SECONDS: Final = 1.0  # for a job without finished frames
 _EXIT_BASE: Final = 128  # the shell's convention: plus the number of the signal
 _SHOW_CURSOR: Final = "\x1b[?25h"
 _ATTEMPTS: Final = 5
 
 
 @dataclass(slots=True)
-class Stop:
-    """Whether the run was told to stop.
+class StopSignal:
+    """Handles SIGINT and SIGTERM.
 
     Attributes:
-        folder: Removed when the process ends at once.
-        number: The signal that said so, or 0.
-        job: The job that is running.
-        wants_json: Whether the last sentence is for a program, too.
+        folder: Working folder, which is removed if the process exits immediately.
+        number: Number of the signal that was received, or 0.
+        job: The running job.
+        wants_json: Whether the last message is printed as JSON, too.
     """
 
     folder: Path
@@ -55,31 +55,31 @@ class Stop:
 
     @property
     def status(self) -> int:
-        """The exit status of a run that was stopped."""
+        """The exit status after a signal."""
         return _EXIT_BASE + self.number
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Take SIGINT and SIGTERM as the wish to stop; a second one ends the process at once."""
+    def installed(self) -> Iterator[None]:
+        """Handle signals during the ``with`` block: the first stops the job, the second exits immediately."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._take) for number in _SIGNALS}
+        before = {number: signal.signal(number, self._handle_signal) for number in _SIGNALS}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _take(self, number: int, _frame: FrameType | None) -> None:
+    def _handle_signal(self, number: int, _frame: FrameType | None) -> None:
         if self.number:
-            self.end_at_once("Stopped at once; nothing was kept.")
+            self.exit_now("Stopped immediately; nothing was kept.")
         self.number = number
         if self.job is not None:
             self.job.cancel()
 
-    def end_at_once(self, sentence: str) -> None:
-        """Remove the working files and end the process, whatever its threads are doing."""
+    def exit_now(self, sentence: str) -> None:
+        """Remove the working files and exit the process, without waiting for its threads."""
         _remove(self.folder)
         cursor = _SHOW_CURSOR if sys.stderr is not None and sys.stderr.isatty() else ""
         with suppress(OSError):
@@ -93,20 +93,20 @@ class Stop:
 
 @dataclass(slots=True)
 class Session:
-    """Runs jobs one after another on one runtime, whose models stay loaded.
+    """Runs jobs one after another on one runtime, so that models stay loaded.
 
     Attributes:
-        runtime: Does the work.
-        display: Shows how far it is.
-        stop: Whether it was told to stop.
+        runtime: Runs the jobs.
+        display: Shows their progress.
+        stop: Handles signals.
     """
 
     runtime: FileRuntime
     display: Display
-    stop: Stop
+    stop: StopSignal
 
-    def carry_out(self, fields: Mapping[str, Any], request: Request) -> Answer:
-        """Carry out one job in a thread of its own, while this one waits for it and for signals."""
+    def run(self, fields: Mapping[str, Any], request: Request) -> Answer:
+        """Run a job in a thread, because only the main thread can handle signals."""
         job = Job("run", self.display.progress, on_model_loading=self.display.loading, keeps_partial=True)
         answers: list[Answer] = []
         self.runtime.request = request
@@ -129,10 +129,10 @@ class Session:
             if since is None:
                 since = time.monotonic()
                 if self.display.latest is not None:
-                    self.display.note("Stopping after this frame; press Ctrl-C again to stop at once.")
+                    self.display.note("Stopping after this frame; press Ctrl-C again to stop immediately.")
             if self.display.latest is None and time.monotonic() - since > _PATIENCE_SECONDS:
                 self.display.__exit__()
-                self.stop.end_at_once(nothing_kept(None))
+                self.stop.exit_now(nothing_kept(None))
         thread.join()
 
 
@@ -156,13 +156,13 @@ def _remove(folder: Path) -> None:
 
 
 @dataclass(slots=True)
-class Log:
-    """What the code under the command line logs: warnings are shown, the traceback of a defect is kept.
+class CommandLog:
+    """Captures the log: shows warnings, and keeps the traceback of an unexpected error.
 
     Attributes:
-        show: Takes a line for people.
-        folder: Where the traceback of a defect is written.
-        debug: Whether everything is shown, tracebacks too.
+        show: Prints a line.
+        folder: Folder for tracebacks.
+        debug: Whether all records are shown, including tracebacks.
     """
 
     show: Callable[[str], None]
@@ -171,8 +171,8 @@ class Log:
     _error: BaseException | None = field(default=None, init=False)
 
     @contextmanager
-    def kept(self) -> Iterator[None]:
-        """Listen to the package's loggers."""
+    def captured(self) -> Iterator[None]:
+        """Handle the log of the package during the ``with`` block."""
         logger = logging.getLogger("framepack")
         handler = _Handler(self)
         before = logger.level, logger.propagate
@@ -185,33 +185,33 @@ class Log:
             logger.removeHandler(handler)
             logger.level, logger.propagate = before
 
-    def take(self, record: logging.LogRecord) -> None:
-        """Show a record, or keep its error."""
+    def handle(self, record: logging.LogRecord) -> None:
+        """Show a record, or keep its exception."""
         if record.exc_info and record.exc_info[1] is not None:
             self._error = record.exc_info[1]
         elif self.debug or record.levelno >= logging.WARNING:
             self.show(record.getMessage())
 
     def defect(self, sentence: str) -> str:
-        """What to say of a defect: what was logged, and where its traceback is, or else ``sentence``."""
+        """The message for an unexpected error, with the place of its traceback; ``sentence`` if none was logged."""
         return (
             sentence if self._error is None else defect(self._error, self.folder, self.show if self.debug else None)
         )
 
 
 class _Handler(logging.Handler):
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: CommandLog) -> None:
         super().__init__()
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._log.take(record)
+        self._log.handle(record)
 
 
 def defect(error: BaseException, folder: Path, show: Callable[[str], None] | None) -> str:
-    """A sentence for an error that nobody foresaw; its traceback is shown, or written into a file."""
+    """The message for an unexpected error, whose traceback is shown or written to a file."""
     text = "".join(traceback.format_exception(error))
-    what = f"Something went wrong inside framepack ({type(error).__name__}: {str(error)[:200]})"
+    what = f"Unexpected error in framepack ({type(error).__name__}: {str(error)[:200]})"
     if show is not None:
         show(text.rstrip())
         return f"{what}; the traceback is above."

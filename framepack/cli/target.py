@@ -1,4 +1,4 @@
-"""Where a result goes: looked at before any work, and written whole or not at all."""
+"""Where a result goes: its format, checks before any work, and moving it there as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,23 +9,28 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from framepack.errors import InvalidField, StorageFailed
+
+if TYPE_CHECKING:
+    from framepack.api.workflow import StepTypes
+    from framepack.media.clip import Format
 
 _SUFFIXES: Final = {".mp4": "mp4", ".webm": "webm", ".gif": "gif"}
 
 
-class NotDelivered(StorageFailed):
-    """A finished result could not be put where it belongs; the sentence says where it is instead."""
+class ResultNotMoved(StorageFailed):
+    """A finished result could not be moved to its target. The message says where it is instead."""
 
 
 def format_of(path: Path) -> str:
-    """The format that a file's name stands for: "mp4", "webm" or "gif".
+    """The format of a file by its suffix: "mp4", "webm" or "gif".
 
     Raises:
-        InvalidField: it stands for none.
+        InvalidField: the suffix is another one.
     """
     kind = _SUFFIXES.get(path.suffix.lower())
     if kind is None:
@@ -36,10 +41,10 @@ def format_of(path: Path) -> str:
 
 
 def check_file(path: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
-    """Return if a result may be written to ``path``.
+    """Check that a result can be written to ``path``.
 
     Raises:
-        InvalidField: it may not; the sentence says why and what to do.
+        InvalidField: it cannot. The message has the reason and a remedy.
     """
     with _system_errors(path):
         if path.is_dir():
@@ -58,11 +63,11 @@ def check_file(path: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
             raise InvalidField(f"{path} exists; add --overwrite to replace it.")
 
 
-def check_new_folder(path: Path, *, overwrite: bool, ours: frozenset[str]) -> None:
-    """Return if a folder of results may be made at ``path``, or replaced if everything in it is one of ``ours``.
+def check_new_folder(path: Path, *, overwrite: bool, known_names: frozenset[str]) -> None:
+    """Check that a folder can be made at ``path``, or replaced if it has only frames and files in ``known_names``.
 
     Raises:
-        InvalidField: it may not; the sentence says why and what to do.
+        InvalidField: it cannot. The message has the reason and a remedy.
     """
     with _system_errors(path):
         if not os.path.lexists(path):
@@ -75,9 +80,9 @@ def check_new_folder(path: Path, *, overwrite: bool, ours: frozenset[str]) -> No
         names = [entry.name for entry in path.iterdir()]
         if names and not overwrite:
             raise InvalidField(f"{path} is not empty; add --overwrite to replace it, or name a new folder.")
-        foreign = [name for name in sorted(names) if name not in ours and not _is_frame(name)]
-        if foreign:
-            raise InvalidField(f"{path} holds {foreign[0]}, which no extraction made; name a new folder.")
+        unknown = [name for name in sorted(names) if name not in known_names and not _is_frame(name)]
+        if unknown:
+            raise InvalidField(f"{path} contains {unknown[0]}, which is not from an extraction; name a new folder.")
 
 
 def make_folder(path: Path) -> None:
@@ -96,48 +101,48 @@ def make_folder(path: Path) -> None:
         _check_folder(path)
 
 
-def deliver(made: Path, path: Path, *, overwrite: bool, refuge: Path) -> None:
-    """Move a finished file or folder to ``path``, where it appears whole, or stays unseen.
+def move_result(result: Path, path: Path, *, overwrite: bool, fallback_folder: Path) -> None:
+    """Move a finished file or folder to ``path``, as a whole or not at all.
+
+    It is first moved beside the target, under a temporary name, because only a rename within a file system is atomic.
 
     Args:
-        made: The finished file or folder.
-        path: Where it goes; a link there is followed.
-        overwrite: Whether what is there may be replaced.
-        refuge: Folder that ``made`` is kept in if it cannot go to ``path``.
+        result: The finished file or folder.
+        path: The target. Symbolic links are followed.
+        overwrite: Whether an existing file or folder may be replaced.
+        fallback_folder: Folder for the result if it cannot be moved to ``path``.
 
     Raises:
-        NotDelivered: it could not be moved; the sentence says where it is kept.
+        ResultNotMoved: it could not be moved. The message says where it is kept.
     """
-    goal = path.resolve()
-    waiting = goal.with_name(f".{goal.name[:100]}.{secrets.token_hex(4)}.new")
+    final_path = path.resolve()
+    staged = final_path.with_name(f".{final_path.name[:100]}.{secrets.token_hex(4)}.new")
     try:
-        if not overwrite and os.path.lexists(goal) and not _is_empty_folder(goal):
-            raise FileExistsError(None, "something of that name has appeared meanwhile")
-        shutil.move(made, waiting)
-        _sync(waiting)
-        _replace(waiting, goal)
+        if not overwrite and os.path.lexists(final_path) and not _is_empty_folder(final_path):
+            raise FileExistsError(None, "it has been created in the meantime")
+        shutil.move(result, staged)
+        _sync(staged)
+        _replace(staged, final_path)
     except (OSError, shutil.Error) as error:
-        kept = _kept(made if made.exists() else waiting, refuge / goal.name)
-        if kept != waiting:
-            _remove(waiting)
+        kept = _kept(result if result.exists() else staged, fallback_folder / final_path.name)
+        if kept != staged:
+            _remove(staged)
         reason = _reason(error)
-        raise NotDelivered(f"{path} could not be written ({reason}); the finished result is kept: {kept}") from error
+        raise ResultNotMoved(f"{path} could not be written ({reason}); the result is kept: {kept}") from error
 
 
 def _reason(error: OSError) -> str:
-    """What the system said, without the names of the files it said it of."""
-    said = error.strerror or error
-    while (
-        isinstance(said, Exception) and said.args
-    ):  # of a folder, each file that could not be moved has its own error
-        said = said.args[0]
-    while isinstance(said, list | tuple):
-        said = said[-1]
-    return re.sub(r"^\[Errno \d+\] ", "", str(said)).partition(":")[0]
+    """The operating system's message, without names of files."""
+    reason: Any = error.strerror or error
+    while isinstance(reason, Exception) and reason.args:  # for folders, there is an error for each file
+        reason = reason.args[0]
+    while isinstance(reason, list | tuple):
+        reason = reason[-1]
+    return re.sub(r"^\[Errno \d+\] ", "", str(reason)).partition(":")[0]
 
 
 def free_name(path: Path) -> Path:
-    """The path, or one with a number in it that is not taken."""
+    """The path, or if it exists, one with a number that does not."""
     number, free = 1, path
     while os.path.lexists(free):
         number += 1
@@ -176,28 +181,28 @@ def _is_empty_folder(path: Path) -> bool:
 
 
 def _sync(path: Path) -> None:
-    """Bring a file to the disk before its name is."""
+    """Write a file's content to the disk, before the file gets its final name."""
     if path.is_file():
         with path.open("rb") as file:
             os.fsync(file.fileno())
 
 
-def _replace(waiting: Path, goal: Path) -> None:
-    """Give the result its name; a folder that is there is put aside first."""
-    if waiting.is_dir() and goal.is_dir():
-        old = waiting.with_suffix(".old")
-        goal.rename(old)
-        waiting.rename(goal)
+def _replace(staged: Path, final_path: Path) -> None:
+    """Rename the result. An existing folder is moved aside first, because a rename cannot replace it."""
+    if staged.is_dir() and final_path.is_dir():
+        old = staged.with_suffix(".old")
+        final_path.rename(old)
+        staged.rename(final_path)
         shutil.rmtree(old, ignore_errors=True)
     else:
-        waiting.replace(goal)
+        staged.replace(final_path)
 
 
-def _kept(finished: Path, refuge: Path) -> Path:
-    """Move what could not be delivered to a place of its own, or leave it where it is."""
+def _kept(finished: Path, fallback_folder: Path) -> Path:
+    """Move the result to the fallback path if possible, and return where it is."""
     try:
-        refuge.parent.mkdir(parents=True, exist_ok=True)
-        kept = free_name(refuge)
+        fallback_folder.parent.mkdir(parents=True, exist_ok=True)
+        kept = free_name(fallback_folder)
         shutil.move(finished, kept)
     except (OSError, shutil.Error):
         return finished
@@ -205,8 +210,84 @@ def _kept(finished: Path, refuge: Path) -> Path:
 
 
 def _remove(path: Path) -> None:
-    """Remove a half-written copy."""
+    """Remove a partial copy."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+_EXPORT: Final = "export"
+DEFAULT_FORMAT: Final = "mp4"
+"""The default format of results."""
+
+
+@dataclass(frozen=True, slots=True)
+class _FormatField:
+    """The field of a request that selects the format of its result."""
+
+    params: dict[str, Any]
+    field: str
+    name: str
+
+    @property
+    def value(self) -> str | None:
+        value = self.params.get(self.field)
+        return None if value is None else str(value).strip().lower().removeprefix(".")
+
+
+def requested_format(name: str, fields: dict[str, Any], preset: dict[str, Any] | None, steps: StepTypes) -> str:
+    """The format that a request selects, or the default format. The arguments are those of `set_format`."""
+    place = _format_field(name, fields, preset, steps)
+    return (place.value if place is not None else None) or DEFAULT_FORMAT
+
+
+def set_format(
+    name: str, fields: dict[str, Any], preset: dict[str, Any] | None, steps: StepTypes, wanted: str
+) -> Format | None:
+    """Select the format of an operation's result.
+
+    Args:
+        name: Name of the operation.
+        fields: Its fields, already validated. Changed if one of them selects the format.
+        preset: Its workflow preset, already validated. Changed in the same way.
+        steps: The types of steps.
+        wanted: "mp4", "webm" or "gif".
+
+    Returns:
+        The format to encode the result in, if no field of the operation selects it; else None.
+
+    Raises:
+        InvalidField: the fields select another format.
+    """
+    place = _format_field(name, fields, preset, steps)
+    if place is None:
+        return None if wanted == DEFAULT_FORMAT else cast("Format", wanted)
+    if place.value is None:
+        place.params[place.field] = wanted
+    elif place.value != wanted:
+        raise InvalidField(
+            f"{place.name} is {place.params[place.field]}, but the name of the result ends in .{wanted}; change one "
+            "of them."
+        )
+    return None
+
+
+def _format_field(
+    name: str, fields: dict[str, Any], preset: dict[str, Any] | None, steps: StepTypes
+) -> _FormatField | None:
+    """The field that selects the format: of export, the last export step or the preset; None if there is none."""
+    if name == _EXPORT:
+        return _FormatField(fields, "format", "--format")
+    operations = fields.get("operations", ())
+    exporting = [index for index, step in enumerate(operations) if steps.kind(step["type"]) == _EXPORT]
+    if exporting:
+        params = operations[exporting[-1]].setdefault("params", {})
+        return _FormatField(params, "format", f"operations[{exporting[-1]}].params.format")
+    if preset is not None and any(steps.kind(step) == _EXPORT for step in preset.get("active_steps") or ()):
+        if preset.get("params") is None:
+            preset["params"] = {}
+        params = preset["params"]
+        field = "format" if params.get("format") is not None else "export_format"
+        return _FormatField(params, field, f"params.{field}")
+    return None

@@ -1,1 +1,1 @@
-"""The RunPod side: jobs in, answers out, by the platform's rules."""
+"""The RunPod worker: takes jobs from the platform and returns answers within its limits."""

@@ -1,4 +1,4 @@
-"""The handler the RunPod SDK calls: one coroutine per job, the work in a thread, so that a job can be stopped."""
+"""The handler for the RunPod SDK: a coroutine that runs each job in a thread, so that it can be cancelled."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = logging.getLogger("framepack.worker")
 
 Handler = Callable[[dict[str, Any]], Awaitable[Answer]]
 SendUpdate = Callable[[dict[str, Any], dict[str, Any]], Awaitable[None]]
-"""Delivers (job, update) to the platform."""
+"""Sends (job, update) to the platform."""
 
 
 def make_handler(runtime: Runtime, send_update: SendUpdate) -> Handler:
@@ -36,17 +36,17 @@ def make_handler(runtime: Runtime, send_update: SendUpdate) -> Handler:
         s3_config = job.get("s3Config")
         if s3_config is not None and not isinstance(s3_config, dict):
             return failure(InvalidField("s3Config must be an object."))
-        call = JobInput(job.get("input"), s3_config)
+        job_input = JobInput(job.get("input"), s3_config)
         async with ProgressSender(lambda update: send_update(job, update)) as sender:
-            answer = await _in_thread(runtime, call, Job(job_id, sender.report))
+            answer = await _run_in_thread(runtime, job_input, Job(job_id, sender.report))
         return within_limit(answer, limit_bytes(job_id))
 
     return handle
 
 
-async def _in_thread(runtime: Runtime, call: JobInput, job: Job) -> Answer:
-    """Run the call in a thread. A stopped job is over only when its thread has let go of everything."""
-    work = asyncio.ensure_future(asyncio.to_thread(_logged, runtime, call, job))
+async def _run_in_thread(runtime: Runtime, job_input: JobInput, job: Job) -> Answer:
+    """Run a job in a thread. If it is cancelled, wait until the thread has released everything."""
+    work = asyncio.ensure_future(asyncio.to_thread(_run_logged, runtime, job_input, job))
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
@@ -57,8 +57,8 @@ async def _in_thread(runtime: Runtime, call: JobInput, job: Job) -> Answer:
 
 
 @dataclass(slots=True)
-class _Newest:
-    """Passes progress on and remembers the newest."""
+class _LatestProgress:
+    """Passes progress on and keeps the latest."""
 
     report: Callable[[Progress], None]
     progress: Progress | None = None
@@ -68,20 +68,20 @@ class _Newest:
         self.report(progress)
 
 
-def _logged(runtime: Runtime, call: JobInput, job: Job) -> Answer:
-    """Carry out a call between its two log lines."""
-    newest = job.report = _Newest(job.report)
-    operation = runtime.dispatcher.operation_name(call)
+def _run_logged(runtime: Runtime, job_input: JobInput, job: Job) -> Answer:
+    """Run a job and write its two log lines."""
+    latest = job.report = _LatestProgress(job.report)
+    operation = runtime.dispatcher.operation_name(job_input)
     log_job_start(job.id, operation)
-    began = time.monotonic()
-    answer = runtime.run(call, job)
-    progress = newest.progress
+    started = time.monotonic()
+    answer = runtime.run(job_input, job)
+    progress = latest.progress
     log_job_end(
         JobEnd(
             job.id,
             operation,
             answer,
-            run_seconds=time.monotonic() - began,
+            run_seconds=time.monotonic() - started,
             frames=progress.done if progress is not None and progress.unit == "frames" else None,
             device=runtime.models.device_in_use,
         )
@@ -90,7 +90,7 @@ def _logged(runtime: Runtime, call: JobInput, job: Job) -> Answer:
 
 
 def printable(answer: Answer) -> str:
-    """``answer`` as indented JSON with inline files shortened, for people."""
+    """The answer as indented JSON, with inline files shortened."""
 
     def shorten(value: Any) -> Any:
         if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Starts the RunPod SDK's loop around our handler."""
+"""Starts the RunPod SDK's job loop with our handler."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ log = logging.getLogger("framepack.worker")
 
 
 def start(runtime: Runtime) -> None:
-    """Serve jobs until the platform stops the worker; without a platform, run ``test_input.json`` once.
+    """Run jobs until the platform stops the worker. Without a platform, run ``test_input.json`` once.
 
-    Takes the SDK's own flags from the command line, such as ``--test_input`` and ``--rp_serve_api``.
+    The SDK reads its own flags from the command line, such as ``--test_input`` and ``--rp_serve_api``.
     """
     start_logging(runtime.settings)
     log_start(runtime.settings)
@@ -34,7 +34,7 @@ def start(runtime: Runtime) -> None:
     import runpod
     from runpod.serverless.modules import rp_logger, worker_state
 
-    # The SDK's default level logs every job's input; below INFO only on the operator's own --rp_log_level.
+    # The SDK's default level logs the input of every job. Operators can select it with --rp_log_level.
     rp_logger.RunPodLogger().level = "INFO"
     handler = make_handler(runtime, _send_update)
     chosen = runpod.serverless.parser.parse_known_args()[0]
@@ -43,35 +43,35 @@ def start(runtime: Runtime) -> None:
         for sentence in limit_warnings(runtime.settings):
             log.warning(sentence)
     if worker_state.IS_LOCAL_TEST:
-        rp_logger.RunPodLogger().level = "WARN"  # INFO would print the whole result a second time
+        rp_logger.RunPodLogger().level = "WARN"  # INFO prints the whole result again
         handler = _printing(handler, runtime)
     if is_one_job or chosen.rp_serve_api:
-        _check_now(runtime)  # the SDK examines a worker only in its production loop
+        _check_now(runtime)  # the SDK runs fitness checks only in its production loop
     else:
         runpod.serverless.register_fitness_check(_fitness_check(runtime))
     runpod.serverless.start({"handler": handler})
 
 
 def _check_now(runtime: Runtime) -> None:
-    """Refuse to start a worker that is not fit, before it computes anything."""
+    """Exit if the worker cannot run jobs."""
     try:
         check_fitness(runtime)
     except Unavailable as error:
-        log.error("The worker is not fit for jobs: %s", error.message)  # noqa: TRY400 - the sentence says it
+        log.error("The worker cannot run jobs: %s", error.message)  # noqa: TRY400 - the sentence says it
         sys.exit(1)
 
 
 def _fitness_check(runtime: Runtime) -> Callable[[], None]:
-    def framepack_ready() -> None:  # the platform shows this name when the check fails
+    def framepack_ready() -> None:  # the platform shows this name if the check fails
         check_fitness(runtime)
 
     return framepack_ready
 
 
 def _skip_processor_survey() -> None:
-    """Keep py-cpuinfo from surveying the processor while the SDK is imported: it takes over a second.
+    """Keep py-cpuinfo from examining the processor while the SDK is imported, which takes more than a second.
 
-    The SDK needs the processor's name only for its ``--rp_debugger``.
+    The SDK needs the name of the processor only for its ``--rp_debugger``.
     """
     survey = ModuleType("cpuinfo")
     survey.get_cpu_info = lambda: {"brand_raw": "not surveyed"}  # type: ignore[attr-defined]
@@ -79,7 +79,7 @@ def _skip_processor_survey() -> None:
 
 
 async def _send_update(job: dict[str, Any], update: dict[str, Any]) -> None:
-    """Deliver a progress update the way the SDK's own ``progress_update`` does, but awaited."""
+    """Send a progress update like the SDK's ``progress_update``, but await it."""
     from runpod.http_client import AsyncClientSession
     from runpod.serverless.modules import rp_http, worker_state
 
@@ -91,13 +91,13 @@ async def _send_update(job: dict[str, Any], update: dict[str, Any]) -> None:
 
 
 def _printing(handler: Handler, runtime: Runtime) -> Handler:
-    """``handler`` that also shows its answer, and where the output's file lies, to the person at the terminal."""
+    """A handler that also prints the answer and the path of the output file."""
 
     async def handle(job: dict[str, Any]) -> Answer:
         answer = await handler(job)
         print(printable(answer), flush=True)  # noqa: T201
         if location := runtime.location(answer):
-            print(f"The output is at {location}", flush=True)  # noqa: T201
+            print(f"Output file: {location}", flush=True)  # noqa: T201
         return answer
 
     return handle

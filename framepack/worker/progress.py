@@ -1,8 +1,7 @@
 """Sends a job's progress to the platform: in order, at most once a second, and never after the result.
 
-The SDK's ``progress_update`` starts a thread per call that nobody waits for, so a late update can replace the
-result of a finished job. Here one task sends the newest update through the SDK's own delivery and is drained before
-the handler returns.
+The SDK's ``progress_update`` starts a thread for each call and does not wait for it, so a late update can replace the
+result of an ended job. Here one task sends the latest update, and the handler waits for it before it returns.
 """
 
 from __future__ import annotations
@@ -32,29 +31,29 @@ def update_line(update: dict[str, Any]) -> str:
 
 @dataclass(slots=True)
 class ProgressSender:
-    """Delivers updates of one job; use as an async context manager around the work.
+    """Sends the progress updates of a job; an async context manager around the job.
 
     Attributes:
-        send: Delivers one update.
-        interval_seconds: Least time between two updates.
+        send: Sends an update.
+        interval_seconds: Minimum time between two updates.
     """
 
     send: SendUpdate
     interval_seconds: float = _INTERVAL_SECONDS
-    _newest: Progress | None = None
-    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _latest: Progress | None = None
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _closing: asyncio.Event = field(default_factory=asyncio.Event)
     _loop: asyncio.AbstractEventLoop | None = None
     _task: asyncio.Task[None] | None = None
 
     def report(self, progress: Progress) -> None:
-        """Note ``progress``; callable from any thread, never blocks."""
+        """Store the latest progress. May be called from any thread, never blocks."""
         if (loop := self._loop) is not None:
-            loop.call_soon_threadsafe(self._note, progress)
+            loop.call_soon_threadsafe(self._store, progress)
 
-    def _note(self, progress: Progress) -> None:
-        self._newest = progress
-        self._wake.set()
+    def _store(self, progress: Progress) -> None:
+        self._latest = progress
+        self._changed.set()
 
     async def __aenter__(self) -> Self:
         """Start sending."""
@@ -63,21 +62,21 @@ class ProgressSender:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop sending; an update under way is awaited, or abandoned if it takes too long."""
+        """Stop sending. An update that is being sent is awaited, unless it takes too long."""
         self._loop = None
         self._closing.set()
-        self._wake.set()
+        self._changed.set()
         if self._task is not None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._task, _DRAIN_SECONDS)
 
     async def _run(self) -> None:
         while True:
-            await self._wake.wait()
+            await self._changed.wait()
             if self._closing.is_set():
                 return
-            self._wake.clear()
-            if self._newest is not None:
-                await self.send(self._newest.as_update())
+            self._changed.clear()
+            if self._latest is not None:
+                await self.send(self._latest.as_update())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), self.interval_seconds)

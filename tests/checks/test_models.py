@@ -43,7 +43,7 @@ def test_weights_that_may_be_fetched_are_no_fault(tmp_path: Path, without_wheel:
     found = weights(tmp_path, weights_download=True)
 
     assert {each.state for each in found.values()} == {"ok"}
-    assert found["interpolator weights"].sentence == "RIFE_v4.25: fetched when first needed."
+    assert found["interpolator weights"].sentence == "RIFE_v4.25: downloaded when first needed."
 
 
 def test_a_worker_without_any_upscaler_is_an_error(tmp_path: Path, without_wheel: None) -> None:
@@ -72,7 +72,7 @@ def test_weights_that_were_not_published_are_told_apart(tmp_path: Path) -> None:
 
     assert finding.state == "warning"
     assert finding.sentence.startswith("The weights of GFPGANv1.4 are there, but are not the published ones.")
-    assert "YuNet: fetched when first needed." in finding.sentence
+    assert "YuNet: downloaded when first needed." in finding.sentence
     assert finding.remedy == (
         f"Delete the files of GFPGANv1.4 in {tmp_path / 'weights'} and fetch them anew with "
         "`framepack weights fetch GFPGANv1.4`."

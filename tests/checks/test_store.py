@@ -126,7 +126,7 @@ def test_a_full_disk_is_called_that(tmp_path: Path) -> None:
             (disk / "filler").write_bytes(bytes(100_000))
         finding = check_store(bench(tmp_path, storage=f"file:{disk}/outputs").runtime)
 
-    assert finding.sentence.endswith("cannot be written: its disk has no room left.")
+    assert finding.sentence.endswith("cannot be written: its disk is full.")
     assert str(finding.remedy).startswith("Free some room, or set FRAMEPACK_STORAGE to ")
 
 
@@ -143,7 +143,7 @@ def test_a_bucket_is_tried_with_its_links(tmp_path: Path, server: S3Server) -> N
     ("wrong", "code", "remedy"),
     [
         ({"bucket_secret_access_key": "x" * 20}, "SignatureDoesNotMatch", "FRAMEPACK_S3_REGION"),
-        ({"storage": "s3://no-such-bucket/x"}, "NoSuchBucket", "Make the bucket"),
+        ({"storage": "s3://no-such-bucket/x"}, "NoSuchBucket", "Create the bucket"),
         ({"bucket_endpoint_url": "http://127.0.0.1:9"}, "EndpointConnectionError", "BUCKET_ENDPOINT_URL"),
     ],
 )
@@ -166,7 +166,7 @@ def test_links_of_a_folder_begin_with_the_public_address(tmp_path: Path) -> None
     found = [check_links(bench(tmp_path, public_url=url).runtime) for url in ("https://a.example", None)]
 
     assert [each.state for each in found] == ["ok", "ok"]
-    assert found[0].sentence == "Links begin with https://a.example."
+    assert found[0].sentence == "Links start with https://a.example."
     assert "inline only, up to FRAMEPACK_INLINE_LIMIT_MB=5." in found[1].sentence
 
 

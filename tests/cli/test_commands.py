@@ -12,12 +12,12 @@ from rich.console import Console
 
 from framepack import __version__
 from framepack.cli import main
-from framepack.cli.fetching import Fetching
-from framepack.cli.shapes import Shape, command_name, offered, open_fields, refusal, shape_of
+from framepack.cli.display import DownloadDisplay
+from framepack.cli.options import FileUsage, command_name, file_operations, file_usage, option_fields, refusal
 from framepack.registry import AnyOperation, discover
 from tests.support.clips import Spec, make_clip
 
-OFFERED = list(offered(discover()))
+OFFERED = list(file_operations(discover()))
 
 
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
@@ -33,7 +33,7 @@ def test_every_operation_is_offered_or_refused_with_a_reason(capsys: pytest.Capt
 
     for operation in discover():
         name = command_name(operation.name)
-        if shape_of(operation) is not None:
+        if file_usage(operation) is not None:
             assert operation.summary in listed[name]
         else:
             assert name not in listed
@@ -41,16 +41,16 @@ def test_every_operation_is_offered_or_refused_with_a_reason(capsys: pytest.Capt
             assert capsys.readouterr().err == f"framepack: {refusal(operation.name)}\n"
 
 
-@pytest.mark.parametrize(("operation", "shape"), OFFERED, ids=lambda each: getattr(each, "name", ""))
+@pytest.mark.parametrize(("operation", "usage"), OFFERED, ids=lambda each: getattr(each, "name", ""))
 def test_help_lists_every_field_that_can_be_given(
-    operation: AnyOperation, shape: Shape, capsys: pytest.CaptureFixture[str]
+    operation: AnyOperation, usage: FileUsage, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With its range, default and choices as the request's model has them, and none that makes no sense on files."""
     assert main(["run", command_name(operation.name), "--help"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
 
     properties = operation.request.model_json_schema().get("properties", {})
-    for name in open_fields(operation, shape):
+    for name in option_fields(operation, usage):
         field = properties[name]
         option = "--preset" if name == "preset_name" else f"--{command_name(name)}"
         assert f"{option} " in shown
@@ -61,7 +61,7 @@ def test_help_lists_every_field_that_can_be_given(
     for hidden in ("callback", "base64", "url", "output-name", "streaming"):
         assert f"--{hidden}" not in shown
         assert f"-{hidden} " not in shown
-    assert ("--overwrite" in shown) == (shape.gives != "answer")
+    assert ("--overwrite" in shown) == (usage.gives != "answer")
 
 
 @pytest.mark.parametrize(
@@ -88,13 +88,13 @@ def test_help_lists_every_field_that_can_be_given(
         (["run", "loop", "missing.mp4", "-o", "OUT"], "missing.mp4 does not exist."),
         (["run", "loop", "FOLDER", "-o", "OUT"], "is not a file."),
         (["run", "loop", "-o", "OUT"], "Missing argument 'IN'. See: framepack run loop --help"),
-        (["run", "loop", "IN"], "Say where the result goes: framepack run loop in.mp4 -o out.mp4"),
+        (["run", "loop", "IN"], "Give the result with -o: framepack run loop in.mp4 -o out.mp4"),
         (["run", "loop", "IN", "out.mp4"], "/in.mp4 -o out.mp4"),
         (["run", "loop", "IN", "-o", "OUT", "--seconds", "5"], "--seconds must be FROM:TO in seconds"),
         (["run", "loop", "IN", "-o", "OUT", "--seconds", "3:2"], "--seconds must end after it begins"),
         (["run", "loop", "IN", "-o", "OUT", "--seconds", "7:8"], "it lasts 0.48 s."),
         (["run", "join", "IN", "-o", "OUT"], "join takes at least two videos"),
-        (["run", "reassemble-frames", "FOLDER", "-o", "OUT"], "holds no images"),
+        (["run", "reassemble-frames", "FOLDER", "-o", "OUT"], "contains no images"),
         (["run", "upscale", "IN", "-o", "OUT", "--model", "x"], "Invalid model 'x'. Valid models: RealESRGAN_x2plus"),
     ],
     ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else "",
@@ -109,9 +109,9 @@ def test_a_wrong_command_line_is_one_sentence(
     assert main([places.get(each, each) for each in arguments]) == 2
 
     printed = capsys.readouterr()
-    said = [line for line in printed.err.splitlines() if line.startswith("framepack: ")]
-    assert len(said) == 1
-    assert sentence in said[0]
+    lines = [line for line in printed.err.splitlines() if line.startswith("framepack: ")]
+    assert len(lines) == 1
+    assert sentence in lines[0]
     assert printed.out == ""
     assert not re.search(r"callback|base64|video_url|Traceback", printed.err)
     assert not (tmp_path / "out.mp4").exists()
@@ -181,8 +181,8 @@ def test_a_download_is_shown_as_it_grows(tmp_path: Path) -> None:
     screen, pipe = (io.StringIO() for _ in range(2))
 
     for stream, is_terminal in ((screen, True), (pipe, False)):
-        fetching = Fetching(Console(file=stream, force_terminal=is_terminal, width=120))
-        with fetching.shown():
+        fetching = DownloadDisplay(Console(file=stream, force_terminal=is_terminal, width=120))
+        with fetching.active():
             fetching.begin("a.pth", 6_000_000, part)
             deadline = time.monotonic() + 30
             while is_terminal and "3.0/6.0 MB" not in stream.getvalue() and time.monotonic() < deadline:
@@ -239,9 +239,9 @@ def test_what_cannot_be_compared_is_one_sentence(
 
     assert main(["compare", str(clip), str(tmp_path / after), str(tmp_path / frame)]) > 0
 
-    said = capsys.readouterr().err
-    assert sentence in said
-    assert said.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert sentence in printed
+    assert printed.count("\n") == 1
 
 
 def test_a_defect_names_the_file_with_its_traceback(
@@ -251,8 +251,8 @@ def test_a_defect_names_the_file_with_its_traceback(
     monkeypatch.setattr("framepack.processing.render.probe", _broken)
 
     assert main(["run", "analyze", str(clip)]) == 1
-    said = capsys.readouterr().err
-    found = re.search(r"\(ModuleNotFoundError: No module named 'spandrel'\); the traceback is in (\S+),", said)
+    printed = capsys.readouterr().err
+    found = re.search(r"\(ModuleNotFoundError: No module named 'spandrel'\); the traceback is in (\S+),", printed)
     assert found is not None
     assert "in _broken" in Path(found[1]).read_text()
 

@@ -6,14 +6,14 @@ import re
 import pytest
 from rich.console import Console
 
-from framepack.cli.display import described, display, duration
+from framepack.cli.display import display_for, duration, progress_line
 from framepack.job import Job, Progress
 
 
 def test_elsewhere_than_on_a_terminal_there_are_a_few_lines() -> None:
     """Loading at once and once, the first frame, the last one; no control characters."""
     stream = io.StringIO()
-    with display(Console(file=stream)) as shown:
+    with display_for(Console(file=stream)) as shown:
         job = Job("test", shown.progress, on_model_loading=shown.loading)
         shown.begin("upscale in.mp4")
         for _ in range(2):
@@ -32,7 +32,7 @@ def test_a_terminal_shows_loading_then_frames_in_one_line() -> None:
     """The line is gone at the end, and what was noted stays."""
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=100, _environ={"TERM": "xterm"})
-    with display(console) as shown:
+    with display_for(console) as shown:
         shown.begin("upscale in.mp4")
         shown.loading("a network")
         shown._bar.refresh()  # type: ignore[attr-defined] # as it does by itself, ten times a second
@@ -64,7 +64,7 @@ def test_a_terminal_shows_loading_then_frames_in_one_line() -> None:
 )
 def test_progress_is_told_in_words(progress: Progress, line: str) -> None:
     """What is not known is left out."""
-    assert described(progress) == line
+    assert progress_line(progress) == line
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.04, "0.0 s"), (9.94, "9.9 s"), (59.4, "59 s"), (185, "3 min 5 s")])

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from framepack.cli import main
-from framepack.cli.target import NotDelivered, deliver
+from framepack.cli.target import ResultNotMoved, move_result
 from tests.support.control_plane import ROOT
 from tests.support.locked_out import as_ordinary_user
 
@@ -74,9 +74,9 @@ def test_it_is_refused_before_anything_is_made(
 
     assert main(["run", *(names.get(each, each) for each in arguments)]) == 2
 
-    said = capsys.readouterr().err
-    assert sentence in said
-    assert said.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert sentence in printed
+    assert printed.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dangling.mp4", "in.mp4", "other.mp4"]
 
 
@@ -96,9 +96,9 @@ def test_one_frame_is_not_called_frames(clip: Path, tmp_path: Path, capsys: pyte
     """In the progress and in the summary."""
     target = tmp_path / "out.mp4"
     assert main(["run", "filters", str(clip), "-o", str(target), "--seconds", "0:0.01"]) == 0
-    said = capsys.readouterr().err
-    assert "1 of 1 frame, " in said
-    assert f"{target}: 64 x 36, 1 frame, " in said
+    printed = capsys.readouterr().err
+    assert "1 of 1 frame, " in printed
+    assert f"{target}: 64 x 36, 1 frame, " in printed
 
 
 def test_a_file_that_may_not_be_read_is_called_so(clip: Path, tmp_path: Path) -> None:
@@ -136,8 +136,8 @@ def test_the_reason_why_a_folder_was_not_delivered_is_short(tmp_path: Path, monk
         raise shutil.Error([("/a/frame_000000.png", "/b/frame_000000.png", reason)] * 100)
 
     monkeypatch.setattr(shutil, "move", move)
-    with pytest.raises(NotDelivered) as refused:
-        deliver(made, tmp_path / "target", overwrite=False, refuge=tmp_path / "kept" / "target")
+    with pytest.raises(ResultNotMoved) as refused:
+        move_result(made, tmp_path / "target", overwrite=False, fallback_folder=tmp_path / "kept" / "target")
     assert refused.value.message == (
         f"{tmp_path}/target could not be written (No space left on device); the finished result is kept: {made}"
     )
@@ -186,9 +186,10 @@ def test_weights_that_cannot_be_kept_are_told_with_their_folder(
     monkeypatch.setenv("FRAMEPACK_WEIGHTS_DIR", str(folder))
     monkeypatch.setenv("FRAMEPACK_WEIGHTS_DOWNLOAD", "true")
     assert main(["run", "interpolate", str(clip), "-o", str(tmp_path / "out.mp4")]) == 1
-    said = capsys.readouterr().err
+    printed = capsys.readouterr().err
     assert (
-        f"cannot be written to {folder} (Not a directory): set FRAMEPACK_WEIGHTS_DIR to a folder that can be" in said
+        f"cannot be written to {folder} (Not a directory): set FRAMEPACK_WEIGHTS_DIR to a folder that can be"
+        in printed
     )
 
 

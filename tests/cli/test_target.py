@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from framepack.cli import main
-from framepack.cli.target import NotDelivered, check_file, check_new_folder, deliver, free_name
+from framepack.cli.target import ResultNotMoved, check_file, check_new_folder, free_name, move_result
 from framepack.errors import InvalidField
 from framepack.media.read.probe import probe
 
@@ -41,9 +41,9 @@ def test_a_target_that_cannot_be_is_refused_before_any_work(
 
     assert main(["run", "upscale", str(clip), "-o", str(tmp_path / target)]) == 2
 
-    said = capsys.readouterr().err
-    assert sentence in said
-    assert "Loading" not in said
+    printed = capsys.readouterr().err
+    assert sentence in printed
+    assert "Loading" not in printed
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
 
 
@@ -78,27 +78,27 @@ def test_a_result_that_cannot_be_delivered_is_kept(
 
     assert main(["run", "filters", str(clip), "-o", str(folder / "out.mp4")]) == 1
 
-    said = capsys.readouterr().err
+    printed = capsys.readouterr().err
     kept = tmp_path / "temp" / "kept" / "out.mp4"
-    assert f"could not be written (No such file or directory); the finished result is kept: {kept}" in said
+    assert f"could not be written (No such file or directory); the result is kept: {kept}" in printed
     assert probe(kept).frame_count == 12
 
 
 def test_what_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     """Neither a file nor a folder; the finished result is kept, also when something of its name is kept already."""
-    refuge = tmp_path / "kept"
+    fallback_folder = tmp_path / "kept"
     for content in ("first", "second"):
         made, goal = tmp_path / "made", tmp_path / "goal.mp4"
         made.write_text(content)
         goal.write_text("somebody's")
 
-        with pytest.raises(NotDelivered, match="has appeared meanwhile"):
-            deliver(made, goal, overwrite=False, refuge=refuge)
+        with pytest.raises(ResultNotMoved, match="has been created in the meantime"):
+            move_result(made, goal, overwrite=False, fallback_folder=fallback_folder)
 
         assert goal.read_text() == "somebody's"
 
-    assert (refuge / "goal.mp4").read_text() == "first"
-    assert (refuge / "goal-2.mp4").read_text() == "second"
+    assert (fallback_folder / "goal.mp4").read_text() == "first"
+    assert (fallback_folder / "goal-2.mp4").read_text() == "second"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["goal.mp4", "kept"]
 
 
@@ -108,8 +108,8 @@ def test_a_result_that_fails_in_the_last_step_is_kept(tmp_path: Path) -> None:
     made.write_text("finished")
     (goal / "inner").mkdir(parents=True)
 
-    with pytest.raises(NotDelivered) as raised:
-        deliver(made, goal, overwrite=True, refuge=tmp_path / "kept")
+    with pytest.raises(ResultNotMoved) as raised:
+        move_result(made, goal, overwrite=True, fallback_folder=tmp_path / "kept")
 
     assert (tmp_path / "kept" / "goal.mp4").read_text() == "finished"
     assert str(tmp_path / "kept" / "goal.mp4") in raised.value.message
@@ -123,7 +123,7 @@ def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
         folder.mkdir()
         (folder / name).touch()
 
-    deliver(made, goal, overwrite=True, refuge=tmp_path / "kept")
+    move_result(made, goal, overwrite=True, fallback_folder=tmp_path / "kept")
 
     assert [path.name for path in goal.iterdir()] == ["new"]
     assert [path.name for path in tmp_path.iterdir()] == ["goal"]
@@ -137,11 +137,11 @@ def test_a_folder_of_frames_is_checked(tmp_path: Path) -> None:
     (tmp_path / "full" / "holiday.jpg").touch()
     own = frozenset({"frames.json"})
 
-    check_new_folder(tmp_path / "empty", overwrite=False, ours=own)
-    check_new_folder(tmp_path / "new", overwrite=False, ours=own)
-    for name, sentence in (("file", "is a file"), ("full", "holds holiday.jpg"), ("no/such", "does not exist")):
+    check_new_folder(tmp_path / "empty", overwrite=False, known_names=own)
+    check_new_folder(tmp_path / "new", overwrite=False, known_names=own)
+    for name, sentence in (("file", "is a file"), ("full", "contains holiday.jpg"), ("no/such", "does not exist")):
         with pytest.raises(InvalidField, match=sentence):
-            check_new_folder(tmp_path / name, overwrite=True, ours=own)
+            check_new_folder(tmp_path / name, overwrite=True, known_names=own)
 
 
 def test_a_free_name_has_a_number(tmp_path: Path) -> None:

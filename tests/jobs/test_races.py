@@ -53,7 +53,7 @@ def inputs(folder: Path) -> list[str]:
 
 
 def callbacks_of(receiver: HttpServer) -> list[dict[str, Any]]:
-    """What the receiver was told."""
+    """What the receiver got."""
     return [json.loads(request.body) for request in receiver.requests]
 
 
@@ -231,7 +231,7 @@ def test_a_job_that_killed_two_servers_is_not_tried_again(tmp_path: Path, receiv
         assert eventually(lambda: receiver.requests)
 
 
-def test_a_pending_callback_is_sent_by_the_next_server(tmp_path: Path, receiver: HttpServer) -> None:
+def test_a_pending_callback_is_delivered_by_the_next_server(tmp_path: Path, receiver: HttpServer) -> None:
     """A server that died between recording an end and reporting it loses no report."""
     records = records_in(tmp_path)
     left_over(records, "a" * 32, owner="gone", state=State.CANCELLED, ended=now(), callback_pending=True)

@@ -25,7 +25,7 @@ def storage(tmp_path: Path) -> LocalStorage:
     return LocalStorage(tmp_path / "outputs", lambda key: f"https://store/{key}")
 
 
-def fit(fields: dict[str, Any], storage: LocalStorage | None, tmp_path: Path) -> dict[str, Any]:
+def within_limit(fields: dict[str, Any], storage: LocalStorage | None, tmp_path: Path) -> dict[str, Any]:
     """Make fields fit, with a limit of 10 MB for each file."""
     return fit_request(fields, storage, tmp_path / "temp", 10_000_000)
 
@@ -34,7 +34,7 @@ def test_what_fits_goes_as_it_is(storage: LocalStorage, tmp_path: Path) -> None:
     """A job that the platform carries is not touched."""
     fields = {"video_base64": HALF, "scale_factor": 2.0}
 
-    assert fit(fields, storage, tmp_path) is fields
+    assert within_limit(fields, storage, tmp_path) is fields
     assert list(storage.list()) == []
 
 
@@ -42,7 +42,7 @@ def test_every_inline_file_gets_an_address(storage: LocalStorage, tmp_path: Path
     """Files at any depth become uploads, byte for byte; all else stays as it was, and nothing else is left."""
     fields = {"videos": [{"video_base64": HALF}, {"video_url": "https://e.com/v"}, {"video_base64": HALF}], "n": None}
 
-    found = fit(fields, storage, tmp_path)
+    found = within_limit(fields, storage, tmp_path)
 
     first, second, third = (video["video_url"] for video in found["videos"])
     assert (second, found["n"]) == ("https://e.com/v", None)
@@ -57,17 +57,17 @@ def test_every_inline_file_gets_an_address(storage: LocalStorage, tmp_path: Path
 def test_without_a_store_it_is_refused(tmp_path: Path) -> None:
     """Without a store that workers reach, the sentence says what to do."""
     with pytest.raises(TooLarge, match="use a URL"):
-        fit({"video_base64": INLINE}, None, tmp_path)
+        within_limit({"video_base64": INLINE}, None, tmp_path)
 
 
 def test_what_is_no_file_stays_too_large(storage: LocalStorage, tmp_path: Path) -> None:
     """Text that is no file cannot be handed over otherwise."""
     with pytest.raises(TooLarge):
-        fit({"prompt": "x" * 11_000_000}, storage, tmp_path)
+        within_limit({"prompt": "x" * 11_000_000}, storage, tmp_path)
 
 
 def test_broken_base64_is_refused(storage: LocalStorage, tmp_path: Path) -> None:
     """A file that cannot be read is the client's mistake, and keeps nothing."""
     with pytest.raises(InvalidSource):
-        fit({"video_base64": INLINE + "!"}, storage, tmp_path)
+        within_limit({"video_base64": INLINE + "!"}, storage, tmp_path)
     assert list(storage.list()) == []

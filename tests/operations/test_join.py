@@ -208,7 +208,7 @@ def test_twenty_clips_do_not_drift(worker: Bench, tmp_path: Path) -> None:
 
 
 def test_sizes_are_letterboxed(worker: Bench, tmp_path: Path) -> None:
-    """A clip of another shape is scaled to fit, centerd, with black above and below or at its sides."""
+    """A clip of another shape is letterboxed: black above and below, or at its sides."""
     clips = [
         make_clip(tmp_path / f"{number}.mp4", Spec(size=size, count=3, frame=flat(color)))
         for number, (size, color) in enumerate((((128, 96), RED), ((128, 36), GREEN), ((40, 96), BLUE)))

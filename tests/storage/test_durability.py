@@ -32,7 +32,7 @@ def test_nothing_acknowledged_is_lost_to_a_kill(tmp_path: Path) -> None:
     assert counts["steps"] > KILLS
     assert counts["wrong"] == 0
     assert counts["partial_writes"] == 0, "a young file may have a living writer on another machine"
-    assert counts["left_after"] == 0, "what the dead left unfinished is removed when it is old"
+    assert counts["left_after"] == 0, "what killed writers left unfinished is removed when it is old"
 
 
 @pytest.mark.parametrize(("kind", "each"), [("file", 500), ("s3", 500)])

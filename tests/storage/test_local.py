@@ -77,7 +77,7 @@ def temporary_files(root: Path) -> list[Path]:
 
 
 def test_a_killed_writer_leaves_the_old_object_or_the_new(root: Path) -> None:
-    """No kill tears the object; what is left of the dead is never listed, and removed when the store is opened."""
+    """No kill tears the object; what killed writers left is never listed, and removed when the store is opened."""
     done = subprocess.run(
         [sys.executable, "-c", KILLED_WRITERS, root, str(KILLS), str(2 * MIB)],
         check=True,

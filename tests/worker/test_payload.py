@@ -79,7 +79,7 @@ def test_an_answer_with_a_way_to_its_file_gets_no_warning(answer: dict[str, Any]
         ({"public_url": "https://a.example"}, []),
         ({"storage": "s3://bucket/x"}, []),
         ({"storage": "s3://bucket/x", "inline_limit_mb": 7.4}, []),
-        ({"storage": "s3://bucket/x", "inline_limit_mb": 30}, ["FRAMEPACK_INLINE_LIMIT_MB=30 is more than RunPod"]),
+        ({"storage": "s3://bucket/x", "inline_limit_mb": 30}, ["FRAMEPACK_INLINE_LIMIT_MB=30 exceeds RunPod"]),
         ({"inline_limit_mb": 30}, ["FRAMEPACK_INLINE_LIMIT_MB=30", "Outputs of more than 7.42 MB cannot"]),
     ],
 )
@@ -103,7 +103,7 @@ def test_size_is_measured_as_the_platform_gets_it() -> None:
     answer = {"text": "ü" * 600, "output_base64": "A"}
 
     assert within_limit(answer, 1100) == {
-        "error": "The answer is over the platform's limit of 0 MB; ask for less at a time.",
+        "error": "The answer exceeds RunPod's limit of 0 MB; request less at a time.",
         "code": "too_large",
         "status": 413,
     }

@@ -61,7 +61,7 @@ class WorkerProcess:
         try:
             device = check_fitness(self._runtime)
         except FramepackError as error:
-            log.error("the worker is not fit for jobs: %s", error.message)  # noqa: TRY400 - the sentence says it
+            log.error("the worker cannot run jobs: %s", error.message)  # noqa: TRY400 - the sentence says it
             self._send({"ready": False, "problem": error.message})
             return False
         self._send({"ready": True, "device": device_fields(device), "statistics": self._statistics()})

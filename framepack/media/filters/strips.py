@@ -55,8 +55,8 @@ def filter_threads() -> Iterator[RunTasks]:
 
 
 def _run_all(tasks: list[Callable[[], None]]) -> None:
-    for piece in tasks:
-        piece()
+    for task in tasks:
+        task()
 
 
 def strip_rows(width: int) -> int:

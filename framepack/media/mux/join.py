@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from framepack.errors import InvalidMedia
 from framepack.media.audio.track import audio_track
 from framepack.media.containers import open_input, open_output, read_packets
 from framepack.media.mux.h264 import is_idr
-from framepack.media.mux.muxer import Muxer
+from framepack.media.mux.muxer import Muxer, Watch, unwatched
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from framepack.media.clip import Clip
     from framepack.media.read.probe import VideoInfo
-
-Watch = Callable[[Iterable[Any], int | None], Iterator[Any]]
 
 _CONTAINER: Final = "mov"
 _CODEC: Final = "h264"
@@ -36,16 +34,12 @@ class JoinInput:
     info: VideoInfo
 
 
-def _unwatched(packets: Iterable[Any], _total: int | None) -> Iterator[Any]:
-    return iter(packets)
-
-
 class _NotJoinable(Exception):
     """The packets cannot be joined without re-encoding."""
 
 
 def copy_joined(
-    inputs: Sequence[JoinInput], clip: Clip, path: Path, *, warn: Callable[[str], None], watch: Watch = _unwatched
+    inputs: Sequence[JoinInput], clip: Clip, path: Path, *, warn: Callable[[str], None], watch: Watch = unwatched
 ) -> bool:
     """Write the joined ``clip`` into the MP4 file ``path`` by copying video packets, if the result is exact.
 
@@ -58,7 +52,7 @@ def copy_joined(
         clip: The joined clip; only its audio is rendered.
         path: The output.
         warn: Called with sentences about audio that was lost.
-        watch: Called with the packets and their number; yields them, or raises to stop.
+        watch: Reports progress; may raise to stop.
 
     Returns:
         Whether the file was written; if not, it does not exist.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
     from framepack.media.audio.track import AudioTrack
+
+Watch = Callable[[Iterable[Any], int | None], Iterator[Any]]
+"""Called with packets and their number, yields the packets; reports progress meanwhile, and may raise to stop."""
+
+
+def unwatched(packets: Iterable[Any], _total: int | None) -> Iterator[Any]:
+    """A ``Watch`` that does nothing."""
+    return iter(packets)
 
 
 @dataclass(slots=True)

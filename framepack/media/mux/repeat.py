@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +13,7 @@ from framepack.errors import FramepackError
 from framepack.media.audio.track import audio_track
 from framepack.media.containers import open_input, open_output, read_packets
 from framepack.media.mux.h264 import is_idr
-from framepack.media.mux.muxer import Muxer
+from framepack.media.mux.muxer import Muxer, Watch, unwatched
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from framepack.media.clip import Clip
     from framepack.media.read.probe import VideoInfo
-
-Packets = Iterable["Packet[VideoStream]"]
 
 _COPIED_FORMATS: Final = ("yuv420p", "yuvj420p")
 
@@ -108,7 +106,7 @@ def write_repeated(
     path: Path,
     clip: Clip,
     warn: Callable[[str], None],
-    watch: Callable[[Packets, int], Packets] = lambda packets, _total: packets,
+    watch: Watch = unwatched,
 ) -> int:
     """Write encoded video ``clip.repeats`` times in a row, with the clip's audio, into the file ``path``.
 
@@ -117,7 +115,7 @@ def write_repeated(
         path: The file, replaced if it exists and removed on any failure.
         clip: A clip as long as ``video``, which gives the format, the audio and the number of repeats.
         warn: Called with sentences about audio that was lost.
-        watch: Called with all packets and their number; yields them.
+        watch: Reports progress; may raise to stop.
 
     Returns:
         The number of frames in the file.

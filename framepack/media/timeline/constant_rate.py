@@ -13,10 +13,10 @@ from framepack.errors import InvalidMedia
 MIN_FPS: Final = Fraction(1, 10)
 MAX_FPS: Final = Fraction(240)
 
-_HIGHEST_BASE_RATE: Final = 60
+_MAX_BASE_RATE: Final = 60
 _FALLBACK_FPS: Final = Fraction(25)
 _NTSC: Final = Fraction(1000, 1001)
-_USUAL_RATES: Final = tuple(
+_COMMON_RATES: Final = tuple(
     sorted(
         [
             Fraction(fps)
@@ -115,7 +115,7 @@ def build_timeline(frame_count: int, timestamps: Timestamps, header_rates: Itera
     if average is None:
         return _without_average(frame_count, timestamps, rates)
     _checked(average)
-    base = rates[0] if rates and average <= rates[0] <= _HIGHEST_BASE_RATE else None
+    base = rates[0] if rates and average <= rates[0] <= _MAX_BASE_RATE else None
     near = list(_near_rates(rates, average))
     steady = _constant(timestamps, rates[:1], _ANY_JITTER) or _constant(timestamps, near, _LITTLE_JITTER)
     if steady is not None:
@@ -152,7 +152,7 @@ def _checked(fps: Fraction) -> Fraction:
 def _near_rates(rates: list[Fraction], average: Fraction) -> Iterator[Fraction]:
     """Candidate rates for timestamps of this average rate."""
     yield from rates[1:]
-    near = [rate for rate in _USUAL_RATES if abs(rate - average) <= average * _NEAR]
+    near = [rate for rate in _COMMON_RATES if abs(rate - average) <= average * _NEAR]
     yield from sorted(near, key=lambda rate: abs(rate - average))
     yield average.limit_denominator(1001)
 
@@ -185,8 +185,8 @@ def _fine_rate(timestamps: Timestamps, average: Fraction) -> Fraction:
     """A common rate, up to 60 fps if possible, at which nearly all source frames have their own output frame."""
     intervals = sorted(after - before for before, after in pairwise(timestamps.times) if after > before)
     finest = 1 / (intervals[len(intervals) // 10] * timestamps.time_base)
-    wanted = max(average, min(finest * _ROUNDING, Fraction(_HIGHEST_BASE_RATE)))
-    return next((rate for rate in _USUAL_RATES if rate >= wanted), MAX_FPS)
+    wanted = max(average, min(finest * _ROUNDING, Fraction(_MAX_BASE_RATE)))
+    return next((rate for rate in _COMMON_RATES if rate >= wanted), MAX_FPS)
 
 
 def _variable(timestamps: Timestamps, fps: Fraction) -> Timeline:

@@ -144,7 +144,7 @@ def test_cancelling_leaves_no_file(tmp_path: Path) -> None:
     video = found(source)
     assert video is not None
 
-    def watch(packets: Iterable[Any], total: int) -> Iterator[Any]:
+    def watch(packets: Iterable[Any], total: int | None) -> Iterator[Any]:
         for index, packet in enumerate(job.watch(packets, total)):
             if index == 20:
                 job.cancel()

@@ -324,6 +324,16 @@ def test_keys_of_contact_sheet_and_audio() -> None:
     assert str(audio_key(FOLDER)) == f"state/frame_sounds/{FOLDER}.mka"
 
 
+def test_records_keep_the_field_names_of_older_versions() -> None:
+    """A record of an older version is read, and a new one is written with the same names."""
+    stored = {**RECORD.model_dump(mode="json", by_alias=True), "sound_delay": "1/3"}
+
+    record = FolderRecord.model_validate(stored)
+
+    assert record.audio_delay == "1/3"
+    assert record.model_dump(mode="json", by_alias=True) == stored
+
+
 def test_thousands_of_frames_are_listed_in_pages(server: S3Server, bucket: str, open_s3: OpenS3) -> None:
     """3,000 frames take three pages, of which one at a time is in memory."""
     storage = open_s3(tuning=S3Tuning(page_size=1000))
