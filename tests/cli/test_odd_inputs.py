@@ -45,7 +45,7 @@ def command(*arguments: str, prefix: Sequence[str] = (), **environment: str) -> 
         ),
         (
             ["filters", "IN", "IN", "-o", "several"],
-            "Two results would be called several/in.mp4; run them one by one.",
+            "Two results would have the name several/in.mp4; run them one by one.",
         ),
         (["filters", "IN", "OTHER", "-o", "new.mp4"], "new.mp4 is the name of a file, but the result is a folder"),
         (["extract-frames", "IN", "-o", "new.mp4"], "new.mp4 is the name of a file, but the result is a folder"),
@@ -139,7 +139,7 @@ def test_the_reason_why_a_folder_was_not_delivered_is_short(tmp_path: Path, monk
     with pytest.raises(ResultNotMoved) as refused:
         move_result(made, tmp_path / "target", overwrite=False, fallback_folder=tmp_path / "kept" / "target")
     assert refused.value.message == (
-        f"{tmp_path}/target could not be written (No space left on device); the finished result is kept: {made}"
+        f"{tmp_path}/target could not be written (No space left on device); the result is kept: {made}"
     )
 
 

@@ -148,7 +148,7 @@ def test_several_videos_go_into_a_folder(clip: Path, tmp_path: Path, capsys: pyt
     assert [probe(folder / name).frame_count for name in ("in.mp4", "other.mp4")] == [12, 7]
 
     assert run("filters", clip, clip, "-o", folder) == 2
-    assert "Two results would be called" in capsys.readouterr().err
+    assert "Two results would have the name" in capsys.readouterr().err
     assert run("pipeline", clip, "-o", tmp_path / "x.gif", "--operations", '[{"type": "export"}]') == 0
     assert (
         run(
