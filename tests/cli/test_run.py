@@ -211,7 +211,7 @@ def test_frames_are_extracted_and_reassembled(clip: Path, tmp_path: Path, capsys
     assert len(list(folder.glob("frame_*.png"))) == 6
     (folder / "mine.txt").write_text("mine")
     assert run("extract-frames", clip, "-o", folder, "--overwrite") == 2
-    assert "holds mine.txt, which no extraction made" in capsys.readouterr().err
+    assert "contains mine.txt, which is not from an extraction" in capsys.readouterr().err
 
     assert (
         run("reassemble_frames", folder, "-o", tmp_path / "again.mp4", "--output-fps", 25, "--with-audio", "true")
