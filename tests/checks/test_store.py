@@ -127,7 +127,7 @@ def test_a_full_disk_is_called_that(tmp_path: Path) -> None:
         finding = check_store(bench(tmp_path, storage=f"file:{disk}/outputs").runtime)
 
     assert finding.sentence.endswith("cannot be written: its disk is full.")
-    assert str(finding.remedy).startswith("Free some room, or set FRAMEPACK_STORAGE to ")
+    assert str(finding.remedy).startswith("Free some space, or set FRAMEPACK_STORAGE to ")
 
 
 def test_a_bucket_is_tried_with_its_links(tmp_path: Path, server: S3Server) -> None:

@@ -198,7 +198,7 @@ def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
         status = run.end()
 
     assert status == 130
-    assert run.text.splitlines()[-1] == "framepack: Stopped at once; nothing was kept."
+    assert run.text.splitlines()[-1] == "framepack: Stopped immediately; nothing was kept."
     assert (
         "RealESRGAN_x4plus is slow on a CPU; the model RealESR_AnimeVideo_v3 takes a fraction of the time."
         in run.text

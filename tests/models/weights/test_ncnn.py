@@ -121,7 +121,7 @@ def test_truncated_weights_are_rejected(data: st.DataObject) -> None:
 def test_an_unknown_tag_is_rejected() -> None:
     """A tag that means another packing is refused instead of misread."""
     param, weights = ncnn_pair(tiny_compact())
-    with pytest.raises(ModelUnavailable, match="packed in an unknown way"):
+    with pytest.raises(ModelUnavailable, match="unknown storage type"):
         read_ncnn(param, b"\x4b\x38\x0d\x00" + weights[4:])
 
 
