@@ -26,7 +26,7 @@ def check_temp(settings: Settings) -> Finding:
         free_mb = free_bytes(folder) / 1e6
     except OSError as error:
         trouble = folder_trouble(folder, error)
-        verb = "Free some room, or set" if is_disk_full(error) else "Set"
+        verb = "Free some space, or set" if is_disk_full(error) else "Set"
         remedy = f"{verb} FRAMEPACK_TEMP_DIR to a folder that {this_user()} may write"
         remedy += f"; or run, as root: {trouble.command}" if trouble.command else "."
         sentence = f"The working folder {folder} (FRAMEPACK_TEMP_DIR) cannot be written: {trouble.reason}."

@@ -225,7 +225,7 @@ def test_a_large_inline_file_is_refused_without_a_bucket(
     answer = server.post(UPSCALE, {**FAST, "video_base64": base64.b64encode(bytes(8_000_000)).decode()})
 
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
-    assert "address" in answer.json()["detail"]
+    assert "use a URL" in answer.json()["detail"]
     assert platform.count("run") == before
 
 

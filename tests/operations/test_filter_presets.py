@@ -241,8 +241,7 @@ def assert_same_look(worker: Bench, source: Path, one: dict[str, Any], other: di
 
 
 def assert_equal_videos(one: Path, other: Path) -> None:
-    """Both have the same bytes of video."""
+    """Both show the same frames; libx264 does not always write the same bytes."""
     assert one != other
-    assert [frame.tobytes() for frame in read_back(one).frames] == [
-        frame.tobytes() for frame in read_back(other).frames
-    ]
+    pairs = zip(read_back(one).frames, read_back(other).frames, strict=True)
+    assert min(psnr(first, second) for first, second in pairs) > 50
