@@ -35,7 +35,7 @@ def test_a_port_in_use_is_noticed_before_the_store_is_touched(tmp_path: Path) ->
         result = serve(RestServer(tmp_path), "--port", str(port))
 
     assert result.returncode == 1
-    assert f"The server cannot listen on port {port} of 127.0.0.1: it is in use. Choose another one with --port." in (
+    assert f"The server cannot listen on port {port} of 127.0.0.1: it is in use. Choose another port with --port." in (
         result.stderr
     )
     assert "Traceback" not in result.stderr
@@ -90,8 +90,8 @@ def test_any_port_is_listened_on_and_told(tmp_path: Path) -> None:
     with server.log_path.open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=server.environment, stdout=log, stderr=subprocess.STDOUT)
     try:
-        assert eventually(lambda: "begins with http://127.0.0.1:" in server.log)
-        server.url = server.log.partition("begins with ")[2].partition(",")[0]
+        assert eventually(lambda: "starts with http://127.0.0.1:" in server.log)
+        server.url = server.log.partition("starts with ")[2].partition(",")[0]
         assert eventually(lambda: requests.get(f"{server.url}/ping", timeout=30).status_code == 200)
         assert "set FRAMEPACK_PUBLIC_URL to the address that clients use" in server.log
     finally:
