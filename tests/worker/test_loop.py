@@ -214,7 +214,7 @@ def test_the_start_is_told(plane: ControlPlane, worker: Worker) -> None:
     assert eventually(lambda: "Networks run on " in worker.log)
     assert worker.log.count("Networks run on ") == 1
     assert "Outputs of more than 7.42 MB cannot be downloaded" in worker.log
-    assert "FRAMEPACK_INLINE_LIMIT_MB=14 is more than RunPod carries" in worker.log
+    assert "FRAMEPACK_INLINE_LIMIT_MB=14 exceeds RunPod's limits" in worker.log
 
 
 def test_inputs_and_secrets_stay_out_of_the_log(plane: ControlPlane, worker: Worker, clip: str) -> None:
