@@ -35,8 +35,9 @@ def test_a_port_in_use_is_noticed_before_the_store_is_touched(tmp_path: Path) ->
         result = serve(RestServer(tmp_path), "--port", str(port))
 
     assert result.returncode == 1
-    assert f"The server cannot listen on port {port} of 127.0.0.1: it is in use. Choose another port with --port." in (
-        result.stderr
+    assert (
+        f"The server cannot listen on port {port} of 127.0.0.1: it is in use. Choose another port with --port."
+        in (result.stderr)
     )
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "outputs").exists()
