@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from framepack.errors import DiskFull
 from framepack.files.removed import RemovedFiles
+from framepack.files.scratch import free_bytes
 
 _PREFIX: Final = "job-"
 _LOCK_SUFFIX: Final = ".lock"
@@ -87,7 +88,7 @@ class Workspace:
         Raises:
             DiskFull: It has not.
         """
-        free = shutil.disk_usage(self.folder).free
+        free = free_bytes(self.folder)
         if free < size_bytes:
             raise DiskFull(
                 f"The job needs {size_bytes / 1e6:.0f} MB of disk; the worker has {free / 1e6:.0f} MB left."
