@@ -79,7 +79,7 @@ def texture(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
 def luma_of(frame: Frame) -> NDArray[np.uint8]:
     """A frame's luma, (height, width)."""
     plane = frame.on_host().planes[0]
-    return np.frombuffer(plane, np.uint8).reshape(plane.height, -1)[:, : plane.width]  # type: ignore[call-overload,no-any-return]
+    return np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, -1)[:, : plane.width]
 
 
 def between(model: Interpolator, first: Tensor, second: Tensor, *times: float) -> Tensor:

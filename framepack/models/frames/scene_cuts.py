@@ -43,7 +43,7 @@ def thumbnail(frame: Frame) -> Thumbnail:
         planes = planes_of(frame.on_host())
         sampled = planes.y[np.ix_(_sample_positions(frame.height), _sample_positions(frame.width))]
         samples = sampled.astype(np.float32) * np.float32(2.0 ** (8 - planes.depth))
-    cells: Thumbnail = samples.reshape(_SIDE, _SAMPLES, _SIDE, _SAMPLES).mean((1, 3))
+    cells: Thumbnail = samples.reshape(_SIDE, _SAMPLES, _SIDE, _SAMPLES).mean((1, 3), dtype=np.float32)
     return cells
 
 
