@@ -67,7 +67,7 @@ def kill_worker(server: RestServer, job_id: str) -> int:
     return int(worker.pid)
 
 
-def test_the_web_process_loads_no_model(server: RestServer, clip: str) -> None:
+def test_only_the_worker_process_loads_torch(server: RestServer, clip: str) -> None:
     """Torch is in the worker only, also after a job with progress to its end."""
     answer = server.post(UPSCALE, {**FAST, "video_base64": clip})
     assert answer.status_code == 200, answer.text
@@ -81,7 +81,7 @@ def test_the_web_process_loads_no_model(server: RestServer, clip: str) -> None:
     assert "Networks run on " in server.log
 
 
-def test_the_web_side_answers_while_the_worker_computes(server: RestServer, clip: str) -> None:
+def test_the_web_process_answers_while_the_worker_computes(server: RestServer, clip: str) -> None:
     """Health, lists and questions to the worker do not wait for its job, which a cancel stops within a frame."""
     job_id = server.start_job(UPSCALE, {**SLOW, "video_base64": clip})
     assert eventually(lambda: "progress" in server.job(job_id))
@@ -98,7 +98,9 @@ def test_the_web_side_answers_while_the_worker_computes(server: RestServer, clip
     assert server.worker == worker, "the worker itself goes on"
 
 
-def test_a_killed_workers_job_is_done_by_the_next(server: RestServer, clip: str, receiver: HttpServer) -> None:
+def test_a_job_whose_worker_is_killed_runs_again_in_a_new_worker(
+    server: RestServer, clip: str, receiver: HttpServer
+) -> None:
     """The worker is replaced, the job runs again from its beginning, and its receiver is told once."""
     body = {**SLOW, "video_base64": clip, "callback_url": f"{receiver.url}/hook"}
     job_id = server.post(UPSCALE, body).json()["job_id"]
@@ -110,7 +112,9 @@ def test_a_killed_workers_job_is_done_by_the_next(server: RestServer, clip: str,
     assert [request.headers["webhook-id"] for request in receiver.requests] == [f"msg_upscale_{job_id}"]
 
 
-def test_a_job_that_kills_its_workers_fails(server: RestServer, clip: str, receiver: HttpServer) -> None:
+def test_a_job_whose_worker_is_killed_twice_fails_with_503(
+    server: RestServer, clip: str, receiver: HttpServer
+) -> None:
     """It is tried twice, then fails with 503, its receiver is told, and the next job is fine."""
     body = {**SLOW, "video_base64": clip, "callback_url": f"{receiver.url}/hook"}
     job_id = server.post(UPSCALE, body).json()["job_id"]
@@ -125,7 +129,7 @@ def test_a_job_that_kills_its_workers_fails(server: RestServer, clip: str, recei
     assert eventually(lambda: not list((server.outputs / "state" / "job_inputs").glob("*")))
 
 
-def test_the_worker_ends_with_its_server(tmp_path: Path, clip: str) -> None:
+def test_the_worker_ends_when_its_server_is_killed(tmp_path: Path, clip: str) -> None:
     """Also when the server is killed while the worker computes; signals to the whole group leave the job alone."""
     with RestServer(tmp_path) as server:
         job_id = server.start_job(UPSCALE, {**SLOW, "video_base64": clip})
@@ -140,7 +144,7 @@ def test_the_worker_ends_with_its_server(tmp_path: Path, clip: str) -> None:
         assert eventually(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE, 20)
 
 
-def test_a_worker_that_is_not_fit_breaks_the_server(tmp_path: Path) -> None:
+def test_a_worker_that_cannot_start_makes_the_server_refuse_jobs_with_503(tmp_path: Path) -> None:
     """Jobs are refused with a sentence instead of being kept waiting, and what needs no worker goes on."""
     server = RestServer(tmp_path, generator="no_such_module:make")
     server.start(ready=False)
@@ -161,7 +165,7 @@ def test_a_worker_that_is_not_fit_breaks_the_server(tmp_path: Path) -> None:
         server.stop()
 
 
-def test_what_libraries_print_does_no_harm(tmp_path: Path) -> None:
+def test_output_of_libraries_on_stdout_goes_to_the_log(tmp_path: Path) -> None:
     """Output on stdout, of Python, of C and of child processes, goes to the log."""
     (tmp_path / "noisy.py").write_text(
         textwrap.dedent("""
@@ -181,7 +185,7 @@ def test_what_libraries_print_does_no_harm(tmp_path: Path) -> None:
     assert all(word in server.log for word in ("printed", "written", "echoed"))
 
 
-def test_an_answer_too_large_for_a_line_loses_only_its_inline_copy(
+def test_an_answer_over_the_line_limit_loses_only_its_inline_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file can be downloaded; a limit of RunPod's is not looked at."""
@@ -237,7 +241,7 @@ def ready(server: LocalServer) -> bool:
     return server.get("/ping").status_code == 200
 
 
-def test_a_worker_that_does_not_let_go_is_killed(tmp_path: Path) -> None:
+def test_a_worker_that_does_not_stop_a_cancelled_job_is_killed(tmp_path: Path) -> None:
     """A cancelled job ends in any case, and the next worker takes the next job."""
     with server_in_thread(tmp_path, fake_worker(tmp_path)) as server:
         job_id = server.start_job(LOOP, CLIP)
@@ -247,7 +251,7 @@ def test_a_worker_that_does_not_let_go_is_killed(tmp_path: Path) -> None:
         assert lives(tmp_path) == 2
 
 
-def test_huge_answers_pass(tmp_path: Path) -> None:
+def test_an_answer_with_30_mb_inline_reaches_the_client(tmp_path: Path) -> None:
     """An answer may carry inline videos of tens of megabytes; the record keeps none of it."""
     with server_in_thread(tmp_path, fake_worker(tmp_path)) as server:
         answer = server.post("/postprocess/export", CLIP)
@@ -258,14 +262,16 @@ def test_huge_answers_pass(tmp_path: Path) -> None:
     assert stored < 10_000
 
 
-def test_a_worker_that_dies_at_its_start_is_tried_again(tmp_path: Path) -> None:
+def test_a_worker_that_dies_while_starting_is_started_again(tmp_path: Path) -> None:
     """Jobs wait for it, unless it does so several times in a row."""
     with server_in_thread(tmp_path, fake_worker(tmp_path, early_ends=1)) as server:
         assert server.post("/postprocess/export", CLIP).status_code == 200
         assert lives(tmp_path) == 2
 
 
-def test_a_worker_that_keeps_dying_is_broken_until_it_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_keeps_dying_is_broken_until_a_start_succeeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Jobs are refused meanwhile, those that waited too; the server goes on trying."""
     monkeypatch.setattr("framepack.jobs.backends.local._MAX_RESTART_DELAY_SECONDS", 0.1)
     with server_in_thread(tmp_path, fake_worker(tmp_path, early_ends=20)) as server:
@@ -277,7 +283,7 @@ def test_a_worker_that_keeps_dying_is_broken_until_it_lives(tmp_path: Path, monk
         assert server.post("/postprocess/export", CLIP).status_code == 200
 
 
-def test_a_server_stops_in_the_middle_of_everything(tmp_path: Path) -> None:
+def test_a_stopping_server_ends_its_worker_and_answers_waiting_clients(tmp_path: Path) -> None:
     """Its worker is gone when it is, and a client that waited has an answer."""
     found: dict[str, Any] = {}
     with ThreadPoolExecutor() as pool:

@@ -42,7 +42,7 @@ def lines_of(caplog: pytest.LogCaptureFixture, job_id: str) -> list[dict[str, An
     return [each for each in records if "path" not in each]
 
 
-def test_a_job_that_outlives_its_worker_is_followed_through(
+def test_a_job_whose_worker_died_once_logs_both_starts_and_its_end(
     server: LocalServer, backend: HeldBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Both starts, the loss between them, and an end with all its figures."""
@@ -66,7 +66,7 @@ def test_a_job_that_outlives_its_worker_is_followed_through(
     assert end["queued_seconds"] >= 0
 
 
-def test_a_job_that_no_worker_survives_is_a_warning(
+def test_a_job_whose_worker_died_twice_ends_with_a_warning(
     server: LocalServer, backend: HeldBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The last line says how often it was tried and what the client was told."""
@@ -80,7 +80,7 @@ def test_a_job_that_no_worker_survives_is_a_warning(
     assert end["error"] == "The worker died twice while it was running this job."
 
 
-def test_a_job_that_is_cancelled_while_it_waits_has_an_end(
+def test_a_job_cancelled_while_queued_logs_only_its_end(
     server: LocalServer, backend: HeldBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It never started, so there is no line of its start and no time that it ran."""
@@ -93,7 +93,7 @@ def test_a_job_that_is_cancelled_while_it_waits_has_an_end(
     assert end["queued_seconds"] >= 0
 
 
-def test_a_person_is_told_where_to_look_and_which_key_opens(tmp_path: Path) -> None:
+def test_on_a_terminal_the_server_shows_the_docs_url_and_the_generated_key(tmp_path: Path) -> None:
     """On a terminal the server says in readable lines what to open, and which key it has made."""
     environment = {**RestServer(tmp_path).environment, "FRAMEPACK_API_KEYS": ""}
     port = free_port()

@@ -83,7 +83,7 @@ def only(backend: HeldBackend, known: set[str]) -> str:
     return job_id
 
 
-def test_without_a_callback_the_answer_is_the_operations(server: LocalServer, backend: HeldBackend) -> None:
+def test_a_request_without_callback_waits_for_the_result(server: LocalServer, backend: HeldBackend) -> None:
     """A plain request waits for its job and gets the job's answer, and the job's id in a header."""
     known = set(backend.held)
     thread, answers = in_background(lambda: server.post(LOOP, CLIP))
@@ -106,7 +106,7 @@ def test_a_failed_job_is_answered_with_its_status(server: LocalServer, backend: 
 
 
 @pytest.mark.parametrize(("path", "body", "message"), STARTED, ids=[path for path, _, _ in STARTED])
-def test_with_a_callback_the_answer_comes_at_once(
+def test_a_request_with_callback_is_answered_with_processing(
     server: LocalServer, path: str, body: dict[str, Any], message: str
 ) -> None:
     """Every operation with a callback answers "processing" as documented, and the job's id."""
@@ -123,7 +123,7 @@ def test_with_a_callback_the_answer_comes_at_once(
     }
 
 
-def test_all_operations_with_a_callback_were_tried(server: LocalServer) -> None:
+def test_every_operation_with_a_callback_is_in_the_test_table(server: LocalServer) -> None:
     """The list above leaves none out."""
     registry = server.server.runtime.dispatcher.registry
     assert {path for path, _, _ in STARTED} == {each.path for each in registry if each.supports_callback}
@@ -142,7 +142,7 @@ def test_a_refused_request_makes_no_job(server: LocalServer) -> None:
     assert server.get("/jobs").json()["total_count"] == before
 
 
-def test_respond_async_gives_202_and_the_jobs_address(server: LocalServer, backend: HeldBackend) -> None:
+def test_prefer_respond_async_returns_202_and_the_job_url(server: LocalServer, backend: HeldBackend) -> None:
     """With ``Prefer: respond-async`` the job can be looked at under its Location from its beginning to its end."""
     answer = server.post(LOOP, CLIP, headers={"Prefer": "respond-async, wait=5"})
     assert answer.status_code == 202
@@ -163,7 +163,7 @@ def test_respond_async_gives_202_and_the_jobs_address(server: LocalServer, backe
     assert ended["created"] <= ended["started"] <= ended["ended"]
 
 
-def test_jobs_are_listed_the_newest_first(narrow: tuple[LocalServer, HeldBackend]) -> None:
+def test_jobs_are_listed_newest_first(narrow: tuple[LocalServer, HeldBackend]) -> None:
     """The list shows every job's state without results, as many as asked for, and how many there are."""
     server, held = narrow
     ids = [server.start_job(LOOP, CLIP) for _ in range(3)]
@@ -178,7 +178,7 @@ def test_jobs_are_listed_the_newest_first(narrow: tuple[LocalServer, HeldBackend
     assert server.get("/jobs?limit=0").status_code == 400
 
 
-def test_events_follow_a_job_to_its_end(server: LocalServer, backend: HeldBackend) -> None:
+def test_the_event_stream_follows_a_job_to_its_end(server: LocalServer, backend: HeldBackend) -> None:
     """Followers see every state and then the end with the result; the stream ends by itself, also the second time."""
     job_id = server.start_job(LOOP, CLIP)
     held = backend.wait_for(job_id)
@@ -194,7 +194,7 @@ def test_events_follow_a_job_to_its_end(server: LocalServer, backend: HeldBacken
     assert [name for name, _ in server.events(job_id)] == ["end"]
 
 
-def test_a_silent_stream_is_kept_alive(
+def test_an_idle_event_stream_sends_keep_alive_comments(
     server: LocalServer, backend: HeldBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While nothing happens, comments keep proxies from closing the stream."""
@@ -216,7 +216,7 @@ def test_unknown_jobs_are_404(server: LocalServer) -> None:
             assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), (name, method, path)
 
 
-def test_a_waiting_job_is_cancelled_before_it_begins(narrow: tuple[LocalServer, HeldBackend]) -> None:
+def test_a_cancelled_queued_job_never_starts(narrow: tuple[LocalServer, HeldBackend]) -> None:
     """It never reaches a worker, its place is free, and cancelling it again is refused."""
     server, held = narrow
     first, waiting = server.start_job(LOOP, CLIP), server.start_job(LOOP, CLIP)
@@ -234,7 +234,7 @@ def test_a_waiting_job_is_cancelled_before_it_begins(narrow: tuple[LocalServer, 
     assert (again.status_code, again.json()["detail"]) == (409, "The job has already ended: cancelled.")
 
 
-def test_a_running_job_is_cancelled(server: LocalServer, backend: HeldBackend) -> None:
+def test_cancelling_a_running_job_stops_it_and_answers_its_client(server: LocalServer, backend: HeldBackend) -> None:
     """Its work is stopped, whoever waits for it is told, and a job that ended before stays as it was."""
     known = set(backend.held)
     thread, answers = in_background(lambda: server.post(LOOP, CLIP))
@@ -252,7 +252,7 @@ def test_a_running_job_is_cancelled(server: LocalServer, backend: HeldBackend) -
     assert server.job(done)["state"] == "completed"
 
 
-def test_too_many_waiting_jobs_are_refused(narrow: tuple[LocalServer, HeldBackend]) -> None:
+def test_requests_over_the_queue_limit_are_refused_with_429(narrow: tuple[LocalServer, HeldBackend]) -> None:
     """Of 40 requests at once one runs, two wait, and the others get 429, a time to come back, and leave no trace."""
     server, held = narrow
     headers = {"Prefer": "respond-async"}
@@ -272,7 +272,7 @@ def test_too_many_waiting_jobs_are_refused(narrow: tuple[LocalServer, HeldBacken
     assert stored == {f"{job_id}.json" for job_id in taken}
 
 
-def test_one_key_makes_one_job(server: LocalServer, backend: HeldBackend) -> None:
+def test_equal_requests_with_one_idempotency_key_run_once(server: LocalServer, backend: HeldBackend) -> None:
     """100 equal requests at once with one Idempotency-Key are one run and get equal answers, also a late one."""
     known = set(backend.held)
     headers = {"Idempotency-Key": "order 1"}
@@ -288,7 +288,7 @@ def test_one_key_makes_one_job(server: LocalServer, backend: HeldBackend) -> Non
     assert backend.held[job_id].attempt == 1
 
 
-def test_a_key_stands_for_one_request(server: LocalServer, backend: HeldBackend) -> None:
+def test_an_idempotency_key_with_another_body_is_refused(server: LocalServer, backend: HeldBackend) -> None:
     """A key with another body is refused; with another operation it is another key."""
     headers = {"Idempotency-Key": "order 2"}
     job_id = server.start_job(LOOP, CLIP, **headers)
@@ -300,19 +300,19 @@ def test_a_key_stands_for_one_request(server: LocalServer, backend: HeldBackend)
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a\tb", "a\x85b"], ids=["empty", "long", "tab", "C1"])
-def test_keys_must_be_plain(server: LocalServer, key: str) -> None:
+def test_an_invalid_idempotency_key_is_refused(server: LocalServer, key: str) -> None:
     """An Idempotency-Key has 1 to 255 characters and no control characters."""
     answer = server.post(LOOP, CLIP, headers={"Idempotency-Key": key.encode("latin-1")})
     assert answer.status_code == 400
     assert answer.json()["detail"].startswith("Idempotency-Key must have 1 to 255 characters")
 
 
-def test_the_longest_key_is_fine(server: LocalServer) -> None:
+def test_an_idempotency_key_of_255_characters_is_accepted(server: LocalServer) -> None:
     """255 characters, any printable ones."""
     server.start_job(LOOP, CLIP, **{"Idempotency-Key": "k" * 255})
 
 
-def test_a_lost_worker_is_tried_once_more(server: LocalServer, backend: HeldBackend) -> None:
+def test_a_job_whose_worker_died_once_runs_again(server: LocalServer, backend: HeldBackend) -> None:
     """The second worker's answer counts."""
     job_id = server.start_job(LOOP, CLIP)
     backend.wait_for(job_id).lose()
@@ -320,7 +320,7 @@ def test_a_lost_worker_is_tried_once_more(server: LocalServer, backend: HeldBack
     assert server.wait_for(job_id)["result"]["message"] == "at last"
 
 
-def test_a_job_that_kills_two_workers_fails(server: LocalServer, backend: HeldBackend) -> None:
+def test_a_job_whose_worker_died_twice_fails_with_503(server: LocalServer, backend: HeldBackend) -> None:
     """It is not tried a third time: 503 with a sentence."""
     known = set(backend.held)
     thread, answers = in_background(lambda: server.post(LOOP, CLIP))
@@ -333,7 +333,7 @@ def test_a_job_that_kills_two_workers_fails(server: LocalServer, backend: HeldBa
     assert "Retry-After" in answers[0].headers
 
 
-def test_questions_to_the_worker_are_answered_beside_its_job(server: LocalServer, backend: HeldBackend) -> None:
+def test_process_operations_are_answered_without_a_job(server: LocalServer, backend: HeldBackend) -> None:
     """They make no job and wait for none."""
     asked = [each for each in server.server.runtime.dispatcher.registry if each.needs == "process"]
     assert {"model_status", "unload_model", "ai_status", "unload_ai_models"} <= {each.name for each in asked}
@@ -343,7 +343,7 @@ def test_questions_to_the_worker_are_answered_beside_its_job(server: LocalServer
     assert backend.asked[-1] == ("unload_model", {})
 
 
-def test_a_jobs_links_are_always_new(server: LocalServer, backend: HeldBackend) -> None:
+def test_links_of_an_ended_job_are_signed_anew_on_each_request(server: LocalServer, backend: HeldBackend) -> None:
     """Who looks a job up after its links have expired gets links that work, at any depth; without a key, too."""
     key = Key("postprocessed_output/temp_processing/a b.mp4")
     server.server.runtime.storage.put_bytes(key, b"video")
@@ -359,7 +359,7 @@ def test_a_jobs_links_are_always_new(server: LocalServer, backend: HeldBackend) 
     assert set(result["results"][0]) == {"output_path", "output_url", "sheet_path"}
 
 
-def test_head_is_get_without_a_body(server: LocalServer, backend: HeldBackend) -> None:
+def test_head_answers_like_get_without_a_body(server: LocalServer, backend: HeldBackend) -> None:
     """Every route that can be read answers HEAD as GET, also the events of a job that goes on."""
     job_id = server.start_job(LOOP, CLIP)
     for path in ("/health", "/jobs/none", f"/jobs/{job_id}", "/filters/presets", "/openapi.json"):

@@ -73,7 +73,7 @@ class Slow:
         monkeypatch.setattr(JobRecords, "save", slow)
 
 
-def test_a_cancel_comes_too_late_while_the_end_is_written(
+def test_a_cancel_is_refused_while_the_end_of_the_job_is_written(
     server: LocalServer, backend: HeldBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A job that is done stays done: the client is told so, and the result is there."""
@@ -89,7 +89,7 @@ def test_a_cancel_comes_too_late_while_the_end_is_written(
     assert server.post(LOOP, CLIP, headers={"Prefer": "respond-async"}).status_code == 202
 
 
-def test_a_cancel_while_a_job_begins_is_the_last_word(
+def test_a_job_cancelled_while_its_start_is_recorded_stays_cancelled(
     server: LocalServer, backend: HeldBackend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A record that is being written does not come after the one that says "cancelled"."""
@@ -105,7 +105,7 @@ def test_a_cancel_while_a_job_begins_is_the_last_word(
     assert job_id not in backend.held
 
 
-def test_a_waiting_job_that_is_being_cancelled_does_not_begin(
+def test_a_queued_job_does_not_start_while_its_cancel_is_written(
     server: LocalServer, backend: HeldBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its turn may come while its end is still being written."""
@@ -123,7 +123,7 @@ def test_a_waiting_job_that_is_being_cancelled_does_not_begin(
     assert second not in backend.held
 
 
-def test_a_cancelled_job_whose_worker_dies_is_not_tried_again(server: LocalServer, backend: HeldBackend) -> None:
+def test_a_cancelled_job_whose_worker_dies_is_not_run_again(server: LocalServer, backend: HeldBackend) -> None:
     """The cancel and the loss may come together."""
     backend.loses_when_cancelled = True
     job_id = server.start_job(LOOP, CLIP)
@@ -132,7 +132,9 @@ def test_a_cancelled_job_whose_worker_dies_is_not_tried_again(server: LocalServe
     assert backend.held[job_id].attempt == 1
 
 
-def test_a_cancelled_jobs_receiver_is_told(server: LocalServer, backend: HeldBackend, receiver: HttpServer) -> None:
+def test_a_job_cancelled_while_queued_sends_one_callback(
+    server: LocalServer, backend: HeldBackend, receiver: HttpServer
+) -> None:
     """A job that no worker ever had is reported by the server, once, under the job's own message id."""
     server.start_job(LOOP, CLIP)
     waiting = server.post(LOOP, {**CLIP, "callback_url": f"{receiver.url}/hook"}).json()["job_id"]
@@ -142,7 +144,7 @@ def test_a_cancelled_jobs_receiver_is_told(server: LocalServer, backend: HeldBac
     assert (body["operation"], body["success"], body["error"]) == ("loop", False, "The job was cancelled.")
 
 
-def test_a_job_that_killed_its_workers_is_told(
+def test_a_job_whose_worker_died_twice_sends_its_callback(
     server: LocalServer, backend: HeldBackend, receiver: HttpServer, tmp_path: Path
 ) -> None:
     """The receiver hears of the failure, and then nothing of the input is left."""
@@ -155,7 +157,7 @@ def test_a_job_that_killed_its_workers_is_told(
     assert body["error"] == "The worker died twice while it was running this job."
 
 
-def test_nothing_is_promised_that_could_not_be_written(
+def test_a_job_is_refused_when_its_record_cannot_be_written(
     server: LocalServer, backend: HeldBackend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """When the store fails, the job is refused and leaves nothing; the next one is fine."""
@@ -174,7 +176,7 @@ def test_nothing_is_promised_that_could_not_be_written(
     assert server.wait_for(job_id)["state"] == "completed"
 
 
-def test_an_end_that_could_not_be_written_is_written_later(
+def test_an_end_that_could_not_be_recorded_is_recorded_when_the_store_is_back(
     server: LocalServer, backend: HeldBackend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The client gets its answer although the store is away, and the record follows when it is back."""
@@ -200,7 +202,7 @@ def maintain(server: LocalServer) -> None:
     asyncio.run_coroutine_threadsafe(server.server.jobs._maintain(), server.loop).result(60)
 
 
-def test_a_new_server_takes_up_what_was_left(tmp_path: Path) -> None:
+def test_a_new_server_resumes_unfinished_jobs_oldest_first(tmp_path: Path) -> None:
     """The oldest first; a job that was ended but not tidied is tidied, and damaged records stop nobody."""
     records = records_in(tmp_path)
     left_over(records, "b" * 32, created=now() - timedelta(minutes=1))
@@ -221,7 +223,7 @@ def test_a_new_server_takes_up_what_was_left(tmp_path: Path) -> None:
         assert server.get(f"/jobs/{'d' * 32}").status_code == 404
 
 
-def test_a_job_that_killed_two_servers_is_not_tried_again(tmp_path: Path, receiver: HttpServer) -> None:
+def test_a_job_whose_server_died_twice_fails(tmp_path: Path, receiver: HttpServer) -> None:
     """It fails, and its receiver is told, instead of killing the third."""
     records = records_in(tmp_path)
     left_over(records, "a" * 32, owner="gone", state=State.RUNNING, attempts=2)
@@ -244,7 +246,7 @@ def test_a_pending_callback_is_delivered_by_the_next_server(tmp_path: Path, rece
     assert receiver.requests[0].headers["webhook-id"] == f"msg_loop_{'a' * 32}"
 
 
-def test_servers_share_a_store(tmp_path: Path) -> None:
+def test_a_job_of_a_living_server_is_left_to_it(tmp_path: Path) -> None:
     """A living server's jobs are its own; others tell of them, wait for them, and leave them alone."""
     first, second = HeldBackend(), HeldBackend()
     with server_in_thread(tmp_path, first) as one, server_in_thread(tmp_path, second) as other:
@@ -262,7 +264,7 @@ def test_servers_share_a_store(tmp_path: Path) -> None:
         assert second.held == {}
 
 
-def test_a_server_that_leaves_hands_its_jobs_over(tmp_path: Path) -> None:
+def test_jobs_of_a_stopped_server_are_taken_over_by_another(tmp_path: Path) -> None:
     """The other one takes up its running and its waiting job; being stopped counts as no attempt."""
     first, second = HeldBackend(), HeldBackend()
     with server_in_thread(tmp_path, second) as other:
@@ -278,7 +280,7 @@ def test_a_server_that_leaves_hands_its_jobs_over(tmp_path: Path) -> None:
     assert not list((tmp_path / "outputs" / "state" / "servers").glob("*"))
 
 
-def test_only_one_of_two_servers_takes_a_job_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_one_of_two_servers_resumes_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both find it at the same moment."""
     monkeypatch.setattr("framepack.jobs.queue._CLAIM_SECONDS", 0.5)
     backends = HeldBackend(), HeldBackend()
@@ -295,7 +297,7 @@ def test_only_one_of_two_servers_takes_a_job_up(tmp_path: Path, monkeypatch: pyt
         assert sum(len(each.held) for each in backends) == 5
 
 
-def test_jobs_may_end_while_the_server_stops(server: LocalServer, backend: HeldBackend) -> None:
+def test_a_running_job_may_end_while_the_server_stops(server: LocalServer, backend: HeldBackend) -> None:
     """New jobs are refused and the balancer is told, but a job under way is waited for, and its client answered."""
     with ThreadPoolExecutor() as pool:
         asking = pool.submit(server.post, LOOP, CLIP)
@@ -313,7 +315,9 @@ def test_jobs_may_end_while_the_server_stops(server: LocalServer, backend: HeldB
         stopping.result(60)
 
 
-def test_who_waits_is_told_when_the_server_stops(server: LocalServer, backend: HeldBackend) -> None:
+def test_clients_of_an_unfinished_job_get_503_when_the_server_stops(
+    server: LocalServer, backend: HeldBackend
+) -> None:
     """A client whose job did not end in time gets 503 and where to look; its followers see the stream end."""
     with ThreadPoolExecutor() as pool:
         asking = pool.submit(server.post, LOOP, CLIP)
@@ -328,7 +332,7 @@ def test_who_waits_is_told_when_the_server_stops(server: LocalServer, backend: H
         assert all(name == "progress" for each in following for name, _ in each.result())
 
 
-def test_old_jobs_are_forgotten(tmp_path: Path) -> None:
+def test_jobs_older_than_the_retention_are_removed(tmp_path: Path) -> None:
     """Jobs that ended before the retention began, and inputs without a job, go; others stay."""
     records = records_in(tmp_path)
     long_ago = now() - timedelta(hours=30)
@@ -347,7 +351,7 @@ def test_old_jobs_are_forgotten(tmp_path: Path) -> None:
     assert left == {"b" * 32}
 
 
-def test_a_large_result_is_kept(server: LocalServer, backend: HeldBackend) -> None:
+def test_a_result_larger_than_a_record_is_kept(server: LocalServer, backend: HeldBackend) -> None:
     """A result may be larger than a record: ten thousand lines stay readable after the job's end."""
     job_id = server.start_job(LOOP, CLIP)
     frames = [f"frame_{number:06}.png" for number in range(10_000)]
@@ -355,7 +359,7 @@ def test_a_large_result_is_kept(server: LocalServer, backend: HeldBackend) -> No
     assert server.wait_for(job_id)["result"]["frames"] == frames
 
 
-def test_ended_jobs_do_not_fill_the_memory(server: LocalServer, backend: HeldBackend) -> None:
+def test_only_the_newest_results_are_kept_in_memory(server: LocalServer, backend: HeldBackend) -> None:
     """Only the newest answers stay in memory; the others are read from the store."""
     ids = []
     for number in range(20):
@@ -366,7 +370,7 @@ def test_ended_jobs_do_not_fill_the_memory(server: LocalServer, backend: HeldBac
     assert [server.job(job_id)["result"]["number"] for job_id in ids] == list(range(20))
 
 
-def test_a_server_is_gone_when_its_sign_is(tmp_path: Path) -> None:
+def test_a_server_without_a_recent_heartbeat_is_dead(tmp_path: Path) -> None:
     """Servers are judged by the store's clock: silent ones are gone, others of unknown hosts are not."""
     storage = LocalStorage(tmp_path)
     ours, other = Heartbeat(storage), Heartbeat(storage)

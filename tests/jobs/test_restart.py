@@ -52,7 +52,9 @@ def callbacks_of(receiver: HttpServer) -> Counter[str]:
     return Counter(request.headers["webhook-id"] for request in receiver.requests)
 
 
-def test_killed_servers_lose_no_job(server: RestServer, clip: str, receiver: HttpServer) -> None:
+def test_jobs_of_a_killed_server_are_run_once_by_the_next_one(
+    server: RestServer, clip: str, receiver: HttpServer
+) -> None:
     """One job runs and two wait when the server is killed: the next does all three, once, with one callback each."""
     server.start()
     hook = {"callback_url": f"{receiver.url}/hook", "video_base64": clip}
@@ -78,7 +80,7 @@ def test_killed_servers_lose_no_job(server: RestServer, clip: str, receiver: Htt
     assert server.job(running)["created"] < server.job(running)["started"]
 
 
-def test_ended_jobs_are_remembered(server: RestServer, clip: str) -> None:
+def test_an_ended_job_answers_the_same_after_a_restart(server: RestServer, clip: str) -> None:
     """A job's record, result and key answer the same after a restart, without another run; links are made anew."""
     server.start()
     first = server.post(LOOP, {"video_base64": clip}, headers={"Idempotency-Key": "k"})
@@ -100,7 +102,7 @@ def unlinked(view: dict[str, Any]) -> dict[str, Any]:
     return {**view, "result": {**view["result"], "output_url": ""}}
 
 
-def test_a_server_that_is_told_to_stop_lets_its_job_end(server: RestServer, clip: str) -> None:
+def test_after_sigterm_the_running_job_ends_and_new_jobs_are_refused(server: RestServer, clip: str) -> None:
     """SIGTERM: the job under way ends and its client is answered; new ones are refused; a waiting one is kept."""
     server.start()
     body = {"video_base64": clip, "model": "RealESR_AnimeVideo_v3", "scale_factor": 2.0}
@@ -123,7 +125,7 @@ def test_a_server_that_is_told_to_stop_lets_its_job_end(server: RestServer, clip
     assert len(results(server)) == 2
 
 
-def test_a_job_that_does_not_end_in_time_is_left_to_the_next_server(
+def test_a_job_over_the_shutdown_grace_period_is_run_by_the_next_server(
     server: RestServer, clip: str, receiver: HttpServer
 ) -> None:
     """Its receiver hears nothing of the stop, only of the end; being stopped is no failed attempt."""

@@ -81,7 +81,9 @@ def the_only_new_job(platform: Platform, known: set[str]) -> str:
     return new
 
 
-def test_a_result_comes_back(server: RestServer, worker: Worker, clip: str) -> None:
+def test_a_request_is_answered_with_the_result_of_the_runpod_worker(
+    server: RestServer, worker: Worker, clip: str
+) -> None:
     """A request is answered with the worker's result, and the result can be fetched."""
     answer = server.post(UPSCALE, {**FAST, "video_base64": clip})
 
@@ -92,7 +94,9 @@ def test_a_result_comes_back(server: RestServer, worker: Worker, clip: str) -> N
     assert fetched == base64.b64decode(body["output_video_base64"])
 
 
-def test_an_upload_reaches_the_worker(server: RestServer, worker: Worker, clip: str, platform: Platform) -> None:
+def test_the_worker_reads_an_upload_from_the_shared_store(
+    server: RestServer, worker: Worker, clip: str, platform: Platform
+) -> None:
     """An upload is named by its path, and the worker finds it in the store they share."""
     files = {"file": ("My clip.mp4", base64.b64decode(clip))}
     reference = server.ask("POST", "/uploads", files=files).json()["video_url"]
@@ -103,7 +107,7 @@ def test_an_upload_reaches_the_worker(server: RestServer, worker: Worker, clip: 
     assert answer.json()["output_filename"].startswith("My clip_upscaled_")
 
 
-def test_progress_passes_through(server: RestServer, worker: Worker, long_clip: str) -> None:
+def test_a_running_job_shows_the_progress_of_the_worker(server: RestServer, worker: Worker, long_clip: str) -> None:
     """While the worker works, the job tells how far it is."""
     job_id = server.start_job(UPSCALE, {**FAST, "video_base64": long_clip})
 
@@ -122,7 +126,7 @@ def test_progress_passes_through(server: RestServer, worker: Worker, long_clip: 
     assert server.job(job_id)["result"]["success"] is True
 
 
-def test_cancelling_stops_the_worker(
+def test_a_cancelled_job_stops_on_the_platform_and_frees_the_worker(
     platform: Platform, server: RestServer, worker: Worker, long_clip: str, clip: str
 ) -> None:
     """A cancelled job stops at the platform, mid-way, and the next one runs at once."""
@@ -148,7 +152,7 @@ def test_cancelling_stops_the_worker(
         ({"video_url": "http://127.0.0.1:9/x.mp4"}, 502, "source_failed"),
     ],
 )
-def test_errors_pass_through(
+def test_an_error_of_the_worker_keeps_sentence_status_and_code(
     server: RestServer, worker: Worker, fields: dict[str, Any], status: int, code: str
 ) -> None:
     """What the worker says is wrong keeps its sentence, its status and its code."""
@@ -158,7 +162,9 @@ def test_errors_pass_through(
     assert answer.json()["detail"].endswith(".")
 
 
-def test_the_worker_calls_back_once(server: RestServer, worker: Worker, clip: str) -> None:
+def test_a_job_with_a_callback_url_is_reported_once_by_the_worker(
+    server: RestServer, worker: Worker, clip: str
+) -> None:
     """With a callback address the answer is immediate, and the receiver hears of the end once."""
     with HttpServer({"/done": Answer(200)}) as receiver:
         asked = {**FAST, "video_base64": clip, "callback_url": f"{receiver.url}/done"}
@@ -173,7 +179,7 @@ def test_the_worker_calls_back_once(server: RestServer, worker: Worker, clip: st
         assert requests.get(told["output_url"], timeout=30).status_code == 200
 
 
-def test_the_store_is_answered_without_the_platform(platform: Platform, server: RestServer) -> None:
+def test_operations_on_the_store_send_no_job_to_the_platform(platform: Platform, server: RestServer) -> None:
     """What needs only the store wakes no GPU."""
     before = len(platform.calls)
     asked = [
@@ -194,7 +200,7 @@ def test_the_store_is_answered_without_the_platform(platform: Platform, server: 
     assert len(platform.calls) == before
 
 
-def test_a_platform_that_is_away_is_waited_for(
+def test_an_unreachable_platform_only_delays_a_job(
     platform: Platform, server: RestServer, worker: Worker, clip: str
 ) -> None:
     """Refused connections and bad answers, when a job is sent and while it is followed, only delay it."""
@@ -216,7 +222,7 @@ def test_a_platform_that_is_away_is_waited_for(
     assert len(set(platform.records) - known) == 2
 
 
-def test_a_large_inline_file_is_refused_without_a_bucket(
+def test_an_inline_file_over_the_platform_limit_is_refused_without_a_bucket(
     platform: Platform, server: RestServer, tmp_path: Path
 ) -> None:
     """What the platform cannot carry, and no store can hand over, is refused in a sentence."""
@@ -229,7 +235,7 @@ def test_a_large_inline_file_is_refused_without_a_bucket(
     assert platform.count("run") == before
 
 
-def test_a_large_inline_file_goes_through_the_bucket(tmp_path: Path) -> None:
+def test_an_inline_file_over_the_platform_limit_is_passed_through_the_bucket(tmp_path: Path) -> None:
     """With a bucket, a video too large for the platform arrives there, and its address goes on."""
     path = tmp_path / "large.mp4"
     make_clip(path, Spec(size=(640, 480), count=20, frame=noise, options={"crf": "1"}))

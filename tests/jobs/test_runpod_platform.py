@@ -42,7 +42,7 @@ def sent(platform: Platform, server: RestServer, **fields: Any) -> tuple[str, Re
     return answer.json()["job_id"], arrived(platform, known)
 
 
-def test_a_job_that_the_platform_forgot_is_sent_once_more(alone: tuple[Platform, RestServer]) -> None:
+def test_a_job_unknown_to_the_platform_is_sent_once_more_then_fails(alone: tuple[Platform, RestServer]) -> None:
     """An unknown job is sent again, once; then it has failed."""
     platform, server = alone
     job_id, first = sent(platform, server)
@@ -58,7 +58,7 @@ def test_a_job_that_the_platform_forgot_is_sent_once_more(alone: tuple[Platform,
     assert set(platform.records) == known | {second.id}
 
 
-def test_a_new_server_follows_the_same_job(alone: tuple[Platform, RestServer]) -> None:
+def test_a_restarted_server_follows_the_job_it_sent_before(alone: tuple[Platform, RestServer]) -> None:
     """Neither a server that is killed nor one that stops sends a job twice or cancels it."""
     platform, server = alone
     job_id, remote = sent(platform, server)
@@ -91,7 +91,9 @@ CRASHES = [
 
 
 @pytest.mark.parametrize("error", CRASHES, ids=["report", "traceback", "nothing"])
-def test_what_a_dying_worker_says_stays_here(alone: tuple[Platform, RestServer], error: str | None) -> None:
+def test_the_crash_report_of_a_worker_is_not_shown_to_the_client(
+    alone: tuple[Platform, RestServer], error: str | None
+) -> None:
     """The SDK's own report of a crash has paths and names of hosts: the client gets a sentence, and its callback."""
     platform, server = alone
     sentence = "The worker ended without an answer."
@@ -118,7 +120,7 @@ ENDS: list[tuple[dict[str, Any], str, str | None]] = [
 
 
 @pytest.mark.parametrize(("result", "state", "code"), ENDS)
-def test_every_end_is_understood(
+def test_every_final_status_of_the_platform_ends_the_job(
     alone: tuple[Platform, RestServer], result: dict[str, Any], state: str, code: str | None
 ) -> None:
     """Whatever the platform calls the end of a job, the job ends here too."""
@@ -131,7 +133,7 @@ def test_every_end_is_understood(
     assert (ended["state"], ended["result"].get("code")) == (state, code)
 
 
-def test_a_job_that_waits_at_the_platform_is_taken_back(alone: tuple[Platform, RestServer]) -> None:
+def test_cancelling_a_job_removes_it_from_the_queue_of_the_platform(alone: tuple[Platform, RestServer]) -> None:
     """A cancelled job that no worker has begun leaves the platform's queue, and its receiver hears of it."""
     platform, server = alone
     with HttpServer({"/done": Answer(200)}) as receiver:
@@ -145,7 +147,7 @@ def test_a_job_that_waits_at_the_platform_is_taken_back(alone: tuple[Platform, R
         assert eventually(lambda: len(receiver.requests) == 1)
 
 
-def test_a_job_that_is_cancelled_while_it_is_sent_is_taken_back(alone: tuple[Platform, RestServer]) -> None:
+def test_cancelling_a_job_while_it_is_sent_cancels_it_on_the_platform(alone: tuple[Platform, RestServer]) -> None:
     """A job that the platform has, but has not confirmed yet, does not stay there."""
     platform, server = alone
     platform.hesitation_seconds = 2
@@ -157,7 +159,7 @@ def test_a_job_that_is_cancelled_while_it_is_sent_is_taken_back(alone: tuple[Pla
     assert platform.state(remote) == "CANCELLED"
 
 
-def test_a_server_that_stops_while_it_sends_finds_the_job_again(alone: tuple[Platform, RestServer]) -> None:
+def test_a_job_sent_while_the_server_stops_is_followed_and_not_sent_twice(alone: tuple[Platform, RestServer]) -> None:
     """A job that was on its way when the server stopped is followed by the next one, not sent again."""
     platform, server = alone
     platform.hesitation_seconds = 8  # longer than a server that is told to stop lets its jobs go on
@@ -172,7 +174,7 @@ def test_a_server_that_stops_while_it_sends_finds_the_job_again(alone: tuple[Pla
     assert platform.count("run") == runs
 
 
-def test_a_wrong_account_is_said(tmp_path: Path) -> None:
+def test_a_wrong_api_key_or_endpoint_id_fails_with_503_and_the_reason(tmp_path: Path) -> None:
     """A key or an endpoint that RunPod does not know is the deployment's mistake, and is said so."""
     with Platform() as platform:
         server = before(platform, tmp_path)

@@ -30,7 +30,7 @@ def within_limit(fields: dict[str, Any], storage: LocalStorage | None, tmp_path:
     return fit_request(fields, storage, tmp_path / "temp", 10_000_000)
 
 
-def test_what_fits_goes_as_it_is(storage: LocalStorage, tmp_path: Path) -> None:
+def test_a_request_within_the_limit_is_unchanged(storage: LocalStorage, tmp_path: Path) -> None:
     """A job that the platform carries is not touched."""
     fields = {"video_base64": HALF, "scale_factor": 2.0}
 
@@ -38,7 +38,7 @@ def test_what_fits_goes_as_it_is(storage: LocalStorage, tmp_path: Path) -> None:
     assert list(storage.list()) == []
 
 
-def test_every_inline_file_gets_an_address(storage: LocalStorage, tmp_path: Path) -> None:
+def test_inline_files_over_the_limit_become_urls_of_uploads(storage: LocalStorage, tmp_path: Path) -> None:
     """Files at any depth become uploads, byte for byte; all else stays as it was, and nothing else is left."""
     fields = {"videos": [{"video_base64": HALF}, {"video_url": "https://e.com/v"}, {"video_base64": HALF}], "n": None}
 
@@ -54,19 +54,19 @@ def test_every_inline_file_gets_an_address(storage: LocalStorage, tmp_path: Path
     assert [path for path in (tmp_path / "temp").rglob("*") if path.is_file()] == []
 
 
-def test_without_a_store_it_is_refused(tmp_path: Path) -> None:
+def test_an_inline_file_over_the_limit_is_refused_without_a_store(tmp_path: Path) -> None:
     """Without a store that workers reach, the sentence says what to do."""
     with pytest.raises(TooLarge, match="use a URL"):
         within_limit({"video_base64": INLINE}, None, tmp_path)
 
 
-def test_what_is_no_file_stays_too_large(storage: LocalStorage, tmp_path: Path) -> None:
+def test_a_long_text_over_the_limit_is_refused(storage: LocalStorage, tmp_path: Path) -> None:
     """Text that is no file cannot be handed over otherwise."""
     with pytest.raises(TooLarge):
         within_limit({"prompt": "x" * 11_000_000}, storage, tmp_path)
 
 
-def test_broken_base64_is_refused(storage: LocalStorage, tmp_path: Path) -> None:
+def test_an_inline_file_with_invalid_base64_is_refused(storage: LocalStorage, tmp_path: Path) -> None:
     """A file that cannot be read is the client's mistake, and keeps nothing."""
     with pytest.raises(InvalidSource):
         within_limit({"video_base64": INLINE + "!"}, storage, tmp_path)

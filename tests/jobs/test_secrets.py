@@ -32,7 +32,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpServer]:
         yield running
 
 
-def test_secrets_stay_secret(tmp_path: Path, source: HttpServer) -> None:
+def test_secrets_are_in_no_log_line_answer_or_record(tmp_path: Path, source: HttpServer) -> None:
     """A presigned source, a password in an address, keys and secrets: in no line, no answer, no record of an end."""
     settings = {"webhook_secret": WEBHOOK_SECRET, "link_secret": LINK_SECRET, "log_level": "DEBUG"}
     with RestServer(tmp_path, api_keys=f"{KEY},{CANARY}-key", callback_attempts="1", **settings) as server:
@@ -64,7 +64,7 @@ def test_secrets_stay_secret(tmp_path: Path, source: HttpServer) -> None:
         assert CANARY not in text, place
 
 
-def test_every_line_is_json_and_tells_the_story_of_a_job(tmp_path: Path, source: HttpServer) -> None:
+def test_every_log_line_is_json_and_each_job_has_a_start_and_an_end_line(tmp_path: Path, source: HttpServer) -> None:
     """Lines of the server and of its worker have one form; each job has one line at its start and one at its end."""
     clip, down = inline(_clip(tmp_path)), {"callback_url": f"{source.url}/down?token={CANARY}"}
     with RestServer(tmp_path, callback_attempts="1", storag="misspelled") as server:

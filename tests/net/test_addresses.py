@@ -116,7 +116,7 @@ def test_only_plain_http_urls_are_understood(url: str) -> None:
 
 
 @pytest.mark.parametrize("port", PORTS)
-def test_only_web_ports_of_public_hosts(port: str) -> None:
+def test_only_ports_80_and_443_of_public_hosts_are_allowed(port: str) -> None:
     """Public hosts are reached on 80 and 443 only, by name and by address."""
     policy = Policy(resolve=Names({"good.example": [[PUBLIC]]}))
     assert refusal_of(f"http://good.example:{port}/", policy) == REFUSAL
@@ -137,7 +137,7 @@ def test_only_web_ports_of_public_hosts(port: str) -> None:
         "http://a_b.good.example/a:b@c/",
     ],
 )
-def test_public_urls_pass(url: str) -> None:
+def test_public_urls_are_allowed(url: str) -> None:
     """Ordinary URLs pass, whatever their path and query hold."""
     hosts = ("good.example", "good.example.", "xn--mnchen-3ya.example", "a_b.good.example", PUBLIC, PUBLIC_6)
     names = Names({host: [[PUBLIC, PUBLIC_6]] for host in hosts})
@@ -145,7 +145,7 @@ def test_public_urls_pass(url: str) -> None:
     assert check_url(url, Policy()).host in hosts
 
 
-def test_the_target_is_what_will_be_asked_for() -> None:
+def test_a_checked_url_is_normalized_and_has_no_fragment() -> None:
     """The parsed target has its parts in normal form and no fragment."""
     target = check_url("HTTPS://Good.Example/a%20b.mp4?x=ä#y", Policy())
     assert target.url == "https://good.example/a%20b.mp4?x=%C3%A4"
@@ -221,7 +221,7 @@ def test_allowed_name_opens_exactly_that_name() -> None:
         assert refusal_of(url, policy) == REFUSAL
 
 
-def test_policy_from_settings() -> None:
+def test_the_policy_follows_the_settings() -> None:
     """Both settings arrive in the policy."""
     settings = Settings(allowed_hosts=("10.0.0.0/8", "minio"), https_only=True)
     policy = Policy.from_settings(settings)

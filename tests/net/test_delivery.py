@@ -125,7 +125,7 @@ def test_a_receiver_that_recovers_gets_the_message(courier: Courier) -> None:
     assert result == Delivery(delivered=True, attempts=4, status=204)
 
 
-def test_a_receiver_that_never_answers(courier: Courier) -> None:
+def test_a_receiver_that_never_answers_is_a_failure(courier: Courier) -> None:
     """Each try has its own deadline."""
     courier = replace(courier, attempts=2, timeout_seconds=0.3)
     with HttpServer({}) as server:
@@ -172,7 +172,7 @@ def test_retry_after_is_honoured_up_to_a_minute(
 
 
 @given(st.text(st.characters(codec="latin-1")) | st.from_regex(r"[A-Z][a-z]{2}, \d+ Oct \d+ \d+:\d+:\d+ [+-]?\d*"))
-def test_no_retry_after_breaks_the_delivery(retry_after: str) -> None:
+def test_the_wait_is_0_to_60_seconds_for_any_retry_after(retry_after: str) -> None:
     """Whatever a receiver asks for, the wait is between nothing and a minute."""
     assert 0 <= delivery._wait_seconds(1, delivery._Answer(503, retry_after)) <= 60
 

@@ -31,7 +31,7 @@ PUBLIC = """
 """.split()  # noqa: SIM905 - reads better than with quotes
 
 
-def test_the_table_is_as_large_as_promised() -> None:
+def test_at_least_52_blocked_and_5_allowed_addresses_are_tested() -> None:
     """At least 52 addresses must be blocked and 5 allowed."""
     assert len(set(NOT_PUBLIC)) >= 52
     assert len(set(PUBLIC)) >= 5

@@ -14,7 +14,7 @@ KEY = bytes(range(32))
 SECRET = "whsec_" + base64.b64encode(KEY).decode()
 
 
-def test_the_published_example() -> None:
+def test_the_published_example_has_its_published_signature() -> None:
     """The specification's reference example gives its published signature."""
     signer = Signer("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", clock=lambda: 1614265330.0)
     headers = signer.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", b'{"test": 2432232314}')
@@ -26,7 +26,7 @@ def test_the_published_example() -> None:
 
 
 @given(st.dictionaries(st.text(st.characters(codec="utf-8")), st.integers() | st.text(st.characters(codec="utf-8"))))
-def test_an_independent_verifier_accepts_it(payload: dict[str, object]) -> None:
+def test_an_independent_verifier_accepts_the_signature(payload: dict[str, object]) -> None:
     """Whatever the payload, the signature of the present moment verifies."""
     body = json.dumps(payload, ensure_ascii=False).encode()
     assert Webhook(SECRET).verify(body, Signer(SECRET).sign("msg_1", body)) == payload
@@ -44,7 +44,7 @@ def test_a_changed_body_or_id_or_secret_is_noticed() -> None:
             Webhook(secret).verify(body, changed)
 
 
-def test_forms_of_the_secret() -> None:
+def test_base64_padding_is_optional_and_a_secret_may_be_plain_text() -> None:
     """Base64 may lack its padding; a text without the prefix is the key itself, also if it looks like base64."""
     expected = Signer(SECRET, clock=lambda: 0).sign("id", b"x")
     assert Signer(SECRET.rstrip("="), clock=lambda: 0).sign("id", b"x") == expected
@@ -53,12 +53,12 @@ def test_forms_of_the_secret() -> None:
 
 
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_====", "whsec_a", "whsec_not base64!", "whsec_é"])
-def test_useless_secrets_are_refused(secret: str) -> None:
+def test_an_empty_or_broken_secret_is_refused(secret: str) -> None:
     """An empty or broken secret is an error at start, not a weak signature later."""
     with pytest.raises(ValueError, match="whsec_ followed by base64, or any other text"):
         Signer(secret)
 
 
-def test_the_secret_is_not_shown() -> None:
+def test_the_repr_of_a_signer_shows_no_secret() -> None:
     """A signer's text does not hold its key."""
     assert "some words" not in repr(Signer("some words"))

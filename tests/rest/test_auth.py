@@ -79,7 +79,7 @@ def raw(client: Client, method: str, path: str, keys: list[bytes]) -> tuple[int,
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-def test_every_route_is_closed(client: Client, method: str, path: str) -> None:
+def test_every_route_without_a_key_is_401(client: Client, method: str, path: str) -> None:
     """Without a key every route answers the same 401, routes that do not exist included."""
     answer = client.ask(method, path, headers={"X-API-Key": None}, allow_redirects=False)
 
@@ -89,7 +89,7 @@ def test_every_route_is_closed(client: Client, method: str, path: str) -> None:
 
 
 @pytest.mark.parametrize("keys", HEADERS.values(), ids=HEADERS)
-def test_only_one_right_key_opens(client: Client, keys: list[bytes]) -> None:
+def test_wrong_missing_or_repeated_keys_get_the_same_401(client: Client, keys: list[bytes]) -> None:
     """Whatever is wrong with the header, the answer is the same."""
     status, body, headers = raw(client, "GET", "/jobs", keys)
 
@@ -99,12 +99,12 @@ def test_only_one_right_key_opens(client: Client, keys: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize("path", ["/health", "/ping"])
-def test_health_is_open(client: Client, path: str) -> None:
+def test_health_routes_need_no_key(client: Client, path: str) -> None:
     """Who looks after the server needs no key."""
     assert client.get(path, headers={"X-API-Key": None}).status_code == 200
 
 
-def test_the_key_opens(client: Client) -> None:
+def test_a_request_with_the_key_reaches_its_route(client: Client) -> None:
     """With the key a route answers; an unknown one is 404, a wrong method 405 with the right ones."""
     assert client.get("/jobs").status_code == 200
     assert client.get("/no/such/route").json() == {"detail": "Not Found.", "code": "not_found"}
@@ -113,7 +113,7 @@ def test_the_key_opens(client: Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["/jobs", "/docs", "/outputs/a.mp4"])
-def test_a_bearer_token_is_answered_with_the_right_header(client: Client, path: str) -> None:
+def test_a_bearer_token_is_refused_with_the_name_of_the_right_header(client: Client, path: str) -> None:
     """A right key in the wrong header opens nothing, but the sentence says where it belongs."""
     answer = client.get(path, headers={"X-API-Key": None, "Authorization": f"Bearer {KEY}"})
 
@@ -127,7 +127,7 @@ def test_a_bearer_token_is_answered_with_the_right_header(client: Client, path: 
 
 
 @pytest.mark.parametrize("path", sorted(PAGES))
-def test_the_pages_open_in_a_browser(client: Client, path: str) -> None:
+def test_documentation_pages_accept_the_key_as_a_basic_auth_password(client: Client, path: str) -> None:
     """A browser is asked for a password, and the key is one."""
     closed = client.get(path, headers={"X-API-Key": None})
     assert closed.headers["www-authenticate"].startswith("Basic ")
@@ -144,21 +144,21 @@ def test_the_pages_open_in_a_browser(client: Client, path: str) -> None:
         "Basic",
     ],
 )
-def test_a_wrong_password_opens_no_page(client: Client, authorization: str) -> None:
+def test_a_wrong_basic_auth_password_is_refused(client: Client, authorization: str) -> None:
     """A password that is none of the keys, or cannot be read, is refused like a wrong key."""
     answer = client.get("/docs", headers={"X-API-Key": None, "Authorization": authorization})
 
     assert (answer.status_code, answer.json()) == (401, REFUSAL)
 
 
-def test_a_password_opens_pages_only(client: Client) -> None:
+def test_basic_auth_is_refused_outside_the_documentation_pages(client: Client) -> None:
     """A browser that keeps the password must not carry it into the API, where other sites could make it ask."""
     answer = client.get("/jobs", headers={"X-API-Key": None}, auth=("anybody", KEY))
 
     assert answer.status_code == 401
 
 
-def test_websockets_are_closed(client: Client) -> None:
+def test_websocket_upgrades_are_refused(client: Client) -> None:
     """A request for a websocket is refused like any other."""
     upgrade = {
         "X-API-Key": None,
@@ -172,7 +172,7 @@ def test_websockets_are_closed(client: Client) -> None:
     assert (answer.status_code, answer.json()) == (401, REFUSAL)
 
 
-def test_several_keys_open() -> None:
+def test_each_of_several_keys_is_accepted() -> None:
     """While keys are exchanged, both open; a key that was taken away does not."""
     keys = ApiKeys.of(["old", "new"])
 
@@ -180,19 +180,19 @@ def test_several_keys_open() -> None:
     assert not keys.allow([(b"x-api-key", b"older")])
 
 
-def test_no_keys_are_no_open_door() -> None:
+def test_an_empty_list_of_keys_raises() -> None:
     """A door that nobody could open is a mistake."""
     with pytest.raises(ValueError, match="at least one"):
         ApiKeys.of([])
 
 
-def test_keys_are_not_kept_as_they_are() -> None:
+def test_the_repr_of_api_keys_shows_no_key() -> None:
     """What shows the keys by accident shows digests."""
     assert "secret-key" not in repr(ApiKeys.of(["secret-key"]))
 
 
 @pytest.mark.parametrize("setting", ["old,new", " old , new ,"])
-def test_a_server_with_several_keys(tmp_path: Path, setting: str) -> None:
+def test_keys_in_the_setting_are_separated_by_commas(tmp_path: Path, setting: str) -> None:
     """Keys are separated by commas, and blanks around them are no part of them."""
     from framepack.settings import Settings
 
@@ -201,7 +201,7 @@ def test_a_server_with_several_keys(tmp_path: Path, setting: str) -> None:
     assert keys == ApiKeys.of(["old", "new"])
 
 
-def test_a_server_without_keys_makes_one(tmp_path: Path) -> None:
+def test_a_server_without_keys_generates_one_and_logs_it(tmp_path: Path) -> None:
     """With no key configured the server shows a new one, once, and only that one opens."""
     with RestServer(tmp_path, api_keys="") as server:
         shown = re.findall(r"fp_[\w-]{20,}", server.log)

@@ -75,7 +75,7 @@ def detail(answer: Any) -> str:
 
 
 @pytest.mark.parametrize("endpoint", BUILT, ids=named)
-def test_the_route_exists(client: LocalServer, endpoint: Endpoint) -> None:
+def test_every_documented_route_exists_with_its_method(client: LocalServer, endpoint: Endpoint) -> None:
     """The documented path takes the documented method, and says so to one that tries another."""
     path = endpoint.path.format(**{param.path: "x" for param in endpoint.params if param.location == "path"})
 
@@ -87,7 +87,7 @@ def test_the_route_exists(client: LocalServer, endpoint: Endpoint) -> None:
 
 
 @pytest.mark.parametrize(("endpoint", "example"), SHOWN, ids=named)
-def test_documented_requests_are_taken(
+def test_every_documented_request_is_accepted(
     client: LocalServer, backend: HeldBackend, endpoint: Endpoint, example: JsonObject
 ) -> None:
     """Every example is taken as it is printed: a job has exactly its fields, and the store answers on the spot."""
@@ -110,7 +110,9 @@ def test_documented_requests_are_taken(
 
 
 @pytest.mark.parametrize("endpoint", [each for each in BUILT if OPERATIONS[each.name].needs == "worker"], ids=named)
-def test_documented_answers_are_given(client: LocalServer, backend: HeldBackend, endpoint: Endpoint) -> None:
+def test_every_documented_answer_reaches_the_client(
+    client: LocalServer, backend: HeldBackend, endpoint: Endpoint
+) -> None:
     """What the worker answers reaches the client as it is, with 200."""
     shown = BY_NAME[endpoint.answers_like or endpoint.name].response or {"success": True, "message": "done"}
     known = set(backend.held)
@@ -125,7 +127,9 @@ def test_documented_answers_are_given(client: LocalServer, backend: HeldBackend,
 
 
 @pytest.mark.parametrize("endpoint", WITH_CALLBACK, ids=named)
-def test_the_immediate_answer(client: LocalServer, endpoint: Endpoint) -> None:
+def test_a_request_with_callback_gets_the_documented_immediate_answer(
+    client: LocalServer, endpoint: Endpoint
+) -> None:
     """With a callback address the answer is the documented one, at once."""
     request = {**endpoint.valid_request, "callback_url": IMMEDIATE_REPLY["callback_url"]}
 
@@ -144,7 +148,7 @@ def test_the_immediate_answer(client: LocalServer, endpoint: Endpoint) -> None:
 
 
 @pytest.mark.parametrize("endpoint", BUILT, ids=named)
-def test_what_is_wrong_is_refused(client: LocalServer, endpoint: Endpoint) -> None:
+def test_invalid_requests_are_400_and_create_no_job(client: LocalServer, endpoint: Endpoint) -> None:
     """Wrong requests are 400 with the documented body, also with a callback address, and never become a job."""
     jobs = client.get("/jobs").json()["total_count"]
     wrong = [{**endpoint.valid_request, "no_such_field": 1}]
@@ -163,7 +167,7 @@ def test_what_is_wrong_is_refused(client: LocalServer, endpoint: Endpoint) -> No
     assert client.get("/jobs").json()["total_count"] == jobs
 
 
-def test_the_documented_errors(client: LocalServer, tmp_path: Path) -> None:
+def test_errors_have_their_documented_words_and_status(client: LocalServer, tmp_path: Path) -> None:
     """The errors that the document prints have its words and its status."""
     by_status = {error.status: error.body["detail"] for error in ERRORS}
 
@@ -176,7 +180,7 @@ def test_the_documented_errors(client: LocalServer, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("endpoint", BUILT, ids=named)
-def test_every_route_wants_the_key(client: LocalServer, endpoint: Endpoint) -> None:
+def test_every_documented_route_without_a_key_is_401(client: LocalServer, endpoint: Endpoint) -> None:
     """Without the key every documented route is closed."""
     path = endpoint.path.format(**{param.path: "x" for param in endpoint.params if param.location == "path"})
 

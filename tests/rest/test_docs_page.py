@@ -58,7 +58,7 @@ def test_everything_that_the_page_loads_comes_from_the_server(server: LocalServe
     assert {urlsplit(urljoin("/docs", each)).path for each in answers} | {"/docs"} == PAGES
 
 
-def test_the_page_behind_a_proxy_with_a_prefix_loads_from_below_the_prefix(server: LocalServer) -> None:
+def test_the_page_behind_a_path_prefix_loads_its_files_below_the_prefix(server: LocalServer) -> None:
     """Addresses are relative to the page's own."""
     loaded = [each for each in Page(server.get("/docs").text).addresses if not each.startswith("data:")]
 
@@ -82,14 +82,14 @@ def test_only_scripts_of_the_server_run_in_the_page(server: LocalServer) -> None
 
 
 @pytest.mark.parametrize("name", ["redoc.standalone.js", "favicon.png", "..%2Fcore.py", "%2e%2e/core.py"])
-def test_no_other_file_of_the_package_is_given(server: LocalServer, name: str) -> None:
+def test_other_files_of_the_swagger_package_are_404(server: LocalServer, name: str) -> None:
     """Files that the page does not need do not exist."""
     answer = server.get(f"/docs/{name}")
 
     assert (answer.status_code, answer.json()) == (404, {"detail": "Not Found.", "code": "not_found"})
 
 
-def test_another_method_on_the_page_is_told_what_is_allowed(server: LocalServer) -> None:
+def test_another_method_on_the_page_is_405_with_the_allowed_ones(server: LocalServer) -> None:
     """The page can be read, and nothing else."""
     answer = server.ask("POST", "/docs")
 

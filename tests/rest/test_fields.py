@@ -102,7 +102,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("body", BROKEN.values(), ids=BROKEN)
-def test_broken_bodies_are_refused(client: LocalServer, body: bytes) -> None:
+def test_invalid_bodies_are_refused(client: LocalServer, body: bytes) -> None:
     """A body that is not one JSON object with the right fields is a bad request."""
     refusal(send(client, body))
 
@@ -119,7 +119,7 @@ def test_broken_bodies_are_refused(client: LocalServer, body: bytes) -> None:
         (b"{}", "Either video_base64 or video_url is required"),
     ],
 )
-def test_the_sentence_says_what_was_wrong(client: LocalServer, body: bytes, words: str) -> None:
+def test_a_refusal_names_what_is_wrong(client: LocalServer, body: bytes, words: str) -> None:
     """A refusal names what is wrong."""
     assert refusal(send(client, body)) == words
 
@@ -128,7 +128,7 @@ def test_the_sentence_says_what_was_wrong(client: LocalServer, body: bytes, word
     "content_type",
     ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/xml", "json"],
 )
-def test_other_kinds_of_bodies_are_refused(client: LocalServer, content_type: str) -> None:
+def test_other_content_types_are_refused(client: LocalServer, content_type: str) -> None:
     """The sentence says which header is wanted."""
     body = json.dumps({"video_url": URL}).encode()
 
@@ -136,7 +136,9 @@ def test_other_kinds_of_bodies_are_refused(client: LocalServer, content_type: st
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8", ""])
-def test_json_is_taken(client: LocalServer, backend: HeldBackend, content_type: str) -> None:
+def test_json_is_accepted_under_every_content_type_for_json(
+    client: LocalServer, backend: HeldBackend, content_type: str
+) -> None:
     """JSON may be called so with or without a character set; a body without any name is taken for JSON."""
     answer = send(client, json.dumps({"video_url": URL}).encode(), content_type)
 
@@ -151,12 +153,12 @@ def test_json_is_taken(client: LocalServer, backend: HeldBackend, content_type: 
         b'{"video_url": "https://e.com/v.mp4", "scale_factor": 2E0, "tile_size": 256}',
     ],
 )
-def test_unusual_json_is_taken(client: LocalServer, backend: HeldBackend, body: bytes) -> None:
+def test_unusual_but_valid_json_is_accepted(client: LocalServer, backend: HeldBackend, body: bytes) -> None:
     """A byte order mark, white space, null for nothing and 256.0 for 256 are fine."""
     assert taken(client, backend, send(client, body))["tile_size"] == 256
 
 
-def test_fields_may_stand_in_the_query(client: LocalServer, backend: HeldBackend) -> None:
+def test_query_parameters_and_body_are_combined(client: LocalServer, backend: HeldBackend) -> None:
     """Numbers and booleans of the query are read as such, text stays text; the body adds to it."""
     answer = client.post(
         f"{UPSCALE}?scale_factor=3&enhance_face=false&model=2&tile_size=0",
@@ -169,7 +171,7 @@ def test_fields_may_stand_in_the_query(client: LocalServer, backend: HeldBackend
 
 
 @pytest.mark.parametrize("in_query", [True, False], ids=["query", "body"])
-def test_a_preset_is_named_in_the_query_or_in_the_body(
+def test_a_preset_may_be_named_in_the_query_or_in_the_body(
     client: LocalServer, backend: HeldBackend, *, in_query: bool
 ) -> None:
     """The documented form with everything in the query works, and so does a body."""
@@ -200,7 +202,7 @@ def test_a_preset_is_named_in_the_query_or_in_the_body(
         ("=1", "input"),
     ],
 )
-def test_wrong_queries_are_refused(client: LocalServer, query: str, word: str) -> None:
+def test_invalid_query_parameters_are_refused(client: LocalServer, query: str, word: str) -> None:
     """What stands in the query is checked like the body, and no field may stand in both."""
     assert word in refusal(client.post(f"{UPSCALE}?{query}", {"video_url": URL}))
 
@@ -215,13 +217,13 @@ def test_unknown_fields_of_a_get_are_refused(client: LocalServer, path: str) -> 
 
 
 @pytest.mark.parametrize("path", ["/frames/x?folder=y", "/frames/x?folder=x"])
-def test_a_field_of_the_path_stands_nowhere_else(client: LocalServer, path: str) -> None:
+def test_a_path_parameter_repeated_elsewhere_is_refused(client: LocalServer, path: str) -> None:
     """The path is not contradicted, nor repeated."""
     assert "folder is given twice" in refusal(client.get(path))
 
 
 @pytest.mark.parametrize("name", ["%ff%fe", "a%00b", "%2e%2e", "..", "a%0d%0aX:1", "x" * 5000, "%ed%a0%80"])
-def test_odd_paths_name_nothing(client: LocalServer, name: str) -> None:
+def test_odd_path_parameters_are_400_or_404(client: LocalServer, name: str) -> None:
     """Names that nothing can have are refused or not found, and never a failure."""
     connection = http.client.HTTPConnection(urlsplit(client.url).netloc, timeout=30)
     connection.request("GET", f"/frames/{name}", headers={"X-API-Key": KEY})
@@ -233,7 +235,7 @@ def test_odd_paths_name_nothing(client: LocalServer, name: str) -> None:
     assert isinstance(body["detail"], str)
 
 
-def test_a_stated_length_over_the_limit_is_refused_unread(client: LocalServer) -> None:
+def test_a_declared_length_over_the_limit_is_refused_unread(client: LocalServer) -> None:
     """Who announces 100 MB is refused before sending them."""
     connection = http.client.HTTPConnection(urlsplit(client.url).netloc, timeout=30)
     connection.putrequest("POST", UPSCALE)
@@ -248,7 +250,7 @@ def test_a_stated_length_over_the_limit_is_refused_unread(client: LocalServer) -
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["with a length", "chunked"])
-def test_too_long_a_body_is_not_kept(client: LocalServer, tmp_path: Path, *, chunked: bool) -> None:
+def test_a_body_over_the_limit_is_not_held_in_memory(client: LocalServer, tmp_path: Path, *, chunked: bool) -> None:
     """100 MB are refused without ever lying in memory."""
     large = tmp_path / "large"
     large.touch()
@@ -276,7 +278,7 @@ def test_too_long_a_body_is_not_kept(client: LocalServer, tmp_path: Path, *, chu
     assert max(most) - before < 30_000_000
 
 
-def test_a_body_at_the_limit_is_taken(client: LocalServer, backend: HeldBackend) -> None:
+def test_a_body_at_the_limit_is_accepted(client: LocalServer, backend: HeldBackend) -> None:
     """The limit itself is allowed."""
     body = json.dumps({"video_url": URL}).encode()
 
@@ -286,7 +288,7 @@ def test_a_body_at_the_limit_is_taken(client: LocalServer, backend: HeldBackend)
     refusal(send(client, body + b" " * (1_000_001 - len(body))), 413)
 
 
-def test_a_client_that_leaves_is_no_failure(tmp_path: Path) -> None:
+def test_a_client_that_disconnects_early_causes_no_server_error(tmp_path: Path) -> None:
     """A body that ends too early is nobody's defect, and the server goes on."""
     with RestServer(tmp_path) as server:
         for path in (UPSCALE, "/uploads"):
@@ -303,7 +305,7 @@ def test_a_client_that_leaves_is_no_failure(tmp_path: Path) -> None:
         assert "unexpectedly" not in server.log
 
 
-def test_clients_that_wait_hold_no_bodies(tmp_path: Path) -> None:
+def test_bodies_of_waiting_requests_are_not_held_in_memory(tmp_path: Path) -> None:
     """Twenty requests with 8 MB each wait for their jobs, and the server keeps none of that in memory meanwhile."""
     body = json.dumps({"video_base64": "A" * 8_000_000}).encode()
     headers: dict[str, str | None] = {"Content-Type": "application/json"}
@@ -328,7 +330,7 @@ def request_with(**headers: str) -> Request:
 
 
 @pytest.mark.parametrize("headers", [{"content_length": "5000000"}, {"transfer_encoding": "chunked"}])
-def test_large_bodies_take_turns(headers: dict[str, str]) -> None:
+def test_large_bodies_are_read_a_few_at_a_time(headers: dict[str, str]) -> None:
     """A few are let in at once, those of unknown length among them; the next when one is done; small ones always."""
 
     async def let_in() -> list[int]:
@@ -356,7 +358,7 @@ def test_large_bodies_take_turns(headers: dict[str, str]) -> None:
     assert max(counts) == 4
 
 
-def test_a_body_that_does_not_arrive_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_body_that_stalls_is_refused_after_the_timeout(tmp_path: Path) -> None:
     """A client that stops in the middle of its body gets an error that says so."""
     with server_in_thread(tmp_path, HeldBackend(), download_timeout_seconds=0.2) as server:
         connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)

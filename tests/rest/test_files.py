@@ -65,7 +65,7 @@ def test_a_signed_link_needs_no_key(client: LocalServer) -> None:
     assert answer.headers["content-type"] == "video/mp4"
 
 
-def test_a_key_needs_no_link(client: LocalServer) -> None:
+def test_a_file_is_served_by_its_path_with_a_key(client: LocalServer) -> None:
     """Whoever has a key gets the file by its path alone."""
     assert client.get(f"/outputs/{VIDEO}").content == CONTENT
     assert fetch(f"{client.url}/outputs/{VIDEO}").json() == REFUSAL
@@ -96,7 +96,7 @@ def test_changed_links_are_refused(client: LocalServer) -> None:
     assert fetch(url).status_code == 200
 
 
-def test_an_expired_link_says_so(client: LocalServer) -> None:
+def test_an_expired_link_is_refused_with_the_reason(client: LocalServer) -> None:
     """A link of ours that is too old is refused in words that help; a forged one learns nothing."""
     signer = link_signer(client.server.runtime.settings, client.server.runtime.storage)
     past = LinkSigner(signer.secret, 60, clock=lambda: time.time() - 3600)
@@ -129,7 +129,7 @@ def test_an_expired_link_says_so(client: LocalServer) -> None:
         ("nonsense", 200, CONTENT),
     ],
 )
-def test_ranges(client: LocalServer, asked: str, status: int, expected: bytes) -> None:
+def test_a_range_request_gets_its_part(client: LocalServer, asked: str, status: int, expected: bytes) -> None:
     """A part is given where a part is asked for; a header that means nothing is ignored, as HTTP wants it."""
     answer = requests.get(link(client), headers={"Range": asked.encode()}, timeout=30)
 
@@ -138,7 +138,7 @@ def test_ranges(client: LocalServer, asked: str, status: int, expected: bytes) -
 
 
 @pytest.mark.parametrize("asked", ["bytes=99999999-", "bytes=-0"])
-def test_a_range_behind_the_end(client: LocalServer, asked: str) -> None:
+def test_a_range_past_the_end_is_416_with_the_size(client: LocalServer, asked: str) -> None:
     """A part that the file has not is refused, and its size is said."""
     answer = fetch(link(client), Range=asked)
 
@@ -146,7 +146,7 @@ def test_a_range_behind_the_end(client: LocalServer, asked: str) -> None:
     assert answer.headers["content-range"] == f"bytes */{len(CONTENT)}"
 
 
-def test_several_ranges_come_together(client: LocalServer) -> None:
+def test_several_ranges_are_sent_as_multipart(client: LocalServer) -> None:
     """Two parts are given as HTTP gives several."""
     answer = fetch(link(client), Range="bytes=0-1,100-101")
 
@@ -155,7 +155,7 @@ def test_several_ranges_come_together(client: LocalServer) -> None:
     assert CONTENT[100:102] in answer.content
 
 
-def test_head_and_etag(client: LocalServer) -> None:
+def test_head_has_the_headers_of_get_and_the_etag_avoids_a_download(client: LocalServer) -> None:
     """A HEAD has the headers of a GET, without the file; with its ETag the file is not sent again."""
     head = fetch(link(client), "HEAD")
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", str(len(CONTENT)))
@@ -187,7 +187,7 @@ def test_head_and_etag(client: LocalServer) -> None:
         ("a.unknown", "attachment"),
     ],
 )
-def test_nothing_runs_in_a_browser(client: LocalServer, name: str, kind: str) -> None:
+def test_files_are_served_with_headers_that_forbid_scripts(client: LocalServer, name: str, kind: str) -> None:
     """Frames and videos are shown, all else is saved, and no file may pose as another kind or run a script."""
     answer = fetch(link(client, put(client, name)))
 
@@ -198,7 +198,7 @@ def test_nothing_runs_in_a_browser(client: LocalServer, name: str, kind: str) ->
         assert not answer.headers["content-type"].startswith(("video/", "image/png"))
 
 
-def test_odd_names_are_saved_as_they_are(client: LocalServer) -> None:
+def test_odd_file_names_are_escaped_in_content_disposition(client: LocalServer) -> None:
     """Quotes, blanks and letters of all kinds cannot break the header."""
     key = put(client, 'a "b" é; x=1.png')
 
@@ -208,7 +208,7 @@ def test_odd_names_are_saved_as_they_are(client: LocalServer) -> None:
     assert answer.headers["content-disposition"] == "inline; filename*=UTF-8''a%20%22b%22%20%C3%A9%3B%20x%3D1.png"
 
 
-def test_what_is_not_there(client: LocalServer) -> None:
+def test_a_missing_file_is_404_with_a_link_and_401_without(client: LocalServer) -> None:
     """A good link to a file that is gone is 404; without a key nobody learns which files there are."""
     missing = Key("postprocessed_output/temp_processing/gone.mp4")
 
@@ -257,7 +257,7 @@ TRAVERSALS = [
 
 
 @pytest.mark.parametrize("path", TRAVERSALS)
-def test_nothing_outside_is_served(client: LocalServer, path: str) -> None:
+def test_paths_outside_the_store_and_its_state_are_not_served(client: LocalServer, path: str) -> None:
     """Neither what is beside the store, nor its state, nor what a link points at, is ever given, key or not."""
     outputs = Path(client.server.runtime.settings.storage.removeprefix("file:"))
     secret = outputs.parent / "secret.txt"
@@ -281,6 +281,6 @@ def test_nothing_outside_is_served(client: LocalServer, path: str) -> None:
             assert b"secret" not in body
 
 
-def test_state_is_not_served_by_a_link_either(client: LocalServer) -> None:
+def test_a_signed_link_to_the_state_is_404(client: LocalServer) -> None:
     """Even if something signed a link to the state, it would not be given."""
     assert fetch(link(client, Key("state/settings/link-secret.json"))).status_code == 404

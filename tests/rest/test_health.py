@@ -20,7 +20,7 @@ LOOP = "/postprocess/loop"
 CLIP = {"video_base64": "AAAA"}
 
 
-def test_health_tells_how_the_server_is(server: LocalServer, backend: HeldBackend) -> None:
+def test_health_reports_worker_jobs_and_version(server: LocalServer, backend: HeldBackend) -> None:
     """Without a key: the state of the worker, the jobs, the version."""
     first = server.start_job(LOOP, CLIP)
     server.start_job(LOOP, CLIP)
@@ -40,7 +40,7 @@ def test_health_tells_how_the_server_is(server: LocalServer, backend: HeldBacken
 @pytest.mark.parametrize(
     ("readiness", "status"), [(Readiness.STARTING, 204), (Readiness.READY, 200), (Readiness.BROKEN, 503)]
 )
-def test_ping_tells_the_workers_state(
+def test_the_status_of_ping_is_the_readiness_of_the_worker(
     server: LocalServer, backend: HeldBackend, readiness: Readiness, status: int
 ) -> None:
     """204 while it starts, 200 when it is ready, 503 when it cannot start; no key, no body."""
@@ -50,7 +50,9 @@ def test_ping_tells_the_workers_state(
     assert server.get("/health").json()["worker"] == readiness.value
 
 
-def test_health_says_why_a_worker_is_broken_to_those_with_a_key(server: LocalServer, backend: HeldBackend) -> None:
+def test_health_shows_the_problem_of_a_broken_worker_only_with_a_key(
+    server: LocalServer, backend: HeldBackend
+) -> None:
     """Folders and settings are nobody else's business; a problem that is over is not told."""
     backend.problem = "The store file:/outputs cannot be written."
     assert server.get("/health").json()["problem"] is None
@@ -62,7 +64,7 @@ def test_health_says_why_a_worker_is_broken_to_those_with_a_key(server: LocalSer
         assert health["problem"] == "The worker cannot run jobs. Send an API key to see the reason."
 
 
-def test_health_shows_the_device(server: LocalServer, backend: HeldBackend) -> None:
+def test_health_reports_the_device(server: LocalServer, backend: HeldBackend) -> None:
     """As the worker tells of it."""
     backend.device = device_fields(
         DeviceReport("cuda:0", "NVIDIA L4", "8.9", 24 << 30, driver="580.65.06", cuda="13.2")
@@ -77,7 +79,7 @@ def test_health_shows_the_device(server: LocalServer, backend: HeldBackend) -> N
     }
 
 
-def test_a_slow_store_stops_nobody_else(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_health_is_answered_while_the_store_hangs(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the store hangs, health is answered: nothing waits for it in the event loop."""
     calls = []
 
@@ -97,7 +99,7 @@ def test_a_slow_store_stops_nobody_else(server: LocalServer, monkeypatch: pytest
     thread.join()
 
 
-def test_a_server_starts_without_its_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_starts_while_its_store_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says what fails when jobs come, and takes the old ones up when the store is back."""
 
     def fail(_records: JobRecords) -> None:

@@ -24,7 +24,7 @@ VIDEO = Key("postprocessed_output/temp_processing/clip_upscaled (1).mp4")
 REFUSAL = {"detail": "Invalid or missing API key", "code": "unauthorized"}
 
 
-def test_all_processes_sign_alike(tmp_path: Path) -> None:
+def test_processes_that_start_together_share_one_link_secret(tmp_path: Path) -> None:
     """However many begin at the same moment, one secret remains, and every link is good everywhere."""
     for attempt in range(20):
         stores = [LocalStorage(tmp_path / str(attempt)) for _ in range(8)]
@@ -34,7 +34,7 @@ def test_all_processes_sign_alike(tmp_path: Path) -> None:
         assert link_signer(Settings(), stores[0]).secret == signers[0].secret
 
 
-def test_the_secret_can_be_configured(tmp_path: Path) -> None:
+def test_a_configured_link_secret_is_used_and_not_stored(tmp_path: Path) -> None:
     """A deployment's own secret is used, and none is kept."""
     store = LocalStorage(tmp_path)
 
@@ -51,7 +51,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         yield server
 
 
-def test_a_bucket_gives_its_own_links(s3: S3Server, tmp_path: Path) -> None:
+def test_files_in_a_bucket_are_redirected_to_a_presigned_url(s3: S3Server, tmp_path: Path) -> None:
     """Behind a bucket, whoever has a key is sent on to a presigned link; nobody else is."""
     settings = {
         "storage": f"s3://{s3.make_bucket()}/deep",
@@ -76,7 +76,7 @@ def test_a_bucket_gives_its_own_links(s3: S3Server, tmp_path: Path) -> None:
         assert requests.get(f"{client.url}/outputs/{VIDEO}?{query}", timeout=30).json() == REFUSAL
 
 
-def test_without_a_public_address_there_are_no_links(tmp_path: Path) -> None:
+def test_without_a_public_url_there_are_no_links(tmp_path: Path) -> None:
     """A worker that nobody serves gives no address, and makes no secret."""
     server = Server(Runtime(Settings(storage=f"file:{tmp_path}")), HeldBackend())
 

@@ -37,7 +37,7 @@ def figures(server: LocalServer) -> dict[str, float]:
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
 
-def test_jobs_are_counted_and_timed(server: LocalServer, backend: HeldBackend) -> None:
+def test_jobs_are_counted_by_operation_and_state(server: LocalServer, backend: HeldBackend) -> None:
     """By operation and end; with their frames and the speed of the last."""
     done = server.start_job(LOOP, CLIP)
     held = backend.wait_for(done)
@@ -62,7 +62,7 @@ def test_jobs_are_counted_and_timed(server: LocalServer, backend: HeldBackend) -
     assert seen['framepack_frames_per_second{operation="loop"}'] > 0
 
 
-def test_the_worker_and_the_server_are_shown(server: LocalServer) -> None:
+def test_metrics_show_loaded_models_and_memory_of_both_processes(server: LocalServer) -> None:
     """Model loads, memory of both processes."""
     seen = figures(server)
     assert seen["framepack_worker_model_loads"] == 3
@@ -89,7 +89,7 @@ def test_answers_are_counted_by_method_and_status(server: LocalServer) -> None:
     ("error", "status", "code"),
     [(OSError(errno.ENOSPC, "full"), 507, "disk_full"), (RuntimeError("secret"), 500, "internal_error")],
 )
-def test_an_unexpected_error_is_logged_and_counted_as_it_was_answered(
+def test_an_unexpected_error_is_logged_once_and_counted_with_its_status(
     server: LocalServer,
     error: Exception,
     status: int,
@@ -115,6 +115,6 @@ def test_an_unexpected_error_is_logged_and_counted_as_it_was_answered(
     assert traceback.getMessage() == "a request failed unexpectedly"
 
 
-def test_figures_need_a_key(server: LocalServer) -> None:
+def test_metrics_without_a_key_are_401(server: LocalServer) -> None:
     """They tell what a deployment does."""
     assert server.get("/metrics", headers={"X-API-Key": None}).status_code == 401

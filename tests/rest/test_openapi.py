@@ -81,7 +81,7 @@ def page(client: LocalServer) -> JsonObject:
     return document
 
 
-def test_the_page_names_version_and_license(page: JsonObject) -> None:
+def test_the_document_names_version_and_license(page: JsonObject) -> None:
     """`info` says what this is, in the package's version and under its license."""
     info = page["info"]
 
@@ -90,13 +90,13 @@ def test_the_page_names_version_and_license(page: JsonObject) -> None:
     assert "`X-API-Key`" in info["description"]
 
 
-def test_the_page_is_valid(page: JsonObject) -> None:
+def test_the_document_is_valid_openapi_3_1(page: JsonObject) -> None:
     """It is an OpenAPI 3.1 document."""
     assert page["openapi"].startswith("3.1")
     assert [error.message for error in OPENAPI_31_VALIDATOR.iter_errors(page)] == []
 
 
-def test_every_operation_is_on_the_page(page: JsonObject) -> None:
+def test_every_operation_is_in_the_document(page: JsonObject) -> None:
     """Each operation has its route, its name and its sentence; and every reference leads somewhere."""
     for name, operation in OPERATIONS.items():
         route = page["paths"][operation.path][operation.method.lower()]
@@ -122,14 +122,16 @@ def references(value: Any) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("endpoint", "example"), EXAMPLES, ids=lambda case: case.name if isinstance(case, Endpoint) else None
 )
-def test_every_documented_example_is_on_the_page(page: JsonObject, endpoint: Endpoint, example: JsonObject) -> None:
+def test_every_example_of_the_api_page_is_in_the_document(
+    page: JsonObject, endpoint: Endpoint, example: JsonObject
+) -> None:
     """What the document prints can be tried on the page, as it is printed."""
     body = page["paths"][endpoint.path]["post"]["requestBody"]["content"]["application/json"]
 
     assert example in [each["value"] for each in body["examples"].values()]
 
 
-def test_examples_are_there_to_be_tried() -> None:
+def test_every_example_is_accepted_by_its_operation() -> None:
     """There are documented examples, and each is one that its operation takes."""
     assert len(EXAMPLES) >= 15
     for operation in OPERATIONS.values():
@@ -137,7 +139,7 @@ def test_examples_are_there_to_be_tried() -> None:
             operation.request.parse(dict(example))
 
 
-def test_from_preset_shows_its_query(page: JsonObject) -> None:
+def test_from_preset_has_its_documented_query_parameters(page: JsonObject) -> None:
     """The fields that the document shows in the query are on the page as such."""
     documented = {param.path for param in BY_NAME["pipeline_from_preset"].params if param.location == "query"}
     parameters = page["paths"]["/postprocess/pipeline/from-preset"]["post"]["parameters"]
@@ -145,7 +147,7 @@ def test_from_preset_shows_its_query(page: JsonObject) -> None:
     assert documented <= {each["name"] for each in parameters if each["in"] == "query"}
 
 
-def test_every_route_says_that_it_wants_a_key(page: JsonObject) -> None:
+def test_every_route_declares_the_key_except_health_and_files(page: JsonObject) -> None:
     """Only the routes of health are open, and files open with a link, too."""
     securities = {path: route["security"] for path, routes in page["paths"].items() for route in routes.values()}
     special = {path: security for path, security in securities.items() if security != [{"ApiKey": []}]}
@@ -171,7 +173,7 @@ schema = schemathesis.openapi.from_dict(the_page())
     derandomize=True,
     suppress_health_check=list(hypothesis.HealthCheck),
 )
-def test_the_server_keeps_to_the_page(client: LocalServer, case: schemathesis.Case[Any]) -> None:
+def test_every_generated_request_gets_a_documented_answer(client: LocalServer, case: schemathesis.Case[Any]) -> None:
     """Whatever is sent, no answer is a failure of ours, and each has a documented status and shape.
 
     The page cannot say that one of two sources must be given, so not all that it allows is accepted; and it does not

@@ -52,7 +52,7 @@ def fetched(client: LocalServer, video: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     "form", ["upload", "path", "escaped path", "link", "link without its query", "link with another query"]
 )
-def test_our_own_addresses_are_read_from_the_store(
+def test_urls_of_this_server_are_read_from_the_store(
     client: LocalServer, fetched: dict[str, str], video: Path, form: str
 ) -> None:
     """An upload, a path, and a link of ours are as good as the video itself."""
@@ -85,7 +85,7 @@ def test_our_own_addresses_are_read_from_the_store(
         "{url}/outputs/gone.mp4?expires=1&signature=2",
     ],
 )
-def test_nothing_else_can_be_named(client: LocalServer, url: str) -> None:
+def test_paths_outside_the_readable_store_are_refused_as_sources(client: LocalServer, url: str) -> None:
     """State, what is outside, and what is not there cannot be a source."""
     answer = client.post("/postprocess/save", {"video_url": url.format(url=client.url)})
 
@@ -106,14 +106,14 @@ def test_nothing_else_can_be_named(client: LocalServer, url: str) -> None:
         ("http://host:8000/other/a.mp4", None),
     ],
 )
-def test_what_is_ours(url: str, key: str | None) -> None:
+def test_only_the_exact_public_url_is_an_own_url(url: str, key: str | None) -> None:
     """Only our own address, to the letter, is ours; others are fetched by the rules for strangers."""
     found = key_of_own_url(url, "http://host:8000/")
 
     assert (None if found is None else found.text) == key
 
 
-def test_an_upload_over_the_limit_of_sources_is_no_source(client: LocalServer, video: Path) -> None:
+def test_an_upload_over_the_source_limit_is_refused_as_a_source(client: LocalServer, video: Path) -> None:
     """A stored file obeys the limits of any source."""
     small = Runtime(Settings(storage=client.server.runtime.settings.storage, max_source_mb=0.0001))
     reference = upload(client, video.read_bytes()).json()["video_url"]

@@ -40,7 +40,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return found
 
 
-def test_an_operation_of_the_server_is_parsed_once(server: LocalServer, counts: Counter[str]) -> None:
+def test_an_operation_run_by_the_server_is_parsed_once(server: LocalServer, counts: Counter[str]) -> None:
     """The dispatcher does it, in the server's own process."""
     assert server.get("/filters/presets").status_code == 200
     assert counts["parsed"] == 1

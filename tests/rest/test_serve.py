@@ -43,13 +43,13 @@ def test_a_port_in_use_is_noticed_before_the_store_is_touched(tmp_path: Path) ->
     assert not (tmp_path / "outputs").exists()
 
 
-def test_an_address_that_is_not_ours_is_refused() -> None:
+def test_listening_on_a_foreign_address_fails_with_the_reason() -> None:
     """With what the system says of it."""
     with pytest.raises(Unavailable, match=r"port 0 of 192\.0\.2\.1: cannot assign requested address\. Check --host"):
         _listen("192.0.2.1", 0)
 
 
-def test_a_folder_that_cannot_be_written_ends_the_server(tmp_path: Path) -> None:
+def test_a_store_folder_that_cannot_be_written_ends_the_server(tmp_path: Path) -> None:
     """No wait will change it: exit status 1 with folder, user and remedy."""
     server = RestServer(tmp_path)
     server.outputs.mkdir()
@@ -64,7 +64,7 @@ def test_a_folder_that_cannot_be_written_ends_the_server(tmp_path: Path) -> None
     assert "Traceback" not in result.stderr
 
 
-def test_a_bucket_that_is_away_is_waited_for_and_told_of(tmp_path: Path) -> None:
+def test_a_server_with_an_unusable_bucket_runs_and_reports_it_in_health(tmp_path: Path) -> None:
     """It may come back: the server runs, and health says what is wrong."""
     with s3_server(tmp_path) as s3:
         bucket = s3.make_bucket()
@@ -84,7 +84,7 @@ def test_a_bucket_that_is_away_is_waited_for_and_told_of(tmp_path: Path) -> None
             server.stop()
 
 
-def test_any_port_is_listened_on_and_told(tmp_path: Path) -> None:
+def test_port_0_listens_on_a_free_port_and_logs_it(tmp_path: Path) -> None:
     """Port 0 takes a free one, which every link begins with; on all addresses without a public one is warned of."""
     server = RestServer(tmp_path)
     command = [sys.executable, "-m", "framepack", "serve", "--host", "0.0.0.0", "--port", "0"]  # noqa: S104

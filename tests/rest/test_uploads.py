@@ -51,7 +51,7 @@ def leftovers(client: LocalServer) -> list[str]:
     return [str(path) for path in temp.rglob("*") if path.is_file()]
 
 
-def test_an_upload_is_a_reference(client: LocalServer) -> None:
+def test_an_upload_is_answered_with_a_path_to_its_bytes(client: LocalServer) -> None:
     """The answer names the file, byte for byte what was sent, and nothing else remains of the transfer."""
     content = os.urandom(1_500_000)
 
@@ -104,7 +104,7 @@ def test_broken_forms_are_refused(client: LocalServer, body: bytes) -> None:
         "multipart/mixed; boundary=x",
     ],
 )
-def test_other_kinds_of_bodies_are_refused(client: LocalServer, content_type: str) -> None:
+def test_bodies_other_than_forms_are_refused(client: LocalServer, content_type: str) -> None:
     """What is not a form is refused."""
     assert send(client, part() + b"--x--\r\n", content_type).status_code == 400
 
@@ -126,7 +126,7 @@ def test_other_kinds_of_bodies_are_refused(client: LocalServer, content_type: st
         ("state.json", "state.json"),
     ],
 )
-def test_odd_names_do_no_harm(client: LocalServer, name: str, understood: str | None) -> None:
+def test_odd_file_names_are_stored_under_safe_names(client: LocalServer, name: str, understood: str | None) -> None:
     """Whatever a file is called, it is directly among the uploads, under a harmless name."""
     escaped = name.replace("\\", "\\\\")
     answer = send(client, part(filename=escaped) + b"--x--\r\n")
@@ -142,7 +142,7 @@ def test_odd_names_do_no_harm(client: LocalServer, name: str, understood: str | 
     assert client.server.runtime.storage.read(key) == b"abc"
 
 
-def test_uploads_at_once_are_all_kept(client: LocalServer) -> None:
+def test_simultaneous_uploads_of_one_name_are_all_kept(client: LocalServer) -> None:
     """Twenty files of one name, sent together, are twenty uploads, each its own."""
     contents = [os.urandom(100_000) for _ in range(20)]
 
@@ -154,7 +154,7 @@ def test_uploads_at_once_are_all_kept(client: LocalServer) -> None:
     assert leftovers(client) == []
 
 
-def test_too_large_an_upload_is_refused_early(client: LocalServer) -> None:
+def test_an_upload_with_a_declared_length_over_the_limit_is_refused_unread(client: LocalServer) -> None:
     """Who announces too much is refused before sending it."""
     connection = http.client.HTTPConnection(urlsplit(client.url).netloc, timeout=30)
     connection.putrequest("POST", "/uploads")
@@ -167,7 +167,7 @@ def test_too_large_an_upload_is_refused_early(client: LocalServer) -> None:
     connection.close()
 
 
-def test_too_large_an_upload_without_a_length_is_cut(client: LocalServer) -> None:
+def test_an_upload_over_the_limit_without_a_length_is_cut_off(client: LocalServer) -> None:
     """Who sends too much without saying so is stopped at the limit, and nothing of it is kept."""
     before = stored(client)
 
@@ -185,7 +185,7 @@ def test_too_large_an_upload_without_a_length_is_cut(client: LocalServer) -> Non
     assert leftovers(client) == []
 
 
-def test_an_upload_that_breaks_off_leaves_nothing(client: LocalServer) -> None:
+def test_an_interrupted_upload_is_removed(client: LocalServer) -> None:
     """A connection that ends in the middle of a file leaves no object and no working file."""
     before = stored(client)
     for _ in range(5):
@@ -202,7 +202,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(client: LocalServer) -> None:
     assert leftovers(client) == []
 
 
-def test_old_uploads_are_removed(tmp_path: Path) -> None:
+def test_uploads_older_than_the_retention_are_removed(tmp_path: Path) -> None:
     """An upload is forgotten when its time is over; a newer one, and results, stay."""
     source = tmp_path / "a.mp4"
     source.write_bytes(b"abc")

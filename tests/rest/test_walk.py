@@ -23,7 +23,7 @@ WALK = re.compile(r"<!-- walk -->\n```bash\n(.*?)```", re.DOTALL)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_the_walk_of_the_readme_works(tmp_path: Path) -> None:
+def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
     """Serve, upload, upscale with a callback, watch, fetch, presets, pipeline from a preset, cancel."""
     make_clip(tmp_path / "video.mp4", Spec(size=(96, 64), count=12))
     found = WALK.search((ROOT / "README.md").read_text())
@@ -55,7 +55,7 @@ def test_the_walk_of_the_readme_works(tmp_path: Path) -> None:
     assert '"state":"cancelled"' in done.stdout.splitlines()[-1]
 
 
-def test_the_example_in_python_works(tmp_path: Path) -> None:
+def test_the_python_example_of_rest_md_works(tmp_path: Path) -> None:
     """It uploads, starts, follows and fetches; with an operation that needs no weights, and says why a job failed."""
     make_clip(tmp_path / "video.mp4", Spec(size=(96, 64), count=12))
     found = EXAMPLE.search((ROOT / "docs" / "rest.md").read_text())

@@ -45,7 +45,7 @@ def documents(storage: Storage) -> Documents[dict[str, Any]]:
     return Documents(storage, "things", parse)
 
 
-def test_what_was_saved_is_read(storage: Storage) -> None:
+def test_a_saved_document_is_read_back(storage: Storage) -> None:
     """A document comes back as it was, and saving again replaces it and says so."""
     things = documents(storage)
 
@@ -159,7 +159,7 @@ def test_a_document_has_a_limit(tmp_path: Any) -> None:
         documents(LocalStorage(tmp_path / "store")).save("one", {"a": "x" * MAX_BYTES})
 
 
-def test_many_writers_lose_nothing(storage: Storage) -> None:
+def test_many_writers_of_different_documents_lose_nothing(storage: Storage) -> None:
     """Forty documents saved at once are forty documents."""
     things = documents(storage)
     with ThreadPoolExecutor(8) as pool:

@@ -98,7 +98,7 @@ def test_only_one_segment_is_appended(segment: str) -> None:
         folder / segment
 
 
-def test_a_key_knows_its_parts() -> None:
+def test_a_key_has_segments_and_a_name() -> None:
     """The name is the last of the segments."""
     key = Key("a/b/c.mp4")
     assert key.segments == ("a", "b", "c.mp4")

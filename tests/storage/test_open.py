@@ -86,7 +86,7 @@ def test_a_forbidden_endpoint_is_refused(server: S3Server, bucket: str) -> None:
         open_job_storage(Settings(), s3_config(server, bucket), refuse)
 
 
-def test_aws_needs_no_check() -> None:
+def test_an_aws_endpoint_skips_the_address_check() -> None:
     """An address of AWS is made from its region, which no client can lead elsewhere."""
     checked: list[str] = []
     config = {

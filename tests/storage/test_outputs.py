@@ -57,7 +57,7 @@ def test_a_result_is_stored_under_its_documented_name(storage: Storage, result: 
         (ResultFolder.REASSEMBLED_VIDEOS, "postprocessed_output/frames/reassembled_videos"),
     ],
 )
-def test_every_folder_is_the_documented_one(tmp_path: Path, result: Path, folder: ResultFolder, place: str) -> None:
+def test_every_folder_has_its_documented_name(tmp_path: Path, result: Path, folder: ResultFolder, place: str) -> None:
     """The four folders have the names that clients know."""
     local = LocalStorage(tmp_path / "store")
     published = outputs(local).publish(result, folder=folder, stem="clip", suffix="filtered")

@@ -92,7 +92,7 @@ def worker(plane: ControlPlane, weights: Path, tmp_path_factory: pytest.TempPath
         yield worker
 
 
-def test_the_main_job_runs_on_real_weights(plane: ControlPlane, worker: Worker) -> None:
+def test_an_upscale_job_runs_with_real_weights(plane: ControlPlane, worker: Worker) -> None:
     """The example job is upscaled, stored and answered as documented."""
     job = json.loads((ROOT / "test_input.json").read_text())
 
@@ -108,9 +108,7 @@ def test_the_main_job_runs_on_real_weights(plane: ControlPlane, worker: Worker) 
     assert output["output_filename"] == stored.name
 
 
-def test_progress_is_seen_while_the_job_runs_and_never_after(
-    plane: ControlPlane, worker: Worker, long_clip: str
-) -> None:
+def test_progress_updates_ascend_and_stop_with_the_job(plane: ControlPlane, worker: Worker, long_clip: str) -> None:
     """Updates count frames upwards while the job is in progress; after the result nothing arrives."""
     record = plane.submit({**FAST, "video_base64": long_clip})
     assert record.finished.wait(120)
@@ -123,7 +121,7 @@ def test_progress_is_seen_while_the_job_runs_and_never_after(
     assert record.after_result == []
 
 
-def test_a_warm_worker_loads_no_model_again(plane: ControlPlane, worker: Worker, clip: str) -> None:
+def test_two_jobs_in_a_row_load_their_model_once(plane: ControlPlane, worker: Worker, clip: str) -> None:
     """Two jobs in a row load their model once."""
     for _ in range(2):
         assert plane.run({**FAST, "video_base64": clip})["output"]["success"]
@@ -160,7 +158,7 @@ def test_a_cancelled_job_stops_and_leaves_nothing(
         ({"endpoint": "upscale", "video_url": "http://169.254.169.254/latest"}, "source_not_allowed", 400),
     ],
 )
-def test_a_failure_is_a_sentence_with_a_code(
+def test_an_error_has_a_sentence_a_status_and_a_code(
     plane: ControlPlane, worker: Worker, fields: dict[str, Any], code: str, status: int
 ) -> None:
     """The platform gets error as text, with status and code beside it, and no trace of our insides."""
@@ -172,7 +170,9 @@ def test_a_failure_is_a_sentence_with_a_code(
     assert str(ROOT) not in json.dumps(result)
 
 
-def test_an_oversized_answer_loses_only_its_inline_copy(plane: ControlPlane, worker: Worker, tmp_path: Path) -> None:
+def test_an_answer_over_the_platform_limit_loses_only_its_inline_file(
+    plane: ControlPlane, worker: Worker, tmp_path: Path
+) -> None:
     """An output too large for the platform is answered without base64; the file is in the store."""
     path = tmp_path / "noise.mp4"
     make_clip(path, Spec(size=(320, 240), count=40, frame=noise))
@@ -189,7 +189,9 @@ def test_an_oversized_answer_loses_only_its_inline_copy(plane: ControlPlane, wor
     assert (worker.outputs / output["output_path"].removeprefix("/outputs/")).stat().st_size > 7_500_000
 
 
-def test_a_jobs_own_store_is_honoured(plane: ControlPlane, worker: Worker, clip: str, tmp_path: Path) -> None:
+def test_s3_config_sends_the_output_to_the_bucket_of_the_client(
+    plane: ControlPlane, worker: Worker, clip: str, tmp_path: Path
+) -> None:
     """With s3Config the output goes to the client's bucket and can be fetched by its link."""
     with s3_server(tmp_path) as server:
         config = {
@@ -209,7 +211,7 @@ def test_a_jobs_own_store_is_honoured(plane: ControlPlane, worker: Worker, clip:
     assert server.secret_key not in worker.log
 
 
-def test_the_start_is_told(plane: ControlPlane, worker: Worker) -> None:
+def test_the_start_logs_the_device_and_the_limits(plane: ControlPlane, worker: Worker) -> None:
     """Where networks run, and that outputs over a limit have no address; a limit over the platform's is told, too."""
     assert eventually(lambda: "Networks run on " in worker.log)
     assert worker.log.count("Networks run on ") == 1
@@ -276,7 +278,7 @@ def test_sigterm_lets_the_job_finish(plane: ControlPlane, weights: Path, tmp_pat
         assert worker.leftovers() == []
 
 
-def test_an_unfit_worker_says_what_is_missing(tmp_path: Path) -> None:
+def test_a_worker_whose_store_cannot_be_written_reports_it_and_exits(tmp_path: Path) -> None:
     """A worker whose store cannot be written reports it to the platform and exits."""
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")

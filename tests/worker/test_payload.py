@@ -10,14 +10,14 @@ from framepack.worker.handler import printable
 from framepack.worker.payload import limit_bytes, limit_warnings, within_limit
 
 
-def test_a_small_answer_is_left_alone() -> None:
+def test_an_answer_within_the_limit_is_unchanged() -> None:
     """Nothing is dropped that fits."""
     answer = {"success": True, "output_video_base64": "A" * 100}
 
     assert within_limit(answer, 1000) == answer
 
 
-def test_inline_files_are_dropped_first() -> None:
+def test_an_answer_over_the_limit_loses_only_its_inline_files() -> None:
     """An answer over the limit keeps everything but its inline files, however deep they are."""
     answer = {
         "success": True,
@@ -31,7 +31,7 @@ def test_inline_files_are_dropped_first() -> None:
     assert light["results"][0].keys() == {"output_path", "warnings"}
 
 
-def test_a_frame_is_an_inline_file_too() -> None:
+def test_an_inline_frame_is_dropped_like_an_inline_video() -> None:
     """Its field is called base64 alone; without it the rest is still answered."""
     frame = {"path": "/outputs/f.png", "mime_type": "image/png", "base64": "A" * 2000, "url": "https://a/f.png"}
 
@@ -46,7 +46,7 @@ def test_a_frame_is_an_inline_file_too() -> None:
         {"path": "/outputs/f.png", "mime_type": "image/png"},
     ],
 )
-def test_a_file_that_nobody_can_download_is_told_with_what_helps(out_of_reach: dict[str, Any]) -> None:
+def test_a_file_without_url_or_inline_copy_gets_a_warning_naming_the_settings(out_of_reach: dict[str, Any]) -> None:
     """Neither inline nor with an address: a warning after those there were, also deep inside, names the settings."""
     answer = within_limit({**out_of_reach, "warnings": ["Frame 3 is damaged."]}, 10_000)
     batch = within_limit({"success": True, "results": [out_of_reach]}, 10_000)
@@ -66,7 +66,7 @@ def test_a_file_that_nobody_can_download_is_told_with_what_helps(out_of_reach: d
         {"error": "The source is no video.", "code": "invalid_media", "status": 400},
     ],
 )
-def test_an_answer_with_a_way_to_its_file_gets_no_warning(answer: dict[str, Any]) -> None:
+def test_an_answer_with_a_url_or_an_inline_file_gets_no_warning(answer: dict[str, Any]) -> None:
     """With an address or inline; a frame in a list is asked for by name, and a failure has no file."""
     assert within_limit(answer, 1000) == answer
 
@@ -83,7 +83,9 @@ def test_an_answer_with_a_way_to_its_file_gets_no_warning(answer: dict[str, Any]
         ({"inline_limit_mb": 30}, ["FRAMEPACK_INLINE_LIMIT_MB=30", "Outputs of more than 7.42 MB cannot"]),
     ],
 )
-def test_the_limits_of_a_deployment_are_told_at_its_start(settings: dict[str, Any], told: list[str]) -> None:
+def test_a_deployment_without_links_or_with_a_high_limit_is_warned_at_start(
+    settings: dict[str, Any], told: list[str]
+) -> None:
     """A folder without an address, and a limit that the platform does not carry."""
     sentences = list(limit_warnings(Settings(**{"storage": "file:outputs", **settings})))
 
@@ -91,14 +93,14 @@ def test_the_limits_of_a_deployment_are_told_at_its_start(settings: dict[str, An
     assert all(sentence.startswith(start) for sentence, start in zip(sentences, told, strict=True))
 
 
-def test_an_answer_that_cannot_fit_says_so() -> None:
+def test_an_answer_over_the_limit_without_inline_files_becomes_an_error() -> None:
     """What is too large without inline files becomes a sentence, never silence."""
     answer = within_limit({"frames": ["frame_000000.png"] * 1000}, 1000)
 
     assert (answer["code"], answer["status"]) == ("too_large", 413)
 
 
-def test_size_is_measured_as_the_platform_gets_it() -> None:
+def test_non_ascii_characters_count_with_all_their_bytes() -> None:
     """Characters outside ASCII count with all their bytes."""
     answer = {"text": "ü" * 600, "output_base64": "A"}
 
@@ -110,12 +112,12 @@ def test_size_is_measured_as_the_platform_gets_it() -> None:
 
 
 @pytest.mark.parametrize(("job_id", "largest"), [("sync-1", 20_000_000), ("1", 10_000_000)])
-def test_synchronous_jobs_may_answer_more(job_id: str, largest: int) -> None:
+def test_synchronous_jobs_have_a_higher_limit(job_id: str, largest: int) -> None:
     """The limit leaves room for the envelope the SDK adds."""
     assert 0 < largest - limit_bytes(job_id) < 10_000
 
 
-def test_a_person_sees_inline_files_shortened() -> None:
+def test_inline_files_are_shortened_on_the_terminal() -> None:
     """The terminal shows where base64 is and how long, not all of it."""
     shown = json.loads(printable({"output_video_base64": "A" * 5000, "results": [{"frame_base64": "B" * 70}]}))
 

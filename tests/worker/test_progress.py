@@ -41,7 +41,7 @@ def test_updates_arrive_in_order_and_none_after_the_end() -> None:
     assert 9999 not in sent
 
 
-def test_updates_are_throttled() -> None:
+def test_at_most_one_update_is_sent_per_interval() -> None:
     """Within one interval only one update is sent, whatever is reported."""
     sent: list[dict[str, Any]] = []
 

@@ -69,7 +69,7 @@ def test_a_gpu_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
     assert "FRAMEPACK_DEVICE=cuda:97 names a GPU that is not there" in result.stderr
 
 
-def test_a_fit_worker_says_where_networks_run_and_does_its_job(tmp_path: Path) -> None:
+def test_a_started_worker_logs_its_device_and_runs_a_job(tmp_path: Path) -> None:
     """One job from the command line: one line about the device, nothing about limits, the answer."""
     result = start(tmp_path, "--test_input", json.dumps(SHORT), locked=False)
 

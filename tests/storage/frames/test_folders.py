@@ -189,7 +189,7 @@ def test_a_damaged_record_is_none(storage: Storage, tmp_path: Path, change: dict
     assert len(names(folders)) == 4
 
 
-def test_natural_order() -> None:
+def test_names_sort_in_natural_order() -> None:
     """Numbers count by their value, letters without regard to case, and no two names are equal."""
     ordered = ["01.png", "1.png", "2.jpg", "2.png", "10.png", "a.png", "A2.png", "a10.png", "b1c2.png", "b1c10.png"]
     assert sorted(set(ordered), key=natural) == ordered
@@ -318,7 +318,7 @@ def test_a_running_extraction_refreshes_its_marker(
     assert objects(storage) == []
 
 
-def test_keys_of_contact_sheet_and_audio() -> None:
+def test_contact_sheet_and_audio_have_their_documented_keys() -> None:
     """The sheet is an output; the audio is not, and neither is among the frames."""
     assert str(sheet_key(FOLDER)) == f"postprocessed_output/frames/contact_sheets/{FOLDER}.jpg"
     assert str(audio_key(FOLDER)) == f"state/frame_sounds/{FOLDER}.mka"
