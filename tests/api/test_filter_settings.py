@@ -30,7 +30,7 @@ PRINTED = {
 
 
 @pytest.mark.parametrize("name", PRINTED)
-def test_presets_have_the_known_numbers(name: str) -> None:
+def test_presets_have_their_documented_values(name: str) -> None:
     """Every documented control, in the order of the document; any other is neutral."""
     numbers = FILTER_PRESETS[name].model_dump()
 
@@ -38,7 +38,7 @@ def test_presets_have_the_known_numbers(name: str) -> None:
     assert numbers == {**FilterSettings().model_dump(), **dict(zip(CONTROLS, PRINTED[name], strict=True))}
 
 
-def test_there_are_six_presets_for_good() -> None:
+def test_the_six_built_in_presets_cannot_be_changed() -> None:
     """Nothing can be added, taken away or changed."""
     assert list(FILTER_PRESETS) == list(PRINTED)
     with pytest.raises(TypeError):
@@ -48,7 +48,7 @@ def test_there_are_six_presets_for_good() -> None:
 
 
 @pytest.mark.parametrize("name", ["cinematic", "Cinematic", "CINEMATIC"])
-def test_names_are_found_in_any_case(name: str) -> None:
+def test_preset_names_are_case_insensitive(name: str) -> None:
     """As people write them."""
     assert find_preset(name) is FILTER_PRESETS["cinematic"]
 
@@ -61,21 +61,21 @@ def test_an_unknown_preset_is_not_found() -> None:
     assert caught.value.message == "Filter preset 'noir' not found"
 
 
-def test_presets_of_others_can_be_looked_up() -> None:
+def test_other_presets_can_be_passed_to_the_lookup() -> None:
     """Whoever knows more presets says so."""
     mine = FilterSettings(blur=2)
 
     assert find_preset("mine", {"mine": mine}.get) is mine
 
 
-def test_only_the_defaults_are_neutral() -> None:
+def test_every_control_off_its_default_is_not_neutral() -> None:
     """Each control by itself makes a difference."""
     assert FilterSettings().is_neutral
     assert FILTER_PRESETS["none"].is_neutral
     assert not any(FilterSettings(**{name: 0.5}).is_neutral for name in FilterSettings.model_fields)
 
 
-def test_both_spellings_of_grain_are_understood() -> None:
+def test_film_grain_is_another_name_of_film_grain_strength() -> None:
     """`film_grain` and `film_grain_strength` are one control; one of them at a time."""
     assert FilterSettings.parse({"film_grain": 7}) == FilterSettings.parse({"film_grain_strength": 7})
     assert FilterSettings.parse({"film_grain": 7, "film_grain_strength": None}).film_grain_strength == 7
@@ -98,7 +98,7 @@ def test_both_spellings_of_grain_are_understood() -> None:
         ("film_grain_strength", 0, 50),
     ],
 )
-def test_ranges(name: str, low: float, high: float) -> None:
+def test_values_outside_the_range_are_refused(name: str, low: float, high: float) -> None:
     """Both ends are taken, what is beyond is refused with both ends named."""
     for value in (low, high, (low + high) / 2):
         assert getattr(FilterSettings.parse({name: value}), name) == value

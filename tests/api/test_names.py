@@ -49,7 +49,7 @@ class Called(Request):
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_names_of_all_languages_are_names(name: str) -> None:
+def test_names_in_any_script_are_accepted(name: str) -> None:
     """Letters and digits of any alphabet, spaces and harmless signs, as they stand."""
     assert checked_name(name) == name
     assert is_name(name)
@@ -71,7 +71,7 @@ def test_names_are_normalized_to_nfc() -> None:
     assert not is_name(typed)
 
 
-def test_the_error_is_a_sentence() -> None:
+def test_the_error_names_the_field_the_rule_and_the_value() -> None:
     """It says which field is wrong, what is allowed, and what was sent."""
     with pytest.raises(
         Exception, match=r"^name must be a name of plain letters, digits, spaces and the signs .*, not "
@@ -79,7 +79,7 @@ def test_the_error_is_a_sentence() -> None:
         Called.parse({"name": "a/b"})
 
 
-def test_spaces_around_a_presets_name_do_not_count() -> None:
+def test_spaces_around_a_preset_name_are_stripped() -> None:
     """Only spaces: other invisible characters are refused, and a name of spaces is none."""
     assert Called.parse({"preset": "  My look "}).preset == "My look"
     for name in ("My look\n", "\tlook", "\u00a0look", "   "):
@@ -88,7 +88,7 @@ def test_spaces_around_a_presets_name_do_not_count() -> None:
 
 
 @given(st.text())
-def test_every_name_is_a_segment_of_a_key(text: str) -> None:
+def test_every_accepted_name_is_a_key_segment(text: str) -> None:
     """Whatever passes stays what it is, and can stand in a key, in a header's quotes and in a URL's path."""
     try:
         name = checked_name(text)

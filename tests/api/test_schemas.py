@@ -75,7 +75,7 @@ def test_a_missing_field_is_named() -> None:
             Named.parse(fields)
 
 
-def test_a_whole_float_is_a_whole_number() -> None:
+def test_a_float_without_fraction_is_accepted_as_an_integer() -> None:
     """JSON has one kind of number, so 3.0 is 3."""
     assert Sample.parse({"num_loops": 3.0}).num_loops == 3
 
@@ -89,13 +89,13 @@ def test_null_means_not_given() -> None:
 
 
 @pytest.mark.parametrize("fields", [{}, {"video_url": None}, {"video_url": None, "video_base64": None}])
-def test_a_video_needs_a_source(fields: dict[str, Any]) -> None:
+def test_a_video_without_a_source_is_refused(fields: dict[str, Any]) -> None:
     """Neither source gives the document's sentence."""
     with pytest.raises(InvalidSource, match=r"^Either video_base64 or video_url is required$"):
         Video.parse(fields)
 
 
-def test_a_video_has_one_source() -> None:
+def test_a_video_with_two_sources_is_refused() -> None:
     """Both sources are refused."""
     with pytest.raises(InvalidSource, match=r"^Only one of video_base64 and video_url may be given$"):
         Video.parse({"video_url": "https://example.com/a.mp4", "video_base64": "AAAA"})
@@ -108,7 +108,7 @@ def test_an_empty_inline_video_is_no_source() -> None:
 
 
 @pytest.mark.parametrize("text", ["\ud800", "https://example.com/" + "a" * 2048])
-def test_unusable_addresses_are_refused(text: str) -> None:
+def test_invalid_urls_are_refused(text: str) -> None:
     """A lone surrogate or an endless address is refused with a sentence that can be encoded."""
     with pytest.raises(FramepackError) as caught:
         Video.parse({"video_url": text})
@@ -123,7 +123,7 @@ def test_callback_metadata_holds_the_parameters_only() -> None:
     assert video.callback_metadata() == {"strength": 0.5}
 
 
-def test_answers_leave_out_what_has_no_value() -> None:
+def test_answers_omit_fields_without_a_value() -> None:
     """Fields without a value are absent at the top and null further down."""
 
     class Inner(Response):
@@ -162,7 +162,7 @@ class Parts(Request):
         ({}, "parts is required."),
     ],
 )
-def test_a_finding_inside_is_named_with_its_place(fields: dict[str, Any], sentence: str) -> None:
+def test_an_error_in_a_nested_field_names_its_path(fields: dict[str, Any], sentence: str) -> None:
     """The sentence says which item of which field is wrong, and what is allowed there."""
     with pytest.raises(InvalidField) as caught:
         Parts.parse(fields)

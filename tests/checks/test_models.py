@@ -38,7 +38,7 @@ def without_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("framepack.models.weights.store.wheel_paths", lambda _wheel: None)
 
 
-def test_weights_that_may_be_fetched_are_no_fault(tmp_path: Path, without_wheel: None) -> None:
+def test_missing_weights_that_may_be_fetched_are_not_an_error(tmp_path: Path, without_wheel: None) -> None:
     """A fresh installation has none, and nothing is wrong with it."""
     found = weights(tmp_path, weights_download=True)
 
@@ -55,7 +55,7 @@ def test_a_worker_without_any_upscaler_is_an_error(tmp_path: Path, without_wheel
     assert str(tmp_path / "weights") in str(found["upscaler weights"].remedy)
 
 
-def test_an_own_upscaler_is_enough(tmp_path: Path, without_wheel: None) -> None:
+def test_a_custom_upscaler_is_sufficient(tmp_path: Path, without_wheel: None) -> None:
     """The worker is fit for its jobs."""
     (tmp_path / "weights").mkdir()
     save_file(tiny_compact(scale=4), tmp_path / "weights" / "tiny.safetensors")
@@ -63,7 +63,7 @@ def test_an_own_upscaler_is_enough(tmp_path: Path, without_wheel: None) -> None:
     assert weights(tmp_path)["upscaler weights"].state == "warning"
 
 
-def test_weights_that_were_not_published_are_told_apart(tmp_path: Path) -> None:
+def test_weights_with_another_hash_are_reported_as_unpublished(tmp_path: Path) -> None:
     """They are never fetched over, so that they may be is no comfort."""
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "GFPGANv1.4.pth").write_bytes(b"torn")
@@ -79,7 +79,7 @@ def test_weights_that_were_not_published_are_told_apart(tmp_path: Path) -> None:
     )
 
 
-def test_a_folder_that_no_weights_can_be_fetched_into_is_no_promise(tmp_path: Path) -> None:
+def test_missing_weights_with_an_unwritable_folder_are_a_warning(tmp_path: Path) -> None:
     """That they may be fetched helps only where they can be kept."""
     (tmp_path / "file").write_text("")
     folder = tmp_path / "file" / "weights"
@@ -97,7 +97,9 @@ def test_a_folder_that_no_weights_can_be_fetched_into_is_no_promise(tmp_path: Pa
 
 
 @pytest.mark.parametrize(("download", "state"), [(True, "ok"), (False, "warning")])
-def test_language_models_may_come_later(tmp_path: Path, *, download: bool, state: str) -> None:
+def test_missing_language_models_that_may_be_fetched_are_not_an_error(
+    tmp_path: Path, *, download: bool, state: str
+) -> None:
     """Each is told with its size; without permission to fetch it there is a command."""
     found = list(
         check_language_models(bench(tmp_path, weights_download=download, hub_cache_dir=tmp_path / "cache").runtime)
@@ -109,7 +111,7 @@ def test_language_models_may_come_later(tmp_path: Path, *, download: bool, state
     assert (found[0].remedy is None) is download
 
 
-def test_a_language_model_that_there_cannot_be_is_an_error(tmp_path: Path) -> None:
+def test_an_unknown_language_model_is_an_error_naming_the_setting(tmp_path: Path) -> None:
     """The setting is named."""
     found = list(check_language_models(bench(tmp_path, enhancer_model="/no/such").runtime))
 
@@ -117,7 +119,7 @@ def test_a_language_model_that_there_cannot_be_is_an_error(tmp_path: Path) -> No
     assert "FRAMEPACK_ENHANCER_MODEL" in str(found[0])
 
 
-def test_a_cache_that_may_not_be_read_is_passed_over(tmp_path: Path) -> None:
+def test_a_hub_cache_without_read_permission_is_ignored(tmp_path: Path) -> None:
     """As that of another user's home: it holds nothing for this one."""
     cache = tmp_path / "cache"
     cache.mkdir(mode=0)
@@ -128,7 +130,7 @@ def test_a_cache_that_may_not_be_read_is_passed_over(tmp_path: Path) -> None:
     assert result.stdout == "ok ok\n"
 
 
-def test_the_main_model_is_loaded_or_its_fault_told(tmp_path: Path) -> None:
+def test_the_generator_is_loaded_or_its_import_error_reported(tmp_path: Path) -> None:
     """No model, one that cannot be imported, one that can."""
     assert check_generator(bench(tmp_path).runtime) is None
 

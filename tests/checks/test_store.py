@@ -52,7 +52,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         yield running
 
 
-def test_a_store_that_works_is_left_as_it_was(tmp_path: Path) -> None:
+def test_a_working_store_is_unchanged_by_the_check(tmp_path: Path) -> None:
     """The object that is written for the check is gone afterwards."""
     finding = check_store(bench(tmp_path).runtime)
 
@@ -62,7 +62,7 @@ def test_a_store_that_works_is_left_as_it_was(tmp_path: Path) -> None:
     assert [path for path in (tmp_path / "outputs").rglob("*") if path.is_file()] == []
 
 
-def test_a_folder_that_may_not_be_written_is_named_with_user_and_remedy(tmp_path: Path, locked: Path) -> None:
+def test_a_folder_without_write_permission_is_reported_with_user_and_remedy(tmp_path: Path, locked: Path) -> None:
     """The sentence names folder, user, owner and mode; the remedy names the setting and the command."""
     finding = checked(tmp_path, locked)
 
@@ -77,7 +77,7 @@ def test_a_folder_that_may_not_be_written_is_named_with_user_and_remedy(tmp_path
     )
 
 
-def test_a_folder_that_cannot_be_made_names_the_parent_that_forbids_it(tmp_path: Path, locked: Path) -> None:
+def test_a_folder_that_cannot_be_created_names_the_parent_that_forbids_it(tmp_path: Path, locked: Path) -> None:
     """Not the folder that does not exist, but the nearest one that does is what must be changed."""
     finding = checked(tmp_path, locked / "a" / "b")
 
@@ -85,7 +85,7 @@ def test_a_folder_that_cannot_be_made_names_the_parent_that_forbids_it(tmp_path:
     assert f"mkdir -p {locked}/a/b" in str(finding.remedy)
 
 
-def test_a_store_with_an_inner_folder_of_somebody_else_is_told_apart(tmp_path: Path) -> None:
+def test_an_inner_folder_of_another_user_suggests_changing_the_owner(tmp_path: Path) -> None:
     """A store that this user may write, with something in it that it may not, asks for the owner of all of it."""
     store = tmp_path / "store"
     (store / ".incoming").mkdir(parents=True)
@@ -98,7 +98,7 @@ def test_a_store_with_an_inner_folder_of_somebody_else_is_told_apart(tmp_path: P
 
 
 @pytest.mark.parametrize("inner", ["", "outputs"])
-def test_a_file_in_the_way_is_named(tmp_path: Path, inner: str) -> None:
+def test_a_file_where_the_folder_should_be_is_named(tmp_path: Path, inner: str) -> None:
     """Whether the path or a part of it is a file, the sentence says so, and no command is offered."""
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
@@ -109,7 +109,7 @@ def test_a_file_in_the_way_is_named(tmp_path: Path, inner: str) -> None:
     assert "s3://BUCKET/PREFIX." in str(finding.remedy)
 
 
-def test_a_read_only_disk_is_called_that(tmp_path: Path) -> None:
+def test_a_read_only_disk_is_reported_as_such(tmp_path: Path) -> None:
     """The nearest folder that is there is named as being on it."""
     with mounted(tmp_path / "disk", "ro") as disk:
         finding = check_store(bench(tmp_path, storage=f"file:{disk}/outputs").runtime)
@@ -118,7 +118,7 @@ def test_a_read_only_disk_is_called_that(tmp_path: Path) -> None:
     assert "chown" not in str(finding.remedy)
 
 
-def test_a_full_disk_is_called_that(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_as_such(tmp_path: Path) -> None:
     """No permission is blamed."""
     with mounted(tmp_path / "disk", "size=64k") as disk:
         (disk / "outputs" / ".incoming").mkdir(parents=True)
@@ -130,7 +130,7 @@ def test_a_full_disk_is_called_that(tmp_path: Path) -> None:
     assert str(finding.remedy).startswith("Free some space, or set FRAMEPACK_STORAGE to ")
 
 
-def test_a_bucket_is_tried_with_its_links(tmp_path: Path, server: S3Server) -> None:
+def test_a_bucket_is_checked_with_a_presigned_link(tmp_path: Path, server: S3Server) -> None:
     """A bucket that works is ok, and so is a presigned link to it; nothing stays behind."""
     bucket = server.make_bucket()
     runtime = bench(tmp_path, storage=f"s3://{bucket}/deep", **credentials(server)).runtime
@@ -147,7 +147,7 @@ def test_a_bucket_is_tried_with_its_links(tmp_path: Path, server: S3Server) -> N
         ({"bucket_endpoint_url": "http://127.0.0.1:9"}, "EndpointConnectionError", "BUCKET_ENDPOINT_URL"),
     ],
 )
-def test_a_bucket_that_fails_is_named_with_what_helps(
+def test_a_failing_bucket_is_reported_with_the_setting_to_change(
     tmp_path: Path, server: S3Server, wrong: dict[str, str], code: str, remedy: str
 ) -> None:
     """The store's own code decides which setting is suggested; no key is ever shown."""

@@ -11,7 +11,7 @@ from tests.support.locked_out import mounted
 from tests.support.runs import bench
 
 
-def test_a_working_folder_is_made_and_left_empty(tmp_path: Path) -> None:
+def test_a_working_folder_is_created_and_left_empty(tmp_path: Path) -> None:
     """It is there afterwards, with nothing in it, and its room is told."""
     finding = check_temp(bench(tmp_path, max_source_mb=1).runtime.settings)
 

@@ -20,13 +20,13 @@ from tests.support.clips import Spec, make_clip
 OFFERED = list(file_operations(discover()))
 
 
-def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_prints_the_version_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     """It needs no setting and loads nothing."""
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"framepack {__version__}\n"
 
 
-def test_every_operation_is_offered_or_refused_with_a_reason(capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_lists_every_operation_or_says_why_not(capsys: pytest.CaptureFixture[str]) -> None:
     """Those that work on files are listed with one line each; the others say where they belong."""
     assert main(["operations"]) == 0
     listed = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
@@ -42,7 +42,7 @@ def test_every_operation_is_offered_or_refused_with_a_reason(capsys: pytest.Capt
 
 
 @pytest.mark.parametrize(("operation", "usage"), OFFERED, ids=lambda each: getattr(each, "name", ""))
-def test_help_lists_every_field_that_can_be_given(
+def test_help_lists_every_field_of_an_operation(
     operation: AnyOperation, usage: FileUsage, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With its range, default and choices as the request's model has them, and none that makes no sense on files."""
@@ -99,7 +99,7 @@ def test_help_lists_every_field_that_can_be_given(
     ],
     ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else "",
 )
-def test_a_wrong_command_line_is_one_sentence(
+def test_a_wrong_command_line_exits_2_with_one_sentence(
     arguments: list[str], sentence: str, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The exit status is 2, nothing is written, and no field is mentioned that cannot be given here."""
@@ -117,7 +117,7 @@ def test_a_wrong_command_line_is_one_sentence(
     assert not (tmp_path / "out.mp4").exists()
 
 
-def test_a_wrong_command_line_is_json_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_command_line_with_json_prints_a_json_error(capsys: pytest.CaptureFixture[str]) -> None:
     """The same sentence, with its code, on stdout."""
     assert main(["run", "upscale", "--scale-factr", "2", "--json"]) == 2
 
@@ -127,7 +127,9 @@ def test_a_wrong_command_line_is_json_for_programs(capsys: pytest.CaptureFixture
     assert answer["error"].startswith("No such option: --scale-factr. Did you mean --scale-factor?")
 
 
-def test_a_wrong_setting_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_setting_exits_2_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """It names the variable, and the exit status is 2."""
     monkeypatch.setenv("FRAMEPACK_DEVICE", "gpu")
 
@@ -135,7 +137,9 @@ def test_a_wrong_setting_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert capsys.readouterr().err == "framepack: FRAMEPACK_DEVICE must be auto, cpu, cuda or cuda:N, not 'gpu'.\n"
 
 
-def test_an_unknown_setting_is_mentioned(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_setting_is_reported_and_ignored(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The command goes on."""
     monkeypatch.setenv("FRAMEPACK_WEIGHT_DIR", "x")
 
@@ -143,7 +147,7 @@ def test_an_unknown_setting_is_mentioned(monkeypatch: pytest.MonkeyPatch, capsys
     assert "FRAMEPACK_WEIGHT_DIR" in capsys.readouterr().err
 
 
-def test_weights_are_listed_with_their_place(capsys: pytest.CaptureFixture[str]) -> None:
+def test_weights_are_listed_with_the_folder_of_each_file(capsys: pytest.CaptureFixture[str]) -> None:
     """Each published file has a line that says where it is, below a header and above a sum."""
     assert main(["weights", "list"]) == 0
 
@@ -159,7 +163,7 @@ def test_weights_are_listed_with_their_place(capsys: pytest.CaptureFixture[str])
     assert {each["filename"] for each in json.loads(capsys.readouterr().out)} == set(places)
 
 
-def test_weights_that_cannot_be_fetched_fail(capsys: pytest.CaptureFixture[str]) -> None:
+def test_fetching_unreachable_weights_fails_and_names_the_file(capsys: pytest.CaptureFixture[str]) -> None:
     """The exit status says so, and a line names the file."""
     assert main(["weights", "fetch", "RealESRGAN_x2plus"]) == 1
 
@@ -168,13 +172,13 @@ def test_weights_that_cannot_be_fetched_fail(capsys: pytest.CaptureFixture[str])
     assert printed.err == "framepack: Not all weights could be fetched.\n"
 
 
-def test_an_unknown_model_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_model_is_refused_with_the_known_models(capsys: pytest.CaptureFixture[str]) -> None:
     """A typo gets a sentence with the models there are."""
     assert main(["weights", "fetch", "RealESRGAN_x3plus"]) == 2
     assert "RealESRGAN_x4plus" in capsys.readouterr().err
 
 
-def test_a_download_is_shown_as_it_grows(tmp_path: Path) -> None:
+def test_a_download_shows_its_progress(tmp_path: Path) -> None:
     """On a terminal there is a bar with the bytes that have arrived; elsewhere a line when it begins."""
     part = tmp_path / ".a.pth.part"
     part.write_bytes(bytes(3_000_000))
@@ -193,7 +197,7 @@ def test_a_download_is_shown_as_it_grows(tmp_path: Path) -> None:
     assert pipe.getvalue() == "Fetching a.pth (6.0 MB) ...\na.pth: fetched\n"
 
 
-def test_the_doctor_says_what_is_wrong_and_what_helps(
+def test_the_doctor_prints_each_finding_with_its_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One line for each finding, or all of them as JSON; the exit status says whether one is an error."""
@@ -211,7 +215,7 @@ def test_the_doctor_says_what_is_wrong_and_what_helps(
     assert "error" in {each["state"] for each in findings if each["name"] == "store"}
 
 
-def test_two_videos_are_drawn_side_by_side(tmp_path: Path) -> None:
+def test_compare_draws_two_videos_side_by_side(tmp_path: Path) -> None:
     """The frame holds both videos at one size, whole and in detail."""
     before = make_clip(tmp_path / "before.mp4", Spec(size=(64, 36), count=20))
     after = make_clip(tmp_path / "after.mp4", Spec(size=(256, 144), count=20))
@@ -231,7 +235,7 @@ def test_two_videos_are_drawn_side_by_side(tmp_path: Path) -> None:
         ("in.mp4", "frame.xyz", "must end in .png."),
     ],
 )
-def test_what_cannot_be_compared_is_one_sentence(
+def test_compare_refuses_unusable_files_with_one_sentence(
     after: str, frame: str, sentence: str, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A file that is no video, a folder or a file that is not there, a frame of another format."""
@@ -244,7 +248,7 @@ def test_what_cannot_be_compared_is_one_sentence(
     assert printed.count("\n") == 1
 
 
-def test_a_defect_names_the_file_with_its_traceback(
+def test_an_unexpected_error_names_the_file_with_its_traceback(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], clip: Path
 ) -> None:
     """A package that is missing, for example; with --debug the traceback is shown."""

@@ -10,7 +10,7 @@ from framepack.cli.display import display_for, duration, progress_line
 from framepack.job import Job, Progress
 
 
-def test_elsewhere_than_on_a_terminal_there_are_a_few_lines() -> None:
+def test_without_a_terminal_progress_is_a_few_plain_lines() -> None:
     """Loading at once and once, the first frame, the last one; no control characters."""
     stream = io.StringIO()
     with display_for(Console(file=stream)) as shown:
@@ -28,7 +28,7 @@ def test_elsewhere_than_on_a_terminal_there_are_a_few_lines() -> None:
     assert len(lines) == 3
 
 
-def test_a_terminal_shows_loading_then_frames_in_one_line() -> None:
+def test_on_a_terminal_progress_is_one_updated_line() -> None:
     """The line is gone at the end, and what was noted stays."""
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=100, _environ={"TERM": "xterm"})
@@ -62,12 +62,12 @@ def test_a_terminal_shows_loading_then_frames_in_one_line() -> None:
         (Progress(1, 1000, 20.0), "1 of 1000 frames, 0.05 frames per second, 5 h 33 min left"),
     ],
 )
-def test_progress_is_told_in_words(progress: Progress, line: str) -> None:
+def test_progress_is_described_without_unknown_values(progress: Progress, line: str) -> None:
     """What is not known is left out."""
     assert progress_line(progress) == line
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.04, "0.0 s"), (9.94, "9.9 s"), (59.4, "59 s"), (185, "3 min 5 s")])
-def test_times_are_short(seconds: float, text: str) -> None:
+def test_durations_are_formatted_briefly(seconds: float, text: str) -> None:
     """Tenths below ten seconds, no seconds from an hour on."""
     assert duration(seconds) == text

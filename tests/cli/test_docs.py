@@ -51,7 +51,7 @@ def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_every_command_of_the_page_works(folder: Path) -> None:
+def test_every_command_of_cli_md_works(folder: Path) -> None:
     """Those that need weights which no test has get as far as saying so."""
     printed = {}
     for needs_weights, block in BLOCK.findall(PAGE):

@@ -58,7 +58,7 @@ def command(*arguments: str, prefix: Sequence[str] = (), **environment: str) -> 
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
 )
-def test_it_is_refused_before_anything_is_made(
+def test_an_invalid_command_is_refused_before_any_file_is_made(
     arguments: list[str],
     sentence: str,
     clip: Path,
@@ -80,19 +80,21 @@ def test_it_is_refused_before_anything_is_made(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dangling.mp4", "in.mp4", "other.mp4"]
 
 
-def test_a_built_in_preset_is_understood_in_any_case(clip: Path, tmp_path: Path) -> None:
+def test_a_built_in_preset_is_found_in_any_case(clip: Path, tmp_path: Path) -> None:
     """As the API understands it."""
     assert main(["run", "filters", str(clip), "-o", str(tmp_path / "out.mp4"), "--preset", " Warm"]) == 0
 
 
-def test_a_file_with_a_byte_order_mark_is_json(clip: Path, tmp_path: Path) -> None:
+def test_a_json_file_may_begin_with_a_byte_order_mark(clip: Path, tmp_path: Path) -> None:
     """Some editors write one."""
     steps = tmp_path / "steps.json"
     steps.write_text('[{"type": "loop"}]', encoding="utf-8-sig")
     assert main(["run", "pipeline", str(clip), "-o", str(tmp_path / "out.mp4"), "--operations", str(steps)]) == 0
 
 
-def test_one_frame_is_not_called_frames(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_frame_is_reported_in_the_singular(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """In the progress and in the summary."""
     target = tmp_path / "out.mp4"
     assert main(["run", "filters", str(clip), "-o", str(target), "--seconds", "0:0.01"]) == 0
@@ -101,7 +103,7 @@ def test_one_frame_is_not_called_frames(clip: Path, tmp_path: Path, capsys: pyte
     assert f"{target}: 64 x 36, 1 frame, " in printed
 
 
-def test_a_file_that_may_not_be_read_is_called_so(clip: Path, tmp_path: Path) -> None:
+def test_a_file_without_read_permission_is_reported_as_such(clip: Path, tmp_path: Path) -> None:
     """Not damaged and not missing, itself or in a folder that is closed."""
     closed = tmp_path / "closed"
     closed.mkdir()
@@ -117,7 +119,7 @@ def test_a_file_that_may_not_be_read_is_called_so(clip: Path, tmp_path: Path) ->
         )
 
 
-def test_a_working_folder_that_cannot_be_used_is_named_with_its_setting(
+def test_an_unusable_working_folder_is_named_with_its_setting(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Before anything is done."""
@@ -126,7 +128,9 @@ def test_a_working_folder_that_cannot_be_used_is_named_with_its_setting(
     assert "The working folder /proc/nothing (FRAMEPACK_TEMP_DIR) cannot be written: " in capsys.readouterr().err
 
 
-def test_the_reason_why_a_folder_was_not_delivered_is_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_written_is_reported_once_not_per_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It names what the system said, once, and not each of its files."""
     made = tmp_path / "made"
     made.mkdir()
@@ -144,7 +148,7 @@ def test_the_reason_why_a_folder_was_not_delivered_is_short(tmp_path: Path, monk
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
-def test_stdout_is_right_in_every_locale(encoding: str, clip: Path, tmp_path: Path) -> None:
+def test_stdout_has_valid_json_and_file_names_in_every_locale(encoding: str, clip: Path, tmp_path: Path) -> None:
     """JSON is JSON, and the name of a file is what the file system calls it."""
     source = clip.rename(tmp_path / "ü 日本.mp4")
     target = tmp_path / "ö日.mp4"
@@ -157,7 +161,7 @@ def test_stdout_is_right_in_every_locale(encoding: str, clip: Path, tmp_path: Pa
     assert made.stdout == os.fsencode(target) + b"\n"
 
 
-def test_a_user_without_a_home_has_defaults(tmp_path: Path) -> None:
+def test_a_user_without_a_home_folder_gets_default_folders(tmp_path: Path) -> None:
     """Containers run as users that no list knows."""
     shutil.copytree(ROOT / "framepack", tmp_path / "installed" / "framepack")
     script = "import os, pwd; pwd.getpwuid = {}.__getitem__; from framepack.settings import load_settings; "
@@ -172,13 +176,13 @@ def test_a_user_without_a_home_has_defaults(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == (f"file:{own}/outputs {own}/weights {own}\n", "")
 
 
-def test_an_unknown_model_to_fetch_is_a_wrong_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_fetching_an_unknown_model_exits_2_with_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
     """With the name that was meant."""
     assert main(["weights", "fetch", "rife_v4.26"]) == 2
     assert capsys.readouterr().err.endswith("Did you mean RIFE_v4.25?\n")
 
 
-def test_weights_that_cannot_be_kept_are_told_with_their_folder(
+def test_weights_that_cannot_be_written_are_reported_with_folder_and_setting(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And with the setting that mends it."""
@@ -193,7 +197,7 @@ def test_weights_that_cannot_be_kept_are_told_with_their_folder(
     )
 
 
-def test_an_image_that_cannot_be_written_leaves_the_one_that_was_there(
+def test_an_image_that_cannot_be_written_keeps_the_existing_file(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The disk is full in the middle of it; the sentence names the file."""
@@ -211,7 +215,7 @@ def test_an_image_that_cannot_be_written_leaves_the_one_that_was_there(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.png"]
 
 
-def test_the_doctor_tells_of_an_unknown_variable_once(
+def test_the_doctor_reports_an_unknown_variable_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Among its findings, not in the log as well."""

@@ -20,7 +20,7 @@ def run(*arguments: object) -> int:
     return main(["run", *map(str, arguments)])
 
 
-def test_a_result_is_written_where_it_was_asked_for(
+def test_a_result_is_written_to_the_output_path(
     clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its name, and nothing else, is on stdout; the progress and a summary are on stderr; no working file is left."""
@@ -39,7 +39,9 @@ def test_a_result_is_written_where_it_was_asked_for(
 
 @pytest.mark.parametrize("name", ["out.webm", "out.GIF"])
 @pytest.mark.parametrize("operation", ["filters", "loop", "export", "join", "pipeline"])
-def test_the_format_follows_the_name(operation: str, name: str, clip: Path, tmp_path: Path) -> None:
+def test_the_extension_of_the_output_selects_the_format(
+    operation: str, name: str, clip: Path, tmp_path: Path
+) -> None:
     """Whatever the operation, in one go."""
     options: dict[str, list[object]] = {
         "filters": ["--brightness", 5],
@@ -55,7 +57,7 @@ def test_the_format_follows_the_name(operation: str, name: str, clip: Path, tmp_
     assert (info.width, info.height) == (64, 36)
 
 
-def test_pixels_that_are_not_square_become_so_in_other_formats(tmp_path: Path) -> None:
+def test_non_square_pixels_are_resized_in_formats_other_than_mp4(tmp_path: Path) -> None:
     """Only MP4 says how wide a pixel is."""
     wide = make_clip(tmp_path / "wide.mp4", Spec(size=(64, 48), count=4, aspect=Fraction(2)))
 
@@ -75,7 +77,7 @@ def test_pixels_that_are_not_square_become_so_in_other_formats(tmp_path: Path) -
     ],
     ids=lambda options: options[0],
 )
-def test_a_contradiction_of_name_and_format_is_refused(
+def test_an_extension_that_contradicts_the_format_is_refused(
     options: list[str], clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Before anything is done; the same options with the right name work, and so they do without a format."""
@@ -89,7 +91,7 @@ def test_a_contradiction_of_name_and_format_is_refused(
     assert "matroska" in probe(tmp_path / "out.webm").container
 
 
-def test_presets_come_from_files(clip: Path, tmp_path: Path) -> None:
+def test_presets_may_be_read_from_files(clip: Path, tmp_path: Path) -> None:
     """A workflow, alone or as the REST API takes it, and a look, whose controls options override."""
     workflow = {"active_steps": ["Frame Adjust", "Loop"], "params": {"num_loops": 2}}
     (tmp_path / "workflow.json").write_text(json.dumps({"name": "mine", "preset_data": workflow}))
@@ -106,7 +108,7 @@ def test_presets_come_from_files(clip: Path, tmp_path: Path) -> None:
     assert dark.mean() < 127
 
 
-def test_a_section_is_worked_on(clip: Path, tmp_path: Path) -> None:
+def test_seconds_selects_a_section_with_its_audio(clip: Path, tmp_path: Path) -> None:
     """The frames that begin in it, with their audio; a loop of it too, which is not copied."""
     assert run("filters", clip, "-o", tmp_path / "part.mp4", "--seconds", "0.16:0.32") == 0
     assert run("loop", clip, "-o", tmp_path / "loop.mp4", "--seconds", "0.4:") == 0
@@ -119,7 +121,7 @@ def test_a_section_is_worked_on(clip: Path, tmp_path: Path) -> None:
     assert [number_of(frame) for frame in read_back(tmp_path / "loop.mp4").frames] == [10, 11, 10, 11]
 
 
-def test_videos_are_joined_in_order(tmp_path: Path) -> None:
+def test_join_takes_videos_in_the_order_given(tmp_path: Path) -> None:
     """As many as there are."""
     colors = [(200, 0, 0), (0, 200, 0), (0, 0, 200)]
     clips = [
@@ -133,7 +135,9 @@ def test_videos_are_joined_in_order(tmp_path: Path) -> None:
     assert [int(frame.mean(axis=(0, 1)).argmax()) for frame in frames] == [0] * 5 + [1] * 5 + [2] * 5
 
 
-def test_several_videos_go_into_a_folder(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_inputs_are_written_into_a_folder(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """One that cannot be read is named and spoils the exit status, not the others."""
     text = tmp_path / "text.mp4"
     text.write_text("no video")
@@ -159,7 +163,7 @@ def test_several_videos_go_into_a_folder(clip: Path, tmp_path: Path, capsys: pyt
     assert sorted(path.name for path in folder.glob("*.gif")) == ["in.gif", "other.gif"]
 
 
-def test_answers_are_json(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_prints_the_answers_on_stdout(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """On stdout, for one file an object and for several a list."""
     assert run("analyze", clip) == 0
     analysis = json.loads(capsys.readouterr().out)["analysis"]
@@ -172,7 +176,7 @@ def test_answers_are_json(clip: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "cinematic" in json.loads(capsys.readouterr().out)["presets"]
 
 
-def test_programs_get_the_answer_with_the_file(
+def test_the_json_answer_has_the_path_frames_and_duration(
     clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its path, frames and seconds; nothing of the store that the run had; an error has its code."""
@@ -235,7 +239,7 @@ def test_images_of_any_folder_become_a_video(clip: Path, tmp_path: Path) -> None
     assert probe(tmp_path / "out.gif").frame_count == 12
 
 
-def test_limits_of_servers_hold_only_where_they_are_set(
+def test_limits_apply_only_when_they_are_set(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A person's own film may be longer than what strangers may send."""
@@ -247,7 +251,7 @@ def test_limits_of_servers_hold_only_where_they_are_set(
     assert "at most 0.2 are allowed" in capsys.readouterr().err
 
 
-def test_warnings_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_warnings_are_printed_with_the_name_of_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With the name of the file that they are about."""
     whole = make_clip(tmp_path / "whole.mp4", Spec(size=(64, 48), count=25))
     cut = tmp_path / "cut.ts"

@@ -158,7 +158,7 @@ def test_sigterm_keeps_the_finished_part_too(suffix: str, long_clip: Path, tmp_p
     assert nothing_left(tmp_path)
 
 
-def test_a_stop_before_the_first_frame_leaves_nothing(long_clip: Path, tmp_path: Path) -> None:
+def test_stopping_before_the_first_frame_writes_nothing(long_clip: Path, tmp_path: Path) -> None:
     """While a model is being loaded, for example."""
     with running(tmp_path, "upscale", long_clip, "-o", "out.mp4", "--model", "RealESR_AnimeVideo_v3") as run:
         run.until("Loading RealESR_AnimeVideo_v3 ...")
@@ -208,7 +208,7 @@ def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
     assert nothing_left(tmp_path)
 
 
-def test_the_rest_of_several_videos_is_not_begun(long_clip: Path, tmp_path: Path) -> None:
+def test_stopping_a_batch_keeps_finished_videos_and_the_current_part(long_clip: Path, tmp_path: Path) -> None:
     """What is finished stays, the part of the one under way is kept."""
     short = make_clip(tmp_path / "short.mp4", Spec(size=(64, 48), count=5))
     other = make_clip(tmp_path / "other.mp4", Spec(size=(64, 48), count=5))
@@ -221,7 +221,7 @@ def test_the_rest_of_several_videos_is_not_begun(long_clip: Path, tmp_path: Path
     assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["long.part.mp4", "short.mp4"]
 
 
-def test_extracted_frames_are_not_kept_and_that_is_said(long_clip: Path, tmp_path: Path) -> None:
+def test_stopping_an_extraction_writes_nothing_and_says_so(long_clip: Path, tmp_path: Path) -> None:
     """The sentence says how far it was and that nothing was written, and no working file is left."""
     with running(tmp_path, "extract-frames", long_clip, "-o", "frames") as run:
         run.until(r"of 3000 frames")
@@ -252,7 +252,7 @@ sys.exit(main())
 
 
 @pytest.mark.parametrize("module", ["framepack.cli.program", "typer", "framepack.operations.postprocess.loop"])
-def test_ctrl_c_while_the_command_starts_is_one_sentence(module: str) -> None:
+def test_ctrl_c_while_the_command_starts_prints_one_sentence(module: str) -> None:
     """Its modules take a good part of a second to load."""
     done = subprocess.run(
         [sys.executable, "-c", INTERRUPTED_IMPORT, module], cwd=ROOT, capture_output=True, text=True, check=False
@@ -260,7 +260,7 @@ def test_ctrl_c_while_the_command_starts_is_one_sentence(module: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "framepack: Interrupted.\n")
 
 
-def test_the_work_goes_on_when_nobody_reads_stderr_any_more(clip: Path, tmp_path: Path) -> None:
+def test_the_job_goes_on_when_stderr_is_closed(clip: Path, tmp_path: Path) -> None:
     """A closed pipe costs the progress, not the result."""
     with running(tmp_path, "filters", clip, "-o", "out.mp4", "--preset", "warm") as run:
         os.close(run.reading)

@@ -30,7 +30,7 @@ from framepack.media.read.probe import probe
     ],
     ids=lambda value: value[:20],
 )
-def test_a_target_that_cannot_be_is_refused_before_any_work(
+def test_an_invalid_output_path_is_refused_before_any_work(
     target: str, sentence: str, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The exit status is 2, the model is not loaded, and everything is as it was."""
@@ -47,13 +47,13 @@ def test_a_target_that_cannot_be_is_refused_before_any_work(
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
 
 
-def test_a_folder_that_cannot_be_written_is_refused(clip: Path) -> None:
+def test_an_output_folder_that_cannot_be_written_is_refused(clip: Path) -> None:
     """By trying it: there are folders that not even root can write to."""
     with pytest.raises(InvalidField, match=r"/proc/out\.mp4 cannot be written: "):
         check_file(Path("/proc/out.mp4"), [clip], overwrite=False)
 
 
-def test_a_file_is_replaced_only_when_asked_for(clip: Path, tmp_path: Path) -> None:
+def test_an_existing_file_is_replaced_only_with_overwrite(clip: Path, tmp_path: Path) -> None:
     """A link to it keeps pointing at it."""
     old = tmp_path / "old.mp4"
     old.write_text("old")
@@ -68,7 +68,7 @@ def test_a_file_is_replaced_only_when_asked_for(clip: Path, tmp_path: Path) -> N
     assert probe(old).frame_count == 12
 
 
-def test_a_result_that_cannot_be_delivered_is_kept(
+def test_a_result_whose_output_folder_vanished_is_kept(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The folder is gone when the work is done: the sentence names the place where the finished file is."""
@@ -84,7 +84,7 @@ def test_a_result_that_cannot_be_delivered_is_kept(
     assert probe(kept).frame_count == 12
 
 
-def test_what_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+def test_a_file_that_appears_during_the_run_is_not_replaced(tmp_path: Path) -> None:
     """Neither a file nor a folder; the finished result is kept, also when something of its name is kept already."""
     fallback_folder = tmp_path / "kept"
     for content in ("first", "second"):
@@ -102,7 +102,7 @@ def test_what_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["goal.mp4", "kept"]
 
 
-def test_a_result_that_fails_in_the_last_step_is_kept(tmp_path: Path) -> None:
+def test_a_result_that_cannot_be_renamed_is_kept(tmp_path: Path) -> None:
     """It was beside its goal already when it could not be renamed: a folder stands there."""
     made, goal = tmp_path / "made", tmp_path / "goal.mp4"
     made.write_text("finished")
@@ -116,7 +116,7 @@ def test_a_result_that_fails_in_the_last_step_is_kept(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["goal.mp4", "kept"]
 
 
-def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
+def test_an_existing_frame_folder_is_replaced_whole(tmp_path: Path) -> None:
     """The old one is gone, and nothing is left beside it."""
     made, goal = tmp_path / "made", tmp_path / "goal"
     for folder, name in ((made, "new"), (goal, "old")):
@@ -129,7 +129,7 @@ def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["goal"]
 
 
-def test_a_folder_of_frames_is_checked(tmp_path: Path) -> None:
+def test_an_output_folder_for_frames_is_checked_before_any_work(tmp_path: Path) -> None:
     """A file of that name, other people's files, a missing parent; an empty folder is fine."""
     (tmp_path / "file").touch()
     (tmp_path / "empty").mkdir()
@@ -144,7 +144,7 @@ def test_a_folder_of_frames_is_checked(tmp_path: Path) -> None:
             check_new_folder(tmp_path / name, overwrite=True, known_names=own)
 
 
-def test_a_free_name_has_a_number(tmp_path: Path) -> None:
+def test_the_next_free_name_has_the_lowest_free_number(tmp_path: Path) -> None:
     """The first that is not taken."""
     (tmp_path / "out.part.mp4").touch()
     (tmp_path / "out.part-2.mp4").touch()

@@ -50,12 +50,12 @@ def test_the_base_is_an_exact_version_of_a_tested_python() -> None:
     assert f'"Programming Language :: Python :: {found[1]}"' in (ROOT / "pyproject.toml").read_text()
 
 
-def test_fetching_weights_needs_nothing_that_changes_with_the_code() -> None:
+def test_the_weights_stage_copies_only_the_script_and_its_table() -> None:
     """Their stage copies the script and its table only."""
     assert set(copied(stages()["weights"])) == {"builder/fetch_weights.py", "builder/weights.json"}
 
 
-def test_everything_that_is_copied_is_there_and_reaches_the_build() -> None:
+def test_every_copied_file_exists_and_is_not_in_dockerignore() -> None:
     """.dockerignore lets through exactly what the Dockerfile copies."""
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     let_through = [line.removeprefix("!") for line in lines if line.startswith("!")]
@@ -78,7 +78,7 @@ def test_shell_scripts_are_well_formed(script: Path) -> None:
         assert done.stdout == ""
 
 
-def test_the_entry_script_leaves_a_store_that_is_set_alone(tmp_path: Path) -> None:
+def test_the_entry_script_runs_the_command_and_keeps_a_set_store(tmp_path: Path) -> None:
     """It becomes the command, with its arguments, its exit status and the environment."""
     environment = {**os.environ, "FRAMEPACK_STORAGE": "s3://bucket/prefix"}
     shown = 'echo "$FRAMEPACK_STORAGE|$1|$$"; exit 7'
@@ -101,7 +101,7 @@ def test_the_entry_script_leaves_a_store_that_is_set_alone(tmp_path: Path) -> No
         (("buildah",), "buildah bud --layers --format docker "),
     ],
 )
-def test_make_image_builds_with_what_there_is(tmp_path: Path, engines: tuple[str, ...], begin: str) -> None:
+def test_make_image_uses_docker_or_else_buildah(tmp_path: Path, engines: tuple[str, ...], begin: str) -> None:
     """Docker if its engine runs, else buildah; the choices of the command line become build arguments."""
     chosen = {"TAG": "mine:1", "WEIGHTS": "all", "WEIGHTS_FROM": "weights", "BASE": "python:3.14.0-slim-trixie"}
 
@@ -113,7 +113,7 @@ def test_make_image_builds_with_what_there_is(tmp_path: Path, engines: tuple[str
         assert f" --build-arg {name}={chosen[name]} " in done.stdout
 
 
-def test_make_image_without_an_engine_says_what_is_missing(tmp_path: Path) -> None:
+def test_make_image_without_an_engine_fails_with_a_remedy(tmp_path: Path) -> None:
     """One sentence with the remedy."""
     done = build_image(tmp_path, ("no docker",))
 
@@ -144,12 +144,12 @@ def build_image(folder: Path, engines: tuple[str, ...], **chosen: str) -> subpro
         ("docker-init -- tini -- entrypoint.sh python -m framepack serve --port=8081", 8081),
     ],
 )
-def test_the_health_check_asks_the_port_that_the_command_serves_on(command: str, port: int | None) -> None:
+def test_the_health_check_uses_the_port_of_the_command(command: str, port: int | None) -> None:
     """A handler serves on none."""
     assert port_of(command.split()) == port
 
 
-def test_trimming_takes_what_only_compiling_and_testing_need(tmp_path: Path) -> None:
+def test_trimming_removes_only_files_for_compiling_and_testing(tmp_path: Path) -> None:
     """Static libraries, headers and tests go; code, shared libraries and Triton's headers stay."""
     gone = ["nvidia/cu13/lib/libx.a", "torch/include/torch/x.h", "numpy/_core/tests/test_x.py", "sympy/a/tests/x.py"]
     gone += ["triton/backends/nvidia/lib/cupti/libcupti_static.a"]

@@ -57,7 +57,7 @@ def build(tmp_path: Path) -> Build:
     return Build(tmp_path)
 
 
-def test_the_table_is_the_catalog() -> None:
+def test_the_table_of_weights_equals_the_catalog() -> None:
     """It has every file with every address, size and hash."""
     assert {(file.model, file.filename, file.urls, file.size_bytes, file.sha256) for file in read_table()} == {
         (row.name, weights.filename, weights.urls, weights.size_bytes, weights.sha256)
@@ -66,7 +66,7 @@ def test_the_table_is_the_catalog() -> None:
     }
 
 
-def test_the_default_is_what_may_be_used_freely() -> None:
+def test_the_default_set_has_no_non_commercial_weights() -> None:
     """It upscales, interpolates and finds faces; what has non-commercial parts comes only when it is asked for."""
     groups = {weights.filename: row.group for row in CATALOG.rows for weights in row.weights}
     restricted = {each.filename for each in CATALOG.weights() if "non-commercial" in each.license}
@@ -81,7 +81,7 @@ def test_the_default_is_what_may_be_used_freely() -> None:
     assert choose(read_table(), "none") == []
 
 
-def test_models_can_be_named() -> None:
+def test_models_may_be_selected_by_name() -> None:
     """Beside or instead of sets; all files of a model come with it."""
     named = choose(read_table(), "RIFE_v4.25, RealESR-general-x4v3")
 
@@ -92,7 +92,7 @@ def test_models_can_be_named() -> None:
     ]
 
 
-def test_an_unknown_name_is_refused_with_those_that_there_are(build: Build) -> None:
+def test_an_unknown_name_is_refused_with_the_known_names(build: Build) -> None:
     """Nothing is fetched."""
     done = build.run(UNREACHABLE, wanted="everything")
 
@@ -100,7 +100,7 @@ def test_an_unknown_name_is_refused_with_those_that_there_are(build: Build) -> N
     assert done.stderr == "WEIGHTS names everything; it may name none, upscalers, default, all, tiny.\n"
 
 
-def test_a_file_is_fetched_without_any_package(build: Build) -> None:
+def test_a_file_is_fetched_with_the_standard_library_alone(build: Build) -> None:
     """It is in the folder under its name, and alone."""
     with HttpServer({"/tiny.pth": Answer(body=CONTENT)}) as server:
         done = build.run(f"{server.url}/tiny.pth")
@@ -114,7 +114,7 @@ def test_a_file_is_fetched_without_any_package(build: Build) -> None:
 @pytest.mark.parametrize(
     "official", [Answer(404), Answer(503), Answer(body=CONTENT[:-1] + b"!"), Answer(body=CONTENT * 2)]
 )
-def test_a_mirror_helps_when_the_official_address_does_not(build: Build, official: Answer) -> None:
+def test_a_mirror_is_used_when_the_official_url_fails(build: Build, official: Answer) -> None:
     """Refused, broken, another file or too much: the mirror is asked at once."""
     with HttpServer({"/official": official, "/mirror": Answer(body=CONTENT)}) as server:
         done = build.run(f"{server.url}/official", f"{server.url}/mirror")
@@ -125,14 +125,14 @@ def test_a_mirror_helps_when_the_official_address_does_not(build: Build, officia
     assert build.files() == ["tiny.pth"]
 
 
-def test_a_fault_that_passes_is_tried_again(build: Build) -> None:
+def test_a_temporary_error_is_retried(build: Build) -> None:
     """After a 503, the same address once more."""
     answers = [Answer(503), Answer(body=CONTENT)]
     with HttpServer(lambda _: answers.pop(0)) as server:
         assert build.run(f"{server.url}/tiny.pth").returncode == 0
 
 
-def test_a_file_that_is_nowhere_fails_the_build_with_the_way_out(build: Build) -> None:
+def test_a_file_that_no_url_has_fails_the_build_with_a_remedy(build: Build) -> None:
     """One line names file and reasons, one says what to do; nothing half fetched stays."""
     with HttpServer({"/mirror": Answer(body=b"another file")}) as server:
         done = build.run(f"{server.url}/official", f"http://localhost:{server.port}/mirror")
@@ -148,7 +148,7 @@ def test_a_file_that_is_nowhere_fails_the_build_with_the_way_out(build: Build) -
     assert build.files() == []
 
 
-def test_a_given_file_is_taken_and_nobody_is_asked(build: Build, tmp_path: Path) -> None:
+def test_a_local_file_is_used_without_any_request(build: Build, tmp_path: Path) -> None:
     """From the folder of WEIGHTS_FROM."""
     given = tmp_path / "given"
     given.mkdir()
@@ -161,7 +161,7 @@ def test_a_given_file_is_taken_and_nobody_is_asked(build: Build, tmp_path: Path)
     assert (build.models / "tiny.pth").read_bytes() == CONTENT
 
 
-def test_a_given_file_that_is_another_one_fails_the_build(build: Build, tmp_path: Path) -> None:
+def test_a_local_file_with_another_hash_fails_the_build(build: Build, tmp_path: Path) -> None:
     """It is not replaced in silence by a fetched one."""
     given = tmp_path / "given"
     given.mkdir()
@@ -174,7 +174,7 @@ def test_a_given_file_that_is_another_one_fails_the_build(build: Build, tmp_path
     assert build.files() == []
 
 
-def test_a_file_of_an_earlier_build_is_not_fetched_again(build: Build) -> None:
+def test_a_file_in_the_build_cache_is_not_fetched_again(build: Build) -> None:
     """The cache of the build keeps it under its hash, and is checked as well."""
     with HttpServer({"/tiny.pth": Answer(body=CONTENT)}) as server:
         for _ in range(2):

@@ -44,7 +44,7 @@ def deployed(values: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> Sett
 
 
 @pytest.mark.parametrize("name", OFFERED)
-def test_a_field_of_the_form_is_a_setting_with_its_default(name: str) -> None:
+def test_every_form_field_is_a_setting_with_its_default(name: str) -> None:
     """It has a description, and the setting's own default; empty means unset."""
     assert OFFERED[name]["description"]
     assert OFFERED[name]["name"]
@@ -54,7 +54,7 @@ def test_a_field_of_the_form_is_a_setting_with_its_default(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, each in OFFERED.items() if each["type"] == "number"])
-def test_the_limits_of_a_number_are_those_of_the_setting(name: str) -> None:
+def test_number_fields_have_the_limits_of_their_setting(name: str) -> None:
     """What the form allows the worker takes; where the setting has limits the form has the same.
 
     Without a limit of the setting the form may have one of the platform, as for inline outputs.
@@ -68,7 +68,7 @@ def test_the_limits_of_a_number_are_those_of_the_setting(name: str) -> None:
         assert OFFERED[name]["min"] > schema["exclusiveMinimum"]
 
 
-def test_choices_are_all_that_the_setting_takes() -> None:
+def test_choice_fields_list_every_value_of_their_setting() -> None:
     """A field with options lists every value."""
     properties = Settings.model_json_schema()["properties"]
     with_options = {name: each["options"] for name, each in OFFERED.items() if "options" in each}
@@ -78,7 +78,7 @@ def test_choices_are_all_that_the_setting_takes() -> None:
         assert [each["value"] for each in options] == properties[FIELDS[name][0]]["enum"]
 
 
-def test_deploying_with_every_field_as_offered_is_deploying_with_nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_form_defaults_equal_no_settings_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """The form's own values leave every setting at its default."""
     plain = load_settings()
 
@@ -86,9 +86,7 @@ def test_deploying_with_every_field_as_offered_is_deploying_with_nothing_set(mon
 
 
 @pytest.mark.parametrize("preset", HUB["presets"], ids=lambda preset: str(preset["name"]))
-def test_a_preset_sets_fields_of_the_form_to_what_the_worker_takes(
-    preset: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hub_presets_set_form_fields_to_valid_values(preset: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Every name is on the form, and the settings are valid."""
     assert set(preset["defaults"]) <= set(OFFERED)
     assert deployed(preset["defaults"], monkeypatch)
@@ -102,7 +100,7 @@ def locked(package: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def test_hosts_with_any_driver_that_runs_the_locked_cuda_are_allowed() -> None:
+def test_the_allowed_cuda_versions_run_the_locked_cuda() -> None:
     """The list has every minor version of the locked major, up to the newest CUDA that the lock knows of.
 
     A driver runs libraries of its own major version of CUDA whatever their minor. ``cuda-bindings`` is released with
@@ -115,12 +113,12 @@ def test_hosts_with_any_driver_that_runs_the_locked_cuda_are_allowed() -> None:
     assert HUB["allowedCudaVersions"] == TRIED["config"]["allowedCudaVersions"] == allowed
 
 
-def test_the_hub_tries_the_defaults() -> None:
+def test_the_hub_tests_use_the_default_settings() -> None:
     """Its worker starts with nothing set."""
     assert TRIED["config"]["env"] == []
 
 
-def test_what_the_hub_tries_needs_networks_weights_and_an_encoder() -> None:
+def test_the_hub_tests_cover_networks_weights_and_an_encoder() -> None:
     """An upscale, an interpolation and a pipeline, each of a clip that is small enough to be inline."""
     assert {"upscale", "interpolate", "pipeline"} <= {each["endpoint"] for each in JOBS.values()}
     for fields in map(dict, JOBS.values()):
@@ -143,7 +141,7 @@ def worker(tmp_path: Path) -> Bench:
 
 
 @pytest.mark.parametrize(("name", "frames"), [("upscale", 9), ("interpolate", 18), ("pipeline", 9)])
-def test_what_the_hub_tries_succeeds(worker: Bench, name: str, frames: int) -> None:
+def test_every_job_of_the_hub_tests_succeeds(worker: Bench, name: str, frames: int) -> None:
     """Each job gives a video inline; the default network would take a minute on a CPU, so a smaller one stands in."""
     fields = dict(JOBS[name])
     if "model" in fields:

@@ -39,7 +39,7 @@ def metadata(built: Built) -> Message:
         return message_from_bytes(wheel.read(f"{INFO}/METADATA"))
 
 
-def test_the_wheel_holds_the_package_and_its_notices_alone(built: Built) -> None:
+def test_the_wheel_contains_only_the_package_and_its_notices(built: Built) -> None:
     """Every tracked file below framepack/, py.typed among them, license and notices; no tests, no scripts."""
     with zipfile.ZipFile(built.wheel) as wheel:
         names = wheel.namelist()
@@ -52,7 +52,7 @@ def test_the_wheel_holds_the_package_and_its_notices_alone(built: Built) -> None
     assert notices == [(built.tree / name).read_text() for name in NOTICES]
 
 
-def test_the_wheel_says_what_it_is(metadata: Message) -> None:
+def test_the_wheel_has_version_license_and_readme(metadata: Message) -> None:
     """Its version is the package's, its license an SPDX expression, and README is its long description."""
     assert (metadata["Name"], metadata["Version"]) == ("framepack-worker", __version__)
     assert metadata["License-Expression"] == "MIT"
@@ -61,7 +61,7 @@ def test_the_wheel_says_what_it_is(metadata: Message) -> None:
     assert str(metadata.get_payload()).startswith("# ")
 
 
-def test_the_source_archive_holds_what_git_tracks(built: Built) -> None:
+def test_the_source_archive_contains_every_tracked_file(built: Built) -> None:
     """Nothing is missing, nothing is added but what setuptools generates."""
     with tarfile.open(built.sdist) as archive:
         members = [Path(each.name) for each in archive.getmembers() if each.isfile()]
@@ -84,7 +84,7 @@ def test_the_command_works_from_any_folder(installed: Installed) -> None:
     assert where.stdout.startswith(str(installed.python.parents[1]))
 
 
-def test_an_installed_command_computes(installed: Installed) -> None:
+def test_the_installed_command_filters_a_video(installed: Installed) -> None:
     """A clip beside the caller is filtered into a file beside it."""
     make_clip(installed.folder / "in.mp4", Spec(size=(64, 36), count=12))
 
@@ -94,7 +94,7 @@ def test_an_installed_command_computes(installed: Installed) -> None:
     assert probe(installed.folder / "out.mp4").frame_count == 12
 
 
-def test_users_of_the_package_see_its_types(installed: Installed) -> None:
+def test_type_checkers_see_the_types_of_the_package(installed: Installed) -> None:
     """A strict mypy run over a user's file knows the types, and finds the user's mistake."""
     user = installed.folder / "user.py"
     user.write_text(TYPED_USER)
@@ -109,7 +109,7 @@ def test_users_of_the_package_see_its_types(installed: Installed) -> None:
     assert "Found 1 error" in checked.stdout
 
 
-def test_tests_of_the_source_archive_run(built: Built, tmp_path: Path) -> None:
+def test_the_tests_of_the_source_archive_pass(built: Built, tmp_path: Path) -> None:
     """Unpacked anywhere, it has what the tests of rules and declarations read: they pass."""
     quick = [
         "tests/architecture",
@@ -124,7 +124,7 @@ def test_tests_of_the_source_archive_run(built: Built, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_all_tests_of_the_source_archive_are_found(built: Built, tmp_path: Path) -> None:
+def test_every_test_module_of_the_source_archive_imports(built: Built, tmp_path: Path) -> None:
     """Everything that any test module imports is there."""
     found = _pytest(built.unpacked(tmp_path), "--collect-only")
 

@@ -116,7 +116,7 @@ def install(index: Index, python: str | Path, *more: str | Path, **environment: 
 
 
 @pytest.mark.parametrize("version", RUNS_ON)
-def test_a_lock_is_installed_although_something_newer_was_released(index: Index, version: str) -> None:
+def test_a_lock_is_installed_although_a_newer_release_exists(index: Index, version: str) -> None:
     """The oldest pip and the newest install what is locked; an old one that looks dependencies up fails there."""
     python = environment_with_pip(index, version)
     if version in LOOKS_UP:  # the index really holds the trap
@@ -131,14 +131,14 @@ def test_a_lock_is_installed_although_something_newer_was_released(index: Index,
     assert index.installed(python) == LOCKED
 
 
-def test_the_pips_of_the_tests_are_those_that_set_up_fetches() -> None:
+def test_the_pip_versions_of_the_tests_are_the_ones_set_up_fetches() -> None:
     """The list here and the locked one are the same."""
     lines = (ROOT / "builder" / "requirements-pips.txt").read_text(encoding="utf-8").splitlines()
 
     assert [line.split()[0].removeprefix("pip==") for line in lines if line.startswith("pip==")] == list(RUNS_ON)
 
 
-def test_a_folder_becomes_an_environment(index: Index, tmp_path: Path) -> None:
+def test_the_third_argument_creates_an_environment(index: Index, tmp_path: Path) -> None:
     """With a third argument the packages go into a new environment there, and no other file stays."""
     folder = tmp_path / "a new" / "environment"
 
@@ -149,7 +149,7 @@ def test_a_folder_becomes_an_environment(index: Index, tmp_path: Path) -> None:
     assert not (folder / "tmp").exists()
 
 
-def test_a_package_that_is_not_the_locked_file_is_refused(index: Index, tmp_path: Path) -> None:
+def test_a_package_with_another_hash_is_refused(index: Index, tmp_path: Path) -> None:
     """A file with another hash is not installed, and pip's words are shown."""
     wheel(index.folder, "helper", "1.0", "Summary: another")
 
@@ -161,7 +161,7 @@ def test_a_package_that_is_not_the_locked_file_is_refused(index: Index, tmp_path
     assert index.installed(tmp_path / "environment" / "bin" / "python") == {}
 
 
-def test_a_lock_that_misses_a_package_is_refused(index: Index, tmp_path: Path) -> None:
+def test_a_lock_without_a_needed_package_is_refused(index: Index, tmp_path: Path) -> None:
     """Nothing is looked up, so a lock must be whole."""
     whole = index.lock.read_text(encoding="utf-8")
     index.lock.write_text(re.sub("library.*\n", "", whole), encoding="utf-8")
@@ -180,7 +180,7 @@ def program(folder: Path, name: str, script: str) -> Path:
     return file
 
 
-def test_a_python_that_is_too_old_is_named(index: Index, tmp_path: Path) -> None:
+def test_an_old_python_is_refused_with_its_version(index: Index, tmp_path: Path) -> None:
     """The sentence says which Python it is and which are right, before anything is made."""
     old = program(tmp_path, "python3.10", 'case $1 in --version) echo "Python 3.10.12" ;; *) exit 1 ;; esac')
 
@@ -192,7 +192,7 @@ def test_a_python_that_is_too_old_is_named(index: Index, tmp_path: Path) -> None
     assert not (tmp_path / "environment").exists()
 
 
-def test_a_python_that_is_not_there_is_named(index: Index, tmp_path: Path) -> None:
+def test_a_missing_python_is_named(index: Index, tmp_path: Path) -> None:
     """So is a name that stands for nothing."""
     status, said = install(index, "python3.99", tmp_path / "environment")
 
@@ -214,7 +214,9 @@ def test_a_python_without_ensurepip_names_the_package_that_brings_it(index: Inde
 
 
 @pytest.mark.parametrize(("cache", "needed"), [({}, 14), ({"PIP_NO_CACHE_DIR": "1"}, 11)], ids=["cache", "no cache"])
-def test_a_full_disk_is_said_first(index: Index, tmp_path: Path, cache: dict[str, str], needed: int) -> None:
+def test_too_little_disk_space_is_reported_before_installing(
+    index: Index, tmp_path: Path, cache: dict[str, str], needed: int
+) -> None:
     """A lock with torch needs gigabytes, of which pip's cache is a part."""
     index.lock.write_text("torch==2.15.0 --hash=sha256:00\n", encoding="utf-8")
     program(tmp_path, "df", "echo Filesystem; echo /dev/disk 99 99 10500000 99% /")

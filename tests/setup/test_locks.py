@@ -38,7 +38,7 @@ def pins(lock: str) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize(("lock", "wanted"), LOCKS.items(), ids=LOCKS)
-def test_a_lock_has_what_pyproject_asks_for(lock: str, wanted: list[str]) -> None:
+def test_every_lock_satisfies_pyproject(lock: str, wanted: list[str]) -> None:
     """Each package is there, in a version that fits; otherwise `make lock` was forgotten."""
     locked = pins(lock)
 
@@ -48,20 +48,20 @@ def test_a_lock_has_what_pyproject_asks_for(lock: str, wanted: list[str]) -> Non
 
 
 @pytest.mark.parametrize("lock", LOCKS)
-def test_every_locked_file_is_known_by_its_hash(lock: str) -> None:
+def test_every_locked_file_has_a_hash(lock: str) -> None:
     """An entry has an exact version and hashes, and names no place to fetch it from."""
     assert all(re.search(r"==\S+ .*--hash=sha256:[0-9a-f]{64}", entry) for entry in entries(lock))
     assert not any("//" in entry for entry in entries(lock))
 
 
-def test_tests_run_with_the_packages_of_the_image() -> None:
+def test_the_development_lock_has_the_versions_of_the_image() -> None:
     """Whatever the image installs is in the development lock, in the same version."""
     development = pins("requirements-dev")
 
     assert {name: development.get(name) for name in pins("requirements")} == pins("requirements")
 
 
-def test_what_is_resolved_anew_stays_below_the_next_major_version() -> None:
+def test_every_dependency_has_an_upper_bound_below_the_next_major_version() -> None:
     """`pip install .` knows no lock; only a ceiling keeps a breaking release out."""
     requirements = [*RUNTIME, *PROJECT["build-system"]["requires"]]
     ceilings = {"<", "~=", "=="}

@@ -38,6 +38,8 @@ UNKNOWN = {"name": "private", "skip_reason": "Dependency not found and could not
     ],
     ids=["clean", "vulnerable", "one unknown", "all unknown"],
 )
-def test_what_an_audit_says(dependencies: list[dict[str, Any]], status: int, lines: list[str]) -> None:
+def test_an_audit_lists_vulnerable_and_unaudited_packages(
+    dependencies: list[dict[str, Any]], status: int, lines: list[str]
+) -> None:
     """Vulnerable packages are named with the versions that end it; those left out are no success."""
     assert verdict(dependencies) == (lines, status)

@@ -23,14 +23,14 @@ def test_the_map_has_every_module_of_the_package() -> None:
     assert sorted([*named, "framepack/__init__.py"]) == sorted(there)
 
 
-def test_every_row_of_the_map_says_what_it_is() -> None:
+def test_every_row_of_the_map_is_a_sentence() -> None:
     """The first line of a docstring is a sentence."""
     rows = [*map_of_modules(ROOT).splitlines()[2:], *map_of_packages(ROOT).splitlines()[2:]]
 
     assert [row for row in rows if not row.split(" | ")[1].rstrip(" |").endswith(".")] == []
 
 
-def test_layers_and_contracts_are_those_of_the_configuration() -> None:
+def test_layers_and_contracts_match_the_configuration() -> None:
     """Each layer is a line, each contract an item."""
     lines = layers(ROOT).splitlines()
 

@@ -32,7 +32,7 @@ def test_the_contact_sheet_shows_controls_and_presets(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("control", CONTROLS, ids=lambda control: control.name)
-def test_a_row_of_the_contact_sheet_spans_the_range(control: Control) -> None:
+def test_a_row_of_the_contact_sheet_spans_the_range_of_its_control(control: Control) -> None:
     """Every control has a row with its default and both ends, as long as the others."""
     values = values_of(control)
 

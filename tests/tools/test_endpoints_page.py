@@ -49,7 +49,7 @@ def test_the_overview_links_to_every_section() -> None:
     assert [name for name, _ in links] == list(SECTIONS)
 
 
-def test_operations_of_a_family_are_together() -> None:
+def test_operations_are_grouped_by_family() -> None:
     """Sections go by family, then by route."""
     order = [
         (operation.family, operation.path) for name in SECTIONS for operation in REGISTRY if operation.name == name
@@ -59,7 +59,7 @@ def test_operations_of_a_family_are_together() -> None:
     assert all(before <= after for before, after in pairwise(order))
 
 
-def test_upscale_models_are_listed_where_one_is_chosen() -> None:
+def test_upscale_models_are_listed_at_each_model_field() -> None:
     """All of the catalog, with their scales."""
     for row in CATALOG.group("upscaler"):
         assert f"| `{row.name}` | {row.scale} | {row.description} |" in SECTIONS["upscale"]

@@ -65,19 +65,19 @@ def tree(tmp_path: Path) -> Path:
         ("LICENSE", []),
     ],
 )
-def test_the_tests_of_a_changed_file_come_nearest_first(tree: Path, changed: str, tests: list[str]) -> None:
+def test_tests_of_a_changed_file_are_ordered_by_distance(tree: Path, changed: str, tests: list[str]) -> None:
     """Its own tests, then tests that import or run it, then the tests of its folder."""
     assert nearest_tests([changed], tree) == tests
 
 
-def test_a_test_is_as_near_as_to_the_nearest_of_several_changes(tree: Path) -> None:
+def test_with_several_changes_the_nearest_one_counts(tree: Path) -> None:
     """A changed test comes before all others."""
     changed = ["framepack/media/read/probe.py", "tests/media/read/test_reader.py"]
 
     assert nearest_tests(changed, tree)[:2] == ["tests/media/read/test_reader.py", "tests/media/read/test_probe.py"]
 
 
-def test_every_folder_of_the_package_has_tests_that_quick_finds() -> None:
+def test_every_folder_of_the_package_leads_to_some_test() -> None:
     """A new module in any folder of the real tree leads to some test."""
     folders = [path.parent.relative_to(ROOT) for path in ROOT.rglob("framepack/*/**/__init__.py")]
     assert len(folders) > 20
@@ -85,7 +85,7 @@ def test_every_folder_of_the_package_has_tests_that_quick_finds() -> None:
     assert [str(folder) for folder in folders if not nearest_tests([f"{folder}/new_module.py"], ROOT)] == []
 
 
-def test_changes_are_what_git_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_files_are_taken_from_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Edited, deleted and new files count, ignored ones do not."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
 
@@ -113,7 +113,7 @@ def test_changes_are_what_git_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert sorted(changed_files("HEAD")) == ["deleted.py", "edited.py", "new.py"]
 
 
-def test_tests_that_have_not_begun_in_time_are_skipped(tmp_path: Path) -> None:
+def test_tests_that_would_start_after_the_time_limit_are_skipped(tmp_path: Path) -> None:
     """They are counted with the reason, and do not fail the run."""
     (tmp_path / "test_slow.py").write_text("def test_one(): ...\ndef test_two(): ...\n", encoding="utf-8")
     code = "import sys, pytest; from tools.quick import TimeBudget; "
