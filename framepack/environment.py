@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import PydanticCustomError
+
+from framepack.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -79,8 +80,7 @@ def unknown(names: Iterable[str], model: type[BaseModel]) -> Iterator[str]:
     for name in sorted(names):
         short = name.upper().removeprefix(PREFIX)
         if name.upper().startswith(PREFIX) and short not in {*known, _OF_TESTS}:
-            close = difflib.get_close_matches(short, known, n=1)
-            yield f"{name} is not a setting and is ignored" + (f"; did you mean {known[close[0]]}?" if close else ".")
+            yield f"{name} is not a setting and is ignored{did_you_mean(short, known)}"
 
 
 def _variable_of(location: str, model: type[BaseModel]) -> str:

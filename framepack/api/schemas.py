@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Callable, Mapping
 from functools import cache, reduce
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar, Union, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from framepack.errors import InvalidField, InvalidSource
+from framepack.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -242,10 +242,8 @@ def _model_of(model: type[BaseModel], location: tuple[int | str, ...]) -> type[B
 def _unknown(model: type[BaseModel], name: str, _finding: Any) -> str:
     place, dot, field = name.rpartition(".")
     allowed = sorted(model.model_fields)
-    close = difflib.get_close_matches(field, allowed, n=1)
-    hint = f"; did you mean '{place}{dot}{close[0]}'?" if close else ""
-    known = ", ".join(allowed) if allowed else "none"
-    return f"Unknown field '{name[:80]}'{hint or '.'} Allowed fields: {known}."
+    hint = did_you_mean(field, {each: f"'{place}{dot}{each}'" for each in allowed})
+    return f"Unknown field '{name[:80]}'{hint} Allowed fields: {', '.join(allowed) or 'none'}."
 
 
 def _missing(_model: type[BaseModel], name: str, _finding: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import inspect
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +27,7 @@ from framepack.cli.local import Request
 from framepack.cli.options import check_fields, command_name, field_options, parse_fields
 from framepack.cli.target import check_file, check_new_folder, format_of, make_folder, requested_format, set_format
 from framepack.errors import InvalidField, InvalidSource
+from framepack.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from framepack.api.workflow import StepTypes
@@ -190,9 +190,7 @@ def _from_files(command: ParsedCommand, fields: dict[str, Any]) -> tuple[dict[st
         fields["preset"] = PRESET
         return None, [{"endpoint": "save_filter_preset", "name": PRESET, "settings": settings}]
     if isinstance(look, str) and built_in_preset(look.strip()) is None:
-        close = difflib.get_close_matches(look, FILTER_PRESETS, n=1)
-        hint = f"; did you mean {close[0]}?" if close else "."
-        names = ", ".join(FILTER_PRESETS)
+        hint, names = did_you_mean(look, FILTER_PRESETS.keys()), ", ".join(FILTER_PRESETS)
         raise InvalidField(f"--preset must be {names} or the name of a .json file, not {look[:40]!r}{hint}")
     return None, []
 

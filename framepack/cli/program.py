@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -17,6 +16,7 @@ from framepack.cli.session import defect
 from framepack.environment import temp_folder
 from framepack.errors import FramepackError, InvalidField
 from framepack.registry import Registry, discover
+from framepack.spelling import NEW_SENTENCE, did_you_mean
 
 _BOOLEANS: Final = ("true", "false")
 
@@ -91,8 +91,7 @@ def _report_usage_error(error: typer.TyperException, given: Sequence[str]) -> in
     possibilities = getattr(error, "possibilities", None)
     if option and possibilities:
         names = {each.lstrip("-"): each for each in possibilities}  # dashes, which all have, do not count
-        close = difflib.get_close_matches(option.lstrip("-"), names)
-        hint = f". Did you mean {' or '.join(sorted(names[each] for each in close))}?" if close else ""
+        hint = did_you_mean(option.lstrip("-"), names, start=NEW_SENTENCE, most=3)
         message = f"No such option: {option}{hint}"
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else " ".join(["framepack", *given[:2]])

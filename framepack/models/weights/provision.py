@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -11,6 +10,7 @@ from framepack.errors import InvalidField
 from framepack.models.weights.catalog import CATALOG
 from framepack.models.weights.hub_snapshots import HubSnapshots
 from framepack.models.weights.store import OnFetch, WeightsFile, WeightsStore, describe_outcome, fetch_all, list_files
+from framepack.spelling import NEW_SENTENCE, did_you_mean
 
 if TYPE_CHECKING:
     from framepack.models.spec import Group, ModelRow
@@ -75,9 +75,8 @@ def fetch_weights(
     unknown = {*wanted} - {_ALL, *(each.name for each in known), *(each.group for each in known)}
     if unknown:
         wrong, names = min(unknown), {each.name.casefold(): each.name for each in known}
-        close = difflib.get_close_matches(wrong.casefold(), names, n=1)
-        hint = f" Did you mean {names[close[0]]}?" if close else ""
-        raise InvalidField(f"There is no model called {wrong}; there are {', '.join(names.values())}.{hint}")
+        hint = did_you_mean(wrong.casefold(), names, start=NEW_SENTENCE)
+        raise InvalidField(f"There is no model called {wrong}; there are {', '.join(names.values())}{hint}")
     rows = [row for row in CATALOG.rows if not wanted or _is_wanted(row, wanted)]
     complete = fetch_all(rows, WeightsStore.from_settings(settings), report, on_fetch)
     fetched = [_fetched(each, snapshots, report) for each in repositories if _is_wanted(each, wanted)]

@@ -1,0 +1,29 @@
+"""Suggestions for misspelled names in error messages."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+SAME_SENTENCE: Final = "; did you mean"
+NEW_SENTENCE: Final = ". Did you mean"
+
+
+def did_you_mean(
+    word: str, known: Iterable[str] | Mapping[str, str], *, start: str = SAME_SENTENCE, most: int = 1
+) -> str:
+    """Return the end of a sentence about an unknown word: the question whether a similar one was meant.
+
+    Args:
+        word: what was given.
+        known: what it is compared with; a mapping has the text to show for each.
+        start: how the question begins.
+        most: how many similar words are named.
+
+    Returns:
+        Such as ``; did you mean warm?``, or a period if no known word is similar.
+    """
+    shown = known if isinstance(known, Mapping) else {each: each for each in known}
+    similar = difflib.get_close_matches(word, shown, n=most)
+    return f"{start} {' or '.join(sorted(shown[each] for each in similar))}?" if similar else "."
