@@ -1,4 +1,4 @@
-"""The path of every video: source, clip, effects, file, published output. `publish_video` is the only way out."""
+"""The path of every video that is made: source, clip, effects, file, output. `publish_video` is the only way out."""
 
 from __future__ import annotations
 
