@@ -26,7 +26,8 @@ from typing import Any, Final
 
 import av
 
-from builder.image_engine import ROOT, Builder, Container, Failed, Running, official_base, show_end, work_folder
+from builder.image_builder import ROOT, Builder, official_base, work_folder
+from builder.image_container import Container, Failed, Running, show_end
 from tests.support.control_plane import ControlPlane
 
 WORKER: Final = 10001
