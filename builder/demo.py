@@ -1,7 +1,7 @@
 """The demo: runs an upscale job with real weights and draws the result.
 
-``python handler.py`` reads ``test_input.json``, upscales its clip with real weights and stores the output. Then an
-image with frames of before and after is written beside the output.
+``python handler.py`` reads ``test_input.json``, upscales its clip and stores the output. An image that compares
+frames before and after is written beside the output.
 """
 
 from __future__ import annotations

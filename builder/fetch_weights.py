@@ -1,8 +1,8 @@
-"""Fetch the published weights into a folder, for the image build. Standard library only: it runs before any package.
+"""Fetches the published weights into a folder, for the image build. It uses the standard library only.
 
 ``python builder/fetch_weights.py default --to /models`` reads ``weights.json`` beside it, which ``make docs`` writes
-from the catalog of models. A file is taken from a given folder, a cache, its official address or a mirror, and
-counts only with its published SHA-256.
+from the catalog of models. A file is taken from a given folder, a cache, its official URL or a mirror, and is used
+only if it has the published SHA-256.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SECONDS: Final = 60.0
 _PAUSES_SECONDS: Final = (0.0, 3.0)
 _PASSING: Final = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 _PIECE_BYTES: Final = 1 << 20
-_ON_REQUEST: Final = ("GFPGANv1.4",)  # parts of it are for research only: who wants it asks for it
+_ON_REQUEST: Final = ("GFPGANv1.4",)  # parts of it are for non-commercial use only, so it must be asked for
 
 SETS: Final[dict[str, Callable[[str, str], bool]]] = {
     "none": lambda _model, _group: False,
@@ -36,12 +36,12 @@ SETS: Final[dict[str, Callable[[str, str], bool]]] = {
     "default": lambda model, _group: model not in _ON_REQUEST,
     "all": lambda _model, _group: True,
 }
-"""What ``WEIGHTS`` may name beside models: whether a set has the model of this name and group."""
+"""The sets that ``WEIGHTS`` may name besides models: whether one contains the model of a name and a group."""
 
 
 @dataclass(frozen=True)
 class File:
-    """One published file: whose it is, where it is to be had, and what it must be."""
+    """A published file of a model, with its URLs, size and hash."""
 
     filename: str
     model: str
@@ -52,11 +52,11 @@ class File:
 
 
 class Unavailable(Exception):
-    """A file could not be had; says why."""
+    """A file could not be fetched. The message says why."""
 
 
 def read_table(path: Path = TABLE) -> list[File]:
-    """The files that the catalog of models has."""
+    """The files of the catalog of models."""
     rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
     return [
         File(row["filename"], row["model"], row["group"], tuple(row["urls"]), int(row["size_bytes"]), row["sha256"])
@@ -65,7 +65,7 @@ def read_table(path: Path = TABLE) -> list[File]:
 
 
 def choose(files: Sequence[File], wanted: str) -> list[File]:
-    """The files of the sets and models that ``wanted`` names, separated by commas or blanks.
+    """The files of the sets and models in ``wanted``, which are separated by commas or spaces.
 
     Raises:
         ValueError: there is no such set or model.
@@ -83,16 +83,16 @@ def choose(files: Sequence[File], wanted: str) -> list[File]:
 
 
 def provide(file: File, to: Path, given: Path | None, cache: Path | None) -> str:
-    """Put the file into the folder ``to`` and say where it came from.
+    """Put a file into the folder ``to`` and return where it came from.
 
     Args:
-        file: which one.
+        file: the file.
         to: an existing folder.
-        given: a folder that may have it under its name.
+        given: a folder that may contain the file.
         cache: a folder that keeps fetched files under their SHA-256.
 
     Raises:
-        Unavailable: the given file is another one, or no address has the published one.
+        Unavailable: the file in ``given`` is not the published one, or no URL has it.
     """
     target = to / file.filename
     if given is not None and (given / file.filename).is_file():
@@ -112,9 +112,9 @@ def provide(file: File, to: Path, given: Path | None, cache: Path | None) -> str
 
 
 def _fetch(file: File, target: Path) -> str:
-    """Fetch from the first address that has the published file; return its host.
+    """Fetch the published file from the first URL that has it; return the host.
 
-    All addresses are tried in order, and once more after a pause where the fault may pass.
+    All URLs are tried in order. Those with a temporary error are tried once more after a pause.
     """
     part = target.with_name(f".{target.name}.part")
     problems: dict[str, str] = {}
@@ -136,9 +136,9 @@ def _fetch(file: File, target: Path) -> str:
 
 
 def _attempt(url: str, part: Path, file: File) -> tuple[str | None, bool]:
-    """Fetch once; return what went wrong, or None, and whether it may pass."""
+    """Try one URL once; return what went wrong, or None, and whether the error is temporary."""
     try:
-        with urllib.request.urlopen(url, timeout=_SECONDS) as answer, part.open("wb") as output:  # noqa: S310 - the addresses are the table's
+        with urllib.request.urlopen(url, timeout=_SECONDS) as answer, part.open("wb") as output:  # noqa: S310 - the URLs are those of the table
             digest = _copy(answer, output, file.size_bytes)
     except urllib.error.HTTPError as error:
         return f"HTTP {error.code}", error.code >= HTTPStatus.INTERNAL_SERVER_ERROR or error.code in _PASSING
@@ -148,7 +148,7 @@ def _attempt(url: str, part: Path, file: File) -> tuple[str | None, bool]:
 
 
 def _copy(source: Any, output: Any, size_bytes: int) -> str:
-    """Copy at most one piece more than ``size_bytes`` and return the SHA-256."""
+    """Copy a file, but at most one piece more than ``size_bytes``; return the SHA-256."""
     digest, done = hashlib.sha256(), 0
     while done <= size_bytes and (piece := source.read(_PIECE_BYTES)):
         digest.update(piece)
@@ -163,11 +163,11 @@ def _sha256(path: Path) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Return the exit code: 0 if every wanted file is there, 1 if one could not be had, 2 for a wrong name."""
+    """Return the exit status: 0 if all files are there, 1 if one could not be fetched, 2 for an unknown name."""
     parser = argparse.ArgumentParser(description="Fetch model weights and check their SHA-256.")
     parser.add_argument("wanted", help=f"{', '.join(SETS)}, or names of models, separated by commas")
     parser.add_argument("--to", type=Path, required=True, help="folder for the files")
-    parser.add_argument("--given", type=Path, help="folder that may have files already")
+    parser.add_argument("--given", type=Path, help="folder that may contain files already")
     parser.add_argument("--cache", type=Path, help="folder that keeps fetched files for the next build")
     parser.add_argument("--table", type=Path, default=TABLE, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)

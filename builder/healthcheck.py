@@ -1,6 +1,6 @@
-"""Health of the container, for Docker: whether ``framepack serve`` is ready; a handler is healthy while it runs.
+"""The health check of the container: whether ``framepack serve`` is ready.
 
-A handler has no port. When its process ends the container ends, so there is nothing more to ask.
+A handler has no port and counts as healthy: the container ends with its process.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _FIRST_PROCESS = Path("/proc/1/cmdline")
 
 
 def port_of(command: Sequence[str]) -> int | None:
-    """The port that the container's command serves on, or None if it is not ``framepack serve``.
+    """The port of the container's command; None if the command is not ``framepack serve``.
 
     Args:
         command: the words of the first process, such as ``tini -- ... python -m framepack serve --port 80``.

@@ -1,7 +1,7 @@
-"""Builds the image and runs jobs in it the ways people start it, without a Docker engine: `make image-test`.
+"""Builds the image and runs jobs in it, started in all documented ways, without a Docker engine: `make image-test`.
 
-Needs root, Linux, buildah, debootstrap and about 25 GB of free disk; takes about ten minutes. Prints the size of each
-layer and start-up times, and fails at the first thing that is not as it should be.
+Needs root, Linux, buildah, debootstrap and about 25 GB of free disk space; takes about ten minutes. Prints the size
+of each layer and start-up times, and stops at the first failure.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _TOOLS: Final = ("buildah", "debootstrap", "unshare", "nsenter", "setpriv")
 _JOB_SECONDS: Final = 300.0
 _START_SECONDS: Final = 60.0
 _PORT: Final = 18765
-_BY_SIGTERM: Final = 143  # the server stops in order, then ends by the signal that it got
+_BY_SIGTERM: Final = 143  # the server shuts down, then ends with the signal that it received
 
 
 def check(*, holds: bool, claim: str) -> None:
-    """Print what was found to hold.
+    """Print a claim that holds.
 
     Raises:
-        Failed: it does not.
+        Failed: it does not hold.
     """
     if not holds:
         raise Failed(claim)
@@ -50,7 +50,7 @@ def check(*, holds: bool, claim: str) -> None:
 
 
 def hub_jobs() -> dict[str, dict[str, Any]]:
-    """The jobs that the RunPod Hub tries, by name."""
+    """The jobs of the RunPod Hub's tests, by name."""
     tried = json.loads((ROOT / ".runpod" / "tests.json").read_text(encoding="utf-8"))
     return {each["name"]: each["input"] for each in tried["tests"]}
 
@@ -63,7 +63,7 @@ def frames_of(inline: str) -> int:
 
 @contextmanager
 def platform(container: Container, **options: Any) -> Iterator[tuple[ControlPlane, Running]]:
-    """The handler in a container, and the platform that gives it jobs."""
+    """Run the handler in a container, with a platform that sends it jobs."""
     with ControlPlane() as plane:
         environment: Mapping[str, str] = {**plane.environment(), **options.pop("environment", {})}
         with container.start(environment=environment, **options) as running:
@@ -88,20 +88,20 @@ def job(plane: ControlPlane, fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def small_upscale() -> dict[str, Any]:
-    """The Hub's upscale with a network that is quick on a CPU."""
+    """The Hub's upscale job with a network that is fast on a CPU."""
     return {**hub_jobs()["upscale"], "model": "RealESR_AnimeVideo_v3"}
 
 
 def video_job(plane: ControlPlane, name: str, fields: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Run a job, one of the Hub's by default, and look at the video that it gives back."""
+    """Run a job, by default the Hub's of this name, and check that its answer contains a video."""
     answer = job(plane, fields or hub_jobs()[name])
     inline = answer.get("output_video_base64", "")
-    check(holds=bool(inline) and frames_of(inline) > 1, claim=f"{name}: a video comes back inline")
+    check(holds=bool(inline) and frames_of(inline) > 1, claim=f"{name}: the answer has an inline video")
     return answer
 
 
 def defaults(container: Container) -> None:
-    """Nothing set, no volume: results inline, from a process that is not root."""
+    """No settings and no volume: results are inline, and the handler does not run as root."""
     with platform(container) as (plane, running):
         names = [name for name in hub_jobs() if name in {"upscale", "pipeline"}]
         if list((container.root / "models").glob("flownet*")):
@@ -110,15 +110,15 @@ def defaults(container: Container) -> None:
         check(holds=running.user_of("handler.py") == WORKER, claim="the handler runs as 10001")
         stored = container.root / "tmp/framepack-outputs" / answers[0]["output_path"].removeprefix("/outputs/")
         check(holds=stored.stat().st_uid == WORKER, claim="the output is in the container's folder")
-        check(holds=(container.root / "models").stat().st_uid == WORKER, claim="language models may come to /models")
+        check(holds=(container.root / "models").stat().st_uid == WORKER, claim="models can be fetched into /models")
         healthy = running.execute(*container.config["Healthcheck"]["Test"][1:])
-        check(holds=healthy.returncode == 0, claim="the health check is content")
+        check(holds=healthy.returncode == 0, claim="the health check passes")
         status, seconds = running.stop(_START_SECONDS)
         check(holds=status == 0, claim=f"SIGTERM ends the handler, exit 0 after {seconds:.1f} s")
 
 
 def root_owned_volume(container: Container) -> None:
-    """A network volume that belongs to root: the entry script makes the outputs' folder and nothing else."""
+    """A network volume that belongs to root: the entry script only creates the folder of outputs."""
     volume = container.work / "volume"
     (volume / "mine").mkdir(parents=True)
     with platform(container, volume=volume) as (plane, _):
@@ -126,29 +126,29 @@ def root_owned_volume(container: Container) -> None:
     stored = volume / "outputs" / answer["output_path"].removeprefix("/outputs/")
     check(holds=stored.stat().st_uid == WORKER, claim="the output is on the volume and belongs to 10001")
     owners = [path.stat().st_uid for path in (volume, volume / "mine", volume / "outputs")]
-    check(holds=owners == [0, 0, WORKER], claim="only the folder of outputs changed hands")
+    check(holds=owners == [0, 0, WORKER], claim="only the folder of outputs changed its owner")
 
     with platform(container, volume=volume, user=WORKER) as (plane, _):
         video_job(plane, "upscale", small_upscale())
-    check(holds=len(list((volume / "outputs").rglob("*.mp4"))) == 2, claim="--user 10001 goes on with that folder")
+    check(holds=len(list((volume / "outputs").rglob("*.mp4"))) == 2, claim="--user 10001 uses the same folder")
 
     chosen = {"FRAMEPACK_STORAGE": "file:/runpod-volume/chosen/deep"}
     with platform(container, volume=volume, environment=chosen) as (plane, _):
         video_job(plane, "upscale", small_upscale())
-    check(holds=len(list((volume / "chosen/deep").rglob("*.mp4"))) == 1, claim="a store that was set is the one used")
+    check(holds=len(list((volume / "chosen/deep").rglob("*.mp4"))) == 1, claim="a store that is set is used")
 
 
 def read_only_root(container: Container) -> None:
-    """A read-only root with nothing to write on but /tmp."""
+    """A read-only root file system; only /tmp is writable."""
     with platform(container, read_only=True) as (plane, running):
         video_job(plane, "upscale", small_upscale())
         tried = running.execute("touch", "/app/x")
-        check(holds=tried.returncode != 0, claim="the root is read-only indeed")
+        check(holds=tried.returncode != 0, claim="the root is read-only")
         check(holds=running.user_of("handler.py") == WORKER, claim="the handler runs as 10001")
 
 
 def other_user(container: Container) -> None:
-    """Started as 10001, with a volume that it may not write: it says so and goes on in the container."""
+    """Started as user 10001, with a volume it may not write to: a warning, and outputs stay in the container."""
     volume = container.work / "locked"
     volume.mkdir()
     with platform(container, user=WORKER, volume=volume) as (plane, running):
@@ -159,14 +159,14 @@ def other_user(container: Container) -> None:
 
 
 def serve(container: Container) -> None:
-    """The REST side of the same image."""
+    """The REST server of the same image."""
     command = ("python", "-m", "framepack", "serve", "--host", "0.0.0.0", "--port", str(_PORT))  # noqa: S104 - as documented
     with container.start(command, environment={"FRAMEPACK_API_KEYS": "secret"}) as running:
         waited = wait_for(running, "/ping")
         health = json.loads(get("/health")[1])
         check(holds=health["worker"] == "ready", claim=f"serve answers /ping after {waited:.1f} s, /health: ready")
         healthy = running.execute(*container.config["Healthcheck"]["Test"][1:])
-        check(holds=healthy.returncode == 0, claim=f"the health check is content ({healthy.stdout.strip()})")
+        check(holds=healthy.returncode == 0, claim=f"the health check passes ({healthy.stdout.strip()})")
         fields = {key: value for key, value in small_upscale().items() if key != "endpoint"}
         status, body = get("/postprocess/upscale", fields)
         inline = json.loads(body).get("output_video_base64", "") if status == http.HTTPStatus.OK else ""
@@ -176,7 +176,7 @@ def serve(container: Container) -> None:
 
 
 def get(path: str, fields: dict[str, Any] | None = None) -> tuple[int, bytes]:
-    """Ask the server, with a body if there are fields; return status and body."""
+    """Send a request, with a body if there are fields; return status and body of the response."""
     data = None if fields is None else json.dumps(fields).encode()
     headers = {"X-API-Key": "secret", "Content-Type": "application/json"}
     request = urllib.request.Request(f"http://127.0.0.1:{_PORT}{path}", data, headers)
@@ -188,10 +188,10 @@ def get(path: str, fields: dict[str, Any] | None = None) -> tuple[int, bytes]:
 
 
 def wait_for(running: Running, path: str) -> float:
-    """Seconds until the server answers 200.
+    """Wait until the server answers with 200; return the seconds it took.
 
     Raises:
-        Failed: it does not.
+        Failed: it does not answer in time.
     """
     began = time.monotonic()
     while time.monotonic() - began < _START_SECONDS and running.process.poll() is None:
@@ -206,7 +206,7 @@ def wait_for(running: Running, path: str) -> float:
 
 
 def startup_times(container: Container) -> None:
-    """From the start of the first process to the end of one job; the best and the worst of five."""
+    """Seconds from the start of the first process to the end of one job: minimum and maximum of five runs."""
     clip = hub_jobs()["upscale"]["video_base64"]
     filters = {"endpoint": "filters", "brightness": 10, "video_base64": clip}
     for name, command in {
@@ -227,17 +227,17 @@ def startup_times(container: Container) -> None:
 
 
 def handler(fields: dict[str, Any]) -> Sequence[str]:
-    """The command that runs one job and ends."""
+    """The command that runs one job and exits."""
     return ("python", "-u", "handler.py", "--test_input", json.dumps({"input": fields}))
 
 
 def packages(container: Container) -> None:
-    """What was trimmed is missed by nothing that the worker imports."""
+    """The worker's packages can be imported after trimming."""
     names = "torch, torchvision, transformers, av, cv2, numpy, PIL, boto3, fastapi, runpod, spandrel, triton"
     models = "from transformers import Florence2ForConditionalGeneration, GraniteForCausalLM, AutoTokenizer"
     with container.start(("python", "-c", f"import {names}; {models}")) as running:
         status = running.process.wait(_JOB_SECONDS)
-        check(holds=status == 0, claim=f"these import: {names}" if status == 0 else running.log)
+        check(holds=status == 0, claim=f"these can be imported: {names}" if status == 0 else running.log)
     with container.start(("pip", "check")) as running:
         check(holds=running.process.wait(_JOB_SECONDS) == 0, claim="pip check")
     left = list((container.root / "usr/local").rglob("*.a"))
@@ -253,9 +253,9 @@ def sizes(engine: Builder) -> None:
 
 
 def main() -> int:
-    """Return 0 if everything holds, 1 if something does not, 2 if this machine cannot tell."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_BY_SIGTERM))  # so that everything is cleaned up then, too
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # a worker that is killed leaves requests of its own open
+    """Return 0 if all checks pass, 1 if one fails, 2 if this machine lacks a requirement."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_BY_SIGTERM))  # so that everything is cleaned up
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # a killed worker leaves its requests open
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--weights", default="none", help="build argument WEIGHTS (default none: nothing is fetched)")
     parser.add_argument("--weights-from", type=Path, help="folder of files of weights for the build")
@@ -283,7 +283,7 @@ def main() -> int:
     finally:
         if options.work is None:
             engine.clean()
-    print("The image is as it should be.")
+    print("The image passed all checks.")
     return 0
 
 

@@ -1,7 +1,7 @@
-"""Remove from installed packages what only compiling or testing them needs: some 0.3 GB.
+"""Removes files from installed packages that only compiling or testing needs, about 0.3 GB.
 
-Static libraries, C headers, and the packages' own tests go. Triton keeps its headers: it compiles kernels with them
-on the machine.
+These are static libraries, C headers and the packages' own tests. Triton keeps its headers, because it compiles
+kernels at run time.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _TESTS = ("tests", "test")
 
 
 def superfluous(site: Path) -> Iterator[Path]:
-    """Files and folders of the folder of packages ``site`` that running them never opens; none is inside another."""
+    """The files and folders below ``site`` that are not needed at run time. None of them contains another."""
     for package in sorted(path for path in site.iterdir() if path.is_dir()):
         headers = ("include",) if package.name in _WITH_HEADERS else ()
         yield from _in_folder(package, () if package.name == _COMPILER else (*_TESTS, *headers))
 
 
 def _in_folder(folder: Path, unused: Sequence[str]) -> Iterator[Path]:
-    """Static libraries in ``folder``, and folders that are called like ``unused``."""
+    """The static libraries in ``folder``, and the folders whose name is in ``unused``."""
     for path in sorted(folder.iterdir()):
         if path.is_dir() and not path.is_symlink():
             if path.name in unused:

@@ -1,7 +1,7 @@
-"""Asks the advisory database about every locked package; run by ``make audit``.
+"""Looks up every locked package in the advisory database; run by ``make audit``.
 
-pip-audit leaves out what the service does not know, and then says "No known vulnerabilities found". Here such a
-package was not audited, so that a service out of reach is no clean answer.
+pip-audit skips packages that the service does not know, and then reports "No known vulnerabilities found". Here a
+skipped package counts as not audited, so that an unreachable service is not reported as success.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PIP_AUDIT = ["-m", "pip_audit", "--format", "json", "--progress-spinner", "off",
 
 
 def main(locks: list[str]) -> int:
-    """Audit the lock files and print what was found.
+    """Audit the lock files and print the findings.
 
     Returns:
         The exit status.
@@ -38,10 +38,10 @@ def main(locks: list[str]) -> int:
 
 
 def verdict(dependencies: list[dict[str, Any]]) -> tuple[list[str], int]:
-    """What to say of pip-audit's answer.
+    """Evaluate the output of pip-audit.
 
     Args:
-        dependencies: The list of that name in its JSON.
+        dependencies: The list ``dependencies`` in its JSON.
 
     Returns:
         The lines to print, and the exit status.

@@ -20,7 +20,7 @@ def map_of_packages(root: Path) -> str:
 
 
 def map_of_modules(root: Path) -> str:
-    """One row per module that is in no package but the top one."""
+    """One row per module of the top package."""
     rows = [
         f"| `{path.name}` | {_first_line(path)} |"
         for path in sorted((root / "framepack").glob("*.py"))
@@ -30,7 +30,7 @@ def map_of_modules(root: Path) -> str:
 
 
 def layers(root: Path) -> str:
-    """The layers of the import contracts, the highest first: the whole package, then the folders with an order."""
+    """The layers of the import contracts, highest first: of the whole package, then of single folders."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = [each for each in project["tool"]["importlinter"]["contracts"] if each["type"] == "layers"]
     return "\n\n".join(

@@ -1,6 +1,6 @@
-"""Draws ``docs/filters.png``: what every control does in steps, and every preset, on a real frame.
+"""Draws ``docs/filters.png``: every preset, and every control at several values, on a real frame.
 
-Run ``python -m tools.contact_sheet`` after a change of the filters, and look at the image.
+Run ``python -m tools.contact_sheet`` after changing the filters, and look at the image.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ INK, PAPER = (228, 228, 231), (24, 24, 27)
 
 
 Fields = dict[str, Any]
-"""What a request says of one cell."""
+"""The fields of a request that make one cell."""
 
 
 def main() -> None:
-    """Filter and draw."""
+    """Draw the sheet and write it to ``SHEET``."""
     from PIL import Image, ImageDraw
     from PIL.PngImagePlugin import PngInfo
 
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def rows() -> list[dict[str, Fields]]:
-    """Every row: the fields of each of its cells, by the cell's caption."""
+    """The rows of the sheet: the fields of each cell, by its caption."""
     presets = list(FILTER_PRESETS)
     first = [presets[start : start + PRESETS_A_ROW] for start in range(0, len(presets), PRESETS_A_ROW)]
     controls = sorted(CONTROLS, key=lambda control: control.traits.is_fine)
@@ -82,20 +82,20 @@ def rows() -> list[dict[str, Fields]]:
 
 
 def description() -> str:
-    """What the sheet shows, kept in its file, so that a test knows when it is out of date."""
+    """The captions of the sheet. They are stored in its file, so that a test can tell whether it is up to date."""
     return "; ".join(", ".join(row) for row in rows())
 
 
 def values_of(control: Control) -> list[float]:
-    """What a row shows: the default, both ends, and values between them; as many for every control."""
+    """The values in the row of a control: the default, both ends and values between them. Every row has five."""
     values = {control.default, *control.toward_ends(0.4), *control.toward_ends(1)}
-    if len(values) < COLUMNS:  # there is one end only
+    if len(values) < COLUMNS:  # the default is one of the ends
         values |= {*control.toward_ends(0.15), *control.toward_ends(0.7)}
     return sorted(values)
 
 
 def cell(clip: Clip, frames: list[Frame], fields: Fields) -> Image:
-    """A preset or a control at one value, on the whole image or a detail of it."""
+    """Draw a preset, or a control at one value, on the whole image or on a detail."""
     image = filtered_image(clip, frames, fields)
     if "preset" in fields:
         return image.resize(PRESET_CELL)
@@ -106,19 +106,19 @@ def cell(clip: Clip, frames: list[Frame], fields: Fields) -> Image:
 
 
 def filtered_image(clip: Clip, frames: list[Frame], fields: Fields) -> Image:
-    """The last of ``frames`` with a look."""
+    """The last of ``frames``, filtered."""
     from dataclasses import replace
 
     from PIL import Image
 
     source = replace(clip, frames=lambda: iter(frames))
-    context = SimpleNamespace(filter_preset=built_in_preset)  # all that it uses
+    context = SimpleNamespace(filter_preset=built_in_preset)  # the effect uses nothing else
     *_, last = filtered.apply(source, FiltersParams.parse(fields), context).frames()  # type: ignore[arg-type]
     return Image.fromarray(to_rgb(last))
 
 
 def with_noise(frames: list[Frame]) -> list[Frame]:
-    """The same frames out of a noisy camera."""
+    """Add camera noise to frames."""
     import av
     import numpy as np
 

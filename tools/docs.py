@@ -1,6 +1,6 @@
-"""Writes what follows from the code: pages of ``docs/``, tables of README and notices, ``builder/weights.json``.
+"""Writes generated documentation: pages of ``docs/``, tables of README and notices, ``builder/weights.json``.
 
-Run ``python -m tools.docs`` after a change of an operation, a setting or a model; the tests say when it is due.
+Run ``python -m tools.docs`` after changing an operation, a setting or a model. A test fails if it was forgotten.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _GENERATED = "Generated from the code by `python -m tools.docs`; do not edit."
 
 
 def pages(root: Path = _ROOT) -> dict[Path, str]:
-    """Every generated file and what it should hold."""
+    """The content of every generated file, by its path."""
     registry = discover()
     architecture = {"packages": map_of_packages, "modules": map_of_modules, "layers": layers, "contracts": contracts}
     return {
@@ -95,7 +95,7 @@ def errors_page() -> str:
 
 
 def controls_table() -> str:
-    """One row per control, in the order in which they are applied; below, the controls that are whole numbers."""
+    """One row per control, in the order in which they are applied, and a sentence about whole numbers."""
     rows = []
     for each in sorted(CONTROLS, key=lambda control: control.traits.stage):
         bounds = f"{each.low:g}..{each.high:g}"
@@ -124,7 +124,7 @@ def weights_table() -> str:
 
 
 def _project(url: str) -> str:
-    """The address of the project or repository that a file's address belongs to: host, owner and name."""
+    """The part of a file's URL that names its repository: host, owner and name."""
     return "/".join(url.split("/")[:5])
 
 
@@ -139,7 +139,7 @@ def _settings_section(group: type[BaseSettings]) -> str:
 
 def _setting_default(field: FieldInfo) -> str:
     extra = field.json_schema_extra
-    if isinstance(extra, dict) and "default" in extra:  # depends on the machine, so it is given in words
+    if isinstance(extra, dict) and "default" in extra:  # it depends on the machine, so it is described in words
         return str(extra["default"])
     value = field.get_default()
     if value is None or value == ():
@@ -148,14 +148,14 @@ def _setting_default(field: FieldInfo) -> str:
 
 
 def _filled(page: Path, **parts: str) -> str:
-    """The text of a page with new contents between the marks of each part."""
+    """The text of a page with new content between the markers of each part."""
     text = page.read_text(encoding="utf-8")
     for name, content in parts.items():
         begin, end = f"<!-- {name}: generated -->", f"<!-- /{name} -->"
         before, found, rest = text.partition(begin)
         _, closed, after = rest.partition(end)
         if not (found and closed):
-            raise ValueError(f"{page.name} lacks the marks of {name}")
+            raise ValueError(f"{page.name} lacks the markers of {name}")
         text = f"{before}{begin}\n{content}\n{end}{after}"
     return text
 

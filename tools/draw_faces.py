@@ -1,7 +1,7 @@
-"""Draws ``docs/faces.png``: how faces are found, turned upright, and paste_faces under their masks.
+"""Draws ``docs/faces.png``: how faces are found, turned upright, and pasted through their masks.
 
-The faces are drawn, and so is the restorer: it knows the sharp drawing. GFPGAN's weights take no part. Run
-``python -m tools.draw_faces`` after a change of the alignment or of the mask, and look at the image.
+The faces are drawings. Instead of GFPGAN, the sharp drawing is the restored face, so no weights are needed. Run
+``python -m tools.draw_faces`` after changing the alignment or the mask, and look at the image.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 IMAGE: Final = Path(__file__).parent.parent / "docs" / "faces.png"
 SIZE: Final = (480, 320)
 FACES: Final = (landmarks_of((150, 150), 140, 22), landmarks_of((375, 205), 150, -14))
-MAX_GAP: Final = 8
+GAP: Final = 8
 LINE: Final = 18
 BLUR: Final = 8
 TITLES: Final = (
     "found: landmarks and squares",
     "upright: what the network sees",
-    "mask: what is paste_faces",
+    "mask: what is pasted",
     "result",
 )
 
 
 def draw() -> Image:
-    """The image: four cells in a square."""
+    """Draw the image, two rows of two cells."""
     from PIL import Image, ImageDraw
 
     sharp = drawn(SIZE, FACES)
@@ -46,11 +46,11 @@ def draw() -> Image:
     cells = [_found(soft, placements), _upright(soft, placements), _masked(placements), paste_faces(soft, changes)]
 
     width, height = SIZE
-    sheet = Image.new("RGB", (2 * width + 3 * MAX_GAP, 2 * (height + LINE) + 3 * MAX_GAP), "white")
+    sheet = Image.new("RGB", (2 * width + 3 * GAP, 2 * (height + LINE) + 3 * GAP), "white")
     pen = ImageDraw.Draw(sheet)
     for index, (title, cell) in enumerate(zip(TITLES, cells, strict=True)):
-        left = MAX_GAP + index % 2 * (width + MAX_GAP)
-        top = MAX_GAP + index // 2 * (height + LINE + MAX_GAP)
+        left = GAP + index % 2 * (width + GAP)
+        top = GAP + index // 2 * (height + LINE + GAP)
         pen.text((left, top), title, fill="black")
         sheet.paste(_image(cell), (left, top + LINE))
     return sheet
@@ -62,7 +62,7 @@ def _blurred(image: Tensor) -> Tensor:
 
 
 def _found(image: Tensor, placements: list[AlignedCrop]) -> Tensor:
-    """The image with landmarks and the upright faces' squares."""
+    """The image with the landmarks and the square around each upright face."""
     from PIL import ImageDraw
 
     canvas = _image(image)
@@ -81,18 +81,18 @@ def _dot(pen: ImageDraw, x: float, y: float) -> None:
 
 
 def _upright(image: Tensor, placements: list[AlignedCrop]) -> Tensor:
-    """The upright faces side by side on white."""
+    """The upright faces, side by side on white."""
     cell = torch.ones(3, SIZE[1], SIZE[0])
-    side = SIZE[0] // 2 - MAX_GAP // 2
+    side = SIZE[0] // 2 - GAP // 2
     for index, crop in enumerate(placements):
         seen = functional.interpolate(crop.extract(image)[None], (side, side), mode="bilinear", antialias=True)
-        top, left = (SIZE[1] - side) // 2, index * (side + MAX_GAP)
+        top, left = (SIZE[1] - side) // 2, index * (side + GAP)
         cell[:, top : top + side, left : left + side] = seen[0]
     return cell
 
 
 def _masked(placements: list[AlignedCrop]) -> Tensor:
-    """How much of a restored face shows, as gray."""
+    """The masks of the faces as shades of gray: white shows only the restored face."""
     x, y = torch.arange(SIZE[0]).float(), torch.arange(SIZE[1]).float()
     shares = [face_mask(*crop.transform(x[None, :], y[:, None])) for crop in placements]
     return torch.stack(shares).amax(0).expand(3, -1, -1)

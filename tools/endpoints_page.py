@@ -1,4 +1,4 @@
-"""The page of all endpoints, ``docs/endpoints.md``: by family, with fields, examples, answers and upscale models."""
+"""Makes ``docs/endpoints.md``, the reference of all endpoints: fields, examples and answers, by family."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def endpoints_page(registry: Registry, generated: str) -> str:
 
     Args:
         registry: The operations.
-        generated: The sentence that says where the page comes from.
+        generated: The sentence that says how the page was generated.
     """
     families: dict[str, list[AnyOperation]] = {}
     for each in sorted(registry, key=lambda operation: operation.family):
@@ -41,7 +41,7 @@ def endpoints_page(registry: Registry, generated: str) -> str:
 
 
 def _family_line(family: str) -> str:
-    """The name of a family and what its package says of it."""
+    """The name of a family, and the docstring of its package."""
     return f"**{family}**: {import_module(f'framepack.operations.{family}').__doc__ or ''}"
 
 
@@ -53,7 +53,7 @@ def _overview(operations: Iterable[AnyOperation]) -> str:
 
 
 def _anchor(operation: AnyOperation) -> str:
-    """The fragment that forges give the operation's heading."""
+    """The anchor of an operation's heading, as GitHub and GitLab make it."""
     heading = f"{operation.name}: {operation.method} {operation.path}".lower().replace(" ", "-")
     return re.sub(r"[^\w-]", "", heading)
 
@@ -73,7 +73,7 @@ def _section(operation: AnyOperation) -> str:
 
 
 def _examples(operation: AnyOperation) -> str:
-    """The requests that the operation declares, as inputs of jobs."""
+    """The examples that an operation declares, as inputs of jobs."""
     if not operation.examples:
         return ""
     inputs = [json.dumps({"input": {"endpoint": operation.name, **each}}, indent=2) for each in operation.examples]
@@ -88,7 +88,7 @@ def _upscale_models() -> str:
 
 
 def _table(title: str, schema: Mapping[str, Any], *, answer: bool = False) -> str:
-    """The fields of a request or an answer, those of objects in it below them."""
+    """The fields of a request or an answer. Fields of nested objects follow the field that contains them."""
     rows = [
         "| " + " | ".join([each for each in row if each is not None]) + " |" for row in _rows(schema, answer=answer)
     ]
@@ -109,7 +109,7 @@ def _rows(schema: Mapping[str, Any], *, answer: bool) -> Iterator[tuple[str | No
 def _fields(
     schema: Mapping[str, Any], models: Mapping[str, Any], prefix: str = ""
 ) -> Iterator[tuple[str, dict[str, Any], bool]]:
-    """Name, schema and whether it is required, of each field and of the fields of the objects that it holds."""
+    """Name and schema of each field, including nested ones, and whether it is required."""
     required = schema.get("required", ())
     for name, field in schema.get("properties", {}).items():
         yield prefix + name, field, name in required
@@ -120,13 +120,13 @@ def _fields(
 
 
 def _resolved(field: dict[str, Any], models: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema that a reference names, or the schema itself."""
+    """The schema itself, or the one that it refers to."""
     reference = str(field.get("$ref", "")).rpartition("/")[2]
     return dict(models[reference]) if reference else field
 
 
 def _options(field: dict[str, Any]) -> list[dict[str, Any]]:
-    """The types that a value may have, null aside: null counts as not given."""
+    """The types that a value may have, except null, which counts as not given."""
     return [each for each in field.get("anyOf", [field]) if each.get("type") != "null"]
 
 

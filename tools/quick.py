@@ -1,7 +1,7 @@
-"""The inner loop, ``make quick``: all fast checks, and the tests that are nearest to what changed, in about a minute.
+"""The inner loop, ``make quick``: all fast checks, and the tests closest to the changed files, in about a minute.
 
-What changed is what git shows since the branch left ``main``, with what is not committed yet. The tests nearest to it
-run first, in a limited number of files; tests that have not begun when the time is over are skipped and counted.
+Changed files are those that differ from the commit where the branch left ``main``, including uncommitted ones. The
+closest tests run first, up to a number of files; tests that would start after the time limit are skipped.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ OTHER_FILES: Final = {
     "handler.py": "tests/worker/",
     "pyproject.toml": "tests/architecture/",
 }
-"""The tests of files that no test imports, by how their paths begin."""
+"""The folder of tests for files that no test imports, by the start of their paths."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 if nothing failed.
     """
     parser = argparse.ArgumentParser(description="Run the fast checks and the tests of what changed.")
-    parser.add_argument("--seconds", type=float, default=40, help="time for the tests (default: 40)")
-    parser.add_argument("--files", type=int, default=15, help="most files of tests to run (default: 15)")
+    parser.add_argument("--seconds", type=float, default=40, help="time limit for the tests (default: 40)")
+    parser.add_argument("--files", type=int, default=15, help="maximum number of test files to run (default: 15)")
     parser.add_argument("--since", help="a commit to compare with (default: where the branch left main)")
     parser.add_argument("--list", action="store_true", help="only list the tests that would run, nearest first")
     options = parser.parse_args(arguments)
@@ -69,24 +69,24 @@ def _run_check(command: tuple[str, ...]) -> bool:
 
 
 class TimeBudget:
-    """A plugin of pytest that skips all tests which have not begun when the time is over."""
+    """A pytest plugin that skips the tests that would start after a time limit."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._end = 0.0
 
     def pytest_collection_finish(self) -> None:
-        """The time begins."""
+        """Start the clock."""
         self._end = time.monotonic() + self._seconds
 
     def pytest_runtest_setup(self) -> None:
-        """Skip the next test, or let it run."""
+        """Skip the next test if the time is over."""
         if time.monotonic() > self._end:
             pytest.skip(f"not run: the {self._seconds:g} seconds of `make quick` were over")
 
 
 def changed_files(since: str | None) -> list[str]:
-    """Paths of the files that differ from a commit, new and deleted ones too."""
+    """Paths of the files that differ from a commit, including new and deleted ones."""
     base = since or _where_the_branch_left_main()
     return [*_git("diff", "--name-only", "--no-renames", base), *_git("ls-files", "--others", "--exclude-standard")]
 
