@@ -24,7 +24,7 @@ from tests.support.networks import tiny_compact
 from tests.support.weights import checkpoint, fetch_never, fetch_plainly, published, upscaler_row
 
 CONTENT = checkpoint(tiny_compact())
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 CHILD = """
     import sys

@@ -1,4 +1,4 @@
-"""The cache and memory: measured after loading, truly freed, and what happens when it runs out."""
+"""Memory of the model cache: measuring loaded models, eviction, freeing, and running out of memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.recipes import Model, Tensors, fill, limited, loaded, names, 
 
 
 def tensors(key: str, size_mb: int, estimate_mb: int | None = None) -> ModelSpec[Tensors]:
-    """A recipe of a real module; its estimate is right unless told otherwise."""
+    """The spec of a model with real tensors. Without an estimate, the estimate equals its size."""
     return ModelSpec(key, key, "upscaler", lambda: Tensors(size_mb), size_mb if estimate_mb is None else estimate_mb)
 
 
@@ -178,3 +178,77 @@ def test_many_threads_stay_within_the_limit() -> None:
     left = cache.unload()
     assert sum(model.freed_bytes for model in left) == sum(sizes.get(model.name, 0) for model in left) * MB
     assert cache.resident_bytes() == 0
+
+
+# Eviction
+
+
+def test_eviction_starts_with_the_least_recently_used() -> None:
+    """When a new model does not fit, idle ones leave in the order of their last use, and only as many as needed."""
+    cache = limited(30)
+    fill(cache, "a", "b", "c", "a")
+    with cache.lease(spec("d", memory_mb=20)):
+        assert loaded(cache) == ["a", "d"]
+
+
+def test_models_in_use_are_never_evicted() -> None:
+    """A model under a lease stays, even if the new one then does not fit by the estimate."""
+    cache = limited(20)
+    with cache.lease(spec("a")) as a, cache.lease(spec("b")):
+        fill(cache, "c")
+        assert not a.closed
+        assert loaded(cache) == ["a", "b", "c"]
+
+
+def test_memory_reserved_for_loading_models_counts() -> None:
+    """A model that is still loading already has its memory: the next one makes room beside it."""
+    cache, loading, go_on = limited(30), threading.Event(), threading.Event()
+    fill(cache, "old")
+
+    def slow() -> Model:
+        loading.set()
+        assert go_on.wait(60)
+        return Model()
+
+    def ask() -> None:
+        with cache.lease(spec("slow", load=slow)):
+            pass
+
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask)
+        assert loading.wait(60)
+        with cache.lease(spec("new", memory_mb=20)):
+            assert loaded(cache) == ["new"]
+        go_on.set()
+        asked.result(60)
+
+
+def test_evicted_model_is_closed_and_freed() -> None:
+    """A model that leaves is closed, and nothing keeps it in memory."""
+    cache = limited(10)
+    with cache.lease(spec("a")) as kept:
+        pass
+    with cache.lease(spec("b")) as model:
+        assert kept.closed
+        gone = weakref.ref(model)
+    del model
+    fill(cache, "c")
+    assert gone() is None
+
+
+def test_a_model_without_a_close_method_can_be_evicted() -> None:
+    """Closing is optional."""
+    cache = ModelCache()
+    with cache.lease(ModelSpec("text", "text", "captioner", lambda: "a plain value", 1)) as model:
+        assert model == "a plain value"
+    assert names(cache.unload()) == ["text"]
+
+
+def test_evict_idle_keeps_models_in_use() -> None:
+    """On a shortage of memory every idle model leaves, and none in use."""
+    cache = ModelCache()
+    fill(cache, "a", "b")
+    with cache.lease(spec("c")):
+        assert names(cache.evict_idle()) == ["a", "b"]
+        assert loaded(cache) == ["c"]
+    assert names(cache.evict_idle()) == ["c"]
