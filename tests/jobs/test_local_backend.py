@@ -68,7 +68,7 @@ def kill_worker(server: RestServer, job_id: str) -> int:
 
 
 def test_only_the_worker_process_loads_torch(server: RestServer, clip: str) -> None:
-    """Torch is in the worker only, also after a job with progress to its end."""
+    """The server process does not load torch, even after a job with progress has ended."""
     answer = server.post(UPSCALE, {**FAST, "video_base64": clip})
     assert answer.status_code == 200, answer.text
     seen = server.job(answer.headers["X-Job-Id"])
@@ -82,7 +82,7 @@ def test_only_the_worker_process_loads_torch(server: RestServer, clip: str) -> N
 
 
 def test_the_web_process_answers_while_the_worker_computes(server: RestServer, clip: str) -> None:
-    """Health, lists and questions to the worker do not wait for its job, which a cancel stops within a frame."""
+    """Health, lists and queries do not wait for the running job. Cancelling the job does not end the worker."""
     job_id = server.start_job(UPSCALE, {**SLOW, "video_base64": clip})
     assert eventually(lambda: "progress" in server.job(job_id))
     assert server.get("/health").json()["jobs_running"] == 1
@@ -101,7 +101,7 @@ def test_the_web_process_answers_while_the_worker_computes(server: RestServer, c
 def test_a_job_whose_worker_is_killed_runs_again_in_a_new_worker(
     server: RestServer, clip: str, receiver: HttpServer
 ) -> None:
-    """The worker is replaced, the job runs again from its beginning, and its receiver is told once."""
+    """The worker is replaced, the job starts again from its beginning, and one callback is sent."""
     body = {**SLOW, "video_base64": clip, "callback_url": f"{receiver.url}/hook"}
     job_id = server.post(UPSCALE, body).json()["job_id"]
     killed = kill_worker(server, job_id)
@@ -115,7 +115,7 @@ def test_a_job_whose_worker_is_killed_runs_again_in_a_new_worker(
 def test_a_job_whose_worker_is_killed_twice_fails_with_503(
     server: RestServer, clip: str, receiver: HttpServer
 ) -> None:
-    """It is tried twice, then fails with 503, its receiver is told, and the next job is fine."""
+    """It is run twice, then fails with 503. Its callback is sent, and the next job succeeds."""
     body = {**SLOW, "video_base64": clip, "callback_url": f"{receiver.url}/hook"}
     job_id = server.post(UPSCALE, body).json()["job_id"]
     first = kill_worker(server, job_id)
@@ -130,7 +130,7 @@ def test_a_job_whose_worker_is_killed_twice_fails_with_503(
 
 
 def test_the_worker_ends_when_its_server_is_killed(tmp_path: Path, clip: str) -> None:
-    """Also when the server is killed while the worker computes; signals to the whole group leave the job alone."""
+    """This holds while a job is running. SIGINT and SIGTERM to the worker do not stop its job."""
     with RestServer(tmp_path) as server:
         job_id = server.start_job(UPSCALE, {**SLOW, "video_base64": clip})
         assert eventually(lambda: "progress" in server.job(job_id))
@@ -145,7 +145,7 @@ def test_the_worker_ends_when_its_server_is_killed(tmp_path: Path, clip: str) ->
 
 
 def test_a_worker_that_cannot_start_makes_the_server_refuse_jobs_with_503(tmp_path: Path) -> None:
-    """Jobs are refused with a sentence instead of being kept waiting, and what needs no worker goes on."""
+    """Jobs are refused with a message instead of waiting. Operations that need no worker still work."""
     server = RestServer(tmp_path, generator="no_such_module:make")
     server.start(ready=False)
     try:
@@ -166,7 +166,7 @@ def test_a_worker_that_cannot_start_makes_the_server_refuse_jobs_with_503(tmp_pa
 
 
 def test_output_of_libraries_on_stdout_goes_to_the_log(tmp_path: Path) -> None:
-    """Output on stdout, of Python, of C and of child processes, goes to the log."""
+    """This is output of Python, of C and of child processes."""
     (tmp_path / "noisy.py").write_text(
         textwrap.dedent("""
             import os, subprocess, sys
@@ -188,7 +188,7 @@ def test_output_of_libraries_on_stdout_goes_to_the_log(tmp_path: Path) -> None:
 def test_an_answer_over_the_line_limit_loses_only_its_inline_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file can be downloaded; a limit of RunPod's is not looked at."""
+    """The file can be downloaded. RunPod's limits do not apply."""
     source = make_clip(tmp_path / "clip.mp4", Spec(count=10))
     told = io.BytesIO()
     worker = WorkerProcess(bench(tmp_path, public_url="https://a.example", inline_limit_mb=40).runtime, told)
@@ -242,7 +242,7 @@ def ready(server: LocalServer) -> bool:
 
 
 def test_a_worker_that_does_not_stop_a_cancelled_job_is_killed(tmp_path: Path) -> None:
-    """A cancelled job ends in any case, and the next worker takes the next job."""
+    """The cancelled job ends, and a new worker runs the next job."""
     with server_in_thread(tmp_path, fake_worker(tmp_path)) as server:
         job_id = server.start_job(LOOP, CLIP)
         assert eventually(lambda: "progress" in server.job(job_id))
@@ -252,7 +252,7 @@ def test_a_worker_that_does_not_stop_a_cancelled_job_is_killed(tmp_path: Path) -
 
 
 def test_an_answer_with_30_mb_inline_reaches_the_client(tmp_path: Path) -> None:
-    """An answer may carry inline videos of tens of megabytes; the record keeps none of it."""
+    """The job's record does not contain the inline video."""
     with server_in_thread(tmp_path, fake_worker(tmp_path)) as server:
         answer = server.post("/postprocess/export", CLIP)
         assert len(answer.json()["output_video_base64"]) == 30_000_000
@@ -263,7 +263,7 @@ def test_an_answer_with_30_mb_inline_reaches_the_client(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_dies_while_starting_is_started_again(tmp_path: Path) -> None:
-    """Jobs wait for it, unless it does so several times in a row."""
+    """Jobs wait for the next start."""
     with server_in_thread(tmp_path, fake_worker(tmp_path, early_ends=1)) as server:
         assert server.post("/postprocess/export", CLIP).status_code == 200
         assert lives(tmp_path) == 2
@@ -272,7 +272,7 @@ def test_a_worker_that_dies_while_starting_is_started_again(tmp_path: Path) -> N
 def test_a_worker_that_keeps_dying_is_broken_until_a_start_succeeds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Jobs are refused meanwhile, those that waited too; the server goes on trying."""
+    """Until then, waiting and new jobs are refused. The server keeps trying to start the worker."""
     monkeypatch.setattr("framepack.jobs.backends.local._MAX_RESTART_DELAY_SECONDS", 0.1)
     with server_in_thread(tmp_path, fake_worker(tmp_path, early_ends=20)) as server:
         answer = server.post("/postprocess/export", CLIP)
@@ -284,7 +284,7 @@ def test_a_worker_that_keeps_dying_is_broken_until_a_start_succeeds(
 
 
 def test_a_stopping_server_ends_its_worker_and_answers_waiting_clients(tmp_path: Path) -> None:
-    """Its worker is gone when it is, and a client that waited has an answer."""
+    """The worker process has ended when the server has, and the waiting client gets 503."""
     found: dict[str, Any] = {}
     with ThreadPoolExecutor() as pool:
         with server_in_thread(tmp_path, fake_worker(tmp_path)) as server:

@@ -45,7 +45,7 @@ def lines_of(caplog: pytest.LogCaptureFixture, job_id: str) -> list[dict[str, An
 def test_a_job_whose_worker_died_once_logs_both_starts_and_its_end(
     server: LocalServer, backend: HeldBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Both starts, the loss between them, and an end with all its figures."""
+    """The lines are both starts, the loss between them, and the end with all figures."""
     job_id = server.start_job(LOOP, CLIP)
     backend.wait_for(job_id).lose()
     held = backend.wait_for(job_id, attempt=2)
@@ -69,7 +69,7 @@ def test_a_job_whose_worker_died_once_logs_both_starts_and_its_end(
 def test_a_job_whose_worker_died_twice_ends_with_a_warning(
     server: LocalServer, backend: HeldBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The last line says how often it was tried and what the client was told."""
+    """The last line has the number of attempts and the client's error message."""
     job_id = server.start_job(LOOP, CLIP)
     backend.wait_for(job_id).lose()
     backend.wait_for(job_id, attempt=2).lose()
@@ -83,7 +83,7 @@ def test_a_job_whose_worker_died_twice_ends_with_a_warning(
 def test_a_job_cancelled_while_queued_logs_only_its_end(
     server: LocalServer, backend: HeldBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It never started, so there is no line of its start and no time that it ran."""
+    """It never started, so it has no start line and no run time."""
     running, waiting = server.start_job(LOOP, CLIP), server.start_job(LOOP, CLIP)
     backend.wait_for(running)
     server.delete(f"/jobs/{waiting}")
@@ -94,7 +94,7 @@ def test_a_job_cancelled_while_queued_logs_only_its_end(
 
 
 def test_on_a_terminal_the_server_shows_the_docs_url_and_the_generated_key(tmp_path: Path) -> None:
-    """On a terminal the server says in readable lines what to open, and which key it has made."""
+    """The lines are plain text, not JSON."""
     environment = {**RestServer(tmp_path).environment, "FRAMEPACK_API_KEYS": ""}
     port = free_port()
     parent, child = pty.openpty()

@@ -84,7 +84,7 @@ def only(backend: HeldBackend, known: set[str]) -> str:
 
 
 def test_a_request_without_callback_waits_for_the_result(server: LocalServer, backend: HeldBackend) -> None:
-    """A plain request waits for its job and gets the job's answer, and the job's id in a header."""
+    """The response is the answer of the job, with the job's id in a header."""
     known = set(backend.held)
     thread, answers = in_background(lambda: server.post(LOOP, CLIP))
     job_id = only(backend, known)
@@ -109,7 +109,7 @@ def test_a_failed_job_is_answered_with_its_status(server: LocalServer, backend: 
 def test_a_request_with_callback_is_answered_with_processing(
     server: LocalServer, path: str, body: dict[str, Any], message: str
 ) -> None:
-    """Every operation with a callback answers "processing" as documented, and the job's id."""
+    """The answer is the documented one plus the job's id."""
     answer = server.post(path, {**body, "callback_url": CALLBACK})
     assert answer.status_code == 200, answer.text
     told = answer.json()
@@ -124,13 +124,13 @@ def test_a_request_with_callback_is_answered_with_processing(
 
 
 def test_every_operation_with_a_callback_is_in_the_test_table(server: LocalServer) -> None:
-    """The list above leaves none out."""
+    """A new operation must be added to ``STARTED``."""
     registry = server.server.runtime.dispatcher.registry
     assert {path for path, _, _ in STARTED} == {each.path for each in registry if each.supports_callback}
 
 
 def test_a_refused_request_makes_no_job(server: LocalServer) -> None:
-    """What cannot be carried out is answered 400 at once, whether it has a callback or not."""
+    """Invalid requests are answered with 400 immediately, with or without a callback."""
     before = server.get("/jobs").json()["total_count"]
     for extra in ({}, {"callback_url": CALLBACK}):
         answer = server.post("/postprocess/upscale", {**CLIP, "scale_factor": 77, **extra})
@@ -143,7 +143,7 @@ def test_a_refused_request_makes_no_job(server: LocalServer) -> None:
 
 
 def test_prefer_respond_async_returns_202_and_the_job_url(server: LocalServer, backend: HeldBackend) -> None:
-    """With ``Prefer: respond-async`` the job can be looked at under its Location from its beginning to its end."""
+    """The job's state can be read at this URL from its start to its end."""
     answer = server.post(LOOP, CLIP, headers={"Prefer": "respond-async, wait=5"})
     assert answer.status_code == 202
     assert answer.headers["Preference-Applied"] == "respond-async"
@@ -164,7 +164,7 @@ def test_prefer_respond_async_returns_202_and_the_job_url(server: LocalServer, b
 
 
 def test_jobs_are_listed_newest_first(narrow: tuple[LocalServer, HeldBackend]) -> None:
-    """The list shows every job's state without results, as many as asked for, and how many there are."""
+    """The list has the state of each job without its result, up to ``limit`` jobs, and the total count."""
     server, held = narrow
     ids = [server.start_job(LOOP, CLIP) for _ in range(3)]
     held.wait_for(ids[0]).finish()
@@ -179,7 +179,7 @@ def test_jobs_are_listed_newest_first(narrow: tuple[LocalServer, HeldBackend]) -
 
 
 def test_the_event_stream_follows_a_job_to_its_end(server: LocalServer, backend: HeldBackend) -> None:
-    """Followers see every state and then the end with the result; the stream ends by itself, also the second time."""
+    """It sends each state, then the result, and closes. A stream of an ended job sends only the result."""
     job_id = server.start_job(LOOP, CLIP)
     held = backend.wait_for(job_id)
     thread, seen = in_background(lambda: list(server.events(job_id)))
@@ -197,7 +197,7 @@ def test_the_event_stream_follows_a_job_to_its_end(server: LocalServer, backend:
 def test_an_idle_event_stream_sends_keep_alive_comments(
     server: LocalServer, backend: HeldBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While nothing happens, comments keep proxies from closing the stream."""
+    """They keep proxies from closing the connection."""
     monkeypatch.setattr("fastapi.routing._PING_INTERVAL", 0.05)
     job_id = server.start_job(LOOP, CLIP)
     held = backend.wait_for(job_id)
@@ -209,7 +209,7 @@ def test_an_idle_event_stream_sends_keep_alive_comments(
 
 
 def test_unknown_jobs_are_404(server: LocalServer) -> None:
-    """Whatever is asked of a job that does not exist, also under names that no job can have."""
+    """This holds for all routes of jobs, and for names that no job can have."""
     for name in ("0" * 32, "..%2F..%2Fetc", "%00", "a" * 300, "~"):
         for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/events")):
             answer = server.ask(method, f"/jobs/{name}{path}")
@@ -217,7 +217,7 @@ def test_unknown_jobs_are_404(server: LocalServer) -> None:
 
 
 def test_a_cancelled_queued_job_never_starts(narrow: tuple[LocalServer, HeldBackend]) -> None:
-    """It never reaches a worker, its place is free, and cancelling it again is refused."""
+    """It does not reach a worker or count as queued. Cancelling it again is refused."""
     server, held = narrow
     first, waiting = server.start_job(LOOP, CLIP), server.start_job(LOOP, CLIP)
     held.wait_for(first)
@@ -235,7 +235,7 @@ def test_a_cancelled_queued_job_never_starts(narrow: tuple[LocalServer, HeldBack
 
 
 def test_cancelling_a_running_job_stops_it_and_answers_its_client(server: LocalServer, backend: HeldBackend) -> None:
-    """Its work is stopped, whoever waits for it is told, and a job that ended before stays as it was."""
+    """The waiting client gets 409. A job that has already ended cannot be cancelled."""
     known = set(backend.held)
     thread, answers = in_background(lambda: server.post(LOOP, CLIP))
     job_id = only(backend, known)
@@ -253,7 +253,7 @@ def test_cancelling_a_running_job_stops_it_and_answers_its_client(server: LocalS
 
 
 def test_requests_over_the_queue_limit_are_refused_with_429(narrow: tuple[LocalServer, HeldBackend]) -> None:
-    """Of 40 requests at once one runs, two wait, and the others get 429, a time to come back, and leave no trace."""
+    """Of 40 simultaneous requests one runs and two wait. The others get 429 with Retry-After and leave no record."""
     server, held = narrow
     headers = {"Prefer": "respond-async"}
     with ThreadPoolExecutor(20) as pool:
@@ -273,7 +273,7 @@ def test_requests_over_the_queue_limit_are_refused_with_429(narrow: tuple[LocalS
 
 
 def test_equal_requests_with_one_idempotency_key_run_once(server: LocalServer, backend: HeldBackend) -> None:
-    """100 equal requests at once with one Idempotency-Key are one run and get equal answers, also a late one."""
+    """100 simultaneous requests and a later one share one run and get the same answer."""
     known = set(backend.held)
     headers = {"Idempotency-Key": "order 1"}
     with ThreadPoolExecutor(100) as pool:
@@ -289,7 +289,7 @@ def test_equal_requests_with_one_idempotency_key_run_once(server: LocalServer, b
 
 
 def test_an_idempotency_key_with_another_body_is_refused(server: LocalServer, backend: HeldBackend) -> None:
-    """A key with another body is refused; with another operation it is another key."""
+    """The same key with another operation starts another job."""
     headers = {"Idempotency-Key": "order 2"}
     job_id = server.start_job(LOOP, CLIP, **headers)
     refused = server.post(LOOP, {**CLIP, "num_loops": 3}, headers=headers)
@@ -308,12 +308,12 @@ def test_an_invalid_idempotency_key_is_refused(server: LocalServer, key: str) ->
 
 
 def test_an_idempotency_key_of_255_characters_is_accepted(server: LocalServer) -> None:
-    """255 characters, any printable ones."""
+    """This is the maximum length."""
     server.start_job(LOOP, CLIP, **{"Idempotency-Key": "k" * 255})
 
 
 def test_a_job_whose_worker_died_once_runs_again(server: LocalServer, backend: HeldBackend) -> None:
-    """The second worker's answer counts."""
+    """The result is that of the second worker."""
     job_id = server.start_job(LOOP, CLIP)
     backend.wait_for(job_id).lose()
     backend.wait_for(job_id, attempt=2).finish(success=True, message="at last")
@@ -321,7 +321,7 @@ def test_a_job_whose_worker_died_once_runs_again(server: LocalServer, backend: H
 
 
 def test_a_job_whose_worker_died_twice_fails_with_503(server: LocalServer, backend: HeldBackend) -> None:
-    """It is not tried a third time: 503 with a sentence."""
+    """It is not run a third time. The response has a message and Retry-After."""
     known = set(backend.held)
     thread, answers = in_background(lambda: server.post(LOOP, CLIP))
     job_id = only(backend, known)
@@ -334,7 +334,7 @@ def test_a_job_whose_worker_died_twice_fails_with_503(server: LocalServer, backe
 
 
 def test_process_operations_are_answered_without_a_job(server: LocalServer, backend: HeldBackend) -> None:
-    """They make no job and wait for none."""
+    """They do not wait for running jobs."""
     asked = [each for each in server.server.runtime.dispatcher.registry if each.needs == "process"]
     assert {"model_status", "unload_model", "ai_status", "unload_ai_models"} <= {each.name for each in asked}
     backend.answer = {"error": "Cannot unload model", "code": "conflict", "status": 409}
@@ -344,7 +344,7 @@ def test_process_operations_are_answered_without_a_job(server: LocalServer, back
 
 
 def test_links_of_an_ended_job_are_signed_anew_on_each_request(server: LocalServer, backend: HeldBackend) -> None:
-    """Who looks a job up after its links have expired gets links that work, at any depth; without a key, too."""
+    """Links at any depth of the result work without a key, even after the original links have expired."""
     key = Key("postprocessed_output/temp_processing/a b.mp4")
     server.server.runtime.storage.put_bytes(key, b"video")
     old = {"output_path": f"/outputs/{key}", "output_url": f"{server.url}/outputs/{key}?expires=1&signature=old"}
@@ -360,7 +360,7 @@ def test_links_of_an_ended_job_are_signed_anew_on_each_request(server: LocalServ
 
 
 def test_head_answers_like_get_without_a_body(server: LocalServer, backend: HeldBackend) -> None:
-    """Every route that can be read answers HEAD as GET, also the events of a job that goes on."""
+    """This holds for every GET route, including the events of a running job."""
     job_id = server.start_job(LOOP, CLIP)
     for path in ("/health", "/jobs/none", f"/jobs/{job_id}", "/filters/presets", "/openapi.json"):
         got, head = server.get(path), server.ask("HEAD", path)

@@ -76,7 +76,7 @@ class Slow:
 def test_a_cancel_is_refused_while_the_end_of_the_job_is_written(
     server: LocalServer, backend: HeldBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A job that is done stays done: the client is told so, and the result is there."""
+    """The client gets 409, and the result stays available."""
     job_id = server.start_job(LOOP, CLIP)
     slow = Slow(server, monkeypatch, State.COMPLETED)
     backend.wait_for(job_id).finish(success=True, message="done")
@@ -92,7 +92,7 @@ def test_a_cancel_is_refused_while_the_end_of_the_job_is_written(
 def test_a_job_cancelled_while_its_start_is_recorded_stays_cancelled(
     server: LocalServer, backend: HeldBackend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A record that is being written does not come after the one that says "cancelled"."""
+    """The record with "running" does not overwrite the one with "cancelled"."""
     slow = Slow(server, monkeypatch, State.RUNNING)
     job_id = server.start_job(LOOP, CLIP)
     assert slow.waiting.wait(60)
@@ -108,7 +108,7 @@ def test_a_job_cancelled_while_its_start_is_recorded_stays_cancelled(
 def test_a_queued_job_does_not_start_while_its_cancel_is_written(
     server: LocalServer, backend: HeldBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its turn may come while its end is still being written."""
+    """A worker may become free while the record is being written."""
     first, second = server.start_job(LOOP, CLIP), server.start_job(LOOP, CLIP)
     backend.wait_for(first)
     slow = Slow(server, monkeypatch, State.CANCELLED)
@@ -124,7 +124,7 @@ def test_a_queued_job_does_not_start_while_its_cancel_is_written(
 
 
 def test_a_cancelled_job_whose_worker_dies_is_not_run_again(server: LocalServer, backend: HeldBackend) -> None:
-    """The cancel and the loss may come together."""
+    """Here the worker dies because of the cancellation."""
     backend.loses_when_cancelled = True
     job_id = server.start_job(LOOP, CLIP)
     backend.wait_for(job_id)
@@ -135,7 +135,7 @@ def test_a_cancelled_job_whose_worker_dies_is_not_run_again(server: LocalServer,
 def test_a_job_cancelled_while_queued_sends_one_callback(
     server: LocalServer, backend: HeldBackend, receiver: HttpServer
 ) -> None:
-    """A job that no worker ever had is reported by the server, once, under the job's own message id."""
+    """No worker has run it, so the server sends the callback."""
     server.start_job(LOOP, CLIP)
     waiting = server.post(LOOP, {**CLIP, "callback_url": f"{receiver.url}/hook"}).json()["job_id"]
     assert server.delete(f"/jobs/{waiting}").status_code == 200
@@ -147,7 +147,7 @@ def test_a_job_cancelled_while_queued_sends_one_callback(
 def test_a_job_whose_worker_died_twice_sends_its_callback(
     server: LocalServer, backend: HeldBackend, receiver: HttpServer, tmp_path: Path
 ) -> None:
-    """The receiver hears of the failure, and then nothing of the input is left."""
+    """The stored input is deleted after that."""
     job_id = server.post(LOOP, {**CLIP, "callback_url": f"{receiver.url}/hook"}).json()["job_id"]
     backend.wait_for(job_id).lose()
     backend.wait_for(job_id, attempt=2).lose()
@@ -160,7 +160,7 @@ def test_a_job_whose_worker_died_twice_sends_its_callback(
 def test_a_job_is_refused_when_its_record_cannot_be_written(
     server: LocalServer, backend: HeldBackend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """When the store fails, the job is refused and leaves nothing; the next one is fine."""
+    """It leaves nothing in the store, and the next job is accepted."""
 
     def fail(_records: JobRecords, _record: JobRecord) -> None:
         raise StorageFailed("The store failed.")
@@ -179,7 +179,7 @@ def test_a_job_is_refused_when_its_record_cannot_be_written(
 def test_an_end_that_could_not_be_recorded_is_recorded_when_the_store_is_back(
     server: LocalServer, backend: HeldBackend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The client gets its answer although the store is away, and the record follows when it is back."""
+    """The client gets its answer although the store fails."""
     job_id = server.start_job(LOOP, CLIP)
     held = backend.wait_for(job_id)
 
@@ -203,7 +203,7 @@ def maintain(server: LocalServer) -> None:
 
 
 def test_a_new_server_resumes_unfinished_jobs_oldest_first(tmp_path: Path) -> None:
-    """The oldest first; a job that was ended but not tidied is tidied, and damaged records stop nobody."""
+    """It deletes the input of a job that has ended, and skips damaged records."""
     records = records_in(tmp_path)
     left_over(records, "b" * 32, created=now() - timedelta(minutes=1))
     left_over(records, "a" * 32, owner="gone", state=State.RUNNING, attempts=1)
@@ -224,7 +224,7 @@ def test_a_new_server_resumes_unfinished_jobs_oldest_first(tmp_path: Path) -> No
 
 
 def test_a_job_whose_server_died_twice_fails(tmp_path: Path, receiver: HttpServer) -> None:
-    """It fails, and its receiver is told, instead of killing the third."""
+    """Its callback is sent."""
     records = records_in(tmp_path)
     left_over(records, "a" * 32, owner="gone", state=State.RUNNING, attempts=2)
     records.save_input("a" * 32, {**CLIP, "callback_url": f"{receiver.url}/hook"})
@@ -234,7 +234,7 @@ def test_a_job_whose_server_died_twice_fails(tmp_path: Path, receiver: HttpServe
 
 
 def test_a_pending_callback_is_delivered_by_the_next_server(tmp_path: Path, receiver: HttpServer) -> None:
-    """A server that died between recording an end and reporting it loses no report."""
+    """The first server died between recording the end and sending the callback."""
     records = records_in(tmp_path)
     left_over(records, "a" * 32, owner="gone", state=State.CANCELLED, ended=now(), callback_pending=True)
     records.save_input("a" * 32, {**CLIP, "callback_url": f"{receiver.url}/hook"})
@@ -247,7 +247,7 @@ def test_a_pending_callback_is_delivered_by_the_next_server(tmp_path: Path, rece
 
 
 def test_a_job_of_a_living_server_is_left_to_it(tmp_path: Path) -> None:
-    """A living server's jobs are its own; others tell of them, wait for them, and leave them alone."""
+    """Another server on the same store shows its state and waits for it, but does not cancel or run it."""
     first, second = HeldBackend(), HeldBackend()
     with server_in_thread(tmp_path, first) as one, server_in_thread(tmp_path, second) as other:
         headers = {"Idempotency-Key": "k"}
@@ -265,7 +265,7 @@ def test_a_job_of_a_living_server_is_left_to_it(tmp_path: Path) -> None:
 
 
 def test_jobs_of_a_stopped_server_are_taken_over_by_another(tmp_path: Path) -> None:
-    """The other one takes up its running and its waiting job; being stopped counts as no attempt."""
+    """This includes running and queued jobs. The interrupted attempt is not counted."""
     first, second = HeldBackend(), HeldBackend()
     with server_in_thread(tmp_path, second) as other:
         with server_in_thread(tmp_path, first) as one:
@@ -281,7 +281,7 @@ def test_jobs_of_a_stopped_server_are_taken_over_by_another(tmp_path: Path) -> N
 
 
 def test_only_one_of_two_servers_resumes_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both find it at the same moment."""
+    """Both find it at the same time."""
     monkeypatch.setattr("framepack.jobs.queue._CLAIM_SECONDS", 0.5)
     backends = HeldBackend(), HeldBackend()
     with server_in_thread(tmp_path, backends[0]) as one, server_in_thread(tmp_path, backends[1]) as other:
@@ -298,7 +298,7 @@ def test_only_one_of_two_servers_resumes_a_job(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_running_job_may_end_while_the_server_stops(server: LocalServer, backend: HeldBackend) -> None:
-    """New jobs are refused and the balancer is told, but a job under way is waited for, and its client answered."""
+    """New jobs are refused and /ping is 503, but the running job ends and its client gets the answer."""
     with ThreadPoolExecutor() as pool:
         asking = pool.submit(server.post, LOOP, CLIP)
         assert eventually(lambda: backend.held)
@@ -318,7 +318,7 @@ def test_a_running_job_may_end_while_the_server_stops(server: LocalServer, backe
 def test_clients_of_an_unfinished_job_get_503_when_the_server_stops(
     server: LocalServer, backend: HeldBackend
 ) -> None:
-    """A client whose job did not end in time gets 503 and where to look; its followers see the stream end."""
+    """The message names the URL of the job, and event streams are closed."""
     with ThreadPoolExecutor() as pool:
         asking = pool.submit(server.post, LOOP, CLIP)
         assert eventually(lambda: backend.held)
@@ -333,7 +333,7 @@ def test_clients_of_an_unfinished_job_get_503_when_the_server_stops(
 
 
 def test_jobs_older_than_the_retention_are_removed(tmp_path: Path) -> None:
-    """Jobs that ended before the retention began, and inputs without a job, go; others stay."""
+    """Inputs without a job are removed, too."""
     records = records_in(tmp_path)
     long_ago = now() - timedelta(hours=30)
     left_over(records, "a" * 32, state=State.COMPLETED, ended=long_ago)
@@ -352,7 +352,7 @@ def test_jobs_older_than_the_retention_are_removed(tmp_path: Path) -> None:
 
 
 def test_a_result_larger_than_a_record_is_kept(server: LocalServer, backend: HeldBackend) -> None:
-    """A result may be larger than a record: ten thousand lines stay readable after the job's end."""
+    """It can be read after the job has ended."""
     job_id = server.start_job(LOOP, CLIP)
     frames = [f"frame_{number:06}.png" for number in range(10_000)]
     backend.wait_for(job_id).finish(success=True, frames=frames)
@@ -360,7 +360,7 @@ def test_a_result_larger_than_a_record_is_kept(server: LocalServer, backend: Hel
 
 
 def test_only_the_newest_results_are_kept_in_memory(server: LocalServer, backend: HeldBackend) -> None:
-    """Only the newest answers stay in memory; the others are read from the store."""
+    """Older ones are read from the store."""
     ids = []
     for number in range(20):
         ids.append(server.start_job(LOOP, CLIP))
@@ -371,7 +371,7 @@ def test_only_the_newest_results_are_kept_in_memory(server: LocalServer, backend
 
 
 def test_a_server_without_a_recent_heartbeat_is_dead(tmp_path: Path) -> None:
-    """Servers are judged by the store's clock: silent ones are gone, others of unknown hosts are not."""
+    """Age is measured by the store's clock. A server on an unknown host is not dead while its heartbeat is recent."""
     storage = LocalStorage(tmp_path)
     ours, other = Heartbeat(storage), Heartbeat(storage)
     ours.renew()

@@ -8,7 +8,7 @@ from framepack.jobs.records import JobRecord, State
 
 
 def test_a_record_of_version_0_1_keeps_its_pending_callback() -> None:
-    """Its field had another name; the callback of such a job is still owed."""
+    """The field had another name in that version."""
     record = JobRecord(id="a", operation="upscale", state=State.FAILED, created=datetime.now(UTC))
     stored = record.model_dump(mode="json") | {"untold": True}
     del stored["callback_pending"]

@@ -55,7 +55,7 @@ def callbacks_of(receiver: HttpServer) -> Counter[str]:
 def test_jobs_of_a_killed_server_are_run_once_by_the_next_one(
     server: RestServer, clip: str, receiver: HttpServer
 ) -> None:
-    """One job runs and two wait when the server is killed: the next does all three, once, with one callback each."""
+    """One job is running and two are queued when the server is killed. Each sends one callback."""
     server.start()
     hook = {"callback_url": f"{receiver.url}/hook", "video_base64": clip}
     slow = {**hook, "model": "RealESR_AnimeVideo_v3", "scale_factor": 2.0}
@@ -81,7 +81,7 @@ def test_jobs_of_a_killed_server_are_run_once_by_the_next_one(
 
 
 def test_an_ended_job_answers_the_same_after_a_restart(server: RestServer, clip: str) -> None:
-    """A job's record, result and key answer the same after a restart, without another run; links are made anew."""
+    """Record, result and idempotency key stay valid, and the job does not run again. Links are signed anew."""
     server.start()
     first = server.post(LOOP, {"video_base64": clip}, headers={"Idempotency-Key": "k"})
     job_id = first.headers["X-Job-Id"]
@@ -103,7 +103,7 @@ def unlinked(view: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_after_sigterm_the_running_job_ends_and_new_jobs_are_refused(server: RestServer, clip: str) -> None:
-    """SIGTERM: the job under way ends and its client is answered; new ones are refused; a waiting one is kept."""
+    """The client of the running job gets its answer. A queued job is kept for the next server."""
     server.start()
     body = {"video_base64": clip, "model": "RealESR_AnimeVideo_v3", "scale_factor": 2.0}
     with ThreadPoolExecutor() as pool:
@@ -128,7 +128,7 @@ def test_after_sigterm_the_running_job_ends_and_new_jobs_are_refused(server: Res
 def test_a_job_over_the_shutdown_grace_period_is_run_by_the_next_server(
     server: RestServer, clip: str, receiver: HttpServer
 ) -> None:
-    """Its receiver hears nothing of the stop, only of the end; being stopped is no failed attempt."""
+    """The interrupted attempt is not counted, and the callback is sent only at the end of the job."""
     server.environment["FRAMEPACK_SHUTDOWN_GRACE_SECONDS"] = "0"
     server.start()
     body: dict[str, Any] = {"video_base64": clip, "callback_url": f"{receiver.url}/hook"}

@@ -84,7 +84,7 @@ def the_only_new_job(platform: Platform, known: set[str]) -> str:
 def test_a_request_is_answered_with_the_result_of_the_runpod_worker(
     server: RestServer, worker: Worker, clip: str
 ) -> None:
-    """A request is answered with the worker's result, and the result can be fetched."""
+    """Its output can be downloaded."""
     answer = server.post(UPSCALE, {**FAST, "video_base64": clip})
 
     assert answer.status_code == 200, answer.text
@@ -97,7 +97,7 @@ def test_a_request_is_answered_with_the_result_of_the_runpod_worker(
 def test_the_worker_reads_an_upload_from_the_shared_store(
     server: RestServer, worker: Worker, clip: str, platform: Platform
 ) -> None:
-    """An upload is named by its path, and the worker finds it in the store they share."""
+    """The request names the upload by its path."""
     files = {"file": ("My clip.mp4", base64.b64decode(clip))}
     reference = server.ask("POST", "/uploads", files=files).json()["video_url"]
 
@@ -108,7 +108,7 @@ def test_the_worker_reads_an_upload_from_the_shared_store(
 
 
 def test_a_running_job_shows_the_progress_of_the_worker(server: RestServer, worker: Worker, long_clip: str) -> None:
-    """While the worker works, the job tells how far it is."""
+    """The job's progress has frames done and in total."""
     job_id = server.start_job(UPSCALE, {**FAST, "video_base64": long_clip})
 
     seen: list[int] = []
@@ -129,7 +129,7 @@ def test_a_running_job_shows_the_progress_of_the_worker(server: RestServer, work
 def test_a_cancelled_job_stops_on_the_platform_and_frees_the_worker(
     platform: Platform, server: RestServer, worker: Worker, long_clip: str, clip: str
 ) -> None:
-    """A cancelled job stops at the platform, mid-way, and the next one runs at once."""
+    """The worker stops in the middle of the job and runs the next one."""
     known = set(platform.records)
     job_id = server.start_job(UPSCALE, {**SLOW, "video_base64": long_clip})
     assert eventually(lambda: server.job(job_id).get("progress"), 90)
@@ -155,7 +155,7 @@ def test_a_cancelled_job_stops_on_the_platform_and_frees_the_worker(
 def test_an_error_of_the_worker_keeps_sentence_status_and_code(
     server: RestServer, worker: Worker, fields: dict[str, Any], status: int, code: str
 ) -> None:
-    """What the worker says is wrong keeps its sentence, its status and its code."""
+    """The client gets the same error as from a local worker."""
     answer = server.post(UPSCALE, {**FAST, **fields})
 
     assert (answer.status_code, answer.json()["code"]) == (status, code)
@@ -165,7 +165,7 @@ def test_an_error_of_the_worker_keeps_sentence_status_and_code(
 def test_a_job_with_a_callback_url_is_reported_once_by_the_worker(
     server: RestServer, worker: Worker, clip: str
 ) -> None:
-    """With a callback address the answer is immediate, and the receiver hears of the end once."""
+    """The response is immediate."""
     with HttpServer({"/done": Answer(200)}) as receiver:
         asked = {**FAST, "video_base64": clip, "callback_url": f"{receiver.url}/done"}
         answer = server.post(UPSCALE, asked).json()
@@ -180,7 +180,7 @@ def test_a_job_with_a_callback_url_is_reported_once_by_the_worker(
 
 
 def test_operations_on_the_store_send_no_job_to_the_platform(platform: Platform, server: RestServer) -> None:
-    """What needs only the store wakes no GPU."""
+    """They do not start a worker with a GPU."""
     before = len(platform.calls)
     asked = [
         server.get("/filters/presets"),
@@ -203,7 +203,7 @@ def test_operations_on_the_store_send_no_job_to_the_platform(platform: Platform,
 def test_an_unreachable_platform_only_delays_a_job(
     platform: Platform, server: RestServer, worker: Worker, clip: str
 ) -> None:
-    """Refused connections and bad answers, when a job is sent and while it is followed, only delay it."""
+    """This holds for refused connections and error responses, both when a job is sent and while it runs."""
     known = set(platform.records)
     with platform.away():
         sent = server.start_job(UPSCALE, {**FAST, "video_base64": clip})
@@ -225,7 +225,7 @@ def test_an_unreachable_platform_only_delays_a_job(
 def test_an_inline_file_over_the_platform_limit_is_refused_without_a_bucket(
     platform: Platform, server: RestServer, tmp_path: Path
 ) -> None:
-    """What the platform cannot carry, and no store can hand over, is refused in a sentence."""
+    """The message suggests using a URL."""
     before = platform.count("run")
 
     answer = server.post(UPSCALE, {**FAST, "video_base64": base64.b64encode(bytes(8_000_000)).decode()})
@@ -236,7 +236,7 @@ def test_an_inline_file_over_the_platform_limit_is_refused_without_a_bucket(
 
 
 def test_an_inline_file_over_the_platform_limit_is_passed_through_the_bucket(tmp_path: Path) -> None:
-    """With a bucket, a video too large for the platform arrives there, and its address goes on."""
+    """The worker gets a URL of the bucket instead."""
     path = tmp_path / "large.mp4"
     make_clip(path, Spec(size=(640, 480), count=20, frame=noise, options={"crf": "1"}))
     assert path.stat().st_size > 8_000_000

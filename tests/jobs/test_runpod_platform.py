@@ -43,7 +43,7 @@ def sent(platform: Platform, server: RestServer, **fields: Any) -> tuple[str, Re
 
 
 def test_a_job_unknown_to_the_platform_is_sent_once_more_then_fails(alone: tuple[Platform, RestServer]) -> None:
-    """An unknown job is sent again, once; then it has failed."""
+    """When the platform forgets it again, the job fails."""
     platform, server = alone
     job_id, first = sent(platform, server)
     known = set(platform.records)
@@ -59,7 +59,7 @@ def test_a_job_unknown_to_the_platform_is_sent_once_more_then_fails(alone: tuple
 
 
 def test_a_restarted_server_follows_the_job_it_sent_before(alone: tuple[Platform, RestServer]) -> None:
-    """Neither a server that is killed nor one that stops sends a job twice or cancels it."""
+    """Neither killing nor stopping the server makes it send the job twice or cancel it."""
     platform, server = alone
     job_id, remote = sent(platform, server)
     runs, cancels = platform.count("run"), platform.count("cancel")
@@ -94,7 +94,7 @@ CRASHES = [
 def test_the_crash_report_of_a_worker_is_not_shown_to_the_client(
     alone: tuple[Platform, RestServer], error: str | None
 ) -> None:
-    """The SDK's own report of a crash has paths and names of hosts: the client gets a sentence, and its callback."""
+    """The SDK's report has paths and host names. The client gets a general message and the callback."""
     platform, server = alone
     sentence = "The worker ended without an answer."
     with HttpServer({"/done": Answer(200)}) as receiver:
@@ -123,7 +123,7 @@ ENDS: list[tuple[dict[str, Any], str, str | None]] = [
 def test_every_final_status_of_the_platform_ends_the_job(
     alone: tuple[Platform, RestServer], result: dict[str, Any], state: str, code: str | None
 ) -> None:
-    """Whatever the platform calls the end of a job, the job ends here too."""
+    """Each is mapped to a state and an error code."""
     platform, server = alone
     job_id, remote = sent(platform, server)
     platform.end(remote, **result)
@@ -134,7 +134,7 @@ def test_every_final_status_of_the_platform_ends_the_job(
 
 
 def test_cancelling_a_job_removes_it_from_the_queue_of_the_platform(alone: tuple[Platform, RestServer]) -> None:
-    """A cancelled job that no worker has begun leaves the platform's queue, and its receiver hears of it."""
+    """No worker has started it, so the server sends the callback."""
     platform, server = alone
     with HttpServer({"/done": Answer(200)}) as receiver:
         job_id, remote = sent(platform, server, callback_url=f"{receiver.url}/done")
@@ -148,7 +148,7 @@ def test_cancelling_a_job_removes_it_from_the_queue_of_the_platform(alone: tuple
 
 
 def test_cancelling_a_job_while_it_is_sent_cancels_it_on_the_platform(alone: tuple[Platform, RestServer]) -> None:
-    """A job that the platform has, but has not confirmed yet, does not stay there."""
+    """The platform has received the job but has not confirmed it yet."""
     platform, server = alone
     platform.hesitation_seconds = 2
     job_id, remote = sent(platform, server)
@@ -160,7 +160,7 @@ def test_cancelling_a_job_while_it_is_sent_cancels_it_on_the_platform(alone: tup
 
 
 def test_a_job_sent_while_the_server_stops_is_followed_and_not_sent_twice(alone: tuple[Platform, RestServer]) -> None:
-    """A job that was on its way when the server stopped is followed by the next one, not sent again."""
+    """The next server finds the job that the platform has received."""
     platform, server = alone
     platform.hesitation_seconds = 8  # longer than a server that is told to stop lets its jobs go on
     job_id, remote = sent(platform, server)
@@ -175,7 +175,7 @@ def test_a_job_sent_while_the_server_stops_is_followed_and_not_sent_twice(alone:
 
 
 def test_a_wrong_api_key_or_endpoint_id_fails_with_503_and_the_reason(tmp_path: Path) -> None:
-    """A key or an endpoint that RunPod does not know is the deployment's mistake, and is said so."""
+    """The message does not contain the API key."""
     with Platform() as platform:
         server = before(platform, tmp_path)
         server.environment["RUNPOD_API_KEY"] = "rpa_wrong"

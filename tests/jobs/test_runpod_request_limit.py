@@ -31,7 +31,7 @@ def within_limit(fields: dict[str, Any], storage: LocalStorage | None, tmp_path:
 
 
 def test_a_request_within_the_limit_is_unchanged(storage: LocalStorage, tmp_path: Path) -> None:
-    """A job that the platform carries is not touched."""
+    """Nothing is uploaded."""
     fields = {"video_base64": HALF, "scale_factor": 2.0}
 
     assert within_limit(fields, storage, tmp_path) is fields
@@ -39,7 +39,7 @@ def test_a_request_within_the_limit_is_unchanged(storage: LocalStorage, tmp_path
 
 
 def test_inline_files_over_the_limit_become_urls_of_uploads(storage: LocalStorage, tmp_path: Path) -> None:
-    """Files at any depth become uploads, byte for byte; all else stays as it was, and nothing else is left."""
+    """This holds at any depth. Other fields are unchanged, and no temporary file remains."""
     fields = {"videos": [{"video_base64": HALF}, {"video_url": "https://e.com/v"}, {"video_base64": HALF}], "n": None}
 
     found = within_limit(fields, storage, tmp_path)
@@ -55,19 +55,19 @@ def test_inline_files_over_the_limit_become_urls_of_uploads(storage: LocalStorag
 
 
 def test_an_inline_file_over_the_limit_is_refused_without_a_store(tmp_path: Path) -> None:
-    """Without a store that workers reach, the sentence says what to do."""
+    """The message suggests using a URL."""
     with pytest.raises(TooLarge, match="use a URL"):
         within_limit({"video_base64": INLINE}, None, tmp_path)
 
 
 def test_a_long_text_over_the_limit_is_refused(storage: LocalStorage, tmp_path: Path) -> None:
-    """Text that is no file cannot be handed over otherwise."""
+    """Only files can be uploaded instead."""
     with pytest.raises(TooLarge):
         within_limit({"prompt": "x" * 11_000_000}, storage, tmp_path)
 
 
 def test_an_inline_file_with_invalid_base64_is_refused(storage: LocalStorage, tmp_path: Path) -> None:
-    """A file that cannot be read is the client's mistake, and keeps nothing."""
+    """The error is the client's, and nothing is stored."""
     with pytest.raises(InvalidSource):
         within_limit({"video_base64": INLINE + "!"}, storage, tmp_path)
     assert list(storage.list()) == []

@@ -33,7 +33,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpServer]:
 
 
 def test_secrets_are_in_no_log_line_answer_or_record(tmp_path: Path, source: HttpServer) -> None:
-    """A presigned source, a password in an address, keys and secrets: in no line, no answer, no record of an end."""
+    """These are presigned URLs, passwords in URLs, API keys and signing secrets."""
     settings = {"webhook_secret": WEBHOOK_SECRET, "link_secret": LINK_SECRET, "log_level": "DEBUG"}
     with RestServer(tmp_path, api_keys=f"{KEY},{CANARY}-key", callback_attempts="1", **settings) as server:
         hook = {"callback_url": f"{source.url}/hook?token={CANARY}"}
@@ -65,7 +65,7 @@ def test_secrets_are_in_no_log_line_answer_or_record(tmp_path: Path, source: Htt
 
 
 def test_every_log_line_is_json_and_each_job_has_a_start_and_an_end_line(tmp_path: Path, source: HttpServer) -> None:
-    """Lines of the server and of its worker have one form; each job has one line at its start and one at its end."""
+    """Lines of the server and of its worker process have the same format."""
     clip, down = inline(_clip(tmp_path)), {"callback_url": f"{source.url}/down?token={CANARY}"}
     with RestServer(tmp_path, callback_attempts="1", storag="misspelled") as server:
         good = server.start_job("/postprocess/loop", {"video_base64": clip})
