@@ -80,7 +80,7 @@ def raw(client: Client, method: str, path: str, keys: list[bytes]) -> tuple[int,
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 def test_every_route_without_a_key_is_401(client: Client, method: str, path: str) -> None:
-    """Without a key every route answers the same 401, routes that do not exist included."""
+    """Routes that do not exist answer the same."""
     answer = client.ask(method, path, headers={"X-API-Key": None}, allow_redirects=False)
 
     assert answer.status_code == 401
@@ -90,7 +90,7 @@ def test_every_route_without_a_key_is_401(client: Client, method: str, path: str
 
 @pytest.mark.parametrize("keys", HEADERS.values(), ids=HEADERS)
 def test_wrong_missing_or_repeated_keys_get_the_same_401(client: Client, keys: list[bytes]) -> None:
-    """Whatever is wrong with the header, the answer is the same."""
+    """The response does not say what is wrong with the header."""
     status, body, headers = raw(client, "GET", "/jobs", keys)
 
     assert status == 401
@@ -100,12 +100,12 @@ def test_wrong_missing_or_repeated_keys_get_the_same_401(client: Client, keys: l
 
 @pytest.mark.parametrize("path", ["/health", "/ping"])
 def test_health_routes_need_no_key(client: Client, path: str) -> None:
-    """Who looks after the server needs no key."""
+    """Monitoring needs no key."""
     assert client.get(path, headers={"X-API-Key": None}).status_code == 200
 
 
 def test_a_request_with_the_key_reaches_its_route(client: Client) -> None:
-    """With the key a route answers; an unknown one is 404, a wrong method 405 with the right ones."""
+    """An unknown route is 404; a wrong method is 405 with the allowed ones."""
     assert client.get("/jobs").status_code == 200
     assert client.get("/no/such/route").json() == {"detail": "Not Found.", "code": "not_found"}
     wrong = client.get("/postprocess/upscale")
@@ -114,7 +114,7 @@ def test_a_request_with_the_key_reaches_its_route(client: Client) -> None:
 
 @pytest.mark.parametrize("path", ["/jobs", "/docs", "/outputs/a.mp4"])
 def test_a_bearer_token_is_refused_with_the_name_of_the_right_header(client: Client, path: str) -> None:
-    """A right key in the wrong header opens nothing, but the sentence says where it belongs."""
+    """The key is right, but in the wrong header."""
     answer = client.get(path, headers={"X-API-Key": None, "Authorization": f"Bearer {KEY}"})
 
     assert answer.status_code == 401
@@ -128,7 +128,7 @@ def test_a_bearer_token_is_refused_with_the_name_of_the_right_header(client: Cli
 
 @pytest.mark.parametrize("path", sorted(PAGES))
 def test_documentation_pages_accept_the_key_as_a_basic_auth_password(client: Client, path: str) -> None:
-    """A browser is asked for a password, and the key is one."""
+    """The browser asks for a user name and a password; any user name works."""
     closed = client.get(path, headers={"X-API-Key": None})
     assert closed.headers["www-authenticate"].startswith("Basic ")
 
@@ -145,21 +145,21 @@ def test_documentation_pages_accept_the_key_as_a_basic_auth_password(client: Cli
     ],
 )
 def test_a_wrong_basic_auth_password_is_refused(client: Client, authorization: str) -> None:
-    """A password that is none of the keys, or cannot be read, is refused like a wrong key."""
+    """This includes passwords that cannot be decoded."""
     answer = client.get("/docs", headers={"X-API-Key": None, "Authorization": authorization})
 
     assert (answer.status_code, answer.json()) == (401, REFUSAL)
 
 
 def test_basic_auth_is_refused_outside_the_documentation_pages(client: Client) -> None:
-    """A browser that keeps the password must not carry it into the API, where other sites could make it ask."""
+    """Browsers resend a password automatically, so other sites could use it to call the API."""
     answer = client.get("/jobs", headers={"X-API-Key": None}, auth=("anybody", KEY))
 
     assert answer.status_code == 401
 
 
 def test_websocket_upgrades_are_refused(client: Client) -> None:
-    """A request for a websocket is refused like any other."""
+    """They are refused like any request without a key."""
     upgrade = {
         "X-API-Key": None,
         "Connection": "Upgrade",
@@ -173,7 +173,7 @@ def test_websocket_upgrades_are_refused(client: Client) -> None:
 
 
 def test_each_of_several_keys_is_accepted() -> None:
-    """While keys are exchanged, both open; a key that was taken away does not."""
+    """A removed key is refused."""
     keys = ApiKeys.of(["old", "new"])
 
     assert all(keys.allow([(b"x-api-key", key)]) for key in (b"old", b"new"))
@@ -181,19 +181,19 @@ def test_each_of_several_keys_is_accepted() -> None:
 
 
 def test_an_empty_list_of_keys_raises() -> None:
-    """A door that nobody could open is a mistake."""
+    """Nobody could use such a server."""
     with pytest.raises(ValueError, match="at least one"):
         ApiKeys.of([])
 
 
 def test_the_repr_of_api_keys_shows_no_key() -> None:
-    """What shows the keys by accident shows digests."""
+    """Only digests of keys are stored."""
     assert "secret-key" not in repr(ApiKeys.of(["secret-key"]))
 
 
 @pytest.mark.parametrize("setting", ["old,new", " old , new ,"])
 def test_keys_in_the_setting_are_separated_by_commas(tmp_path: Path, setting: str) -> None:
-    """Keys are separated by commas, and blanks around them are no part of them."""
+    """Spaces around them are ignored."""
     from framepack.settings import Settings
 
     keys = ApiKeys.of(key.get_secret_value() for key in Settings(api_keys=setting).api_keys)
@@ -202,7 +202,7 @@ def test_keys_in_the_setting_are_separated_by_commas(tmp_path: Path, setting: st
 
 
 def test_a_server_without_keys_generates_one_and_logs_it(tmp_path: Path) -> None:
-    """With no key configured the server shows a new one, once, and only that one opens."""
+    """It is logged once, and only this key is accepted."""
     with RestServer(tmp_path, api_keys="") as server:
         shown = re.findall(r"fp_[\w-]{20,}", server.log)
         assert len(shown) == 1

@@ -76,7 +76,7 @@ def detail(answer: Any) -> str:
 
 @pytest.mark.parametrize("endpoint", BUILT, ids=named)
 def test_every_documented_route_exists_with_its_method(client: LocalServer, endpoint: Endpoint) -> None:
-    """The documented path takes the documented method, and says so to one that tries another."""
+    """Another method is refused with 405 and the allowed ones."""
     path = endpoint.path.format(**{param.path: "x" for param in endpoint.params if param.location == "path"})
 
     answer = client.ask("PATCH", path)
@@ -90,7 +90,7 @@ def test_every_documented_route_exists_with_its_method(client: LocalServer, endp
 def test_every_documented_request_is_accepted(
     client: LocalServer, backend: HeldBackend, endpoint: Endpoint, example: JsonObject
 ) -> None:
-    """Every example is taken as it is printed: a job has exactly its fields, and the store answers on the spot."""
+    """A job gets exactly the fields of the example. Operations on the store are answered immediately."""
     backend.answer = {"success": True, "message": "asked"}
     needs = OPERATIONS[endpoint.name].needs
     if needs == "store" and "video_url" in example:  # it would be fetched
@@ -113,7 +113,7 @@ def test_every_documented_request_is_accepted(
 def test_every_documented_answer_reaches_the_client(
     client: LocalServer, backend: HeldBackend, endpoint: Endpoint
 ) -> None:
-    """What the worker answers reaches the client as it is, with 200."""
+    """The worker's answer is not changed."""
     shown = BY_NAME[endpoint.answers_like or endpoint.name].response or {"success": True, "message": "done"}
     known = set(backend.held)
     request = {name: value for name, value in endpoint.valid_request.items() if name != "callback_url"}
@@ -130,7 +130,7 @@ def test_every_documented_answer_reaches_the_client(
 def test_a_request_with_callback_gets_the_documented_immediate_answer(
     client: LocalServer, endpoint: Endpoint
 ) -> None:
-    """With a callback address the answer is the documented one, at once."""
+    """It is sent before the job has run."""
     request = {**endpoint.valid_request, "callback_url": IMMEDIATE_REPLY["callback_url"]}
 
     answer = call(client, endpoint, request)
@@ -149,7 +149,7 @@ def test_a_request_with_callback_gets_the_documented_immediate_answer(
 
 @pytest.mark.parametrize("endpoint", BUILT, ids=named)
 def test_invalid_requests_are_400_and_create_no_job(client: LocalServer, endpoint: Endpoint) -> None:
-    """Wrong requests are 400 with the documented body, also with a callback address, and never become a job."""
+    """This holds for requests with a callback, too."""
     jobs = client.get("/jobs").json()["total_count"]
     wrong = [{**endpoint.valid_request, "no_such_field": 1}]
     for param in endpoint.params:
@@ -168,7 +168,7 @@ def test_invalid_requests_are_400_and_create_no_job(client: LocalServer, endpoin
 
 
 def test_errors_have_their_documented_words_and_status(client: LocalServer, tmp_path: Path) -> None:
-    """The errors that the document prints have its words and its status."""
+    """The API document prints them."""
     by_status = {error.status: error.body["detail"] for error in ERRORS}
 
     assert detail(client.post("/postprocess/upscale", {})) == by_status[400]
@@ -181,7 +181,7 @@ def test_errors_have_their_documented_words_and_status(client: LocalServer, tmp_
 
 @pytest.mark.parametrize("endpoint", BUILT, ids=named)
 def test_every_documented_route_without_a_key_is_401(client: LocalServer, endpoint: Endpoint) -> None:
-    """Without the key every documented route is closed."""
+    """The error message is the documented one."""
     path = endpoint.path.format(**{param.path: "x" for param in endpoint.params if param.location == "path"})
 
     answer = client.ask(endpoint.method, path, headers={"X-API-Key": None})

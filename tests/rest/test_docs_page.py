@@ -40,7 +40,7 @@ class Page(HTMLParser):
 
 
 def test_everything_that_the_page_loads_comes_from_the_server(server: LocalServer) -> None:
-    """Scripts, styles and the document are there, with their types; nothing has an address elsewhere."""
+    """These are scripts, styles and the OpenAPI document, with their content types."""
     html = server.get("/docs").text
     document = re.search(r"url: '([^']+)'", html)
     loaded = [each for each in Page(html).addresses if not each.startswith("data:")]
@@ -59,7 +59,7 @@ def test_everything_that_the_page_loads_comes_from_the_server(server: LocalServe
 
 
 def test_the_page_behind_a_path_prefix_loads_its_files_below_the_prefix(server: LocalServer) -> None:
-    """Addresses are relative to the page's own."""
+    """Its URLs are relative."""
     loaded = [each for each in Page(server.get("/docs").text).addresses if not each.startswith("data:")]
 
     assert {urljoin("/a/prefix/docs", each) for each in loaded} == {
@@ -68,7 +68,7 @@ def test_the_page_behind_a_path_prefix_loads_its_files_below_the_prefix(server: 
 
 
 def test_only_scripts_of_the_server_run_in_the_page(server: LocalServer) -> None:
-    """The policy names the page's own scripts by their digests, and allows no others."""
+    """The Content-Security-Policy lists the digests of the page's own scripts."""
     answer = server.get("/docs")
     policy = dict(each.strip().split(" ", 1) for each in answer.headers["content-security-policy"].split(";"))
     scripts = Page(answer.text).scripts
@@ -83,14 +83,14 @@ def test_only_scripts_of_the_server_run_in_the_page(server: LocalServer) -> None
 
 @pytest.mark.parametrize("name", ["redoc.standalone.js", "favicon.png", "..%2Fcore.py", "%2e%2e/core.py"])
 def test_other_files_of_the_swagger_package_are_404(server: LocalServer, name: str) -> None:
-    """Files that the page does not need do not exist."""
+    """Only files that the page needs are served."""
     answer = server.get(f"/docs/{name}")
 
     assert (answer.status_code, answer.json()) == (404, {"detail": "Not Found.", "code": "not_found"})
 
 
 def test_another_method_on_the_page_is_405_with_the_allowed_ones(server: LocalServer) -> None:
-    """The page can be read, and nothing else."""
+    """The page can only be read."""
     answer = server.ask("POST", "/docs")
 
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")

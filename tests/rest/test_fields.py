@@ -103,7 +103,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("body", BROKEN.values(), ids=BROKEN)
 def test_invalid_bodies_are_refused(client: LocalServer, body: bytes) -> None:
-    """A body that is not one JSON object with the right fields is a bad request."""
+    """A body must be one JSON object with valid fields."""
     refusal(send(client, body))
 
 
@@ -120,7 +120,7 @@ def test_invalid_bodies_are_refused(client: LocalServer, body: bytes) -> None:
     ],
 )
 def test_a_refusal_names_what_is_wrong(client: LocalServer, body: bytes, words: str) -> None:
-    """A refusal names what is wrong."""
+    """The message is one sentence."""
     assert refusal(send(client, body)) == words
 
 
@@ -129,7 +129,7 @@ def test_a_refusal_names_what_is_wrong(client: LocalServer, body: bytes, words: 
     ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/xml", "json"],
 )
 def test_other_content_types_are_refused(client: LocalServer, content_type: str) -> None:
-    """The sentence says which header is wanted."""
+    """The message names the expected header."""
     body = json.dumps({"video_url": URL}).encode()
 
     assert "Content-Type: application/json" in refusal(send(client, body, content_type))
@@ -139,7 +139,7 @@ def test_other_content_types_are_refused(client: LocalServer, content_type: str)
 def test_json_is_accepted_under_every_content_type_for_json(
     client: LocalServer, backend: HeldBackend, content_type: str
 ) -> None:
-    """JSON may be called so with or without a character set; a body without any name is taken for JSON."""
+    """A character set may be added, and a body without a content type is read as JSON."""
     answer = send(client, json.dumps({"video_url": URL}).encode(), content_type)
 
     assert taken(client, backend, answer) == {"video_url": URL}
@@ -154,12 +154,12 @@ def test_json_is_accepted_under_every_content_type_for_json(
     ],
 )
 def test_unusual_but_valid_json_is_accepted(client: LocalServer, backend: HeldBackend, body: bytes) -> None:
-    """A byte order mark, white space, null for nothing and 256.0 for 256 are fine."""
+    """This is a byte order mark, white space, null for a missing value, and 256.0 for 256."""
     assert taken(client, backend, send(client, body))["tile_size"] == 256
 
 
 def test_query_parameters_and_body_are_combined(client: LocalServer, backend: HeldBackend) -> None:
-    """Numbers and booleans of the query are read as such, text stays text; the body adds to it."""
+    """Numbers and booleans in the query are converted to the types of their fields."""
     answer = client.post(
         f"{UPSCALE}?scale_factor=3&enhance_face=false&model=2&tile_size=0",
         {"video_url": URL},
@@ -174,7 +174,7 @@ def test_query_parameters_and_body_are_combined(client: LocalServer, backend: He
 def test_a_preset_may_be_named_in_the_query_or_in_the_body(
     client: LocalServer, backend: HeldBackend, *, in_query: bool
 ) -> None:
-    """The documented form with everything in the query works, and so does a body."""
+    """The API document shows it in the query."""
     fields = {"preset_name": "4K Upscale + Cinematic", "video_url": URL}
     headers: dict[str, str | None] = {"Prefer": "respond-async"}
     if in_query:
@@ -203,13 +203,13 @@ def test_a_preset_may_be_named_in_the_query_or_in_the_body(
     ],
 )
 def test_invalid_query_parameters_are_refused(client: LocalServer, query: str, word: str) -> None:
-    """What stands in the query is checked like the body, and no field may stand in both."""
+    """They are checked like fields of the body. A field must not be in both."""
     assert word in refusal(client.post(f"{UPSCALE}?{query}", {"video_url": URL}))
 
 
 @pytest.mark.parametrize("path", ["/filters/presets", "/frames/folders", "/postprocess/autosave"])
 def test_unknown_fields_of_a_get_are_refused(client: LocalServer, path: str) -> None:
-    """A route that takes nothing says so, for its query and for a body alike."""
+    """This holds for the query and the body of a route without fields."""
     assert client.get(path).status_code == 200
     assert "extra" in refusal(client.get(f"{path}?extra=1"))
     assert "extra" in refusal(client.get(path, body={"extra": 1}))
@@ -218,13 +218,13 @@ def test_unknown_fields_of_a_get_are_refused(client: LocalServer, path: str) -> 
 
 @pytest.mark.parametrize("path", ["/frames/x?folder=y", "/frames/x?folder=x"])
 def test_a_path_parameter_repeated_elsewhere_is_refused(client: LocalServer, path: str) -> None:
-    """The path is not contradicted, nor repeated."""
+    """The message says that the field is given twice."""
     assert "folder is given twice" in refusal(client.get(path))
 
 
 @pytest.mark.parametrize("name", ["%ff%fe", "a%00b", "%2e%2e", "..", "a%0d%0aX:1", "x" * 5000, "%ed%a0%80"])
 def test_odd_path_parameters_are_400_or_404(client: LocalServer, name: str) -> None:
-    """Names that nothing can have are refused or not found, and never a failure."""
+    """They never cause a server error."""
     connection = http.client.HTTPConnection(urlsplit(client.url).netloc, timeout=30)
     connection.request("GET", f"/frames/{name}", headers={"X-API-Key": KEY})
     answer = connection.getresponse()
@@ -236,7 +236,7 @@ def test_odd_path_parameters_are_400_or_404(client: LocalServer, name: str) -> N
 
 
 def test_a_declared_length_over_the_limit_is_refused_unread(client: LocalServer) -> None:
-    """Who announces 100 MB is refused before sending them."""
+    """The response is sent before the body arrives."""
     connection = http.client.HTTPConnection(urlsplit(client.url).netloc, timeout=30)
     connection.putrequest("POST", UPSCALE)
     for name, value in {"X-API-Key": KEY, "Content-Type": "application/json", "Content-Length": "100000000"}.items():
@@ -251,7 +251,7 @@ def test_a_declared_length_over_the_limit_is_refused_unread(client: LocalServer)
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["with a length", "chunked"])
 def test_a_body_over_the_limit_is_not_held_in_memory(client: LocalServer, tmp_path: Path, *, chunked: bool) -> None:
-    """100 MB are refused without ever lying in memory."""
+    """The body has 100 MB, with or without a declared length."""
     large = tmp_path / "large"
     large.touch()
     os.truncate(large, 100_000_000)
@@ -279,7 +279,7 @@ def test_a_body_over_the_limit_is_not_held_in_memory(client: LocalServer, tmp_pa
 
 
 def test_a_body_at_the_limit_is_accepted(client: LocalServer, backend: HeldBackend) -> None:
-    """The limit itself is allowed."""
+    """One more byte is refused."""
     body = json.dumps({"video_url": URL}).encode()
 
     answer = send(client, body + b" " * (1_000_000 - len(body)))
@@ -289,7 +289,7 @@ def test_a_body_at_the_limit_is_accepted(client: LocalServer, backend: HeldBacke
 
 
 def test_a_client_that_disconnects_early_causes_no_server_error(tmp_path: Path) -> None:
-    """A body that ends too early is nobody's defect, and the server goes on."""
+    """The body ends early, and nothing is logged as an error."""
     with RestServer(tmp_path) as server:
         for path in (UPSCALE, "/uploads"):
             connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)
@@ -306,7 +306,7 @@ def test_a_client_that_disconnects_early_causes_no_server_error(tmp_path: Path) 
 
 
 def test_bodies_of_waiting_requests_are_not_held_in_memory(tmp_path: Path) -> None:
-    """Twenty requests with 8 MB each wait for their jobs, and the server keeps none of that in memory meanwhile."""
+    """Twenty requests with 8 MB each wait for their jobs."""
     body = json.dumps({"video_base64": "A" * 8_000_000}).encode()
     headers: dict[str, str | None] = {"Content-Type": "application/json"}
     held = HeldBackend(slots=20)
@@ -331,7 +331,7 @@ def request_with(**headers: str) -> Request:
 
 @pytest.mark.parametrize("headers", [{"content_length": "5000000"}, {"transfer_encoding": "chunked"}])
 def test_large_bodies_are_read_a_few_at_a_time(headers: dict[str, str]) -> None:
-    """A few are let in at once, those of unknown length among them; the next when one is done; small ones always."""
+    """This includes bodies of unknown length. Small bodies never wait."""
 
     async def let_in() -> list[int]:
         bodies, inside, counts = BodyReader(10_000_000, 60), 0, []
@@ -359,7 +359,7 @@ def test_large_bodies_are_read_a_few_at_a_time(headers: dict[str, str]) -> None:
 
 
 def test_a_body_that_stalls_is_refused_after_the_timeout(tmp_path: Path) -> None:
-    """A client that stops in the middle of its body gets an error that says so."""
+    """The message names the time limit."""
     with server_in_thread(tmp_path, HeldBackend(), download_timeout_seconds=0.2) as server:
         connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)
         connection.putrequest("POST", UPSCALE)

@@ -57,7 +57,7 @@ def changed(url: str, **values: str) -> str:
 
 
 def test_a_signed_link_needs_no_key(client: LocalServer) -> None:
-    """Whoever has the link gets the file."""
+    """The link has a signature and an expiry time."""
     answer = fetch(link(client))
 
     assert answer.status_code == 200
@@ -66,13 +66,13 @@ def test_a_signed_link_needs_no_key(client: LocalServer) -> None:
 
 
 def test_a_file_is_served_by_its_path_with_a_key(client: LocalServer) -> None:
-    """Whoever has a key gets the file by its path alone."""
+    """The URL needs no signature."""
     assert client.get(f"/outputs/{VIDEO}").content == CONTENT
     assert fetch(f"{client.url}/outputs/{VIDEO}").json() == REFUSAL
 
 
 def test_changed_links_are_refused(client: LocalServer) -> None:
-    """Another file, a later end or another signature is none of ours, with the same words as a missing key."""
+    """The path, the expiry time or the signature was changed. The message is that for a missing key."""
     other = put(client, "other.mp4")
     url = link(client)
     signature = parse_qs(urlsplit(url).query)["signature"][0]
@@ -97,7 +97,7 @@ def test_changed_links_are_refused(client: LocalServer) -> None:
 
 
 def test_an_expired_link_is_refused_with_the_reason(client: LocalServer) -> None:
-    """A link of ours that is too old is refused in words that help; a forged one learns nothing."""
+    """The message for a forged link is that for a missing key."""
     signer = link_signer(client.server.runtime.settings, client.server.runtime.storage)
     past = LinkSigner(signer.secret, 60, clock=lambda: time.time() - 3600)
     url = f"{client.url}/outputs/{VIDEO}?{past.query(VIDEO)}"
@@ -130,7 +130,7 @@ def test_an_expired_link_is_refused_with_the_reason(client: LocalServer) -> None
     ],
 )
 def test_a_range_request_gets_its_part(client: LocalServer, asked: str, status: int, expected: bytes) -> None:
-    """A part is given where a part is asked for; a header that means nothing is ignored, as HTTP wants it."""
+    """An invalid Range header is ignored, as HTTP requires."""
     answer = requests.get(link(client), headers={"Range": asked.encode()}, timeout=30)
 
     assert (answer.status_code, answer.content) == (status, expected)
@@ -139,7 +139,7 @@ def test_a_range_request_gets_its_part(client: LocalServer, asked: str, status: 
 
 @pytest.mark.parametrize("asked", ["bytes=99999999-", "bytes=-0"])
 def test_a_range_past_the_end_is_416_with_the_size(client: LocalServer, asked: str) -> None:
-    """A part that the file has not is refused, and its size is said."""
+    """The file has no such part."""
     answer = fetch(link(client), Range=asked)
 
     assert (answer.status_code, answer.json()["code"]) == (416, "range_not_satisfiable")
@@ -147,7 +147,7 @@ def test_a_range_past_the_end_is_416_with_the_size(client: LocalServer, asked: s
 
 
 def test_several_ranges_are_sent_as_multipart(client: LocalServer) -> None:
-    """Two parts are given as HTTP gives several."""
+    """The content type is multipart/byteranges."""
     answer = fetch(link(client), Range="bytes=0-1,100-101")
 
     assert answer.status_code == 206
@@ -156,7 +156,7 @@ def test_several_ranges_are_sent_as_multipart(client: LocalServer) -> None:
 
 
 def test_head_has_the_headers_of_get_and_the_etag_avoids_a_download(client: LocalServer) -> None:
-    """A HEAD has the headers of a GET, without the file; with its ETag the file is not sent again."""
+    """With the ETag in If-None-Match the response is 304 without a body."""
     head = fetch(link(client), "HEAD")
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", str(len(CONTENT)))
 
@@ -188,7 +188,7 @@ def test_head_has_the_headers_of_get_and_the_etag_avoids_a_download(client: Loca
     ],
 )
 def test_files_are_served_with_headers_that_forbid_scripts(client: LocalServer, name: str, kind: str) -> None:
-    """Frames and videos are shown, all else is saved, and no file may pose as another kind or run a script."""
+    """Only images and videos are displayed in the browser; other files are downloaded."""
     answer = fetch(link(client, put(client, name)))
 
     assert answer.headers["content-disposition"].startswith(f"{kind}; filename*=")
@@ -199,7 +199,7 @@ def test_files_are_served_with_headers_that_forbid_scripts(client: LocalServer, 
 
 
 def test_odd_file_names_are_escaped_in_content_disposition(client: LocalServer) -> None:
-    """Quotes, blanks and letters of all kinds cannot break the header."""
+    """These are quotes, spaces and non-ASCII letters."""
     key = put(client, 'a "b" é; x=1.png')
 
     answer = fetch(link(client, key))
@@ -209,7 +209,7 @@ def test_odd_file_names_are_escaped_in_content_disposition(client: LocalServer) 
 
 
 def test_a_missing_file_is_404_with_a_link_and_401_without(client: LocalServer) -> None:
-    """A good link to a file that is gone is 404; without a key nobody learns which files there are."""
+    """Without a key the response does not reveal which files exist."""
     missing = Key("postprocessed_output/temp_processing/gone.mp4")
 
     assert fetch(link(client, missing)).json()["code"] == "not_found"
@@ -258,7 +258,7 @@ TRAVERSALS = [
 
 @pytest.mark.parametrize("path", TRAVERSALS)
 def test_paths_outside_the_store_and_its_state_are_not_served(client: LocalServer, path: str) -> None:
-    """Neither what is beside the store, nor its state, nor what a link points at, is ever given, key or not."""
+    """These are files beside the store, its state, and targets of symbolic links, with and without a key."""
     outputs = Path(client.server.runtime.settings.storage.removeprefix("file:"))
     secret = outputs.parent / "secret.txt"
     if not secret.exists():
@@ -282,5 +282,5 @@ def test_paths_outside_the_store_and_its_state_are_not_served(client: LocalServe
 
 
 def test_a_signed_link_to_the_state_is_404(client: LocalServer) -> None:
-    """Even if something signed a link to the state, it would not be given."""
+    """The signature is valid."""
     assert fetch(link(client, Key("state/settings/link-secret.json"))).status_code == 404

@@ -21,7 +21,7 @@ CLIP = {"video_base64": "AAAA"}
 
 
 def test_health_reports_worker_jobs_and_version(server: LocalServer, backend: HeldBackend) -> None:
-    """Without a key: the state of the worker, the jobs, the version."""
+    """This needs no key."""
     first = server.start_job(LOOP, CLIP)
     server.start_job(LOOP, CLIP)
     backend.wait_for(first)
@@ -43,7 +43,7 @@ def test_health_reports_worker_jobs_and_version(server: LocalServer, backend: He
 def test_the_status_of_ping_is_the_readiness_of_the_worker(
     server: LocalServer, backend: HeldBackend, readiness: Readiness, status: int
 ) -> None:
-    """204 while it starts, 200 when it is ready, 503 when it cannot start; no key, no body."""
+    """204: starting; 200: ready; 503: it cannot start. It needs no key and has no body."""
     backend.readiness = readiness
     answer = server.get("/ping", headers={"X-API-Key": None})
     assert (answer.status_code, answer.content) == (status, b"")
@@ -53,7 +53,7 @@ def test_the_status_of_ping_is_the_readiness_of_the_worker(
 def test_health_shows_the_problem_of_a_broken_worker_only_with_a_key(
     server: LocalServer, backend: HeldBackend
 ) -> None:
-    """Folders and settings are nobody else's business; a problem that is over is not told."""
+    """The problem may name folders and settings. A solved problem is not shown."""
     backend.problem = "The store file:/outputs cannot be written."
     assert server.get("/health").json()["problem"] is None
 
@@ -65,7 +65,7 @@ def test_health_shows_the_problem_of_a_broken_worker_only_with_a_key(
 
 
 def test_health_reports_the_device(server: LocalServer, backend: HeldBackend) -> None:
-    """As the worker tells of it."""
+    """The worker reports it."""
     backend.device = device_fields(
         DeviceReport("cuda:0", "NVIDIA L4", "8.9", 24 << 30, driver="580.65.06", cuda="13.2")
     )
@@ -80,7 +80,7 @@ def test_health_reports_the_device(server: LocalServer, backend: HeldBackend) ->
 
 
 def test_health_is_answered_while_the_store_hangs(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the store hangs, health is answered: nothing waits for it in the event loop."""
+    """Store operations do not block the event loop."""
     calls = []
 
     def hang(_records: JobRecords, job_id: str) -> None:
@@ -100,7 +100,7 @@ def test_health_is_answered_while_the_store_hangs(server: LocalServer, monkeypat
 
 
 def test_a_server_starts_while_its_store_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says what fails when jobs come, and takes the old ones up when the store is back."""
+    """It resumes unfinished jobs when the store works again."""
 
     def fail(_records: JobRecords) -> None:
         raise StorageFailed("The store failed.")

@@ -25,7 +25,7 @@ REFUSAL = {"detail": "Invalid or missing API key", "code": "unauthorized"}
 
 
 def test_processes_that_start_together_share_one_link_secret(tmp_path: Path) -> None:
-    """However many begin at the same moment, one secret remains, and every link is good everywhere."""
+    """A link signed by one is valid for all."""
     for attempt in range(20):
         stores = [LocalStorage(tmp_path / str(attempt)) for _ in range(8)]
         with ThreadPoolExecutor(8) as pool:
@@ -35,7 +35,7 @@ def test_processes_that_start_together_share_one_link_secret(tmp_path: Path) -> 
 
 
 def test_a_configured_link_secret_is_used_and_not_stored(tmp_path: Path) -> None:
-    """A deployment's own secret is used, and none is kept."""
+    """No secret is generated."""
     store = LocalStorage(tmp_path)
 
     signer = link_signer(Settings(link_secret="a secret of ours"), store)
@@ -52,7 +52,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 
 def test_files_in_a_bucket_are_redirected_to_a_presigned_url(s3: S3Server, tmp_path: Path) -> None:
-    """Behind a bucket, whoever has a key is sent on to a presigned link; nobody else is."""
+    """This needs a key."""
     settings = {
         "storage": f"s3://{s3.make_bucket()}/deep",
         "bucket_endpoint_url": s3.endpoint_url,
@@ -77,7 +77,7 @@ def test_files_in_a_bucket_are_redirected_to_a_presigned_url(s3: S3Server, tmp_p
 
 
 def test_without_a_public_url_there_are_no_links(tmp_path: Path) -> None:
-    """A worker that nobody serves gives no address, and makes no secret."""
+    """No secret is generated either."""
     server = Server(Runtime(Settings(storage=f"file:{tmp_path}")), HeldBackend())
 
     assert server.runtime.storage.url(VIDEO) is None

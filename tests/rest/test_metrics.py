@@ -38,7 +38,7 @@ def figures(server: LocalServer) -> dict[str, float]:
 
 
 def test_jobs_are_counted_by_operation_and_state(server: LocalServer, backend: HeldBackend) -> None:
-    """By operation and end; with their frames and the speed of the last."""
+    """There are also the frames of all jobs and the speed of the last one."""
     done = server.start_job(LOOP, CLIP)
     held = backend.wait_for(done)
     held.progress(frames_done=120, frames_total=120)
@@ -63,7 +63,7 @@ def test_jobs_are_counted_by_operation_and_state(server: LocalServer, backend: H
 
 
 def test_metrics_show_loaded_models_and_memory_of_both_processes(server: LocalServer) -> None:
-    """Model loads, memory of both processes."""
+    """These are loads since the start, loaded models, and bytes."""
     seen = figures(server)
     assert seen["framepack_worker_model_loads"] == 3
     assert seen["framepack_worker_models_loaded"] == 2
@@ -72,7 +72,7 @@ def test_metrics_show_loaded_models_and_memory_of_both_processes(server: LocalSe
 
 
 def test_answers_are_counted_by_method_and_status(server: LocalServer) -> None:
-    """Methods that nothing here knows do not make series of their own."""
+    """Unknown methods share one series."""
     server.get("/filters/presets")
     server.get("/filters/presets", headers={"X-API-Key": None})
     for method in ("PROPFIND", "MKCOL", "REPORT"):
@@ -97,7 +97,7 @@ def test_an_unexpected_error_is_logged_once_and_counted_with_its_status(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """What the client got is what the operator sees, with the sentence, once."""
+    """The log line has the client's message."""
 
     def fail(*_: object) -> None:
         raise error
@@ -116,5 +116,5 @@ def test_an_unexpected_error_is_logged_once_and_counted_with_its_status(
 
 
 def test_metrics_without_a_key_are_401(server: LocalServer) -> None:
-    """They tell what a deployment does."""
+    """Metrics reveal what a deployment does."""
     assert server.get("/metrics", headers={"X-API-Key": None}).status_code == 401

@@ -82,7 +82,7 @@ def page(client: LocalServer) -> JsonObject:
 
 
 def test_the_document_names_version_and_license(page: JsonObject) -> None:
-    """`info` says what this is, in the package's version and under its license."""
+    """They are in `info`."""
     info = page["info"]
 
     assert (info["title"], info["version"]) == ("FramePack worker", __version__)
@@ -91,13 +91,13 @@ def test_the_document_names_version_and_license(page: JsonObject) -> None:
 
 
 def test_the_document_is_valid_openapi_3_1(page: JsonObject) -> None:
-    """It is an OpenAPI 3.1 document."""
+    """The official schema is the reference."""
     assert page["openapi"].startswith("3.1")
     assert [error.message for error in OPENAPI_31_VALIDATOR.iter_errors(page)] == []
 
 
 def test_every_operation_is_in_the_document(page: JsonObject) -> None:
-    """Each operation has its route, its name and its sentence; and every reference leads somewhere."""
+    """Each has its route, name and summary, and every reference can be resolved."""
     for name, operation in OPERATIONS.items():
         route = page["paths"][operation.path][operation.method.lower()]
         assert (route["operationId"], route["summary"]) == (name, operation.summary)
@@ -125,14 +125,14 @@ def references(value: Any) -> Iterator[str]:
 def test_every_example_of_the_api_page_is_in_the_document(
     page: JsonObject, endpoint: Endpoint, example: JsonObject
 ) -> None:
-    """What the document prints can be tried on the page, as it is printed."""
+    """It can be tried on the documentation page."""
     body = page["paths"][endpoint.path]["post"]["requestBody"]["content"]["application/json"]
 
     assert example in [each["value"] for each in body["examples"].values()]
 
 
 def test_every_example_is_accepted_by_its_operation() -> None:
-    """There are documented examples, and each is one that its operation takes."""
+    """At least 15 examples are documented."""
     assert len(EXAMPLES) >= 15
     for operation in OPERATIONS.values():
         for example in operation.examples:
@@ -140,7 +140,7 @@ def test_every_example_is_accepted_by_its_operation() -> None:
 
 
 def test_from_preset_has_its_documented_query_parameters(page: JsonObject) -> None:
-    """The fields that the document shows in the query are on the page as such."""
+    """The API document shows them in the query."""
     documented = {param.path for param in BY_NAME["pipeline_from_preset"].params if param.location == "query"}
     parameters = page["paths"]["/postprocess/pipeline/from-preset"]["post"]["parameters"]
 
@@ -148,7 +148,7 @@ def test_from_preset_has_its_documented_query_parameters(page: JsonObject) -> No
 
 
 def test_every_route_declares_the_key_except_health_and_files(page: JsonObject) -> None:
-    """Only the routes of health are open, and files open with a link, too."""
+    """Files also accept a signed link."""
     securities = {path: route["security"] for path, routes in page["paths"].items() for route in routes.values()}
     special = {path: security for path, security in securities.items() if security != [{"ApiKey": []}]}
 

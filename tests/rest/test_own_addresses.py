@@ -55,7 +55,7 @@ def fetched(client: LocalServer, video: Path) -> dict[str, str]:
 def test_urls_of_this_server_are_read_from_the_store(
     client: LocalServer, fetched: dict[str, str], video: Path, form: str
 ) -> None:
-    """An upload, a path, and a link of ours are as good as the video itself."""
+    """These are uploads, paths and signed links."""
     answer = client.post("/postprocess/save", {"video_url": fetched[form]})
 
     assert answer.status_code == 200, answer.text
@@ -86,7 +86,7 @@ def test_urls_of_this_server_are_read_from_the_store(
     ],
 )
 def test_paths_outside_the_readable_store_are_refused_as_sources(client: LocalServer, url: str) -> None:
-    """State, what is outside, and what is not there cannot be a source."""
+    """These are state, files outside the store, and missing files."""
     answer = client.post("/postprocess/save", {"video_url": url.format(url=client.url)})
 
     assert answer.status_code in {400, 404}, answer.text
@@ -107,14 +107,14 @@ def test_paths_outside_the_readable_store_are_refused_as_sources(client: LocalSe
     ],
 )
 def test_only_the_exact_public_url_is_an_own_url(url: str, key: str | None) -> None:
-    """Only our own address, to the letter, is ours; others are fetched by the rules for strangers."""
+    """Other URLs are downloaded, with all checks."""
     found = key_of_own_url(url, "http://host:8000/")
 
     assert (None if found is None else found.text) == key
 
 
 def test_an_upload_over_the_source_limit_is_refused_as_a_source(client: LocalServer, video: Path) -> None:
-    """A stored file obeys the limits of any source."""
+    """Stored files have the same limit as downloads."""
     small = Runtime(Settings(storage=client.server.runtime.settings.storage, max_source_mb=0.0001))
     reference = upload(client, video.read_bytes()).json()["video_url"]
 
@@ -124,7 +124,7 @@ def test_an_upload_over_the_source_limit_is_refused_as_a_source(client: LocalSer
 
 
 def test_the_worker_reads_uploads_and_signs_links_that_the_server_accepts(tmp_path: Path, video: Path) -> None:
-    """An upload is upscaled by the worker process; the link in its answer opens without a key."""
+    """The worker process upscales an upload, and the link in the answer needs no key."""
     tiny_weights(tmp_path / "weights")
     with RestServer(tmp_path) as server:
         reference = upload(server, video.read_bytes(), "My clip.mp4").json()["video_url"]

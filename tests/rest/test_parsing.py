@@ -41,7 +41,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 def test_an_operation_run_by_the_server_is_parsed_once(server: LocalServer, counts: Counter[str]) -> None:
-    """The dispatcher does it, in the server's own process."""
+    """The dispatcher in the server process parses it."""
     assert server.get("/filters/presets").status_code == 200
     assert counts["parsed"] == 1
 
@@ -49,7 +49,7 @@ def test_an_operation_run_by_the_server_is_parsed_once(server: LocalServer, coun
 def test_a_job_is_parsed_and_checked_once_before_it_is_accepted(
     server: LocalServer, backend: HeldBackend, counts: Counter[str]
 ) -> None:
-    """Its callback URL is looked up once by the server."""
+    """The host name of its callback URL is resolved once."""
     answer = server.post("/postprocess/loop", {"video_base64": "AAAA", "callback_url": CALLBACK})
     assert answer.json()["processing"] is True
     backend.wait_for(answer.json()["job_id"])
@@ -57,7 +57,7 @@ def test_a_job_is_parsed_and_checked_once_before_it_is_accepted(
 
 
 def test_a_worker_process_does_not_check_the_callback_url_again(tmp_path: Path, counts: Counter[str]) -> None:
-    """It parses the fields, which it reads from the store, once. Delivery checks the address by itself."""
+    """It parses the fields from the store once. The address is checked again only at delivery."""
     source = make_clip(tmp_path / "clip.mp4", Spec(count=3))
     messages = io.BytesIO()
     worker = WorkerProcess(bench(tmp_path).runtime, messages)

@@ -29,7 +29,7 @@ def serve(server: RestServer, *arguments: str, ordinary: bool = False) -> subpro
 
 
 def test_a_port_in_use_is_noticed_before_the_store_is_touched(tmp_path: Path) -> None:
-    """One sentence with the port and the option; jobs of the server that has it are left alone."""
+    """The message names the port and the option. Jobs of the server on that port are not touched."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         result = serve(RestServer(tmp_path), "--port", str(port))
@@ -44,13 +44,13 @@ def test_a_port_in_use_is_noticed_before_the_store_is_touched(tmp_path: Path) ->
 
 
 def test_listening_on_a_foreign_address_fails_with_the_reason() -> None:
-    """With what the system says of it."""
+    """The message has the reason of the operating system."""
     with pytest.raises(Unavailable, match=r"port 0 of 192\.0\.2\.1: cannot assign requested address\. Check --host"):
         _listen("192.0.2.1", 0)
 
 
 def test_a_store_folder_that_cannot_be_written_ends_the_server(tmp_path: Path) -> None:
-    """No wait will change it: exit status 1 with folder, user and remedy."""
+    """Waiting would not help. The message has the folder, the user and a remedy."""
     server = RestServer(tmp_path)
     server.outputs.mkdir()
     server.outputs.chmod(0o555)
@@ -65,7 +65,7 @@ def test_a_store_folder_that_cannot_be_written_ends_the_server(tmp_path: Path) -
 
 
 def test_a_server_with_an_unusable_bucket_runs_and_reports_it_in_health(tmp_path: Path) -> None:
-    """It may come back: the server runs, and health says what is wrong."""
+    """The bucket may become usable later."""
     with s3_server(tmp_path) as s3:
         bucket = s3.make_bucket()
         server = RestServer(tmp_path, storage=f"s3://{bucket}/x")
@@ -85,7 +85,7 @@ def test_a_server_with_an_unusable_bucket_runs_and_reports_it_in_health(tmp_path
 
 
 def test_port_0_listens_on_a_free_port_and_logs_it(tmp_path: Path) -> None:
-    """Port 0 takes a free one, which every link begins with; on all addresses without a public one is warned of."""
+    """Links start with this port. Listening on all addresses without a public URL causes a warning."""
     server = RestServer(tmp_path)
     command = [sys.executable, "-m", "framepack", "serve", "--host", "0.0.0.0", "--port", "0"]  # noqa: S104
     with server.log_path.open("wb") as log:
@@ -105,5 +105,5 @@ def test_port_0_listens_on_a_free_port_and_logs_it(tmp_path: Path) -> None:
     [("127.0.0.1", "http://127.0.0.1:80"), ("::1", "http://[::1]:80"), ("a.example", "http://a.example:80")],
 )
 def test_links_begin_with_the_address_listened_on(host: str, url: str) -> None:
-    """An IPv6 address in brackets."""
+    """An IPv6 address is in brackets."""
     assert _own_url(host, 80) == url

@@ -52,7 +52,7 @@ def leftovers(client: LocalServer) -> list[str]:
 
 
 def test_an_upload_is_answered_with_a_path_to_its_bytes(client: LocalServer) -> None:
-    """The answer names the file, byte for byte what was sent, and nothing else remains of the transfer."""
+    """No temporary file remains."""
     content = os.urandom(1_500_000)
 
     answer = upload(client, content, "My clip.MP4")
@@ -84,7 +84,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("body", BROKEN.values(), ids=BROKEN)
 def test_broken_forms_are_refused(client: LocalServer, body: bytes) -> None:
-    """A form that is not exactly one file is refused in a sentence, and keeps nothing."""
+    """A form must have exactly one file. Nothing is stored otherwise."""
     before = stored(client)
 
     answer = send(client, body)
@@ -105,7 +105,7 @@ def test_broken_forms_are_refused(client: LocalServer, body: bytes) -> None:
     ],
 )
 def test_bodies_other_than_forms_are_refused(client: LocalServer, content_type: str) -> None:
-    """What is not a form is refused."""
+    """Only multipart forms are accepted."""
     assert send(client, part() + b"--x--\r\n", content_type).status_code == 400
 
 
@@ -127,7 +127,7 @@ def test_bodies_other_than_forms_are_refused(client: LocalServer, content_type: 
     ],
 )
 def test_odd_file_names_are_stored_under_safe_names(client: LocalServer, name: str, understood: str | None) -> None:
-    """Whatever a file is called, it is directly among the uploads, under a harmless name."""
+    """They are always stored directly in the folder of uploads."""
     escaped = name.replace("\\", "\\\\")
     answer = send(client, part(filename=escaped) + b"--x--\r\n")
 
@@ -143,7 +143,7 @@ def test_odd_file_names_are_stored_under_safe_names(client: LocalServer, name: s
 
 
 def test_simultaneous_uploads_of_one_name_are_all_kept(client: LocalServer) -> None:
-    """Twenty files of one name, sent together, are twenty uploads, each its own."""
+    """Twenty simultaneous uploads have the same name."""
     contents = [os.urandom(100_000) for _ in range(20)]
 
     with ThreadPoolExecutor(10) as pool:
@@ -155,7 +155,7 @@ def test_simultaneous_uploads_of_one_name_are_all_kept(client: LocalServer) -> N
 
 
 def test_an_upload_with_a_declared_length_over_the_limit_is_refused_unread(client: LocalServer) -> None:
-    """Who announces too much is refused before sending it."""
+    """The response is sent before the body arrives."""
     connection = http.client.HTTPConnection(urlsplit(client.url).netloc, timeout=30)
     connection.putrequest("POST", "/uploads")
     connection.putheader("X-API-Key", KEY)
@@ -168,7 +168,7 @@ def test_an_upload_with_a_declared_length_over_the_limit_is_refused_unread(clien
 
 
 def test_an_upload_over_the_limit_without_a_length_is_cut_off(client: LocalServer) -> None:
-    """Who sends too much without saying so is stopped at the limit, and nothing of it is kept."""
+    """Nothing is stored."""
     before = stored(client)
 
     def pieces() -> Iterator[bytes]:
@@ -186,7 +186,7 @@ def test_an_upload_over_the_limit_without_a_length_is_cut_off(client: LocalServe
 
 
 def test_an_interrupted_upload_is_removed(client: LocalServer) -> None:
-    """A connection that ends in the middle of a file leaves no object and no working file."""
+    """No object and no temporary file remains."""
     before = stored(client)
     for _ in range(5):
         connection = http.client.HTTPConnection(urlsplit(client.url).netloc, timeout=30)
@@ -203,7 +203,7 @@ def test_an_interrupted_upload_is_removed(client: LocalServer) -> None:
 
 
 def test_uploads_older_than_the_retention_are_removed(tmp_path: Path) -> None:
-    """An upload is forgotten when its time is over; a newer one, and results, stay."""
+    """Newer uploads and results are kept."""
     source = tmp_path / "a.mp4"
     source.write_bytes(b"abc")
     storage = LocalStorage(tmp_path / "outputs")

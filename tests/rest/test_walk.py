@@ -24,7 +24,7 @@ WALK = re.compile(r"<!-- walk -->\n```bash\n(.*?)```", re.DOTALL)
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
-    """Serve, upload, upscale with a callback, watch, fetch, presets, pipeline from a preset, cancel."""
+    """They upload, upscale with a callback, follow, download, save a preset, run it as a pipeline, and cancel."""
     make_clip(tmp_path / "video.mp4", Spec(size=(96, 64), count=12))
     found = WALK.search((ROOT / "README.md").read_text())
     assert found is not None
@@ -56,7 +56,7 @@ def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
 
 
 def test_the_python_example_of_rest_md_works(tmp_path: Path) -> None:
-    """It uploads, starts, follows and fetches; with an operation that needs no weights, and says why a job failed."""
+    """The test replaces the operation by one that needs no weights, and checks the message of a failed job."""
     make_clip(tmp_path / "video.mp4", Spec(size=(96, 64), count=12))
     found = EXAMPLE.search((ROOT / "docs" / "rest.md").read_text())
     assert found is not None
