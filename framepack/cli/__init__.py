@@ -20,7 +20,7 @@ _SERVE: Final = "serve"
 
 
 class Interrupted(BaseException):
-    """Ctrl-C where nothing else takes it; no library below the command line catches this one."""
+    """Ctrl-C while no job handles it. It is no KeyboardInterrupt, so that no library catches it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Errors are one sentence on stderr, or JSON on stdout with ``--json``.
 
     Args:
-        arguments: What stands behind ``framepack``; None: those of this process, which ends with the command.
+        arguments: The arguments after ``framepack``; None: those of this process, which exits after the command.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -40,10 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 sys.stdout.flush()
             return status
     except Interrupted:
-        if given[:1] != [_SERVE]:  # its log says that it ends
+        if given[:1] != [_SERVE]:  # the server logs that it stops
             print("framepack: Interrupted.", file=sys.stderr)
         return _INTERRUPTED
-    except BrokenPipeError:  # whoever read this has seen enough
+    except BrokenPipeError:  # the reader of stdout has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _FAILED
     except OSError as error:
@@ -56,7 +56,7 @@ def _run(given: list[str]) -> int:
     if given[:1] == ["--version"]:
         print(f"framepack {__version__}")
         return 0
-    from framepack.cli.program import run  # takes a good part of a second, in which Ctrl-C is understood, too
+    from framepack.cli.program import run  # slow; Ctrl-C is handled meanwhile
 
     return run(given)
 
@@ -65,7 +65,7 @@ def _run(given: list[str]) -> int:
 def _interruptible(*, is_process: bool) -> Iterator[None]:
     """Let Ctrl-C raise `Interrupted`, unless this process ignores it.
 
-    Once the command of a process is over, Ctrl-C ends that process, whatever is still being cleared up.
+    After the command of a process, Ctrl-C ends the process, even during clean-up.
     """
     before = signal.getsignal(signal.SIGINT)
     if before is not signal.default_int_handler:

@@ -1,4 +1,4 @@
-"""``framepack run OPERATION``: the commands, and the jobs that a command line stands for."""
+"""``framepack run OPERATION``: the commands, and the jobs of a command line."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ _SECONDS: Final = re.compile(r"\d{1,9}(\.\d{0,12})?|\.\d{1,12}", re.ASCII)
 
 
 def is_missing(name: str) -> bool:
-    """Whether nothing is there, rather than something that this user may not see."""
+    """Whether a file does not exist; False if this user may not look."""
     try:
         Path(name).stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -48,10 +48,10 @@ def is_missing(name: str) -> bool:
 
 
 def check_source(path: Path) -> None:
-    """Return if a file is there and can be read.
+    """Check that a file exists and can be read.
 
     Raises:
-        InvalidSource: it is not, or cannot.
+        InvalidSource: it does not, or cannot.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):

@@ -1,4 +1,4 @@
-"""What scripts read on stdout: names of files and JSON, right in every locale."""
+"""Output for scripts on stdout: file names and JSON, valid in every locale."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def print_json(value: Any) -> None:
-    """Print JSON; characters that stdout's encoding has not are escaped."""
+    """Print JSON. Characters are escaped if the encoding of stdout lacks one of them."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
     try:
         text.encode(_encoding())
@@ -22,7 +22,7 @@ def print_json(value: Any) -> None:
 
 
 def print_path(path: str | Path) -> None:
-    """Print the name of a file, byte for byte what the file system calls it."""
+    """Print the name of a file, with the bytes that the file system uses."""
     text = str(path)
     try:
         text.encode(_encoding())

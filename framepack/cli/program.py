@@ -1,4 +1,4 @@
-"""Runs one command line, and says in a sentence what went wrong."""
+"""Runs one command line, and reports errors as one sentence."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BOOLEANS: Final = ("true", "false")
 
 
 def run(given: list[str]) -> int:
-    """Run one command and return its exit status, whatever goes wrong."""
+    """Run one command and return its exit status. Never raises an Exception."""
     try:
         registry = discover()
         status = build_app(registry)(_normalized(given, registry), standalone_mode=False, prog_name="framepack")
@@ -90,7 +90,7 @@ def _report_usage_error(error: typer.TyperException, given: Sequence[str]) -> in
     option = getattr(error, "option_name", None)
     possibilities = getattr(error, "possibilities", None)
     if option and possibilities:
-        names = {each.lstrip("-"): each for each in possibilities}  # dashes, which all have, do not count
+        names = {each.lstrip("-"): each for each in possibilities}  # compared without the dashes, which all have
         hint = did_you_mean(option.lstrip("-"), names, start=NEW_SENTENCE, most=3)
         message = f"No such option: {option}{hint}"
     context = getattr(error, "ctx", None)

@@ -137,16 +137,16 @@ class Session:
 
 
 def nothing_kept(latest: Progress | None) -> str:
-    """What is said of a job that was stopped and has nothing to keep, however far it was."""
+    """The message for a job that was stopped and has no partial result."""
     if latest is None:
         return "Stopped before the first frame was finished; nothing was written."
     return f"Stopped after {latest.done} of {latest.total or 'all'} {latest.unit}; nothing was written."
 
 
 def _remove(folder: Path) -> None:
-    """Remove the working files of this process, in which threads may still be writing.
+    """Remove the working files of this process. Threads may still be writing to them.
 
-    If something stays, its lock file stays too, by which the next run finds and removes it.
+    If some remain, the lock file remains too, so that the next run finds and removes them.
     """
     for _ in range(_ATTEMPTS):
         shutil.rmtree(folder, ignore_errors=True)

@@ -31,7 +31,7 @@ PRINTED = {
 
 @pytest.mark.parametrize("name", PRINTED)
 def test_presets_have_their_documented_values(name: str) -> None:
-    """Every documented control, in the order of the document; any other is neutral."""
+    """Controls that are not documented for a preset are neutral."""
     numbers = FILTER_PRESETS[name].model_dump()
 
     assert [control for control in numbers if control in CONTROLS] == list(CONTROLS)
@@ -39,7 +39,7 @@ def test_presets_have_their_documented_values(name: str) -> None:
 
 
 def test_the_six_built_in_presets_cannot_be_changed() -> None:
-    """Nothing can be added, taken away or changed."""
+    """Presets cannot be added, removed or changed."""
     assert list(FILTER_PRESETS) == list(PRINTED)
     with pytest.raises(TypeError):
         FILTER_PRESETS["mine"] = FilterSettings()  # type: ignore[index]
@@ -49,12 +49,12 @@ def test_the_six_built_in_presets_cannot_be_changed() -> None:
 
 @pytest.mark.parametrize("name", ["cinematic", "Cinematic", "CINEMATIC"])
 def test_preset_names_are_case_insensitive(name: str) -> None:
-    """As people write them."""
+    """Case makes no difference."""
     assert find_preset(name) is FILTER_PRESETS["cinematic"]
 
 
 def test_an_unknown_preset_is_not_found() -> None:
-    """The sentence names it."""
+    """The message has its name."""
     with pytest.raises(NotFound) as caught:
         find_preset("noir")
 
@@ -62,21 +62,21 @@ def test_an_unknown_preset_is_not_found() -> None:
 
 
 def test_other_presets_can_be_passed_to_the_lookup() -> None:
-    """Whoever knows more presets says so."""
+    """The lookup gets a function for presets that are not built in."""
     mine = FilterSettings(blur=2)
 
     assert find_preset("mine", {"mine": mine}.get) is mine
 
 
 def test_every_control_off_its_default_is_not_neutral() -> None:
-    """Each control by itself makes a difference."""
+    """This is tested for each control alone."""
     assert FilterSettings().is_neutral
     assert FILTER_PRESETS["none"].is_neutral
     assert not any(FilterSettings(**{name: 0.5}).is_neutral for name in FilterSettings.model_fields)
 
 
 def test_film_grain_is_another_name_of_film_grain_strength() -> None:
-    """`film_grain` and `film_grain_strength` are one control; one of them at a time."""
+    """Giving both is refused."""
     assert FilterSettings.parse({"film_grain": 7}) == FilterSettings.parse({"film_grain_strength": 7})
     assert FilterSettings.parse({"film_grain": 7, "film_grain_strength": None}).film_grain_strength == 7
     with pytest.raises(InvalidField, match="either film_grain_strength or film_grain"):
@@ -99,7 +99,7 @@ def test_film_grain_is_another_name_of_film_grain_strength() -> None:
     ],
 )
 def test_values_outside_the_range_are_refused(name: str, low: float, high: float) -> None:
-    """Both ends are taken, what is beyond is refused with both ends named."""
+    """Both ends of the range are accepted. The message has both ends."""
     for value in (low, high, (low + high) / 2):
         assert getattr(FilterSettings.parse({name: value}), name) == value
     for value in (low - 0.5, high + 0.5):

@@ -50,21 +50,21 @@ class Called(Request):
 
 @pytest.mark.parametrize("name", GOOD)
 def test_names_in_any_script_are_accepted(name: str) -> None:
-    """Letters and digits of any alphabet, spaces and harmless signs, as they stand."""
+    """These are letters and digits of any alphabet, spaces and harmless punctuation, unchanged."""
     assert checked_name(name) == name
     assert is_name(name)
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_harmful_names_are_refused(name: str) -> None:
-    """Separators, control and invisible characters, lookalikes, devices and what is too long; the reason is told."""
+    """These have separators, control or invisible characters or lookalikes, are device names, or are too long."""
     with pytest.raises(ValueError, match=r"^(a name|text) "):
         checked_name(name)
     assert not is_name(name)
 
 
 def test_names_are_normalized_to_nfc() -> None:
-    """The composed form is the name."""
+    """Decomposed letters become composed ones."""
     typed = unicodedata.normalize("NFD", "über")
 
     assert checked_name(typed) == "über"
@@ -72,7 +72,7 @@ def test_names_are_normalized_to_nfc() -> None:
 
 
 def test_the_error_names_the_field_the_rule_and_the_value() -> None:
-    """It says which field is wrong, what is allowed, and what was sent."""
+    """It is one sentence."""
     with pytest.raises(
         Exception, match=r"^name must be a name of plain letters, digits, spaces and the signs .*, not "
     ):
@@ -80,7 +80,7 @@ def test_the_error_names_the_field_the_rule_and_the_value() -> None:
 
 
 def test_spaces_around_a_preset_name_are_stripped() -> None:
-    """Only spaces: other invisible characters are refused, and a name of spaces is none."""
+    """Other invisible characters are refused, and so is a name of spaces only."""
     assert Called.parse({"preset": "  My look "}).preset == "My look"
     for name in ("My look\n", "\tlook", "\u00a0look", "   "):
         with pytest.raises(InvalidField, match=r"^preset must be "):
@@ -89,7 +89,7 @@ def test_spaces_around_a_preset_name_are_stripped() -> None:
 
 @given(st.text())
 def test_every_accepted_name_is_a_key_segment(text: str) -> None:
-    """Whatever passes stays what it is, and can stand in a key, in a header's quotes and in a URL's path."""
+    """It can also be used in a quoted header value and in the path of a URL, unchanged."""
     try:
         name = checked_name(text)
     except ValueError:

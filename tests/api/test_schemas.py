@@ -61,7 +61,7 @@ class Video(VideoRequest, CallbackRequest):
     ],
 )
 def test_wrong_input_gets_one_sentence(fields: dict[str, Any], sentence: str) -> None:
-    """A wrong field is named together with what is allowed."""
+    """The message has the field and what is allowed."""
     with pytest.raises(InvalidField) as caught:
         Sample.parse(fields)
 
@@ -69,19 +69,19 @@ def test_wrong_input_gets_one_sentence(fields: dict[str, Any], sentence: str) ->
 
 
 def test_a_missing_field_is_named() -> None:
-    """A required field that is absent or null is asked for by name."""
+    """The field is absent or null."""
     for fields in ({}, {"name": None}):
         with pytest.raises(InvalidField, match=r"^name is required\.$"):
             Named.parse(fields)
 
 
 def test_a_float_without_fraction_is_accepted_as_an_integer() -> None:
-    """JSON has one kind of number, so 3.0 is 3."""
+    """JSON has only one type of numbers."""
     assert Sample.parse({"num_loops": 3.0}).num_loops == 3
 
 
 def test_null_means_not_given() -> None:
-    """A field set to null takes its default and does not count as sent."""
+    """The field gets its default and does not count as set."""
     sample = Sample.parse({"scale_factor": None, "name": None})
 
     assert (sample.scale_factor, sample.name) == (2.0, "plain")
@@ -90,26 +90,26 @@ def test_null_means_not_given() -> None:
 
 @pytest.mark.parametrize("fields", [{}, {"video_url": None}, {"video_url": None, "video_base64": None}])
 def test_a_video_without_a_source_is_refused(fields: dict[str, Any]) -> None:
-    """Neither source gives the document's sentence."""
+    """The message is that of the API document."""
     with pytest.raises(InvalidSource, match=r"^Either video_base64 or video_url is required$"):
         Video.parse(fields)
 
 
 def test_a_video_with_two_sources_is_refused() -> None:
-    """Both sources are refused."""
+    """Only one of URL and base64 is allowed."""
     with pytest.raises(InvalidSource, match=r"^Only one of video_base64 and video_url may be given$"):
         Video.parse({"video_url": "https://example.com/a.mp4", "video_base64": "AAAA"})
 
 
 def test_an_empty_inline_video_is_no_source() -> None:
-    """An empty string counts as not given."""
+    """It counts as not given."""
     with pytest.raises(InvalidSource, match=r"^Either"):
         Video.parse({"video_base64": ""})
 
 
 @pytest.mark.parametrize("text", ["\ud800", "https://example.com/" + "a" * 2048])
 def test_invalid_urls_are_refused(text: str) -> None:
-    """A lone surrogate or an endless address is refused with a sentence that can be encoded."""
+    """They contain a lone surrogate or are too long. The message can be encoded as UTF-8."""
     with pytest.raises(FramepackError) as caught:
         Video.parse({"video_url": text})
 
@@ -117,14 +117,14 @@ def test_invalid_urls_are_refused(text: str) -> None:
 
 
 def test_callback_metadata_holds_the_parameters_only() -> None:
-    """Source and callback address stay out of a callback's metadata."""
+    """The source and the callback URL are left out."""
     video = Video.parse({"video_url": "https://example.com/a.mp4", "callback_url": "https://example.com/cb"})
 
     assert video.callback_metadata() == {"strength": 0.5}
 
 
 def test_answers_omit_fields_without_a_value() -> None:
-    """Fields without a value are absent at the top and null further down."""
+    """They are absent at the top level, and null in nested objects."""
 
     class Inner(Response):
         codec: str | None = None
@@ -163,7 +163,7 @@ class Parts(Request):
     ],
 )
 def test_an_error_in_a_nested_field_names_its_path(fields: dict[str, Any], sentence: str) -> None:
-    """The sentence says which item of which field is wrong, and what is allowed there."""
+    """The message has the path of the item and what is allowed there."""
     with pytest.raises(InvalidField) as caught:
         Parts.parse(fields)
     assert caught.value.message == sentence

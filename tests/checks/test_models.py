@@ -39,7 +39,7 @@ def without_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_missing_weights_that_may_be_fetched_are_not_an_error(tmp_path: Path, without_wheel: None) -> None:
-    """A fresh installation has none, and nothing is wrong with it."""
+    """A fresh installation has no weights."""
     found = weights(tmp_path, weights_download=True)
 
     assert {each.state for each in found.values()} == {"ok"}
@@ -47,7 +47,7 @@ def test_missing_weights_that_may_be_fetched_are_not_an_error(tmp_path: Path, wi
 
 
 def test_a_worker_without_any_upscaler_is_an_error(tmp_path: Path, without_wheel: None) -> None:
-    """It cannot do what it is for; other models are only missed. The remedy is a command."""
+    """Other missing models are warnings. The remedy is a command."""
     found = weights(tmp_path)
 
     assert [each.state for each in found.values()] == ["error", "warning", "warning"]
@@ -56,7 +56,7 @@ def test_a_worker_without_any_upscaler_is_an_error(tmp_path: Path, without_wheel
 
 
 def test_a_custom_upscaler_is_sufficient(tmp_path: Path, without_wheel: None) -> None:
-    """The worker is fit for its jobs."""
+    """The missing published models are a warning."""
     (tmp_path / "weights").mkdir()
     save_file(tiny_compact(scale=4), tmp_path / "weights" / "tiny.safetensors")
 
@@ -64,7 +64,7 @@ def test_a_custom_upscaler_is_sufficient(tmp_path: Path, without_wheel: None) ->
 
 
 def test_weights_with_another_hash_are_reported_as_unpublished(tmp_path: Path) -> None:
-    """They are never fetched over, so that they may be is no comfort."""
+    """They are not replaced, even if downloads are allowed."""
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "GFPGANv1.4.pth").write_bytes(b"torn")
 
@@ -80,7 +80,7 @@ def test_weights_with_another_hash_are_reported_as_unpublished(tmp_path: Path) -
 
 
 def test_missing_weights_with_an_unwritable_folder_are_a_warning(tmp_path: Path) -> None:
-    """That they may be fetched helps only where they can be kept."""
+    """Downloads are allowed, but the folder cannot be created."""
     (tmp_path / "file").write_text("")
     folder = tmp_path / "file" / "weights"
 
@@ -100,7 +100,7 @@ def test_missing_weights_with_an_unwritable_folder_are_a_warning(tmp_path: Path)
 def test_missing_language_models_that_may_be_fetched_are_not_an_error(
     tmp_path: Path, *, download: bool, state: str
 ) -> None:
-    """Each is told with its size; without permission to fetch it there is a command."""
+    """The finding has the size. If downloads are not allowed, the remedy is a command."""
     found = list(
         check_language_models(bench(tmp_path, weights_download=download, hub_cache_dir=tmp_path / "cache").runtime)
     )
@@ -112,7 +112,7 @@ def test_missing_language_models_that_may_be_fetched_are_not_an_error(
 
 
 def test_an_unknown_language_model_is_an_error_naming_the_setting(tmp_path: Path) -> None:
-    """The setting is named."""
+    """The message has the name of the setting."""
     found = list(check_language_models(bench(tmp_path, enhancer_model="/no/such").runtime))
 
     assert (found[0].state, found[1].name) == ("error", "captioner model")
@@ -120,7 +120,7 @@ def test_an_unknown_language_model_is_an_error_naming_the_setting(tmp_path: Path
 
 
 def test_a_hub_cache_without_read_permission_is_ignored(tmp_path: Path) -> None:
-    """As that of another user's home: it holds nothing for this one."""
+    """It may belong to another user."""
     cache = tmp_path / "cache"
     cache.mkdir(mode=0)
 
@@ -131,7 +131,7 @@ def test_a_hub_cache_without_read_permission_is_ignored(tmp_path: Path) -> None:
 
 
 def test_the_generator_is_loaded_or_its_import_error_reported(tmp_path: Path) -> None:
-    """No model, one that cannot be imported, one that can."""
+    """Without the setting there is no finding."""
     assert check_generator(bench(tmp_path).runtime) is None
 
     broken = check_generator(bench(tmp_path, device="cpu", generator="no_such_module:make").runtime)

@@ -53,7 +53,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 
 def test_a_working_store_is_unchanged_by_the_check(tmp_path: Path) -> None:
-    """The object that is written for the check is gone afterwards."""
+    """The check deletes the object that it writes."""
     finding = check_store(bench(tmp_path).runtime)
 
     assert finding == Finding(
@@ -63,7 +63,7 @@ def test_a_working_store_is_unchanged_by_the_check(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_write_permission_is_reported_with_user_and_remedy(tmp_path: Path, locked: Path) -> None:
-    """The sentence names folder, user, owner and mode; the remedy names the setting and the command."""
+    """The sentence has folder, user, owner and mode. The remedy has the setting and a command."""
     finding = checked(tmp_path, locked)
 
     assert finding.state == "error"
@@ -78,7 +78,7 @@ def test_a_folder_without_write_permission_is_reported_with_user_and_remedy(tmp_
 
 
 def test_a_folder_that_cannot_be_created_names_the_parent_that_forbids_it(tmp_path: Path, locked: Path) -> None:
-    """Not the folder that does not exist, but the nearest one that does is what must be changed."""
+    """The permissions of the nearest existing folder must be changed."""
     finding = checked(tmp_path, locked / "a" / "b")
 
     assert f"{USER} may not write to {locked}, which belongs to" in finding.sentence
@@ -86,7 +86,7 @@ def test_a_folder_that_cannot_be_created_names_the_parent_that_forbids_it(tmp_pa
 
 
 def test_an_inner_folder_of_another_user_suggests_changing_the_owner(tmp_path: Path) -> None:
-    """A store that this user may write, with something in it that it may not, asks for the owner of all of it."""
+    """The store is writable, but a folder inside it is not."""
     store = tmp_path / "store"
     (store / ".incoming").mkdir(parents=True)
     (store / ".incoming").chmod(0o555)
@@ -99,7 +99,7 @@ def test_an_inner_folder_of_another_user_suggests_changing_the_owner(tmp_path: P
 
 @pytest.mark.parametrize("inner", ["", "outputs"])
 def test_a_file_where_the_folder_should_be_is_named(tmp_path: Path, inner: str) -> None:
-    """Whether the path or a part of it is a file, the sentence says so, and no command is offered."""
+    """The path or one of its parents is a file. No command is suggested."""
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
 
@@ -110,7 +110,7 @@ def test_a_file_where_the_folder_should_be_is_named(tmp_path: Path, inner: str) 
 
 
 def test_a_read_only_disk_is_reported_as_such(tmp_path: Path) -> None:
-    """The nearest folder that is there is named as being on it."""
+    """The message names the nearest existing folder."""
     with mounted(tmp_path / "disk", "ro") as disk:
         finding = check_store(bench(tmp_path, storage=f"file:{disk}/outputs").runtime)
 
@@ -119,7 +119,7 @@ def test_a_read_only_disk_is_reported_as_such(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_reported_as_such(tmp_path: Path) -> None:
-    """No permission is blamed."""
+    """The message does not mention permissions."""
     with mounted(tmp_path / "disk", "size=64k") as disk:
         (disk / "outputs" / ".incoming").mkdir(parents=True)
         with pytest.raises(OSError, match="space"):
@@ -131,7 +131,7 @@ def test_a_full_disk_is_reported_as_such(tmp_path: Path) -> None:
 
 
 def test_a_bucket_is_checked_with_a_presigned_link(tmp_path: Path, server: S3Server) -> None:
-    """A bucket that works is ok, and so is a presigned link to it; nothing stays behind."""
+    """Both are ok, and no object remains."""
     bucket = server.make_bucket()
     runtime = bench(tmp_path, storage=f"s3://{bucket}/deep", **credentials(server)).runtime
 
@@ -150,7 +150,7 @@ def test_a_bucket_is_checked_with_a_presigned_link(tmp_path: Path, server: S3Ser
 def test_a_failing_bucket_is_reported_with_the_setting_to_change(
     tmp_path: Path, server: S3Server, wrong: dict[str, str], code: str, remedy: str
 ) -> None:
-    """The store's own code decides which setting is suggested; no key is ever shown."""
+    """The error code of S3 decides which setting is suggested. Keys are not shown."""
     settings = {"storage": f"s3://{server.make_bucket()}/deep", **credentials(server), **wrong}
 
     finding = check_store(bench(tmp_path, **settings).runtime)
@@ -162,7 +162,7 @@ def test_a_failing_bucket_is_reported_with_the_setting_to_change(
 
 
 def test_links_of_a_folder_begin_with_the_public_address(tmp_path: Path) -> None:
-    """Without one, what each way of running gives is told."""
+    """Without a public URL, the finding explains how each entry point returns files."""
     found = [check_links(bench(tmp_path, public_url=url).runtime) for url in ("https://a.example", None)]
 
     assert [each.state for each in found] == ["ok", "ok"]

@@ -12,7 +12,7 @@ from tests.support.runs import bench
 
 
 def test_a_working_folder_is_created_and_left_empty(tmp_path: Path) -> None:
-    """It is there afterwards, with nothing in it, and its room is told."""
+    """The finding has its free space."""
     finding = check_temp(bench(tmp_path, max_source_mb=1).runtime.settings)
 
     assert finding.state == "ok"
@@ -21,7 +21,7 @@ def test_a_working_folder_is_created_and_left_empty(tmp_path: Path) -> None:
 
 
 def test_a_working_folder_below_a_file_is_an_error(tmp_path: Path) -> None:
-    """The setting, the folder and the reason are named."""
+    """The message has the setting, the folder and the reason."""
     (tmp_path / "file").write_text("")
 
     finding = check_temp(bench(tmp_path, temp_dir=tmp_path / "file" / "temp").runtime.settings)
@@ -32,7 +32,7 @@ def test_a_working_folder_below_a_file_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("max_source_mb", "state"), [(1.5, "ok"), (2.5, "warning")])
 def test_a_disk_too_small_for_a_source_is_a_warning(tmp_path: Path, max_source_mb: float, state: str) -> None:
-    """Jobs with small sources still run, so it is no more than that."""
+    """It is not an error because jobs with small sources still run."""
     with mounted(tmp_path / "disk", "size=2m") as disk:
         finding = check_temp(bench(tmp_path, temp_dir=disk, max_source_mb=max_source_mb).runtime.settings)
 

@@ -21,13 +21,13 @@ OFFERED = list(file_operations(discover()))
 
 
 def test_version_prints_the_version_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
-    """It needs no setting and loads nothing."""
+    """Nothing else is printed."""
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"framepack {__version__}\n"
 
 
 def test_run_lists_every_operation_or_says_why_not(capsys: pytest.CaptureFixture[str]) -> None:
-    """Those that work on files are listed with one line each; the others say where they belong."""
+    """Operations on files are listed with one line each. Others are refused with a hint."""
     assert main(["operations"]) == 0
     listed = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
 
@@ -45,7 +45,7 @@ def test_run_lists_every_operation_or_says_why_not(capsys: pytest.CaptureFixture
 def test_help_lists_every_field_of_an_operation(
     operation: AnyOperation, usage: FileUsage, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With its range, default and choices as the request's model has them, and none that makes no sense on files."""
+    """Range, default and choices are those of the request model. Fields that are useless with files are omitted."""
     assert main(["run", command_name(operation.name), "--help"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
 
@@ -102,7 +102,7 @@ def test_help_lists_every_field_of_an_operation(
 def test_a_wrong_command_line_exits_2_with_one_sentence(
     arguments: list[str], sentence: str, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The exit status is 2, nothing is written, and no field is mentioned that cannot be given here."""
+    """Nothing is written, and the message names only options that exist."""
     (tmp_path / "folder").mkdir()
     places = {"IN": str(clip), "OUT": str(tmp_path / "out.mp4"), "FOLDER": str(tmp_path / "folder")}
 
@@ -118,7 +118,7 @@ def test_a_wrong_command_line_exits_2_with_one_sentence(
 
 
 def test_a_wrong_command_line_with_json_prints_a_json_error(capsys: pytest.CaptureFixture[str]) -> None:
-    """The same sentence, with its code, on stdout."""
+    """It has the same message and the error code, and goes to stdout."""
     assert main(["run", "upscale", "--scale-factr", "2", "--json"]) == 2
 
     printed = capsys.readouterr()
@@ -130,7 +130,7 @@ def test_a_wrong_command_line_with_json_prints_a_json_error(capsys: pytest.Captu
 def test_a_wrong_setting_exits_2_with_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It names the variable, and the exit status is 2."""
+    """The line names the variable."""
     monkeypatch.setenv("FRAMEPACK_DEVICE", "gpu")
 
     assert main(["weights", "list"]) == 2
@@ -140,7 +140,7 @@ def test_a_wrong_setting_exits_2_with_one_line(
 def test_an_unknown_setting_is_reported_and_ignored(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The command goes on."""
+    """The command still runs."""
     monkeypatch.setenv("FRAMEPACK_WEIGHT_DIR", "x")
 
     assert main(["run", "list-filter-presets"]) == 0
@@ -148,7 +148,7 @@ def test_an_unknown_setting_is_reported_and_ignored(
 
 
 def test_weights_are_listed_with_the_folder_of_each_file(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each published file has a line that says where it is, below a header and above a sum."""
+    """The output has a header, one line per published file, and a total."""
     assert main(["weights", "list"]) == 0
 
     head, *lines, total = capsys.readouterr().out.splitlines()
@@ -164,7 +164,7 @@ def test_weights_are_listed_with_the_folder_of_each_file(capsys: pytest.CaptureF
 
 
 def test_fetching_unreachable_weights_fails_and_names_the_file(capsys: pytest.CaptureFixture[str]) -> None:
-    """The exit status says so, and a line names the file."""
+    """The exit status is 1."""
     assert main(["weights", "fetch", "RealESRGAN_x2plus"]) == 1
 
     printed = capsys.readouterr()
@@ -173,13 +173,13 @@ def test_fetching_unreachable_weights_fails_and_names_the_file(capsys: pytest.Ca
 
 
 def test_an_unknown_model_is_refused_with_the_known_models(capsys: pytest.CaptureFixture[str]) -> None:
-    """A typo gets a sentence with the models there are."""
+    """The message lists the known models."""
     assert main(["weights", "fetch", "RealESRGAN_x3plus"]) == 2
     assert "RealESRGAN_x4plus" in capsys.readouterr().err
 
 
 def test_a_download_shows_its_progress(tmp_path: Path) -> None:
-    """On a terminal there is a bar with the bytes that have arrived; elsewhere a line when it begins."""
+    """On a terminal it is a bar with the downloaded bytes, otherwise one line at the start."""
     part = tmp_path / ".a.pth.part"
     part.write_bytes(bytes(3_000_000))
     screen, pipe = (io.StringIO() for _ in range(2))
@@ -200,7 +200,7 @@ def test_a_download_shows_its_progress(tmp_path: Path) -> None:
 def test_the_doctor_prints_each_finding_with_its_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One line for each finding, or all of them as JSON; the exit status says whether one is an error."""
+    """With --json they are a JSON list. The exit status is 1 if there is an error."""
     monkeypatch.setenv("FRAMEPACK_STORAGE", f"file:{tmp_path / 'store'}")
     monkeypatch.setenv("FRAMEPACK_DEVICE", "cpu")
     assert main(["doctor"]) == 0
@@ -216,7 +216,7 @@ def test_the_doctor_prints_each_finding_with_its_remedy(
 
 
 def test_compare_draws_two_videos_side_by_side(tmp_path: Path) -> None:
-    """The frame holds both videos at one size, whole and in detail."""
+    """The image has whole frames and details of both videos, at the same size."""
     before = make_clip(tmp_path / "before.mp4", Spec(size=(64, 36), count=20))
     after = make_clip(tmp_path / "after.mp4", Spec(size=(256, 144), count=20))
 
@@ -238,7 +238,7 @@ def test_compare_draws_two_videos_side_by_side(tmp_path: Path) -> None:
 def test_compare_refuses_unusable_files_with_one_sentence(
     after: str, frame: str, sentence: str, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A file that is no video, a folder or a file that is not there, a frame of another format."""
+    """These are files that are not videos, folders, missing files, and image formats that are not supported."""
     (tmp_path / "text.mp4").write_text("no video")
 
     assert main(["compare", str(clip), str(tmp_path / after), str(tmp_path / frame)]) > 0
@@ -251,7 +251,7 @@ def test_compare_refuses_unusable_files_with_one_sentence(
 def test_an_unexpected_error_names_the_file_with_its_traceback(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], clip: Path
 ) -> None:
-    """A package that is missing, for example; with --debug the traceback is shown."""
+    """With --debug the traceback is printed instead."""
     monkeypatch.setattr("framepack.processing.render.probe", _broken)
 
     assert main(["run", "analyze", str(clip)]) == 1

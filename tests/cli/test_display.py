@@ -11,7 +11,7 @@ from framepack.job import Job, Progress
 
 
 def test_without_a_terminal_progress_is_a_few_plain_lines() -> None:
-    """Loading at once and once, the first frame, the last one; no control characters."""
+    """These are the loading of a model, the first frame and the last frame, without control characters."""
     stream = io.StringIO()
     with display_for(Console(file=stream)) as shown:
         job = Job("test", shown.progress, on_model_loading=shown.loading)
@@ -29,7 +29,7 @@ def test_without_a_terminal_progress_is_a_few_plain_lines() -> None:
 
 
 def test_on_a_terminal_progress_is_one_updated_line() -> None:
-    """The line is gone at the end, and what was noted stays."""
+    """The line is removed at the end; notes stay."""
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=100, _environ={"TERM": "xterm"})
     with display_for(console) as shown:
@@ -63,11 +63,11 @@ def test_on_a_terminal_progress_is_one_updated_line() -> None:
     ],
 )
 def test_progress_is_described_without_unknown_values(progress: Progress, line: str) -> None:
-    """What is not known is left out."""
+    """The total or the time left may be unknown."""
     assert progress_line(progress) == line
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.04, "0.0 s"), (9.94, "9.9 s"), (59.4, "59 s"), (185, "3 min 5 s")])
 def test_durations_are_formatted_briefly(seconds: float, text: str) -> None:
-    """Tenths below ten seconds, no seconds from an hour on."""
+    """There are tenths below ten seconds, and no seconds from one hour on."""
     assert duration(seconds) == text

@@ -52,7 +52,7 @@ def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_command_of_cli_md_works(folder: Path) -> None:
-    """Those that need weights which no test has get as far as saying so."""
+    """Commands that need weights fail with a message that they are missing."""
     printed = {}
     for needs_weights, block in BLOCK.findall(PAGE):
         for line in filter(None, block.splitlines()):

@@ -66,7 +66,7 @@ def test_an_invalid_command_is_refused_before_any_file_is_made(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The exit status says that the command line is wrong, and the folder is as it was."""
+    """The exit status is 2, and the folder is unchanged."""
     monkeypatch.chdir(tmp_path)
     Path("dangling.mp4").symlink_to("nowhere.mp4")
     shutil.copy(clip, "other.mp4")
@@ -81,12 +81,12 @@ def test_an_invalid_command_is_refused_before_any_file_is_made(
 
 
 def test_a_built_in_preset_is_found_in_any_case(clip: Path, tmp_path: Path) -> None:
-    """As the API understands it."""
+    """The API does the same."""
     assert main(["run", "filters", str(clip), "-o", str(tmp_path / "out.mp4"), "--preset", " Warm"]) == 0
 
 
 def test_a_json_file_may_begin_with_a_byte_order_mark(clip: Path, tmp_path: Path) -> None:
-    """Some editors write one."""
+    """Some editors write it."""
     steps = tmp_path / "steps.json"
     steps.write_text('[{"type": "loop"}]', encoding="utf-8-sig")
     assert main(["run", "pipeline", str(clip), "-o", str(tmp_path / "out.mp4"), "--operations", str(steps)]) == 0
@@ -95,7 +95,7 @@ def test_a_json_file_may_begin_with_a_byte_order_mark(clip: Path, tmp_path: Path
 def test_one_frame_is_reported_in_the_singular(
     clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In the progress and in the summary."""
+    """This holds for the progress and the summary."""
     target = tmp_path / "out.mp4"
     assert main(["run", "filters", str(clip), "-o", str(target), "--seconds", "0:0.01"]) == 0
     printed = capsys.readouterr().err
@@ -104,7 +104,7 @@ def test_one_frame_is_reported_in_the_singular(
 
 
 def test_a_file_without_read_permission_is_reported_as_such(clip: Path, tmp_path: Path) -> None:
-    """Not damaged and not missing, itself or in a folder that is closed."""
+    """The message does not call it damaged or missing, even if the folder is not readable."""
     closed = tmp_path / "closed"
     closed.mkdir()
     shutil.copy(clip, closed / "in.mp4")
@@ -122,7 +122,7 @@ def test_a_file_without_read_permission_is_reported_as_such(clip: Path, tmp_path
 def test_an_unusable_working_folder_is_named_with_its_setting(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Before anything is done."""
+    """This is checked before any work."""
     monkeypatch.setenv("FRAMEPACK_TEMP_DIR", "/proc/nothing")
     assert main(["run", "filters", str(clip), "-o", str(tmp_path / "out.mp4")]) == 1
     assert "The working folder /proc/nothing (FRAMEPACK_TEMP_DIR) cannot be written: " in capsys.readouterr().err
@@ -131,7 +131,7 @@ def test_an_unusable_working_folder_is_named_with_its_setting(
 def test_a_folder_that_cannot_be_written_is_reported_once_not_per_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It names what the system said, once, and not each of its files."""
+    """The message has the reason of the operating system."""
     made = tmp_path / "made"
     made.mkdir()
     reason = "[Errno 28] No space left on device: '/a/frame_000000.png' -> '/b/frame_000000.png'"
@@ -149,7 +149,7 @@ def test_a_folder_that_cannot_be_written_is_reported_once_not_per_file(
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
 def test_stdout_has_valid_json_and_file_names_in_every_locale(encoding: str, clip: Path, tmp_path: Path) -> None:
-    """JSON is JSON, and the name of a file is what the file system calls it."""
+    """File names are printed with the bytes of the file system."""
     source = clip.rename(tmp_path / "ü 日本.mp4")
     target = tmp_path / "ö日.mp4"
 
@@ -162,7 +162,7 @@ def test_stdout_has_valid_json_and_file_names_in_every_locale(encoding: str, cli
 
 
 def test_a_user_without_a_home_folder_gets_default_folders(tmp_path: Path) -> None:
-    """Containers run as users that no list knows."""
+    """Containers may run as users without an entry in /etc/passwd."""
     shutil.copytree(ROOT / "framepack", tmp_path / "installed" / "framepack")
     script = "import os, pwd; pwd.getpwuid = {}.__getitem__; from framepack.settings import load_settings; "
     script += "settings = load_settings(); print(settings.storage, settings.weights_dir, settings.temp_dir)"
@@ -177,7 +177,7 @@ def test_a_user_without_a_home_folder_gets_default_folders(tmp_path: Path) -> No
 
 
 def test_fetching_an_unknown_model_exits_2_with_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
-    """With the name that was meant."""
+    """The message suggests the similar name."""
     assert main(["weights", "fetch", "rife_v4.26"]) == 2
     assert capsys.readouterr().err.endswith("Did you mean RIFE_v4.25?\n")
 
@@ -185,7 +185,7 @@ def test_fetching_an_unknown_model_exits_2_with_a_suggestion(capsys: pytest.Capt
 def test_weights_that_cannot_be_written_are_reported_with_folder_and_setting(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And with the setting that mends it."""
+    """The message names the setting to change."""
     folder = clip / "weights"
     monkeypatch.setenv("FRAMEPACK_WEIGHTS_DIR", str(folder))
     monkeypatch.setenv("FRAMEPACK_WEIGHTS_DOWNLOAD", "true")
@@ -200,7 +200,7 @@ def test_weights_that_cannot_be_written_are_reported_with_folder_and_setting(
 def test_an_image_that_cannot_be_written_keeps_the_existing_file(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The disk is full in the middle of it; the sentence names the file."""
+    """The disk becomes full while it is written. The message names the file."""
     target = tmp_path / "out.png"
     target.write_text("an older image")
 
@@ -218,7 +218,7 @@ def test_an_image_that_cannot_be_written_keeps_the_existing_file(
 def test_the_doctor_reports_an_unknown_variable_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Among its findings, not in the log as well."""
+    """It is a finding, and is not logged as well."""
     monkeypatch.setenv("FRAMEPACK_STORAG", "s3://bucket")
     main(["doctor"])
     printed = capsys.readouterr()

@@ -23,7 +23,7 @@ def run(*arguments: object) -> int:
 def test_a_result_is_written_to_the_output_path(
     clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its name, and nothing else, is on stdout; the progress and a summary are on stderr; no working file is left."""
+    """Only its name is on stdout; progress and summary are on stderr. No working file remains."""
     target = tmp_path / "out.mp4"
 
     assert run("loop", clip, "-o", target, "--loop-type=loop", "--num_loops", 2) == 0
@@ -42,7 +42,7 @@ def test_a_result_is_written_to_the_output_path(
 def test_the_extension_of_the_output_selects_the_format(
     operation: str, name: str, clip: Path, tmp_path: Path
 ) -> None:
-    """Whatever the operation, in one go."""
+    """This works for every operation, with one encode."""
     options: dict[str, list[object]] = {
         "filters": ["--brightness", 5],
         "join": [clip],
@@ -58,7 +58,7 @@ def test_the_extension_of_the_output_selects_the_format(
 
 
 def test_non_square_pixels_are_resized_in_formats_other_than_mp4(tmp_path: Path) -> None:
-    """Only MP4 says how wide a pixel is."""
+    """Only MP4 stores a pixel aspect ratio."""
     wide = make_clip(tmp_path / "wide.mp4", Spec(size=(64, 48), count=4, aspect=Fraction(2)))
 
     assert run("filters", wide, "-o", tmp_path / "out.webm") == 0
@@ -80,7 +80,7 @@ def test_non_square_pixels_are_resized_in_formats_other_than_mp4(tmp_path: Path)
 def test_an_extension_that_contradicts_the_format_is_refused(
     options: list[str], clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Before anything is done; the same options with the right name work, and so they do without a format."""
+    """This is checked before any work. The options work with a matching extension, or without a format."""
     operation, *rest = options
 
     assert run(operation, clip, "-o", tmp_path / "out.mp4", *rest) == 2
@@ -92,7 +92,7 @@ def test_an_extension_that_contradicts_the_format_is_refused(
 
 
 def test_presets_may_be_read_from_files(clip: Path, tmp_path: Path) -> None:
-    """A workflow, alone or as the REST API takes it, and a look, whose controls options override."""
+    """These are workflow presets, in both forms of the REST API, and filter presets. Options override controls."""
     workflow = {"active_steps": ["Frame Adjust", "Loop"], "params": {"num_loops": 2}}
     (tmp_path / "workflow.json").write_text(json.dumps({"name": "mine", "preset_data": workflow}))
     (tmp_path / "look.json").write_text(json.dumps({"brightness": 40, "contrast": 0}))
@@ -109,7 +109,7 @@ def test_presets_may_be_read_from_files(clip: Path, tmp_path: Path) -> None:
 
 
 def test_seconds_selects_a_section_with_its_audio(clip: Path, tmp_path: Path) -> None:
-    """The frames that begin in it, with their audio; a loop of it too, which is not copied."""
+    """It has the frames that begin within it. A loop of a section is encoded, not copied."""
     assert run("filters", clip, "-o", tmp_path / "part.mp4", "--seconds", "0.16:0.32") == 0
     assert run("loop", clip, "-o", tmp_path / "loop.mp4", "--seconds", "0.4:") == 0
 
@@ -122,7 +122,7 @@ def test_seconds_selects_a_section_with_its_audio(clip: Path, tmp_path: Path) ->
 
 
 def test_join_takes_videos_in_the_order_given(tmp_path: Path) -> None:
-    """As many as there are."""
+    """Any number of videos can be joined."""
     colors = [(200, 0, 0), (0, 200, 0), (0, 0, 200)]
     clips = [
         make_clip(tmp_path / f"{number}.mp4", Spec(size=(64, 36), count=5, frame=flat(color)))
@@ -138,7 +138,7 @@ def test_join_takes_videos_in_the_order_given(tmp_path: Path) -> None:
 def test_several_inputs_are_written_into_a_folder(
     clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One that cannot be read is named and spoils the exit status, not the others."""
+    """An unreadable one is reported and makes the exit status 1; the others are written."""
     text = tmp_path / "text.mp4"
     text.write_text("no video")
     other = make_clip(tmp_path / "other.mp4", Spec(size=(64, 36), count=7))
@@ -164,7 +164,7 @@ def test_several_inputs_are_written_into_a_folder(
 
 
 def test_json_prints_the_answers_on_stdout(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """On stdout, for one file an object and for several a list."""
+    """One file gives an object, several files a list."""
     assert run("analyze", clip) == 0
     analysis = json.loads(capsys.readouterr().out)["analysis"]
     assert (analysis["filename"], analysis["resolution"], analysis["total_frames"]) == ("in.mp4", "64x36", 12)
@@ -179,7 +179,7 @@ def test_json_prints_the_answers_on_stdout(clip: Path, capsys: pytest.CaptureFix
 def test_the_json_answer_has_the_path_frames_and_duration(
     clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its path, frames and seconds; nothing of the store that the run had; an error has its code."""
+    """Paths of the temporary store are removed. An error has its code."""
     target = tmp_path / "out.mp4"
     assert run("pipeline", clip, "-o", target, "--operations", '[{"type": "loop"}]', "--json") == 0
     answer = json.loads(capsys.readouterr().out)
@@ -202,7 +202,7 @@ def test_the_json_answer_has_the_path_frames_and_duration(
 
 
 def test_frames_are_extracted_and_reassembled(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Into a folder and back, with the audio; an extraction is only replaced when asked for."""
+    """The audio is kept. An existing folder is replaced only with --overwrite."""
     folder = tmp_path / "frames"
     assert run("extract-frames", clip, "-o", folder, "--json") == 0
     assert json.loads(capsys.readouterr().out)["frames"] == 12
@@ -226,7 +226,7 @@ def test_frames_are_extracted_and_reassembled(clip: Path, tmp_path: Path, capsys
 
 
 def test_images_of_any_folder_become_a_video(clip: Path, tmp_path: Path) -> None:
-    """In natural order, in any format; other files in the folder do not matter."""
+    """They are taken in natural order. Other files in the folder are ignored."""
     folder = tmp_path / "frames"
     folder.mkdir()
     with av.open(str(clip)) as container:
@@ -242,7 +242,7 @@ def test_images_of_any_folder_become_a_video(clip: Path, tmp_path: Path) -> None
 def test_limits_apply_only_when_they_are_set(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A person's own film may be longer than what strangers may send."""
+    """The defaults protect servers, not the command line."""
     long = make_clip(tmp_path / "long.mp4", Spec(size=(32, 32), fps=Fraction(1), count=700))
     assert run("analyze", long) == 0
 
@@ -252,7 +252,7 @@ def test_limits_apply_only_when_they_are_set(
 
 
 def test_warnings_are_printed_with_the_name_of_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With the name of the file that they are about."""
+    """They are printed on stderr."""
     whole = make_clip(tmp_path / "whole.mp4", Spec(size=(64, 48), count=25))
     cut = tmp_path / "cut.ts"
     data = make_clip(tmp_path / "full.ts", Spec(size=(64, 48), count=60)).read_bytes()

@@ -121,7 +121,7 @@ def nothing_left(folder: Path) -> bool:
 
 
 def test_ctrl_c_on_a_terminal_keeps_the_finished_part(long_clip: Path, tmp_path: Path) -> None:
-    """One sentence, exit status 130; the part plays, has the frames from the start, and its audio ends with them."""
+    """The exit status is 130. The part has the first frames, and its audio ends with them."""
     (tmp_path / "out.part.mp4").write_text("an older part")
     with running(tmp_path, "filters", long_clip, "-o", "out.mp4", *SLOWLY, terminal=True) as run:
         run.until(r"\d\d of 3000 frames")
@@ -144,7 +144,7 @@ def test_ctrl_c_on_a_terminal_keeps_the_finished_part(long_clip: Path, tmp_path:
 
 @pytest.mark.parametrize("suffix", ["mp4", "gif"])
 def test_sigterm_keeps_the_finished_part_too(suffix: str, long_clip: Path, tmp_path: Path) -> None:
-    """Exit status 143; a program is told in JSON."""
+    """The exit status is 143. With --json the message is JSON."""
     with running(tmp_path, "filters", long_clip, "-o", f"out.{suffix}", *SLOWLY, "--json") as run:
         run.until(r"of 3000 frames")
         run.process.terminate()
@@ -159,7 +159,7 @@ def test_sigterm_keeps_the_finished_part_too(suffix: str, long_clip: Path, tmp_p
 
 
 def test_stopping_before_the_first_frame_writes_nothing(long_clip: Path, tmp_path: Path) -> None:
-    """While a model is being loaded, for example."""
+    """The command is stopped while a model is loaded."""
     with running(tmp_path, "upscale", long_clip, "-o", "out.mp4", "--model", "RealESR_AnimeVideo_v3") as run:
         run.until("Loading RealESR_AnimeVideo_v3 ...")
         run.process.send_signal(signal.SIGINT)
@@ -174,7 +174,7 @@ def test_stopping_before_the_first_frame_writes_nothing(long_clip: Path, tmp_pat
 
 
 def test_upscaling_stops_within_a_frame(tmp_path: Path) -> None:
-    """Through the network's own checks; the part has the frames that were counted."""
+    """The network itself checks for cancellation. The part has the frames that were reported."""
     clip = make_clip(tmp_path / "in.mp4", Spec(size=(64, 48), count=400))
     with running(tmp_path, "upscale", clip, "-o", "out.mp4", "--model", "RealESR_AnimeVideo_v3") as run:
         run.until(r"of 400 frames")
@@ -188,7 +188,7 @@ def test_upscaling_stops_within_a_frame(tmp_path: Path) -> None:
 
 
 def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
-    """In the middle of a frame that takes seconds; nothing is kept, and the temporary folder is gone all the same."""
+    """A frame that takes seconds is being computed. No result is kept, and the temporary folder is removed."""
     clip = make_clip(tmp_path / "in.mp4", Spec(size=(128, 96), count=400))
     with running(tmp_path, "upscale", clip, "-o", "out.mp4", "--model", "RealESRGAN_x4plus") as run:
         run.until(r"of 400 frames")
@@ -209,7 +209,7 @@ def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
 
 
 def test_stopping_a_batch_keeps_finished_videos_and_the_current_part(long_clip: Path, tmp_path: Path) -> None:
-    """What is finished stays, the part of the one under way is kept."""
+    """The remaining videos are not started."""
     short = make_clip(tmp_path / "short.mp4", Spec(size=(64, 48), count=5))
     other = make_clip(tmp_path / "other.mp4", Spec(size=(64, 48), count=5))
     with running(tmp_path, "filters", short, long_clip, other, "-o", "results", *SLOWLY) as run:
@@ -222,7 +222,7 @@ def test_stopping_a_batch_keeps_finished_videos_and_the_current_part(long_clip: 
 
 
 def test_stopping_an_extraction_writes_nothing_and_says_so(long_clip: Path, tmp_path: Path) -> None:
-    """The sentence says how far it was and that nothing was written, and no working file is left."""
+    """The message has the progress. No working file remains."""
     with running(tmp_path, "extract-frames", long_clip, "-o", "frames") as run:
         run.until(r"of 3000 frames")
         run.process.send_signal(signal.SIGINT)
@@ -253,7 +253,7 @@ sys.exit(main())
 
 @pytest.mark.parametrize("module", ["framepack.cli.program", "typer", "framepack.operations.postprocess.loop"])
 def test_ctrl_c_while_the_command_starts_prints_one_sentence(module: str) -> None:
-    """Its modules take a good part of a second to load."""
+    """Loading its modules takes most of a second."""
     done = subprocess.run(
         [sys.executable, "-c", INTERRUPTED_IMPORT, module], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -261,7 +261,7 @@ def test_ctrl_c_while_the_command_starts_prints_one_sentence(module: str) -> Non
 
 
 def test_the_job_goes_on_when_stderr_is_closed(clip: Path, tmp_path: Path) -> None:
-    """A closed pipe costs the progress, not the result."""
+    """Only the progress is lost."""
     with running(tmp_path, "filters", clip, "-o", "out.mp4", "--preset", "warm") as run:
         os.close(run.reading)
         run.reading = os.open(os.devnull, os.O_RDONLY)

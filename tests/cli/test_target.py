@@ -33,7 +33,7 @@ from framepack.media.read.probe import probe
 def test_an_invalid_output_path_is_refused_before_any_work(
     target: str, sentence: str, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The exit status is 2, the model is not loaded, and everything is as it was."""
+    """The exit status is 2, no model is loaded, and no file has changed."""
     shutil.copy(clip, tmp_path / "other.mp4")
     (tmp_path / "link.mp4").symlink_to(clip)
     os.mkfifo(tmp_path / "pipe.mp4")
@@ -48,13 +48,13 @@ def test_an_invalid_output_path_is_refused_before_any_work(
 
 
 def test_an_output_folder_that_cannot_be_written_is_refused(clip: Path) -> None:
-    """By trying it: there are folders that not even root can write to."""
+    """This is found by writing: some folders are not writable even for root."""
     with pytest.raises(InvalidField, match=r"/proc/out\.mp4 cannot be written: "):
         check_file(Path("/proc/out.mp4"), [clip], overwrite=False)
 
 
 def test_an_existing_file_is_replaced_only_with_overwrite(clip: Path, tmp_path: Path) -> None:
-    """A link to it keeps pointing at it."""
+    """A symbolic link to it is kept."""
     old = tmp_path / "old.mp4"
     old.write_text("old")
     link = tmp_path / "out.mp4"
@@ -71,7 +71,7 @@ def test_an_existing_file_is_replaced_only_with_overwrite(clip: Path, tmp_path: 
 def test_a_result_whose_output_folder_vanished_is_kept(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The folder is gone when the work is done: the sentence names the place where the finished file is."""
+    """The message says where the finished file is."""
     folder = tmp_path / "results"
     folder.mkdir()
     monkeypatch.setattr("framepack.cli.commands.check_file", lambda *_, **__: folder.rmdir())
@@ -85,7 +85,7 @@ def test_a_result_whose_output_folder_vanished_is_kept(
 
 
 def test_a_file_that_appears_during_the_run_is_not_replaced(tmp_path: Path) -> None:
-    """Neither a file nor a folder; the finished result is kept, also when something of its name is kept already."""
+    """The result is kept in the fallback folder, under a free name."""
     fallback_folder = tmp_path / "kept"
     for content in ("first", "second"):
         made, goal = tmp_path / "made", tmp_path / "goal.mp4"
@@ -103,7 +103,7 @@ def test_a_file_that_appears_during_the_run_is_not_replaced(tmp_path: Path) -> N
 
 
 def test_a_result_that_cannot_be_renamed_is_kept(tmp_path: Path) -> None:
-    """It was beside its goal already when it could not be renamed: a folder stands there."""
+    """A folder of this name appeared before the last step."""
     made, goal = tmp_path / "made", tmp_path / "goal.mp4"
     made.write_text("finished")
     (goal / "inner").mkdir(parents=True)
@@ -117,7 +117,7 @@ def test_a_result_that_cannot_be_renamed_is_kept(tmp_path: Path) -> None:
 
 
 def test_an_existing_frame_folder_is_replaced_whole(tmp_path: Path) -> None:
-    """The old one is gone, and nothing is left beside it."""
+    """No temporary folder remains beside it."""
     made, goal = tmp_path / "made", tmp_path / "goal"
     for folder, name in ((made, "new"), (goal, "old")):
         folder.mkdir()
@@ -130,7 +130,7 @@ def test_an_existing_frame_folder_is_replaced_whole(tmp_path: Path) -> None:
 
 
 def test_an_output_folder_for_frames_is_checked_before_any_work(tmp_path: Path) -> None:
-    """A file of that name, other people's files, a missing parent; an empty folder is fine."""
+    """A file, a folder with other files or a missing parent is refused; an empty folder is accepted."""
     (tmp_path / "file").touch()
     (tmp_path / "empty").mkdir()
     (tmp_path / "full").mkdir()
@@ -145,7 +145,7 @@ def test_an_output_folder_for_frames_is_checked_before_any_work(tmp_path: Path) 
 
 
 def test_the_next_free_name_has_the_lowest_free_number(tmp_path: Path) -> None:
-    """The first that is not taken."""
+    """It is used when a file of the same name exists."""
     (tmp_path / "out.part.mp4").touch()
     (tmp_path / "out.part-2.mp4").touch()
 

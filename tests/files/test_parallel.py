@@ -12,7 +12,7 @@ from framepack.files.parallel import in_parallel
 
 
 def test_results_are_in_order() -> None:
-    """However long each takes, results have the order of the items."""
+    """Their order does not depend on how long each item takes."""
     gates = [threading.Event() for _ in range(6)]
 
     def work(number: int) -> int:
@@ -26,7 +26,7 @@ def test_results_are_in_order() -> None:
 
 
 def test_items_are_taken_at_most_ahead_of_results() -> None:
-    """An endless source works: at most ``ahead`` items are submitted."""
+    """At most ``ahead`` items are submitted, so the source may be endless."""
     items = count(1)
     results = in_parallel(lambda item: item, items, ahead=4)
     for result in islice(results, 50):
@@ -34,7 +34,7 @@ def test_items_are_taken_at_most_ahead_of_results() -> None:
 
 
 def test_the_first_error_is_raised_and_stops_all_threads() -> None:
-    """An error is raised in its item's place; no thread works on afterwards."""
+    """It is raised in the order of the items, and no thread continues."""
     before = threading.active_count()
     results = in_parallel(lambda item: 6 // item, [3, 2, 0, 1, 0])
     assert [next(results), next(results)] == [2, 3]

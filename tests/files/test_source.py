@@ -34,7 +34,7 @@ def unpacked(text: str, workspace: Workspace, max_bytes: int = PLENTY) -> bytes:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(min_size=1, max_size=200), st.sampled_from(["", "data:video/mp4;base64,", "data:;base64,"]))
 def test_base64_is_decoded_unchanged(workspace: Workspace, data: bytes, prefix: str) -> None:
-    """Base64 with or without prefix, padding and line breaks gives the bytes back."""
+    """It may have a prefix, padding and line breaks."""
     text = base64.b64encode(data).decode()
     broken = "\r\n".join(text[start : start + 7] for start in range(0, len(text), 7))
     for form in (text, text.rstrip("="), broken, f"  {broken}\n"):
@@ -43,7 +43,7 @@ def test_base64_is_decoded_unchanged(workspace: Workspace, data: bytes, prefix: 
 
 @pytest.mark.parametrize("size", [2**20 - 1, 2**20, 3 * 2**18, 3 * 2**18 + 1, 2**21 + 5])
 def test_large_base64_is_decoded_unchanged(workspace: Workspace, size: int) -> None:
-    """Chunks join seamlessly, wherever line breaks are."""
+    """It is decoded in chunks, with line breaks at any position."""
     data = bytes(range(251)) * (size // 251 + 1)
     for form in (base64.b64encode(data).decode(), base64.encodebytes(data).decode()):
         assert unpacked(form, workspace) == data
@@ -72,7 +72,7 @@ def test_large_base64_is_decoded_unchanged(workspace: Workspace, size: int) -> N
     ids=lambda text: text[:24],
 )
 def test_invalid_base64_is_rejected(workspace: Workspace, text: str) -> None:
-    """Nothing is skipped or guessed."""
+    """Invalid characters are not skipped."""
     if text == "AA=":
         assert unpacked(text, workspace) == b"\0"
         return
@@ -89,7 +89,7 @@ def test_empty_base64_is_rejected(workspace: Workspace, text: str) -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 1000])
 def test_the_size_is_checked_before_anything_is_written(workspace: Workspace, size: int) -> None:
-    """To the byte, whatever white space and padding there are."""
+    """The size is exact, with any white space and padding."""
     text = base64.encodebytes(b"x" * size).decode()
     assert len(unpacked(text, workspace, size)) == size
     written = sorted(workspace.folder.iterdir())
@@ -99,7 +99,7 @@ def test_the_size_is_checked_before_anything_is_written(workspace: Workspace, si
 
 
 def test_decoding_base64_needs_little_memory(workspace: Workspace) -> None:
-    """A large video is never in memory twice."""
+    """The decoded video is never in memory as a whole."""
     text = "A" * (40 * 2**20)
     tracemalloc.start()
     try:
@@ -110,7 +110,7 @@ def test_decoding_base64_needs_little_memory(workspace: Workspace) -> None:
 
 
 def test_a_full_disk_raises_disk_full(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No space for the source is an error of its own."""
+    """It is a separate error."""
     target = workspace.folder / "full"
     target.symlink_to("/dev/full")
     monkeypatch.setattr(workspace, "path", lambda _name: _Opened(target))
@@ -136,7 +136,7 @@ def test_a_base64_source_has_a_default_name(workspace: Workspace) -> None:
 
 
 def test_downloads_are_stored_in_the_workspace(workspace: Workspace) -> None:
-    """The downloader gets the address and a fresh path; its name for the file is cleaned."""
+    """The downloader gets the URL and a new path. The file name that it returns is sanitized."""
     calls = []
 
     def download(url: str, target: Path) -> str:
@@ -152,7 +152,7 @@ def test_downloads_are_stored_in_the_workspace(workspace: Workspace) -> None:
 
 
 def test_errors_of_downloads_pass_through(workspace: Workspace) -> None:
-    """They have their own sentences."""
+    """Their messages are not changed."""
 
     def download(_url: str, _target: Path) -> str:
         raise SourceFailed("The server of the video answered 404.")

@@ -32,7 +32,7 @@ def files(root: Path) -> list[Path]:
 
 
 def test_the_folder_is_private_and_removed_with_the_job(tmp_path: Path) -> None:
-    """Only its owner may read it; at the end nothing of it remains."""
+    """Only its owner may read it."""
     root = tmp_path / "deep" / "root"
     with Workspace(root) as workspace:
         folder = workspace.folder
@@ -157,7 +157,7 @@ def test_remove_stale_while_jobs_begin_and_end(tmp_path: Path) -> None:
 
 
 def test_require_free_rejects_a_job_that_does_not_fit(tmp_path: Path) -> None:
-    """It fails before it fills the disk."""
+    """It is rejected before the disk is full."""
     with Workspace(tmp_path) as workspace:
         workspace.require_free(1)
         with pytest.raises(DiskFull, match=r"needs \d+ MB of disk; the worker has \d+ MB left"):

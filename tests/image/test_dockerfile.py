@@ -43,7 +43,7 @@ def copied(instructions: list[str]) -> Iterator[str]:
 
 
 def test_the_base_is_an_exact_version_of_a_tested_python() -> None:
-    """A patch release and a Debian release, so that a rebuild is the same image."""
+    """The tag has a patch release and a Debian release."""
     found = re.search(r"^ARG BASE=python:(\d\.\d+)\.\d+-slim-[a-z]+$", DOCKERFILE, re.MULTILINE)
 
     assert found is not None
@@ -51,12 +51,12 @@ def test_the_base_is_an_exact_version_of_a_tested_python() -> None:
 
 
 def test_the_weights_stage_copies_only_the_script_and_its_table() -> None:
-    """Their stage copies the script and its table only."""
+    """So a change of the code does not fetch them again."""
     assert set(copied(stages()["weights"])) == {"builder/fetch_weights.py", "builder/weights.json"}
 
 
 def test_every_copied_file_exists_and_is_not_in_dockerignore() -> None:
-    """.dockerignore lets through exactly what the Dockerfile copies."""
+    """And .dockerignore admits nothing else."""
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     let_through = [line.removeprefix("!") for line in lines if line.startswith("!")]
     needed = {name for instructions in stages().values() for name in copied(instructions)}
@@ -71,7 +71,7 @@ def test_every_copied_file_exists_and_is_not_in_dockerignore() -> None:
 
 @pytest.mark.parametrize("script", SHELL_SCRIPTS, ids=lambda path: path.name)
 def test_shell_scripts_are_well_formed(script: Path) -> None:
-    """The shell can read them, and shellcheck, where there is one, finds nothing."""
+    """The shell can parse them, and shellcheck, if installed, finds nothing."""
     subprocess.run(["sh", "-n", script], check=True)
     if shutil.which("shellcheck"):
         done = subprocess.run(["shellcheck", script], capture_output=True, text=True, check=False)
@@ -79,7 +79,7 @@ def test_shell_scripts_are_well_formed(script: Path) -> None:
 
 
 def test_the_entry_script_runs_the_command_and_keeps_a_set_store(tmp_path: Path) -> None:
-    """It becomes the command, with its arguments, its exit status and the environment."""
+    """It replaces itself with the command, keeping arguments, environment and process id."""
     environment = {**os.environ, "FRAMEPACK_STORAGE": "s3://bucket/prefix"}
     shown = 'echo "$FRAMEPACK_STORAGE|$1|$$"; exit 7'
 
@@ -102,7 +102,7 @@ def test_the_entry_script_runs_the_command_and_keeps_a_set_store(tmp_path: Path)
     ],
 )
 def test_make_image_uses_docker_or_else_buildah(tmp_path: Path, engines: tuple[str, ...], begin: str) -> None:
-    """Docker if its engine runs, else buildah; the choices of the command line become build arguments."""
+    """Docker is used if its engine runs. Variables of the command line become build arguments."""
     chosen = {"TAG": "mine:1", "WEIGHTS": "all", "WEIGHTS_FROM": "weights", "BASE": "python:3.14.0-slim-trixie"}
 
     done = build_image(tmp_path, engines, **chosen)
@@ -114,7 +114,7 @@ def test_make_image_uses_docker_or_else_buildah(tmp_path: Path, engines: tuple[s
 
 
 def test_make_image_without_an_engine_fails_with_a_remedy(tmp_path: Path) -> None:
-    """One sentence with the remedy."""
+    """It is one sentence."""
     done = build_image(tmp_path, ("no docker",))
 
     assert done.returncode == 1
@@ -145,12 +145,12 @@ def build_image(folder: Path, engines: tuple[str, ...], **chosen: str) -> subpro
     ],
 )
 def test_the_health_check_uses_the_port_of_the_command(command: str, port: int | None) -> None:
-    """A handler serves on none."""
+    """A handler has no port."""
     assert port_of(command.split()) == port
 
 
 def test_trimming_removes_only_files_for_compiling_and_testing(tmp_path: Path) -> None:
-    """Static libraries, headers and tests go; code, shared libraries and Triton's headers stay."""
+    """Code, shared libraries and Triton's headers stay."""
     gone = ["nvidia/cu13/lib/libx.a", "torch/include/torch/x.h", "numpy/_core/tests/test_x.py", "sympy/a/tests/x.py"]
     gone += ["triton/backends/nvidia/lib/cupti/libcupti_static.a"]
     kept = [

@@ -58,7 +58,7 @@ def build(tmp_path: Path) -> Build:
 
 
 def test_the_table_of_weights_equals_the_catalog() -> None:
-    """It has every file with every address, size and hash."""
+    """Every file has the same URLs, size and hash."""
     assert {(file.model, file.filename, file.urls, file.size_bytes, file.sha256) for file in read_table()} == {
         (row.name, weights.filename, weights.urls, weights.size_bytes, weights.sha256)
         for row in CATALOG.rows
@@ -67,7 +67,7 @@ def test_the_table_of_weights_equals_the_catalog() -> None:
 
 
 def test_the_default_set_has_no_non_commercial_weights() -> None:
-    """It upscales, interpolates and finds faces; what has non-commercial parts comes only when it is asked for."""
+    """It has the models for upscaling, interpolation and face detection."""
     groups = {weights.filename: row.group for row in CATALOG.rows for weights in row.weights}
     restricted = {each.filename for each in CATALOG.weights() if "non-commercial" in each.license}
 
@@ -82,7 +82,7 @@ def test_the_default_set_has_no_non_commercial_weights() -> None:
 
 
 def test_models_may_be_selected_by_name() -> None:
-    """Beside or instead of sets; all files of a model come with it."""
+    """Names and sets can be combined. All files of a model are fetched."""
     named = choose(read_table(), "RIFE_v4.25, RealESR-general-x4v3")
 
     assert [file.filename for file in named] == [
@@ -93,7 +93,7 @@ def test_models_may_be_selected_by_name() -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_known_names(build: Build) -> None:
-    """Nothing is fetched."""
+    """No file is fetched."""
     done = build.run(UNREACHABLE, wanted="everything")
 
     assert done.returncode == 2
@@ -101,7 +101,7 @@ def test_an_unknown_name_is_refused_with_the_known_names(build: Build) -> None:
 
 
 def test_a_file_is_fetched_with_the_standard_library_alone(build: Build) -> None:
-    """It is in the folder under its name, and alone."""
+    """Only this file is in the folder."""
     with HttpServer({"/tiny.pth": Answer(body=CONTENT)}) as server:
         done = build.run(f"{server.url}/tiny.pth")
 
@@ -115,7 +115,7 @@ def test_a_file_is_fetched_with_the_standard_library_alone(build: Build) -> None
     "official", [Answer(404), Answer(503), Answer(body=CONTENT[:-1] + b"!"), Answer(body=CONTENT * 2)]
 )
 def test_a_mirror_is_used_when_the_official_url_fails(build: Build, official: Answer) -> None:
-    """Refused, broken, another file or too much: the mirror is asked at once."""
+    """These are refused connections, broken responses, other files and too large files. There is no retry before."""
     with HttpServer({"/official": official, "/mirror": Answer(body=CONTENT)}) as server:
         done = build.run(f"{server.url}/official", f"{server.url}/mirror")
         asked = [request.path for request in server.requests]
@@ -126,14 +126,14 @@ def test_a_mirror_is_used_when_the_official_url_fails(build: Build, official: An
 
 
 def test_a_temporary_error_is_retried(build: Build) -> None:
-    """After a 503, the same address once more."""
+    """After a 503 the same URL is requested once more."""
     answers = [Answer(503), Answer(body=CONTENT)]
     with HttpServer(lambda _: answers.pop(0)) as server:
         assert build.run(f"{server.url}/tiny.pth").returncode == 0
 
 
 def test_a_file_that_no_url_has_fails_the_build_with_a_remedy(build: Build) -> None:
-    """One line names file and reasons, one says what to do; nothing half fetched stays."""
+    """The output has the file, the reasons and a remedy. No partial file remains."""
     with HttpServer({"/mirror": Answer(body=b"another file")}) as server:
         done = build.run(f"{server.url}/official", f"http://localhost:{server.port}/mirror")
 
@@ -149,7 +149,7 @@ def test_a_file_that_no_url_has_fails_the_build_with_a_remedy(build: Build) -> N
 
 
 def test_a_local_file_is_used_without_any_request(build: Build, tmp_path: Path) -> None:
-    """From the folder of WEIGHTS_FROM."""
+    """It is in the folder WEIGHTS_FROM."""
     given = tmp_path / "given"
     given.mkdir()
     (given / "tiny.pth").write_bytes(CONTENT)
@@ -162,7 +162,7 @@ def test_a_local_file_is_used_without_any_request(build: Build, tmp_path: Path) 
 
 
 def test_a_local_file_with_another_hash_fails_the_build(build: Build, tmp_path: Path) -> None:
-    """It is not replaced in silence by a fetched one."""
+    """It is not silently replaced by a download."""
     given = tmp_path / "given"
     given.mkdir()
     (given / "tiny.pth").write_bytes(CONTENT[::-1])
@@ -175,7 +175,7 @@ def test_a_local_file_with_another_hash_fails_the_build(build: Build, tmp_path: 
 
 
 def test_a_file_in_the_build_cache_is_not_fetched_again(build: Build) -> None:
-    """The cache of the build keeps it under its hash, and is checked as well."""
+    """The cache keeps it under its hash, which is verified."""
     with HttpServer({"/tiny.pth": Answer(body=CONTENT)}) as server:
         for _ in range(2):
             assert build.run(f"{server.url}/tiny.pth").returncode == 0

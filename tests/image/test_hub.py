@@ -45,7 +45,7 @@ def deployed(values: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> Sett
 
 @pytest.mark.parametrize("name", OFFERED)
 def test_every_form_field_is_a_setting_with_its_default(name: str) -> None:
-    """It has a description, and the setting's own default; empty means unset."""
+    """It also has a description. An empty default means unset."""
     assert OFFERED[name]["description"]
     assert OFFERED[name]["name"]
     if name != "FRAMEPACK_STORAGE":  # the entry script of the image has a default of its own
@@ -69,7 +69,7 @@ def test_number_fields_have_the_limits_of_their_setting(name: str) -> None:
 
 
 def test_choice_fields_list_every_value_of_their_setting() -> None:
-    """A field with options lists every value."""
+    """Such a field has options."""
     properties = Settings.model_json_schema()["properties"]
     with_options = {name: each["options"] for name, each in OFFERED.items() if "options" in each}
 
@@ -79,7 +79,7 @@ def test_choice_fields_list_every_value_of_their_setting() -> None:
 
 
 def test_the_form_defaults_equal_no_settings_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The form's own values leave every setting at its default."""
+    """A deployment with the form unchanged is one without any setting."""
     plain = load_settings()
 
     assert deployed({name: each["default"] for name, each in OFFERED.items()}, monkeypatch) == plain
@@ -87,7 +87,7 @@ def test_the_form_defaults_equal_no_settings_at_all(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("preset", HUB["presets"], ids=lambda preset: str(preset["name"]))
 def test_hub_presets_set_form_fields_to_valid_values(preset: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every name is on the form, and the settings are valid."""
+    """Every name in a preset is a field of the form."""
     assert set(preset["defaults"]) <= set(OFFERED)
     assert deployed(preset["defaults"], monkeypatch)
 
@@ -114,12 +114,12 @@ def test_the_allowed_cuda_versions_run_the_locked_cuda() -> None:
 
 
 def test_the_hub_tests_use_the_default_settings() -> None:
-    """Its worker starts with nothing set."""
+    """The tests set no environment variables."""
     assert TRIED["config"]["env"] == []
 
 
 def test_the_hub_tests_cover_networks_weights_and_an_encoder() -> None:
-    """An upscale, an interpolation and a pipeline, each of a clip that is small enough to be inline."""
+    """They are an upscale, an interpolation and a pipeline, with inline clips."""
     assert {"upscale", "interpolate", "pipeline"} <= {each["endpoint"] for each in JOBS.values()}
     for fields in map(dict, JOBS.values()):
         assert discover().find(fields.pop("endpoint")).request.parse(fields)
@@ -142,7 +142,7 @@ def worker(tmp_path: Path) -> Bench:
 
 @pytest.mark.parametrize(("name", "frames"), [("upscale", 9), ("interpolate", 18), ("pipeline", 9)])
 def test_every_job_of_the_hub_tests_succeeds(worker: Bench, name: str, frames: int) -> None:
-    """Each job gives a video inline; the default network would take a minute on a CPU, so a smaller one stands in."""
+    """Each answer has an inline video. A smaller network is used, because the default is slow on a CPU."""
     fields = dict(JOBS[name])
     if "model" in fields:
         fields["model"] = "RealESR_AnimeVideo_v3"

@@ -40,7 +40,7 @@ def metadata(built: Built) -> Message:
 
 
 def test_the_wheel_contains_only_the_package_and_its_notices(built: Built) -> None:
-    """Every tracked file below framepack/, py.typed among them, license and notices; no tests, no scripts."""
+    """These are all tracked files of framepack/, including py.typed, the license and the notices."""
     with zipfile.ZipFile(built.wheel) as wheel:
         names = wheel.namelist()
         notices = [wheel.read(f"{INFO}/licenses/{name}").decode() for name in NOTICES]
@@ -53,7 +53,7 @@ def test_the_wheel_contains_only_the_package_and_its_notices(built: Built) -> No
 
 
 def test_the_wheel_has_version_license_and_readme(metadata: Message) -> None:
-    """Its version is the package's, its license an SPDX expression, and README is its long description."""
+    """The license is an SPDX expression, and README is the long description."""
     assert (metadata["Name"], metadata["Version"]) == ("framepack-worker", __version__)
     assert metadata["License-Expression"] == "MIT"
     assert metadata.get_all("License-File") == NOTICES
@@ -62,7 +62,7 @@ def test_the_wheel_has_version_license_and_readme(metadata: Message) -> None:
 
 
 def test_the_source_archive_contains_every_tracked_file(built: Built) -> None:
-    """Nothing is missing, nothing is added but what setuptools generates."""
+    """Other files are only those that setuptools generates."""
     with tarfile.open(built.sdist) as archive:
         members = [Path(each.name) for each in archive.getmembers() if each.isfile()]
 
@@ -74,7 +74,7 @@ def test_the_source_archive_contains_every_tracked_file(built: Built) -> None:
 
 
 def test_the_command_works_from_any_folder(installed: Installed) -> None:
-    """As `framepack` and as `python -m framepack`, it is the installed package that answers."""
+    """Both `framepack` and `python -m framepack` run the installed package."""
     by_name = installed.run(installed.command, "weights", "list")
     by_module = installed.run(installed.python, "-m", "framepack", "weights", "list")
     where = installed.run(installed.python, "-c", "import framepack; print(framepack.__file__)")
@@ -85,7 +85,7 @@ def test_the_command_works_from_any_folder(installed: Installed) -> None:
 
 
 def test_the_installed_command_filters_a_video(installed: Installed) -> None:
-    """A clip beside the caller is filtered into a file beside it."""
+    """Input and output are in the current folder."""
     make_clip(installed.folder / "in.mp4", Spec(size=(64, 36), count=12))
 
     ran = installed.run(installed.command, "run", "filters", "in.mp4", "-o", "out.mp4", "--brightness", "20")
@@ -95,7 +95,7 @@ def test_the_installed_command_filters_a_video(installed: Installed) -> None:
 
 
 def test_type_checkers_see_the_types_of_the_package(installed: Installed) -> None:
-    """A strict mypy run over a user's file knows the types, and finds the user's mistake."""
+    """A strict mypy run over a user's file finds a wrong type."""
     user = installed.folder / "user.py"
     user.write_text(TYPED_USER)
 
@@ -110,7 +110,7 @@ def test_type_checkers_see_the_types_of_the_package(installed: Installed) -> Non
 
 
 def test_the_tests_of_the_source_archive_pass(built: Built, tmp_path: Path) -> None:
-    """Unpacked anywhere, it has what the tests of rules and declarations read: they pass."""
+    """These are the tests of rules and declarations, run in an unpacked archive."""
     quick = [
         "tests/architecture",
         "tests/test_registry.py",
@@ -125,7 +125,7 @@ def test_the_tests_of_the_source_archive_pass(built: Built, tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_every_test_module_of_the_source_archive_imports(built: Built, tmp_path: Path) -> None:
-    """Everything that any test module imports is there."""
+    """The archive contains everything that the tests import."""
     found = _pytest(built.unpacked(tmp_path), "--collect-only")
 
     assert found.returncode == 0, found.stdout

@@ -117,7 +117,7 @@ def install(index: Index, python: str | Path, *more: str | Path, **environment: 
 
 @pytest.mark.parametrize("version", RUNS_ON)
 def test_a_lock_is_installed_although_a_newer_release_exists(index: Index, version: str) -> None:
-    """The oldest pip and the newest install what is locked; an old one that looks dependencies up fails there."""
+    """The oldest and the newest pip install the locked versions. An old pip that resolves dependencies would fail."""
     python = environment_with_pip(index, version)
     if version in LOOKS_UP:  # the index really holds the trap
         done = index.run(python, "-m", "pip", "install", "--require-hashes", "-r", index.lock)
@@ -132,14 +132,14 @@ def test_a_lock_is_installed_although_a_newer_release_exists(index: Index, versi
 
 
 def test_the_pip_versions_of_the_tests_are_the_ones_set_up_fetches() -> None:
-    """The list here and the locked one are the same."""
+    """They are locked in a file of their own."""
     lines = (ROOT / "builder" / "requirements-pips.txt").read_text(encoding="utf-8").splitlines()
 
     assert [line.split()[0].removeprefix("pip==") for line in lines if line.startswith("pip==")] == list(RUNS_ON)
 
 
 def test_the_third_argument_creates_an_environment(index: Index, tmp_path: Path) -> None:
-    """With a third argument the packages go into a new environment there, and no other file stays."""
+    """The packages are installed there, and no other file remains."""
     folder = tmp_path / "a new" / "environment"
 
     status, said = install(index, sys.executable, folder)
@@ -150,7 +150,7 @@ def test_the_third_argument_creates_an_environment(index: Index, tmp_path: Path)
 
 
 def test_a_package_with_another_hash_is_refused(index: Index, tmp_path: Path) -> None:
-    """A file with another hash is not installed, and pip's words are shown."""
+    """The output of pip is shown."""
     wheel(index.folder, "helper", "1.0", "Summary: another")
 
     status, said = install(index, sys.executable, tmp_path / "environment")
@@ -162,7 +162,7 @@ def test_a_package_with_another_hash_is_refused(index: Index, tmp_path: Path) ->
 
 
 def test_a_lock_without_a_needed_package_is_refused(index: Index, tmp_path: Path) -> None:
-    """Nothing is looked up, so a lock must be whole."""
+    """Dependencies are not resolved, so a lock must be complete."""
     whole = index.lock.read_text(encoding="utf-8")
     index.lock.write_text(re.sub("library.*\n", "", whole), encoding="utf-8")
 
@@ -181,7 +181,7 @@ def program(folder: Path, name: str, script: str) -> Path:
 
 
 def test_an_old_python_is_refused_with_its_version(index: Index, tmp_path: Path) -> None:
-    """The sentence says which Python it is and which are right, before anything is made."""
+    """The message has its version and the supported ones. Nothing has been created."""
     old = program(tmp_path, "python3.10", 'case $1 in --version) echo "Python 3.10.12" ;; *) exit 1 ;; esac')
 
     status, said = install(index, old, tmp_path / "environment")
@@ -193,7 +193,7 @@ def test_an_old_python_is_refused_with_its_version(index: Index, tmp_path: Path)
 
 
 def test_a_missing_python_is_named(index: Index, tmp_path: Path) -> None:
-    """So is a name that stands for nothing."""
+    """The name is not that of a program."""
     status, said = install(index, "python3.99", tmp_path / "environment")
 
     assert status == 1
@@ -202,7 +202,7 @@ def test_a_missing_python_is_named(index: Index, tmp_path: Path) -> None:
 
 
 def test_a_python_without_ensurepip_names_the_package_that_brings_it(index: Index, tmp_path: Path) -> None:
-    """Debian's and Ubuntu's Python makes environments only with python3-venv."""
+    """On Debian and Ubuntu environments need python3-venv."""
     (tmp_path / "ensurepip.py").write_text("raise ImportError", encoding="utf-8")
 
     status, said = install(index, sys.executable, tmp_path / "environment", PYTHONPATH=str(tmp_path))
@@ -217,7 +217,7 @@ def test_a_python_without_ensurepip_names_the_package_that_brings_it(index: Inde
 def test_too_little_disk_space_is_reported_before_installing(
     index: Index, tmp_path: Path, cache: dict[str, str], needed: int
 ) -> None:
-    """A lock with torch needs gigabytes, of which pip's cache is a part."""
+    """A lock with torch needs several gigabytes, including pip's cache."""
     index.lock.write_text("torch==2.15.0 --hash=sha256:00\n", encoding="utf-8")
     program(tmp_path, "df", "echo Filesystem; echo /dev/disk 99 99 10500000 99% /")
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"

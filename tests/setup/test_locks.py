@@ -39,7 +39,7 @@ def pins(lock: str) -> dict[str, set[str]]:
 
 @pytest.mark.parametrize(("lock", "wanted"), LOCKS.items(), ids=LOCKS)
 def test_every_lock_satisfies_pyproject(lock: str, wanted: list[str]) -> None:
-    """Each package is there, in a version that fits; otherwise `make lock` was forgotten."""
+    """Every required package is locked in a suitable version; otherwise `make lock` was forgotten."""
     locked = pins(lock)
 
     for requirement in map(Requirement, wanted):
@@ -49,20 +49,20 @@ def test_every_lock_satisfies_pyproject(lock: str, wanted: list[str]) -> None:
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_every_locked_file_has_a_hash(lock: str) -> None:
-    """An entry has an exact version and hashes, and names no place to fetch it from."""
+    """Each entry has an exact version and hashes, and no URL."""
     assert all(re.search(r"==\S+ .*--hash=sha256:[0-9a-f]{64}", entry) for entry in entries(lock))
     assert not any("//" in entry for entry in entries(lock))
 
 
 def test_the_development_lock_has_the_versions_of_the_image() -> None:
-    """Whatever the image installs is in the development lock, in the same version."""
+    """So tests run with the packages of the image."""
     development = pins("requirements-dev")
 
     assert {name: development.get(name) for name in pins("requirements")} == pins("requirements")
 
 
 def test_every_dependency_has_an_upper_bound_below_the_next_major_version() -> None:
-    """`pip install .` knows no lock; only a ceiling keeps a breaking release out."""
+    """`pip install .` does not use the lock."""
     requirements = [*RUNTIME, *PROJECT["build-system"]["requires"]]
     ceilings = {"<", "~=", "=="}
 

@@ -41,5 +41,5 @@ UNKNOWN = {"name": "private", "skip_reason": "Dependency not found and could not
 def test_an_audit_lists_vulnerable_and_unaudited_packages(
     dependencies: list[dict[str, Any]], status: int, lines: list[str]
 ) -> None:
-    """Vulnerable packages are named with the versions that end it; those left out are no success."""
+    """Fixed versions are listed, too. Packages that were not audited are no success."""
     assert verdict(dependencies) == (lines, status)

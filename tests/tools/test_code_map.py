@@ -13,7 +13,7 @@ CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 def test_the_map_has_every_module_of_the_package() -> None:
-    """A row per folder with its modules, a row per module of the top folder, and nothing else."""
+    """There is one row per folder, and one per module of the top folder."""
     named = [f"framepack/{name}" for name in re.findall(r"^\| `(\w+\.py)` \|", map_of_modules(ROOT), re.MULTILINE)]
     for folder, modules in re.findall(r"^\| `([\w/]+)/` \|.*\| ([^|]*) \|$", map_of_packages(ROOT), re.MULTILINE):
         named += [f"framepack/{folder}/{module}.py" for module in re.findall(r"`(\w+)`", modules)]
@@ -24,14 +24,14 @@ def test_the_map_has_every_module_of_the_package() -> None:
 
 
 def test_every_row_of_the_map_is_a_sentence() -> None:
-    """The first line of a docstring is a sentence."""
+    """Rows are the first lines of docstrings."""
     rows = [*map_of_modules(ROOT).splitlines()[2:], *map_of_packages(ROOT).splitlines()[2:]]
 
     assert [row for row in rows if not row.split(" | ")[1].rstrip(" |").endswith(".")] == []
 
 
 def test_layers_and_contracts_match_the_configuration() -> None:
-    """Each layer is a line, each contract an item."""
+    """Each layer is a line, and each contract is a list item."""
     lines = layers(ROOT).splitlines()
 
     assert [f"- {each['name']}." for each in CONTRACTS] == contracts(ROOT).splitlines()

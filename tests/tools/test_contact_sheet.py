@@ -17,7 +17,7 @@ from tools.contact_sheet import CELL, COLUMNS, PRESET_CELL, SHEET, cell, descrip
 
 
 def test_the_contact_sheet_shows_controls_and_presets(tmp_path: Path) -> None:
-    """A cell is a frame of its size, and one with a look is another than one without."""
+    """Each cell has the expected size, and a filtered cell differs from an unfiltered one."""
     source = make_clip(tmp_path / "clip.mp4", Spec(size=(320, 180), count=3))
     clip = open_clip(source, probe(source), warn=lambda _: None)
     frames = list(islice(clip.frames(), 2))
@@ -33,7 +33,7 @@ def test_the_contact_sheet_shows_controls_and_presets(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("control", CONTROLS, ids=lambda control: control.name)
 def test_a_row_of_the_contact_sheet_spans_the_range_of_its_control(control: Control) -> None:
-    """Every control has a row with its default and both ends, as long as the others."""
+    """It has the default and both ends. All rows have the same length."""
     values = values_of(control)
 
     assert {control.low, control.default, control.high} <= set(values)
@@ -42,6 +42,6 @@ def test_a_row_of_the_contact_sheet_spans_the_range_of_its_control(control: Cont
 
 
 def test_the_contact_sheet_is_up_to_date() -> None:
-    """It shows all presets and controls that there are; if not, `python -m tools.contact_sheet` draws it."""
+    """If this fails, run `python -m tools.contact_sheet`."""
     with Image.open(SHEET) as sheet:
         assert sheet.info["Description"] == description()

@@ -23,7 +23,7 @@ EVERY_OPERATION = pytest.mark.parametrize("operation", list(REGISTRY), ids=lambd
 
 @EVERY_OPERATION
 def test_every_field_of_an_operation_is_described(operation: AnyOperation) -> None:
-    """Each row, of requests and answers and of the objects in them, ends in a description."""
+    """This includes fields of answers and of nested objects."""
     rows = re.findall(r"^\| `.*\|$", SECTIONS[operation.name], re.MULTILINE)
 
     assert [row for row in rows if re.search(r"\|\s*\|$", row)] == []
@@ -31,7 +31,7 @@ def test_every_field_of_an_operation_is_described(operation: AnyOperation) -> No
 
 @EVERY_OPERATION
 def test_every_declared_example_is_shown_as_a_job(operation: AnyOperation) -> None:
-    """Each is JSON that can be copied, and its fields are valid."""
+    """Each is valid JSON with valid fields."""
     shown = [json.loads(each) for each in re.findall(r"```json\n(.*?)```", SECTIONS[operation.name], re.DOTALL)]
 
     assert shown == [{"input": {"endpoint": operation.name, **each}} for each in operation.examples]
@@ -40,7 +40,7 @@ def test_every_declared_example_is_shown_as_a_job(operation: AnyOperation) -> No
 
 
 def test_the_overview_links_to_every_section() -> None:
-    """The fragments are made of the headings as forges make them."""
+    """The anchors are those that GitHub and GitLab generate."""
     links = re.findall(r"^\| \[`(\w+)`\]\(#([\w-]+)\)", PAGE, re.MULTILINE)
     headings = re.findall(r"^## (.*)$", PAGE, re.MULTILINE)
     fragments = [re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings]
@@ -50,7 +50,7 @@ def test_the_overview_links_to_every_section() -> None:
 
 
 def test_operations_are_grouped_by_family() -> None:
-    """Sections go by family, then by route."""
+    """Sections are sorted by family, then by route."""
     order = [
         (operation.family, operation.path) for name in SECTIONS for operation in REGISTRY if operation.name == name
     ]
@@ -60,6 +60,6 @@ def test_operations_are_grouped_by_family() -> None:
 
 
 def test_upscale_models_are_listed_at_each_model_field() -> None:
-    """All of the catalog, with their scales."""
+    """All models of the catalog are listed with their scale."""
     for row in CATALOG.group("upscaler"):
         assert f"| `{row.name}` | {row.scale} | {row.description} |" in SECTIONS["upscale"]

@@ -66,19 +66,19 @@ def tree(tmp_path: Path) -> Path:
     ],
 )
 def test_tests_of_a_changed_file_are_ordered_by_distance(tree: Path, changed: str, tests: list[str]) -> None:
-    """Its own tests, then tests that import or run it, then the tests of its folder."""
+    """First come its own tests, then tests that import or run it, then tests of its folder."""
     assert nearest_tests([changed], tree) == tests
 
 
 def test_with_several_changes_the_nearest_one_counts(tree: Path) -> None:
-    """A changed test comes before all others."""
+    """A changed test comes first."""
     changed = ["framepack/media/read/probe.py", "tests/media/read/test_reader.py"]
 
     assert nearest_tests(changed, tree)[:2] == ["tests/media/read/test_reader.py", "tests/media/read/test_probe.py"]
 
 
 def test_every_folder_of_the_package_leads_to_some_test() -> None:
-    """A new module in any folder of the real tree leads to some test."""
+    """A new module is added to each folder of the real tree."""
     folders = [path.parent.relative_to(ROOT) for path in ROOT.rglob("framepack/*/**/__init__.py")]
     assert len(folders) > 20
 
@@ -86,7 +86,7 @@ def test_every_folder_of_the_package_leads_to_some_test() -> None:
 
 
 def test_changed_files_are_taken_from_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Edited, deleted and new files count, ignored ones do not."""
+    """These are edited, deleted and new files, but not ignored ones."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
 
     def git(*arguments: str) -> None:
@@ -114,7 +114,7 @@ def test_changed_files_are_taken_from_git(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_tests_that_would_start_after_the_time_limit_are_skipped(tmp_path: Path) -> None:
-    """They are counted with the reason, and do not fail the run."""
+    """They are reported with the reason, and the run does not fail."""
     (tmp_path / "test_slow.py").write_text("def test_one(): ...\ndef test_two(): ...\n", encoding="utf-8")
     code = "import sys, pytest; from tools.quick import TimeBudget; "
     code += f"sys.exit(pytest.main(['-q', '-rs', '-c', '/dev/null', {str(tmp_path)!r}], plugins=[TimeBudget(-1)]))"

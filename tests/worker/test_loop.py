@@ -93,7 +93,7 @@ def worker(plane: ControlPlane, weights: Path, tmp_path_factory: pytest.TempPath
 
 
 def test_an_upscale_job_runs_with_real_weights(plane: ControlPlane, worker: Worker) -> None:
-    """The example job is upscaled, stored and answered as documented."""
+    """This is the example job. Its output is stored, and the answer is the documented one."""
     job = json.loads((ROOT / "test_input.json").read_text())
 
     result = plane.run(job["input"])
@@ -109,7 +109,7 @@ def test_an_upscale_job_runs_with_real_weights(plane: ControlPlane, worker: Work
 
 
 def test_progress_updates_ascend_and_stop_with_the_job(plane: ControlPlane, worker: Worker, long_clip: str) -> None:
-    """Updates count frames upwards while the job is in progress; after the result nothing arrives."""
+    """They count frames. No update follows the result."""
     record = plane.submit({**FAST, "video_base64": long_clip})
     assert record.finished.wait(120)
     time.sleep(1.5)
@@ -122,7 +122,7 @@ def test_progress_updates_ascend_and_stop_with_the_job(plane: ControlPlane, work
 
 
 def test_two_jobs_in_a_row_load_their_model_once(plane: ControlPlane, worker: Worker, clip: str) -> None:
-    """Two jobs in a row load their model once."""
+    """The worker stays warm between jobs."""
     for _ in range(2):
         assert plane.run({**FAST, "video_base64": clip})["output"]["success"]
 
@@ -132,7 +132,7 @@ def test_two_jobs_in_a_row_load_their_model_once(plane: ControlPlane, worker: Wo
 def test_a_cancelled_job_stops_and_leaves_nothing(
     plane: ControlPlane, worker: Worker, long_clip: str, clip: str
 ) -> None:
-    """Stopping a job mid-way posts no result, leaves no file, and the next job runs at once."""
+    """No result is posted, no file remains, and the next job runs immediately."""
     stored = sorted(worker.outputs.rglob("*.mp4"))
     record = plane.submit({**SLOW, "video_base64": long_clip})
     assert eventually(lambda: bool(record.updates), 60)
@@ -161,7 +161,7 @@ def test_a_cancelled_job_stops_and_leaves_nothing(
 def test_an_error_has_a_sentence_a_status_and_a_code(
     plane: ControlPlane, worker: Worker, fields: dict[str, Any], code: str, status: int
 ) -> None:
-    """The platform gets error as text, with status and code beside it, and no trace of our insides."""
+    """The error reveals no internals."""
     result = plane.run(fields)
 
     assert isinstance(result["error"], str)
@@ -173,7 +173,7 @@ def test_an_error_has_a_sentence_a_status_and_a_code(
 def test_an_answer_over_the_platform_limit_loses_only_its_inline_file(
     plane: ControlPlane, worker: Worker, tmp_path: Path
 ) -> None:
-    """An output too large for the platform is answered without base64; the file is in the store."""
+    """The file is in the store."""
     path = tmp_path / "noise.mp4"
     make_clip(path, Spec(size=(320, 240), count=40, frame=noise))
 
@@ -192,7 +192,7 @@ def test_an_answer_over_the_platform_limit_loses_only_its_inline_file(
 def test_s3_config_sends_the_output_to_the_bucket_of_the_client(
     plane: ControlPlane, worker: Worker, clip: str, tmp_path: Path
 ) -> None:
-    """With s3Config the output goes to the client's bucket and can be fetched by its link."""
+    """It can be downloaded by its link."""
     with s3_server(tmp_path) as server:
         config = {
             "accessId": server.access_key,
@@ -212,7 +212,7 @@ def test_s3_config_sends_the_output_to_the_bucket_of_the_client(
 
 
 def test_the_start_logs_the_device_and_the_limits(plane: ControlPlane, worker: Worker) -> None:
-    """Where networks run, and that outputs over a limit have no address; a limit over the platform's is told, too."""
+    """There are warnings about outputs without a URL, and about a limit higher than the platform's."""
     assert eventually(lambda: "Networks run on " in worker.log)
     assert worker.log.count("Networks run on ") == 1
     assert "Outputs of more than 7.42 MB cannot be downloaded" in worker.log
@@ -220,7 +220,7 @@ def test_the_start_logs_the_device_and_the_limits(plane: ControlPlane, worker: W
 
 
 def test_inputs_and_secrets_stay_out_of_the_log(plane: ControlPlane, worker: Worker, clip: str) -> None:
-    """Neither a job's input nor a secret is ever printed."""
+    """This includes messages of the SDK."""
     plane.run({**FAST, "video_base64": clip, "callback_url": "http://127.0.0.1:9/cb?token=canary-token"})
 
     assert clip[:64] not in worker.log
@@ -230,7 +230,7 @@ def test_inputs_and_secrets_stay_out_of_the_log(plane: ControlPlane, worker: Wor
 
 
 def test_every_job_has_a_line_at_its_start_and_one_at_its_end(weights: Path, tmp_path: Path, clip: str) -> None:
-    """On the platform every line is JSON; those of a job say what it was, how it ended, and what it took."""
+    """Every line is JSON. The lines of a job have its operation, outcome and duration."""
     settings = {"FRAMEPACK_WEIGHTS_DIR": str(weights), "FRAMEPACK_STORAG": "misspelled", "FRAMEPACK_DEVICE": "cpu"}
     with ControlPlane() as own, Worker(own, tmp_path, RUNPOD_ENDPOINT_ID="endpoint", **settings) as worker:
         done = own.submit({**FAST, "video_base64": clip})
@@ -264,7 +264,7 @@ def test_every_job_has_a_line_at_its_start_and_one_at_its_end(weights: Path, tmp
 
 
 def test_sigterm_lets_the_job_finish(plane: ControlPlane, weights: Path, tmp_path: Path, long_clip: str) -> None:
-    """A worker told to stop delivers the result of the job in hand and then exits cleanly."""
+    """The worker posts the result of the running job, then exits with status 0."""
     with ControlPlane() as own, Worker(own, tmp_path, FRAMEPACK_WEIGHTS_DIR=str(weights)) as worker:
         record = own.submit({**FAST, "video_base64": long_clip})
         assert eventually(lambda: bool(record.updates), 60)
@@ -279,7 +279,7 @@ def test_sigterm_lets_the_job_finish(plane: ControlPlane, weights: Path, tmp_pat
 
 
 def test_a_worker_whose_store_cannot_be_written_reports_it_and_exits(tmp_path: Path) -> None:
-    """A worker whose store cannot be written reports it to the platform and exits."""
+    """The platform gets the message."""
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     with ControlPlane() as plane, Worker(plane, tmp_path, FRAMEPACK_STORAGE=f"file:{blocked}/outputs") as worker:

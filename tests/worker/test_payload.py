@@ -11,14 +11,14 @@ from framepack.worker.payload import limit_bytes, limit_warnings, within_limit
 
 
 def test_an_answer_within_the_limit_is_unchanged() -> None:
-    """Nothing is dropped that fits."""
+    """Nothing is removed."""
     answer = {"success": True, "output_video_base64": "A" * 100}
 
     assert within_limit(answer, 1000) == answer
 
 
 def test_an_answer_over_the_limit_loses_only_its_inline_files() -> None:
-    """An answer over the limit keeps everything but its inline files, however deep they are."""
+    """Inline files are removed at any depth; everything else is kept."""
     answer = {
         "success": True,
         "output_video_base64": "A" * 2000,
@@ -32,7 +32,7 @@ def test_an_answer_over_the_limit_loses_only_its_inline_files() -> None:
 
 
 def test_an_inline_frame_is_dropped_like_an_inline_video() -> None:
-    """Its field is called base64 alone; without it the rest is still answered."""
+    """Its field is called ``base64``."""
     frame = {"path": "/outputs/f.png", "mime_type": "image/png", "base64": "A" * 2000, "url": "https://a/f.png"}
 
     assert within_limit(frame, 1000) == {name: each for name, each in frame.items() if name != "base64"}
@@ -47,7 +47,7 @@ def test_an_inline_frame_is_dropped_like_an_inline_video() -> None:
     ],
 )
 def test_a_file_without_url_or_inline_copy_gets_a_warning_naming_the_settings(out_of_reach: dict[str, Any]) -> None:
-    """Neither inline nor with an address: a warning after those there were, also deep inside, names the settings."""
+    """The warning follows existing ones. It also covers files in nested results."""
     answer = within_limit({**out_of_reach, "warnings": ["Frame 3 is damaged."]}, 10_000)
     batch = within_limit({"success": True, "results": [out_of_reach]}, 10_000)
 
@@ -67,7 +67,7 @@ def test_a_file_without_url_or_inline_copy_gets_a_warning_naming_the_settings(ou
     ],
 )
 def test_an_answer_with_a_url_or_an_inline_file_gets_no_warning(answer: dict[str, Any]) -> None:
-    """With an address or inline; a frame in a list is asked for by name, and a failure has no file."""
+    """Neither do lists of frames, which are downloaded by name, nor errors."""
     assert within_limit(answer, 1000) == answer
 
 
@@ -86,7 +86,7 @@ def test_an_answer_with_a_url_or_an_inline_file_gets_no_warning(answer: dict[str
 def test_a_deployment_without_links_or_with_a_high_limit_is_warned_at_start(
     settings: dict[str, Any], told: list[str]
 ) -> None:
-    """A folder without an address, and a limit that the platform does not carry."""
+    """The limit is higher than RunPod's."""
     sentences = list(limit_warnings(Settings(**{"storage": "file:outputs", **settings})))
 
     assert len(sentences) == len(told)
@@ -94,14 +94,14 @@ def test_a_deployment_without_links_or_with_a_high_limit_is_warned_at_start(
 
 
 def test_an_answer_over_the_limit_without_inline_files_becomes_an_error() -> None:
-    """What is too large without inline files becomes a sentence, never silence."""
+    """The error message names RunPod's limit."""
     answer = within_limit({"frames": ["frame_000000.png"] * 1000}, 1000)
 
     assert (answer["code"], answer["status"]) == ("too_large", 413)
 
 
 def test_non_ascii_characters_count_with_all_their_bytes() -> None:
-    """Characters outside ASCII count with all their bytes."""
+    """The limit is in bytes of UTF-8."""
     answer = {"text": "ü" * 600, "output_base64": "A"}
 
     assert within_limit(answer, 1100) == {
@@ -113,12 +113,12 @@ def test_non_ascii_characters_count_with_all_their_bytes() -> None:
 
 @pytest.mark.parametrize(("job_id", "largest"), [("sync-1", 20_000_000), ("1", 10_000_000)])
 def test_synchronous_jobs_have_a_higher_limit(job_id: str, largest: int) -> None:
-    """The limit leaves room for the envelope the SDK adds."""
+    """A few kilobytes are reserved for the envelope that the SDK adds."""
     assert 0 < largest - limit_bytes(job_id) < 10_000
 
 
 def test_inline_files_are_shortened_on_the_terminal() -> None:
-    """The terminal shows where base64 is and how long, not all of it."""
+    """The start and the length of the base64 text are shown."""
     shown = json.loads(printable({"output_video_base64": "A" * 5000, "results": [{"frame_base64": "B" * 70}]}))
 
     assert shown["output_video_base64"] == "AAAAAAAAAAAAAAAA... (5,000 characters)"

@@ -9,7 +9,7 @@ from framepack.worker.progress import ProgressSender
 
 
 def test_updates_arrive_in_order_and_none_after_the_end() -> None:
-    """However fast frames are reported and however slow the platform is, updates ascend and stop with the work."""
+    """This holds for fast reports and a slow platform."""
     sent: list[int] = []
 
     async def main() -> int:
@@ -42,7 +42,7 @@ def test_updates_arrive_in_order_and_none_after_the_end() -> None:
 
 
 def test_at_most_one_update_is_sent_per_interval() -> None:
-    """Within one interval only one update is sent, whatever is reported."""
+    """It is sent regardless of how often progress is reported."""
     sent: list[dict[str, Any]] = []
 
     async def main() -> None:

@@ -38,7 +38,7 @@ def start(folder: Path, *arguments: str, locked: bool = True, **settings: str) -
 
 @pytest.mark.parametrize("way", ["test_input.json", "--test_input", "--rp_serve_api"])
 def test_a_store_that_cannot_be_written_stops_the_start(tmp_path: Path, way: str) -> None:
-    """Exit status 1, the sentence with folder, user and remedy, no job begun."""
+    """The exit status is 1, the message has folder, user and remedy, and no job has started."""
     (tmp_path / "test_input.json").write_text(json.dumps(JOB))
     arguments = {
         "test_input.json": [],
@@ -60,7 +60,7 @@ def test_a_store_that_cannot_be_written_stops_the_start(tmp_path: Path, way: str
 
 
 def test_a_gpu_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
-    """A setting that names a GPU is never answered with the CPU."""
+    """The CPU is not used instead."""
     job = ["--test_input", json.dumps(SHORT)]
 
     result = start(tmp_path, *job, locked=False, FRAMEPACK_DEVICE="cuda:97")
@@ -70,7 +70,7 @@ def test_a_gpu_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
 
 
 def test_a_started_worker_logs_its_device_and_runs_a_job(tmp_path: Path) -> None:
-    """One job from the command line: one line about the device, nothing about limits, the answer."""
+    """The job is given on the command line."""
     result = start(tmp_path, "--test_input", json.dumps(SHORT), locked=False)
 
     assert result.returncode == 0
