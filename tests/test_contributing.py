@@ -111,7 +111,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("title", EXAMPLES)
-def test_an_example_fits_the_project_as_it_is(title: str) -> None:
+def test_the_diff_of_every_example_applies(title: str) -> None:
     """Its diff applies; if not, bring it up to date in CONTRIBUTING.md."""
     done = subprocess.run(
         ["git", "apply", "--check", "-"], cwd=ROOT, input=EXAMPLES[title], capture_output=True, text=True, check=False
@@ -119,7 +119,7 @@ def test_an_example_fits_the_project_as_it_is(title: str) -> None:
     assert done.returncode == 0, f"Add an {title}: {done.stderr}"
 
 
-def test_the_page_has_the_examples_that_it_names() -> None:
+def test_the_page_has_its_three_examples() -> None:
     """An operation, a model and a control, two of them with a test of their own."""
     assert [title.split()[-1] for title in EXAMPLES] == ["operation", "model", "control"]
     assert len(NEW_TESTS) == 2
@@ -160,7 +160,7 @@ def test_the_examples_pass_the_long_checks(tree: Path) -> None:
 
 
 @pytest.mark.parametrize("mistake", FATAL)
-def test_a_mistake_stops_the_start(tmp_path: Path, tree: Path, mistake: str) -> None:
+def test_an_invalid_declaration_stops_the_start(tmp_path: Path, tree: Path, mistake: str) -> None:
     """Whatever imports the operations and the catalog says what is wrong."""
     spoiled = tmp_path / "spoiled"
     shutil.copytree(tree / "framepack", spoiled / "framepack")
@@ -173,7 +173,7 @@ def test_a_mistake_stops_the_start(tmp_path: Path, tree: Path, mistake: str) -> 
     assert not printed.endswith("exit status 0")
 
 
-def test_mistakes_fail_a_test_that_says_so(tmp_path: Path) -> None:
+def test_every_planted_mistake_fails_a_test_with_its_message(tmp_path: Path) -> None:
     """One run over all of them: each has its own message."""
     spoiled = copied(tmp_path)
     (spoiled / "tests/operations/test_reverse.py").unlink()

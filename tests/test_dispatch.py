@@ -106,7 +106,7 @@ def works(_: Sample) -> Output:
     ],
 )
 def test_invalid_input_is_answered_with_an_error(fields: object, code: str, status: int) -> None:
-    """Whatever arrives, the answer is one sentence with a code and a status, and can be sent as JSON."""
+    """The answer has one sentence, a code and a status, and can be encoded as JSON."""
     answer = Desk(works).run(fields)
 
     assert (answer["code"], answer["status"]) == (code, status)
@@ -116,14 +116,14 @@ def test_invalid_input_is_answered_with_an_error(fields: object, code: str, stat
 
 @pytest.mark.parametrize("error", [TooLarge("Too large."), Conflict("In use."), Busy("Busy."), OutOfMemory("Full.")])
 def test_public_errors_keep_their_message(error: FramepackError) -> None:
-    """A refusal reaches the client as it was written."""
+    """The client gets the message unchanged."""
     answer = Desk(fails(error)).run({"endpoint": "sample"})
 
     assert answer == {"error": error.message, "code": error.code, "status": error.status}
 
 
-def test_a_defect_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
-    """An unexpected exception becomes a neutral sentence; its text goes to the log only."""
+def test_an_unexpected_error_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
+    """The client gets a general message. The exception is only logged."""
     with caplog.at_level(logging.ERROR):
         answer = Desk(fails(RuntimeError("/secret/path"))).run({"endpoint": "sample"})
 
@@ -133,7 +133,7 @@ def test_a_defect_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_a_full_disk_is_answered_with_507() -> None:
-    """ENOSPC from anywhere is answered with 507."""
+    """ENOSPC may be raised anywhere."""
     answer = Desk(fails(OSError(errno.ENOSPC, "No space left"))).run({"endpoint": "sample"})
 
     assert (answer["code"], answer["status"]) == ("disk_full", 507)
@@ -143,15 +143,15 @@ def test_a_full_disk_is_answered_with_507() -> None:
     "behavior", [works, fails(TooLarge("No.")), fails(RuntimeError("x")), fails(Cancelled("No."))]
 )
 def test_the_job_context_is_always_closed(behavior: Callable[[Sample], Output]) -> None:
-    """Success, refusal, defect and cancellation all clean up."""
+    """This holds after success, an error of the client, an unexpected error and cancellation."""
     desk = Desk(behavior)
     desk.run({"endpoint": "sample"})
 
     assert desk.open == 0
 
 
-def test_success_is_called_back_with_the_documented_payload() -> None:
-    """The receiver gets the documented fields with the documented names, before the answer is given."""
+def test_a_success_sends_the_documented_callback() -> None:
+    """It is sent before the answer is returned."""
     desk = Desk(works)
     answer = desk.run({"endpoint": "sample", "strength": 0.25, "callback_url": "https://example.com/cb"})
 
@@ -189,10 +189,10 @@ def test_success_is_called_back_with_the_documented_payload() -> None:
         ({}, fails(RuntimeError("secret")), "Something went wrong on our side; the worker's log has the details."),
     ],
 )
-def test_failure_is_called_back_too(
+def test_a_failure_sends_a_callback(
     fields: dict[str, Any], behavior: Callable[[Sample], Output], sentence: str
 ) -> None:
-    """The receiver learns of every failure, also of a request that could not be read."""
+    """This includes requests that cannot be parsed."""
     desk = Desk(behavior)
     desk.run({"endpoint": "sample", "callback_url": "https://example.com/cb", **fields})
 
@@ -208,7 +208,7 @@ def test_failure_is_called_back_too(
 
 
 def test_a_private_callback_address_is_refused_before_work() -> None:
-    """Nothing runs for a request whose callback may not be called."""
+    """The operation does not run."""
     ran = []
 
     def behave(request: Sample) -> Output:
@@ -229,7 +229,7 @@ def test_a_failed_callback_does_not_change_the_result() -> None:
 
 
 def test_without_a_callback_url_no_callback_is_sent() -> None:
-    """Without a callback_url nobody is called, whether the job works or fails."""
+    """This holds for success and failure."""
     for behavior in (works, fails(TooLarge("No."))):
         desk = Desk(behavior)
         desk.run({"endpoint": "sample"})

@@ -42,8 +42,8 @@ def found(folder: Path, **settings: Any) -> dict[str, Finding]:
     return {each.name: each for each in examine(Settings(**chosen))}
 
 
-def test_a_laptop_with_nothing_but_empty_folders_has_no_errors(tmp_path: Path) -> None:
-    """Everything is examined, and nothing is said to be wrong that is not."""
+def test_a_machine_with_empty_folders_has_no_errors(tmp_path: Path) -> None:
+    """All checks run, and none reports an error."""
     code = (
         "from framepack.doctor import examine\nfrom framepack.settings import Settings\n"
         "for each in examine(Settings()): print(each.name, each.state, sep='=')\n"
@@ -66,8 +66,8 @@ def test_a_laptop_with_nothing_but_empty_folders_has_no_errors(tmp_path: Path) -
     assert set(states.values()) == {"ok"}
 
 
-def test_a_deployment_where_everything_is_wrong_is_told_all_of_it(tmp_path: Path) -> None:
-    """Each fault has its own sentence and remedy, none hides another, none raises, and no secret is shown."""
+def test_every_problem_of_a_deployment_is_reported_with_a_remedy(tmp_path: Path) -> None:
+    """No check raises, no problem hides another, and no secret is shown."""
     (tmp_path / "file").write_text("")
     findings = found(
         tmp_path,
@@ -91,8 +91,8 @@ def test_a_deployment_where_everything_is_wrong_is_told_all_of_it(tmp_path: Path
     assert "FRAMEPACK_DEVICE=cuda:97" in findings["settings"].sentence
 
 
-def test_what_looks_like_a_setting_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mistyped variable has no effect, which nobody would notice otherwise."""
+def test_a_mistyped_setting_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a variable has no effect."""
     monkeypatch.setenv("FRAMEPACK_STORAG", "s3://bucket")
     settings = Settings(storage=f"file:{tmp_path}/outputs", temp_dir=tmp_path, device="cpu")
 
@@ -101,8 +101,8 @@ def test_what_looks_like_a_setting_is_a_warning(tmp_path: Path, monkeypatch: pyt
     assert warning.sentence == "FRAMEPACK_STORAG is not a setting and is ignored; did you mean FRAMEPACK_STORAGE?"
 
 
-def test_a_good_deployment_is_ok_throughout(tmp_path: Path) -> None:
-    """With a bucket, whose links are tried, keys and a secret."""
+def test_a_working_deployment_has_only_ok_findings(tmp_path: Path) -> None:
+    """It has a bucket with working links, API keys and a webhook secret."""
     with s3_server(tmp_path) as server:
         findings = found(
             tmp_path,
@@ -120,10 +120,8 @@ def test_a_good_deployment_is_ok_throughout(tmp_path: Path) -> None:
     assert server.secret_key not in "".join(map(str, findings.values()))
 
 
-def test_a_check_that_fails_unexpectedly_is_an_error_like_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The others go on."""
+def test_an_exception_in_a_check_becomes_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other checks still run."""
 
     def fail() -> None:
         raise ImportError("libavcodec.so: cannot open shared object file")
@@ -138,7 +136,7 @@ def test_a_check_that_fails_unexpectedly_is_an_error_like_others(
 
 
 def test_the_locked_ffmpeg_has_every_codec() -> None:
-    """The formats that operations write, and the formats of sources."""
+    """These are the formats of outputs and sources."""
     codecs = read_codecs()
 
     assert codecs.missing == ()
@@ -146,7 +144,7 @@ def test_the_locked_ffmpeg_has_every_codec() -> None:
 
 
 def test_a_missing_codec_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in an FFmpeg that was built without x264."""
+    """Such an FFmpeg was built without x264."""
     monkeypatch.setattr("framepack.media.codecs._ENCODERS", ("libx264", "libx264-of-nobody"))
 
     finding = found(tmp_path)["codecs"]
@@ -155,8 +153,10 @@ def test_a_missing_codec_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "lacks encoder libx264-of-nobody." in finding.sentence
 
 
-def test_a_store_that_never_answers_is_told_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It accepts connections and says nothing; the doctor goes on with the rest, and does not wait a second time."""
+def test_a_store_that_does_not_answer_is_reported_after_the_timeout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It accepts connections but sends nothing. The other checks run, without waiting for it again."""
     monkeypatch.setattr("framepack.doctor.PATIENCE_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         findings = found(

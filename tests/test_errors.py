@@ -11,15 +11,15 @@ from framepack.errors import DiskFull, OutOfMemory, is_disk_full, public
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_several_errno_values_mean_a_full_disk(number: int) -> None:
-    """No space, no quota and too large a file are all a full disk, and the client is told so."""
+    """These are no space, no quota and too large a file."""
     error = OSError(number, "full")
 
     assert is_disk_full(error)
     assert isinstance(public(error), DiskFull)
 
 
-def test_a_full_disk_of_ffmpeg_is_one() -> None:
-    """FFmpeg's own errors carry the number, too."""
+def test_an_ffmpeg_error_may_mean_a_full_disk() -> None:
+    """Exceptions of PyAV have the errno, too."""
     from av.error import FFmpegError
 
     assert is_disk_full(FFmpegError(errno.ENOSPC, "No space left on device"))
@@ -27,13 +27,13 @@ def test_a_full_disk_of_ffmpeg_is_one() -> None:
 
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "broken"), OSError("no number"), ValueError("28")])
 def test_other_errors_are_not_a_full_disk(error: Exception) -> None:
-    """A broken disk is no full one, and neither is what is no trouble with a disk at all."""
+    """These are a broken disk and errors without relation to a disk."""
     assert not is_disk_full(error)
     assert not isinstance(public(error), DiskFull)
 
 
-def test_running_out_of_memory_is_no_defect() -> None:
-    """Where nothing smaller could be tried, the client learns that memory is short."""
+def test_running_out_of_memory_is_a_known_error() -> None:
+    """The client gets 503 with a message."""
     known = public(MemoryError())
 
     assert isinstance(known, OutOfMemory)

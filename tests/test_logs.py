@@ -58,8 +58,8 @@ def formatted(message: str, error: Exception | None = None, thread: str = "MainT
     return line
 
 
-def test_queries_and_passwords_are_left_out() -> None:
-    """Wherever an address stands in a line or in an error; the rest of the line stays."""
+def test_queries_and_passwords_of_urls_are_not_logged() -> None:
+    """URLs may be in messages and in exceptions. The rest of the line is kept."""
     line = formatted("got http://h/a.mp4?sig=secret&b=1, then 'http://me:secret@h/b?c' in \"ftp://x:secret@y\"")
     assert "secret" not in line["message"]
     assert line["message"].startswith("got http://h/a.mp4?... then 'http://...@h/b?c'")
@@ -70,7 +70,7 @@ def test_queries_and_passwords_are_left_out() -> None:
 
 
 def test_a_jobs_thread_names_its_job() -> None:
-    """Lines that are written in a job's thread carry its id."""
+    """The job's id is a field of the line."""
     assert formatted("hello", thread=f"{JOB_THREAD}abc")["job_id"] == "abc"
     assert "job_id" not in formatted("hello")
 
@@ -89,7 +89,7 @@ def test_text_lines_cannot_be_forged() -> None:
 
 
 def test_long_fields_are_shortened() -> None:
-    """A sentence that quotes a client at length does not fill the log."""
+    """Messages may quote long input of a client."""
     line = json.loads(JsonLines().format(record("m", error="x" * 10_000)))
     assert len(line["error"]) < 600
 
@@ -102,8 +102,8 @@ def library() -> Iterator[logging.Logger]:
     logger.handlers.clear()
 
 
-def test_a_librarys_own_handler_is_taken_away(library: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
-    """What a library logs reaches our handler, once."""
+def test_handlers_of_libraries_are_removed(library: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
+    """Lines of libraries are written once, by our handler."""
     library.addHandler(logging.StreamHandler())
     library.propagate = False
 
@@ -127,8 +127,8 @@ def started(stderr: int, **settings: str) -> subprocess.CompletedProcess[bytes]:
     )
 
 
-def test_nothing_but_json_is_written_for_machines() -> None:
-    """Warnings of Python, lines of libraries and errors that nobody caught are objects like all others."""
+def test_without_a_terminal_every_line_is_json() -> None:
+    """This includes Python warnings, lines of libraries and uncaught exceptions."""
     ended = started(subprocess.PIPE, storage="file:/somewhere", api_key="misspelled")
 
     assert ended.returncode == 1
@@ -151,8 +151,8 @@ def test_nothing_but_json_is_written_for_machines() -> None:
 
 
 @pytest.mark.parametrize(("form", "start"), [("auto", "12:"), ("text", "12:"), ("json", "{")])
-def test_on_a_terminal_lines_are_for_people(form: str, start: str) -> None:
-    """The form can be chosen; by itself it follows whether somebody looks."""
+def test_on_a_terminal_lines_are_plain_text(form: str, start: str) -> None:
+    """The format can also be set explicitly."""
     parent, child = pty.openpty()
     try:
         started(child, log_format=form)
@@ -166,7 +166,7 @@ def test_on_a_terminal_lines_are_for_people(form: str, start: str) -> None:
 
 
 def test_a_job_has_a_line_at_its_start_and_one_at_its_end(caplog: pytest.LogCaptureFixture) -> None:
-    """The lines read as sentences and carry every figure as a field."""
+    """They are sentences, with all figures as fields."""
     answer = {"success": True, "output_file_size": 1_500_000}
     with caplog.at_level(logging.INFO):
         log_job_start("abc", "upscale", 2)
@@ -201,10 +201,10 @@ def test_a_job_has_a_line_at_its_start_and_one_at_its_end(caplog: pytest.LogCapt
         (StorageFailed("Away."), logging.WARNING, "job abc: loop failed: Away. (storage_failed)"),
     ],
 )
-def test_a_failure_says_why_and_is_a_warning_unless_the_client_erred(
+def test_a_failed_job_is_a_warning_unless_the_client_erred(
     error: Any, level: int, line: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Operators are woken by what they or others did, not by a client's mistake."""
+    """Errors of clients are no reason for an alert."""
     with caplog.at_level(logging.INFO):
         log_job_end(JobEnd("abc", "loop", failure(error)))
 
@@ -213,7 +213,7 @@ def test_a_failure_says_why_and_is_a_warning_unless_the_client_erred(
 
 
 def test_bytes_of_a_batch_are_added_up() -> None:
-    """Outputs count wherever they are in an answer."""
+    """Outputs in nested results count, too."""
     results = [{"output_file_size": 10}, {"error": "none"}, {"output_file_size": 5}]
     assert output_bytes({"success": True, "results": results}) == 15
     assert output_bytes({"error": "x", "status": 500}) == 0

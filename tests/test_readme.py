@@ -80,7 +80,7 @@ def test_every_make_target_of_the_readme_exists() -> None:
 
 
 @pytest.mark.parametrize("lines", blocks("run"))
-def test_commands_run(lines: str, folder: Path) -> None:
+def test_every_command_block_of_the_readme_runs(lines: str, folder: Path) -> None:
     """Each block, as a whole, in a folder with a video."""
     done = run(lines, folder)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -111,7 +111,7 @@ def checkout(folder: Path) -> Path:
     return folder
 
 
-def test_the_sdks_test_server_does_the_jobs(checkout: Path) -> None:
+def test_the_test_server_of_the_sdk_runs_jobs(checkout: Path) -> None:
     """The job of test_input.json and a listing, on one server."""
     (lines,) = blocks("local API")
     server, requests = lines.split("&\n", 1)

@@ -32,7 +32,7 @@ print("done", flush=True)
 
 
 def test_a_source_is_fetched_and_a_signed_callback_delivered(tmp_path: Path) -> None:
-    """A fetched video's output is called like its source; the receiver's payload passes an independent verifier."""
+    """The output is named after its source. An independent library verifies the signature."""
     (tmp_path / "weights").mkdir()
     save_file(tiny_compact(scale=4), tmp_path / "weights" / "tiny.safetensors")
     source = make_clip(tmp_path / "source.mp4", Spec(count=3))
@@ -60,7 +60,7 @@ def test_a_source_is_fetched_and_a_signed_callback_delivered(tmp_path: Path) -> 
 
 
 def test_a_failure_is_called_back(tmp_path: Path) -> None:
-    """A source that is no video is reported to the receiver in the documented shape."""
+    """The payload is the documented one."""
     with HttpServer({"/a.mp4": Answer(body=b"not a video" * 100), "/cb": Answer()}) as server:
         worker = bench(tmp_path, allowed_hosts=("127.0.0.1",))
         answer = worker.run("upscale", video_url=f"{server.url}/a.mp4", callback_url=f"{server.url}/cb")
@@ -77,7 +77,7 @@ def test_a_failure_is_called_back(tmp_path: Path) -> None:
     }
 
 
-def test_a_callback_is_tried_as_often_as_the_settings_say(tmp_path: Path) -> None:
+def test_callback_attempts_limits_the_number_of_attempts(tmp_path: Path) -> None:
     """With `callback_attempts` 1, a receiver that fails is called once."""
     with HttpServer({"/a.mp4": Answer(404), "/cb": Answer(500)}) as server:
         worker = bench(tmp_path, allowed_hosts=("127.0.0.1",), callback_attempts=1)
@@ -86,7 +86,7 @@ def test_a_callback_is_tried_as_often_as_the_settings_say(tmp_path: Path) -> Non
     assert [request.path for request in server.requests] == ["/a.mp4", "/cb"]
 
 
-def test_a_killed_worker_leaves_nothing_for_long(tmp_path: Path) -> None:
+def test_files_of_a_killed_worker_are_removed_by_the_next_job(tmp_path: Path) -> None:
     """What `kill -9` leaves in the working folder is gone with the next job, and nothing half is in the store."""
     (tmp_path / "weights").mkdir()
     save_file(tiny_compact(scale=4), tmp_path / "weights" / "tiny.safetensors")

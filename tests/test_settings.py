@@ -77,7 +77,7 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_setting_is_one_line_with_its_name_and_what_is_allowed(
+def test_an_invalid_setting_is_one_line_with_its_name_and_what_is_allowed(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever is wrong with a value, the line says which variable and what it may be; secrets are not shown."""
@@ -117,7 +117,7 @@ def test_one_s3_key_without_the_other_is_refused(given: str, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("given", ["RUNPOD_API_KEY", "FRAMEPACK_RUNPOD_ENDPOINT_ID"])
-def test_a_server_before_an_endpoint_needs_its_name_and_a_key(given: str) -> None:
+def test_the_runpod_backend_needs_an_endpoint_id_and_an_api_key(given: str) -> None:
     """The server refuses to start; a worker with the same settings does not need them."""
     environment = {**os.environ, "FRAMEPACK_BACKEND": "runpod", "FRAMEPACK_LOG_FORMAT": "text", given: "canary"}
     command = [sys.executable, "-m", "framepack", "serve", "--port", "0"]
@@ -132,7 +132,7 @@ def test_a_server_before_an_endpoint_needs_its_name_and_a_key(given: str) -> Non
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
-def test_every_entry_refuses_wrong_settings_with_status_2(entry: str, tmp_path: Path) -> None:
+def test_every_entry_point_exits_2_on_invalid_settings(entry: str, tmp_path: Path) -> None:
     """One line per wrong variable on stderr, no traceback, exit status 2."""
     wrong = ("FRAMEPACK_DEVICE", "FRAMEPACK_WEBHOOK_SECRET")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **{name: WRONG[name][0] for name in wrong}}
@@ -158,7 +158,9 @@ def test_every_entry_refuses_wrong_settings_with_status_2(entry: str, tmp_path: 
         ("FRAMEPACK_XYZ", "FRAMEPACK_XYZ is not a setting and is ignored."),
     ],
 )
-def test_an_unknown_variable_is_pointed_out(name: str, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_variable_is_reported_with_a_suggestion(
+    name: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A name that looks like one of ours gets a sentence with the nearest one; it never stops anything."""
     monkeypatch.setenv(name, "value")
 
@@ -166,7 +168,7 @@ def test_an_unknown_variable_is_pointed_out(name: str, sentence: str, monkeypatc
     assert unknown_variables() == [sentence]
 
 
-def test_known_variables_are_not_pointed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_known_variables_are_not_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings in small letters and the variable of the tests are known."""
     for name in ("framepack_device", "FRAMEPACK_LOG_LEVEL", "FRAMEPACK_TEST_FILES"):
         monkeypatch.setenv(name, "")
@@ -185,7 +187,7 @@ def test_blank_variables_count_as_unset(monkeypatch: pytest.MonkeyPatch) -> None
     assert load_settings() == defaults
 
 
-def test_in_a_checkout_files_live_at_its_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkout_keeps_its_files_at_its_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The current folder has no part in it."""
     monkeypatch.chdir(tmp_path)
 
