@@ -28,7 +28,7 @@ T = TypeVar("T")
 __all__ = ["Finding", "examine"]
 
 PATIENCE_SECONDS: Final = 30.0
-"""How long a store or a folder is waited for."""
+"""Time limit of checks that depend on a store or a folder."""
 
 _PACKAGES: Final = {"PyTorch": "torch", "PyAV": "av", "RunPod SDK": "runpod"}
 _REINSTALL: Final = "Reinstall the packages, as the README says."
@@ -59,7 +59,7 @@ def _tried(name: str, check: Callable[[T], Iterable[Finding]], about: T) -> list
 
 
 def _in_time(name: str, check: Callable[[T], Finding], about: T) -> list[Finding]:
-    """The finding of a check that waits for others, or that they did not answer."""
+    """The finding of a check that may hang, or an error after a time limit."""
     found: list[Finding] = []
     thread = threading.Thread(
         target=lambda: found.extend(_tried(name, lambda it: [check(it)], about)), name=name, daemon=True
@@ -157,7 +157,7 @@ def _rest(settings: Settings) -> Iterator[Finding]:
 
 
 def _store_and_links(runtime: Runtime) -> Iterator[Finding]:
-    """Whether the store works, and its links; those of a bucket that does not are not tried."""
+    """Whether the store and its links work. Links of a bucket that cannot be used are not tried."""
     store = _in_time("store", check_store, runtime)
     yield from store
     if runtime.settings.storage.startswith("s3:") and any(each.state == "error" for each in store):

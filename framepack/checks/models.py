@@ -109,9 +109,9 @@ def _weights(runtime: Runtime, group: Group) -> Finding:
 
 
 def _obstacle(settings: Settings) -> tuple[str, str] | None:
-    """Why missing weights are not fetched when they are needed, as the end of a sentence, and what helps.
+    """Why missing weights are not fetched automatically, as the end of a sentence, and a remedy; None if they are.
 
-    The remedy has a place for the command that fetches them. None: they are.
+    The remedy has a placeholder ``{fetch}`` for the command that fetches them.
     """
     folder = settings.weights_dir
     if not settings.weights_download:

@@ -1,1 +1,1 @@
-"""One file per endpoint or small noun; the folder is the family of the API."""
+"""The operations: one file per endpoint, or per group of small ones. Each folder is a family of the API."""

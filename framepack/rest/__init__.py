@@ -1,1 +1,1 @@
-"""The REST side: the documented routes, jobs that can be followed, and the backends that do the work."""
+"""The REST server: routes of operations, jobs, uploads and files, health, metrics, and the documentation page."""
