@@ -58,7 +58,7 @@ FOUND: Final = {
         "tests/contract/deviations.py",
         '"filters": {"hue"',
         '"batch": {"hue"',
-        "fields[filters]",
+        "give the reason for ['hue'] in EXTENSIONS of tests/contract/deviations.py",
     ),
     "no docs": ("docs/errors.md", "# Errors", "# Mistakes", ".md is stale: run `make docs`"),
     "short hash": (CATALOG, FETCHED, FETCHED[:-1], "a SHA-256 is 64 hexadecimal digits"),

@@ -1,4 +1,4 @@
-"""Filter settings: the controls of a look, and the built-in presets made of them."""
+"""Filter settings: the controls of the filters, and the built-in presets made of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Traits:
     """What the declaration of a control says beside its type, range, default and description.
 
     Attributes:
-        stage: Place in the order in which the controls are applied to a frame.
+        stage: Place in the order in which the code applies the controls. It orders the page of the filters only.
         does: What it does to a frame, for the page of the filters.
         is_whole: Whether ``POST /postprocess/filters`` itself takes whole numbers only.
         request_name: What requests and steps call it; None: like its field.
@@ -35,15 +35,15 @@ class Traits:
 # The list of controls. Requests, steps, workflow presets, the documentation's table and frame, the benchmark and
 # tests follow from it.
 class FilterSettings(Request):
-    """A look. Every control at its default leaves the frame as it is.
+    """A value for each filter control. Every control at its default leaves the frame as it is.
 
     ``film_grain`` is understood as another name of ``film_grain_strength``.
     """
 
     brightness: Annotated[
-        float, Traits(stage=3, does="adds to luma; the ends are all black and all white", is_whole=True)
+        float, Traits(stage=4, does="adds to luma; the ends are all black and all white", is_whole=True)
     ] = Field(0, ge=-100, le=100, description="Brightness adjustment")
-    contrast: Annotated[float, Traits(stage=4, does="multiplies the distance from mid gray; 0 is flat gray")] = Field(
+    contrast: Annotated[float, Traits(stage=3, does="multiplies the distance from mid gray; 0 is flat gray")] = Field(
         1, ge=0, le=3, description="Contrast multiplier; 0 is flat gray"
     )
     saturation: Annotated[float, Traits(stage=5, does="multiplies color; 0 is black and white")] = Field(
@@ -151,7 +151,7 @@ CONTROLS: Final = tuple(_declared_controls())
 """All controls, in the order of `FilterSettings`."""
 
 
-def request_fields(*, as_whole: bool = False) -> dict[str, Any]:
+def control_fields(*, as_whole: bool = False) -> dict[str, Any]:
     """The controls as fields of a request, by the names they have there; for `pydantic.create_model`.
 
     Args:

@@ -1,1 +1,1 @@
-"""The operations: one file per endpoint, or per group of small ones. Each folder is a family of the API."""
+"""One file per endpoint, or per group of small endpoints on one thing. The folder is the family of the API."""

@@ -1,1 +1,1 @@
-"""The REST server: routes of operations, jobs, uploads and files, health, metrics, and the documentation page."""
+"""The REST server: the documented routes, job status and events, uploads, signed links, health and metrics."""

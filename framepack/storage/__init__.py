@@ -1,1 +1,1 @@
-"""Storage of outputs and state: one protocol with two backends, a folder and an S3 bucket."""
+"""Storage of outputs and state: one protocol with two implementations, a folder and an S3 bucket."""

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from framepack.api.filter_settings import FilterSettings
 from framepack.registry import discover
 from framepack.storage.keys import Key
 from tests.support.clips import Spec, make_clip
@@ -39,8 +38,8 @@ DOCUMENTED: dict[str, Any] = {
     "export_quality": 85,
     "export_max_width": 1024,
 }
-DEFAULTS = {**FilterSettings().model_dump(), **DOCUMENTED}
-"""Of every parameter; controls that are not documented by the API are neutral."""
+DEFAULTS = {**discover().steps.preset().params.model_dump(), **DOCUMENTED}
+"""Of every parameter; those that the API does not document have the defaults that `@effect` gives them."""
 
 
 @pytest.fixture

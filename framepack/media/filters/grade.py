@@ -3,8 +3,8 @@
 Frames are split into luma y, 0..1, and the differences d of red, green and blue from it. In order of application:
 
     temperature   red is multiplied by 1 + 0.3 t and blue by 1 - 0.3 t, each clipped to 0..1; green keeps y
-    brightness,
-    contrast      y' = clip(c (y - 1/2) + 1/2 + b, 0..1);   d' = c d
+    contrast,
+    brightness    y' = clip(c (y - 1/2) + 1/2 + b, 0..1);   d' = c d
     saturation    d' = s d
     s-curve       y' = curve(y);   d' = curve'(y) d
     gamut         d' is scaled down until every color is within 0..1
@@ -34,7 +34,7 @@ class Grade:
     """The point-wise controls.
 
     Attributes:
-        brightness: Added to luma, -1 to 1.
+        brightness: Added to luma after ``contrast``, -1 to 1.
         contrast: Factor around mid gray.
         saturation: Factor of chroma.
         temperature: -1 (cool) to 1 (warm).

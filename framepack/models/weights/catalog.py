@@ -82,7 +82,7 @@ CATALOG = Catalog(
                     mirror="dtarnow/UPscaler",
                 ),
             ),
-            memory_mb=70,
+            memory_mb=68,
             description="General purpose 2x upscaler, balanced quality",
         ),
         ModelRow(
@@ -103,7 +103,7 @@ CATALOG = Catalog(
                     mirror="lllyasviel/Annotators",
                 ),
             ),
-            memory_mb=70,
+            memory_mb=68,
             description="General purpose 4x upscaler, sharp results",
         ),
         ModelRow(
@@ -118,7 +118,7 @@ CATALOG = Catalog(
                     "a820b9bde89a874d7599d545567308ce6c128fc8754a53208eda016d40aa81df",
                 ),
             ),
-            memory_mb=70,
+            memory_mb=68,
             description="General purpose 4x upscaler, smoother results",
         ),
         ModelRow(
@@ -139,7 +139,7 @@ CATALOG = Catalog(
                     "1641f8c4464b9f097c9fdda5589273713f67cf59f3d909e0bd688f0cee269dca",
                 ),
             ),
-            memory_mb=6,
+            memory_mb=5,
             description="General purpose 4x upscaler with denoise slider",
         ),
         ModelRow(
@@ -159,7 +159,7 @@ CATALOG = Catalog(
                     ),
                 ),
             ),
-            memory_mb=20,
+            memory_mb=18,
             description="Optimized for anime content",
         ),
         ModelRow(
@@ -180,7 +180,7 @@ CATALOG = Catalog(
                     mirror="leonelhs/realesrgan",
                 ),
             ),
-            memory_mb=4,
+            memory_mb=3,
             description="Specialized for anime video",
         ),
         ModelRow(

@@ -1,4 +1,4 @@
-"""``POST /postprocess/filters``: give a video a look."""
+"""``POST /postprocess/filters``: apply filter controls to a video."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from framepack.api.filter_settings import (
     FilterSettings,
     built_in_preset,
     by_request_names,
+    control_fields,
     find_preset,
-    request_fields,
 )
 from framepack.api.names import PresetName  # noqa: TC001 - pydantic reads it
 from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
     _Controls = Request
 else:
-    _Controls = create_model("_Controls", __base__=Request, **request_fields())
+    _Controls = create_model("_Controls", __base__=Request, **control_fields())
 
 
 class FiltersParams(_Controls):
-    """The look: a preset, and controls that are set differently. ``film_grain_strength`` means ``film_grain``."""
+    """A preset, and controls that are set differently. ``film_grain_strength`` means ``film_grain``."""
 
     preset: PresetName | None = Field(
         None,
@@ -65,11 +65,11 @@ class FiltersParams(_Controls):
 if TYPE_CHECKING:
     _WholeControls = FiltersParams
 else:
-    _WholeControls = create_model("_WholeControls", __base__=FiltersParams, **request_fields(as_whole=True))
+    _WholeControls = create_model("_WholeControls", __base__=FiltersParams, **control_fields(as_whole=True))
 
 
 class FiltersRequest(VideoRequest, _WholeControls, CallbackRequest):
-    """A video and its look; some controls are whole numbers here, though not in presets and steps."""
+    """A video and the filters for it; some controls are whole numbers here, though not in presets and steps."""
 
 
 @effect(

@@ -25,7 +25,7 @@ class UpscaleParams(Request):
     """Model and size."""
 
     model: str = Field("RealESRGAN_x4plus", description="Upscale model to use")
-    scale_factor: float = Field(2.0, ge=1, le=4, description="UpscaleTarget scale factor")
+    scale_factor: float = Field(2.0, ge=1, le=4, description="Target scale factor")
     tile_size: TileSize = Field(0, description="Tile size for processing (0=auto, 256, 512). Smaller uses less VRAM.")
     enhance_face: bool = Field(default=False, description="Enable GFPGAN face enhancement")
     denoise_strength: float = Field(
