@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +35,9 @@ OTHER_FILES: Final = {
     "pyproject.toml": "tests/architecture/",
 }
 """The folder of tests for files that no test imports, by the start of their paths."""
+EVERY_OPERATION: Final = ("tests/operations/test_every_operation.py", "tests/contract/test_contract.py")
+"""The tests that run over all operations and import none of them."""
+PRESETS: Final = "tests/operations/test_workflow_presets.py"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -132,7 +135,19 @@ def _ranked(path: str, texts: dict[str, str], root: Path) -> dict[str, int]:
     used = _uses(path, root)
     ranked = {} if folder == "tests/" else {test: 4 for test in texts if test.startswith(folder)}
     ranked |= {test: 2 if test.startswith(folder) else 3 for test, text in texts.items() if used.search(text)}
-    return ranked | {test: 1 for test in texts if test.startswith(folder) and name.fullmatch(Path(test).name)}
+    ranked |= {test: 1 for test in texts if test.startswith(folder) and name.fullmatch(Path(test).name)}
+    return ranked | dict.fromkeys(_over_all_operations(path, root), 1)
+
+
+def _over_all_operations(path: str, root: Path) -> Iterator[str]:
+    """The tests that run over all operations, if the file declares some."""
+    file = root / path
+    if not path.startswith("framepack/operations/"):
+        return
+    is_in_presets = file.is_file() and "PresetStep" in file.read_text(encoding="utf-8")
+    for test in (*EVERY_OPERATION, *([PRESETS] if is_in_presets else [])):
+        if (root / test).is_file():
+            yield test
 
 
 def _mirror(path: str, root: Path) -> str:

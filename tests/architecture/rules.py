@@ -15,6 +15,9 @@ FILE_LINES: Final = 400
 """The most lines of a file of the package."""
 FUNCTION_LINES: Final = 45
 """The most lines of a function of the package, its docstring aside."""
+NAMES_OF_OTHERS: Final = {"YuNet"}
+"""Classes that are named after something that users know."""
+_SCOPES: Final = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def sources(root: Path) -> list[Path]:
@@ -61,22 +64,35 @@ def status_codes_outside_errors(root: Path) -> list[str]:
 
 
 def untested_operations(root: Path) -> list[str]:
-    """Operations that no test in ``tests/operations`` runs, by name or route, with the file to write."""
+    """Operations that no test in ``tests/operations`` runs and checks, by name or route, with the file to write."""
     run = called_with(root / "tests" / "operations")
     return [
         f"nothing tests {name}: write tests/operations/test_{name}.py, which calls "
-        f'run("{name}", ...) on a bench of tests/support/runs.py'
+        f'run("{name}", ...) on a bench of tests/support/runs.py, and asserts something of the answer'
         for name, route in declared_operations(root)
         if not {name, route} & run
     ]
 
 
 def called_with(folder: Path) -> set[str]:
-    """The texts among the first two arguments of calls in a folder's tests: ``upscale`` in ``run("upscale")``."""
+    """The texts among the first two arguments of calls in a folder's tests: ``upscale`` in ``run("upscale")``.
+
+    Test functions that assert nothing are left out.
+    """
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in folder.rglob("test_*.py")]
-    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    parts = [part for tree in trees for part in tree.body if not _asserts_nothing(part)]
+    calls = [node for part in parts for node in ast.walk(part) if isinstance(node, ast.Call)]
     arguments = [argument for call in calls for argument in call.args[:2]]
     return {each.value for each in arguments if isinstance(each, ast.Constant) and isinstance(each.value, str)}
+
+
+def _asserts_nothing(part: ast.stmt) -> bool:
+    """Whether a statement is a test function without ``assert`` and without ``pytest.raises``."""
+    if not (isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef) and part.name.startswith("test_")):
+        return False
+    nodes = list(ast.walk(part))
+    raises = any(isinstance(node, ast.Attribute) and node.attr == "raises" for node in nodes)
+    return not raises and not any(isinstance(node, ast.Assert) for node in nodes)
 
 
 def declared_operations(root: Path) -> Iterator[tuple[str, str]]:
@@ -100,3 +116,41 @@ def loaded_by_a_cold_start(root: Path) -> set[str]:
     command = [sys.executable, "-c", code]
     loaded = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
     return heavy_packages(root) & set(loaded.split())
+
+
+def class_names_in_public_texts(root: Path) -> list[str]:
+    """Texts for users that name a class of the package, as a careless rename leaves them.
+
+    These are all texts with spaces, such as descriptions and messages, and the docstrings that become documentation.
+    """
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sources(root)}
+    classes = {node.name for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    compound = sorted(name for name in classes - NAMES_OF_OTHERS if re.fullmatch(r"_?[A-Z][a-z0-9]+[A-Z]\w*", name))
+    named = re.compile(rf"(?<![\w.`])({'|'.join(compound)})\b")
+    return [
+        f"{path.relative_to(root)}:{line}: {found.group()} is the name of a class: say it in words"
+        for path, tree in trees.items()
+        for line, text in _public_texts(tree, path.relative_to(root / "framepack"))
+        if (found := named.search(text))
+    ]
+
+
+def _public_texts(tree: ast.Module, path: Path) -> Iterator[tuple[int, str]]:
+    """Line and text of everything in a module that users may read."""
+    internal: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, _SCOPES) and not _is_documentation(node, path):
+            internal |= {id(each.value) for each in node.body if isinstance(each, ast.Expr)}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Constant) or id(node) in internal:
+            continue
+        if isinstance(node.value, str) and " " in node.value:
+            yield node.lineno, node.value
+
+
+def _is_documentation(node: ast.AST, path: Path) -> bool:
+    """Whether the docstring is shown to users: that of an operation, an effect, a request, an answer or an error."""
+    if isinstance(node, ast.FunctionDef):
+        decorators = [each.func for each in node.decorator_list if isinstance(each, ast.Call)]
+        return any(ast.unparse(each) in {"operation", "effect"} for each in decorators)
+    return isinstance(node, ast.ClassDef) and (path.parts[0] in {"operations", "api"} or path.name == "errors.py")

@@ -43,6 +43,11 @@ def test_every_operation_has_a_test() -> None:
     assert rules.untested_operations(ROOT) == []
 
 
+def test_public_texts_name_no_class() -> None:
+    """Descriptions, messages and documentation are in words that users know."""
+    assert rules.class_names_in_public_texts(ROOT) == []
+
+
 def test_a_cold_start_loads_nothing_heavy() -> None:
     """Importing the handler and discovering all operations loads none of the heavy packages."""
     assert rules.loaded_by_a_cold_start(ROOT) == set()

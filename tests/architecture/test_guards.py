@@ -127,7 +127,21 @@ RULES: Final = [
     ),
     Plant("storage/status_code.py", "class Full(Exception):\n    status = 507\n", "status_codes_outside_errors", ""),
     Plant("operations/system/untested.py", OPERATION, "untested_operations", "write tests/operations/test_planted_"),
+    Plant(
+        "processing/class_name.py",
+        'LABEL = "UpscaleTarget scale factor"\n',
+        "class_names_in_public_texts",
+        "UpscaleTarget is the name of a class",
+    ),
 ]
+
+EMPTY_TEST: Final = '''"""Asserts nothing."""
+
+
+def test_planted() -> None:
+    """Only call the operation."""
+    run("planted_operation")
+'''
 """What the functions of `rules.py` must find."""
 
 
@@ -242,7 +256,9 @@ def test_a_forbidden_line_breaks_its_rule_and_no_other(violation: Plant, lines: 
 @pytest.fixture(scope="module")
 def small_rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tree that breaks the rules of `rules.py`."""
-    return plant(copy_of_the_tree(tmp_path_factory.mktemp("rules")), RULES)
+    tree = plant(copy_of_the_tree(tmp_path_factory.mktemp("rules")), RULES)
+    (tree / "tests" / "operations" / "test_planted.py").write_text(EMPTY_TEST, encoding="utf-8")
+    return tree
 
 
 @pytest.mark.parametrize("violation", RULES, ids=lambda each: each.guard)

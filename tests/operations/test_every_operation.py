@@ -1,4 +1,4 @@
-"""What holds for every operation: its documentation says what each field means."""
+"""What holds for every operation: its documentation says what each field means, and shows an example."""
 
 from __future__ import annotations
 
@@ -16,3 +16,16 @@ def test_its_fields_are_described(operation: AnyOperation) -> None:
         assert field.description, (
             f"{name} of {operation.request.__name__} needs a description: Field(description=...)"
         )
+
+
+@EVERY_OPERATION
+def test_it_has_an_example(operation: AnyOperation) -> None:
+    """An operation that takes fields beyond those of its path shows a request, which it accepts."""
+    taken = set(operation.request.model_fields) - set(operation.path_fields)
+    in_path = dict.fromkeys(operation.path_fields, "name")
+
+    assert operation.examples or not taken, (
+        f"{operation.name} needs an example: @operation(..., examples=({{...}},)) in {operation.run.__module__}"
+    )
+    for example in operation.examples:
+        assert operation.request.parse({**in_path, **example})

@@ -24,6 +24,10 @@ TREE = {
     "tests/operations/test_loop.py": 'def test_x(bench):\n    bench.run("loop", [])\n',
     "tests/operations/test_export.py": 'def test_x(bench):\n    run(bench, "loop")\n',
     "tests/operations/test_join.py": "",
+    "framepack/operations/postprocess/export.py": "PresetStep(...)\n",
+    "tests/operations/test_every_operation.py": "",
+    "tests/operations/test_workflow_presets.py": "",
+    "tests/contract/test_contract.py": "",
     "tests/test_job.py": "",
     "tests/image/test_hub.py": "",
     "tests/worker/test_loop.py": "",
@@ -55,7 +59,25 @@ def tree(tmp_path: Path) -> Path:
         ),
         (
             "framepack/operations/postprocess/loop.py",
-            ["tests/operations/test_loop.py", "tests/operations/test_export.py", "tests/operations/test_join.py"],
+            [
+                "tests/contract/test_contract.py",  # over all operations
+                "tests/operations/test_every_operation.py",
+                "tests/operations/test_loop.py",  # of its name
+                "tests/operations/test_export.py",  # beside it, runs it
+                "tests/operations/test_join.py",  # beside it
+                "tests/operations/test_workflow_presets.py",
+            ],
+        ),
+        (
+            "framepack/operations/postprocess/export.py",
+            [
+                "tests/contract/test_contract.py",
+                "tests/operations/test_every_operation.py",
+                "tests/operations/test_export.py",
+                "tests/operations/test_workflow_presets.py",  # it is in presets
+                "tests/operations/test_join.py",
+                "tests/operations/test_loop.py",
+            ],
         ),
         ("framepack/job.py", ["tests/test_job.py"]),
         ("tests/media/read/test_reader.py", ["tests/media/read/test_reader.py"]),

@@ -45,7 +45,12 @@ class SaveResponse(SuccessResponse):
     warnings: list[str] | None = Field(None, description="Non-fatal problems")
 
 
-@operation("POST", "/postprocess/save", needs="store")
+@operation(
+    "POST",
+    "/postprocess/save",
+    needs="store",
+    examples=({"video_url": "https://example.com/video.mp4", "custom_name": "my_video"},),
+)
 def save_video(request: SaveRequest, ctx: Context) -> SaveResponse:
     """Save a video to permanent storage, byte for byte."""
     source, info = open_source(request, ctx)
