@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -38,7 +38,7 @@ class Registry:
             methods = self._by_path.setdefault(operation.path, {})
             other = self._by_name.get(operation.name) or methods.get(operation.method)
             if other is not None:
-                names = f"{_place(other)} and {_place(operation)}"
+                names = f"{_place(other.run)} and {_place(operation.run)}"
                 raise ValueError(f"{operation.name} ({operation.method} {operation.path}) is declared twice: {names}")
             self._by_name[operation.name] = operation.adapted(self.steps.models)
             methods[operation.method] = self._by_name[operation.name]
@@ -94,14 +94,15 @@ def declared() -> tuple[list[AnyOperation], list[AnyEffect]]:
     return found, effects
 
 
-def _place(operation: AnyOperation) -> str:
-    return f"{operation.run.__module__}.{operation.name}"
+def _place(function: Callable[..., Any]) -> str:
+    return f"{function.__module__}.{function.__name__}"
 
 
 def _by_name(effects: Iterable[AnyEffect]) -> Mapping[str, AnyEffect]:
     named: dict[str, AnyEffect] = {}
     for each in effects:
         if each.name in named:
-            raise ValueError(f"the effect {each.name} is declared twice")
+            places = f"{_place(named[each.name].apply)} and {_place(each.apply)}"
+            raise ValueError(f"the effect {each.name} is declared twice: {places}")
         named[each.name] = each
     return MappingProxyType(named)

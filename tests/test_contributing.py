@@ -48,6 +48,12 @@ FOUND: Final = {
         '"""A video to play backwards."""\n\n    times: int = 1\n',
         "times of ReverseRequest needs a description",
     ),
+    "no example": (
+        OPERATION,
+        ', examples=({"video_url": "https://example.com/video.mp4"},)',
+        "",
+        "reverse needs an example",
+    ),
     "no reason": (
         "tests/contract/deviations.py",
         '    "reverse":',
@@ -74,6 +80,12 @@ FOUND: Final = {
         "cosine, sine = self._grade.turn\n",
         "cosine, sine = self._grade.turn[0], -self._grade.turn[1]\n",
         "[hue=36-bikes]",
+    ),
+    "control without effect": (
+        "framepack/media/filters/grade.py",
+        "settings.brightness / 100,\n",
+        "0,\n",
+        "brightness=100 changes nothing on the device: see Grade.of",
     ),
 }
 
@@ -133,6 +145,8 @@ def test_the_examples_pass_the_checks(tree: Path) -> None:
         "tests/contract/test_contract.py",
         "tests/operations/test_every_operation.py",
         "tests/operations/test_list_models.py",
+        "tests/operations/test_workflow_presets.py",
+        "tests/media/filters/test_each_control.py",
         "tests/test_registry.py",
         CATALOG_TESTS,
     ]
@@ -185,8 +199,12 @@ def test_every_planted_mistake_fails_a_test_with_its_message(tmp_path: Path) -> 
         "pytest",
         "-q",
         *("tests/architecture/test_architecture.py", "tests/contract/test_contract.py", CATALOG_TESTS),
-        *("tests/operations/test_every_operation.py", "tests/models/test_device_filters.py"),
-        *("-k", "not test_device_filters or (hue and 36 and bikes)"),
+        "tests/operations/test_every_operation.py",
+        *("tests/models/test_device_filters.py", "tests/media/filters/test_each_control.py"),
+        *(
+            "-k",
+            "not (test_device_filters or test_each_control) or (hue and 36 and bikes) or (changes and brightness)",
+        ),
     )
 
     sentences = ["write tests/operations/test_reverse.py", *(sentence for *_, sentence in FOUND.values())]

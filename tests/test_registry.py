@@ -150,5 +150,8 @@ def test_duplicate_effects_are_refused() -> None:
     def one(clip: Clip, params: Nothing, ctx: Context) -> Clip:
         return clip
 
-    with pytest.raises(ValueError, match="the effect twice is declared twice"):
+    with pytest.raises(
+        ValueError,
+        match=r"the effect twice is declared twice: tests\.test_registry\.one and tests\.test_registry\.one",
+    ):
         Registry([], [one, one])

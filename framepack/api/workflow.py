@@ -103,12 +103,12 @@ class StepTypes:
         self.names = tuple(each.name for each in types)
         self.in_presets = MappingProxyType({each.name: each.preset for each in types if each.preset is not None})
         self._spellings = _single(
-            (spelling, each.name)
+            (spelling, each.name, each)
             for each in types
             for spelling in {_plain(name) for name in (each.name, *each.other_names, *_preset_name(each))}
         )
         by_params = sorted(types, key=lambda each: each.preset.order if each.preset else LAST)
-        params = _single(pair for each in by_params for pair in _preset_fields(each))
+        params = _single((*pair, each) for each in by_params for pair in _preset_fields(each))
         self.own_names = MappingProxyType(_own_names(self.in_presets.values()))
         self.step = self._knowing(Step, type=_type_field(self.names))
         self.preset = self._knowing(WorkflowPreset, params=_params_field(self._knowing(WorkflowParams, **params)))
@@ -118,7 +118,7 @@ class StepTypes:
         """The models that know these types, by the base of each."""
         return {Step: self.step, WorkflowPreset: self.preset}
 
-    def kind(self, name: str) -> str | None:
+    def type_of(self, name: str) -> str | None:
         """The type of step that ``name`` means, in any case of its letters; None if there is no such step."""
         return self._spellings.get(_plain(name))
 
@@ -144,9 +144,9 @@ class Step(_Knowing):
     params: dict[str, Any] = Field(default_factory=dict, description="Operation parameters")
 
     @property
-    def kind(self) -> str:
-        """The step's type by its proper name."""
-        return self.types.kind(self.type) or self.type
+    def type_name(self) -> str:
+        """The step's type by its proper name, however the request spells it."""
+        return self.types.type_of(self.type) or self.type
 
 
 class StepsRequest(Request):
@@ -157,7 +157,7 @@ class StepsRequest(Request):
     @model_validator(mode="after")
     def _known_types(self) -> Self:
         for index, step in enumerate(self.operations):
-            if step.types.kind(step.type) is None:
+            if step.types.type_of(step.type) is None:
                 raise _unknown(step.type, step.types.names, f"operations[{index}].type")
         return self
 
@@ -191,25 +191,25 @@ class WorkflowPreset(_Knowing):
     def _one_spelling(cls, names: list[str]) -> list[str]:
         """Understand every spelling of a step, and keep the documented one."""
         known = cls.types.in_presets
-        kinds = [cls.types.kind(name) or "" for name in names]
-        for index, (name, kind) in enumerate(zip(names, kinds, strict=True)):
-            if kind not in known:
+        type_names = [cls.types.type_of(name) or "" for name in names]
+        for index, (name, type_name) in enumerate(zip(names, type_names, strict=True)):
+            if type_name not in known:
                 raise _unknown(name, tuple(known), f"active_steps[{index}]")
-        return [known[kind].name for kind in kinds]
+        return [known[type_name].name for type_name in type_names]
 
     def steps(self) -> list[Step]:
         """The active steps with their own parameters, without the steps that the parameters switch off."""
-        return self._steps(self.types.kind(name) or name for name in self.active_steps)
+        return self._steps(self.types.type_of(name) or name for name in self.active_steps)
 
     def every_step(self) -> list[Step]:
         """Likewise a step of every type that presets have, active or not."""
         return self._steps(self.types.in_presets)
 
-    def _steps(self, kinds: Iterable[str]) -> list[Step]:
-        found = ((kind, self.types.in_presets[kind]) for kind in kinds)
+    def _steps(self, type_names: Iterable[str]) -> list[Step]:
+        found = ((type_name, self.types.in_presets[type_name]) for type_name in type_names)
         return [
-            self.types.step(type=kind, params=each.own_params(self.params))
-            for kind, each in found
+            self.types.step(type=type_name, params=each.own_params(self.params))
+            for type_name, each in found
             if not each.is_off(self.params)
         ]
 
@@ -222,17 +222,21 @@ def _unknown(name: str, known: tuple[str, ...], place: str) -> InvalidField:
     return InvalidField(f"Invalid operation type: {name[:80]}. Valid types: {', '.join(known)} ({place})")
 
 
-def _single(pairs: Iterable[tuple[str, V]]) -> dict[str, V]:
-    """The pairs as a dictionary.
+def _single(declared: Iterable[tuple[str, V, StepType]]) -> dict[str, V]:
+    """What effects declare, by name.
+
+    Args:
+        declared: Name, value, and the effect that declares them.
 
     Raises:
-        ValueError: a name is there twice.
+        ValueError: A name is there twice.
     """
     found: dict[str, V] = {}
-    for name, value in pairs:
+    owners: dict[str, StepType] = {}
+    for name, value, owner in declared:
         if name in found:
-            raise ValueError(f"two effects declare {name!r}")
-        found[name] = value
+            raise ValueError(f"two effects declare {name!r}: {owners[name].name} and {owner.name}")
+        found[name], owners[name] = value, owner
     return found
 
 

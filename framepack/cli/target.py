@@ -280,11 +280,11 @@ def _format_field(
     if name == _EXPORT:
         return _FormatField(fields, "format", "--format")
     operations = fields.get("operations", ())
-    exporting = [index for index, step in enumerate(operations) if steps.kind(step["type"]) == _EXPORT]
+    exporting = [index for index, step in enumerate(operations) if steps.type_of(step["type"]) == _EXPORT]
     if exporting:
         params = operations[exporting[-1]].setdefault("params", {})
         return _FormatField(params, "format", f"operations[{exporting[-1]}].params.format")
-    if preset is not None and any(steps.kind(step) == _EXPORT for step in preset.get("active_steps") or ()):
+    if preset is not None and any(steps.type_of(step) == _EXPORT for step in preset.get("active_steps") or ()):
         if preset.get("params") is None:
             preset["params"] = {}
         params = preset["params"]

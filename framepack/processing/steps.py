@@ -24,12 +24,12 @@ class Chain:
     """The steps of a pipeline, checked and ready to be applied to any clip.
 
     Attributes:
-        kinds: Type of each step.
+        types: Type of each step.
         transforms: What each step does, in the same order.
         output_name: The name that the client chose for the result; None derives it from the source's name.
     """
 
-    kinds: tuple[str, ...]
+    types: tuple[str, ...]
     transforms: tuple[ClipTransform, ...]
     output_name: str | None = None
 
@@ -52,12 +52,12 @@ class Chain:
 
     def _apply(self, clip: Clip, ctx: Context, check: Callable[[Clip], None]) -> list[Clip]:
         clips = []
-        for index, (kind, transform) in enumerate(zip(self.kinds, self.transforms, strict=True)):
+        for index, (type_name, transform) in enumerate(zip(self.types, self.transforms, strict=True)):
             try:
                 clip = transform(clip, ctx)
                 check(clip)
             except FramepackError as error:
-                raise type(error)(f"operations[{index}] ({kind}): {error.message}") from error
+                raise type(error)(f"operations[{index}] ({type_name}): {error.message}") from error
             clips.append(clip)
         return clips
 
@@ -74,10 +74,10 @@ def build_chain(steps: Sequence[Step], ctx: Context) -> Chain:
         raise TooLarge(f"Too many operations: {len(steps)} (maximum {ctx.settings.max_operations}).")
     transforms, output_name = [], None
     for index, step in enumerate(steps):
-        effect = ctx.effects[step.kind]
+        effect = ctx.effects[step.type_name]
         params = effect.params.parse(step.params, f"operations[{index}].params")
         transforms.append(effect.bind(params))
         output_name = getattr(params, "output_name", None) or output_name
-    chain = Chain(tuple(step.kind for step in steps), tuple(transforms), output_name)
+    chain = Chain(tuple(step.type_name for step in steps), tuple(transforms), output_name)
     chain.dry_run(ctx)
     return chain

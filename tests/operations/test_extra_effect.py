@@ -155,7 +155,7 @@ def test_names_of_steps_and_presets_have_one_owner() -> None:
     taken = effect("hasten", preset=PresetStep("Hasten", {"contrast": "factor"}))(hurried)
     called = effect("haste", other_names=("frame adjust",))(hurried)
 
-    with pytest.raises(ValueError, match="two effects declare 'contrast'"):
+    with pytest.raises(ValueError, match="two effects declare 'contrast': filters and hasten"):
         registry(None, taken)
     with pytest.raises(ValueError, match="two effects declare 'frame adjust'"):
         registry(None, called)

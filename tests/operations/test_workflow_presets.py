@@ -217,7 +217,7 @@ def test_a_saved_one_is_run(worker: Bench, tmp_path: Path) -> None:
 def test_presets_have_the_ranges_of_their_steps(worker: Bench) -> None:
     """Every parameter with a range is held to the very range that its step has."""
     preset = discover().steps.preset()
-    taken = {name: bounds for step in preset.every_step() for name, bounds in _bounds(worker, step.kind).items()}
+    taken = {name: bounds for step in preset.every_step() for name, bounds in _bounds(worker, step.type_name).items()}
     checked = 0
     for name, field in type(preset.params).model_json_schema()["properties"].items():
         limits = {bound: field[bound] for bound in ("minimum", "maximum") if bound in field}

@@ -103,11 +103,11 @@ def _run(request: VideoRequest, steps: Sequence[Step], ctx: Context) -> Pipeline
 
 def _completed(chain: Chain, clips: Sequence[Clip]) -> list[CompletedStep]:
     return [
-        CompletedStep(step=number, type=kind, message=_described(kind, clip))
-        for number, (kind, clip) in enumerate(zip(chain.kinds, clips, strict=True), start=1)
+        CompletedStep(step=number, type=type_name, message=_described(type_name, clip))
+        for number, (type_name, clip) in enumerate(zip(chain.types, clips, strict=True), start=1)
     ]
 
 
-def _described(kind: str, clip: Clip) -> str:
+def _described(type_name: str, clip: Clip) -> str:
     frames = "" if clip.total_frames is None else f", {clip.total_frames} frames"
-    return f"{kind} completed: {clip.width} x {clip.height}{frames}, {float(clip.fps):.6g} per second"
+    return f"{type_name} completed: {clip.width} x {clip.height}{frames}, {float(clip.fps):.6g} per second"

@@ -100,4 +100,4 @@ def _check_params(preset: WorkflowPreset, ctx: Context) -> None:
         InvalidField: One is out of range.
     """
     for step in preset.every_step():
-        ctx.effects[step.kind].params.parse(step.params, "preset_data.params")
+        ctx.effects[step.type_name].params.parse(step.params, "preset_data.params")
