@@ -120,8 +120,8 @@ def _device(settings: Settings) -> Iterator[Finding]:
     from framepack.models.device_check import examine_device, try_cpu
 
     report = examine_device(settings.device)
-    if report.trouble is None and (trouble := try_cpu()) is not None:
-        yield Finding("device", "error", trouble, _REINSTALL)
+    if report.problem is None and (problem := try_cpu()) is not None:
+        yield Finding("device", "error", problem, _REINSTALL)
     else:
         yield check_device(report)
 

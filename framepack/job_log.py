@@ -11,8 +11,8 @@ from framepack.answer import Answer, is_cancelled, is_failure, output_bytes
 
 log = logging.getLogger("framepack.jobs")
 
-_OUR_FAULT: Final = 500  # from this status on, it is not the client's fault
-_LONGEST_SENTENCE: Final = 300  # a message may list everything that is allowed
+_SERVER_ERROR: Final = 500  # from this status on, it is not the client's fault
+_LONGEST_MESSAGE: Final = 300  # a message may list everything that is allowed
 _MB: Final = 1_000_000
 
 
@@ -66,9 +66,9 @@ def log_job_end(end: JobEnd) -> None:
         "attempts": end.attempts,
         "device": end.device,
     }
-    is_ours = has_failed and answer["status"] >= _OUR_FAULT
+    is_ours = has_failed and answer["status"] >= _SERVER_ERROR
     figures = ", ".join(_figures(end, size))
-    reason = f": {answer['error'][:_LONGEST_SENTENCE]} ({answer['code']})" if has_failed else ""
+    reason = f": {answer['error'][:_LONGEST_MESSAGE]} ({answer['code']})" if has_failed else ""
     line = f"{end.operation} {_state(answer)}{f' ({figures})' if figures else ''}{reason}"
     log.log(logging.WARNING if is_ours else logging.INFO, "job %s: %s", end.job_id, line, extra=extra)
 

@@ -50,5 +50,5 @@ def _findings(runtime: Runtime, device: DeviceReport) -> Iterator[Finding]:
     yield check_temp(runtime.settings)
     yield from check_weights(runtime)
     yield check_device(device)
-    if device.trouble is None and (generator := check_generator(runtime)) is not None:
+    if device.problem is None and (generator := check_generator(runtime)) is not None:
         yield generator

@@ -16,7 +16,7 @@ _DENIED: Final = frozenset({errno.EACCES, errno.EPERM})
 
 
 @dataclass(frozen=True, slots=True)
-class FolderTrouble:
+class FolderProblem:
     """Why a folder is not writable.
 
     Attributes:
@@ -33,7 +33,7 @@ def this_user() -> str:
     return f"uid {os.geteuid()}"
 
 
-def folder_trouble(folder: Path, error: OSError) -> FolderTrouble:
+def folder_problem(folder: Path, error: OSError) -> FolderProblem:
     """Explain why ``folder`` could not be made or written.
 
     Args:
@@ -42,15 +42,15 @@ def folder_trouble(folder: Path, error: OSError) -> FolderTrouble:
     """
     nearest = next((each for each in (folder, *folder.parents) if os.path.exists(each)), Path("/"))  # noqa: PTH110 - Path.exists raises where this user may not look
     if is_disk_full(error):
-        return FolderTrouble("its disk is full")
+        return FolderProblem("its disk is full")
     if error.errno == errno.EROFS:
-        return FolderTrouble(f"{'it' if nearest == folder else nearest} is on a read-only file system")
+        return FolderProblem(f"{'it' if nearest == folder else nearest} is on a read-only file system")
     if not nearest.is_dir():
-        return FolderTrouble(f"{'it' if nearest == folder else nearest} is a file, not a folder")
+        return FolderProblem(f"{'it' if nearest == folder else nearest} is a file, not a folder")
     if error.errno in _DENIED:
         quoted = shlex.quote(str(folder))
-        return FolderTrouble(_denied(folder, nearest), f"mkdir -p {quoted} && chown -R {os.geteuid()} {quoted}")
-    return FolderTrouble(f"the system says: {os.strerror(error.errno or errno.EIO).lower()}")
+        return FolderProblem(_denied(folder, nearest), f"mkdir -p {quoted} && chown -R {os.geteuid()} {quoted}")
+    return FolderProblem(f"the system says: {os.strerror(error.errno or errno.EIO).lower()}")
 
 
 def _denied(folder: Path, nearest: Path) -> str:

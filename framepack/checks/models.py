@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from framepack.checks.finding import Finding, State
-from framepack.checks.folders import folder_trouble, this_user
+from framepack.checks.folders import folder_problem, this_user
 from framepack.errors import FramepackError
 from framepack.files.scratch import scratch_file
 
@@ -57,8 +57,8 @@ def check_language_models(runtime: Runtime) -> Iterator[Finding]:
 
 def check_device(report: DeviceReport) -> Finding:
     """Check whether the device for inference works."""
-    if report.trouble is not None:
-        return Finding("device", "error", report.trouble, report.remedy)
+    if report.problem is not None:
+        return Finding("device", "error", report.problem, report.remedy)
     return Finding("device", "ok", f"Networks run on {report.description}.")
 
 
@@ -121,9 +121,9 @@ def _obstacle(settings: Settings) -> tuple[str, str] | None:
         with scratch_file(nearest):
             return None
     except OSError as error:
-        trouble = folder_trouble(folder, error)
-    also = f"; or run, as root: {trouble.command}" if trouble.command else "."
+        problem = folder_problem(folder, error)
+    also = f"; or run, as root: {problem.command}" if problem.command else "."
     return (
-        f", and they cannot be fetched into {folder} (FRAMEPACK_WEIGHTS_DIR): {trouble.reason}",
+        f", and they cannot be fetched into {folder} (FRAMEPACK_WEIGHTS_DIR): {problem.reason}",
         f"Set FRAMEPACK_WEIGHTS_DIR to a folder that {this_user()} may write{also}",
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from framepack.checks.finding import Finding
-from framepack.checks.folders import folder_trouble, this_user
+from framepack.checks.folders import folder_problem, this_user
 from framepack.errors import DiskFull, FramepackError, StorageFailed
 from framepack.storage.keys import Key
 
@@ -63,11 +63,11 @@ def store_error(settings: Settings, error: FramepackError) -> Finding:
         return Finding(_NAME, "error", f"{store} cannot be used: {error.message}", remedy)
     if not isinstance(error.__cause__, OSError):
         return Finding(_NAME, "error", f"{store} cannot be used: {error.message}", "Correct FRAMEPACK_STORAGE.")
-    trouble = folder_trouble(_folder(settings), error.__cause__)
+    problem = folder_problem(_folder(settings), error.__cause__)
     verb = "Free some space, or set" if isinstance(error, DiskFull) else "Set"
     remedy = f"{verb} FRAMEPACK_STORAGE to a folder that {this_user()} may write, or to s3://BUCKET/PREFIX"
-    remedy += f"; or run, as root: {trouble.command}" if trouble.command else "."
-    return Finding(_NAME, "error", f"{store} cannot be written: {trouble.reason}.", remedy)
+    remedy += f"; or run, as root: {problem.command}" if problem.command else "."
+    return Finding(_NAME, "error", f"{store} cannot be written: {problem.reason}.", remedy)
 
 
 def _folder(settings: Settings) -> Path:

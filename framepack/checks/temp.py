@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from framepack.checks.finding import Finding
-from framepack.checks.folders import folder_trouble, this_user
+from framepack.checks.folders import folder_problem, this_user
 from framepack.errors import is_disk_full
 from framepack.files.scratch import free_bytes, scratch_file
 
@@ -25,11 +25,11 @@ def check_temp(settings: Settings) -> Finding:
             file.flush()
         free_mb = free_bytes(folder) / 1e6
     except OSError as error:
-        trouble = folder_trouble(folder, error)
+        problem = folder_problem(folder, error)
         verb = "Free some space, or set" if is_disk_full(error) else "Set"
         remedy = f"{verb} FRAMEPACK_TEMP_DIR to a folder that {this_user()} may write"
-        remedy += f"; or run, as root: {trouble.command}" if trouble.command else "."
-        sentence = f"The working folder {folder} (FRAMEPACK_TEMP_DIR) cannot be written: {trouble.reason}."
+        remedy += f"; or run, as root: {problem.command}" if problem.command else "."
+        sentence = f"The working folder {folder} (FRAMEPACK_TEMP_DIR) cannot be written: {problem.reason}."
         return Finding(_NAME, "error", sentence, remedy)
     if free_mb < settings.max_source_mb:
         sentence = (

@@ -23,7 +23,7 @@ from framepack.cli.inputs import (
     read_preset,
     read_steps,
 )
-from framepack.cli.local import Request
+from framepack.cli.local import LocalRequest
 from framepack.cli.options import check_fields, command_name, field_options, parse_fields
 from framepack.cli.target import check_file, check_new_folder, format_of, make_folder, requested_format, set_format
 from framepack.errors import InvalidField, InvalidSource
@@ -60,7 +60,7 @@ class FileJob:
 
     label: str
     fields: dict[str, Any]
-    request: Request
+    request: LocalRequest
     sources: Sequence[Path] = ()
     target: Path | None = None
     setup: list[dict[str, Any]] = field(default_factory=list)
@@ -136,7 +136,7 @@ def file_jobs(command: ParsedCommand) -> list[FileJob]:
     groups = [sources] if usage.takes in {"videos", "nothing", "text"} else [[source] for source in sources]
     for number, (paths, target) in enumerate(zip(groups, targets, strict=True), start=1):
         own = copy.deepcopy(fields)
-        request = Request({f"file-{index}": path for index, path in enumerate(paths)}, section)
+        request = LocalRequest({f"file-{index}": path for index, path in enumerate(paths)}, section)
         if usage.gives == "video" and target is not None:
             request.format = set_format(command.operation.name, own, preset, command.steps, format_of(target))
         _fill(command, own, request)
@@ -222,11 +222,11 @@ def _check_required(command: ParsedCommand, fields: Mapping[str, Any], sources: 
     if command.usage.takes == "videos" and len(sources) < 2:  # noqa: PLR2004 - the minimum for joining
         raise InvalidField(f"{command_name(command.operation.name)} takes at least two videos: {command.example}")
     own = dict(fields)
-    _fill(command, own, Request({f"file-{number}": path for number, path in enumerate(sources[:2])}))
+    _fill(command, own, LocalRequest({f"file-{number}": path for number, path in enumerate(sources[:2])}))
     check_fields(command.operation, own)
 
 
-def _fill(command: ParsedCommand, fields: dict[str, Any], request: Request) -> None:
+def _fill(command: ParsedCommand, fields: dict[str, Any], request: LocalRequest) -> None:
     """Set the fields for the sources."""
     names = list(request.sources)
     match command.usage.takes:

@@ -40,7 +40,7 @@ _MAX_WIDTH: Final = 4096  # the maximum of the effect "export"
 
 
 @dataclass(slots=True)
-class Request:
+class LocalRequest:
     """The files of a job, and options that are not fields.
 
     Attributes:
@@ -70,7 +70,7 @@ class FileRuntime(Runtime):
         limits = {name: value for name, value in _UNLIMITED.items() if name not in settings.model_fields_set}
         own: dict[str, Any] = {"storage": f"file:{folder / 'store'}", "temp_dir": folder, "inline_limit_mb": 0}
         super().__init__(settings.model_copy(update=limits | own))
-        self.request = Request()
+        self.request = LocalRequest()
         self.results = folder / "results"
 
     @contextmanager

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from framepack.answer import Answer
     from framepack.cli.display import Display
-    from framepack.cli.local import FileRuntime, Request
+    from framepack.cli.local import FileRuntime, LocalRequest
     from framepack.job import Progress
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -105,7 +105,7 @@ class Session:
     display: Display
     stop: StopSignal
 
-    def run(self, fields: Mapping[str, Any], request: Request) -> Answer:
+    def run(self, fields: Mapping[str, Any], request: LocalRequest) -> Answer:
         """Run a job in a thread, because only the main thread can handle signals."""
         job = Job("run", self.display.progress, on_model_loading=self.display.loading, keeps_partial=True)
         answers: list[Answer] = []

@@ -36,7 +36,7 @@ class DeviceReport:
         memory_bytes: total memory of a GPU.
         driver: version of the NVIDIA driver.
         cuda: version of CUDA that PyTorch was built for; None if PyTorch was not loaded.
-        trouble: a sentence that says why networks cannot run there; None if they can.
+        problem: a sentence that says why networks cannot run there; None if they can.
         remedy: a sentence that says what to do about it.
     """
 
@@ -46,7 +46,7 @@ class DeviceReport:
     memory_bytes: int | None = None
     driver: str | None = None
     cuda: str | None = None
-    trouble: str | None = None
+    problem: str | None = None
     remedy: str | None = None
 
     @property
@@ -140,7 +140,7 @@ def _examined(device: torch.device, driver: Driver, torch: Any) -> DeviceReport:
     if error > _TOLERANCE:
         return replace(
             found,
-            trouble=f"{found.description} computes wrongly: a convolution in half precision is off by {error:.2g}.",
+            problem=f"{found.description} computes wrongly: a convolution in half precision is off by {error:.2g}.",
             remedy=f"Use another machine: the GPU or its driver is faulty. Or {_ON_CPU}.",
         )
     return found
@@ -149,10 +149,10 @@ def _examined(device: torch.device, driver: Driver, torch: Any) -> DeviceReport:
 def _broken(found: DeviceReport, reason: str, torch: Any) -> DeviceReport:
     if "no kernel image" in reason:
         known = ", ".join(torch.cuda.get_arch_list())
-        trouble = f"PyTorch {torch.__version__} has no code for {found.description}; it has {known}."
-        return replace(found, trouble=trouble, remedy=f"Use a GPU of these, or {_ON_CPU}.")
-    trouble = f"{found.description} cannot compute: {_first_line(reason)}"
-    return replace(found, trouble=trouble, remedy=f"Use another machine, or {_ON_CPU}.")
+        problem = f"PyTorch {torch.__version__} has no code for {found.description}; it has {known}."
+        return replace(found, problem=problem, remedy=f"Use a GPU of these, or {_ON_CPU}.")
+    problem = f"{found.description} cannot compute: {_first_line(reason)}"
+    return replace(found, problem=problem, remedy=f"Use another machine, or {_ON_CPU}.")
 
 
 def _unusable(setting: str, driver: Driver, torch: Any) -> DeviceReport:
@@ -170,17 +170,17 @@ def _unusable(setting: str, driver: Driver, torch: Any) -> DeviceReport:
     else:
         reason = f"is built for CUDA {cuda}, which needs driver {minimum} or newer, and says: {_refusal(torch)}"
         remedy = _GIVE_GPU
-    trouble = f"{shown} that PyTorch {torch.__version__} cannot use: it {reason}"
+    problem = f"{shown} that PyTorch {torch.__version__} cannot use: it {reason}"
     return DeviceReport(
-        setting, driver.gpus[0], None, None, driver.version, cuda, trouble, f"{remedy}, or {_ON_CPU}."
+        setting, driver.gpus[0], None, None, driver.version, cuda, problem, f"{remedy}, or {_ON_CPU}."
     )
 
 
 def _absent(setting: str, count: int, cuda: str | None) -> DeviceReport:
     there = f"there are {count}, from cuda:0" if count else "this machine shows none"
-    trouble = f"FRAMEPACK_DEVICE={setting} names a GPU that is not there: {there}."
+    problem = f"FRAMEPACK_DEVICE={setting} names a GPU that is not there: {there}."
     remedy = "Set FRAMEPACK_DEVICE to one that is there" if count else _GIVE_GPU
-    return DeviceReport(setting, setting, cuda=cuda, trouble=trouble, remedy=f"{remedy}, or {_ON_CPU}.")
+    return DeviceReport(setting, setting, cuda=cuda, problem=problem, remedy=f"{remedy}, or {_ON_CPU}.")
 
 
 def _refusal(torch: Any) -> str:

@@ -211,7 +211,7 @@ class ModelLibrary:
             ModelUnavailable: the deployment has none, or its factory failed.
         """
         if self._generator is None:
-            raise ModelUnavailable("This worker has no video generation model.")
+            raise ModelUnavailable("This worker has no main video model.")
         spec: ModelSpec[Any] = ModelSpec(
             key=self._generator,
             name=None,

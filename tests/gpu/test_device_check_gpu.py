@@ -15,7 +15,7 @@ def test_a_real_gpu_is_described_and_computes_correctly() -> None:
     """Driver, torch and the table of drivers agree on it."""
     report = examine_device("auto")
 
-    assert report.trouble is None
+    assert report.problem is None
     assert report.device == "cuda:0"
     assert report.name == torch.cuda.get_device_name(0)
     driver = read_driver()
@@ -33,4 +33,4 @@ def test_a_gpu_index_that_does_not_exist_is_reported() -> None:
     """The sentence says how many there are."""
     count = torch.cuda.device_count()
 
-    assert f"there are {count}" in str(examine_device(f"cuda:{count}").trouble)
+    assert f"there are {count}" in str(examine_device(f"cuda:{count}").problem)

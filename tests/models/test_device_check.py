@@ -64,7 +64,7 @@ def test_a_working_gpu_is_described(computes: Any) -> None:
 
     report = examine_device("auto", L4, torch_with(2))
 
-    assert report.trouble is None
+    assert report.problem is None
     assert report.description == "NVIDIA L4 (cuda:0, compute capability 8.9, 24.0 GB, driver 580.65.06)"
     assert examine_device("cuda:1", L4, torch_with(2)).device == "cuda:1"
 
@@ -73,7 +73,7 @@ def test_a_driver_too_old_for_pytorch_is_reported_with_the_required_version() ->
     """Both versions, the CUDA that torch was built for, and where to get another machine."""
     report = examine_device("auto", Driver("550.54.15", ("NVIDIA L4",)), torch_with(0))
 
-    assert report.trouble == (
+    assert report.problem == (
         "The driver 550.54.15 shows a GPU (NVIDIA L4) that PyTorch 2.15.0 cannot use: "
         "it is built for CUDA 13.2, which needs driver 580 or newer."
     )
@@ -87,7 +87,7 @@ def test_a_gpu_that_pytorch_cannot_use_is_reported_with_pytorchs_message() -> No
     """The driver is new enough: what torch says, one line of it, is all that is known."""
     report = examine_device("auto", L4, torch_with(0))
 
-    assert str(report.trouble).endswith("and says: CUDA unknown error")
+    assert str(report.problem).endswith("and says: CUDA unknown error")
     assert "--gpus all" in str(report.remedy)
 
 
@@ -95,7 +95,7 @@ def test_a_pytorch_build_without_cuda_is_reported() -> None:
     """It is the torch, not the driver, that must be changed."""
     report = examine_device("auto", L4, torch_with(0, cuda=None))
 
-    assert "is built without CUDA" in str(report.trouble)
+    assert "is built without CUDA" in str(report.problem)
     assert "Install a PyTorch with CUDA" in str(report.remedy)
 
 
@@ -103,10 +103,10 @@ def test_a_pytorch_build_without_cuda_is_reported() -> None:
 def test_a_configured_gpu_that_does_not_exist_is_reported(setting: str) -> None:
     """With the setting, and with how many there are."""
     alone = examine_device(setting, NONE, torch_with(0))
-    assert (alone.trouble or "").startswith(f"FRAMEPACK_DEVICE={setting} names a GPU that is not there: ")
+    assert (alone.problem or "").startswith(f"FRAMEPACK_DEVICE={setting} names a GPU that is not there: ")
 
     among = examine_device("cuda:2", L4, torch_with(2))
-    assert "there are 2, from cuda:0" in str(among.trouble)
+    assert "there are 2, from cuda:0" in str(among.problem)
 
 
 @pytest.mark.parametrize("outcome", [0.5, float("inf")])
@@ -114,7 +114,7 @@ def test_a_gpu_with_wrong_results_is_reported(computes: Any, outcome: float) -> 
     """Also one whose results are no numbers."""
     computes(outcome)
 
-    assert "computes wrongly" in str(examine_device("auto", L4, torch_with(1)).trouble)
+    assert "computes wrongly" in str(examine_device("auto", L4, torch_with(1)).problem)
 
 
 def test_a_gpu_without_kernels_in_pytorch_is_reported_with_the_supported_ones(computes: Any) -> None:
@@ -123,17 +123,17 @@ def test_a_gpu_without_kernels_in_pytorch_is_reported_with_the_supported_ones(co
 
     report = examine_device("auto", L4, torch_with(1))
 
-    assert "has no code for NVIDIA L4 (cuda:0, compute capability 8.9" in str(report.trouble)
-    assert "it has sm_75, sm_90." in str(report.trouble)
+    assert "has no code for NVIDIA L4 (cuda:0, compute capability 8.9" in str(report.problem)
+    assert "it has sm_75, sm_90." in str(report.problem)
 
 
 def test_a_failing_gpu_is_reported_in_one_line(computes: Any) -> None:
     """What torch adds about debugging is left out."""
     computes(RuntimeError("CUDA error: uncorrectable ECC error encountered\nCompile with TORCH_USE_CUDA_DSA"))
 
-    trouble = str(examine_device("auto", L4, torch_with(1)).trouble)
+    problem = str(examine_device("auto", L4, torch_with(1)).problem)
 
-    assert trouble.endswith("cannot compute: CUDA error: uncorrectable ECC error encountered")
+    assert problem.endswith("cannot compute: CUDA error: uncorrectable ECC error encountered")
 
 
 @pytest.mark.parametrize("value", ["", "-1"])
@@ -148,7 +148,7 @@ def test_auto_selects_the_cpu_when_the_driver_shows_no_gpu() -> None:
     """Torch is asked, and believed."""
     report = examine_device("auto", Driver("580.65.06", (), has_library=True), torch_with(0))
 
-    assert (report.device, report.trouble) == ("cpu", None)
+    assert (report.device, report.problem) == ("cpu", None)
 
 
 def test_torch_is_not_imported_without_a_gpu() -> None:

@@ -40,7 +40,7 @@ def test_the_configured_factory_builds_the_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("factory", "sentence"),
     [
-        (None, "has no video generation model"),
+        (None, "has no main video model"),
         ("missing", "names tests.support.generators:missing, which cannot be imported"),
         ("broken", "tests.support.generators:broken, failed"),
         ("nothing", "returned no model"),

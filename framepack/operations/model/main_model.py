@@ -29,7 +29,7 @@ class UnloadModelResponse(SuccessResponse):
 
 @operation("GET", "/model/status", needs="process")
 def model_status(_request: NoFields, ctx: Context) -> ModelStatusResponse:
-    """Get the status of the main video generation model."""
+    """Get the status of the main video model."""
     loaded = ctx.models.cache.status("generator")
     return ModelStatusResponse(
         model_loaded=bool(loaded),
@@ -40,7 +40,7 @@ def model_status(_request: NoFields, ctx: Context) -> ModelStatusResponse:
 
 @operation("POST", "/model/unload", needs="process")
 def unload_model(_request: NoFields, ctx: Context) -> UnloadModelResponse:
-    """Unload the main video generation model to free VRAM; the next job that needs it loads it again."""
+    """Unload the main video model to free VRAM; the next job that needs it loads it again."""
     try:
         unloaded = ctx.models.cache.unload("generator")
     except Conflict as error:

@@ -114,14 +114,14 @@ def _frames(clip: Clip, settings: FilterSettings) -> Iterator[Frame]:
     from framepack.media.filters.strips import filter_threads
 
     with closing(clip.frames()) as frames, filter_threads() as run:
-        look = _Look(clip, settings, run)
+        filter_frame = _FrameFilter(clip, settings, run)
         if settings.film_grain_strength:
-            yield from (look(frame, index) for index, frame in enumerate(frames))
+            yield from (filter_frame(frame, index) for index, frame in enumerate(frames))
         else:
-            yield from convert_each(frames, lambda frame: look(frame, 0))  # only grain depends on the index
+            yield from convert_each(frames, lambda frame: filter_frame(frame, 0))  # only grain depends on the index
 
 
-class _Look:
+class _FrameFilter:
     """Finds out, frame by frame, where to filter it."""
 
     def __init__(self, clip: Clip, settings: FilterSettings, run: RunTasks) -> None:
