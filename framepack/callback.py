@@ -53,7 +53,7 @@ class Callbacks:
         """Check the callback address of a request, before any work is done.
 
         Raises:
-            SourceNotAllowed: the address is not allowed.
+            SourceNotAllowed: The address is not allowed.
         """
         if isinstance(request, CallbackRequest) and request.callback_url:
             try:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from framepack.closing import closing
 from framepack.errors import Cancelled
 
 T = TypeVar("T")
@@ -96,7 +97,7 @@ class Job:
         """Return if the job may go on.
 
         Raises:
-            Cancelled: the job was asked to stop.
+            Cancelled: The job was asked to stop.
         """
         if self._stop.is_set():
             raise Cancelled("The job was cancelled.")
@@ -138,22 +139,17 @@ class Job:
         However it ends, the iterator of ``items`` is closed then, so that no thread works on behind it.
         """
         started = time.monotonic() - self.loading_seconds
-        iterator = iter(items)
-        try:
+        with closing(iter(items)) as iterator:
             for done, item in enumerate(iterator, start=1):
                 self.check()
                 yield item
                 self.report(Progress(done, total, time.monotonic() - started - self.loading_seconds))
-        finally:
-            close = getattr(iterator, "close", None)
-            if close is not None:
-                close()
 
     def until_cancelled(self, items: Iterable[T]) -> Iterator[T]:
         """Yield ``items``; if the job is cancelled and keeps partial results, end early instead of raising.
 
         Raises:
-            Cancelled: the job was cancelled before the first item, or does not keep partial results.
+            Cancelled: The job was cancelled before the first item, or does not keep partial results.
         """
         is_empty = True
         try:

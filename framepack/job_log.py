@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from framepack.answer import Answer, is_cancelled, is_failure, output_bytes
+from framepack.units import MB
 
 log = logging.getLogger("framepack.jobs")
 
 _SERVER_ERROR: Final = 500  # from this status on, it is not the client's fault
 _LONGEST_MESSAGE: Final = 300  # a message may list everything that is allowed
-_MB: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def _figures(end: JobEnd, size: int) -> Iterator[str]:
     if end.frames:
         yield f"{end.frames} frames"
     if size:
-        yield f"{size / _MB:.2f} MB"
+        yield f"{size / MB:.2f} MB"
     if end.attempts is not None and end.attempts > 1:
         yield f"{end.attempts} attempts"
     if end.device is not None:

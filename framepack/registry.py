@@ -26,7 +26,7 @@ class Registry:
         steps: The types of steps that they are. The models of the operations know them.
 
     Raises:
-        ValueError: two operations share a name or a route, or two effects a name or a parameter of presets.
+        ValueError: Two operations share a name or a route, or two effects a name or a parameter of presets.
     """
 
     def __init__(self, found: Iterable[AnyOperation], effects: Iterable[AnyEffect] = ()) -> None:
@@ -55,8 +55,8 @@ class Registry:
             method: Required for a route with several methods.
 
         Raises:
-            UnknownEndpoint: there is no such operation.
-            InvalidField: the route has several methods and none was given.
+            UnknownEndpoint: There is no such operation.
+            InvalidField: The route has several methods and none was given.
         """
         if endpoint in self._by_name:
             return self._by_name[endpoint]

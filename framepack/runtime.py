@@ -26,6 +26,7 @@ from framepack.storage.links import key_of_own_url
 from framepack.storage.open import open_job_storage, open_storage
 from framepack.storage.outputs import PUBLIC_ROOT, Outputs
 from framepack.storage.presets import filter_presets
+from framepack.units import MB
 
 if TYPE_CHECKING:
     from framepack.answer import Answer
@@ -67,7 +68,7 @@ class Runtime:
         """The deployment's store, opened on first use.
 
         Raises:
-            FramepackError: the store cannot be opened.
+            FramepackError: The store cannot be opened.
         """
         return open_storage(self.settings)
 
@@ -98,7 +99,7 @@ class Runtime:
                 job=job,
                 workspace=workspace,
                 models=self.models,
-                outputs=Outputs(storage, round(self.settings.inline_limit_mb * 1e6)),
+                outputs=Outputs(storage, round(self.settings.inline_limit_mb * MB)),
                 state=self.storage,
                 stale_removed=stale_removed,
                 filter_preset=cache(filter_presets(self.storage, self.settings.max_presets).find),
@@ -123,7 +124,7 @@ class Runtime:
 
         def fetch(url: str, max_mb: float | None = None) -> Source:
             limit_mb = self.settings.max_source_mb if max_mb is None else max_mb
-            max_bytes = round(limit_mb * 1e6)
+            max_bytes = round(limit_mb * MB)
 
             def download(address: str, to: Path) -> str:
                 return downloader.download(address, to, max_bytes=max_bytes, check=job.check)

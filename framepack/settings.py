@@ -263,7 +263,7 @@ def load_settings(**overrides: Any) -> Settings:
         **overrides: Settings that replace those of the environment.
 
     Raises:
-        InvalidSettings: variables are invalid; the message has one line for each.
+        InvalidSettings: Variables are invalid; the message has one line for each.
     """
     try:
         return Settings(**overrides)

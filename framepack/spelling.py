@@ -16,10 +16,10 @@ def did_you_mean(
     """Return the end of a sentence about an unknown word: the question whether a similar one was meant.
 
     Args:
-        word: what was given.
-        known: what it is compared with; a mapping has the text to show for each.
-        start: how the question begins.
-        most: how many similar words are named.
+        word: What was given.
+        known: What it is compared with; a mapping has the text to show for each.
+        start: How the question begins.
+        most: How many similar words are named.
 
     Returns:
         Such as ``; did you mean warm?``, or a period if no known word is similar.

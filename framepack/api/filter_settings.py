@@ -173,7 +173,7 @@ def by_request_names(data: object) -> object:
     """The fields ``data`` with every control under the name that requests have for it.
 
     Raises:
-        ValueError: a control is given by both of its names.
+        ValueError: A control is given by both of its names.
     """
     for control in CONTROLS:
         data = _respelled(data, control.name, control.request_name)
@@ -184,7 +184,7 @@ def _respelled(data: object, other: str, name: str) -> object:
     """The fields ``data`` with the value of ``other``, another spelling of ``name``, under ``name``.
 
     Raises:
-        ValueError: both are given.
+        ValueError: Both are given.
     """
     if other == name or not isinstance(data, dict) or data.get(other) is None:
         return data
@@ -244,11 +244,11 @@ def find_preset(name: str, look_up: Callable[[str], FilterSettings | None] = bui
     """The preset called ``name``.
 
     Args:
-        name: as the client wrote it.
-        look_up: knows the presets there are, and gives None for any other.
+        name: As the client wrote it.
+        look_up: Knows the presets there are, and gives None for any other.
 
     Raises:
-        NotFound: there is none of that name.
+        NotFound: There is none of that name.
     """
     found = look_up(name)
     if found is None:

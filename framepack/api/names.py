@@ -24,7 +24,7 @@ def encodable(text: str) -> str:
     """Return the text if it can be encoded: it has no unpaired surrogates.
 
     Raises:
-        ValueError: it has; the message says what is allowed, as the end of a sentence.
+        ValueError: It has; the message says what is allowed, as the end of a sentence.
     """
     if any(unicodedata.category(char) == "Cs" for char in text):
         raise ValueError("text without broken characters")
@@ -40,7 +40,7 @@ def checked_name(text: str) -> str:
         text: The name as the client sent it.
 
     Raises:
-        ValueError: it is not allowed; the message says what is, as the end of a sentence.
+        ValueError: It is not allowed; the message says what is, as the end of a sentence.
     """
     name = unicodedata.normalize("NFC", encodable(text))
     if not 0 < len(name) <= MAX_CHARACTERS or len(name.encode()) > MAX_BYTES:

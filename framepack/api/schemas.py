@@ -55,8 +55,8 @@ class Request(BaseModel):
             place: Their place in the client's input, such as "operations[2].params"; precedes names in messages.
 
         Raises:
-            InvalidField: a field is invalid; the message names the first one and what is allowed.
-            InvalidSource: there is not exactly one source.
+            InvalidField: A field is invalid; the message names the first one and what is allowed.
+            InvalidSource: There is not exactly one source.
         """
         try:
             return cls.model_validate(fields)
@@ -211,7 +211,7 @@ def one_source(**sources: object) -> None:
     """Check that exactly one of the named sources is given.
 
     Raises:
-        InvalidSource: none or several are given.
+        InvalidSource: None or several are given.
     """
     names = " or ".join(sources)
     given = [name for name, value in sources.items() if value]

@@ -31,7 +31,7 @@ def check_fitness(runtime: Runtime) -> DeviceReport:
         The device for inference.
 
     Raises:
-        Unavailable: it cannot run jobs. The message has a sentence and a remedy for each problem.
+        Unavailable: It cannot run jobs. The message has a sentence and a remedy for each problem.
     """
     device = examine_device(runtime.settings.device)
     findings = list(_findings(runtime, device))

@@ -45,7 +45,7 @@ def try_store(runtime: Runtime) -> None:
     """Write a small object, read it back and delete it.
 
     Raises:
-        FramepackError: this failed; see `store_error`.
+        FramepackError: This failed; see `store_error`.
     """
     storage = runtime.storage
     key = Key(f"fitness-{uuid4().hex}")

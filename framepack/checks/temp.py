@@ -8,6 +8,7 @@ from framepack.checks.finding import Finding
 from framepack.checks.folders import folder_problem, this_user
 from framepack.errors import is_disk_full
 from framepack.files.scratch import free_bytes, scratch_file
+from framepack.units import MB
 
 if TYPE_CHECKING:
     from framepack.settings import Settings
@@ -23,7 +24,7 @@ def check_temp(settings: Settings) -> Finding:
         with scratch_file(folder) as file:
             file.write(b"fit")
             file.flush()
-        free_mb = free_bytes(folder) / 1e6
+        free_mb = free_bytes(folder) / MB
     except OSError as error:
         problem = folder_problem(folder, error)
         verb = "Free some space, or set" if is_disk_full(error) else "Set"

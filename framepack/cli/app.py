@@ -17,6 +17,7 @@ from framepack.errors import InvalidField, InvalidSource, ModelUnavailable
 from framepack.logs import start_logging
 from framepack.models.weights.provision import WHAT_TO_FETCH, fetch_weights, list_weights
 from framepack.settings import Settings, load_settings
+from framepack.units import MB
 
 if TYPE_CHECKING:
     from framepack.registry import AnyOperation, Registry
@@ -96,17 +97,17 @@ def _list_weights(
         return
     print(f"{'MODEL':36} {'FILE':34} {'SIZE':>10}  {'WHERE':12} LICENSE")
     for each in files:
-        size = f"{each.size_bytes / 1e6:.1f} MB"
+        size = f"{each.size_bytes / MB:.1f} MB"
         print(
             f"{each.model:36} {each.filename:34} {size:>10}  {_STATES.get(each.where, each.where):12} {each.license}"
         )
     missing = [each.size_bytes for each in files if each.where in {"missing", "wrong"}]
     fetch = (
-        f", {len(missing)} of them to fetch ({sum(missing) / 1e6:.1f} MB): framepack weights fetch MODEL"
+        f", {len(missing)} of them to fetch ({sum(missing) / MB:.1f} MB): framepack weights fetch MODEL"
         if missing
         else ""
     )
-    print(f"{len(files)} files of {sum(each.size_bytes for each in files) / 1e6:.1f} MB{fetch}")
+    print(f"{len(files)} files of {sum(each.size_bytes for each in files) / MB:.1f} MB{fetch}")
 
 
 def _fetch_weights(

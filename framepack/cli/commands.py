@@ -123,7 +123,7 @@ def file_jobs(command: ParsedCommand) -> list[FileJob]:
     """The jobs of a command line, checked as far as possible without opening a video.
 
     Raises:
-        InvalidField, InvalidSource: the command line is invalid.
+        InvalidField, InvalidSource: The command line is invalid.
     """
     usage, fields = command.usage, parse_fields(command.operation, command.given)
     preset, setup = _from_files(command, fields)

@@ -19,6 +19,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from framepack.units import MB
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -259,7 +261,7 @@ class DownloadDisplay:
         self._part = part
         self._bar.update(self._task, description=name, total=size_bytes, completed=0, visible=True)
         if not self._console.is_terminal:
-            self.say(f"Fetching {name} ({size_bytes / 1e6:.1f} MB) ...")
+            self.say(f"Fetching {name} ({size_bytes / MB:.1f} MB) ...")
 
     def say(self, line: str) -> None:
         """Print a line of text."""

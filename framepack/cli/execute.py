@@ -26,6 +26,7 @@ from framepack.errors import (
 )
 from framepack.files.workspace import Workspace, remove_stale
 from framepack.media.read.probe import probe
+from framepack.units import MB
 
 if TYPE_CHECKING:
     from framepack.answer import Answer
@@ -60,7 +61,7 @@ def run_command(command: ParsedCommand, settings: Settings) -> int:
     """Run a command line and return its exit status.
 
     Raises:
-        FramepackError: the command line is wrong; nothing was done.
+        FramepackError: The command line is wrong; nothing was done.
     """
     jobs = file_jobs(command)
     if (finding := check_temp(settings)).state == "error":
@@ -255,5 +256,5 @@ def _summary(facts: Answer) -> str:
     if "width" not in facts:
         return frames
     size = facts["output_file_size"]
-    size_text = f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.1f} KB"  # noqa: PLR2004 - a tenth of a MB
+    size_text = f"{size / MB:.1f} MB" if size >= 100_000 else f"{size / 1e3:.1f} KB"  # noqa: PLR2004 - a tenth of a MB
     return f"{facts['width']} x {facts['height']}, {frames}, {facts['seconds']:g} s, {size_text}"

@@ -51,7 +51,7 @@ def check_source(path: Path) -> None:
     """Check that a file exists and can be read.
 
     Raises:
-        InvalidSource: it does not, or cannot.
+        InvalidSource: It does not, or cannot.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -68,7 +68,7 @@ def parse_section(text: str) -> Section:
     """Parse a section, ``FROM:TO`` in seconds.
 
     Raises:
-        InvalidField: it is invalid or empty.
+        InvalidField: It is invalid or empty.
     """
     begin, colon, end = (part.strip() for part in text.partition(":"))
     if not colon or not all(_SECONDS.fullmatch(part) for part in (begin, end) if part):
@@ -83,7 +83,7 @@ def read_json(option: str, text: str) -> Any:
     """Read the JSON file given as an option. The option's value may also be JSON itself.
 
     Raises:
-        InvalidField: the file cannot be read, or is not JSON.
+        InvalidField: The file cannot be read, or is not JSON.
     """
     if text.lstrip().startswith(("[", "{")):
         name, content = "its value", text
@@ -109,7 +109,7 @@ def read_preset(kind: type[WorkflowPreset | FilterSettings], text: str) -> dict[
     """Read a preset from a file: only the preset, or the object that the REST API takes.
 
     Raises:
-        InvalidField: the file has no valid preset.
+        InvalidField: The file has no valid preset.
     """
     content = read_json("--preset", text)
     for wrapper in ("preset_data", "settings"):
@@ -128,7 +128,7 @@ def list_frames(folder: Path) -> list[Path]:
     """The images of a folder, in natural order.
 
     Raises:
-        InvalidSource: it is not a folder, or has no images.
+        InvalidSource: It is not a folder, or has no images.
     """
     if not folder.is_dir():
         raise InvalidSource(f"{folder} is not a folder of frames.")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from framepack.errors import NotFound, TooLarge
 from framepack.runtime import Runtime
 from framepack.storage.outputs import Outputs, PublishedOutput, ResultFolder
+from framepack.units import MB
 
 if TYPE_CHECKING:
     from framepack.dispatch import JobInput
@@ -93,7 +94,7 @@ class FileRuntime(Runtime):
         path = self.request.sources.get(url)
         if path is None:
             raise NotFound(f"{url} is not a file of this job.")
-        size_mb = path.stat().st_size / 1e6
+        size_mb = path.stat().st_size / MB
         if max_mb is not None and size_mb > max_mb:
             raise TooLarge(f"{path} has {size_mb:.1f} MB; at most {max_mb:g} MB are allowed.")
         return Source(path, path.name)

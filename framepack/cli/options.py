@@ -157,7 +157,7 @@ def check_fields(operation: AnyOperation, fields: dict[str, Any]) -> None:
     """Validate the fields, before anything is opened or loaded.
 
     Raises:
-        InvalidField: a field is missing or invalid. The message has the name of its option.
+        InvalidField: A field is missing or invalid. The message has the name of its option.
     """
     try:
         operation.request.parse(fields)

@@ -35,7 +35,7 @@ def _normalized(given: list[str], registry: Registry) -> list[str]:
     """Normalize the arguments: ``-`` instead of ``_`` in names, and ``--flag`` instead of ``--flag true``.
 
     Raises:
-        InvalidField: the operation exists, but cannot be used on files.
+        InvalidField: The operation exists, but cannot be used on files.
     """
     if given[:1] != [RUN] or len(given) == 1:
         return given

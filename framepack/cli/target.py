@@ -30,7 +30,7 @@ def format_of(path: Path) -> str:
     """The format of a file by its suffix: "mp4", "webm" or "gif".
 
     Raises:
-        InvalidField: the suffix is another one.
+        InvalidField: The suffix is another one.
     """
     kind = _SUFFIXES.get(path.suffix.lower())
     if kind is None:
@@ -44,7 +44,7 @@ def check_file(path: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
     """Check that a result can be written to ``path``.
 
     Raises:
-        InvalidField: it cannot. The message has the reason and a remedy.
+        InvalidField: It cannot. The message has the reason and a remedy.
     """
     with _system_errors(path):
         if path.is_dir():
@@ -67,7 +67,7 @@ def check_new_folder(path: Path, *, overwrite: bool, known_names: frozenset[str]
     """Check that a folder can be made at ``path``, or replaced if it has only frames and files in ``known_names``.
 
     Raises:
-        InvalidField: it cannot. The message has the reason and a remedy.
+        InvalidField: It cannot. The message has the reason and a remedy.
     """
     with _system_errors(path):
         if not os.path.lexists(path):
@@ -89,7 +89,7 @@ def make_folder(path: Path) -> None:
     """Make the folder that several results go into, unless it is there.
 
     Raises:
-        InvalidField: it cannot be made or written, or its name is that of a video.
+        InvalidField: It cannot be made or written, or its name is that of a video.
     """
     with _system_errors(path):
         if os.path.lexists(path) and not path.is_dir():
@@ -113,7 +113,7 @@ def move_result(result: Path, path: Path, *, overwrite: bool, fallback_folder: P
         fallback_folder: Folder for the result if it cannot be moved to ``path``.
 
     Raises:
-        ResultNotMoved: it could not be moved. The message says where it is kept.
+        ResultNotMoved: It could not be moved. The message says where it is kept.
     """
     final_path = path.resolve()
     staged = final_path.with_name(f".{final_path.name[:100]}.{secrets.token_hex(4)}.new")
@@ -258,7 +258,7 @@ def set_format(
         The format to encode the result in, if no field of the operation selects it; else None.
 
     Raises:
-        InvalidField: the fields select another format.
+        InvalidField: The fields select another format.
     """
     place = _format_field(name, fields, preset, steps)
     if place is None:

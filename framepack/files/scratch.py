@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from framepack.errors import DiskFull, is_disk_full
+from framepack.units import MB
 
 
 def scratch_file(folder: Path) -> IO[bytes]:
@@ -20,6 +21,17 @@ def scratch_file(folder: Path) -> IO[bytes]:
 def free_bytes(folder: Path) -> int:
     """Free bytes on the disk of ``folder``."""
     return shutil.disk_usage(folder).free
+
+
+def require_free(folder: Path, size_bytes: int) -> None:
+    """Check that the disk of ``folder`` has ``size_bytes`` free.
+
+    Raises:
+        DiskFull: It has not.
+    """
+    free = free_bytes(folder)
+    if free < size_bytes:
+        raise DiskFull(f"The job needs {size_bytes / MB:.0f} MB of disk; the worker has {free / MB:.0f} MB left.")
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from framepack.errors import DiskFull, InvalidSource, TooLarge, is_disk_full
 from framepack.filenames import UNNAMED, clean_filename
+from framepack.units import MB
 
 if TYPE_CHECKING:
     from framepack.files.workspace import Workspace
@@ -86,7 +87,7 @@ class Source:
         begin = prefix.end() if prefix else 0
         size_bytes = _decoded_size(text, begin)
         if size_bytes > max_bytes:
-            raise TooLarge(f"The {kind} has {size_bytes / 1e6:.1f} MB; at most {max_bytes / 1e6:g} MB are allowed.")
+            raise TooLarge(f"The {kind} has {size_bytes / MB:.1f} MB; at most {max_bytes / MB:g} MB are allowed.")
         target = workspace.path("source")
         try:
             with target.open("xb") as file:

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Final, Self
 from uuid import uuid4
 
-from framepack.errors import DiskFull
 from framepack.files.removed import RemovedFiles
-from framepack.files.scratch import free_bytes
+from framepack.files.scratch import require_free
 
 _PREFIX: Final = "job-"
 _LOCK_SUFFIX: Final = ".lock"
@@ -88,11 +87,7 @@ class Workspace:
         Raises:
             DiskFull: It has not.
         """
-        free = free_bytes(self.folder)
-        if free < size_bytes:
-            raise DiskFull(
-                f"The job needs {size_bytes / 1e6:.0f} MB of disk; the worker has {free / 1e6:.0f} MB left."
-            )
+        require_free(self.folder, size_bytes)
 
 
 def remove_stale(root: Path) -> RemovedFiles:

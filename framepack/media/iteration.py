@@ -1,28 +1,14 @@
-"""Iterating over frames: iterators are closed where they can be, repeated frames are converted once."""
+"""Iterating over frames: repeated frames are converted once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
 from typing import TypeVar
+
+from framepack.closing import closing
 
 T = TypeVar("T")
 R = TypeVar("R")
-I = TypeVar("I", bound=Iterable[object])  # noqa: E741 - an iterable, like T and R beside it
-
-
-@contextmanager
-def closing(iterable: I) -> Iterator[I]:
-    """Close an iterable at the end of the ``with`` block, so that all work behind it stops.
-
-    Unlike ``contextlib.closing``, it accepts iterables without a ``close`` method.
-    """
-    try:
-        yield iterable
-    finally:
-        close = getattr(iterable, "close", None)
-        if close is not None:
-            close()
 
 
 def convert_each(frames: Iterable[T], convert: Callable[[T], R]) -> Generator[R]:
@@ -37,3 +23,24 @@ def convert_each(frames: Iterable[T], convert: Callable[[T], R]) -> Generator[R]
             if result is None or frame is not source:
                 source, result = frame, convert(frame)
             yield result
+
+
+def count_repeats(frames: Iterable[T], check: Callable[[], None]) -> Iterator[tuple[T, int]]:
+    """Yield each frame with the number of times that the same object comes in a row.
+
+    Args:
+        frames: A repeated frame is one object several times in a row.
+        check: Called for every frame; may raise an error to stop.
+    """
+    current: T | None = None
+    count = 0
+    for frame in frames:
+        check()
+        if frame is current:
+            count += 1
+            continue
+        if current is not None:
+            yield current, count
+        current, count = frame, 1
+    if current is not None:
+        yield current, count

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from queue import Empty, Queue
 from typing import Final, Generic, TypeVar
 
-from framepack.media.iteration import closing
+from framepack.closing import closing
 
 T = TypeVar("T")
 

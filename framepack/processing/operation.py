@@ -94,7 +94,7 @@ def operation(
     The decorator registers nothing: the registry finds the returned value.
 
     Raises:
-        TypeError: the function lacks a docstring, or annotations of its request and result.
+        TypeError: The function lacks a docstring, or annotations of its request and result.
     """
 
     def declare(run: Callable[[Req, Context], Res]) -> Operation[Req, Res]:

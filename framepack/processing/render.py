@@ -14,6 +14,7 @@ from framepack.media.write.writer import write
 from framepack.processing.limits import check_output, check_source
 from framepack.storage.autosave import autosave_enabled
 from framepack.storage.outputs import PublishedOutput, ResultFolder
+from framepack.units import MB
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,14 +29,14 @@ def open_source(request: VideoRequest, ctx: Context) -> tuple[Source, VideoInfo]
     """Bring the request's video into the workspace, probe it, and check it against the limits.
 
     Raises:
-        InvalidSource, SourceNotAllowed, SourceFailed, SourceTooSlow: the video did not arrive.
-        InvalidMedia: it is not a video.
-        TooLarge: it is over a limit of the settings.
+        InvalidSource, SourceNotAllowed, SourceFailed, SourceTooSlow: The video did not arrive.
+        InvalidMedia: It is not a video.
+        TooLarge: It is over a limit of the settings.
     """
     if request.video_url is not None:
         source = ctx.fetch(request.video_url)
     else:
-        limit = round(ctx.settings.max_source_mb * 1e6)
+        limit = round(ctx.settings.max_source_mb * MB)
         source = Source.from_base64(request.video_base64 or "", ctx.workspace, limit)
     info = probe(source.path)
     check_source(info, ctx.settings)
@@ -93,8 +94,8 @@ def publish_video(
             if that is impossible. Not called if the job changes the frames of the source.
 
     Raises:
-        TooLarge: the output would be over a limit of the settings; nothing was decoded.
-        Cancelled: the job was cancelled.
+        TooLarge: The output would be over a limit of the settings; nothing was decoded.
+        Cancelled: The job was cancelled.
     """
     if ctx.final_transform is not None:
         clip = ctx.final_transform(clip, ctx)

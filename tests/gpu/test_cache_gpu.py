@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from framepack.models.memory.cache import ModelCache
-from framepack.models.memory.device import MB, Device
+from framepack.models.memory.device import Device
 from framepack.models.spec import ModelSpec
+from framepack.units import MB
 from tests.support.recipes import Tensors, loaded
 
 pytestmark = pytest.mark.gpu

@@ -16,11 +16,11 @@ from safetensors.torch import save_file
 from framepack.media.clip import Colors
 from framepack.models.interpolate.interpolator import EncodedPair
 from framepack.models.library import ModelLibrary
-from framepack.models.memory.device import MB
 from framepack.models.memory.oom import retry_after_oom
 from framepack.models.spec import Group, ModelRow, ModelSpec
 from framepack.models.weights.catalog import Catalog
 from framepack.models.weights.store import WeightsStore
+from framepack.units import MB
 from tests.support.interpolation import device_frames, noise
 from tests.support.networks import tiny_compact
 from tests.support.recipes import Tensors

@@ -15,7 +15,7 @@ import pytest
 
 from framepack.checks.fitness import check_fitness
 from framepack.errors import Unavailable
-from framepack.models.memory.device import MB
+from framepack.units import MB
 from framepack.worker.handler import make_handler
 from tests.support import generators
 from tests.support.runs import Bench, bench

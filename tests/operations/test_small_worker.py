@@ -13,11 +13,11 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from framepack.models.library import ModelLibrary
-from framepack.models.memory.device import MB
 from framepack.models.spec import ModelRow
 from framepack.models.weights.catalog import Catalog
 from framepack.models.weights.hub_snapshots import HubSnapshots
 from framepack.models.weights.store import WeightsStore
+from framepack.units import MB
 from tests.support.clips import Spec, make_clip, scene
 from tests.support.networks import tiny_compact
 from tests.support.rife_reference import random_rife

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 
 from framepack.models.memory.cache import ModelCache, UnloadedModel
-from framepack.models.memory.device import MB, Device
+from framepack.models.memory.device import Device
 from framepack.models.spec import Group, ModelSpec
+from framepack.units import MB
 
 
 class Model:

@@ -28,9 +28,9 @@ from framepack.job import Job, Progress
 from framepack.jobs.backends.base import LARGEST_ANSWER_BYTES
 from framepack.jobs.records import JobRecords
 from framepack.logs import JOB_THREAD, start_logging
-from framepack.models.memory.device import GIB
 from framepack.runtime import Runtime
 from framepack.settings import settings_or_exit
+from framepack.units import GIB
 
 if TYPE_CHECKING:
     from framepack.answer import Answer

@@ -21,11 +21,11 @@ class Planes:
     """The samples of a planar YUV frame, as views of the frame's memory.
 
     Attributes:
-        y: luma, shape (height, width), uint8 or uint16.
-        u: blue difference, shape (chroma height, chroma width), dtype as ``y``.
-        v: red difference, as ``u``.
-        depth: bits per sample, 8 to 16.
-        halved: whether chroma has half the (columns, rows) of luma, rounded up.
+        y: Luma, shape (height, width), uint8 or uint16.
+        u: Blue difference, shape (chroma height, chroma width), dtype as ``y``.
+        v: Red difference, as ``u``.
+        depth: Bits per sample, 8 to 16.
+        halved: Whether chroma has half the (columns, rows) of luma, rounded up.
     """
 
     y: Samples
@@ -49,10 +49,10 @@ def frame_from_planes(
     """Build a yuv420p frame with color tags.
 
     Args:
-        y: luma, shape (height, width).
-        u: blue difference, half of each size, rounded up.
-        v: red difference, as ``u``.
-        colors: the color tags.
+        y: Luma, shape (height, width).
+        u: Blue difference, half of each size, rounded up.
+        v: Red difference, as ``u``.
+        colors: The color tags.
 
     Returns:
         A frame that owns its memory, aligned for encoders, without a timestamp.

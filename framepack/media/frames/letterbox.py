@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from framepack.media.clip import HostFrame
 from framepack.media.frames.colors import MATRIX_NAMES, SCALER_FLAGS, range_name, tag
 from framepack.media.frames.graph import build_graph
+from framepack.media.frames.scale import nearest_even
 
 if TYPE_CHECKING:
     from av.filter import Graph
@@ -101,12 +102,12 @@ def letterboxed_size(clip: Clip, canvas: Clip) -> tuple[int, int]:
     """
     display_width = clip.width * clip.pixel_aspect / canvas.pixel_aspect
     factor = min(canvas.width / display_width, Fraction(canvas.height, clip.height))
-    return _even(display_width * factor, canvas.width), _even(clip.height * factor, canvas.height)
+    return _even_within(display_width * factor, canvas.width), _even_within(clip.height * factor, canvas.height)
 
 
-def _even(size: Fraction, limit: int) -> int:
+def _even_within(size: Fraction, limit: int) -> int:
     """The nearest even number, at least 2; a size that equals the limit is kept."""
-    return limit if size == limit else min(max(2, 2 * round(size / 2)), limit)
+    return limit if size == limit else min(nearest_even(size), limit)
 
 
 def _mapping(source: Colors, target: Colors, layout: str) -> list[str]:

@@ -20,11 +20,11 @@ def export_size(clip: Clip, max_width: int) -> tuple[int, int]:
     display_width = clip.width * clip.pixel_aspect
     if clip.pixel_aspect == 1 and clip.width + clip.width % 2 <= max_width:
         return clip.width, clip.height
-    width = min(_even(display_width), max_width - max_width % 2)
-    return width, _even(clip.height * width / display_width)
+    width = min(nearest_even(display_width), max_width - max_width % 2)
+    return width, nearest_even(clip.height * width / display_width)
 
 
-def _even(side: Fraction) -> int:
+def nearest_even(side: Fraction) -> int:
     """The nearest even number, at least 2."""
     return max(2, 2 * round(side / 2))
 

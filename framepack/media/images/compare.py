@@ -7,9 +7,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from framepack.closing import closing
 from framepack.errors import InvalidMedia, StorageFailed
 from framepack.media.images.convert import to_rgb
-from framepack.media.iteration import closing
 from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
 

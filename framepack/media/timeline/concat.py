@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final
 
+from framepack.closing import closing
 from framepack.media.clip import AudioSequence, Clip, Frame
 from framepack.media.frames.letterbox import Letterbox
-from framepack.media.iteration import closing, convert_each
+from framepack.media.iteration import convert_each
 
 _MAX_FPS: Final = Fraction(60)
 

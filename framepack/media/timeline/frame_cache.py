@@ -10,13 +10,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
-from framepack.errors import DiskFull
-from framepack.files.scratch import disk_errors, free_bytes, scratch_file
+from framepack.closing import closing
+from framepack.files.scratch import disk_errors, require_free, scratch_file
 from framepack.media.clip import HostFrame
 from framepack.media.frames.arrays import planes_of
 from framepack.media.frames.colors import tag
 from framepack.media.frames.yuv420 import pad_frame
-from framepack.media.iteration import closing
 
 if TYPE_CHECKING:
     import av
@@ -138,10 +137,7 @@ def open_frame_cache(clip: Clip, folder: Path) -> Iterator[FrameCache]:
     Raises:
         DiskFull: The disk probably has too little free space.
     """
-    needed = round((clip.length or 0) * clip.width * clip.height * _PIXEL_BYTES)
-    free = free_bytes(folder)
-    if needed > free:
-        raise DiskFull(f"The job needs {needed / 1e6:.0f} MB of disk; the worker has {free / 1e6:.0f} MB left.")
+    require_free(folder, round((clip.length or 0) * clip.width * clip.height * _PIXEL_BYTES))
     with scratch_file(folder) as file:
         yield FrameCache(file, clip)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, Generic, TypeVar
 
-from framepack.media.iteration import closing
+from framepack.closing import closing
 
 T = TypeVar("T")
 

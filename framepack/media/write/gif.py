@@ -10,12 +10,12 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from framepack.closing import closing
 from framepack.errors import InvalidMedia
 from framepack.media.clip import HostFrame
 from framepack.media.containers import open_output
 from framepack.media.frames.yuv420 import pad_to_even
 from framepack.media.images.convert import rgb_image
-from framepack.media.iteration import closing
 from framepack.media.timeline.frame_cache import FrameCache, cache_frames, open_frame_cache
 from framepack.media.write.encoders import DEFAULT_QUALITY
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from framepack.closing import closing
 from framepack.errors import FramepackError, InvalidMedia
 from framepack.media.audio.track import audio_track
 from framepack.media.containers import open_output
 from framepack.media.frames.yuv420 import Yuv420Converter
-from framepack.media.iteration import closing
 from framepack.media.mux.muxer import Muxer
 from framepack.media.mux.repeat import write_file_repeated
 from framepack.media.prefetch import prefetch

@@ -71,9 +71,9 @@ class AlignedCrop:
     """An upright square crop of a face: where it is in a frame.
 
     Attributes:
-        transform: from pixels of the frame to pixels of the crop.
-        rows: rows of the frame that the crop touches.
-        columns: columns of the frame that the crop touches.
+        transform: From pixels of the frame to pixels of the crop.
+        rows: Rows of the frame that the crop touches.
+        columns: Columns of the frame that the crop touches.
     """
 
     transform: SimilarityTransform
@@ -117,10 +117,10 @@ def sample(frame: Tensor, x: Tensor, y: Tensor, padding_mode: str) -> Tensor:
     """Sample a frame at points between its pixels, by bicubic interpolation.
 
     Args:
-        frame: shape (C, H, W), float32.
-        x: x coordinates, shape (h, w); integers are centers of pixels.
-        y: y coordinates, likewise.
-        padding_mode: how to continue the frame beyond its edges: "reflection" or "border".
+        frame: Shape (C, H, W), float32.
+        x: X coordinates, shape (h, w); integers are centers of pixels.
+        y: Y coordinates, likewise.
+        padding_mode: How to continue the frame beyond its edges: "reflection" or "border".
 
     Returns:
         Shape (C, h, w), float32.

@@ -33,7 +33,7 @@ def paste_faces(frame: Tensor, faces: Sequence[tuple[AlignedCrop, Tensor, float]
 
     Args:
         frame: RGB, shape (3, H, W), any float dtype, range 0..1; not changed.
-        faces: for each face its crop, the change (difference of RGB values, shape (3, 512, 512), float32), and the
+        faces: For each face its crop, the change (difference of RGB values, shape (3, 512, 512), float32), and the
             strength with which the change is applied, 0 to 1.
 
     Returns:

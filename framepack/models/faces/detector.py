@@ -55,7 +55,7 @@ class YuNet:
     """OpenCV's face detector. Thread-safe.
 
     Args:
-        content: content of the published ONNX file.
+        content: Content of the published ONNX file.
 
     Raises:
         ModelUnavailable: OpenCV cannot open it.
@@ -92,10 +92,10 @@ def find_faces(frame: Frame, detector: Detector, device: torch.device, colors: C
     A frame whose longer side exceeds 640 pixels is shrunk for detection.
 
     Args:
-        frame: in host or device memory.
-        detector: detects faces.
-        device: device to convert and shrink the frame on.
-        colors: color space of its YUV samples if it is in host memory.
+        frame: In host or device memory.
+        detector: Detects faces.
+        device: Device to convert and shrink the frame on.
+        colors: Color space of its YUV samples if it is in host memory.
 
     Returns:
         Faces in pixels of the original frame.

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch import Tensor
 
-from framepack.media.iteration import closing
+from framepack.closing import closing
+from framepack.media.iteration import count_repeats
 from framepack.models.faces.alignment import AlignedCrop
 from framepack.models.faces.blending import paste_faces
 from framepack.models.faces.detector import find_faces
 from framepack.models.faces.tracking import Face, Tracker
-from framepack.models.frames.device_frame import DeviceFrame, count_repeats
+from framepack.models.frames.device_frame import DeviceFrame
 from framepack.models.frames.scene_cuts import is_cut, thumbnail
 
 if TYPE_CHECKING:
@@ -72,17 +73,17 @@ def enhance_faces(
     """Upscale frames and restore their faces.
 
     Args:
-        frames: all of one size; closed at the end.
-        upscale: upscales them.
-        models: detector and restorer.
-        colors: color space of the YUV samples of ``frames``.
-        check: called between steps; may raise an error to stop.
+        frames: All of one size; closed at the end.
+        upscale: Upscales them.
+        models: Detector and restorer.
+        colors: Color space of the YUV samples of ``frames``.
+        check: Called between steps; may raise an error to stop.
 
     Yields:
         As many frames as ``frames``; a frame without faces is the upscaled frame itself.
 
     Raises:
-        OutOfMemory: not even one face fits into memory.
+        OutOfMemory: Not even one face fits into memory.
     """
     # The upscaler pulls source frames through `sources`, in batches of its own choice. What was tracked for them
     # waits in `pending` until their upscaled frames come back, in the same order.

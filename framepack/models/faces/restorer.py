@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from framepack.errors import ModelUnavailable
-from framepack.models.memory.device import MB
 from framepack.models.memory.oom import none_on_oom, retry_after_oom
+from framepack.units import MB
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,7 +36,7 @@ def load_face_network(state: Mapping[str, Tensor]) -> nn.Module:
         The network on the CPU in single precision, ready for inference.
 
     Raises:
-        ModelUnavailable: the weights are not those of this network.
+        ModelUnavailable: The weights are not those of this network.
     """
     from spandrel.architectures.GFPGAN import GFPGAN
 
@@ -55,11 +55,11 @@ class FaceRestorer:
     """GFPGAN on its device. Thread-safe.
 
     Attributes:
-        device: where it runs.
+        device: Where it runs.
 
     Args:
-        network: in single precision on the CPU; moved in place.
-        device: where to run; idle models there are evicted when memory runs out.
+        network: In single precision on the CPU; moved in place.
+        device: Where to run; idle models there are evicted when memory runs out.
     """
 
     def __init__(self, network: nn.Module, device: Device) -> None:
@@ -75,13 +75,13 @@ class FaceRestorer:
         """Restore faces, together or, if memory runs out, one by one.
 
         Args:
-            faces: aligned crops, RGB, shape (N, 3, 512, 512), float32, range 0..1, on any device.
+            faces: Aligned crops, RGB, shape (N, 3, 512, 512), float32, range 0..1, on any device.
 
         Returns:
             The same shape, dtype and range, on the network's device.
 
         Raises:
-            OutOfMemory: not even one face fits.
+            OutOfMemory: Not even one face fits.
         """
         restored = none_on_oom(lambda: self._restore(faces))
         if restored is None:

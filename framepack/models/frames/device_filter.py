@@ -31,9 +31,9 @@ class DeviceFilter:
     """Applies filters to the frames of one clip, called in order.
 
     Args:
-        settings: values of the filter controls.
-        colors: color space of the clip.
-        grain: film grain of the clip, or None.
+        settings: Values of the filter controls.
+        colors: Color space of the clip.
+        grain: Film grain of the clip, or None.
     """
 
     def __init__(self, settings: FilterSettings, colors: Colors, grain: Grain | None) -> None:
@@ -54,7 +54,7 @@ class DeviceFilter:
         """Filter the frame number ``index``; the result has the same dtype.
 
         Raises:
-            TypeError: the frame is not in device memory.
+            TypeError: The frame is not in device memory.
         """
         if not isinstance(frame, DeviceFrame):
             raise TypeError("only frames in device memory can be filtered on the device")

@@ -14,7 +14,7 @@ from framepack.media.frames.arrays import Planes, frame_from_planes, planes_of
 from framepack.models.frames.yuv import rgb_from_yuv, yuv420_from_rgb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
     import av
     import numpy as np
@@ -34,7 +34,7 @@ class DeviceFrame:
     Attributes:
         tensor: RGB, shape (3, H, W), float16, bfloat16 or float32; read-only. Its luma is within 0..1. Single
             components may be slightly outside, because YUV can store colors beyond the range of RGB.
-        colors: color space of its YUV samples on the host.
+        colors: Color space of its YUV samples on the host.
     """
 
     tensor: Tensor
@@ -77,11 +77,11 @@ def to_device(
     Planar YUV is uploaded unchanged, at half the size of RGB, and converted on the device in single precision.
 
     Args:
-        frames: at least one; all of one size.
-        device: target device.
-        dtype: precision of the result.
-        colors: color space of the YUV samples of frames in host memory.
-        clip: whether to clip RGB values to 0..1.
+        frames: At least one; all of one size.
+        device: Target device.
+        dtype: Precision of the result.
+        colors: Color space of the YUV samples of frames in host memory.
+        clip: Whether to clip RGB values to 0..1.
 
     Returns:
         RGB, shape (N, 3, H, W), range 0..1 if clipped, channels last.
@@ -147,9 +147,9 @@ def resize(batch: Tensor, width: int, height: int) -> Tensor:
     """Resize frames by bicubic interpolation, with antialiasing when they become smaller.
 
     Args:
-        batch: shape (N, 3, H, W), any float dtype, range 0..1.
-        width: width of the result.
-        height: height of the result.
+        batch: Shape (N, 3, H, W), any float dtype, range 0..1.
+        width: Width of the result.
+        height: Height of the result.
 
     Returns:
         Shape (N, 3, height, width), float32, range 0..1.
@@ -158,24 +158,3 @@ def resize(batch: Tensor, width: int, height: int) -> Tensor:
         batch.to(torch.float32), (height, width), mode="bicubic", antialias=True, align_corners=False
     )
     return resized.clamp_(0, 1)
-
-
-def count_repeats(frames: Iterator[F], check: Callable[[], None]) -> Iterator[tuple[F, int]]:
-    """Yield each frame with the number of times that the same object comes in a row.
-
-    Args:
-        frames: a repeated frame is one object several times in a row.
-        check: called for every frame; may raise an error to stop.
-    """
-    current: F | None = None
-    count = 0
-    for frame in frames:
-        check()
-        if frame is current:
-            count += 1
-            continue
-        if current is not None:
-            yield current, count
-        current, count = frame, 1
-    if current is not None:
-        yield current, count

@@ -23,12 +23,12 @@ def rgb_from_yuv(
     """Convert frames to RGB.
 
     Args:
-        y: luma, shape (N, H, W), integers in any dtype.
-        uv: chroma (Cb and Cr), shape (N, 2, h, w).
-        depth: bits per sample, 8 to 16.
-        halved: whether chroma has half the (columns, rows), rounded up.
-        colors: color space and range of the samples.
-        clip: whether to clip values outside of 0..1, such as whiter than white.
+        y: Luma, shape (N, H, W), integers in any dtype.
+        uv: Chroma (Cb and Cr), shape (N, 2, h, w).
+        depth: Bits per sample, 8 to 16.
+        halved: Whether chroma has half the (columns, rows), rounded up.
+        colors: Color space and range of the samples.
+        clip: Whether to clip values outside of 0..1, such as whiter than white.
 
     Returns:
         Shape (N, 3, H, W), float32, range 0..1 if clipped.
@@ -58,8 +58,8 @@ def yuv420_from_rgb(rgb: Tensor, colors: Colors) -> tuple[Tensor, Tensor]:
     """Convert a frame to 8-bit YUV 4:2:0, rounding only once.
 
     Args:
-        rgb: shape (3, H, W), any float dtype, range 0..1.
-        colors: color space and range of the result.
+        rgb: Shape (3, H, W), any float dtype, range 0..1.
+        colors: Color space and range of the result.
 
     Returns:
         Luma, shape (H, W), and chroma (Cb and Cr), shape (2, ceil(H / 2), ceil(W / 2)), both uint8.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
+from framepack.closing import closing
 from framepack.media.frames.arrays import planes_of
-from framepack.media.iteration import closing
 from framepack.media.timeline.retiming import FramePair, retime
 from framepack.models.frames.device_frame import DeviceFrame
 from framepack.models.frames.scene_cuts import Thumbnail, is_cut, thumbnail
@@ -39,17 +39,17 @@ def interpolate_frames(
     are in memory at any time.
 
     Args:
-        frames: all of one size; closed at the end.
-        interpolator: the network.
-        retiming: the new timeline.
-        colors: color space of the YUV samples of ``frames`` and of the result.
-        check: called between steps; may raise an error to stop.
+        frames: All of one size; closed at the end.
+        interpolator: The network.
+        retiming: The new timeline.
+        colors: Color space of the YUV samples of ``frames`` and of the result.
+        check: Called between steps; may raise an error to stop.
 
     Yields:
         As many frames as ``retiming.length`` says; generated frames are in device memory, in float16.
 
     Raises:
-        OutOfMemory: frames of this size do not fit into memory.
+        OutOfMemory: Frames of this size do not fit into memory.
     """
     interpolator.forget()
     batcher = _Batcher(interpolator, colors, check)

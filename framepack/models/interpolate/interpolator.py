@@ -40,8 +40,8 @@ class EncodedFrame:
 
     Attributes:
         tensor: RGB and features, shape (1, 7, H, W), float32; both sides are multiples of ``SIZE_MULTIPLE``.
-        width: width of the frame without padding, which is at the right.
-        height: height of the frame without padding, which is at the bottom.
+        width: Width of the frame without padding, which is at the right.
+        height: Height of the frame without padding, which is at the bottom.
     """
 
     tensor: Tensor
@@ -62,11 +62,11 @@ class Interpolator:
     """RIFE on its device. Thread-safe.
 
     Attributes:
-        device: where it runs.
+        device: Where it runs.
 
     Args:
-        network: in single precision on the CPU; converted and moved in place.
-        device: where to run; idle models there are evicted when memory runs out.
+        network: In single precision on the CPU; converted and moved in place.
+        device: Where to run; idle models there are evicted when memory runs out.
     """
 
     def __init__(self, network: Rife, device: Device) -> None:
@@ -90,11 +90,11 @@ class Interpolator:
         """Upload a frame and compute its features.
 
         Args:
-            frame: in host or device memory; RGB values outside of 0..1 are kept.
-            colors: color space of its YUV samples if it is in host memory.
+            frame: In host or device memory; RGB values outside of 0..1 are kept.
+            colors: Color space of its YUV samples if it is in host memory.
 
         Raises:
-            OutOfMemory: it does not fit into memory.
+            OutOfMemory: It does not fit into memory.
         """
         tensor = retry_after_oom(
             lambda: self._encoded(self._uploaded(frame, colors)), self.device.free_memory, _TOO_SMALL
@@ -107,13 +107,13 @@ class Interpolator:
         If memory runs out, frames are computed one by one, then with the motion estimated at half the size.
 
         Args:
-            pairs: at least one; all of one size.
+            pairs: At least one; all of one size.
 
         Returns:
             RGB, shape (N, 3, H, W), float32, on the network's device.
 
         Raises:
-            OutOfMemory: not even one frame at half the size fits.
+            OutOfMemory: Not even one frame at half the size fits.
         """
         ways = (
             lambda: self._interpolate(pairs),

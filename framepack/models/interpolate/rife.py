@@ -130,8 +130,8 @@ class Rife(nn.Module):
         """Generate the frames at ``timestep`` between two frames.
 
         Args:
-            first: earlier frames as returned by ``with_features``, (N, 7, H, W).
-            second: later frames, likewise.
+            first: Earlier frames as returned by ``with_features``, (N, 7, H, W).
+            second: Later frames, likewise.
             timestep: (N, 1, 1, 1); 0 is the time of the first frame, 1 that of the second.
 
         Returns:
@@ -177,9 +177,9 @@ def warp_and_blend(first: Tensor, second: Tensor, flow: Tensor, mask: Tensor) ->
 
     Args:
         first: (N, C, H, W), float32.
-        second: likewise.
-        flow: as returned by ``Rife.motion``.
-        mask: likewise.
+        second: Likewise.
+        flow: As returned by ``Rife.motion``.
+        mask: Likewise.
 
     Returns:
         (N, C, H, W), float32.
@@ -195,7 +195,7 @@ def load_rife(state: Mapping[str, Tensor]) -> Rife:
         The network in single precision on the CPU, in evaluation mode, without the parts that only training needs.
 
     Raises:
-        ModelUnavailable: a weight is missing, has the wrong shape, or does not belong to this network.
+        ModelUnavailable: A weight is missing, has the wrong shape, or does not belong to this network.
     """
     plain = {key.removeprefix("module."): value for key, value in state.items()}
     needed = {key: value for key, value in plain.items() if not key.startswith(_TRAINING_ONLY)}

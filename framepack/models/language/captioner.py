@@ -30,11 +30,11 @@ class Captioner:
     """Florence-2 on its device. Thread-safe.
 
     Args:
-        folder: folder of its repository.
-        device: where to run; idle models there are evicted when memory runs out.
+        folder: Folder of its repository.
+        device: Where to run; idle models there are evicted when memory runs out.
 
     Raises:
-        ModelUnavailable: the folder does not contain a Florence-2 model.
+        ModelUnavailable: The folder does not contain a Florence-2 model.
     """
 
     def __init__(self, folder: Path, device: Device) -> None:
@@ -52,11 +52,11 @@ class Captioner:
 
         Args:
             image: RGB, shape (height, width, 3), 0 to 255, of any size.
-            job: can cancel the work, and receives its progress.
+            job: Can cancel the work, and receives its progress.
 
         Raises:
-            Cancelled: the job was cancelled.
-            OutOfMemory: it does not fit into memory.
+            Cancelled: The job was cancelled.
+            OutOfMemory: It does not fit into memory.
         """
         message = "The worker's memory is too small to caption this image."
         return retry_after_oom(partial(self._caption, image, job), self.device.free_memory, message)

@@ -44,9 +44,9 @@ class SamplingParams:
     """Parameters of sampling.
 
     Attributes:
-        temperature: divisor of the logits; near 0 the most likely token is always chosen.
-        top_k: number of most likely tokens to choose from.
-        top_p: of these, only the most likely ones that together reach this probability.
+        temperature: Divisor of the logits; near 0 the most likely token is always chosen.
+        top_k: Number of most likely tokens to choose from.
+        top_p: Of these, only the most likely ones that together reach this probability.
     """
 
     temperature: float
@@ -65,8 +65,8 @@ class SeededSampler(LogitsProcessor):
     samples the token and leaves it as the only possible one, and generation itself is greedy.
 
     Args:
-        params: parameters of sampling.
-        seeds: one per row; equal seeds sample equal tokens from equal logits.
+        params: Parameters of sampling.
+        seeds: One per row; equal seeds sample equal tokens from equal logits.
     """
 
     def __init__(self, params: SamplingParams, seeds: Sequence[int]) -> None:
@@ -77,8 +77,8 @@ class SeededSampler(LogitsProcessor):
         """Sample a token for each row.
 
         Args:
-            _input_ids: not used.
-            scores: logits, shape (rows, vocabulary), float.
+            _input_ids: Not used.
+            scores: Logits, shape (rows, vocabulary), float.
 
         Returns:
             0 for the sampled token and minus infinity for all others, in the same shape.
@@ -107,12 +107,12 @@ class Enhancer:
     """A chat model that expands prompts. Thread-safe.
 
     Args:
-        folder: folder of its repository.
-        device: where to run; idle models there are evicted when memory runs out.
-        max_new_tokens: maximum number of tokens per expanded text.
+        folder: Folder of its repository.
+        device: Where to run; idle models there are evicted when memory runs out.
+        max_new_tokens: Maximum number of tokens per expanded text.
 
     Raises:
-        ModelUnavailable: the folder does not contain a chat model.
+        ModelUnavailable: The folder does not contain a chat model.
     """
 
     def __init__(self, folder: Path, device: Device, *, max_new_tokens: int = MAX_NEW_TOKENS) -> None:
@@ -135,17 +135,17 @@ class Enhancer:
         Sections are expanded in batches. When memory runs out, the batch is halved; what is finished is kept.
 
         Args:
-            prompt: a prompt as described at ``split_prompt``.
-            job: can cancel the work, and receives its progress.
-            seed: equal seeds give equal texts on the same machine; None: a random seed.
+            prompt: A prompt as described at ``split_prompt``.
+            job: Can cancel the work, and receives its progress.
+            seed: Equal seeds give equal texts on the same machine; None: a random seed.
 
         Returns:
             The prompt with each of its texts expanded; a text without an answer of the model stays unchanged.
 
         Raises:
-            InvalidField: a text is too long for the model.
-            Cancelled: the job was cancelled.
-            OutOfMemory: not even a single text fits into memory.
+            InvalidField: A text is too long for the model.
+            Cancelled: The job was cancelled.
+            OutOfMemory: Not even a single text fits into memory.
         """
         parts = split_prompt(prompt)
         texts = [part.text for part in parts if part.text]
@@ -194,7 +194,7 @@ class Enhancer:
         """Tokenize the conversations: token ids, padded on the left, shape (texts, tokens), and the attention mask.
 
         Raises:
-            InvalidField: a text is too long.
+            InvalidField: A text is too long.
         """
         conversations = [chat_messages(self._without_special_tokens(text)) for text in texts]
         with self._tokenizer_lock:

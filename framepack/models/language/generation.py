@@ -29,13 +29,13 @@ def load_pretrained(model_class: Any, folder: Path, device: Device, dtype: torch
     """Load a network from its repository's folder.
 
     Args:
-        model_class: a class of transformers.
-        folder: contains a configuration and safetensors files.
-        device: where it will run.
-        dtype: its precision.
+        model_class: A class of transformers.
+        folder: Contains a configuration and safetensors files.
+        device: Where it will run.
+        dtype: Its precision.
 
     Raises:
-        ModelUnavailable: the folder does not contain such a network with all of its weights.
+        ModelUnavailable: The folder does not contain such a network with all of its weights.
     """
     adopt("transformers")
     disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -56,7 +56,7 @@ def load_processor(model_class: Any, folder: Path) -> Any:
     """Load the tokenizer or processor of a network.
 
     Raises:
-        ModelUnavailable: the folder does not contain one.
+        ModelUnavailable: The folder does not contain one.
     """
     try:
         return model_class.from_pretrained(folder, **_SAFE_OPTIONS)
@@ -73,9 +73,9 @@ class JobStoppingCriteria(StoppingCriteria):
     """A stopping criterion that never stops by itself: it raises if the job is cancelled, and reports progress.
 
     Args:
-        job: the job that generates the text.
-        tokens_before: number of tokens counted for earlier batches of the job.
-        max_tokens: maximum number of tokens of the whole job; None if the progress cannot be estimated from it.
+        job: The job that generates the text.
+        tokens_before: Number of tokens counted for earlier batches of the job.
+        max_tokens: Maximum number of tokens of the whole job; None if the progress cannot be estimated from it.
     """
 
     def __init__(self, job: Job, *, tokens_before: int = 0, max_tokens: int | None = None) -> None:
@@ -89,14 +89,14 @@ class JobStoppingCriteria(StoppingCriteria):
         """Continue every row.
 
         Args:
-            input_ids: all tokens so far, shape (rows, tokens).
-            _scores: not used.
+            input_ids: All tokens so far, shape (rows, tokens).
+            _scores: Not used.
 
         Returns:
             False for every row, shape (rows,).
 
         Raises:
-            Cancelled: the job was cancelled.
+            Cancelled: The job was cancelled.
         """
         self._job.check()
         self._steps += 1

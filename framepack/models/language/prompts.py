@@ -100,8 +100,8 @@ def clean_answer(answer: str, *, complete: bool) -> str:
     """Turn an answer of the model into a prompt: one paragraph without quotation marks, labels and brackets.
 
     Args:
-        answer: the answer.
-        complete: whether the answer is complete; if not, its unfinished last sentence is cut off.
+        answer: The answer.
+        complete: Whether the answer is complete; if not, its unfinished last sentence is cut off.
     """
     text = " ".join(answer.translate(_QUOTES).translate(_BRACKETS).split())
     text = text[label.end() :] if (label := _LABEL.match(text)) else text

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from framepack.errors import Conflict, OutOfMemory
-from framepack.models.memory.device import MB, is_out_of_memory, release_memory
+from framepack.models.memory.device import is_out_of_memory, release_memory
 from framepack.models.memory.model_memory import ModelMemory
 from framepack.models.memory.oom import retry_after_oom
+from framepack.units import MB
 
 if TYPE_CHECKING:
     from framepack.models.memory.device import Device
@@ -30,9 +31,9 @@ class LoadedModel:
     """A loaded model, as the cache's status lists it.
 
     Attributes:
-        name: public name.
-        group: group of models it belongs to.
-        memory_bytes: measured size of its tensors on the device; the estimate if it has none there.
+        name: Public name.
+        group: Group of models it belongs to.
+        memory_bytes: Measured size of its tensors on the device; the estimate if it has none there.
     """
 
     name: str
@@ -73,7 +74,7 @@ class ModelCache:
     used first, until the new one fits by its estimate or by its measured size from the last time.
 
     Args:
-        device: returns the device of the models; called when the first one is loaded. None: memory is unlimited.
+        device: Returns the device of the models; called when the first one is loaded. None: memory is unlimited.
     """
 
     def __init__(self, device: Callable[[], Device] | None = None) -> None:
@@ -99,8 +100,8 @@ class ModelCache:
         idle models are evicted and it is loaded once more.
 
         Raises:
-            OutOfMemory: memory ran out twice while loading, or once in the block.
-            Exception: any other error of ``spec.load``.
+            OutOfMemory: Memory ran out twice while loading, or once in the block.
+            Exception: Any other error of ``spec.load``.
         """
         entry, is_new = self._acquire(spec)
         try:
@@ -121,7 +122,7 @@ class ModelCache:
             The models that were unloaded.
 
         Raises:
-            Conflict: one of them is in use; in that case none is unloaded.
+            Conflict: One of them is in use; in that case none is unloaded.
         """
         with self._closing:
             with self._lock:
@@ -136,7 +137,7 @@ class ModelCache:
         """Unload models that no job uses, least recently used first.
 
         Args:
-            until: called before each; eviction stops when it returns True. None: evict all idle models.
+            until: Called before each; eviction stops when it returns True. None: evict all idle models.
 
         Returns:
             The models that were unloaded.

@@ -11,15 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from framepack.errors import Unavailable
+from framepack.units import MB
 
 if TYPE_CHECKING:
     import torch
-
-MB: Final = 1_000_000
-"""A megabyte, as everywhere in settings, catalogs, logs and messages."""
-
-GIB: Final = 1 << 30
-"""The unit of memory sizes that the API reports as GB, like most tools that show the memory of GPUs."""
 
 _CPU_INFO: Final = Path("/proc/cpuinfo")
 _BFLOAT16_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16"})
@@ -66,10 +61,10 @@ class Device:
     """Where networks run.
 
     Attributes:
-        torch_device: the PyTorch device.
-        limit_bytes: maximum memory to use there, or None for all that is free.
-        has_bfloat16: whether it is a CPU that multiplies bfloat16 faster than float32.
-        residents: the models loaded there, which can be evicted; None: there are none.
+        torch_device: The PyTorch device.
+        limit_bytes: Maximum memory to use there, or None for all that is free.
+        has_bfloat16: Whether it is a CPU that multiplies bfloat16 faster than float32.
+        residents: The models loaded there, which can be evicted; None: there are none.
     """
 
     torch_device: torch.device
@@ -84,7 +79,7 @@ class Device:
         """Resolve the settings ``device`` ("auto", "cpu", "cuda" or "cuda:N") and ``memory_limit_mb``.
 
         Raises:
-            Unavailable: the GPU does not exist.
+            Unavailable: The GPU does not exist.
         """
         import torch
 
@@ -152,7 +147,7 @@ def release_memory(*, collect: bool = True) -> None:
     """Return unused memory to the devices and to the operating system.
 
     Args:
-        collect: whether to collect reference cycles first, which takes a moment.
+        collect: Whether to collect reference cycles first, which takes a moment.
     """
     if collect:
         gc.collect()

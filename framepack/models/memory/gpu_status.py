@@ -19,11 +19,11 @@ class Gpu:
     """Status of a GPU at one moment.
 
     Attributes:
-        name: product name.
-        used_bytes: memory used by all processes.
-        total_bytes: total memory.
-        utilization: percentage of the last sample period in which it computed; None if unknown.
-        temperature: degrees Celsius; None if unknown.
+        name: Product name.
+        used_bytes: Memory used by all processes.
+        total_bytes: Total memory.
+        utilization: Percentage of the last sample period in which it computed; None if unknown.
+        temperature: Degrees Celsius; None if unknown.
     """
 
     name: str
@@ -49,8 +49,8 @@ def read_nvml(nvml: Any, uuid: str) -> Gpu | None:
     """Read one GPU's status from NVML; None if NVML is unavailable or does not know its memory.
 
     Args:
-        nvml: the module pynvml.
-        uuid: the GPU's UUID in NVML's notation.
+        nvml: The module pynvml.
+        uuid: The GPU's UUID in NVML's notation.
     """
     try:
         nvml.nvmlInit()

@@ -41,11 +41,11 @@ class ModelMemory:
     """The storages of a model's tensors, each counted once; keeps none of them alive.
 
     Args:
-        model: a torch module, or any object that has tensors in its attributes, lists or dictionaries, however deep.
-        device: count only storages on devices of this type; None: count all.
+        model: A torch module, or any object that has tensors in its attributes, lists or dictionaries, however deep.
+        device: Count only storages on devices of this type; None: count all.
 
     Attributes:
-        size_bytes: total size of the storages; 0 if there are none.
+        size_bytes: Total size of the storages; 0 if there are none.
     """
 
     def __init__(self, model: object, device: torch.device | None = None) -> None:

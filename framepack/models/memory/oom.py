@@ -38,17 +38,17 @@ def first_that_fits(
     """Try several ways to do the same work until one of them fits into memory.
 
     Args:
-        ways: from the fastest to the one that takes the least memory. Each is tried twice, the second time after
+        ways: From the fastest to the one that takes the least memory. Each is tried twice, the second time after
             memory was freed; each starts from the beginning and returns anything but None.
-        free_memory: frees what can be freed, such as ``device.free_memory``.
-        message: error message for the client if none of them fits.
-        start: index of the first way to try.
+        free_memory: Frees what can be freed, such as ``device.free_memory``.
+        message: Error message for the client if none of them fits.
+        start: Index of the first way to try.
 
     Returns:
         The result, and the index of the way that fitted.
 
     Raises:
-        OutOfMemory: none of them fits.
+        OutOfMemory: None of them fits.
     """
     for index in range(start, len(ways)):
         result = none_on_oom(ways[index])
@@ -65,7 +65,7 @@ def retry_after_oom(work: Callable[[], T], free_memory: Callable[[], object], me
     """Do work that cannot be split: if memory runs out, free memory and try once more; see ``first_that_fits``.
 
     Raises:
-        OutOfMemory: it does not fit.
+        OutOfMemory: It does not fit.
     """
     return first_that_fits([work], free_memory, message)[0]
 
@@ -75,8 +75,8 @@ class BatchPlan:
     """How to split the work.
 
     Attributes:
-        frames: number of frames per batch.
-        tile: maximum tile width and height in pixels, without the overlap; 0: whole frames.
+        frames: Number of frames per batch.
+        tile: Maximum tile width and height in pixels, without the overlap; 0: whole frames.
     """
 
     frames: int
@@ -103,7 +103,7 @@ class OomFallback:
     """Splits batches of frames until they fit into memory, and remembers the plan that fitted.
 
     Args:
-        device: whose memory is used.
+        device: Whose memory is used.
     """
 
     def __init__(self, device: Device) -> None:
@@ -126,16 +126,16 @@ class OomFallback:
         tries twice, because it has few ways to choose from.)
 
         Args:
-            work: processes a slice of the frames in tiles of the given size.
-            count: number of frames.
-            shape: key under which the plan that fitted is remembered.
-            first: plan to begin with.
+            work: Processes a slice of the frames in tiles of the given size.
+            count: Number of frames.
+            shape: Key under which the plan that fitted is remembered.
+            first: Plan to begin with.
 
         Returns:
             The results of all slices, in order.
 
         Raises:
-            OutOfMemory: even the smallest plan does not fit.
+            OutOfMemory: Even the smallest plan does not fit.
         """
         plan: BatchPlan | None = first
         while plan is not None:

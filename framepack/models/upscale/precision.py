@@ -26,8 +26,8 @@ def prepare(network: ImageModelDescriptor[Any], device: Device) -> torch.dtype:
     """Move a network to its device, in the best precision and memory layout for that device.
 
     Args:
-        network: in single precision; converted in place.
-        device: where it will run.
+        network: In single precision; converted in place.
+        device: Where it will run.
 
     Returns:
         The dtype of its input.

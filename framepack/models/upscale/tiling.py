@@ -69,11 +69,11 @@ def plan_tiles(width: int, height: int, tile: int, overlap: int, multiple: int =
     each extends at least ``overlap`` pixels beyond its kept part. Tiles are as small as their number allows.
 
     Args:
-        width: width of the frame, a multiple of ``multiple``.
-        height: height of the frame, likewise.
-        tile: maximum width and height of the kept part of a tile; 0: a single tile.
-        overlap: minimum number of input pixels beyond a kept part.
-        multiple: positions and sizes of tiles are multiples of this.
+        width: Width of the frame, a multiple of ``multiple``.
+        height: Height of the frame, likewise.
+        tile: Maximum width and height of the kept part of a tile; 0: a single tile.
+        overlap: Minimum number of input pixels beyond a kept part.
+        multiple: Positions and sizes of tiles are multiples of this.
     """
     columns = _spans(width, tile or width, overlap, multiple)
     rows = _spans(height, tile or height, overlap, multiple)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from framepack.media.iteration import closing
-from framepack.models.frames.device_frame import DeviceFrame, count_repeats, resize, to_device
+from framepack.closing import closing
+from framepack.media.iteration import count_repeats
+from framepack.models.frames.device_frame import DeviceFrame, resize, to_device
 from framepack.models.memory.oom import WorkShape
 
 if TYPE_CHECKING:
@@ -51,18 +52,18 @@ def upscale_frames(
     times the cost.) A repeated frame, the same object several times in a row, is computed once and stays one object.
 
     Args:
-        frames: all of one size; closed at the end.
-        upscaler: the network.
-        target: size and colors of the result.
-        colors: color space of the YUV samples of ``frames``.
-        tile_size: see ``Upscaler``.
-        check: called between tiles; may raise an error to stop.
+        frames: All of one size; closed at the end.
+        upscaler: The network.
+        target: Size and colors of the result.
+        colors: Color space of the YUV samples of ``frames``.
+        tile_size: See ``Upscaler``.
+        check: Called between tiles; may raise an error to stop.
 
     Yields:
         As many frames as ``frames``, in device memory, in float16.
 
     Raises:
-        OutOfMemory: even the smallest tiles do not fit.
+        OutOfMemory: Even the smallest tiles do not fit.
     """
     upscaler.forget()
     batcher = _Batcher(upscaler, target, colors, tile_size, check)

@@ -37,14 +37,14 @@ class Upscaler:
     """An upscaling network on its device. Thread-safe.
 
     Attributes:
-        scale: factor by which it enlarges width and height.
-        device: where it runs.
-        dtype: precision of its input.
-        overlap: number of pixels by which the input of a tile exceeds the part that is kept, on each side.
+        scale: Factor by which it enlarges width and height.
+        device: Where it runs.
+        dtype: Precision of its input.
+        overlap: Number of pixels by which the input of a tile exceeds the part that is kept, on each side.
 
     Args:
-        network: in single precision on the CPU; converted and moved in place.
-        device: where to run; idle models there are evicted when memory runs out.
+        network: In single precision on the CPU; converted and moved in place.
+        device: Where to run; idle models there are evicted when memory runs out.
     """
 
     def __init__(self, network: ImageModelDescriptor[Any], device: Device) -> None:
@@ -62,15 +62,15 @@ class Upscaler:
 
         Args:
             batch: RGB, shape (N, 3, H, W), any float dtype, range 0..1, on any device.
-            tile_size: maximum width and height of a tile without overlap (smaller if memory is short); 0: as large as
+            tile_size: Maximum width and height of a tile without overlap (smaller if memory is short); 0: as large as
                 memory allows.
-            check: called between tiles; may raise an error to stop.
+            check: Called between tiles; may raise an error to stop.
 
         Returns:
             RGB, shape (N, 3, H * scale, W * scale), float, range 0..1, on the network's device.
 
         Raises:
-            OutOfMemory: even the smallest tiles do not fit.
+            OutOfMemory: Even the smallest tiles do not fit.
         """
         height, width = batch.shape[-2:]
 
@@ -84,7 +84,7 @@ class Upscaler:
         """Do work on ``count`` frames in batches and tiles that fit into memory; see ``OomFallback.run``.
 
         Raises:
-            OutOfMemory: even the smallest tiles do not fit.
+            OutOfMemory: Even the smallest tiles do not fit.
         """
         return self._fallback.run(work, count, shape, self._plan(shape))
 
@@ -163,8 +163,8 @@ def measure_bytes_per_pixel(network: ImageModelDescriptor[Any], dtype: torch.dty
     """Measure the memory that one input pixel needs during inference, by the network's widest layer.
 
     Args:
-        network: on its device; a small frame is run through it.
-        dtype: precision of its input.
+        network: On its device; a small frame is run through it.
+        dtype: Precision of its input.
     """
     side = max(_PROBE_SIDE, network.size_requirements.minimum)
     side += -side % network.size_requirements.multiple_of

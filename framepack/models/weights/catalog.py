@@ -42,7 +42,7 @@ class Catalog:
     """A list of models with unique names and unique file names.
 
     Raises:
-        ValueError: two rows share a name or two files share a file name.
+        ValueError: Two rows share a name or two files share a file name.
     """
 
     rows: tuple[ModelRow, ...]

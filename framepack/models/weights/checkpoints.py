@@ -27,8 +27,8 @@ def read_published(path: Path, weights: Weights) -> bytes:
     """Read a published file whole, so that the bytes that are verified are the bytes that are parsed.
 
     Raises:
-        ModelUnavailable: its size or hash differs from the published one.
-        OSError: it cannot be read.
+        ModelUnavailable: Its size or hash differs from the published one.
+        OSError: It cannot be read.
     """
     content = read_capped(path) if path.stat().st_size == weights.size_bytes else b""
     if len(content) != weights.size_bytes or hashlib.sha256(content).hexdigest() != weights.sha256:
@@ -42,8 +42,8 @@ def read_capped(path: Path) -> bytes:
     """Read a regular file.
 
     Raises:
-        ModelUnavailable: it is not a regular file, or larger than ``MAX_BYTES``.
-        OSError: it cannot be read.
+        ModelUnavailable: It is not a regular file, or larger than ``MAX_BYTES``.
+        OSError: It cannot be read.
     """
     if not path.is_file():
         raise ModelUnavailable(f"{path.name} in the weights folder is not a file.")
@@ -88,7 +88,7 @@ def parse_checkpoint(content: bytes, filename: str) -> dict[str, Tensor]:
     (``params_ema``), which are preferred.
 
     Raises:
-        ModelUnavailable: the file is damaged, or contains other things than tensors.
+        ModelUnavailable: The file is damaged, or contains other things than tensors.
     """
     try:
         loaded = _tensors(content) if filename.endswith(".safetensors") else _unpickled(content)

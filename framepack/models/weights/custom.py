@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from framepack.errors import FramepackError, ModelUnavailable
 from framepack.models.spec import ModelRow, Weights
 from framepack.models.weights.checkpoints import parse_checkpoint, read_capped
+from framepack.units import MB
 
 if TYPE_CHECKING:
     from framepack.models.weights.catalog import Catalog
@@ -30,8 +31,8 @@ class CustomModels:
     read, so a file that is replaced later is never loaded under the old row.
 
     Args:
-        folder: the weights folder, which need not exist.
-        catalog: its file names and model names are reserved.
+        folder: The weights folder, which need not exist.
+        catalog: Its file names and model names are reserved.
     """
 
     def __init__(self, folder: Path, catalog: Catalog) -> None:
@@ -98,6 +99,6 @@ class CustomModels:
             architecture=architecture,
             scale=network.scale,
             weights=(Weights(path.name, None, len(content), hashlib.sha256(content).hexdigest(), "unknown"),),
-            memory_mb=-(-4 * parameters // 1_000_000),
+            memory_mb=-(-4 * parameters // MB),
             description=f"Custom {network.scale}x model ({architecture})",
         )

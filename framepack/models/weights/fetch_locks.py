@@ -13,7 +13,7 @@ class FetchLocks:
     """Named locks, stored as lock files in a folder. The kernel releases a lock when its owner dies.
 
     Args:
-        folder: must exist when a lock is acquired.
+        folder: Must exist when a lock is acquired.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -56,8 +56,8 @@ def download(repository: Repository, to: Path) -> None:
     """Download the pinned revision into the folder ``to``; an interrupted download is resumed.
 
     Raises:
-        ModelUnavailable: the Hub cannot be reached, or denies access.
-        DiskFull: there is no disk space for it.
+        ModelUnavailable: The Hub cannot be reached, or denies access.
+        DiskFull: There is no disk space for it.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils.tqdm import disable_progress_bars
@@ -86,11 +86,11 @@ class HubSnapshots:
     """Finds and downloads the repositories of language models. Thread-safe.
 
     Args:
-        folder: the weights folder; a repository is stored in its subfolder ``organization/name``.
-        caches: folders in the Hub's cache layout, which are only read.
-        allow_download: whether missing repositories may be downloaded.
-        repository_for: returns the repository that the deployment uses for a group of models.
-        fetch: downloads a repository.
+        folder: The weights folder; a repository is stored in its subfolder ``organization/name``.
+        caches: Folders in the Hub's cache layout, which are only read.
+        allow_download: Whether missing repositories may be downloaded.
+        repository_for: Returns the repository that the deployment uses for a group of models.
+        fetch: Downloads a repository.
     """
 
     def __init__(
@@ -125,8 +125,8 @@ class HubSnapshots:
         """Return a folder with the repository's files; download them if they are not on this machine.
 
         Raises:
-            ModelUnavailable: it is missing and cannot be downloaded, or is not the published one.
-            DiskFull: there is no disk space to download it.
+            ModelUnavailable: It is missing and cannot be downloaded, or is not the published one.
+            DiskFull: There is no disk space to download it.
         """
         for folder in self._candidates(repository):
             if folder.exists() and (
@@ -140,8 +140,8 @@ class HubSnapshots:
         """Return the repository's folder inside the weights folder; download it if it is missing.
 
         Raises:
-            ModelUnavailable: it cannot be downloaded, or is not the published one.
-            DiskFull: there is no disk space for it.
+            ModelUnavailable: It cannot be downloaded, or is not the published one.
+            DiskFull: There is no disk space for it.
         """
         target = self._local_folder(repository)
         if target.exists():
@@ -208,7 +208,7 @@ class HubSnapshots:
         """Check that the folder contains the published files, and no other weights.
 
         Raises:
-            ModelUnavailable: a file is missing or not the published one.
+            ModelUnavailable: A file is missing or not the published one.
         """
         missing = self._missing_file(folder, repository)
         if missing is not None:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from framepack.errors import ModelUnavailable
-from framepack.models.memory.device import MB
 from framepack.setting_checks import PINNED_MODEL
+from framepack.units import MB
 
 if TYPE_CHECKING:
     from framepack.models.spec import Group
@@ -33,7 +33,7 @@ class Repository:
     """A model in the layout of the Hugging Face Hub.
 
     Attributes:
-        name: id on the Hub, such as ``ibm-granite/granite-3.3-2b-instruct``. revision: commit hash; empty for a local
+        name: Id on the Hub, such as ``ibm-granite/granite-3.3-2b-instruct``. revision: commit hash; empty for a local
         folder of the deployment. group: group of models it belongs to, for status and unloading. files: files with
         known hashes. Each must exist, and no other safetensors file may. Empty: no hashes are known. license: SPDX
         name. memory_mb: memory of the loaded network in half precision, in units of 10^6 bytes. folder: path of a
@@ -119,11 +119,11 @@ def resolve(setting: str, group: Group, table: Iterable[Repository] = REPOSITORI
 
     Args:
         setting: ``organization/name``, ``organization/name@revision`` or the path of a folder.
-        group: group of models that the setting is for.
-        table: the catalog.
+        group: Group of models that the setting is for.
+        table: The catalog.
 
     Raises:
-        ModelUnavailable: it is none of these.
+        ModelUnavailable: It is none of these.
     """
     known = {repository.name: repository for repository in table if repository.group == group}
     if setting in known:

@@ -48,15 +48,15 @@ def read_ncnn(param: bytes, weights: bytes) -> dict[str, torch.Tensor]:
     """Read an RRDBNet or SRVGGNetCompact.
 
     Args:
-        param: content of the ``.param`` file.
-        weights: content of the ``.bin`` file.
+        param: Content of the ``.param`` file.
+        weights: Content of the ``.bin`` file.
 
     Returns:
         The published checkpoint's keys (``conv_first.weight``, ``body.0.rdb1.conv1.weight`` ..., or
         ``body.0.weight``, ``body.1.weight`` ...) with single-precision tensors on the CPU, shapes as in PyTorch.
 
     Raises:
-        ModelUnavailable: the files are damaged or contain another kind of network.
+        ModelUnavailable: The files are damaged or contain another kind of network.
     """
     layers = _graph(param)
     names = _compact_names(layers) if any(isinstance(layer, _PReLU) for layer in layers) else _rrdb_names(layers)
@@ -100,8 +100,8 @@ def _layer(row: list[str]) -> _Layer | None:
     """Parse one line of the graph; return None for a layer without weights.
 
     Raises:
-        ValueError, LookupError: the line is damaged.
-        ModelUnavailable: these networks have no layer of this type.
+        ValueError, LookupError: The line is damaged.
+        ModelUnavailable: These networks have no layer of this type.
     """
     kind, blobs = row[0], int(row[2]) + int(row[3])
     values = dict(pair.split("=", 1) for pair in row[4 + blobs :])

@@ -29,12 +29,12 @@ def load_upscaler_network(
     """Load an upscaling network onto the CPU in single precision, ready for inference.
 
     Args:
-        row: row of the catalog or of a user's own model.
-        store: source of its weights.
+        row: Row of the catalog or of a user's own model.
+        store: Source of its weights.
         denoise_strength: 0 keeps noise, 1 removes most; ignored by rows with only one file.
 
     Raises:
-        ModelUnavailable: the weights are unavailable, or their scale is not the row's.
+        ModelUnavailable: The weights are unavailable, or their scale is not the row's.
     """
     if len(row.weights) == 1 or denoise_strength >= 1:
         state = store.state_dict(row.weights[0])
@@ -53,7 +53,7 @@ def load_network(state: Mapping[str, Tensor]) -> ImageModelDescriptor[Any]:
         An RGB image-to-image network for upscaling or restoration, on the CPU, in evaluation mode.
 
     Raises:
-        ModelUnavailable: the architecture is unknown or not an RGB upscaler, or the weights do not fit it.
+        ModelUnavailable: The architecture is unknown or not an RGB upscaler, or the weights do not fit it.
     """
     from spandrel import ImageModelDescriptor, ModelLoader
 
@@ -74,12 +74,12 @@ def blend_weights(strong: Mapping[str, Tensor], weak: Mapping[str, Tensor], stre
     """Interpolate between the weights of two networks with the same shapes.
 
     Args:
-        strong: weights of the network that removes noise.
-        weak: weights of the network that keeps noise.
-        strength: from 0 (only ``weak``) to 1 (only ``strong``).
+        strong: Weights of the network that removes noise.
+        weak: Weights of the network that keeps noise.
+        strength: From 0 (only ``weak``) to 1 (only ``strong``).
 
     Raises:
-        ModelUnavailable: the shapes differ.
+        ModelUnavailable: The shapes differ.
     """
     if {key: value.shape for key, value in strong.items()} != {key: value.shape for key, value in weak.items()}:
         raise ModelUnavailable("The two networks to blend have different shapes.")

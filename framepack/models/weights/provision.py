@@ -11,6 +11,7 @@ from framepack.models.weights.catalog import CATALOG
 from framepack.models.weights.hub_snapshots import HubSnapshots
 from framepack.models.weights.store import OnFetch, WeightsFile, WeightsStore, describe_outcome, fetch_all, list_files
 from framepack.spelling import NEW_SENTENCE, did_you_mean
+from framepack.units import MB
 
 if TYPE_CHECKING:
     from framepack.models.spec import Group, ModelRow
@@ -30,7 +31,7 @@ def list_weights(settings: Settings) -> list[WeightsFile]:
     """List every weights file and repository with its location, hashes verified.
 
     Raises:
-        ModelUnavailable: the settings name an invalid language model.
+        ModelUnavailable: The settings name an invalid language model.
     """
     store, snapshots = WeightsStore.from_settings(settings), HubSnapshots.from_settings(settings)
     return [
@@ -57,17 +58,17 @@ def fetch_weights(
     """Download missing weights into the weights folder, and report one line for each.
 
     Args:
-        wanted: names or groups of models, or "all"; empty: all files of the catalog.
-        settings: the weights folder and the language models of the deployment.
-        report: receives the lines.
-        on_fetch: called before a file is downloaded.
+        wanted: Names or groups of models, or "all"; empty: all files of the catalog.
+        settings: The weights folder and the language models of the deployment.
+        report: Receives the lines.
+        on_fetch: Called before a file is downloaded.
 
     Returns:
         Whether all wanted weights are now present and are the published ones. A failure does not stop the others.
 
     Raises:
-        InvalidField: there is no such model.
-        ModelUnavailable: the settings name an invalid language model.
+        InvalidField: There is no such model.
+        ModelUnavailable: The settings name an invalid language model.
     """
     snapshots = HubSnapshots.from_settings(settings)
     repositories = tuple(snapshots.repository_for(group) for group in _LANGUAGE)
@@ -93,5 +94,5 @@ def _is_wanted(row: ModelRow | Repository, wanted: Sequence[str]) -> bool:
 def _fetched(repository: Repository, snapshots: HubSnapshots, report: Callable[[str], None]) -> bool:
     present = snapshots.where(repository) == "folder"
     is_there, outcome = describe_outcome(partial(snapshots.fetch, repository), present=present)
-    report(f"{repository.name} ({repository.size_bytes / 1e6:.1f} MB): {outcome}")
+    report(f"{repository.name} ({repository.size_bytes / MB:.1f} MB): {outcome}")
     return is_there

@@ -20,6 +20,7 @@ from framepack.models.weights.catalog import CATALOG, Catalog
 from framepack.models.weights.checkpoints import parse_checkpoint, read_published, read_wheel, wheel_paths
 from framepack.models.weights.custom import CustomModels
 from framepack.models.weights.fetch_locks import FetchLocks
+from framepack.units import MB
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,10 +41,10 @@ class WeightsStore:
     """Finds, verifies and downloads weights files. Thread-safe.
 
     Args:
-        folder: the weights folder; created for the first download.
-        allow_download: whether missing files may be downloaded.
-        download: downloads a URL into a file.
-        catalog: the published models; other files in the folder are the user's own.
+        folder: The weights folder; created for the first download.
+        allow_download: Whether missing files may be downloaded.
+        download: Downloads a URL into a file.
+        catalog: The published models; other files in the folder are the user's own.
     """
 
     def __init__(self, folder: Path, *, allow_download: bool, download: Download, catalog: Catalog = CATALOG) -> None:
@@ -76,8 +77,8 @@ class WeightsStore:
         precision), else they are downloaded.
 
         Raises:
-            ModelUnavailable: the weights are missing and cannot be downloaded, or are not the published ones.
-            DiskFull: there is no disk space to download them.
+            ModelUnavailable: The weights are missing and cannot be downloaded, or are not the published ones.
+            DiskFull: There is no disk space to download them.
         """
         path = self.folder / weights.filename
         if not path.exists():
@@ -93,8 +94,8 @@ class WeightsStore:
         """Return the content of the published file in the weights folder; download it if it is missing.
 
         Raises:
-            ModelUnavailable: it cannot be downloaded, or a file of that name is not the published one.
-            DiskFull: there is no disk space to download it.
+            ModelUnavailable: It cannot be downloaded, or a file of that name is not the published one.
+            DiskFull: There is no disk space to download it.
         """
         if not (self.folder / weights.filename).exists():
             self.fetch(weights)
@@ -104,8 +105,8 @@ class WeightsStore:
         """Return the path of the published file in the weights folder; download it if it is missing.
 
         Raises:
-            ModelUnavailable: it cannot be downloaded, or a file of that name is not the published one.
-            DiskFull: there is no disk space to download it.
+            ModelUnavailable: It cannot be downloaded, or a file of that name is not the published one.
+            DiskFull: There is no disk space to download it.
         """
         path = self.folder / weights.filename
         if path.exists():
@@ -225,10 +226,10 @@ def fetch_all(
     """Download every missing file of every row into the weights folder, and report one line for each.
 
     Args:
-        rows: models whose files are wanted.
-        store: downloads them.
-        report: receives the lines.
-        on_fetch: called before a file is downloaded.
+        rows: Models whose files are wanted.
+        store: Downloads them.
+        report: Receives the lines.
+        on_fetch: Called before a file is downloaded.
 
     Returns:
         Whether all files are now present and are the published ones. A failure does not stop the others.
@@ -241,7 +242,7 @@ def fetch_all(
             on_fetch(weights.filename, weights.size_bytes, store.part(weights))
         is_there, outcome = describe_outcome(partial(store.fetch, weights), present=present)
         failed += not is_there
-        what = f"{weights.filename} ({weights.size_bytes / 1e6:.1f} MB, {weights.license})"
+        what = f"{weights.filename} ({weights.size_bytes / MB:.1f} MB, {weights.license})"
         report(f"[{number}/{len(files)}] {what}: {outcome}")
     return not failed
 
@@ -250,8 +251,8 @@ def describe_outcome(fetch: Callable[[], object], *, present: bool) -> tuple[boo
     """Fetch something; return whether that succeeded, and the outcome in words for users.
 
     Args:
-        fetch: downloads it unless it is present.
-        present: whether it was present before.
+        fetch: Downloads it unless it is present.
+        present: Whether it was present before.
     """
     try:
         fetch()

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from framepack.api.schemas import CallbackRequest, Message, SuccessResponse, Url, one_source
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
+from framepack.units import MB
 
 if TYPE_CHECKING:
     from numpy import uint8
@@ -63,6 +64,6 @@ def _image(request: CaptionImageRequest, ctx: Context) -> NDArray[uint8]:
     if request.image_url is not None:
         source = ctx.fetch(request.image_url, settings.max_image_mb)
     else:
-        limit = round(settings.max_image_mb * 1e6)
+        limit = round(settings.max_image_mb * MB)
         source = Source.from_base64(request.image_base64 or "", ctx.workspace, limit, "image")
     return read_image(source.path.read_bytes(), "The image", settings.max_image_pixels, background=_WHITE)

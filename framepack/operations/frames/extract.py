@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from framepack.api.schemas import CallbackRequest, Message, SuccessResponse, VideoRequest, Whole
+from framepack.closing import closing
 from framepack.errors import TooLarge
 from framepack.filenames import clean_stem
 from framepack.files.parallel import WORKERS, in_parallel
@@ -17,7 +18,6 @@ from framepack.media.audio.track import extract_audio
 from framepack.media.clip import AudioSource
 from framepack.media.images.contact_sheet import ContactSheet
 from framepack.media.images.convert import png
-from framepack.media.iteration import closing
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
 from framepack.processing.render import open_source_clip

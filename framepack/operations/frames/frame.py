@@ -17,6 +17,7 @@ from framepack.processing.context import Context
 from framepack.processing.operation import operation
 from framepack.storage.frames.folders import MEDIA_TYPES, FrameFolders, no_such_frame
 from framepack.storage.outputs import PUBLIC_ROOT
+from framepack.units import MB
 
 
 class FrameRequest(Request):
@@ -64,7 +65,7 @@ def get_frame(request: FrameRequest, ctx: Context) -> FrameResponse:
     """Get one frame as an image."""
     storage = ctx.outputs.storage
     stored = FrameFolders(storage).frame(request.folder, request.frame)
-    is_small = stored.size_bytes <= round(ctx.settings.inline_limit_mb * 1e6)
+    is_small = stored.size_bytes <= round(ctx.settings.inline_limit_mb * MB)
     with _named_if_missing(request):
         data = storage.read(stored.key) if is_small else None
     return FrameResponse(

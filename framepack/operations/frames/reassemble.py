@@ -22,6 +22,7 @@ from framepack.processing.render import publish_video, video_response
 from framepack.storage.frames.folders import FrameFolders
 from framepack.storage.frames.record import FolderRecord, audio_key
 from framepack.storage.outputs import ResultFolder
+from framepack.units import MB
 
 if TYPE_CHECKING:
     from framepack.media.clip import AudioPlan, Clip
@@ -97,8 +98,8 @@ def reassemble_frames(request: ReassembleRequest, ctx: Context) -> VideoResponse
 def _clip(frames: Sequence[StoredObject], record: FolderRecord | None, fps: Fraction, ctx: Context) -> Clip:
     """The images as a clip, with the colors and the pixel aspect of the video they were extracted from."""
     largest = max(frame.size_bytes for frame in frames)
-    if largest > ctx.settings.max_source_mb * 1e6:
-        raise TooLarge(f"A frame is too large: {largest / 1e6:.1f} MB (maximum {ctx.settings.max_source_mb:g} MB).")
+    if largest > ctx.settings.max_source_mb * MB:
+        raise TooLarge(f"A frame is too large: {largest / MB:.1f} MB (maximum {ctx.settings.max_source_mb:g} MB).")
     clip = image_clip(
         _StoredImages(ctx.outputs.storage, frames, ahead=max(2, min(2 * WORKERS, _MEMORY_BYTES // (largest + 1)))),
         fps,

@@ -6,9 +6,9 @@ from pydantic import Field
 
 from framepack.api.schemas import Message, NoFields, Response, SuccessResponse
 from framepack.errors import Conflict
-from framepack.models.memory.device import GIB
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
+from framepack.units import GIB
 
 
 class ModelStatusResponse(Response):

@@ -19,6 +19,7 @@ from framepack.processing.operation import operation
 from framepack.processing.render import render_chain
 from framepack.processing.steps import build_chain
 from framepack.storage.claims import Claim
+from framepack.units import MB
 
 if TYPE_CHECKING:
     from framepack.processing.steps import Chain
@@ -111,7 +112,7 @@ def batch(request: BatchRequest, ctx: Context) -> BatchResponse:
         raise TooLarge(f"Too many videos: {total} (maximum {ctx.settings.max_batch_videos}).")
     chain = build_chain(request.operations, ctx)
     with Claim(ctx.state) as claim:
-        work = _Batch(chain, total, ctx, claim, round(ctx.settings.inline_limit_mb * 1e6))
+        work = _Batch(chain, total, ctx, claim, round(ctx.settings.inline_limit_mb * MB))
         results = [work.result(index, video) for index, video in enumerate(request.videos)]
     successful = sum(result.success for result in results)
     failed = total - successful

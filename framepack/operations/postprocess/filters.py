@@ -20,8 +20,9 @@ from framepack.api.filter_settings import (
 from framepack.api.names import PresetName  # noqa: TC001 - pydantic reads it
 from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse
 from framepack.api.workflow import PresetStep
+from framepack.closing import closing
 from framepack.media.clip import Clip, Frame, HostFrame
-from framepack.media.iteration import closing, convert_each
+from framepack.media.iteration import convert_each
 from framepack.processing.context import Context
 from framepack.processing.effect import effect
 from framepack.processing.operation import operation
@@ -52,10 +53,10 @@ class FiltersParams(_Controls):
         """All controls: the preset's, replaced by the ones that were sent.
 
         Args:
-            look_up: knows the presets.
+            look_up: Knows the presets.
 
         Raises:
-            NotFound: there is no such preset.
+            NotFound: There is no such preset.
         """
         base = FilterSettings() if self.preset is None else find_preset(self.preset, look_up)
         sent = [control for control in CONTROLS if control.request_name in self.model_fields_set]

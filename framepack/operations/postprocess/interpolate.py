@@ -10,8 +10,8 @@ from pydantic import BeforeValidator, Field
 
 from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse
 from framepack.api.workflow import PresetStep
+from framepack.closing import closing
 from framepack.media.clip import Clip, Frame, StretchedAudio
-from framepack.media.iteration import closing
 from framepack.media.timeline.loops import expand_repeats_cached
 from framepack.media.timeline.retiming import Retiming, retime
 from framepack.processing.context import Context

@@ -94,8 +94,8 @@ def check_models(params: UpscaleParams, ctx: Context) -> None:
     """Check that the required models exist, and download missing models for faces.
 
     Raises:
-        InvalidField: there is no such upscale model.
-        ModelUnavailable: the models for faces cannot be downloaded.
+        InvalidField: There is no such upscale model.
+        ModelUnavailable: The models for faces cannot be downloaded.
     """
     ctx.models.upscaler_row(params.model)
     if params.enhance_face:

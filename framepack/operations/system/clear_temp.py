@@ -15,6 +15,7 @@ from framepack.processing.operation import operation
 from framepack.storage.claims import claimed_results
 from framepack.storage.frames.folders import remove_unfinished_folders
 from framepack.storage.outputs import ResultFolder
+from framepack.units import MB
 
 if TYPE_CHECKING:
     from framepack.storage.base import StoredObject
@@ -38,9 +39,9 @@ def clear_temp(_request: NoFields, ctx: Context) -> ClearTempResponse:
     folders = remove_unfinished_folders(ctx.state, _DEAD_FOLDER_SECONDS)
     removed = ctx.stale_removed + results + folders + ctx.state.remove_partial_writes()
     return ClearTempResponse(
-        message=f"Cleared {removed.files} temporary file(s), freed {removed.size_bytes / 1e6:.2f} MB",
+        message=f"Cleared {removed.files} temporary file(s), freed {removed.size_bytes / MB:.2f} MB",
         files_deleted=removed.files,
-        space_freed_mb=round(removed.size_bytes / 1e6, 2),
+        space_freed_mb=round(removed.size_bytes / MB, 2),
         files_kept=kept,
     )
 

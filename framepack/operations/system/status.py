@@ -9,9 +9,9 @@ from pydantic import BaseModel, Field
 
 from framepack import __version__
 from framepack.api.schemas import Message, NoFields, SuccessResponse
-from framepack.models.memory.device import GIB
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
+from framepack.units import GIB
 
 _NO_GPU: Final = "No GPU: networks run on the CPU"
 

@@ -13,7 +13,7 @@ import pytest
 
 from framepack.errors import Conflict, ModelUnavailable
 from framepack.models.memory.cache import ModelCache
-from framepack.models.memory.device import MB
+from framepack.units import MB
 from tests.support.recipes import Model, fill, loaded, names, spec
 
 MANY = 50

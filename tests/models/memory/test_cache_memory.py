@@ -14,8 +14,8 @@ import torch
 
 from framepack.errors import OutOfMemory
 from framepack.models.memory.cache import ModelCache
-from framepack.models.memory.device import MB
 from framepack.models.spec import ModelSpec
+from framepack.units import MB
 from tests.support.recipes import Model, Tensors, fill, limited, loaded, names, spec
 
 

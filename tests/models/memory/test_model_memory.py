@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from framepack.models.memory.cache import ModelCache
-from framepack.models.memory.device import MB, Device
+from framepack.models.memory.device import Device
 from framepack.models.memory.model_memory import ModelMemory
 from framepack.models.spec import ModelSpec
 from framepack.models.upscale.upscaler import Upscaler
+from framepack.units import MB
 from tests.support.interpolation import interpolator
 from tests.support.recipes import Tensors
 from tests.support.upscaling import rrdb

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from framepack.errors import OutOfMemory
-from framepack.models.memory.device import MB, Device
+from framepack.models.memory.device import Device
 from framepack.models.memory.oom import BatchPlan, WorkShape
 from framepack.models.upscale.upscaler import Upscaler
+from framepack.units import MB
 from tests.support.recipes import Neighbors
 from tests.support.upscaling import Watched, compact, rrdb
 
