@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from av.filter import Graph
     from numpy.typing import NDArray
 
-    Samples = NDArray[np.float32]
+    AudioSamples = NDArray[np.float32]
 
 _BLOCK: Final = 16_384  # samples at a time
 _SAMPLE_BYTES: Final = 4
@@ -40,7 +40,7 @@ def audio_sources(audio: AudioPlan | None) -> Iterator[AudioSource]:
                 yield from audio_sources(part)
 
 
-def at_most(blocks: Iterable[Samples], count: int) -> Iterator[Samples]:
+def at_most(blocks: Iterable[AudioSamples], count: int) -> Iterator[AudioSamples]:
     """At most the first ``count`` samples."""
     left = count
     if left <= 0:
@@ -74,7 +74,7 @@ class AudioRenderer:
         """FFmpeg's name of the channel layout."""
         return "mono" if self.channels == 1 else "stereo"
 
-    def blocks(self, audio: AudioPlan | None) -> Iterator[Samples]:
+    def blocks(self, audio: AudioPlan | None) -> Iterator[AudioSamples]:
         """Render a plan, starting at the clip's first frame.
 
         Args:
@@ -96,7 +96,7 @@ class AudioRenderer:
             case AudioSequence():
                 yield from self._joined(audio)
 
-    def exactly(self, blocks: Iterable[Samples], count: int) -> Iterator[Samples]:
+    def exactly(self, blocks: Iterable[AudioSamples], count: int) -> Iterator[AudioSamples]:
         """Exactly ``count`` samples: trimmed, or padded with silence."""
         left = count
         for block in at_most(blocks, count):
@@ -104,7 +104,7 @@ class AudioRenderer:
             yield block
         yield from self._silence(left)
 
-    def frame(self, block: Samples, position: int) -> av.AudioFrame:
+    def frame(self, block: AudioSamples, position: int) -> av.AudioFrame:
         """Convert a block to a PyAV frame; ``position``, the number of its first sample, is its timestamp."""
         import av
         import numpy as np
@@ -113,27 +113,27 @@ class AudioRenderer:
         frame.sample_rate, frame.pts, frame.time_base = self.rate, position, Fraction(1, self.rate)
         return frame
 
-    def _silence(self, count: int) -> Iterator[Samples]:
+    def _silence(self, count: int) -> Iterator[AudioSamples]:
         import numpy as np
 
         for begin in range(0, count, _BLOCK):
             yield np.zeros((self.channels, min(_BLOCK, count - begin)), np.float32)
 
-    def _decoded(self, audio: AudioSource) -> Iterator[Samples]:
+    def _decoded(self, audio: AudioSource) -> Iterator[AudioSamples]:
         position = 0
         try:
             with open_audio(audio, self.damage) as file:
                 for begin, frame in file.resampled(self.rate, self.layout):
                     yield from self._silence(begin - position)
                     position = max(position, begin)
-                    block = cast("Samples", frame.to_ndarray())[:, position - begin :]
+                    block = cast("AudioSamples", frame.to_ndarray())[:, position - begin :]
                     position += block.shape[1]
                     if block.size:
                         yield block
         except InvalidMedia:
             self.damage.files += 1
 
-    def _stretched(self, plan: StretchedAudio) -> Iterator[Samples]:
+    def _stretched(self, plan: StretchedAudio) -> Iterator[AudioSamples]:
         """Change the tempo. The output has exactly as many samples as the input divided by the speed, rounded."""
         import numpy as np
 
@@ -154,18 +154,18 @@ class AudioRenderer:
                 yield ready
         yield from self.exactly([waiting], round(taken / plan.speed) - yielded)
 
-    def _tempo(self, blocks: Iterable[Samples], speed: float) -> Iterator[_TempoBlock]:
+    def _tempo(self, blocks: Iterable[AudioSamples], speed: float) -> Iterator[_TempoBlock]:
         """Run blocks through the tempo filters; last comes what the filters still hold."""
         graph = _tempo_graph(self.rate, self.layout, speed)
         position = 0
         for block in blocks:
             frame = self.frame(block, position)
             position += block.shape[1]
-            output = [cast("Samples", result.to_ndarray()) for result in filter_frames(graph, frame)]
+            output = [cast("AudioSamples", result.to_ndarray()) for result in filter_frames(graph, frame)]
             yield _TempoBlock(block.shape[1], output)
-        yield _TempoBlock(0, [cast("Samples", result.to_ndarray()) for result in filter_frames(graph, None)])
+        yield _TempoBlock(0, [cast("AudioSamples", result.to_ndarray()) for result in filter_frames(graph, None)])
 
-    def _reversed(self, plan: ReversedAudio) -> Iterator[Samples]:
+    def _reversed(self, plan: ReversedAudio) -> Iterator[AudioSamples]:
         count = round(plan.seconds * self.rate)
         with scratch_file(self.folder) as file:
             recording = _SampleFile(file, self.channels)
@@ -174,7 +174,7 @@ class AudioRenderer:
                 begin = max(0, end - _BLOCK)
                 yield recording.read(begin, end)[:, ::-1]
 
-    def _joined(self, plan: AudioSequence) -> Iterator[Samples]:
+    def _joined(self, plan: AudioSequence) -> Iterator[AudioSamples]:
         # A part that is used more than once, such as the audio of a loop, is rendered once into a temporary file. The
         # end of each part is rounded from the exact sum of all durations, so that rounding errors do not add up.
         uses = Counter(part for part, _ in plan.parts if part is not None)
@@ -199,7 +199,7 @@ class _TempoBlock:
     """How many samples the tempo filters took, and what they returned."""
 
     taken: int
-    output: list[Samples]
+    output: list[AudioSamples]
 
 
 @dataclass(slots=True)
@@ -210,7 +210,7 @@ class _SampleFile:
     channels: int
     count: int = 0
 
-    def write(self, blocks: Iterable[Samples]) -> None:
+    def write(self, blocks: Iterable[AudioSamples]) -> None:
         for block in blocks:
             with disk_errors():
                 self.file.write(block.T.tobytes())
@@ -218,7 +218,7 @@ class _SampleFile:
         with disk_errors():
             self.file.flush()
 
-    def read(self, begin: int, end: int) -> Samples:
+    def read(self, begin: int, end: int) -> AudioSamples:
         import numpy as np
 
         size_bytes = self.channels * _SAMPLE_BYTES
@@ -226,7 +226,7 @@ class _SampleFile:
         data = self.file.read((end - begin) * size_bytes)
         return np.frombuffer(data, np.float32).reshape(end - begin, self.channels).T
 
-    def blocks(self) -> Iterator[Samples]:
+    def blocks(self) -> Iterator[AudioSamples]:
         for begin in range(0, self.count, _BLOCK):
             yield self.read(begin, min(self.count, begin + _BLOCK))
 

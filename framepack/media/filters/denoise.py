@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from framepack.media.frames.arrays import Samples
+
     Plane = NDArray[np.int16]
-    Samples = NDArray[np.uint8] | NDArray[np.uint16]
 
 DEPTH: Final = 14
 CUT_LEVELS: Final = 24  # mean difference between frames, in 8-bit levels, that counts as a scene cut

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from framepack.media.clip import Matrix
+    from framepack.media.frames.arrays import Samples
 
-    Samples = NDArray[np.uint8] | NDArray[np.uint16]
 
 _BYTE = 8  # bits
 _BYTE_VALUES = 256

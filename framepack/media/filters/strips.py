@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Samples = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int16]
+    StripSamples = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int16]
 
 RunTasks = Callable[[Iterable[Callable[[], None]]], None]
 """Runs independent tasks, and returns when all are done."""
@@ -82,7 +82,7 @@ def with_halo(rows: slice, halo: int, height: int) -> tuple[slice, slice]:
     return slice(top, bottom), slice(rows.start - top, rows.stop - top)
 
 
-def padded_rows(plane: Samples, rows: slice, halo_rows: int, halo_columns: int) -> NDArray[Any]:
+def padded_rows(plane: StripSamples, rows: slice, halo_rows: int, halo_columns: int) -> NDArray[Any]:
     """Rows of a plane with a halo around them, as one array; the frame's edge is replicated outside.
 
     Returns:

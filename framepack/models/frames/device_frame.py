@@ -17,12 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import av
-    import numpy as np
-    from numpy.typing import NDArray
 
     from framepack.media.clip import Colors, Frame
+    from framepack.media.frames.arrays import Samples
 
-    Samples = NDArray[np.uint8] | NDArray[np.uint16]
 
 F = TypeVar("F", bound="Frame")
 
