@@ -67,7 +67,8 @@ class Dispatcher:
             answer = self._run_operation(operation, fields, job_input, job)
         except Exception as error:  # noqa: BLE001 - every exception ends here
             known = _logged(error, job)
-            self.callbacks.failed(operation, fields, known, job)
+            if not job.is_interrupted:
+                self.callbacks.failed(operation, fields, known, job)
             return failure(known)
         return answer
 

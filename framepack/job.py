@@ -77,6 +77,7 @@ class Job:
         on_model_loading: Called with the name of a model when it starts loading, and with None when it has loaded.
         keeps_partial: Whether a cancelled job still finishes its video with the frames computed so far.
         parent: The job that this one is part of; None if there is none.
+        is_interrupted: Whether it was stopped only to run again elsewhere.
         loading_seconds: Time spent on loading models so far, which estimates of the remaining time leave out.
     """
 
@@ -86,12 +87,18 @@ class Job:
     on_model_loading: Callable[[str | None], None] = lambda _model: None
     keeps_partial: bool = False
     loading_seconds: float = field(default=0.0, init=False)
+    is_interrupted: bool = field(default=False, init=False)
     parent: Job | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def cancel(self) -> None:
         """Ask the job to stop; safe from any thread."""
         self._stop.set()
+
+    def interrupt(self) -> None:
+        """Ask the job to stop because this process ends. Nobody is told, because it runs again elsewhere."""
+        self.is_interrupted = True
+        self.cancel()
 
     def check(self) -> None:
         """Return if the job may go on.

@@ -45,6 +45,18 @@ def check_fitness(runtime: Runtime) -> DeviceReport:
     return device
 
 
+def check_light_fitness(runtime: Runtime) -> None:
+    """Check whether a worker of the light lane can run jobs. It needs no device and no weights.
+
+    Raises:
+        Unavailable: it cannot run jobs. The message has a sentence and a remedy for each problem.
+    """
+    findings = (check_store(runtime), check_temp(runtime.settings))
+    missing = [str(each) for each in findings if each.state == "error"]
+    if missing:
+        raise Unavailable(" ".join(missing))
+
+
 def _findings(runtime: Runtime, device: DeviceReport) -> Iterator[Finding]:
     yield check_store(runtime)
     yield check_temp(runtime.settings)

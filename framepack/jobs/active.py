@@ -30,8 +30,13 @@ class ActiveJob:
         changed: Set, and replaced by a new event, each time the record changes.
         write_lock: Held while the record is written to the store.
         answer: Its answer, with inline files; None until it has ended.
-        attempt: The task of the current attempt; None before the first.
+        attempt: The task of the current attempt; None while the job waits.
         is_cancelled: Whether a client has cancelled it.
+        cancel_reason: Why it was cancelled, as a sentence.
+        is_here: Whether this process runs it, without a backend. It is not resumed by other servers.
+        runs_alone: Whether it must be the only job of its worker, because a worker died that ran it among others.
+        postponed: How often in a row it could not be started.
+        pause: Why it waits, as a sentence, while it may not be started yet; None otherwise.
         is_saved: Whether the store has its newest record. False if the end of the job could not be written yet.
     """
 
@@ -41,6 +46,11 @@ class ActiveJob:
     answer: Answer | None = None
     attempt: asyncio.Task[Answer] | None = None
     is_cancelled: bool = False
+    cancel_reason: str = ""
+    is_here: bool = False
+    runs_alone: bool = False
+    postponed: int = 0
+    pause: str | None = None
     is_saved: bool = True
 
     def update(self, record: JobRecord) -> None:
@@ -162,10 +172,10 @@ class ActiveJobs:
             else:  # another server manages it
                 await asyncio.sleep(_POLL_SECONDS)
 
-    async def result(self, record: JobRecord) -> Answer:
-        """The answer of an ended job, without inline files."""
+    async def result(self, record: JobRecord, *, inline_files: bool = False) -> Answer:
+        """The answer of an ended job."""
         try:
-            return await asyncio.to_thread(self.records.read_result, record.id)
+            return await asyncio.to_thread(self.records.read_result, record.id, inline_files=inline_files)
         except NotFound as error:
             return failure(error)
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -14,15 +14,20 @@ from typing import Any, Final
 from framepack.answer import Answer
 from framepack.errors import BadRequest, Busy, Conflict, FramepackError, Unavailable
 from framepack.jobs.active import ActiveJobs, in_thread
-from framepack.jobs.backends.base import Backend
+from framepack.jobs.backends.base import Backend, Readiness, why_not_ready
 from framepack.jobs.heartbeat import HEARTBEAT_SECONDS, Heartbeat
+from framepack.jobs.lane import Lane
 from framepack.jobs.records import JobRecord, JobRecords, State, now
-from framepack.jobs.runner import Runner, SendCallback
+from framepack.jobs.runner import CANCELLED, Runner, SendCallback
 
 log = logging.getLogger("framepack.rest")
 
 _CLAIM_SECONDS: Final = 2.0
 _EXPIRY_SECONDS: Final = 600.0
+_START_SECONDS: Final = 5.0  # how long a new job may wait for a worker that is starting
+
+
+_STOPPING: Final = "The server is stopping; try again in a moment."
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +50,12 @@ class JobStatus:
     Attributes:
         record: Its record.
         result: Its answer or error envelope; None until it has ended.
+        waiting_for: Why it waits for anything but its turn, as a sentence; None if it does not.
     """
 
     record: JobRecord
     result: Answer | None = None
+    waiting_for: str | None = None
 
 
 class JobQueue:
@@ -58,7 +65,8 @@ class JobQueue:
 
     Args:
         records: The job records in the store.
-        backend: Runs the jobs.
+        backends: Run the jobs, by name of the lane.
+        lane_name: The name of the lane for an operation.
         send_callback: Sends the callback of a failed job that no worker has reported; blocks.
         limits: How many jobs may wait, and how long ended jobs are remembered.
         on_ended: Called with the record of every job that has ended.
@@ -67,16 +75,17 @@ class JobQueue:
     def __init__(
         self,
         records: JobRecords,
-        backend: Backend,
+        backends: Mapping[str, Backend],
+        lane_name: Callable[[str], str],
         send_callback: SendCallback,
         limits: Limits,
         on_ended: Callable[[JobRecord], None],
     ) -> None:
         self._records = records
-        self._backend = backend
+        self._lanes = {name: Lane(backend) for name, backend in backends.items()}
         self._limits = limits
         self._active = ActiveJobs(records)
-        self._runner = Runner(self._active, backend, send_callback, on_ended)
+        self._runner = Runner(self._active, self._lanes, lane_name, send_callback, on_ended)
         self._heartbeat = Heartbeat(records.storage)
         self._stopping = asyncio.Event()
         self._maintenance: asyncio.Task[None] | None = None
@@ -99,7 +108,8 @@ class JobQueue:
 
     async def start(self) -> None:
         """Start to run jobs. Jobs of servers that no longer run come first."""
-        await self._backend.start()
+        for lane in self._lanes.values():
+            await lane.backend.start()
         await self._maintain()
         self._runner.start()
         self._maintenance = asyncio.create_task(self._maintain_regularly())
@@ -130,17 +140,16 @@ class JobQueue:
 
         Raises:
             Busy: the queue is full.
-            Unavailable: the server is stopping.
+            Unavailable: the server is stopping, or no worker can run the job now.
             BadRequest: the existing job of this id belongs to another request.
         """
-        if request is not None and (known := await self._active.find(job_id)) is not None:
-            if known.request != request:
-                raise BadRequest(
-                    "This Idempotency-Key was used for another request; use a new key for a new request."
-                )
+        if (known := await self._known(job_id, request)) is not None:
+            return known
+        await self._check_ready(self._runner.lane_of(operation))
+        if (known := await self._known(job_id, request)) is not None:  # submitted in the meantime
             return known
         if self.is_stopping:
-            raise Unavailable("The server is stopping; try again in a moment.")
+            raise Unavailable(_STOPPING)
         if self.queued >= self._limits.queued:
             raise Busy(f"The queue is full ({self._limits.queued} jobs are waiting); try again later.")
         owner = self._heartbeat.server_id
@@ -156,6 +165,38 @@ class JobQueue:
             raise
         self._runner.add(job)
         return record
+
+    async def run_once(
+        self, operation: str, job_id: str, request: str, work: Callable[[], Awaitable[Answer]]
+    ) -> Answer:
+        """Run ``work`` in this process and remember its answer, or return the answer to the same request from before.
+
+        If this process dies meanwhile, nothing is remembered, and nobody has got an answer.
+
+        Args:
+            operation: What ``work`` does, as ``GET /jobs`` shows it.
+            job_id: The id under which the answer is remembered.
+            request: Digest of the request.
+            work: Returns the answer.
+
+        Raises:
+            BadRequest: the existing answer of this id belongs to another request.
+            Unavailable: the server is stopping.
+        """
+        if await self._known(job_id, request) is None:
+            if self.is_stopping:
+                raise Unavailable(_STOPPING)
+            owner = self._heartbeat.server_id
+            record = JobRecord(
+                id=job_id, operation=operation, state=State.QUEUED, created=now(), owner=owner, request=request
+            )
+            job = self._active.add(record.with_state(State.RUNNING, attempts=1))
+            job.is_here = True
+            self._runner.run_here(job, work)
+        async for status in self.follow(job_id, inline_files=True):
+            if status.result is not None:
+                return status.result
+        raise Unavailable(_STOPPING)
 
     async def read(self, job_id: str) -> JobStatus:
         """The status of a job, without inline files.
@@ -174,7 +215,7 @@ class JobQueue:
 
         Args:
             job_id: The job's id.
-            inline_files: Whether the result has its inline files. They are kept in memory for a short time only.
+            inline_files: Whether the result has its inline files, which may have to be read from the store.
 
         Raises:
             NotFound: there is no such job.
@@ -184,10 +225,14 @@ class JobQueue:
             if inline_files and record.state.is_final and job is not None and job.answer is not None:
                 yield JobStatus(record, job.answer)
             else:
-                yield await self._status(record)
+                yield await self._status(record, inline_files=inline_files)
 
-    async def cancel(self, job_id: str) -> JobStatus:
+    async def cancel(self, job_id: str, reason: str = CANCELLED) -> JobStatus:
         """Cancel a job. A waiting job never starts; a running job stops within a frame.
+
+        Args:
+            job_id: The job's id.
+            reason: The reason, one sentence.
 
         Raises:
             NotFound: there is no such job.
@@ -200,17 +245,46 @@ class JobQueue:
                 raise Conflict("This job is managed by another server.")
         elif job.record.state.is_final:
             record = job.record
+        elif job.is_here:
+            raise Conflict("This job cannot be cancelled.")
         else:
-            await self._runner.cancel(job)
+            await self._runner.cancel(job, reason)
             record = job.record
             if record.state is State.CANCELLED:
                 return await self._status(record)
         if record.state.is_final:
             raise Conflict(f"The job has already ended: {record.state}.")
-        raise Unavailable("The server is stopping; try again in a moment.")
+        raise Unavailable(_STOPPING)
 
-    async def _status(self, record: JobRecord) -> JobStatus:
-        return JobStatus(record, await self._active.result(record) if record.state.is_final else None)
+    async def _known(self, job_id: str, request: str | None) -> JobRecord | None:
+        """The job that a repeated request has started; None if the request is new.
+
+        Raises:
+            BadRequest: the existing job of this id belongs to another request.
+        """
+        known = None if request is None else await self._active.find(job_id)
+        if known is not None and known.request != request:
+            raise BadRequest("This Idempotency-Key was used for another request; use a new key for a new request.")
+        return known
+
+    async def _check_ready(self, lane: Lane) -> None:
+        """Wait a moment for a worker that is starting, so that no job is accepted that cannot be run soon.
+
+        Raises:
+            Unavailable: there is no worker that can run jobs.
+        """
+        if lane.backend.readiness is Readiness.STARTING:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(lane.backend.wait_until_ready(), _START_SECONDS)
+        if (reason := why_not_ready(lane.backend)) is not None:
+            raise Unavailable(f"No jobs are accepted now; try again later. {reason}")
+
+    async def _status(self, record: JobRecord, *, inline_files: bool = False) -> JobStatus:
+        if record.state.is_final:
+            return JobStatus(record, await self._active.result(record, inline_files=inline_files))
+        job = self._active.get(record.id)
+        is_passed_on = job is not None and not job.is_here
+        return JobStatus(record, waiting_for=self._runner.delay_of(job) if job and is_passed_on else None)
 
     def _store_new(self, record: JobRecord, fields: dict[str, Any]) -> None:
         """Write a new job to the store, completely or not at all."""

@@ -13,6 +13,7 @@ expire; every read of a result creates new links.
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_json
 
-from framepack.answer import without_inline
+from framepack.answer import is_inline
 from framepack.errors import InvalidField, NotFound
 from framepack.files.parallel import in_parallel
 from framepack.storage.documents import STATE, Documents
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 _RECORDS: Final = "jobs"
 _INPUTS: Final = STATE / "job_inputs"
 _RESULTS: Final = STATE / "job_results"
+_INLINE: Final = "_inline"  # in stored results: the names of the fields that held a file
+_PATHS: Final = ("output_path", "saved_path", "path")
+_NO_FILE: Final = "The file of this result was deleted, so it is not inline."
 
 
 class State(StrEnum):
@@ -66,6 +70,8 @@ class JobRecord(BaseModel):
         started: When its last attempt started.
         ended: When it ended.
         attempts: Number of attempts, without those that a stopping server interrupted.
+        worker_deaths: Number of attempts that ended with the death of a worker which ran only this job, while its
+            server lived on. Only these are held against the job.
         owner: Id of the server that manages the job; None if the next server is to resume it.
         remote_id: Id of the job at RunPod, if it was sent there.
         request: Digest of the request, if it had an idempotency key.
@@ -82,6 +88,7 @@ class JobRecord(BaseModel):
     started: datetime | None = None
     ended: datetime | None = None
     attempts: int = 0
+    worker_deaths: int = 0
     owner: str | None = None
     remote_id: str | None = None
     request: str | None = None
@@ -153,16 +160,36 @@ class JobRecords:
 
     def save_result(self, job_id: str, answer: Answer) -> None:
         """Write the answer or error envelope of a job, without inline files: the store has these files already."""
-        self.storage.put_bytes(_key(_RESULTS, job_id), json.dumps(without_inline(answer)).encode())
+        self.storage.put_bytes(_key(_RESULTS, job_id), json.dumps(_with_inline_names(answer)).encode())
 
-    def read_result(self, job_id: str) -> Answer:
+    def read_result(self, job_id: str, *, inline_files: bool = False) -> Answer:
         """The answer or error envelope of a job, with new links.
+
+        Args:
+            job_id: The job's id.
+            inline_files: Whether inline files are read from the store again.
 
         Raises:
             NotFound: there is none.
         """
         answer: Answer = self._with_new_links(self._read(_key(_RESULTS, job_id)))
-        return answer
+        complete: Answer = self._with_inline_files(answer) if inline_files else _without_inline_names(answer)
+        return complete
+
+    def _with_inline_files(self, value: Any) -> Any:
+        """``value`` with the inline files that it had, at any depth, and warnings for files that no longer exist."""
+        if isinstance(value, list):
+            return [self._with_inline_files(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        found = {name: self._with_inline_files(each) for name, each in value.items() if name != _INLINE}
+        for name in value.get(_INLINE, ()):
+            try:
+                key = Key(next(str(found[each]) for each in _PATHS if found.get(each)).removeprefix(PUBLIC_ROOT))
+                found[name] = b64encode(self.storage.read(key)).decode()
+            except (NotFound, StopIteration):
+                found["warnings"] = [*(found.get("warnings") or ()), _NO_FILE]
+        return found
 
     def delete(self, job_id: str) -> None:
         """Delete everything about a job."""
@@ -211,6 +238,25 @@ class JobRecords:
     @cached_property
     def _records(self) -> Documents[JobRecord]:
         return Documents(self.storage, _RECORDS, _record)
+
+
+def _with_inline_names(value: Any) -> Any:
+    """``value`` with the names of its inline files in place of these, at any depth."""
+    if isinstance(value, list):
+        return [_with_inline_names(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    names = [name for name, each in value.items() if is_inline(name) and each is not None]
+    found = {name: _with_inline_names(each) for name, each in value.items() if not is_inline(name)}
+    return {**found, _INLINE: names} if names else found
+
+
+def _without_inline_names(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_inline_names(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {name: _without_inline_names(each) for name, each in value.items() if name != _INLINE}
 
 
 def now() -> datetime:

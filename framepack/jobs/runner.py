@@ -1,11 +1,11 @@
-"""Runs queued jobs: passes them to the backend, retries jobs whose worker died, and records how they ended."""
+"""Runs queued jobs: passes them to a backend, runs them again if their worker dies, and records how they ended."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -13,27 +13,36 @@ from framepack.answer import Answer, failure, is_cancelled, is_failure
 from framepack.errors import Cancelled, FramepackError, Unavailable, public
 from framepack.job_log import JobEnd, log_job_end, log_job_start
 from framepack.jobs.active import ActiveJob, ActiveJobs
-from framepack.jobs.backends.base import STOPPING, Backend, WorkerLost, WorkItem
+from framepack.jobs.backends.base import STOPPING, NotReady, WorkerLost, WorkItem
+from framepack.jobs.lane import Lane
 from framepack.jobs.records import JobRecord, State, now
 
 log = logging.getLogger("framepack.rest")
+job_log = logging.getLogger("framepack.jobs")
 
 SendCallback = Callable[[JobRecord, dict[str, Any], FramepackError], None]
 """Sends the callback of a failed job that no worker has reported: (record, fields, error); blocks."""
 
 CANCELLED: Final = "The job was cancelled."
 
-_MAX_ATTEMPTS: Final = 2
+_MAX_DEATHS: Final = 3
+_DEATH_PAUSES: Final = (2.0, 15.0)  # before the second and the third attempt
+_MAX_ATTEMPTS: Final = 25
+_FREE_ATTEMPTS: Final = 2  # a server may die that often during a job before the job has to wait
+_MAX_PAUSE_SECONDS: Final = 600.0
+_MAX_POSTPONE_SECONDS: Final = 60.0
+_JUDGE_SECONDS: Final = 1.0  # a server that dies together with its worker does so within this time
 _CALLBACK_THREADS: Final = 4
 _CLEAN_UP_SECONDS: Final = 5.0
 
 
 class Runner:
-    """Runs as many jobs at once as the backend has slots, in the order in which they were added.
+    """Runs the jobs of every lane.
 
     Args:
         jobs: The active jobs of this server.
-        backend: Runs the jobs.
+        lanes: The lanes, by name.
+        lane_name: The name of the lane for an operation.
         send_callback: Sends the callback of a failed job that no worker has reported.
         on_ended: Called with the record of every job that has ended.
     """
@@ -41,57 +50,91 @@ class Runner:
     def __init__(
         self,
         jobs: ActiveJobs,
-        backend: Backend,
+        lanes: Mapping[str, Lane],
+        lane_name: Callable[[str], str],
         send_callback: SendCallback,
         on_ended: Callable[[JobRecord], None],
     ) -> None:
         self._jobs = jobs
-        self._backend = backend
+        self._lanes = lanes
+        self._lane_name = lane_name
         self._send_callback = send_callback
         self._on_ended = on_ended
-        self._queue: asyncio.Queue[ActiveJob | None] = asyncio.Queue()
-        self._slots: list[asyncio.Task[None]] = []
+        self._starters: list[asyncio.Task[None]] = []
+        self._running: set[asyncio.Task[None]] = set()
         self._clean_ups: set[asyncio.Task[None]] = set()
         self._callback_threads = ThreadPoolExecutor(_CALLBACK_THREADS, "callback")
         self._is_stopping = False
 
+    def lane_of(self, operation: str) -> Lane:
+        """The lane in which the jobs of an operation run."""
+        return self._lanes[self._lane_name(operation)]
+
+    def delay_of(self, job: ActiveJob) -> str | None:
+        """Why an unfinished job waits for anything but its turn, as a sentence; None if it does not."""
+        return self.lane_of(job.record.operation).delay_of(job)
+
     def start(self) -> None:
         """Start to run jobs."""
-        self._slots = [asyncio.create_task(self._run_slot()) for _ in range(self._backend.slots)]
+        self._starters = [asyncio.create_task(self._start_jobs(lane)) for lane in self._lanes.values()]
 
     def add(self, job: ActiveJob) -> None:
-        """Append a job to the queue."""
-        self._queue.put_nowait(job)
+        """Let a job wait for its turn. One whose servers died again and again lets others go first."""
+        server_deaths = job.record.attempts - job.record.worker_deaths
+        pause = 0.0
+        if server_deaths > _FREE_ATTEMPTS:
+            pause = min(_MAX_PAUSE_SECONDS, 10 * 2.0 ** (server_deaths - _FREE_ATTEMPTS))
+            job.pause = f"The server died {server_deaths} times during this job; it starts again in {pause:.0f} s."
+        self.lane_of(job.record.operation).add(job, pause)
 
     async def stop(self, grace_seconds: float) -> None:
         """Start no more jobs, let running jobs end for a while, and leave unfinished jobs to the next server."""
         self._is_stopping = True
-        for _ in self._slots:
-            self._queue.put_nowait(None)
+        for starter in self._starters:
+            starter.cancel()
+        await asyncio.gather(*self._starters, return_exceptions=True)
         attempts = [job.attempt for job in self._jobs.all() if job.attempt is not None]
         if attempts:
             await asyncio.wait(attempts, timeout=grace_seconds)
         for attempt in attempts:
             attempt.cancel(STOPPING)
-        await asyncio.gather(*self._slots)
-        await self._backend.stop()  # before the jobs are released: no job may run on two servers
+        await asyncio.gather(*self._running)
+        for lane in self._lanes.values():
+            await lane.backend.stop()  # before the jobs are released: no job may run on two servers
         for job in self._jobs.all():
-            if not job.record.state.is_final:
+            if not job.record.state.is_final and not job.is_here:
                 await self._release(job)
         if self._clean_ups:
             await asyncio.wait(self._clean_ups, timeout=_CLEAN_UP_SECONDS)
         self._callback_threads.shutdown(wait=False, cancel_futures=True)
 
-    async def cancel(self, job: ActiveJob) -> None:
+    async def cancel(self, job: ActiveJob, reason: str = CANCELLED) -> None:
         """Cancel a job, and wait until it has ended in any way or the server stops."""
         if not job.is_cancelled and not job.record.state.is_final:
             job.is_cancelled = True
+            job.cancel_reason = reason
             if job.attempt is None:
-                await self._end(job, failure(Cancelled(CANCELLED)), callback_pending=True)
+                await self._end(job, failure(Cancelled(reason)), callback_pending=True)
             else:
                 job.attempt.cancel()
         while not (job.record.state.is_final or self._jobs.closed.is_set()):
             await job.changed.wait()
+
+    def run_here(self, job: ActiveJob, work: Callable[[], Awaitable[Answer]]) -> None:
+        """Run ``work``, which is the whole job, in this process, and record its answer."""
+        task = asyncio.create_task(self._run_here(job, work))
+        self._clean_ups.add(task)
+        task.add_done_callback(self._clean_ups.discard)
+
+    async def _run_here(self, job: ActiveJob, work: Callable[[], Awaitable[Answer]]) -> None:
+        try:
+            answer = await work()
+        except Exception as error:
+            known = public(error)
+            if known is not error:
+                log.exception("a request failed unexpectedly", extra={"job_id": job.record.id})
+            answer = failure(known)
+        await self._end(job, answer, callback_pending=False)
 
     async def save_end(self, job: ActiveJob, record: JobRecord) -> None:
         """Write the end of a job to the store. If that fails, the job stays unsaved and is written later."""
@@ -115,23 +158,37 @@ class Runner:
         self._clean_ups.add(task)
         task.add_done_callback(self._clean_ups.discard)
 
-    async def _run_slot(self) -> None:
-        """Run one job after another."""
-        while not self._is_stopping:
-            job = await self._queue.get()
-            if job is None or self._is_stopping:
-                return
-            if not job.is_cancelled:
-                await self._run_job(job)
+    async def _start_jobs(self, lane: Lane) -> None:
+        """Start the jobs of a lane, each as soon as it may start."""
+        while True:
+            job = await lane.take()
+            job.attempt = asyncio.create_task(self._run_attempt(lane, job))
+            running = asyncio.create_task(self._run_job(lane, job, job.attempt))
+            self._running.add(running)
+            running.add_done_callback(self._running.discard)
 
-    async def _run_job(self, job: ActiveJob) -> None:
-        """Run a job to its end, whatever that is. Raises nothing."""
-        attempt = job.attempt = asyncio.create_task(self._run_attempts(job))
+    async def _run_job(self, lane: Lane, job: ActiveJob, attempt: asyncio.Task[Answer]) -> None:
+        """Wait for an attempt, and record the end of the job or let it wait for the next attempt. Raises nothing."""
         await asyncio.wait([attempt])
-        if attempt.cancelled():
+        try:
+            await self._handle_outcome(lane, job, attempt)
+        except Exception:
+            log.exception("the end of a job could not be handled", extra={"job_id": job.record.id})
+        finally:
+            lane.release(job)
+
+    async def _handle_outcome(self, lane: Lane, job: ActiveJob, attempt: asyncio.Task[Answer]) -> None:
+        error = None if attempt.cancelled() else attempt.exception()
+        if isinstance(error, WorkerLost) and not (job.is_cancelled or self._is_stopping):
+            await asyncio.sleep(_JUDGE_SECONDS)
+        if attempt.cancelled() or isinstance(error, (WorkerLost, NotReady)):
             if job.is_cancelled:
-                await self._end(job, failure(Cancelled(CANCELLED)), callback_pending=True)
-        elif (error := attempt.exception()) is None:
+                await self._end(job, failure(Cancelled(job.cancel_reason)), callback_pending=True)
+            elif isinstance(error, WorkerLost) and not self._is_stopping:
+                await self._retry(lane, job, error)
+            elif isinstance(error, NotReady) and not self._is_stopping:
+                await self._postpone(lane, job, error)
+        elif error is None:
             await self._end(job, attempt.result(), callback_pending=False)
         else:
             if not isinstance(error, FramepackError):
@@ -139,25 +196,62 @@ class Runner:
             known = public(error) if isinstance(error, Exception) else FramepackError()
             await self._end(job, failure(known), callback_pending=True)
 
-    async def _run_attempts(self, job: ActiveJob) -> Answer:
-        """Pass a job to the backend, again if its worker dies, and return the answer.
+    async def _run_attempt(self, lane: Lane, job: ActiveJob) -> Answer:
+        """Pass a job to its backend and return the answer.
 
         Raises:
-            FramepackError: no worker could answer, or every worker died.
+            WorkerLost, NotReady: the job must be passed again.
+            FramepackError: no worker could answer.
             asyncio.CancelledError: the job was cancelled, or the server stops.
         """
-        while job.record.attempts < _MAX_ATTEMPTS or job.record.remote_id is not None:
-            attempts = job.record.attempts + 1
+        attempts = job.record.attempts + int(job.record.remote_id is None)
+        if attempts > _MAX_ATTEMPTS:
+            raise Unavailable(f"The job was started {_MAX_ATTEMPTS} times, and its server died every time.")
+        try:
             await self._jobs.save(job, job.record.with_state(State.RUNNING, attempts=attempts, progress=None))
-            log_job_start(job.record.id, job.record.operation, attempts)
-            try:
-                return await self._backend.run(self._work_item(job))
-            except WorkerLost:
-                if self._is_stopping or job.is_cancelled:
-                    raise asyncio.CancelledError from None
-                log.warning("the worker of a job died", extra={"job_id": job.record.id})
-                job.update(job.record.with_changes(remote_id=None))
-        raise Unavailable("The worker died twice while it was running this job.")
+        except FramepackError as error:
+            raise NotReady(error.message) from error
+        log_job_start(job.record.id, job.record.operation, attempts)
+        answer = await lane.backend.run(self._work_item(job))
+        job.postponed = 0
+        return answer
+
+    async def _retry(self, lane: Lane, job: ActiveJob, lost: WorkerLost) -> None:
+        """Let a job wait for its next attempt after its worker died, or record that it was the last attempt."""
+        job.runs_alone = job.runs_alone or lost.suspects > 1
+        deaths = job.record.worker_deaths + int(lost.suspects == 1)
+        record = job.record.with_changes(worker_deaths=deaths, remote_id=None)
+        if deaths >= _MAX_DEATHS:
+            job.update(record)
+            error = Unavailable(f"The worker died {deaths} times while it ran this job.")
+            await self._end(job, failure(error), callback_pending=True)
+            return
+        pause = _DEATH_PAUSES[min(deaths, len(_DEATH_PAUSES)) - 1] if lost.suspects == 1 else 0.0
+        reason = f"The worker died while it ran this job; the job starts again in {pause:.0f} s."
+        await self._wait_again(lane, job, record, reason, pause)
+
+    async def _postpone(self, lane: Lane, job: ActiveJob, error: NotReady) -> None:
+        """Let a job wait that could not be started. This is no attempt."""
+        pause = min(_MAX_POSTPONE_SECONDS, 2.0**job.postponed)
+        job.postponed += 1
+        attempts = max(0, job.record.attempts - int(job.record.state is State.RUNNING))
+        await self._wait_again(lane, job, job.record.with_changes(attempts=attempts), error.reason, pause)
+
+    async def _wait_again(self, lane: Lane, job: ActiveJob, record: JobRecord, reason: str, pause: float) -> None:
+        record = record.with_changes(state=State.QUEUED, progress=None)
+        extra = {
+            "job_id": record.id,
+            "operation": record.operation,
+            "state": record.state,
+            "worker_deaths": record.worker_deaths,
+        }
+        job_log.warning("job %s: %s waits: %s", record.id, record.operation, reason, extra=extra)
+        job.pause, job.attempt = reason, None
+        job.update(record)
+        with contextlib.suppress(FramepackError):  # it is written again when the job starts
+            await self._jobs.save(job, record)
+        if not job.is_cancelled:
+            lane.add(job, pause)
 
     def _work_item(self, job: ActiveJob) -> WorkItem:
         record = job.record
@@ -193,7 +287,7 @@ class Runner:
             queued_seconds=((started or ended) - record.created).total_seconds(),
             frames=(record.progress or {}).get("frames_done"),
             attempts=record.attempts,
-            device=(self._backend.device or {}).get("device"),
+            device=(self.lane_of(record.operation).backend.device or {}).get("device"),
         )
 
     async def _release(self, job: ActiveJob) -> None:

@@ -20,7 +20,7 @@ if typing.TYPE_CHECKING:
 Req = TypeVar("Req", bound=Request)
 Res = TypeVar("Res", bound=Response)
 Method = Literal["GET", "POST", "DELETE"]
-Needs = Literal["worker", "process", "store"]
+Needs = Literal["worker", "light", "process", "store"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,9 @@ class Operation(Generic[Req, Res]):
         path: Its route, path fields in braces.
         request: Model of the request, from the function's annotations.
         response: Model of the response, from the function's annotations.
-        needs: "worker" if it runs as a job of the GPU worker, "process" if it asks the worker about itself and is
-            answered while a job runs, "store" if any process with access to the store can answer it.
+        needs: "worker" if it runs as a job of the GPU worker; "light" if it runs as a job in a lane of its own,
+            because it only copies a file or decodes little of it; "process" if it asks the worker about itself and
+            is answered while a job runs; "store" if any process with access to the store can answer it at once.
         examples: Example requests, as the documentation shows them.
         in_query: Whether the documentation shows its fields in the query. All routes accept them in query and body.
     """

@@ -9,14 +9,14 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from framepack import __version__
-from framepack.jobs.backends.base import Readiness
+from framepack.jobs.backends.base import Readiness, why_not_ready
 from framepack.rest.auth import has_key
 
 if TYPE_CHECKING:
     from framepack.rest.server import Server
 
 _PING: Final = {Readiness.STARTING: 204, Readiness.READY: 200, Readiness.BROKEN: 503}
-_HIDDEN: Final = "The worker cannot run jobs. Send an API key to see the reason."
+_HIDDEN: Final = "The worker cannot run jobs now. Send an API key to see the reason."
 
 
 class HealthDevice(BaseModel):
@@ -34,7 +34,8 @@ class Health(BaseModel):
 
     status: str = Field(description="`ok`: the server is running")
     worker: Readiness = Field(description="`starting`, `ready` or `broken`")
-    problem: str | None = Field(description="Why the worker is broken and how to fix it; with an API key only")
+    light_worker: Readiness = Field(description="The same of the light lane; `ready` also while it is not needed")
+    problem: str | None = Field(description="Why queued jobs wait and how to fix it; with an API key only")
     device: HealthDevice | None = Field(description="Device of a local worker, once it is ready")
     backend: str = Field(description="`local` or `runpod`")
     jobs_queued: int
@@ -50,10 +51,11 @@ def health_routes(server: Server) -> APIRouter:
     async def health(request: Request) -> Health:
         """Show the state of the server. Needs no API key, but shows problems of the worker only with one."""
         backend = server.backend
-        problem = backend.problem if backend.readiness is Readiness.BROKEN else None
+        problem = why_not_ready(backend) or why_not_ready(server.light)
         return Health(
             status="ok",
             worker=backend.readiness,
+            light_worker=server.light.readiness,
             problem=problem if problem is None or has_key(request.scope) else _HIDDEN,
             device=None if backend.device is None else HealthDevice.model_validate(backend.device),
             backend=server.runtime.settings.backend,

@@ -36,6 +36,7 @@ class JobSummary(BaseModel):
 class JobView(JobSummary):
     """A job."""
 
+    waiting_for: str | None = Field(None, description="Why it waits for anything but its turn, as a sentence")
     result: dict[str, Any] | None = Field(
         None, description="The answer of an ended job, or its `error`, `code` and `status`; never has inline files"
     )
@@ -83,7 +84,7 @@ def job_routes(jobs: JobQueue) -> APIRouter:
 
 
 def _view(status: JobStatus) -> JobView:
-    return JobView(**_fields(status.record), result=status.result)
+    return JobView(**_fields(status.record), waiting_for=status.waiting_for, result=status.result)
 
 
 def _fields(record: JobRecord) -> dict[str, Any]:

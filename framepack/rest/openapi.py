@@ -134,8 +134,10 @@ def _operation_item(operation: AnyOperation, fields: Json) -> Json:
         "description": description,
         "responses": {"200": _response("The result", _response_models(operation))},
     }
-    if operation.needs == "worker":
-        parameters += [_PREFER, _IDEMPOTENCY]
+    if operation.method != "GET":
+        parameters.append(_IDEMPOTENCY)
+    if operation.needs in {"worker", "light"}:
+        parameters.append(_PREFER)
         item["responses"]["202"] = _response("The job was accepted; its path is in `Location`", "Accepted")
     if parameters:
         item["parameters"] = parameters

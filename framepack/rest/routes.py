@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
+import contextlib
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
@@ -14,11 +15,12 @@ from fastapi.responses import JSONResponse, Response
 
 from framepack.api.schemas import CallbackRequest
 from framepack.dispatch import JobInput
-from framepack.errors import BadRequest, Unavailable
+from framepack.errors import FramepackError, Unavailable
 from framepack.job import Job
 from framepack.jobs.backends.base import WorkerLost
 from framepack.rest.errors import answer_response
 from framepack.rest.fields import request_fields
+from framepack.rest.idempotency import Repeatable, repeatable
 
 if TYPE_CHECKING:
     from framepack.answer import Answer
@@ -33,7 +35,7 @@ NOTE: Final = (
 )
 
 _JOB_ID: Final = "X-Job-Id"
-_LONGEST_KEY: Final = 255
+_CLIENT_LEFT: Final = "The job was cancelled, because its client closed the connection."
 
 
 def add_operations(app: FastAPI, server: Server) -> None:
@@ -51,6 +53,19 @@ def add_operations(app: FastAPI, server: Server) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Started:
+    """A job whose client waits for the result.
+
+    Attributes:
+        job_id: Its id.
+        ends_with_client: Whether it is cancelled when the client leaves.
+    """
+
+    job_id: str
+    ends_with_client: bool
+
+
 def _endpoint(operation: AnyOperation, server: Server) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         async with server.bodies.slot(request):
@@ -58,25 +73,44 @@ def _endpoint(operation: AnyOperation, server: Server) -> Callable[[Request], Aw
         if isinstance(started, Response):
             return started
         # The body is no longer in memory while the request waits.
-        return answer_response(await _wait(started, server), {_JOB_ID: started})
+        if started.ends_with_client:
+            answer = await _wait_with_client(request, started.job_id, server)
+        else:
+            answer = await _wait(started.job_id, server)
+        return answer_response(answer, {_JOB_ID: started.job_id})
 
     return endpoint
 
 
-async def _start(request: Request, operation: AnyOperation, server: Server) -> Response | str:
-    """Start the operation: return the response if it is known already, else the id of the job to wait for.
+async def _start(request: Request, operation: AnyOperation, server: Server) -> Response | _Started:
+    """Start the operation: return the response if it is known already, else the job to wait for.
 
     Fields are parsed once in this process. For operations that run here, the dispatcher does it; jobs and queries are
     parsed before they are accepted, and once more by the worker, which is another process.
     """
     fields = await request_fields(request, operation, server.bodies)
+    is_safe = operation.method == "GET"  # such requests may be repeated anyway
+    repeated = None if is_safe else await repeatable(request, operation.name, fields, server)
     if operation.needs == "store":
-        return answer_response(await _run_here(operation, fields, server))
+        return await _answer_once(operation.name, repeated, partial(_run_here, operation, fields, server), server)
     parsed = await asyncio.to_thread(_parse, operation, fields, server)
     if operation.needs == "process":
-        return answer_response(await _query_worker(operation, fields, server))
-    record = await _submit(request, operation, fields, server)
-    return _immediate_response(request, operation, parsed, record) or record.id
+        return await _answer_once(operation.name, repeated, partial(_query_worker, operation, fields, server), server)
+    if repeated is None:
+        record = await server.jobs.submit(operation.name, fields, uuid4().hex)
+    else:
+        record = await server.jobs.submit(operation.name, fields, repeated.job_id, repeated.digest)
+    return _immediate_response(request, operation, parsed, record) or _Started(record.id, repeated is None)
+
+
+async def _answer_once(
+    name: str, repeated: Repeatable | None, work: Callable[[], Awaitable[Answer]], server: Server
+) -> Response:
+    """The response of work in this process, which a repeated request does not do again."""
+    if repeated is None:
+        return answer_response(await work())
+    answer = await server.jobs.run_once(name, repeated.job_id, repeated.digest, work)
+    return answer_response(answer, {_JOB_ID: repeated.job_id})
 
 
 def _parse(operation: AnyOperation, fields: dict[str, Any], server: Server) -> OperationRequest:
@@ -100,25 +134,6 @@ async def _query_worker(operation: AnyOperation, fields: dict[str, Any], server:
         raise Unavailable("The worker is restarting; try again in a moment.") from error
 
 
-async def _submit(request: Request, operation: AnyOperation, fields: dict[str, Any], server: Server) -> JobRecord:
-    """Submit a job. With an ``Idempotency-Key``, the key determines the job's id, so repeated requests find the job.
-
-    Raises:
-        BadRequest: the key is invalid, or was used for another request.
-    """
-    key = request.headers.get("idempotency-key")
-    if key is None:
-        return await server.jobs.submit(operation.name, fields, uuid4().hex)
-    if not 1 <= len(key) <= _LONGEST_KEY or not key.isprintable():
-        raise BadRequest(f"Idempotency-Key must have 1 to {_LONGEST_KEY} characters and no control characters.")
-    job_id = hashlib.sha256(f"{operation.name}\n{key}".encode()).hexdigest()[: len(uuid4().hex)]
-    return await server.jobs.submit(operation.name, fields, job_id, await asyncio.to_thread(_digest, fields))
-
-
-def _digest(fields: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
-
-
 async def _wait(job_id: str, server: Server) -> Answer:
     """Wait for a job and return its answer, with inline files.
 
@@ -129,6 +144,27 @@ async def _wait(job_id: str, server: Server) -> Answer:
         if status.result is not None:
             return status.result
     raise Unavailable(f"The server is stopping. Another one resumes the job: see GET /jobs/{job_id} in a moment.")
+
+
+async def _wait_with_client(request: Request, job_id: str, server: Server) -> Answer:
+    """Like `_wait`, but a client that closes the connection ends the job: nobody else can be waiting for it."""
+    waiting = asyncio.ensure_future(_wait(job_id, server))
+    leaving = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            with contextlib.suppress(FramepackError):  # it has just ended, or the server stops
+                await server.jobs.cancel(job_id, _CLIENT_LEFT)
+        return await waiting
+    finally:
+        for task in (waiting, leaving):
+            task.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    """Return when the client has closed the connection. The body must have been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _immediate_response(

@@ -16,7 +16,7 @@ import uvicorn
 
 from framepack.checks.store import store_error, try_store
 from framepack.errors import DiskFull, FramepackError, InvalidSettings, Unavailable
-from framepack.jobs.backends.local import LocalBackend
+from framepack.jobs.backends.local import LIGHT_SLOTS, LIGHT_WORKER, LocalBackend
 from framepack.jobs.backends.runpod import RunpodBackend, fit_request
 from framepack.logs import log_start, start_logging
 from framepack.rest.app import create_app
@@ -131,13 +131,14 @@ def build(settings: Settings) -> tuple[Server, FastAPI]:
         level = max(logging.WARNING, logging.root.level)  # must be visible: it is shown nowhere else
         log.log(level, "FRAMEPACK_API_KEYS is not set: the API key of this run is %s", keys[0])
     runtime = Runtime(settings)
-    server = Server(runtime, _backend(settings, runtime))
+    light = LocalBackend(_worker_environment(settings), LIGHT_WORKER, slots=LIGHT_SLOTS, is_lazy=True)
+    server = Server(runtime, _backend(settings, runtime), light)
     return server, create_app(server, ApiKeys.of(keys))
 
 
 def _backend(settings: Settings, runtime: Runtime) -> Backend:
     if settings.backend == "local":
-        return LocalBackend({**os.environ, "FRAMEPACK_PUBLIC_URL": settings.public_url or ""})  # noqa: TID251 - passed on as a whole, not read
+        return LocalBackend(_worker_environment(settings))
     if settings.runpod_endpoint_id is None or settings.runpod_api_key is None:
         sentence = "FRAMEPACK_RUNPOD_ENDPOINT_ID and RUNPOD_API_KEY must be set when FRAMEPACK_BACKEND is runpod."
         raise InvalidSettings([sentence])
@@ -145,6 +146,10 @@ def _backend(settings: Settings, runtime: Runtime) -> Backend:
     max_bytes = round(settings.max_source_mb * 1e6)
     fit = partial(fit_request, storage=shared, temp_dir=settings.temp_dir, max_bytes=max_bytes)
     return RunpodBackend(settings.runpod_endpoint_id, settings.runpod_api_key.get_secret_value(), fit)
+
+
+def _worker_environment(settings: Settings) -> dict[str, str]:
+    return {**os.environ, "FRAMEPACK_PUBLIC_URL": settings.public_url or ""}  # noqa: TID251 - passed on as a whole, not read
 
 
 class DrainingServer(uvicorn.Server):

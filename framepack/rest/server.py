@@ -7,12 +7,13 @@ from datetime import timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
+from framepack.errors import UnknownEndpoint
 from framepack.job import Job
 from framepack.jobs.queue import JobQueue, Limits
 from framepack.jobs.records import JobRecord, JobRecords
 from framepack.rest.fields import BodyReader
 from framepack.rest.metrics import Metrics
-from framepack.storage.open import link_signer
+from framepack.storage.open import deployment_secret, link_signer
 
 if TYPE_CHECKING:
     from framepack.errors import FramepackError
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from framepack.storage.keys import Key
     from framepack.storage.links import LinkSigner, LinkStatus
 
+_MAIN: Final = "worker"
+_LIGHT: Final = "light"
 _THREADS: Final = 16
 _FORM_BYTES: Final = 100_000  # upper limit of what a form adds to its file
 
@@ -31,16 +34,21 @@ class Server:
     Args:
         runtime: Runs the operations that need only the store. It loads no models.
         backend: Runs all other operations.
+        light: Runs the operations of the light lane.
     """
 
-    def __init__(self, runtime: Runtime, backend: Backend) -> None:
+    def __init__(self, runtime: Runtime, backend: Backend, light: Backend) -> None:
         settings = runtime.settings
         self.runtime = runtime
         self.backend = backend
+        self.light = light
         self.metrics = Metrics()
         limits = Limits(settings.max_queued_jobs, timedelta(hours=settings.job_retention_hours))
         records = JobRecords(runtime.storage)
-        self.jobs = JobQueue(records, backend, self._send_failure_callback, limits, self.metrics.count_job)
+        backends = {_MAIN: backend, _LIGHT: light}
+        self.jobs = JobQueue(
+            records, backends, self._lane, self._send_failure_callback, limits, self.metrics.count_job
+        )
         self.threads = asyncio.Semaphore(_THREADS)
         self.bodies = BodyReader(round(settings.max_body_mb * 1e6), settings.download_timeout_seconds)
         self.max_upload_bytes = round(settings.max_source_mb * 1e6) + _FORM_BYTES
@@ -51,8 +59,24 @@ class Server:
         return self._signer.verify(key, expires, signature)
 
     @cached_property
+    def secret(self) -> bytes:
+        """The secret that all servers of the deployment share. Reading it for the first time blocks.
+
+        Raises:
+            FramepackError: the store failed.
+        """
+        return deployment_secret(self.runtime.settings, self.runtime.storage)
+
+    @cached_property
     def _signer(self) -> LinkSigner:
         return link_signer(self.runtime.settings, self.runtime.storage)
+
+    def _lane(self, operation: str) -> str:
+        """The lane of an operation. Jobs of older versions may have operations that no longer exist."""
+        try:
+            return _LIGHT if self.runtime.dispatcher.registry.find(operation).needs == _LIGHT else _MAIN
+        except UnknownEndpoint:
+            return _MAIN
 
     def _send_failure_callback(self, record: JobRecord, fields: dict[str, Any], error: FramepackError) -> None:
         """Send the callback of a failed job that no worker has reported."""

@@ -40,9 +40,13 @@ def open_storage(settings: Settings) -> Storage:
 
 def link_signer(settings: Settings, state: Storage) -> LinkSigner:
     """The signer of links to a local store, with the secret of the settings or else the one kept in the store."""
+    return LinkSigner(deployment_secret(settings, state), settings.url_lifetime_seconds)
+
+
+def deployment_secret(settings: Settings, state: Storage) -> bytes:
+    """The secret that all processes of a deployment share: that of the settings, or else one kept in the store."""
     given = settings.link_secret
-    secret = given.get_secret_value().encode() if given is not None else load_or_create_secret(state)
-    return LinkSigner(secret, settings.url_lifetime_seconds)
+    return given.get_secret_value().encode() if given is not None else load_or_create_secret(state)
 
 
 def open_job_storage(

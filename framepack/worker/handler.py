@@ -20,6 +20,7 @@ from framepack.worker.progress import ProgressSender
 
 if TYPE_CHECKING:
     from framepack.runtime import Runtime
+    from framepack.worker.shutdown import Shutdown
 
 log = logging.getLogger("framepack.worker")
 
@@ -28,8 +29,8 @@ SendUpdate = Callable[[dict[str, Any], dict[str, Any]], Awaitable[None]]
 """Sends (job, update) to the platform."""
 
 
-def make_handler(runtime: Runtime, send_update: SendUpdate) -> Handler:
-    """The coroutine function for ``runpod.serverless.start``."""
+def make_handler(runtime: Runtime, send_update: SendUpdate, shutdown: Shutdown | None = None) -> Handler:
+    """The coroutine function for ``runpod.serverless.start``. ``shutdown`` interrupts its jobs."""
 
     async def handle(job: dict[str, Any]) -> Answer:
         job_id = str(job.get("id", "local"))
@@ -38,7 +39,12 @@ def make_handler(runtime: Runtime, send_update: SendUpdate) -> Handler:
             return failure(InvalidField("s3Config must be an object."))
         job_input = JobInput(job.get("input"), s3_config)
         async with ProgressSender(lambda update: send_update(job, update)) as sender:
-            answer = await _run_in_thread(runtime, job_input, Job(job_id, sender.report))
+            running = Job(job_id, sender.report)
+            if shutdown is not None:
+                shutdown.add(running.interrupt)
+            answer = await _run_in_thread(runtime, job_input, running)
+        if shutdown is not None:
+            shutdown.remove()
         return within_limit(answer, limit_bytes(job_id))
 
     return handle

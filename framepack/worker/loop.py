@@ -14,6 +14,7 @@ from framepack.logs import log_start, start_logging
 from framepack.worker.handler import make_handler, printable
 from framepack.worker.payload import limit_warnings
 from framepack.worker.progress import update_line
+from framepack.worker.shutdown import Shutdown, end_children_with_this_process
 
 if TYPE_CHECKING:
     from framepack.answer import Answer
@@ -36,7 +37,9 @@ def start(runtime: Runtime) -> None:
 
     # The SDK's default level logs the input of every job. Operators can select it with --rp_log_level.
     rp_logger.RunPodLogger().level = "INFO"
-    handler = make_handler(runtime, _send_update)
+    jobs = worker_state.JobsProgress()
+    shutdown = Shutdown(runtime.settings.shutdown_grace_seconds, jobs.get_job_count)
+    handler = make_handler(runtime, _send_update, shutdown)
     chosen = runpod.serverless.parser.parse_known_args()[0]
     is_one_job = not chosen.rp_serve_api and (worker_state.IS_LOCAL_TEST or chosen.test_input)
     if not is_one_job:
@@ -49,7 +52,8 @@ def start(runtime: Runtime) -> None:
         _check_now(runtime)  # the SDK runs fitness checks only in its production loop
     else:
         runpod.serverless.register_fitness_check(_fitness_check(runtime))
-    runpod.serverless.start({"handler": handler})
+        end_children_with_this_process()
+    runpod.serverless.start({"handler": handler, "concurrency_modifier": shutdown.install})
 
 
 def _check_now(runtime: Runtime) -> None:

@@ -28,6 +28,13 @@ def backend() -> HeldBackend:
     return HeldBackend(device={"device": "cuda:0"})
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs whose worker died are run again at once."""
+    monkeypatch.setattr("framepack.jobs.runner._DEATH_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("framepack.jobs.runner._JUDGE_SECONDS", 0.0)
+
+
 @pytest.fixture
 def server(backend: HeldBackend, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[LocalServer]:
     """A server around it, whose log is kept."""
@@ -57,7 +64,7 @@ def test_a_job_whose_worker_died_once_logs_both_starts_and_its_end(
     assert [each["levelname"] for each in (first, lost, second, end)] == ["INFO", "WARNING", "INFO", "INFO"]
     assert (first["message"], lost["message"], second["message"]) == (
         f"job {job_id}: loop started",
-        "the worker of a job died",
+        f"job {job_id}: loop waits: The worker died while it ran this job; the job starts again in 0 s.",
         f"job {job_id}: loop started (attempt 2)",
     )
     assert (end["operation"], end["state"], end["attempts"], end["frames"]) == ("loop", "completed", 2, 24)
@@ -73,11 +80,12 @@ def test_a_job_whose_worker_died_twice_ends_with_a_warning(
     job_id = server.start_job(LOOP, CLIP)
     backend.wait_for(job_id).lose()
     backend.wait_for(job_id, attempt=2).lose()
+    backend.wait_for(job_id, attempt=3).lose()
     server.wait_for(job_id)
 
     end = lines_of(caplog, job_id)[-1]
-    assert (end["levelname"], end["state"], end["code"], end["attempts"]) == ("WARNING", "failed", "unavailable", 2)
-    assert end["error"] == "The worker died twice while it was running this job."
+    assert (end["levelname"], end["state"], end["code"], end["attempts"]) == ("WARNING", "failed", "unavailable", 3)
+    assert end["error"] == "The worker died 3 times while it ran this job."
 
 
 def test_a_job_cancelled_while_queued_logs_only_its_end(

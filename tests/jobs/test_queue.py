@@ -312,6 +312,14 @@ def test_an_idempotency_key_of_255_characters_is_accepted(server: LocalServer) -
     server.start_job(LOOP, CLIP, **{"Idempotency-Key": "k" * 255})
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs whose worker died are run again at once."""
+    monkeypatch.setattr("framepack.jobs.runner._DEATH_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("framepack.jobs.runner._JUDGE_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("impatient")
 def test_a_job_whose_worker_died_once_runs_again(server: LocalServer, backend: HeldBackend) -> None:
     """The result is that of the second worker."""
     job_id = server.start_job(LOOP, CLIP)
@@ -320,16 +328,18 @@ def test_a_job_whose_worker_died_once_runs_again(server: LocalServer, backend: H
     assert server.wait_for(job_id)["result"]["message"] == "at last"
 
 
-def test_a_job_whose_worker_died_twice_fails_with_503(server: LocalServer, backend: HeldBackend) -> None:
-    """It is not run a third time. The response has a message and Retry-After."""
+@pytest.mark.usefixtures("impatient")
+def test_a_job_whose_worker_died_three_times_fails_with_503(server: LocalServer, backend: HeldBackend) -> None:
+    """It is not run a fourth time. The response has a message and Retry-After."""
     known = set(backend.held)
     thread, answers = in_background(lambda: server.post(LOOP, CLIP))
     job_id = only(backend, known)
     backend.wait_for(job_id).lose()
     backend.wait_for(job_id, attempt=2).lose()
+    backend.wait_for(job_id, attempt=3).lose()
     thread.join()
     assert answers[0].status_code == 503
-    assert answers[0].json()["detail"] == "The worker died twice while it was running this job."
+    assert answers[0].json()["detail"] == "The worker died 3 times while it ran this job."
     assert "Retry-After" in answers[0].headers
 
 

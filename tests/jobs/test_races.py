@@ -144,17 +144,24 @@ def test_a_job_cancelled_while_queued_sends_one_callback(
     assert (body["operation"], body["success"], body["error"]) == ("loop", False, "The job was cancelled.")
 
 
-def test_a_job_whose_worker_died_twice_sends_its_callback(
-    server: LocalServer, backend: HeldBackend, receiver: HttpServer, tmp_path: Path
+def test_a_job_whose_worker_died_three_times_sends_its_callback(
+    server: LocalServer,
+    backend: HeldBackend,
+    receiver: HttpServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The stored input is deleted after that."""
+    monkeypatch.setattr("framepack.jobs.runner._DEATH_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("framepack.jobs.runner._JUDGE_SECONDS", 0.0)
     job_id = server.post(LOOP, {**CLIP, "callback_url": f"{receiver.url}/hook"}).json()["job_id"]
     backend.wait_for(job_id).lose()
     backend.wait_for(job_id, attempt=2).lose()
+    backend.wait_for(job_id, attempt=3).lose()
     assert server.wait_for(job_id)["result"]["status"] == 503
     assert eventually(lambda: not inputs(tmp_path))
     (body,) = callbacks_of(receiver)
-    assert body["error"] == "The worker died twice while it was running this job."
+    assert body["error"] == "The worker died 3 times while it ran this job."
 
 
 def test_a_job_is_refused_when_its_record_cannot_be_written(
@@ -223,10 +230,30 @@ def test_a_new_server_resumes_unfinished_jobs_oldest_first(tmp_path: Path) -> No
         assert server.get(f"/jobs/{'d' * 32}").status_code == 404
 
 
-def test_a_job_whose_server_died_twice_fails(tmp_path: Path, receiver: HttpServer) -> None:
-    """Its callback is sent."""
+def test_deaths_of_servers_do_not_count_against_a_job(tmp_path: Path) -> None:
+    """After many of them, the job lets others go first and says so."""
     records = records_in(tmp_path)
     left_over(records, "a" * 32, owner="gone", state=State.RUNNING, attempts=2)
+    left_over(records, "b" * 32, owner="gone", state=State.RUNNING, attempts=9)
+    left_over(records, "c" * 32, owner="gone", created=now() + timedelta(minutes=1))
+    backend = HeldBackend()
+    with server_in_thread(tmp_path, backend) as server:
+        for name in "ac":
+            backend.wait_for(name * 32).finish(success=True, message=name)
+            assert server.wait_for(name * 32)["state"] == "completed"
+        waiting = server.job("b" * 32)
+        assert (waiting["state"], "died 9 times" in waiting["waiting_for"]) == ("queued", True)
+        assert "b" * 32 not in backend.held
+        assert server.delete(f"/jobs/{'b' * 32}").json()["state"] == "cancelled"
+
+
+def test_a_job_that_25_servers_died_with_is_not_run_again(
+    tmp_path: Path, receiver: HttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fails, and its receiver is told, instead of killing another."""
+    monkeypatch.setattr("framepack.jobs.runner._MAX_PAUSE_SECONDS", 0.0)
+    records = records_in(tmp_path)
+    left_over(records, "a" * 32, owner="gone", state=State.RUNNING, attempts=25)
     records.save_input("a" * 32, {**CLIP, "callback_url": f"{receiver.url}/hook"})
     with server_in_thread(tmp_path, HeldBackend()) as server:
         assert server.wait_for("a" * 32)["result"]["code"] == "unavailable"

@@ -207,11 +207,12 @@ def test_an_unreachable_platform_only_delays_a_job(
     known = set(platform.records)
     with platform.away():
         sent = server.start_job(UPSCALE, {**FAST, "video_base64": clip})
-        time.sleep(2)
-        assert server.job(sent)["state"] == "running"
+        assert eventually(lambda: server.job(sent).get("waiting_for") == "RunPod could not be reached.")
+        assert server.job(sent)["state"] == "queued"
         assert set(platform.records) == known
     assert server.wait_for(sent)["state"] == "completed"
 
+    assert eventually(lambda: server.answers({200}))
     followed = server.start_job(UPSCALE, {**FAST, "video_base64": clip})
     assert eventually(lambda: len(set(platform.records) - known) == 2)
     platform.ill = 502

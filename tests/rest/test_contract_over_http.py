@@ -42,7 +42,7 @@ def backend() -> HeldBackend:
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory, backend: HeldBackend) -> Iterator[LocalServer]:
     """A server."""
-    with server_in_thread(tmp_path_factory.mktemp("contract"), backend, max_queued_jobs=1000) as client:
+    with server_in_thread(tmp_path_factory.mktemp("contract"), backend, backend, max_queued_jobs=1000) as client:
         runtime = client.server.runtime
         runtime._policy = replace(runtime._policy, resolve=resolved)
         yield client

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -53,7 +54,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 def test_files_in_a_bucket_are_redirected_to_a_presigned_url(s3: S3Server, tmp_path: Path) -> None:
     """This needs a key."""
-    settings = {
+    settings: dict[str, Any] = {
         "storage": f"s3://{s3.make_bucket()}/deep",
         "bucket_endpoint_url": s3.endpoint_url,
         "bucket_access_key_id": s3.access_key,
@@ -78,7 +79,7 @@ def test_files_in_a_bucket_are_redirected_to_a_presigned_url(s3: S3Server, tmp_p
 
 def test_without_a_public_url_there_are_no_links(tmp_path: Path) -> None:
     """No secret is generated either."""
-    server = Server(Runtime(Settings(storage=f"file:{tmp_path}")), HeldBackend())
+    server = Server(Runtime(Settings(storage=f"file:{tmp_path}")), HeldBackend(), HeldBackend())
 
     assert server.runtime.storage.url(VIDEO) is None
     assert list(tmp_path.iterdir()) == []

@@ -157,7 +157,7 @@ def test_every_route_declares_the_key_except_health_and_files(page: JsonObject) 
 
 def the_page() -> JsonObject:
     """The page of a server that nobody started, to make tests of it."""
-    server = Server(Runtime(Settings(storage="file:never-made")), HeldBackend())
+    server = Server(Runtime(Settings(storage="file:never-made")), HeldBackend(), HeldBackend())
     return openapi_document(create_app(server, ApiKeys.of([KEY])), server.runtime.dispatcher.registry)
 
 

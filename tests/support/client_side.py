@@ -102,6 +102,7 @@ class Platform(ControlPlane):
         app.add_routes(
             [
                 web.post("/{endpoint}/run", self._guarded(self._run)),
+                web.get("/{endpoint}/health", self._guarded(self._health)),
                 web.get("/{endpoint}/status/{job}", self._guarded(self._status)),
                 web.post("/{endpoint}/cancel/{job}", self._guarded(self._cancel)),
             ]
@@ -147,6 +148,9 @@ class Platform(ControlPlane):
         self.inputs[record.id] = given["input"]
         await asyncio.sleep(self.hesitation_seconds)
         return web.json_response({"id": record.id, "status": "IN_QUEUE"})
+
+    async def _health(self, _request: web.Request) -> web.Response:
+        return web.json_response({"jobs": {"inQueue": len(self._jobs)}, "workers": {"idle": 0}})
 
     async def _status(self, request: web.Request) -> web.Response:
         record = self.records[request.match_info["job"]]

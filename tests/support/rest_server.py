@@ -24,7 +24,8 @@ import uvicorn
 from safetensors.torch import save_file
 
 from framepack.answer import Answer
-from framepack.jobs.backends.base import Backend, Readiness, WorkerLost, WorkItem
+from framepack.jobs.backends.base import Backend, NotReady, Readiness, WorkerLost, WorkItem
+from framepack.jobs.backends.local import LIGHT_SLOTS, LIGHT_WORKER, LocalBackend
 from framepack.rest.app import create_app
 from framepack.rest.auth import ApiKeys
 from framepack.rest.serve import DrainingServer
@@ -219,7 +220,8 @@ class RestServer(Client):
         """The worker's process, while there is one."""
         for child in psutil.Process(self.pid).children():
             with suppress(psutil.Error):  # it has just ended
-                if "worker_process" in " ".join(child.cmdline()):
+                command = child.cmdline()
+                if "worker_process" in " ".join(command) and command[-1] != "light":
                     return child
         return None
 
@@ -242,9 +244,13 @@ class Held:
         """End the job with this answer."""
         self._soon(lambda: self._end.set_result(answer or {"success": True, "message": "done"}))
 
-    def lose(self) -> None:
-        """Let its worker die."""
-        self._soon(lambda: self._end.set_exception(WorkerLost()))
+    def lose(self, suspects: int = 1) -> None:
+        """Let its worker die, which ran as many jobs."""
+        self._soon(lambda: self._end.set_exception(WorkerLost(suspects)))
+
+    def turn_away(self, reason: str) -> None:
+        """Let it not be started after all."""
+        self._soon(lambda: self._end.set_exception(NotReady(reason)))
 
     def progress(self, **update: Any) -> None:
         """Report progress."""
@@ -280,6 +286,11 @@ class HeldBackend:
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     answer: Answer = field(default_factory=lambda: {"success": True})
     loses_when_cancelled: bool = False
+
+    async def wait_until_ready(self) -> None:
+        """Wait until the test says that it is ready."""
+        while self.readiness is not Readiness.READY:  # noqa: ASYNC110 - the test sets it from another thread
+            await asyncio.sleep(0.01)
 
     async def start(self) -> None:
         """Nothing to start."""
@@ -320,8 +331,13 @@ class LocalServer(Client):
 
 
 @contextmanager
-def server_in_thread(folder: Path, backend: Backend, **settings: Any) -> Iterator[LocalServer]:
-    """Serve over real HTTP around ``backend``, with a store in ``folder``; stops like a server told to stop."""
+def server_in_thread(
+    folder: Path, backend: Backend, light: Backend | None = None, **settings: Any
+) -> Iterator[LocalServer]:
+    """Serve over real HTTP around ``backend``, with a store in ``folder``; stops like a server told to stop.
+
+    The light lane has a real worker, unless there is a backend for it.
+    """
     port = free_port()
     chosen = {
         "storage": f"file:{folder / 'outputs'}",
@@ -333,7 +349,10 @@ def server_in_thread(folder: Path, backend: Backend, **settings: Any) -> Iterato
         "shutdown_grace_seconds": 0,
         **settings,
     }
-    server = Server(Runtime(Settings(**chosen)), backend)
+    if light is None:
+        given = {f"FRAMEPACK_{name.upper()}": str(value) for name, value in chosen.items()}
+        light = LocalBackend({**os.environ, **given}, LIGHT_WORKER, slots=LIGHT_SLOTS, is_lazy=True)
+    server = Server(Runtime(Settings(**chosen)), backend, light)
     config = uvicorn.Config(
         create_app(server, ApiKeys.of([KEY])),
         host="127.0.0.1",

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from safetensors.torch import save_file
 
 from tests.support.clips import Pixels, Spec, make_clip
 from tests.support.control_plane import ROOT, ControlPlane, Worker
+from tests.support.http_server import Answer, HttpServer
 from tests.support.networks import tiny_compact
 from tests.support.s3_server import s3_server
 
@@ -265,7 +267,8 @@ def test_every_job_has_a_line_at_its_start_and_one_at_its_end(weights: Path, tmp
 
 def test_sigterm_lets_the_job_finish(plane: ControlPlane, weights: Path, tmp_path: Path, long_clip: str) -> None:
     """The worker posts the result of the running job, then exits with status 0."""
-    with ControlPlane() as own, Worker(own, tmp_path, FRAMEPACK_WEIGHTS_DIR=str(weights)) as worker:
+    settings = {"FRAMEPACK_WEIGHTS_DIR": str(weights), "FRAMEPACK_SHUTDOWN_GRACE_SECONDS": "300"}
+    with ControlPlane() as own, Worker(own, tmp_path, **settings) as worker:
         record = own.submit({**FAST, "video_base64": long_clip})
         assert eventually(lambda: bool(record.updates), 60)
 
@@ -276,6 +279,42 @@ def test_sigterm_lets_the_job_finish(plane: ControlPlane, weights: Path, tmp_pat
         assert record.result is not None
         assert record.result["output"]["success"]
         assert worker.leftovers() == []
+
+
+def test_sigterm_ends_a_job_that_exceeds_the_grace_period(weights: Path, tmp_path: Path, long_clip: str) -> None:
+    """The platform gets no result, so that it runs the job elsewhere, and no callback is sent."""
+    with ControlPlane() as own, HttpServer(lambda _received: Answer(200)) as receiver:
+        settings = {
+            "FRAMEPACK_WEIGHTS_DIR": str(weights),
+            "FRAMEPACK_ALLOWED_HOSTS": "127.0.0.1",
+            "FRAMEPACK_SHUTDOWN_GRACE_SECONDS": "0",
+        }
+        with Worker(own, tmp_path, **settings) as worker:
+            hook = {"callback_url": f"{receiver.url}/hook"}
+            record = own.submit({**FAST, **hook, "video_base64": long_clip})
+            assert eventually(lambda: bool(record.updates), 90)
+
+            worker.process.terminate()
+
+            assert worker.process.wait(60) == 0
+        assert record.result is None
+        assert receiver.requests == []
+        assert not list(worker.outputs.rglob("*.mp4"))
+        assert worker.leftovers() == []
+
+
+def test_a_killed_worker_leaves_no_heartbeat_process(weights: Path, tmp_path: Path, clip: str) -> None:
+    """Otherwise the platform would be told that the worker is alive."""
+    settings = {"FRAMEPACK_WEIGHTS_DIR": str(weights)}
+    with ControlPlane() as own, Worker(own, tmp_path, **settings) as worker:
+        assert own.run({**FAST, "video_base64": clip})["output"]["success"]
+        children = psutil.Process(worker.process.pid).children(recursive=True)
+        assert children
+
+        worker.process.kill()
+        worker.process.wait()
+
+        assert eventually(lambda: not any(child.is_running() for child in children))
 
 
 def test_a_worker_whose_store_cannot_be_written_reports_it_and_exits(tmp_path: Path) -> None:

@@ -17,7 +17,27 @@ LARGEST_ANSWER_BYTES: Final = 1 << 29
 
 
 class WorkerLost(Exception):
-    """The worker ended before the job did. The job may be retried."""
+    """The worker ended before the job did. The job is run again.
+
+    Attributes:
+        suspects: How many jobs the worker ran when it ended, any of which may be the reason; 0 if it is none of them.
+    """
+
+    def __init__(self, suspects: int = 1) -> None:
+        super().__init__(suspects)
+        self.suspects = suspects
+
+
+class NotReady(Exception):
+    """The job was not started, for a reason that is not its own. It stays in the queue.
+
+    Attributes:
+        reason: The reason, one sentence.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class Readiness(StrEnum):
@@ -56,7 +76,7 @@ class Backend(Protocol):
         slots: Number of jobs that it runs at once.
         statistics: Figures of the worker process, such as its memory, as far as known.
         device: The device for inference, as ``GET /health`` shows it; None if unknown.
-        problem: Why it is broken; None if it is not broken or the reason is unknown.
+        problem: Why it is not ready; None if it is ready or the reason is unknown.
     """
 
     slots: int
@@ -67,6 +87,10 @@ class Backend(Protocol):
     @property
     def readiness(self) -> Readiness:
         """Whether it can run jobs now."""
+        ...
+
+    async def wait_until_ready(self) -> None:
+        """Return as soon as it can run jobs."""
         ...
 
     async def start(self) -> None:
@@ -84,7 +108,8 @@ class Backend(Protocol):
 
         Raises:
             WorkerLost: the worker ended before the job did.
-            FramepackError: no worker answered, so no callback was sent.
+            NotReady: the job could not be started, for a reason that is not its own.
+            FramepackError: no worker answered, for a reason of the job, so no callback was sent.
         """
         ...
 
@@ -96,3 +121,12 @@ class Backend(Protocol):
             FramepackError: no worker can answer.
         """
         ...
+
+
+def why_not_ready(backend: Backend) -> str | None:
+    """Why a backend cannot run jobs now, as a sentence; None if it can."""
+    if backend.readiness is Readiness.READY:
+        return None
+    if backend.readiness is Readiness.STARTING:
+        return backend.problem or "The worker is starting."
+    return backend.problem or "The worker could not be started; see the server's log."

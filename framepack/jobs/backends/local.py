@@ -12,11 +12,21 @@ from uuid import uuid4
 
 from framepack.answer import Answer
 from framepack.errors import Unavailable
-from framepack.jobs.backends.base import LARGEST_ANSWER_BYTES, STOPPING, Readiness, WorkerLost, WorkItem
+from framepack.jobs.backends.base import (
+    LARGEST_ANSWER_BYTES,
+    STOPPING,
+    NotReady,
+    Readiness,
+    WorkerLost,
+    WorkItem,
+    why_not_ready,
+)
 
 log = logging.getLogger("framepack.rest")
 
 WORKER: Final = (sys.executable, "-m", "framepack.jobs.backends.worker_process")
+LIGHT_WORKER: Final = (*WORKER, "light")
+LIGHT_SLOTS: Final = 4
 
 _LINE_LIMIT: Final = 2 * LARGEST_ANSWER_BYTES  # an answer is one line, including its inline files
 _STOP_SECONDS: Final = 30.0
@@ -32,16 +42,21 @@ class LocalBackend:
         environment: The worker's environment; None inherits the server's.
         command: The command that starts the worker.
         stop_seconds: How long a cancelled job may take to stop before its worker is killed.
+        slots: Number of jobs that it runs at once.
+        is_lazy: Whether the worker is started with the first job. Until this has failed, it counts as ready.
     """
-
-    slots = 1
 
     def __init__(
         self,
         environment: Mapping[str, str] | None = None,
         command: Sequence[str] = WORKER,
         stop_seconds: float = _STOP_SECONDS,
+        *,
+        slots: int = 1,
+        is_lazy: bool = False,
     ) -> None:
+        self.slots = slots
+        self._is_lazy = is_lazy
         self._environment = environment
         self._command = command
         self._stop_seconds = stop_seconds
@@ -51,7 +66,9 @@ class LocalBackend:
         self._items: dict[str, WorkItem] = {}
         self._query_slots = asyncio.Semaphore(_CONCURRENT_QUERIES)
         self._is_started = asyncio.Event()  # set when the worker is ready, or given up as broken
-        self._readiness = Readiness.STARTING
+        self._is_ready = asyncio.Event()
+        self._is_killed = False  # by this server, so that none of its jobs is the reason
+        self._readiness = Readiness.READY if is_lazy else Readiness.STARTING
         self._failed_starts = 0
         self.statistics: dict[str, Any] = {}
         self.device: dict[str, Any] | None = None
@@ -62,9 +79,19 @@ class LocalBackend:
         """Whether it can run jobs now."""
         return self._readiness
 
+    async def wait_until_ready(self) -> None:
+        """Return as soon as the worker is ready, which is started if necessary."""
+        self._ensure_started()
+        await self._is_ready.wait()
+
     async def start(self) -> None:
         """Start the worker; returns before it is ready."""
-        self._supervisor = asyncio.create_task(self._supervise())
+        if not self._is_lazy:
+            self._ensure_started()
+
+    def _ensure_started(self) -> None:
+        if self._supervisor is None:
+            self._supervisor = asyncio.create_task(self._supervise())
 
     async def stop(self) -> None:
         """Kill the worker, so that it reports nothing about its job any more; see `Backend.stop`."""
@@ -74,6 +101,8 @@ class LocalBackend:
 
     async def run(self, item: WorkItem) -> Answer:
         """Run a job in the worker, which reads the fields from the store; see `Backend.run`."""
+        if self._process is None:
+            raise NotReady(why_not_ready(self) or "The worker is starting.")
         self._items[item.id] = item
         try:
             return await self._request({"id": item.id, "operation": item.operation})
@@ -104,6 +133,7 @@ class LocalBackend:
             if answer.done():
                 return answer.result()
             log.warning("a cancelled job does not stop; its worker is killed", extra={"job_id": message_id})
+            self._is_killed = True
             _kill(process)
             raise
         finally:
@@ -154,6 +184,7 @@ class LocalBackend:
             self._process, self._failed_starts = process, 0
             self.device, self.problem = message.get("device"), None
             self._set_started(Readiness.READY)
+            self._is_ready.set()
         elif "ready" in message:
             self.problem = message.get("problem")
             self._set_started(Readiness.BROKEN)
@@ -161,7 +192,10 @@ class LocalBackend:
             if (item := self._items.get(message["id"])) is not None:
                 item.on_progress(message["progress"])
         elif (answer := self._pending.get(message["id"])) is not None and not answer.done():
-            answer.set_result(message["answer"])
+            if "not_ready" in message:
+                answer.set_exception(NotReady(message["not_ready"]))
+            else:
+                answer.set_result(message["answer"])
 
     def _set_started(self, readiness: Readiness) -> None:
         self._readiness = readiness
@@ -170,32 +204,39 @@ class LocalBackend:
     def _handle_exit(self) -> None:
         """The worker has ended: fail everything that waits for an answer of it."""
         was_ready, self._process = self._process is not None, None
+        running = [job_id for job_id in self._items if job_id in self._pending and not self._pending[job_id].done()]
+        suspects = 0 if self._is_killed else len(running)
+        self._is_killed = False
+        self._is_ready.clear()
         if was_ready:
             self._readiness = Readiness.STARTING
+            self.problem = "The worker ended and is being restarted."
             self._is_started.clear()
         else:
             self._failed_starts += 1
+            if self._readiness is Readiness.READY:
+                self._readiness = Readiness.STARTING
             if self._failed_starts >= _BROKEN_AFTER_FAILED_STARTS:
                 self.problem = self.problem or "The worker ends before it is ready; see the server's log."
                 self._set_started(Readiness.BROKEN)
         for answer in self._pending.values():
             if not answer.done():
-                answer.set_exception(WorkerLost())
+                answer.set_exception(WorkerLost(suspects))
 
 
 async def _send(process: asyncio.subprocess.Process, message: dict[str, Any]) -> None:
     """Send a message to a worker.
 
     Raises:
-        WorkerLost: the worker has ended.
+        WorkerLost: the worker has ended, before it got the message.
     """
     if process.stdin is None:
-        raise WorkerLost
+        raise WorkerLost(suspects=0)
     try:
         process.stdin.write(json.dumps(message).encode() + b"\n")
         await process.stdin.drain()
     except (BrokenPipeError, ConnectionResetError) as error:
-        raise WorkerLost from error
+        raise WorkerLost(suspects=0) from error
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:

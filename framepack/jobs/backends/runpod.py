@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -14,10 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from framepack.answer import Answer, failure
-from framepack.errors import Cancelled, FramepackError, SourceFailed, TooLarge, Unavailable
+from framepack.errors import (
+    Cancelled,
+    DiskFull,
+    FramepackError,
+    SourceFailed,
+    StorageFailed,
+    TooLarge,
+    Unavailable,
+)
 from framepack.files.source import Source
 from framepack.files.workspace import Workspace
-from framepack.jobs.backends.base import STOPPING, Readiness, WorkerLost, WorkItem
+from framepack.jobs.backends.base import STOPPING, NotReady, Readiness, WorkerLost, WorkItem
 from framepack.storage.base import Storage
 from framepack.storage.uploads import keep_upload
 
@@ -32,17 +39,30 @@ FitRequest = Callable[[dict[str, Any]], dict[str, Any]]
 MAX_INPUT_BYTES: Final = 9_900_000  # RunPod's limit is 10 MB for the whole request
 
 _POLL_SECONDS: Final = 1.0
-_SEND_RETRY_SECONDS: Final = 120.0
-_STATUS_RETRY_SECONDS: Final = 1800.0  # RunPod keeps results for as long
+_MAX_POLL_SECONDS: Final = 30.0  # while the platform does not answer
+_MAX_PROBE_SECONDS: Final = 60.0
+_MAX_FAILURES: Final = 3  # in a row, until the platform counts as unreachable
 _QUERY_SECONDS: Final = 300.0
 _THREADS: Final = 16
 _NOT_FOUND: Final = 404
+_REFUSALS: Final = frozenset({402, 403})
+_INVALID_JOB: Final = frozenset({400, 413, 422})
 _TOO_MANY_REQUESTS: Final = 429
 _LONGEST_SENTENCE: Final = 500
 
 
-class _NotAccepted(SourceFailed):
-    """The platform has not accepted the request, so it is safe to send it again."""
+class _NoAnswer(Unavailable):
+    """The platform did not answer the request as it should, for a reason that is not the job's.
+
+    Attributes:
+        is_certain: Whether repeating the request cannot help, until somebody corrects the deployment.
+        is_busy: Whether the platform answered that there were too many requests.
+    """
+
+    def __init__(self, sentence: str, *, is_certain: bool = False, is_busy: bool = False) -> None:
+        super().__init__(sentence)
+        self.is_certain = is_certain
+        self.is_busy = is_busy
 
 
 class RunpodBackend:
@@ -69,25 +89,77 @@ class RunpodBackend:
         self.statistics: dict[str, Any] = {}
         self.device: dict[str, Any] | None = None  # every worker of the platform writes it to its own log
         self.problem: str | None = None
+        self._readiness = Readiness.STARTING
+        self._is_ready = asyncio.Event()
+        self._failures = 0
+        self._probing: asyncio.Task[None] | None = None
 
     @property
     def readiness(self) -> Readiness:
-        """Always ready: the platform starts workers when there are jobs."""
-        return Readiness.READY
+        """Whether the platform answers and accepts the API key. It starts workers when there are jobs."""
+        return self._readiness
+
+    async def wait_until_ready(self) -> None:
+        """Return as soon as the platform answers."""
+        await self._is_ready.wait()
 
     async def start(self) -> None:
-        """Do nothing: there is nothing to start."""
+        """Ask the platform whether the endpoint exists; returns before it has answered."""
+        self._probing = asyncio.create_task(self._probe())
 
     async def stop(self) -> None:
-        """Do nothing: jobs continue at the platform, and the next server polls them."""
+        """Stop asking. Jobs continue at the platform, and the next server polls them."""
+        if self._probing is not None:
+            self._probing.cancel()
+            await asyncio.gather(self._probing, return_exceptions=True)
+
+    async def _probe(self) -> None:
+        """Ask for the state of the endpoint until the platform answers, after a growing pause."""
+        pause = self._poll_seconds
+        while True:
+            try:
+                await self._call("get", "health")
+            except _NoAnswer as error:
+                self._set_broken(error)
+            except FramepackError as error:
+                log.warning("RunPod does not show the state of the endpoint: %s", error.message)
+                return
+            else:
+                return
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _MAX_PROBE_SECONDS)
+
+    def _note(self, error: _NoAnswer | None) -> None:
+        """Note the outcome of a request, which decides whether the platform counts as reachable."""
+        if error is None:
+            self._failures, self._readiness, self.problem = 0, Readiness.READY, None
+            self._is_ready.set()
+            return
+        self._failures += int(not error.is_busy)
+        if error.is_certain or self._failures >= _MAX_FAILURES:
+            self._set_broken(error)
+            if self._probing is None or self._probing.done():
+                self._probing = asyncio.create_task(self._probe())
+
+    def _set_broken(self, error: _NoAnswer) -> None:
+        if self._readiness is not Readiness.BROKEN:
+            log.warning("jobs wait: %s", error.message)
+        self._readiness, self.problem = Readiness.BROKEN, error.message
+        self._is_ready.clear()
 
     async def run(self, item: WorkItem) -> Answer:
         """Send a job, unless it was sent before, and poll it until it ends; see `Backend.run`."""
         remote_id = item.remote_id
         if remote_id is None:
-            fields = await asyncio.to_thread(lambda: self._fit_request(item.read_fields()))
+            try:
+                fields = await asyncio.to_thread(lambda: self._fit_request(item.read_fields()))
+            except (StorageFailed, DiskFull) as error:
+                raise NotReady(error.message) from error
             remote_id = await self._send(item, {"input": {"endpoint": item.operation, **fields}})
-        return await self._poll_until_end(remote_id, item.on_progress)
+        try:
+            return await self._poll_until_end(remote_id, item.on_progress)
+        except WorkerLost as error:  # the platform also forgets the jobs of a server that was away for long
+            raise WorkerLost(suspects=int(item.remote_id is None)) from error
 
     async def query(self, operation: str, fields: dict[str, Any]) -> Answer:
         """Run a short operation on any worker; see `Backend.query`."""
@@ -100,22 +172,24 @@ class RunpodBackend:
         return answer
 
     async def _send(self, item: WorkItem, body: dict[str, Any]) -> str:
-        """Send a job and return its id at the platform; retries while the platform is unavailable."""
-        deadline = time.monotonic() + _SEND_RETRY_SECONDS
-        while True:
-            sending = asyncio.ensure_future(self._send_once(item, body))
-            try:
-                return await asyncio.shield(sending)
-            except _NotAccepted:
-                if time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(self._poll_seconds)
-            except asyncio.CancelledError as error:  # the request may be accepted right now: wait for its response
-                with contextlib.suppress(FramepackError):
-                    remote_id = await sending
-                    if STOPPING not in error.args:
-                        await self._cancel(remote_id)
-                raise
+        """Send a job and return its id at the platform.
+
+        Raises:
+            NotReady: the platform has not confirmed it, for a reason that is not the job's. If only the confirmation
+                was lost, the job runs twice.
+            SourceFailed: the platform refused this job.
+        """
+        sending = asyncio.ensure_future(self._send_once(item, body))
+        try:
+            return await asyncio.shield(sending)
+        except _NoAnswer as error:
+            raise NotReady(error.message) from error
+        except asyncio.CancelledError as error:  # the request may be accepted right now: wait for its response
+            with contextlib.suppress(FramepackError):
+                remote_id = await sending
+                if STOPPING not in error.args:
+                    await self._cancel(remote_id)
+            raise
 
     async def _send_once(self, item: WorkItem, body: dict[str, Any]) -> str:
         """Send a job and record its id at the platform, so that the next server finds it."""
@@ -133,6 +207,11 @@ class RunpodBackend:
             log.warning("RunPod job %s could not be cancelled", remote_id)
 
     async def _poll_until_end(self, remote_id: str, on_progress: Callable[[dict[str, Any]], None]) -> Answer:
+        """Poll a job until it ends, however long the platform does not answer.
+
+        Raises:
+            WorkerLost: the platform no longer knows the job.
+        """
         was_started = False
         try:
             while True:
@@ -153,35 +232,36 @@ class RunpodBackend:
             return failure(Cancelled("The job was cancelled."))  # the worker has sent the callback
 
     async def _status(self, remote_id: str) -> dict[str, Any]:
-        """The status of a job; retries while the platform is unavailable."""
-        deadline = time.monotonic() + _STATUS_RETRY_SECONDS
+        """The status of a job; asks until the platform answers."""
+        pause = self._poll_seconds
         while True:
             try:
                 return await self._call("get", f"status/{remote_id}")
-            except SourceFailed:
-                if time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(self._poll_seconds)
+            except FramepackError as error:
+                log.debug("RunPod job %s could not be polled: %s", remote_id, error.message)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _MAX_POLL_SECONDS)
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Send one request to the platform's API.
 
         Raises:
             WorkerLost: the platform no longer knows the job.
-            Unavailable: the API key or the endpoint is wrong.
-            SourceFailed: the platform could not be reached, or its response is invalid.
+            Unavailable: the platform could not be reached, or the API key or the endpoint is wrong.
+            SourceFailed: the platform refused this job.
         """
         arguments = [f"{self._endpoint_id}/{path}", *([] if body is None else [body])]
         loop = asyncio.get_running_loop()
         try:
             answer = await loop.run_in_executor(self._threads, lambda: getattr(self._client, method)(*arguments))
-        except RuntimeError as error:  # what the SDK raises for status 401
-            raise Unavailable("RunPod refused the server's API key.") from error
-        except (OSError, ValueError) as error:  # exceptions of requests are OSErrors
-            raise _translated(error, path) from error
-        if not isinstance(answer, dict) or (path == "run" and "id" not in answer):
-            raise SourceFailed("RunPod sent an unexpected response.")
-        return answer
+            checked = _checked(answer, path)
+        except (RuntimeError, OSError, ValueError) as error:  # exceptions of requests are OSErrors
+            known = _translated(error, path)
+            if isinstance(known, _NoAnswer):
+                self._note(known)
+            raise known from error
+        self._note(None)
+        return checked
 
     @cached_property
     def _client(self) -> RunPodClient:
@@ -235,19 +315,34 @@ def _with_urls(value: Any, storage: Storage, workspace: Workspace, max_bytes: in
     return found
 
 
+def _checked(answer: object, path: str) -> dict[str, Any]:
+    if not isinstance(answer, dict) or (path == "run" and "id" not in answer):
+        raise ValueError("the response is not the documented one")
+    return answer
+
+
 def _translated(error: Exception, path: str) -> Exception:
     """Our exception for a failed request."""
-    import requests
-    from urllib3.exceptions import NewConnectionError
-
+    if isinstance(error, RuntimeError):  # what the SDK raises for status 401
+        return _NoAnswer("RunPod refused the server's API key.", is_certain=True)
     status = getattr(getattr(error, "response", None), "status_code", None)
+    if status == _NOT_FOUND and path not in {"run", "health"}:
+        return WorkerLost()
+    if status in _INVALID_JOB:
+        return SourceFailed(f"RunPod refused the job (HTTP {status}).")
+    return _no_answer(error, status)
+
+
+def _no_answer(error: Exception, status: int | None) -> _NoAnswer:
     if status == _NOT_FOUND:
-        return Unavailable("RunPod has no such endpoint.") if path == "run" else WorkerLost()
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    is_unconnected = isinstance(error, requests.ConnectTimeout) or isinstance(reason, NewConnectionError)
-    if status == _TOO_MANY_REQUESTS or is_unconnected:
-        return _NotAccepted("RunPod could not be reached.")
-    return SourceFailed("RunPod sent an invalid response or none.")
+        return _NoAnswer("RunPod has no such endpoint.", is_certain=True)
+    if status in _REFUSALS:
+        return _NoAnswer(f"RunPod refused the server's request (HTTP {status}).", is_certain=True)
+    if status == _TOO_MANY_REQUESTS:
+        return _NoAnswer("RunPod answered that there were too many requests.", is_busy=True)
+    if isinstance(error, ValueError) or status is not None:
+        return _NoAnswer("RunPod sent an invalid response.")
+    return _NoAnswer("RunPod could not be reached.")
 
 
 def _final_answer(status: dict[str, Any], *, was_started: bool) -> Answer | None:

@@ -1,6 +1,7 @@
 """The worker process of the local backend. It reads messages as lines of JSON from stdin and answers on stdout.
 
-Run as ``python -m framepack.jobs.backends.worker_process``. It ends immediately when stdin is closed, so it never
+Run as ``python -m framepack.jobs.backends.worker_process``; with the argument ``light`` it is a worker of the light
+lane, which never loads torch. It ends immediately when stdin is closed, so it never
 outlives the server, and never reports a job that another server resumes. Anything else that is written to stdout goes
 to stderr.
 """
@@ -21,9 +22,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from framepack.answer import failure, without_inline
-from framepack.checks.fitness import check_fitness
+from framepack.checks.fitness import check_fitness, check_light_fitness
 from framepack.dispatch import JobInput
-from framepack.errors import FramepackError, public
+from framepack.errors import FramepackError, NotFound, public
 from framepack.job import Job, Progress
 from framepack.jobs.backends.base import LARGEST_ANSWER_BYTES
 from framepack.jobs.records import JobRecords
@@ -42,29 +43,38 @@ _INTERVAL_SECONDS: Final = 0.25
 _NICENESS: Final = 5  # the web server comes first on a machine with busy processors
 
 
+class _InputUnreadable(FramepackError):
+    """The job's fields cannot be read from the store now. The job has not started."""
+
+
 class WorkerProcess:
     """Runs the jobs that the server sends, each in its own thread.
 
     Args:
         runtime: The worker's runtime.
         out: Stream for messages to the server.
+        is_light: Whether it is a worker of the light lane.
     """
 
-    def __init__(self, runtime: Runtime, out: BinaryIO) -> None:
+    def __init__(self, runtime: Runtime, out: BinaryIO, *, is_light: bool = False) -> None:
         self._runtime = runtime
         self._out = out
+        self._is_light = is_light
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
 
     def report_readiness(self) -> bool:
         """Check what jobs need, tell the server the outcome, and return whether the worker can run jobs."""
         try:
-            device = check_fitness(self._runtime)
+            if self._is_light:
+                check_light_fitness(self._runtime)
+            device = None if self._is_light else check_fitness(self._runtime)
         except FramepackError as error:
             log.error("the worker cannot run jobs: %s", error.message)  # noqa: TRY400 - the sentence says it
             self._send({"ready": False, "problem": error.message})
             return False
-        self._send({"ready": True, "device": device_fields(device), "statistics": self._statistics()})
+        fields = None if device is None else device_fields(device)
+        self._send({"ready": True, "device": fields, "statistics": self._statistics()})
         return True
 
     def handle(self, message: dict[str, Any]) -> None:
@@ -81,23 +91,34 @@ class WorkerProcess:
 
     def _run(self, message: dict[str, Any], job: Job, reporter: ProgressThrottle) -> None:
         """Run a job and send its answer."""
+        outcome: dict[str, Any]
         try:
-            answer = self._answer(message, job)
+            outcome = {"answer": self._answer(message, job)}
+        except _InputUnreadable as error:
+            outcome = {"not_ready": error.message}
         except Exception as error:  # without an answer, the server would wait forever
             log.exception("the job failed unexpectedly")
-            answer = failure(public(error))
+            outcome = {"answer": failure(public(error))}
         del self._jobs[job.id]
         reporter.flush()
-        self._send({"id": job.id, "answer": answer, "statistics": self._statistics()})
+        self._send({"id": job.id, **outcome, "statistics": self._statistics()})
 
     def _answer(self, message: dict[str, Any], job: Job) -> Answer:
         fields = message.get("fields")
         if fields is None:  # those of a job may hold a whole video: they are in the store
-            fields = JobRecords(self._runtime.storage).read_input(job.id)
+            fields = self._stored_fields(job.id)
         job_input = JobInput({"endpoint": message["operation"], **fields}, is_callback_checked=True)
         answer = self._runtime.run(job_input, job)
         is_large = len(json.dumps(answer)) > LARGEST_ANSWER_BYTES
         return without_inline(answer) if is_large else answer
+
+    def _stored_fields(self, job_id: str) -> dict[str, Any]:
+        try:
+            return JobRecords(self._runtime.storage).read_input(job_id)
+        except NotFound:
+            raise
+        except FramepackError as error:  # the store may be unavailable for a while
+            raise _InputUnreadable(error.message) from error
 
     def _send_progress(self, job_id: str, progress: Progress) -> None:
         self._send({"id": job_id, "progress": progress.as_update(), "statistics": self._statistics()})
@@ -170,7 +191,7 @@ def main() -> None:
     os.dup2(2, 1)  # keeps the output of libraries out of the messages
     os.nice(_NICENESS)
     start_logging(settings, is_first=False)  # the server has already warned about unknown variables
-    worker = WorkerProcess(Runtime(settings), out)
+    worker = WorkerProcess(Runtime(settings), out, is_light="light" in sys.argv[1:])
     if not worker.report_readiness():
         os._exit(1)
     while True:

@@ -46,7 +46,12 @@ class AnalyzeResponse(SuccessResponse):
     warnings: list[str] | None = Field(None, description="Missing or damaged parts of the file")
 
 
-@operation("POST", "/postprocess/analyze", examples=({"video_url": "https://example.com/video.mp4"},))
+@operation(
+    "POST",
+    "/postprocess/analyze",
+    needs="light",
+    examples=({"video_url": "https://example.com/video.mp4"},),
+)
 def analyze(request: AnalyzeRequest, ctx: Context) -> AnalyzeResponse:
     """Analyze a video and get detailed metadata."""
     source, info = open_source(request, ctx)

@@ -62,7 +62,7 @@ class BatchResult(BaseModel):
 
     index: int = Field(description="Place of the video in the request, from 0")
     success: bool = Field(description="Whether it was processed")
-    input_source: str = Field(description='"base64", or the first 50 characters of the URL')
+    input_source: str = Field(description='"base64", or the first 50 characters of the URL, without its query')
     output_video_base64: str | None = Field(None, repr=False, description="The video, if it is small")
     output_path: str | None = Field(None, description="Path of the output in the store")
     output_url: str | None = Field(None, description="URL to download the output file")
@@ -162,7 +162,7 @@ class _Batch:
             done = progress.done
             self._report(done, index + (progress.percent or 0) / 100)
 
-        source = "base64" if video.video_url is None else video.video_url[:_SHOWN_CHARACTERS]
+        source = "base64" if video.video_url is None else video.video_url.partition("?")[0][:_SHOWN_CHARACTERS]
         ctx = replace(self.ctx, job=self.ctx.job.sub_job(report))
         try:
             result = self._processed(index, source, video, ctx)

@@ -48,7 +48,7 @@ class SaveResponse(SuccessResponse):
 @operation(
     "POST",
     "/postprocess/save",
-    needs="store",
+    needs="light",
     examples=({"video_url": "https://example.com/video.mp4", "custom_name": "my_video"},),
 )
 def save_video(request: SaveRequest, ctx: Context) -> SaveResponse:

@@ -1,0 +1,63 @@
+"""A lane: the jobs that wait for one backend, and those that run there. Lanes do not wait for each other."""
+
+from __future__ import annotations
+
+import asyncio
+
+from framepack.jobs.active import ActiveJob
+from framepack.jobs.backends.base import Backend, why_not_ready
+
+
+class Lane:
+    """Starts the jobs of one backend in the order of their creation, as many at once as it has slots.
+
+    Attributes:
+        backend: Runs the jobs.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self._waiting: list[ActiveJob] = []
+        self._running: list[ActiveJob] = []
+        self._changed = asyncio.Event()
+
+    def add(self, job: ActiveJob, pause_seconds: float = 0.0) -> None:
+        """Let a job wait for its turn.
+
+        Args:
+            job: The job.
+            pause_seconds: Minimum time until it starts. Other jobs go on in the meantime.
+        """
+        if pause_seconds > 0:
+            asyncio.get_running_loop().call_later(pause_seconds, self.add, job)
+            return
+        job.pause = None
+        self._waiting.append(job)
+        self._waiting.sort(key=lambda each: each.record.created)
+        self._changed.set()
+
+    async def take(self) -> ActiveJob:
+        """Wait until a job may start, and return it."""
+        while True:
+            await self.backend.wait_until_ready()
+            self._changed.clear()
+            self._waiting = [job for job in self._waiting if not job.is_cancelled]
+            if self._waiting and self._is_free_for(self._waiting[0]):
+                job = self._waiting.pop(0)
+                self._running.append(job)
+                return job
+            await self._changed.wait()
+
+    def release(self, job: ActiveJob) -> None:
+        """A job that was taken does not run any more."""
+        self._running.remove(job)
+        self._changed.set()
+
+    def delay_of(self, job: ActiveJob) -> str | None:
+        """Why a job of this lane waits for anything but its turn, as a sentence; None if it does not."""
+        return job.pause or why_not_ready(self.backend)
+
+    def _is_free_for(self, job: ActiveJob) -> bool:
+        if job.runs_alone or any(each.runs_alone for each in self._running):
+            return not self._running
+        return len(self._running) < self.backend.slots
