@@ -210,13 +210,17 @@ class RestSettings(_Group):
     runpod_api_key: SecretStr | None = Field(
         None, validation_alias="RUNPOD_API_KEY", description="API key of the RunPod account that owns the endpoint."
     )
-    max_queued_jobs: int = Field(100, ge=1, description="Maximum queued jobs; further ones are answered with 429.")
+    max_queued_jobs: int = Field(
+        100, ge=1, description="Maximum queued jobs of each lane; further ones are answered with 429."
+    )
     max_body_mb: float = Field(
         64, gt=0, description="Maximum size of a JSON body; send larger videos by address or through `/uploads`."
     )
     job_retention_hours: float = Field(24, gt=0, description="How long finished jobs and uploads are kept.")
     shutdown_grace_seconds: float = Field(
-        25, ge=0, description="Time for running jobs at shutdown; the next server resumes unfinished ones."
+        25,
+        ge=0,
+        description="Time for running jobs at shutdown; the next server, or another worker, runs unfinished ones.",
     )
     link_secret: SecretStr | None = Field(
         None,

@@ -39,14 +39,20 @@ class Lane:
     async def take(self) -> ActiveJob:
         """Wait until a job may start, and return it."""
         while True:
-            await self.backend.wait_until_ready()
             self._changed.clear()
-            self._waiting = [job for job in self._waiting if not job.is_cancelled]
-            if self._waiting and self._is_free_for(self._waiting[0]):
-                job = self._waiting.pop(0)
+            if self._next() is None:
+                await self._changed.wait()
+                continue
+            await self.backend.wait_until_ready()
+            if (job := self._next()) is not None:
+                self._waiting.remove(job)
                 self._running.append(job)
                 return job
-            await self._changed.wait()
+
+    def _next(self) -> ActiveJob | None:
+        """The job whose turn it is, if there is a free slot for it."""
+        self._waiting = [job for job in self._waiting if not job.is_cancelled]
+        return self._waiting[0] if self._waiting and self._is_free_for(self._waiting[0]) else None
 
     def release(self, job: ActiveJob) -> None:
         """A job that was taken does not run any more."""

@@ -35,7 +35,7 @@ class Limits:
     """Limits on the jobs of one server.
 
     Attributes:
-        queued: Maximum number of waiting jobs.
+        queued: Maximum number of waiting jobs of each lane.
         retention: How long a job is remembered after its end.
     """
 
@@ -150,7 +150,7 @@ class JobQueue:
             return known
         if self.is_stopping:
             raise Unavailable(_STOPPING)
-        if self.queued >= self._limits.queued:
+        if self._runner.count_queued(operation) >= self._limits.queued:
             raise Busy(f"The queue is full ({self._limits.queued} jobs are waiting); try again later.")
         owner = self._heartbeat.server_id
         record = JobRecord(

@@ -70,6 +70,12 @@ class Runner:
         """The lane in which the jobs of an operation run."""
         return self._lanes[self._lane_name(operation)]
 
+    def count_queued(self, operation: str) -> int:
+        """The number of jobs that wait in the lane of an operation."""
+        lane = self.lane_of(operation)
+        queued = [job.record for job in self._jobs.all() if job.record.state is State.QUEUED]
+        return sum(self.lane_of(record.operation) is lane for record in queued)
+
     def delay_of(self, job: ActiveJob) -> str | None:
         """Why an unfinished job waits for anything but its turn, as a sentence; None if it does not."""
         return self.lane_of(job.record.operation).delay_of(job)
@@ -114,7 +120,7 @@ class Runner:
             job.is_cancelled = True
             job.cancel_reason = reason
             if job.attempt is None:
-                await self._end(job, failure(Cancelled(reason)), callback_pending=True)
+                await self._end_unreported(job, Cancelled(reason))
             else:
                 job.attempt.cancel()
         while not (job.record.state.is_final or self._jobs.closed.is_set()):
@@ -183,7 +189,7 @@ class Runner:
             await asyncio.sleep(_JUDGE_SECONDS)
         if attempt.cancelled() or isinstance(error, (WorkerLost, NotReady)):
             if job.is_cancelled:
-                await self._end(job, failure(Cancelled(job.cancel_reason)), callback_pending=True)
+                await self._end_unreported(job, Cancelled(job.cancel_reason))
             elif isinstance(error, WorkerLost) and not self._is_stopping:
                 await self._retry(lane, job, error)
             elif isinstance(error, NotReady) and not self._is_stopping:
@@ -194,7 +200,7 @@ class Runner:
             if not isinstance(error, FramepackError):
                 log.error("a job failed unexpectedly", exc_info=error, extra={"job_id": job.record.id})
             known = public(error) if isinstance(error, Exception) else FramepackError()
-            await self._end(job, failure(known), callback_pending=True)
+            await self._end_unreported(job, known)
 
     async def _run_attempt(self, lane: Lane, job: ActiveJob) -> Answer:
         """Pass a job to its backend and return the answer.
@@ -223,8 +229,7 @@ class Runner:
         record = job.record.with_changes(worker_deaths=deaths, remote_id=None)
         if deaths >= _MAX_DEATHS:
             job.update(record)
-            error = Unavailable(f"The worker died {deaths} times while it ran this job.")
-            await self._end(job, failure(error), callback_pending=True)
+            await self._end_unreported(job, Unavailable(f"The worker died {deaths} times while it ran this job."))
             return
         pause = _DEATH_PAUSES[min(deaths, len(_DEATH_PAUSES)) - 1] if lost.suspects == 1 else 0.0
         reason = f"The worker died while it ran this job; the job starts again in {pause:.0f} s."
@@ -267,6 +272,10 @@ class Runner:
             return self._jobs.records.read_input(record.id)
 
         return WorkItem(record.id, record.operation, read_fields, record.remote_id, on_progress, on_sent)
+
+    async def _end_unreported(self, job: ActiveJob, error: FramepackError) -> None:
+        """Record the end of a job that no worker has reported."""
+        await self._end(job, failure(error), callback_pending=True)
 
     async def _end(self, job: ActiveJob, answer: Answer, *, callback_pending: bool) -> None:
         """Record how a job ended, before anybody is notified."""

@@ -6,18 +6,24 @@ import asyncio
 import hashlib
 import hmac
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
+from starlette.requests import Request
+
 from framepack.errors import BadRequest
+from framepack.rest.errors import answer_response
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
+    from starlette.responses import Response
 
+    from framepack.answer import Answer
     from framepack.rest.server import Server
 
 HEADER: Final = "idempotency-key"
+JOB_ID: Final = "X-Job-Id"
 
 _LONGEST_KEY: Final = 255
 
@@ -58,6 +64,33 @@ async def repeatable(request: Request, name: str, content: Any, server: Server) 
     secret, digest = await asyncio.to_thread(lambda: (server.secret, _digest(content)))
     scoped = hmac.new(secret, f"{client}\n{name}\n{key}".encode(), hashlib.sha256).hexdigest()
     return Repeatable(scoped[: len(uuid4().hex)], digest)
+
+
+async def refuse_key(request: Request) -> None:
+    """A dependency of routes that do not support ``Idempotency-Key``, so that they do not ignore it silently.
+
+    Raises:
+        BadRequest: the request has a key.
+    """
+    if HEADER in request.headers:
+        raise BadRequest("This route does not support Idempotency-Key.")
+
+
+async def answer_once(
+    name: str, repeated: Repeatable | None, work: Callable[[], Awaitable[Answer]], server: Server
+) -> Response:
+    """The response of work in this process, which a repeated request does not do again.
+
+    Args:
+        name: Name of the operation.
+        repeated: The identity of the request; None if it has no key.
+        work: Returns the answer.
+        server: The server.
+    """
+    if repeated is None:
+        return answer_response(await work())
+    answer = await server.jobs.run_once(name, repeated.job_id, repeated.digest, work)
+    return answer_response(answer, {JOB_ID: repeated.job_id})
 
 
 def _digest(content: Any) -> str:

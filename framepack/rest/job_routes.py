@@ -11,6 +11,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 
 from framepack.jobs.records import JobRecord, State
+from framepack.rest.idempotency import refuse_key
 
 if TYPE_CHECKING:
     from framepack.jobs.queue import JobQueue, JobStatus
@@ -75,7 +76,7 @@ def job_routes(jobs: JobQueue) -> APIRouter:
             view = _view(status).model_dump(mode="json", exclude_none=True)
             yield ServerSentEvent(event="end" if status.record.state.is_final else "progress", data=view)
 
-    @router.delete("/{job_id}", response_model_exclude_none=True)
+    @router.delete("/{job_id}", response_model_exclude_none=True, dependencies=[Depends(refuse_key)])
     async def cancel_job(job_id: str) -> JobView:
         """Cancel a job. A running job stops within a frame."""
         return _view(await jobs.cancel(job_id))

@@ -20,7 +20,7 @@ from framepack.job import Job
 from framepack.jobs.backends.base import WorkerLost
 from framepack.rest.errors import answer_response
 from framepack.rest.fields import request_fields
-from framepack.rest.idempotency import Repeatable, repeatable
+from framepack.rest.idempotency import JOB_ID, answer_once, repeatable
 
 if TYPE_CHECKING:
     from framepack.answer import Answer
@@ -34,7 +34,6 @@ NOTE: Final = (
     "This may take several minutes for large videos."
 )
 
-_JOB_ID: Final = "X-Job-Id"
 _CLIENT_LEFT: Final = "The job was cancelled, because its client closed the connection."
 
 
@@ -77,7 +76,7 @@ def _endpoint(operation: AnyOperation, server: Server) -> Callable[[Request], Aw
             answer = await _wait_with_client(request, started.job_id, server)
         else:
             answer = await _wait(started.job_id, server)
-        return answer_response(answer, {_JOB_ID: started.job_id})
+        return answer_response(answer, {JOB_ID: started.job_id})
 
     return endpoint
 
@@ -92,25 +91,15 @@ async def _start(request: Request, operation: AnyOperation, server: Server) -> R
     is_safe = operation.method == "GET"  # such requests may be repeated anyway
     repeated = None if is_safe else await repeatable(request, operation.name, fields, server)
     if operation.needs == "store":
-        return await _answer_once(operation.name, repeated, partial(_run_here, operation, fields, server), server)
+        return await answer_once(operation.name, repeated, partial(_run_here, operation, fields, server), server)
     parsed = await asyncio.to_thread(_parse, operation, fields, server)
     if operation.needs == "process":
-        return await _answer_once(operation.name, repeated, partial(_query_worker, operation, fields, server), server)
+        return await answer_once(operation.name, repeated, partial(_query_worker, operation, fields, server), server)
     if repeated is None:
         record = await server.jobs.submit(operation.name, fields, uuid4().hex)
     else:
         record = await server.jobs.submit(operation.name, fields, repeated.job_id, repeated.digest)
     return _immediate_response(request, operation, parsed, record) or _Started(record.id, repeated is None)
-
-
-async def _answer_once(
-    name: str, repeated: Repeatable | None, work: Callable[[], Awaitable[Answer]], server: Server
-) -> Response:
-    """The response of work in this process, which a repeated request does not do again."""
-    if repeated is None:
-        return answer_response(await work())
-    answer = await server.jobs.run_once(name, repeated.job_id, repeated.digest, work)
-    return answer_response(answer, {_JOB_ID: repeated.job_id})
 
 
 def _parse(operation: AnyOperation, fields: dict[str, Any], server: Server) -> OperationRequest:
@@ -171,7 +160,7 @@ def _immediate_response(
     request: Request, operation: AnyOperation, parsed: OperationRequest, record: JobRecord
 ) -> Response | None:
     """The response to a client that does not wait: "processing" or status 202. None if the client waits."""
-    headers = {_JOB_ID: record.id}
+    headers = {JOB_ID: record.id}
     if isinstance(parsed, CallbackRequest) and parsed.callback_url:
         return JSONResponse(_processing(operation, parsed, record), headers=headers)
     if "respond-async" in request.headers.get("prefer", "").lower():

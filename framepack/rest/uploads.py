@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -20,12 +21,14 @@ from framepack.errors import FramepackError, InvalidSource
 from framepack.filenames import clean_filename
 from framepack.files.workspace import Workspace
 from framepack.rest.fields import body_chunks
+from framepack.rest.idempotency import HEADER, answer_once, repeatable
 from framepack.storage.base import CHUNK_BYTES, Storage
 from framepack.storage.keys import Key
 from framepack.storage.outputs import PUBLIC_ROOT
 from framepack.storage.uploads import keep_upload, remove_uploads_before
 
 if TYPE_CHECKING:
+    from framepack.answer import Answer
     from framepack.rest.server import Server
 
 _REMOVAL_SECONDS: Final = 600.0
@@ -60,15 +63,31 @@ def upload_routes(server: Server) -> APIRouter:
     """The route of uploads."""
     router = APIRouter(tags=["files"])
 
-    @router.post("/uploads", openapi_extra=_FORM)
-    async def upload(request: Request) -> Upload:
+    @router.post("/uploads", openapi_extra=_FORM, response_model=Upload)
+    async def upload(request: Request) -> Response:
         """Upload a video or image as `multipart/form-data`, in the field `file`."""
         async with _form_file(request, server.max_upload_bytes) as file:
             filename = clean_filename(file.filename or "")
-            key = await asyncio.to_thread(_stored, server, file, filename)
-            return Upload(video_url=f"{PUBLIC_ROOT}{key}", filename=filename, size_bytes=file.size or 0)
+
+            async def keep() -> Answer:
+                key = await asyncio.to_thread(_stored, server, file, filename)
+                video_url, size_bytes = f"{PUBLIC_ROOT}{key}", file.size or 0
+                return Upload(video_url=video_url, filename=filename, size_bytes=size_bytes).model_dump()
+
+            content = await asyncio.to_thread(_identity, file, filename) if HEADER in request.headers else None
+            repeated = await repeatable(request, "upload", content, server)
+            return await answer_once("upload", repeated, keep, server)
 
     return router
+
+
+def _identity(file: UploadFile, filename: str) -> dict[str, str]:
+    """What distinguishes an upload from others with the same ``Idempotency-Key``."""
+    digest = hashlib.sha256()
+    while chunk := file.file.read(CHUNK_BYTES):
+        digest.update(chunk)
+    file.file.seek(0)
+    return {"filename": filename, "sha256": digest.hexdigest()}
 
 
 async def remove_old_uploads(storage: Storage, keep: timedelta) -> None:

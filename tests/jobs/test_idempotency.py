@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from starlette.requests import Request
 
 from framepack.rest.idempotency import repeatable
@@ -63,6 +64,25 @@ def test_requests_that_run_in_the_server_are_not_repeated(server: LocalServer, b
     assert "mine" not in server.get(PRESETS).text
     other = server.post(PRESETS, {**PRESET, "name": "other"}, headers=KEY)
     assert (other.status_code, other.json()["code"]) == (400, "bad_request")
+
+
+def test_uploads_are_not_repeated(server: LocalServer, tmp_path: Path) -> None:
+    """Equal uploads keep one file; another file under the same key is refused."""
+
+    def upload(content: bytes) -> requests.Response:
+        return server.ask("POST", "/uploads", headers=KEY, files={"file": ("a.mp4", content, "video/mp4")})
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: upload(b"video"), range(8)))
+    assert {(answer.status_code, answer.text) for answer in answers} == {(200, answers[0].text)}
+    assert len(list((tmp_path / "outputs" / "uploads").iterdir())) == 1
+    assert upload(b"other").status_code == 400
+
+
+def test_a_route_without_support_refuses_a_key(server: LocalServer) -> None:
+    """It does not ignore it silently."""
+    answer = server.ask("DELETE", "/jobs/none", headers=KEY)
+    assert (answer.status_code, answer.json()["detail"]) == (400, "This route does not support Idempotency-Key.")
 
 
 def test_an_answer_is_remembered_after_a_restart(tmp_path: Path) -> None:

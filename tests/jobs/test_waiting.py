@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from framepack.errors import StorageFailed
@@ -133,6 +134,15 @@ def test_a_light_job_does_not_wait_behind_a_heavy_one(
     assert set(backend.held) == {heavy}
 
 
+def test_a_full_queue_of_heavy_jobs_refuses_no_light_one(tmp_path: Path, backend: HeldBackend) -> None:
+    """Each lane has its own limit."""
+    with server_in_thread(tmp_path, backend, HeldBackend(), max_queued_jobs=1) as server:
+        backend.wait_for(server.start_job(LOOP, CLIP))
+        server.start_job(LOOP, CLIP)
+        assert server.post(LOOP, CLIP).status_code == 429
+        server.start_job(ANALYZE, CLIP)
+
+
 def test_slow_sources_in_the_light_lane_block_no_presets(server: LocalServer, light: HeldBackend) -> None:
     """With more saves than slots, presets and folders are answered at once."""
     ids = [server.start_job("/postprocess/save", CLIP) for _ in range(20)]
@@ -241,6 +251,7 @@ def test_a_restart_with_a_broken_worker_loses_no_job(tmp_path: Path, clip: str) 
 def test_analyze_is_answered_while_the_worker_computes(tmp_path: Path, clip: str) -> None:
     """Real processes: an upscale of minutes runs on, and a second process without torch answers."""
     with RestServer(tmp_path) as server:
+        assert len(psutil.Process(server.pid).children()) == 1, "the second process starts when it is needed"
         slow = {"model": "RealESRGAN_x4plus", "scale_factor": 4.0, "video_base64": clip}
         job_id = server.start_job("/postprocess/upscale", slow)
         answer = server.post(ANALYZE, {"video_base64": clip})
