@@ -23,6 +23,8 @@ from tests.support.rest_server import (
     inline,
     server_in_thread,
 )
+from tests.support.s3_proxy import s3_proxy
+from tests.support.s3_server import s3_server
 
 CLIP = {"video_base64": "AAAA"}
 LOOP = "/postprocess/loop"
@@ -246,6 +248,34 @@ def test_a_restart_with_a_broken_worker_loses_no_job(tmp_path: Path, clip: str) 
             assert server.wait_for(job_id)["state"] == "completed"
     finally:
         server.stop()
+
+
+@pytest.mark.slow
+def test_a_bucket_that_is_away_when_the_worker_starts_again_loses_no_job(tmp_path: Path, clip: str) -> None:
+    """The worker dies while the bucket does not answer: jobs wait, new ones are refused, and all complete later."""
+    with s3_server(tmp_path) as s3, s3_proxy(s3.endpoint_url) as proxy:
+        server = RestServer(tmp_path, storage=f"s3://{s3.make_bucket()}/deep")
+        server.environment |= {
+            "BUCKET_ENDPOINT_URL": proxy.endpoint_url,
+            "BUCKET_ACCESS_KEY_ID": s3.access_key,
+            "BUCKET_SECRET_ACCESS_KEY": s3.secret_key,
+        }
+        with server:
+            worker = server.worker
+            assert worker is not None
+            worker.suspend()
+            ids = [server.start_job(LOOP, {"video_base64": clip}) for _ in range(5)]
+            proxy.before = lambda _request: True
+            worker.kill()
+            assert eventually(lambda: server.answers({503}))
+            for job_id in ids:
+                view = server.job(job_id)
+                assert view["state"] in {"queued", "running"}
+                assert view["waiting_for"]
+            assert server.post(LOOP, {"video_base64": clip}).status_code == 503
+            proxy.before = lambda _request: None
+            for job_id in ids:
+                assert server.wait_for(job_id)["state"] == "completed"
 
 
 def test_analyze_is_answered_while_the_worker_computes(tmp_path: Path, clip: str) -> None:
