@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from framepack.rest.server import Server
 
 _PING: Final = {Readiness.STARTING: 204, Readiness.READY: 200, Readiness.BROKEN: 503}
-_HIDDEN: Final = "The worker cannot run jobs now. Send an API key to see the reason."
+_HIDDEN: Final = "The worker cannot run jobs. Send an API key to see the reason."
 
 
 class HealthDevice(BaseModel):

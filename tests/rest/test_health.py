@@ -28,6 +28,7 @@ def test_health_reports_worker_jobs_and_version(server: LocalServer, backend: He
     assert server.get("/health", headers={"X-API-Key": None}).json() == {
         "status": "ok",
         "worker": "ready",
+        "light_worker": "ready",
         "problem": None,
         "device": None,
         "backend": "local",
