@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import logging
+import multiprocessing
 import os
 import signal
 import sys
@@ -102,4 +103,5 @@ def end_children_with_this_process() -> None:
         if os.getppid() != parent:  # it has just ended
             os._exit(0)
 
+    multiprocessing.set_start_method("fork", force=True)  # the hook runs in forked processes only
     os.register_at_fork(after_in_child=die_with_parent)
