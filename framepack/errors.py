@@ -70,7 +70,7 @@ class InvalidSource(BadRequest):
 
 
 class SourceNotAllowed(BadRequest):
-    """The address must not be fetched or called; the message is the same for every reason."""
+    """The address must not be fetched or called; the message depends on its text alone, never on what it leads to."""
 
     code = "source_not_allowed"
 

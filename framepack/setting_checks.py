@@ -17,10 +17,17 @@ from framepack.filenames import is_segment
 
 HOST_NAME: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.(?!-)[a-z0-9_-]{1,63})*\.?")
 BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
+MAX_URL_CHARACTERS: Final = 8192
+"""Maximum length of a URL: presigned ones with a session token pass 2,000 characters."""
+WEB_PORTS: Final = ("80", "443")
+"""The ports of http and https."""
+
 PINNED_MODEL: Final = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
 
 _DEVICE: Final = re.compile(r"auto|cpu|cuda(:\d+)?")
 _FACTORY: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_PORTS: Final = re.compile(r"(?P<first>[0-9]{1,5})(-(?P<last>[0-9]{1,5}))?", re.ASCII)
+_MAX_PORT: Final = 65_535
 _SIGNING_PREFIX: Final = "whsec_"
 
 
@@ -74,6 +81,22 @@ def host_or_network(text: str) -> str:
             allowed = "host names, IP addresses or networks such as 10.0.0.0/8, without port, separated by commas"
             raise ValueError(allowed) from error
     return text
+
+
+def ports(text: str) -> str:
+    """A port, or a range such as 9000-9010."""
+    port_range(text)
+    return text
+
+
+def port_range(text: str) -> range:
+    """The ports of ``ports``."""
+    parts = _PORTS.fullmatch(text)
+    if parts is not None:
+        first, last = int(parts["first"]), int(parts["last"] or parts["first"])
+        if 1 <= first <= last <= _MAX_PORT:
+            return range(first, last + 1)
+    raise ValueError("ports from 1 to 65535 or ranges such as 9000-9010, separated by commas")
 
 
 def device(text: str) -> str:

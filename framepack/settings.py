@@ -152,6 +152,12 @@ class NetworkSettings(_Group):
         (),
         description="Private hosts or CIDR blocks that sources and callbacks may use, separated by commas.",
     )
+    allowed_ports: Annotated[tuple[Annotated[str, AfterValidator(checks.ports)], ...], NoDecode] = Field(
+        checks.WEB_PORTS,
+        description="Ports of public hosts that sources, callbacks and stores of jobs may use: numbers or ranges, "
+        "separated by commas.",
+        json_schema_extra={"default": "`80,443`"},
+    )
     https_only: bool = Field(default=False, description="Whether sources and callbacks must use https.")
     download_timeout_seconds: float = Field(
         300, gt=0, description="Maximum time for one source, or one JSON body, to arrive."
@@ -243,7 +249,7 @@ class Settings(
 ):
     """The settings of a process, read once at start. A variable is named ``FRAMEPACK_`` and the field's name."""
 
-    @field_validator("allowed_hosts", "api_keys", mode="before")
+    @field_validator("allowed_hosts", "allowed_ports", "api_keys", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar, Union, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from framepack.errors import InvalidField, InvalidSource
+from framepack.setting_checks import MAX_URL_CHARACTERS
 from framepack.spelling import did_you_mean
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=BaseModel)
 
-_MAX_URL_CHARACTERS = 2048
+_BLANKS = " \t\r\n"
 
 
 def whole(value: object) -> object:
@@ -30,8 +31,13 @@ def whole(value: object) -> object:
 Whole = Annotated[int, BeforeValidator(whole)]
 """A whole number; 5.0 is accepted, "5" and true are not."""
 
-Url = Annotated[str, Field(min_length=1, max_length=_MAX_URL_CHARACTERS)]
-"""An http or https address; whether it is allowed is checked when it is used."""
+
+def _trimmed(value: object) -> object:
+    return value.strip(_BLANKS) if isinstance(value, str) else value
+
+
+Url = Annotated[str, Field(min_length=1, max_length=MAX_URL_CHARACTERS), BeforeValidator(_trimmed)]
+"""An http or https address, without blanks around it; whether it is allowed is checked when it is used."""
 
 
 class Request(BaseModel):
@@ -275,6 +281,10 @@ def _too_short(_model: type[BaseModel], name: str, finding: Any) -> str:
     return f"{name} must have at least {least} item{'s' if least != 1 else ''}, not {given}."
 
 
+def _too_long(_model: type[BaseModel], name: str, finding: Any) -> str:
+    return f"{name} must have at most {finding['ctx']['max_length']} characters, not {len(finding['input'])}."
+
+
 def _no_object(_model: type[BaseModel], name: str, _finding: Any) -> str:
     return f"{name} must be an object."
 
@@ -292,6 +302,7 @@ _SENTENCES = {
     "model_type": _no_object,
     "dict_type": _no_object,
     "too_short": _too_short,
+    "string_too_long": _too_long,
     "greater_than_equal": _out_of_range,
     "less_than_equal": _out_of_range,
 }

@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 import re
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from framepack.errors import SourceFailed, SourceNotAllowed
 from framepack.net.ranges import Address, Network, is_public, is_within
-from framepack.setting_checks import HOST_NAME
+from framepack.setting_checks import HOST_NAME, MAX_URL_CHARACTERS, WEB_PORTS, port_range
 
 if TYPE_CHECKING:
     from framepack.settings import Settings
@@ -25,7 +25,6 @@ logger = logging.getLogger("framepack.net")
 
 Resolver: TypeAlias = Callable[..., Sequence[tuple[Any, ...]]]
 
-MAX_URL_LENGTH = 2048
 _MAX_HOST_LENGTH = 253
 _SCHEME_PORTS = {"http": 80, "https": 443}
 _UNSAFE_CHARACTER = re.compile(r"[\x00-\x20\x7f-\xa0\\\ud800-\udfff]|\s")
@@ -47,13 +46,14 @@ class Policy:
 
     allowed_hosts: tuple[str, ...] = ()
     https_only: bool = False
-    ports: frozenset[int] = frozenset(_SCHEME_PORTS.values())
+    ports: frozenset[int] = frozenset(map(int, WEB_PORTS))
     resolve: Resolver = socket.getaddrinfo
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Policy:
         """Build the policy of one worker."""
-        return cls(allowed_hosts=settings.allowed_hosts, https_only=settings.https_only)
+        ports = frozenset(port for text in settings.allowed_ports for port in port_range(text))
+        return cls(allowed_hosts=settings.allowed_hosts, https_only=settings.https_only, ports=ports)
 
     def names(self, host: str) -> bool:
         """Whether ``host`` itself is one of the allowed hosts."""
@@ -64,12 +64,17 @@ class Policy:
         """Whether ``address`` is in one of the allowed CIDR blocks."""
         return any(is_within(address, network) for network in self._networks())
 
+    def may_be_public(self, host: str) -> bool:
+        """Whether a host name or address may belong to a public server, as far as its text tells."""
+        address = _literal(host)
+        if address is not None:
+            return is_public(address)
+        plain = host.rstrip(".")
+        return "." in plain and not plain.endswith(_LOCAL_SUFFIXES)
+
     def is_usual(self, host: str, port: int) -> bool:
         """Whether a host name and port may belong to a public server, or to an address in an allowed CIDR block."""
-        if self.names(host) or self._networks():
-            return True
-        plain = host.rstrip(".")
-        return port in self.ports and "." in plain and not plain.endswith(_LOCAL_SUFFIXES)
+        return self.names(host) or bool(self._networks()) or (port in self.ports and self.may_be_public(host))
 
     def permits(self, address: Address, port: int) -> bool:
         """Whether a connection to ``address`` and ``port`` may be made."""
@@ -117,7 +122,7 @@ def check_url(url: str, policy: Policy) -> ParsedTarget:
     else:
         is_allowed = policy.permits(address, target.port) or policy.names(target.host)
     if not is_allowed:
-        _refuse(policy, f"host or port of {target.origin}")
+        _refuse_host(policy, target.host, target.port, f"host or port of {target.origin}")
     return target
 
 
@@ -150,7 +155,7 @@ def lookup(host: str, port: int, policy: Policy) -> list[tuple[socket.AddressFam
     for family, _, _, _, sockaddr in answers:
         address = ip_address(sockaddr[0])
         if not policy.permits(address, port) and not policy.names(host):
-            _refuse(policy, f"{host} resolves to {address}, port {port}")
+            _refuse_host(policy, host, port, f"{host} resolves to {address}, port {port}")
         found.append((family, sockaddr))
     if not found:
         raise SourceFailed("The server of this URL could not be found.")
@@ -161,8 +166,10 @@ def _parse(url: str, policy: Policy) -> ParsedTarget:
     from urllib3.exceptions import LocationParseError
     from urllib3.util import parse_url
 
-    if len(url) > MAX_URL_LENGTH or _UNSAFE_CHARACTER.search(url):
-        _refuse(policy, "too long, or a character that is not allowed in URLs")
+    if len(url) > MAX_URL_CHARACTERS:
+        _refuse(policy, "too long", f"it has {len(url)} characters; at most {MAX_URL_CHARACTERS} are allowed")
+    if unsafe := _UNSAFE_CHARACTER.search(url):
+        _refuse(policy, "a character that is not allowed in URLs", _character_reason(unsafe[0]))
     try:
         parts = parse_url(url)
     except LocationParseError:
@@ -171,8 +178,10 @@ def _parse(url: str, policy: Policy) -> ParsedTarget:
     if scheme not in (("https",) if policy.https_only else _SCHEME_PORTS):
         _refuse(policy, "scheme")
     authority = _AUTHORITY.match(url)
-    if authority is None or "@" in authority[1] or authority[1].endswith(":"):
-        _refuse(policy, "no authority, user information, or an empty port")
+    if authority is not None and "@" in authority[1]:
+        _refuse(policy, "user information", "it must not contain a user name or a password")
+    if authority is None or authority[1].endswith(":"):
+        _refuse(policy, "no authority, or an empty port")
     host = (parts.host or "").removeprefix("[").removesuffix("]")
     port = _SCHEME_PORTS[scheme] if parts.port is None else parts.port
     if not port or not _is_host(host):
@@ -204,8 +213,47 @@ def _network(text: str) -> Network | None:
         return None
 
 
-def _refuse(policy: Policy, reason: str) -> NoReturn:
-    """Refuse with the same message for every reason; different messages would let clients map the private network."""
+def _refuse(policy: Policy, reason: str, told: str | None = None) -> NoReturn:
+    """Refuse a URL.
+
+    What the client is told must depend on the text of the URL and the policy alone: a message that depended on what a
+    name resolves to would let clients map the private network.
+
+    Args:
+        policy: The policy.
+        reason: For the log.
+        told: The reason that the client is told; None for the general one, which also covers private hosts.
+    """
     logger.info("URL refused: %s", reason)
     what = "https" if policy.https_only else "http or https"
-    raise SourceNotAllowed(f"This URL is not allowed: use a public {what} address.")
+    general = f"use a public {what} address, or a host that the operator lists in FRAMEPACK_ALLOWED_HOSTS"
+    raise SourceNotAllowed(f"This URL is not allowed: {told or general}.")
+
+
+def _refuse_host(policy: Policy, host: str, port: int, reason: str) -> NoReturn:
+    """Refuse a URL because of its host, or because of its port if the host's text does not rule it out."""
+    told = None
+    if port not in policy.ports and policy.may_be_public(host):
+        told = (
+            f"port {port} is not one of the allowed ports ({_in_words(policy.ports)}); "
+            "the operator can add it to FRAMEPACK_ALLOWED_PORTS"
+        )
+    _refuse(policy, reason, told)
+
+
+def _character_reason(character: str) -> str:
+    if character == " ":
+        return "it contains a blank, which must be written as %20"
+    shown = f'"{character}"' if character.isprintable() else f"U+{ord(character):04X}"
+    return f"it contains the character {shown}, which must be percent-encoded"
+
+
+def _in_words(ports: Iterable[int]) -> str:
+    """Ports in order, those that follow each other as ranges."""
+    runs: list[list[int]] = []
+    for port in sorted(ports):
+        if runs and port == runs[-1][1] + 1:
+            runs[-1][1] = port
+        else:
+            runs.append([port, port])
+    return ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in runs)

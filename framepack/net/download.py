@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
-from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urljoin
 
-from framepack.errors import DiskFull, SourceFailed, TooLarge, is_disk_full
+from framepack.errors import DiskFull, SourceFailed, is_disk_full
 from framepack.net.addresses import ParsedTarget, Policy, check_url
-from framepack.net.session import Outgoing, exchange
+from framepack.net.session import Outgoing, PassingFailure, exchange
+from framepack.net.transfer import Transfer
 from framepack.net.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 
     from framepack.settings import Settings
 
+logger = logging.getLogger("framepack.net")
+
 MAX_REDIRECTS = 3
-_CHUNK_BYTES = 64 * 1024
+PAUSES = (0.5, 1.0, 2.0, 4.0)
+"""Seconds between the attempts of a download, unless the server asks for others."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -32,11 +36,13 @@ class Downloader:
 
     Attributes:
         policy: Which addresses may be reached.
-        timeout_seconds: Time limit of one download, including redirects.
+        timeout_seconds: Time limit of one download, including redirects and further attempts.
+        pauses: Seconds between attempts; there is one attempt more than pauses.
     """
 
     policy: Policy
     timeout_seconds: float
+    pauses: Sequence[float] = PAUSES
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Downloader:
@@ -52,6 +58,9 @@ class Downloader:
         check: Callable[[], None],
     ) -> str:
         """Fetch ``url`` into the file ``to``, following up to three redirects.
+
+        If the server fails for a reason that may pass, the download is tried again, from where it stopped if the
+        server can send the rest of the same file. Every attempt resolves and checks the host again.
 
         Args:
             url: An http or https address.
@@ -70,22 +79,38 @@ class Downloader:
             DiskFull: the disk is full.
             Cancelled: raised by ``check``.
         """
-        with (
-            Watchdog(self.timeout_seconds, check) as watchdog,
-            _final_answer(url, self.policy, watchdog) as (target, response),
-        ):
-            _check_answer(response, max_bytes)
-            with _file(to) as file:
-                _save(response, file, max_bytes, watchdog)
+        with Watchdog(self.timeout_seconds, check) as watchdog, _file(to) as file:
+            transfer = Transfer(file, max_bytes)
+            pauses = iter(self.pauses)
+            while True:
+                try:
+                    return self._attempt(url, transfer, watchdog)
+                except PassingFailure as failure:
+                    _wait(failure, next(pauses, None), watchdog)
+
+    def _attempt(self, url: str, transfer: Transfer, watchdog: Watchdog) -> str:
+        with _final_answer(url, transfer.request_headers(), self.policy, watchdog) as (target, response):
+            transfer.receive(response, watchdog)
             return _filename(target, response)
 
 
+def _wait(failure: PassingFailure, pause: float | None, watchdog: Watchdog) -> None:
+    """Wait before the next attempt, or raise the failure if there is none, or no time for it."""
+    seconds = pause if failure.retry_after_seconds is None else failure.retry_after_seconds
+    if pause is None or seconds is None or seconds >= watchdog.remaining_seconds:
+        raise SourceFailed(failure.message) from failure
+    logger.info("A source failed and is tried again in %.1f seconds: %s", seconds, failure.message)
+    watchdog.pause(seconds)
+
+
 @contextmanager
-def _final_answer(url: str, policy: Policy, watchdog: Watchdog) -> Iterator[tuple[ParsedTarget, Response]]:
+def _final_answer(
+    url: str, headers: Mapping[str, str], policy: Policy, watchdog: Watchdog
+) -> Iterator[tuple[ParsedTarget, Response]]:
     """Follow redirects one by one, checking each URL like the first."""
     for _ in range(MAX_REDIRECTS + 1):
         target = check_url(url, policy)
-        with exchange(Outgoing("GET", target), policy, watchdog) as response:
+        with exchange(Outgoing("GET", target, headers), policy, watchdog) as response:
             if response.status_code not in _REDIRECTS:
                 yield target, response
                 return
@@ -103,16 +128,6 @@ def _location(target: ParsedTarget, response: Response) -> str:
         raise SourceFailed("The source redirected to something that is not a URL.") from error
 
 
-def _check_answer(response: Response, max_bytes: int) -> None:
-    if response.status_code != HTTPStatus.OK:
-        raise SourceFailed(f"The source answered with HTTP status {response.status_code} instead of 200.")
-    if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
-        raise SourceFailed("The source answered in compressed form, although it was asked not to.")
-    declared_bytes = response.raw.length_remaining
-    if declared_bytes is not None and declared_bytes > max_bytes:
-        raise _too_large(max_bytes)
-
-
 @contextmanager
 def _file(path: Path) -> Iterator[BinaryIO]:
     """Open ``path`` for writing; it is removed if the block raises."""
@@ -124,19 +139,6 @@ def _file(path: Path) -> Iterator[BinaryIO]:
         if is_disk_full(error):
             raise DiskFull("The worker's disk is full; the source could not be stored.") from error
         raise
-
-
-def _save(response: Response, file: BinaryIO, max_bytes: int, watchdog: Watchdog) -> None:
-    size_bytes = 0
-    while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
-        watchdog.check()
-        size_bytes += len(chunk)
-        if size_bytes > max_bytes:
-            raise _too_large(max_bytes)
-        file.write(chunk)
-    watchdog.check()  # a connection that the watchdog cut looks like one that ended
-    if not size_bytes:  # a connection that breaks after the headers looks like an end, too
-        raise SourceFailed("The source sent nothing.")
 
 
 def _filename(target: ParsedTarget, response: Response) -> str:
@@ -152,7 +154,3 @@ def _text(header: str) -> str:
         return header.encode("latin-1").decode()
     except UnicodeError:
         return header
-
-
-def _too_large(max_bytes: int) -> TooLarge:
-    return TooLarge(f"The source is larger than the {max_bytes / 1e6:g} MB allowed.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,18 @@ CONNECT_SECONDS = 10.0
 _OWN_HEADERS = {"User-Agent": f"framepack/{framepack.__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
 
 
+class PassingFailure(SourceFailed):
+    """The server failed for a reason that may pass: the same request may succeed a moment later.
+
+    Attributes:
+        retry_after_seconds: The pause that the server asked for; None if it did not.
+    """
+
+    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """A request to send, to a target that ``check_url`` returned."""
@@ -44,7 +57,8 @@ def exchange(outgoing: Outgoing, policy: Policy, watchdog: Watchdog) -> Iterator
 
     Raises:
         SourceNotAllowed: the host resolves to an address that is not allowed; nothing was sent.
-        SourceFailed: the server cannot be reached, its certificate is not valid, or the connection broke.
+        SourceFailed: the server cannot be reached, or its certificate is not valid.
+        PassingFailure: the server refused or closed the connection.
         SourceTooSlow: the time limit was reached.
     """
     from requests import Request
@@ -86,6 +100,7 @@ def _adapter(policy: Policy, watchdog: Watchdog) -> HTTPAdapter:
 
 def _connect(host: str, port: int, policy: Policy, watchdog: Watchdog) -> socket.socket:
     """Resolve ``host`` once, and connect to one of the addresses that were checked."""
+    failure: type[SourceFailed] = SourceFailed
     for family, address in lookup(host, port, policy):
         connection = socket.socket(family, socket.SOCK_STREAM)
         try:
@@ -93,15 +108,16 @@ def _connect(host: str, port: int, policy: Policy, watchdog: Watchdog) -> socket
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             watchdog.watch(connection)
             connection.connect(address)
-        except OSError:
+        except OSError as error:
             connection.close()
             watchdog.check()
+            failure = PassingFailure if isinstance(error, ConnectionError) else SourceFailed
         except BaseException:
             connection.close()
             raise
         else:
             return connection
-    raise SourceFailed("The server of this URL could not be reached.")
+    raise failure("The server of this URL could not be reached.")
 
 
 @contextmanager
@@ -117,6 +133,15 @@ def _network_errors(outgoing: Outgoing, watchdog: Watchdog) -> Iterator[None]:
         watchdog.check()
         if isinstance(error, (Timeout, ReadTimeout)):
             raise SourceTooSlow("The server of this URL took too long to answer.") from error
-        if isinstance(error, SSLError):
+        if isinstance(error, SSLError) and not _was_cut(error):
             raise SourceFailed("The server of this URL has no valid TLS certificate.") from error
-        raise SourceFailed("The connection to the server of this URL broke.") from error
+        raise PassingFailure("The connection to the server of this URL broke.") from error
+
+
+def _was_cut(error: BaseException | None) -> bool:
+    """Whether an error of TLS stands for a connection that ended, and not for a certificate."""
+    while error is not None:
+        if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -69,6 +69,18 @@ class Watchdog:
             previous.close()
         self.check()
 
+    def pause(self, seconds: float) -> None:
+        """Wait, unless the exchange has to stop before.
+
+        Raises:
+            SourceTooSlow: the deadline has passed.
+            Exception: any error of ``check``.
+        """
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, _POLL_SECONDS))
+            self.check()
+
     def check(self) -> None:
         """Return if the exchange may go on.
 

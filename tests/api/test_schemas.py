@@ -107,13 +107,21 @@ def test_an_empty_inline_video_is_no_source() -> None:
         Video.parse({"video_base64": ""})
 
 
-@pytest.mark.parametrize("text", ["\ud800", "https://example.com/" + "a" * 2048])
+@pytest.mark.parametrize("text", ["\ud800", "https://example.com/" + "a" * 8192])
 def test_invalid_urls_are_refused(text: str) -> None:
-    """They contain a lone surrogate or are too long. The message can be encoded as UTF-8."""
+    """A lone surrogate or an endless address is refused with a sentence that can be encoded."""
     with pytest.raises(FramepackError) as caught:
         Video.parse({"video_url": text})
 
     assert len(caught.value.message.encode()) < 300
+
+
+def test_a_long_address_is_trimmed_and_its_text_is_not_repeated() -> None:
+    """Blanks and line ends around an address are dropped; a refusal because of its length does not show it."""
+    url = "https://example.com/clip.mp4?token=" + "s" * 8000
+    assert Video.parse({"video_url": f" \t{url}\r\n", "callback_url": "https://example.com/ "}).video_url == url
+    with pytest.raises(InvalidField, match=r"^video_url must have at most 8192 characters, not 8235\.$"):
+        Video.parse({"video_url": url + "s" * 200})
 
 
 def test_callback_metadata_holds_the_parameters_only() -> None:

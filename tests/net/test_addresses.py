@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,10 @@ from framepack.net.download import Downloader
 from framepack.settings import Settings
 from tests.support.canary import Canary, Names
 
-REFUSAL = "This URL is not allowed: use a public http or https address."
+REFUSAL = (
+    "This URL is not allowed: use a public http or https address, or a host that the operator lists in "
+    "FRAMEPACK_ALLOWED_HOSTS."
+)
 PUBLIC = "93.184.216.34"
 PUBLIC_6 = "2606:4700:4700::1111"
 
@@ -55,7 +59,7 @@ MALFORMED = [
     "http://good.example/\u2028",
     "http://good.example/\ud800",
     "http://\x7f.example/",
-    "http://good.example/" + "a" * 2048,
+    "http://good.example/" + "a" * 8192,
     "http://" + "a" * 64 + ".example/",
     "http://" + "a.é" * 200 + ".example/",
     "http:///x",
@@ -110,17 +114,75 @@ def test_the_lookup_alone_refuses_what_the_system_reads_as_loopback(host: str) -
 
 @pytest.mark.parametrize("url", SCHEMES + MALFORMED)
 def test_only_plain_http_urls_are_understood(url: str) -> None:
-    """Other schemes, user information, and characters that parsers disagree on are refused."""
-    policy = Policy(resolve=Names({"good.example": [[PUBLIC]]}))
-    assert refusal_of(url, policy) == REFUSAL
+    """Other schemes, user information, and characters that parsers disagree on are refused before a name is asked."""
+    names = Names({"good.example": [[PUBLIC]]})
+    refusal = refusal_of(url, Policy(resolve=names))
+    assert refusal.startswith("This URL is not allowed: ")
+    assert "good.example" not in refusal
+    assert names.asked == []
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://good.example/a b?token=s3cret", "it contains a blank, which must be written as %20."),
+        ("http://good.example\\@x/", 'it contains the character "\\", which must be percent-encoded.'),
+        ("http://good.example/\u00a0", "it contains the character U+00A0, which must be percent-encoded."),
+        ("http://me:s3cret@good.example/", "it must not contain a user name or a password."),
+        ("http://good.example/" + "a" * 8192, "it has 8212 characters; at most 8192 are allowed."),
+    ],
+)
+def test_a_refusal_names_what_the_text_of_a_url_has_too_much(url: str, reason: str) -> None:
+    """A blank, another character, a password and the length are named; the URL itself is not repeated."""
+    assert refusal_of(url, Policy()) == f"This URL is not allowed: {reason}"
 
 
 @pytest.mark.parametrize("port", PORTS)
 def test_only_ports_80_and_443_of_public_hosts_are_allowed(port: str) -> None:
-    """Public hosts are reached on 80 and 443 only, by name and by address."""
+    """Public hosts are reached on 80 and 443 only, by name and by address, and the refusal names setting and port."""
     policy = Policy(resolve=Names({"good.example": [[PUBLIC]]}))
-    assert refusal_of(f"http://good.example:{port}/", policy) == REFUSAL
-    assert refusal_of(f"http://{PUBLIC}:{port}/", policy) == REFUSAL
+    refusals = {refusal_of(f"http://{host}:{port}/", policy) for host in ("good.example", PUBLIC)}
+    told = (
+        f"This URL is not allowed: port {port} is not one of the allowed ports (80, 443); "
+        "the operator can add it to FRAMEPACK_ALLOWED_PORTS."
+    )
+    assert refusals == {told if port in {"22", "25", "6379", "8080"} else REFUSAL}
+
+
+@pytest.mark.parametrize("host", LOCAL_HOSTS)
+def test_no_spelling_of_a_private_host_profits_from_more_ports(host: str) -> None:
+    """Ports that the operator allows are those of public hosts: private ones stay refused, in the same words."""
+    settings = Settings(allowed_ports=("80", "443", "8443", "9000-9010", "10000-65535"))
+    policy = replace(Policy.from_settings(settings), resolve=Names({}))
+    for port in (8443, 9000, 9010, 31234, 22):
+        assert refusal_of(f"http://{host}:{port}/", policy) == REFUSAL
+
+
+def test_allowed_ports_open_public_hosts_and_names_that_resolve_to_them() -> None:
+    """With other ports allowed, public hosts are reached on them; a name that resolves to a private one is not."""
+    names = Names({"minio.example": [[PUBLIC]], "inside.example": [["10.0.0.7"]], PUBLIC: [[PUBLIC]]})
+    policy = replace(Policy.from_settings(Settings(allowed_ports=("443", "9000-9010", "31234"))), resolve=names)
+    for url in ("https://minio.example:9000/b/c.mp4", f"http://{PUBLIC}:31234/", "https://minio.example/"):
+        check_public(url, policy)
+    assert refusal_of("http://inside.example:9000/", policy) == REFUSAL
+    assert "(443, 9000-9010, 31234)" in refusal_of("http://minio.example/", policy)
+
+
+def test_a_refused_port_tells_nothing_about_what_a_name_resolves_to() -> None:
+    """Where a private network is allowed, names are resolved; the refusal of their port stays the same for all."""
+    names = Names({"outside.example": [[PUBLIC]], "inside.example": [["10.9.0.7"]]})
+    policy = Policy(allowed_hosts=("10.0.0.0/24",), resolve=names)
+    refusals = {refusal_of(f"http://{host}:9000/", policy) for host in ("outside.example", "inside.example")}
+    assert len(refusals) == 1
+    assert "port 9000" in refusals.pop()
+    assert names.asked == ["outside.example", "inside.example"]
+
+
+def test_a_long_presigned_url_passes() -> None:
+    """A URL of 8,192 characters is judged like a short one."""
+    names = Names({"bucket.example": [[PUBLIC]]})
+    url = "https://bucket.example/clip.mp4?X-Amz-Security-Token="
+    check_public(url + "a" * (8192 - len(url)), Policy(resolve=names))
 
 
 @pytest.mark.parametrize(
@@ -184,7 +246,7 @@ def test_https_only_refuses_plain_http() -> None:
     """With ``https_only`` plain http is refused, and the text says so."""
     policy = Policy(https_only=True, resolve=Names({"good.example": [[PUBLIC]]}))
     check_public("https://good.example/", policy)
-    assert refusal_of("http://good.example/", policy) == "This URL is not allowed: use a public https address."
+    assert refusal_of("http://good.example/", policy) == REFUSAL.replace("http or https", "https")
 
 
 def test_allowed_cidr_opens_its_addresses_on_any_port() -> None:
@@ -204,11 +266,11 @@ def test_allowed_cidr_opens_its_addresses_on_any_port() -> None:
         "http://10.0.1.7/",
         "http://other.lan/",
         "http://mixed.lan/",
-        "http://good.example:9000/",
-        f"http://{PUBLIC}:9000/",
         "http://127.0.0.1/",
     ):
         assert refusal_of(url, policy) == REFUSAL
+    for url in ("http://good.example:9000/", f"http://{PUBLIC}:9000/"):
+        assert "port 9000" in refusal_of(url, policy)
 
 
 def test_allowed_name_opens_exactly_that_name() -> None:
@@ -222,10 +284,11 @@ def test_allowed_name_opens_exactly_that_name() -> None:
 
 
 def test_the_policy_follows_the_settings() -> None:
-    """Both settings arrive in the policy."""
-    settings = Settings(allowed_hosts=("10.0.0.0/8", "minio"), https_only=True)
+    """All three settings arrive in the policy."""
+    settings = Settings(allowed_hosts=("10.0.0.0/8", "minio"), https_only=True, allowed_ports=("443", "8000-8002"))
     policy = Policy.from_settings(settings)
     assert (policy.allowed_hosts, policy.https_only) == (("10.0.0.0/8", "minio"), True)
+    assert policy.ports == {443, 8000, 8001, 8002}
 
 
 def test_the_reason_is_logged_without_secrets(caplog: pytest.LogCaptureFixture) -> None:

@@ -14,6 +14,7 @@ from framepack.errors import DiskFull, SourceFailed, TooLarge
 from framepack.net import download
 from framepack.net.addresses import Policy, check_url
 from framepack.net.download import Downloader
+from framepack.net.transfer import Transfer
 from framepack.settings import Settings
 from tests.support.fetch import Fetch, endless
 from tests.support.http_server import Answer, HttpServer
@@ -29,9 +30,23 @@ CHUNKED = {"Transfer-Encoding": "chunked"}
         Answer(body=[BODY[:1], BODY[1:70_000], BODY[70_000:]], headers={**CHUNKED, "Content-Type": "video/mp4"}),
         Answer(body=[BODY], headers={"Content-Type": "video/mp4"}),
         Answer(body=BODY, headers={"Content-Type": "video/mp4", "Content-Encoding": "identity"}),
+        Answer(body=BODY, headers={"Content-Encoding": "aws-chunked"}),
+        Answer(body=[BODY], headers={"Content-Encoding": "AWS-Chunked, identity", **CHUNKED}),
+        Answer(body=BODY, headers={"Content-Encoding": "aws-chunked,"}),
+        Answer(body=BODY, headers={"Content-Encoding": ""}),
         Answer(body=[BODY], headers={"Content-Type": "video/mp4", "Content-Length": "-5"}),
     ],
-    ids=["length", "chunked", "until closed", "identity", "negative length"],
+    ids=[
+        "length",
+        "chunked",
+        "until closed",
+        "identity",
+        "aws",
+        "aws, identity",
+        "comma",
+        "empty",
+        "negative length",
+    ],
 )
 def test_a_file_arrives_whole(fetch: Fetch, answer: Answer) -> None:
     """The file equals what was served, however its end is marked, and its name is returned."""
@@ -144,7 +159,7 @@ def test_a_broken_answer_is_a_failed_source(fetch: Fetch, answer: Answer) -> Non
 
 def test_compressed_answers_are_refused(fetch: Fetch) -> None:
     """Nothing is decompressed: a small answer cannot become a large file."""
-    for encoding in ("gzip", "br", "identity, gzip", "x"):
+    for encoding in ("gzip", "br", "identity, gzip", "aws-chunked,gzip", "x"):
         with HttpServer({"/": Answer(body=b"\x1f\x8b", headers={"Content-Encoding": encoding})}) as server:
             fetch.fails(f"{server.url}/", SourceFailed, "compressed")
 
@@ -179,7 +194,7 @@ def test_a_full_disk_is_reported(fetch: Fetch, monkeypatch: pytest.MonkeyPatch) 
         def full(*_: object, code: int = code) -> NoReturn:
             raise OSError(code, "cannot write")
 
-        monkeypatch.setattr(download, "_save", full)
+        monkeypatch.setattr(Transfer, "receive", full)
         with HttpServer({"/": Answer(body=BODY)}) as server, pytest.raises(expected):
             fetch(f"{server.url}/")
         assert not fetch.to.exists()

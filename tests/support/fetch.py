@@ -15,10 +15,10 @@ from tests.support.http_server import Answer, HttpServer
 
 
 class Fetch:
-    """Downloads into a folder of its own, with small limits."""
+    """Downloads into a folder of its own, with small limits and pauses."""
 
     def __init__(self, policy: Policy, folder: Path) -> None:
-        self.downloader = Downloader(policy, 20)
+        self.downloader = Downloader(policy, 20, pauses=(0.01,) * 4)
         self.to = folder / "source"
 
     def __call__(self, url: str, *, max_bytes: int = 2_000_000, check: Callable[[], None] = lambda: None) -> str:
