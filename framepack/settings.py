@@ -177,6 +177,22 @@ class LimitSettings(_Group):
     max_pixels: int = Field(4096 * 2304, gt=0, description="Maximum pixels per source frame.")
     max_output_pixels: int = Field(7680 * 4320, gt=0, description="Maximum pixels per output frame.")
     max_output_frames: int = Field(144_000, gt=0, description="Maximum frames per output video.")
+    max_source_gigapixels: float = Field(
+        250,
+        gt=0,
+        description="Maximum frames x pixels of all source videos of a job, in 10^9; 250 are 10 minutes of 4K at "
+        "50 frames per second.",
+    )
+    max_work_gigapixels: float = Field(
+        2400,
+        gt=0,
+        description="Maximum frames x pixels that all steps of a job compute, in 10^9. Interpolated frames count 2 "
+        "times; those that an upscaling network makes 4 times, with faces 8 times. 2400 are 10 minutes of 1080p at "
+        "30 frames per second, enlarged 4x.",
+    )
+    max_output_gigapixels: float = Field(
+        500, gt=0, description="Maximum frames x pixels that a job encodes, in 10^9, into videos and images."
+    )
     max_extracted_frames: int = Field(10_000, gt=0, description="Maximum frames per extraction.")
     max_image_mb: float = Field(25, gt=0, description="Maximum size of an image to caption.")
     max_image_pixels: int = Field(50_000_000, gt=0, description="Maximum pixels of an image to caption.")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from framepack.processing.limits import Budget
 
 if TYPE_CHECKING:
     from framepack.api.filter_settings import FilterSettings
@@ -61,6 +63,7 @@ class Context:
         effects: All effects, by their names in pipelines.
         steps: The types of the steps that the effects are.
         fetch: Downloads the file at an address into the workspace.
+        budget: The frames x pixels that the job has asked for so far.
         section: The part of each source video to use; None means all of it.
         final_transform: Applied last to every video that is rendered; None if there is none.
     """
@@ -76,6 +79,7 @@ class Context:
     effects: Mapping[str, BindableEffect]
     steps: StepTypes
     fetch: Fetch
+    budget: Budget = field(default_factory=Budget)
     section: Section | None = None
     final_transform: Callable[[Clip, Context], Clip] | None = None
 

@@ -5,17 +5,23 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from framepack.api.schemas import Request
 from framepack.api.workflow import LAST, PresetStep
 from framepack.media.clip import Clip
 from framepack.processing.context import Context
+from framepack.processing.limits import Work
 
 P = TypeVar("P", bound=Request)
 
 ClipTransform = Callable[[Clip, Context], Clip]
 """An effect with its parameters fixed, ready to be applied to any clip."""
+
+
+def frames_made(_before: Clip, after: Clip, _params: Any, _ctx: Context) -> Work:
+    """The work of an effect that computes every frame of its result once, without a network."""
+    return Work(after.length or 0, after.width, after.height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,7 @@ class Effect(Generic[P]):
         other_names: What else steps may call it; case, "-" and "_" make no difference.
         order: Place among the types of steps, where they are listed; those without one follow by name.
         preset: How workflow presets have it; None: they do not.
+        work: What it computes to make the second clip from the first; by default, every frame of the second once.
     """
 
     name: str
@@ -40,14 +47,27 @@ class Effect(Generic[P]):
     other_names: tuple[str, ...] = ()
     order: float = LAST
     preset: PresetStep | None = None
+    work: Callable[[Clip, Clip, Any, Context], Work] = frames_made
 
     def bind(self, params: P) -> ClipTransform:
-        """This effect with its parameters fixed."""
-        return lambda clip, ctx: self.apply(clip, params, ctx)
+        """This effect with its parameters fixed; applying it charges the job's budget with its work."""
+
+        def transform(clip: Clip, ctx: Context) -> Clip:
+            result = self.apply(clip, params, ctx)
+            if result.frames is not clip.frames:
+                ctx.budget.compute(self.work(clip, result, params, ctx), ctx.settings)
+            return result
+
+        return transform
 
 
 def effect(
-    name: str, *, other_names: tuple[str, ...] = (), order: float = LAST, preset: PresetStep | None = None
+    name: str,
+    *,
+    other_names: tuple[str, ...] = (),
+    order: float = LAST,
+    preset: PresetStep | None = None,
+    work: Callable[[Clip, Clip, Any, Context], Work] = frames_made,
 ) -> Callable[[Callable[[Clip, P, Context], Clip]], Effect[P]]:
     """Declare the function below, ``(clip, params, context) -> clip``, as the effect called ``name``; see `Effect`.
 
@@ -62,6 +82,6 @@ def effect(
         lacking = set() if preset is None else {*preset.params.values()} - params.model_fields.keys()
         if lacking:
             raise TypeError(f"{name}: presets name {sorted(lacking)}, which the parameters lack")
-        return Effect(name, typing.cast("type[P]", params), apply, other_names, order, preset)
+        return Effect(name, typing.cast("type[P]", params), apply, other_names, order, preset, work)
 
     return declare

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from framepack.errors import TooLarge
@@ -13,6 +14,95 @@ if TYPE_CHECKING:
     from framepack.settings import Settings
 
 _MEGABYTE: Final = 1_000_000
+_MEGAPIXEL: Final = 1_000_000
+
+
+_GIGA: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one step of a job computes.
+
+    Attributes:
+        frames: Number of frames.
+        width: Pixels in a row of each.
+        height: Rows of each.
+        weight: How many times a pixel counts: 1 for a filter, more for a network.
+        actor: What computes them, to begin a sentence with.
+    """
+
+    frames: int
+    width: int
+    height: int
+    weight: int = 1
+    actor: str = "This step"
+
+
+@dataclass(slots=True)
+class Budget:
+    """The frames x pixels that one job has asked for so far; all videos of a batch or a join count in sum.
+
+    Each axis of a video has a limit of its own; the budget limits their product, and with it the time of a job. It is
+    charged before anything is decoded.
+
+    Attributes:
+        decoded: Pixels of the source videos.
+        computed: Pixels of the steps, each as many times as the step's weight.
+        encoded: Pixels of the outputs.
+    """
+
+    decoded: int = 0
+    computed: int = 0
+    encoded: int = 0
+
+    def decode(self, frames: int, width: int, height: int, settings: Settings) -> None:
+        """Charge a source.
+
+        Raises:
+            TooLarge: The sources would be over ``max_source_gigapixels``.
+        """
+        work, limit = Work(frames, width, height), settings.max_source_gigapixels
+        self.decoded = _charged(self.decoded, work, limit, f"The video has {_frames(work)}")
+
+    def compute(self, work: Work, settings: Settings) -> None:
+        """Charge a step.
+
+        Raises:
+            TooLarge: The steps would be over ``max_work_gigapixels``.
+        """
+        times = f", which count {work.weight} times" if work.weight > 1 else ""
+        subject = f"{work.actor} would compute {_frames(work)}{times}"
+        self.computed = _charged(self.computed, work, settings.max_work_gigapixels, subject)
+
+    def encode(self, frames: int, width: int, height: int, settings: Settings) -> None:
+        """Charge an output.
+
+        Raises:
+            TooLarge: The outputs would be over ``max_output_gigapixels``.
+        """
+        work, limit = Work(frames, width, height), settings.max_output_gigapixels
+        self.encoded = _charged(self.encoded, work, limit, f"The output would have {_frames(work)}")
+
+
+def _frames(work: Work) -> str:
+    return f"{work.frames} frames of {work.width} x {work.height} pixels"
+
+
+def _charged(used: int, work: Work, limit: float, subject: str) -> int:
+    """The use after some work; an error says what was asked for, what is allowed and what would fit."""
+    each = work.width * work.height * work.weight
+    after = used + work.frames * each
+    if after <= limit * _GIGA:
+        return after
+    left = max(0, round(limit * _GIGA) - used)
+    remaining = f", of which {left / _GIGA:.4g} are left" if used else ""
+    megapixels = left / (work.frames * work.weight) / _MEGAPIXEL
+    raise TooLarge(
+        f"{subject}, {work.frames * each / _GIGA:.4g} gigapixels in all; at most {limit:.4g} per job are allowed"
+        f"{remaining}: {left // each} frames of this size would fit, or {work.frames} frames of {megapixels:.3g} "
+        "megapixels."
+    )
 
 
 def check_source(info: VideoInfo, settings: Settings) -> None:

@@ -38,8 +38,11 @@ def open_source(request: VideoRequest, ctx: Context) -> tuple[Source, VideoInfo]
     else:
         limit = round(ctx.settings.max_source_mb * MB)
         source = Source.from_base64(request.video_base64 or "", ctx.workspace, limit)
-    info = probe(source.path)
+    info = probe(source.path, max_frames=ctx.settings.max_frames)
     check_source(info, ctx.settings)
+    section = ctx.section
+    decoded = max(info.frame_count, info.length) if section is None else len(section.frame_range(info.timeline))
+    ctx.budget.decode(decoded, info.width, info.height, ctx.settings)
     return source, info
 
 
@@ -100,6 +103,8 @@ def publish_video(
     if ctx.final_transform is not None:
         clip = ctx.final_transform(clip, ctx)
     check_output(clip, ctx.settings)
+    encoded = clip.total_frames if clip.encoding.format == "gif" else clip.length  # packets are repeated as they are
+    ctx.budget.encode(encoded or 0, clip.width, clip.height, ctx.settings)
     # Asked of the store before the work, so that a store that is down fails the job early.
     folder = ResultFolder.SAVED_VIDEOS if autosave_enabled(ctx.state) else unsaved
     target = ctx.workspace.path(f"output{clip.encoding.extension}")

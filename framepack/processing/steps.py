@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from framepack.errors import FramepackError, TooLarge
 from framepack.media.clip import Clip
-from framepack.processing.limits import check_output
+from framepack.processing.limits import Budget, check_output
 
 if TYPE_CHECKING:
     from framepack.api.workflow import Step
@@ -48,7 +48,7 @@ class Chain:
         Raises:
             FramepackError: A step cannot be applied to any clip; the message names the step.
         """
-        self._apply(_EMPTY_CLIP, ctx, lambda _: None)
+        self._apply(_EMPTY_CLIP, replace(ctx, budget=Budget()), lambda _: None)
 
     def _apply(self, clip: Clip, ctx: Context, check: Callable[[Clip], None]) -> list[Clip]:
         clips = []

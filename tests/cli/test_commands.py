@@ -264,5 +264,5 @@ def test_an_unexpected_error_names_the_file_with_its_traceback(
     assert "in _broken" in capsys.readouterr().err
 
 
-def _broken(*_: object) -> None:
+def _broken(*_: object, **_options: object) -> None:
     raise ModuleNotFoundError("No module named 'spandrel'")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from array import array
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 from framepack.errors import InvalidMedia
 from framepack.media.containers import UNREADABLE, open_input
 from framepack.media.frames.colors import resolve
-from framepack.media.read.scan import describe_damage, scan
+from framepack.media.read.scan import MAX_FRAMES, describe_damage, scan
 from framepack.media.timeline.constant_rate import Timeline, build_timeline
 
 if TYPE_CHECKING:
@@ -130,17 +131,22 @@ class VideoInfo:
         return 8 * self.size_bytes / self.duration_seconds
 
 
-def probe(path: Path) -> VideoInfo:
+def probe(path: Path, *, max_frames: int = MAX_FRAMES) -> VideoInfo:
     """Probe the video file at ``path``.
+
+    Args:
+        path: The file.
+        max_frames: Number of frames at which counting gives up.
 
     Raises:
         InvalidMedia: The file is not a readable video, or its frame rate is out of range.
-        TooLarge: The file has more than ``scan.MAX_FRAMES`` frames.
+        TooLarge: The file has more than ``max_frames`` frames.
     """
-    with open_input(path) as container:
-        stream = _best_video(container)
-        audio = _best_audio(container)
-        return _describe(path.stat().st_size, container, stream, audio)
+    try:
+        with open_input(path) as container:
+            return _describe(path.stat().st_size, container, max_frames)
+    finally:
+        gc.collect(1)  # PyAV: a frame whose side data was read is part of a reference cycle
 
 
 def _best_video(container: InputContainer) -> VideoStream:
@@ -161,10 +167,10 @@ def _best_video(container: InputContainer) -> VideoStream:
     return max(readable, key=rank)
 
 
-def _describe(
-    size_bytes: int, container: InputContainer, stream: VideoStream, audio: AudioStream | None
-) -> VideoInfo:
-    found = scan(container, stream)
+def _describe(size_bytes: int, container: InputContainer, max_frames: int) -> VideoInfo:
+    stream = _best_video(container)
+    audio = _best_audio(container)
+    found = scan(container, stream, min(max_frames, MAX_FRAMES))
     frame = found.frame
     time_base = stream.time_base or _TIME_BASE
     timeline = build_timeline(found.frame_count, found.timestamps(time_base), (stream.base_rate, stream.average_rate))

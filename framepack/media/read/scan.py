@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 MAX_FRAMES: Final = 2**20
-"""Number of frames at which a scan gives up: far above any sensible limit, and reached within seconds."""
+"""Number of frames at which a scan gives up at the latest: far above any sensible limit."""
 
 _PEEKED_PACKETS: Final = 300
 
@@ -46,6 +46,7 @@ class Scan:
         frame: The first frame, or None if the first packets could not be decoded.
         end_seconds: End time of the last packet of any stream.
         end_bytes: File position of the end of the last packet.
+        max_frames: Number of frames at which the scan gives up.
     """
 
     frame_count: int = 0
@@ -53,6 +54,7 @@ class Scan:
     frame: av.VideoFrame | None = None
     end_seconds: Fraction = Fraction(0)
     end_bytes: int = 0
+    max_frames: int = MAX_FRAMES
     _times: array[int] = field(default_factory=lambda: array("q"))
     _latest: int | None = None
     _last_duration: int = 0
@@ -71,8 +73,8 @@ class Scan:
         if packet.is_discard:
             return
         self.frame_count += 1
-        if self.frame_count > MAX_FRAMES:
-            raise TooLarge(f"The video has more than {MAX_FRAMES} frames.")
+        if self.frame_count > self.max_frames:
+            raise TooLarge(f"The video has more than {self.max_frames} frames, which is the maximum.")
         if time is not None:
             self._add_time(time, packet)
 
@@ -90,14 +92,14 @@ class Scan:
         return Timestamps(sorted(self._times) if usable else (), time_base, self._last_duration)
 
 
-def scan(container: InputContainer, video: VideoStream) -> Scan:
+def scan(container: InputContainer, video: VideoStream, max_frames: int = MAX_FRAMES) -> Scan:
     """Read all packets of a file, and decode the first frame.
 
     Raises:
         InvalidMedia: There is no packet of the video.
-        TooLarge: There are more than ``MAX_FRAMES`` frames.
+        TooLarge: There are more than ``max_frames`` frames.
     """
-    result = Scan()
+    result = Scan(max_frames=max_frames)
     peek = video.width * video.height <= MAX_PIXELS
     video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     video.codec_context.thread_count = 1  # for one frame, threads only add delay

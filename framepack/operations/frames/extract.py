@@ -69,6 +69,7 @@ def extract_frames(request: ExtractRequest, ctx: Context) -> ExtractResponse:
             f"Too many frames to extract: {count} (maximum {ctx.settings.max_extracted_frames}). "
             "Use a higher extraction_rate."
         )
+    ctx.budget.encode(count, clip.width, clip.height, ctx.settings)
     storage = ctx.outputs.storage
     stem = clean_stem(source.name).replace(".", "_")[:_MAX_STEM]
     folder = f"{stem}_extracted_every_{rate}_{ctx.outputs.stamp()}"

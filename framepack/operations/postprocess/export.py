@@ -75,7 +75,7 @@ def export(request: ExportRequest, ctx: Context) -> VideoResponse:
     source, clip = open_source_clip(request, ctx)
     suffix = f"exported_{request.quality}q_{request.max_width}w"
     stem = _without_extension(request.output_name) if request.output_name else source.name
-    published = publish_video(exported.apply(clip, request, ctx), ctx, stem=stem, suffix=suffix)
+    published = publish_video(exported.bind(request)(clip, ctx), ctx, stem=stem, suffix=suffix)
     return video_response(published, "Video exported successfully", ctx)
 
 

@@ -16,6 +16,7 @@ from framepack.media.timeline.loops import expand_repeats_cached
 from framepack.media.timeline.retiming import Retiming, retime
 from framepack.processing.context import Context
 from framepack.processing.effect import effect
+from framepack.processing.limits import Work
 from framepack.processing.operation import operation
 from framepack.processing.render import render
 
@@ -61,6 +62,12 @@ class InterpolateRequest(VideoRequest, InterpolateParams, CallbackRequest):
         return "Interpolation processing"
 
 
+def _work(_before: Clip, after: Clip, params: InterpolateParams, _ctx: Context) -> Work:
+    """Every frame of the result, twice if frames between frames are computed."""
+    weight = 2 if params.retiming.needs_interpolation else 1
+    return Work(after.length or 0, after.width, after.height, weight)
+
+
 @effect(
     "interpolate",
     other_names=("frames",),
@@ -71,6 +78,7 @@ class InterpolateRequest(VideoRequest, InterpolateParams, CallbackRequest):
         defaults={"fps_mode": "No Interpolation"},
         order=2,
     ),
+    work=_work,
 )
 def interpolated(clip: Clip, params: InterpolateParams, ctx: Context) -> Clip:
     """Multiply the frame rate and change the speed. Frames between frames are interpolated; audio keeps its pitch."""

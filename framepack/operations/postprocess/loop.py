@@ -66,7 +66,7 @@ def looped(clip: Clip, params: LoopParams, ctx: Context) -> Clip:
 def loop(request: LoopRequest, ctx: Context) -> VideoResponse:
     """Create a looped version of a video."""
     source, info = open_source(request, ctx)
-    clip = looped.apply(open_clip(source.path, info, warn=ctx.job.warn, section=ctx.section), request, ctx)
+    clip = looped.bind(request)(open_clip(source.path, info, warn=ctx.job.warn, section=ctx.section), ctx)
 
     def stream_copy(target: Path) -> bool:
         video = copyable_video(source.path, info) if request.loop_type == "loop" else None

@@ -12,6 +12,7 @@ from framepack.api.workflow import PresetStep
 from framepack.media.clip import Clip, Frame
 from framepack.processing.context import Context
 from framepack.processing.effect import effect
+from framepack.processing.limits import Work
 from framepack.processing.operation import operation
 from framepack.processing.render import render
 
@@ -38,6 +39,13 @@ class UpscaleRequest(VideoRequest, UpscaleParams, CallbackRequest):
     """A video and how to upscale it."""
 
 
+def _work(before: Clip, _after: Clip, params: UpscaleParams, ctx: Context) -> Work:
+    """The frames that the network makes, at its own scale, whatever size they are resized to."""
+    scale = ctx.models.upscaler_row(params.model).scale
+    weight = 8 if params.enhance_face else 4
+    return Work(before.length or 0, scale * before.width, scale * before.height, weight, params.model)
+
+
 @effect(
     "upscale",
     order=1,
@@ -54,6 +62,7 @@ class UpscaleRequest(VideoRequest, UpscaleParams, CallbackRequest):
         defaults={"upscale_model": "RealESRGAN_x2plus"},
         order=1,
     ),
+    work=_work,
 )
 def upscaled(clip: Clip, params: UpscaleParams, ctx: Context) -> Clip:
     """Upscale every frame; frame rate, length and audio stay the same."""
