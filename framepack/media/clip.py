@@ -58,6 +58,10 @@ class Frame(Protocol):
     def height(self) -> int:
         """Rows."""
 
+    @property
+    def size_bytes(self) -> int:
+        """The host memory that it takes."""
+
     def on_host(self) -> av.VideoFrame:
         """The frame as planar YUV in host memory. A frame on the device is converted and downloaded once."""
 
@@ -77,6 +81,11 @@ class HostFrame:
     def height(self) -> int:
         """Rows."""
         return self.video.height
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of its planes."""
+        return sum(plane.buffer_size for plane in self.video.planes)
 
     def on_host(self) -> av.VideoFrame:
         """The frame itself."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
-from queue import Empty, Queue
 from typing import Final, Generic, TypeVar
 
 from framepack.closing import closing
@@ -13,6 +13,8 @@ from framepack.closing import closing
 T = TypeVar("T")
 
 DEPTH: Final = 4
+MAX_BYTES: Final = 32_000_000
+"""Memory that items ahead of the consumer may take; a single larger item is still produced ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +27,31 @@ class _End:
     error: BaseException | None = None
 
 
-def prefetch(source: Callable[[], Iterable[T]], depth: int = DEPTH) -> Generator[T]:
-    """Yield the items of ``source()``, which a thread produces up to ``depth`` items ahead.
+def _weightless(_item: object) -> int:
+    return 0
+
+
+def prefetch(
+    source: Callable[[], Iterable[T]],
+    depth: int = DEPTH,
+    *,
+    size_bytes: Callable[[T], int] = _weightless,
+    max_bytes: int = MAX_BYTES,
+) -> Generator[T]:
+    """Yield the items of ``source()``, which a thread produces ahead.
 
     The thread starts when the first item is requested. When the generator ends (exhausted, closed, dropped or by an
     error), the thread has ended and closed the source's iterator. An error of the source is raised here, after the
     items before it.
+
+    Args:
+        source: Called in the thread.
+        depth: Maximum number of items that wait for the consumer.
+        size_bytes: The memory that an item takes.
+        max_bytes: Maximum memory of the items that wait, unless it is only one.
     """
-    queue: Queue[_Item[T] | _End] = Queue(depth)
-    stop = threading.Event()
-    thread = threading.Thread(target=_produce, args=(source, queue, stop), name="prefetch", daemon=True)
+    queue: _Queue[T] = _Queue(depth, max_bytes, size_bytes)
+    thread = threading.Thread(target=_produce, args=(source, queue), name="prefetch", daemon=True)
     thread.start()
     try:
         while isinstance(entry := queue.get(), _Item):
@@ -43,32 +60,60 @@ def prefetch(source: Callable[[], Iterable[T]], depth: int = DEPTH) -> Generator
         if entry.error is not None:
             raise entry.error
     finally:
-        stop.set()
-        _drain(queue)
+        queue.close()
         thread.join()
 
 
-def _drain(queue: Queue[_Item[T] | _End]) -> None:
-    """Empty the queue, so that a producer that waits for space notices the stop."""
-    try:
-        while True:
-            queue.get_nowait()
-    except Empty:
-        return
+class _Queue(Generic[T]):
+    """Items between two threads, bounded by number and by memory."""
+
+    def __init__(self, depth: int, max_bytes: int, size_bytes: Callable[[T], int]) -> None:
+        self._depth, self._max_bytes, self._size_bytes = depth, max_bytes, size_bytes
+        self._entries: deque[tuple[_Item[T] | _End, int]] = deque()
+        self._bytes = 0
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def put(self, entry: _Item[T] | _End) -> bool:
+        """Add an entry as soon as there is room; False if the consumer has left."""
+        size = self._size_bytes(entry.value) if isinstance(entry, _Item) else 0
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._has_room(size))
+            if not self._closed:
+                self._entries.append((entry, size))
+                self._bytes += size
+                self._changed.notify_all()
+            return not self._closed
+
+    def get(self) -> _Item[T] | _End:
+        """Take the next entry, as soon as there is one."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._entries)
+            entry, size = self._entries.popleft()
+            self._bytes -= size
+            self._changed.notify_all()
+            return entry
+
+    def close(self) -> None:
+        """Drop all entries and wake up the producer: the consumer leaves."""
+        with self._changed:
+            self._closed = True
+            self._entries.clear()
+            self._changed.notify_all()
+
+    def _has_room(self, size: int) -> bool:
+        fits = len(self._entries) < self._depth and self._bytes + size <= self._max_bytes
+        return fits or not self._entries
 
 
-def _produce(source: Callable[[], Iterable[T]], queue: Queue[_Item[T] | _End], stop: threading.Event) -> None:
+def _produce(source: Callable[[], Iterable[T]], queue: _Queue[T]) -> None:
     end = _End()
     try:
         with closing(iter(source())) as iterator:
             for value in iterator:
-                if stop.is_set():
+                if not queue.put(_Item(value)):
                     return
-                queue.put(_Item(value))
                 del value
-                if stop.is_set():
-                    return
     except BaseException as error:  # noqa: BLE001 - raised in the consumer
         end = _End(error)
-    if not stop.is_set():
-        queue.put(end)
+    queue.put(end)

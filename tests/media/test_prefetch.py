@@ -136,3 +136,25 @@ def test_closing_never_deadlocks(depth: int) -> None:
             items = prefetch(Producer(count), depth)
             assert [next(items) for _ in range(taken)] == list(range(taken))
             items.close()
+
+
+def test_runs_at_most_max_bytes_ahead() -> None:
+    """Large items wait in smaller numbers; the queue holds as many as fit."""
+    producer = Producer(100)
+    items = prefetch(producer, depth=10, size_bytes=lambda _: 40, max_bytes=100)
+    assert next(items) == 0
+    assert producer.wait_for(4)
+    assert not threading.Event().wait(0.05)
+    assert producer.made == 4
+    assert list(items) == list(range(1, 100))
+
+
+def test_an_item_larger_than_max_bytes_is_still_produced_ahead() -> None:
+    """One item waits, however large it is, so that producer and consumer overlap."""
+    producer = Producer(100)
+    items = prefetch(producer, depth=10, size_bytes=lambda _: 10**9, max_bytes=100)
+    assert next(items) == 0
+    assert producer.wait_for(3)
+    assert not threading.Event().wait(0.05)
+    assert producer.made == 3
+    assert list(items) == list(range(1, 100))

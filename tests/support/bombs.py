@@ -28,12 +28,13 @@ def one_bit_png(side: int = 7000) -> bytes:
     return file.getvalue()
 
 
-def deep_png(side: int = 7000) -> bytes:
-    """A PNG file of some hundred kilobytes with 16 bits for red, green, blue and opacity."""
+def deep_png(side: int = 4000) -> bytes:
+    """A PNG file of a few hundred kilobytes with 16 bits for red, green, blue and opacity."""
     import av
 
     frame = av.VideoFrame.from_ndarray(np.full((side, side, 4), 30_000, np.uint16), "rgba64be")
     encoder = av.CodecContext.create("png", "w")
+    encoder.options = {"compression_level": "1"}
     encoder.width = encoder.height = side
     encoder.pix_fmt, encoder.time_base = "rgba64be", Fraction(1)
     return b"".join(bytes(packet) for packet in (*encoder.encode(frame), *encoder.encode(None)))

@@ -14,20 +14,29 @@ if TYPE_CHECKING:
 
 _FORMATS: Final = ("PNG", "JPEG", "BMP", "WEBP", "GIF")
 _MULTI_PICTURE: Final = "MPO"  # a JPEG file with more images after the first, as phones write it; not an animation
+_STRIP_ROWS: Final = 128
+_ORIENTATION: Final = 0x0112  # EXIF
+_TRANSPOSED: Final = (5, 6, 7, 8)
+_ROWS_REVERSED: Final = (3, 4, 7, 8)
+_COLUMNS_REVERSED: Final = (2, 3, 6, 7)
 _DEEP_GRAY: Final = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 
 
-def read_image(data: bytes, subject: str, max_pixels: int, *, background: int = 0) -> NDArray[uint8]:
+def read_image(
+    data: bytes, subject: str, max_pixels: int, *, background: int = 0, enough: int | None = None
+) -> NDArray[uint8]:
     """Decode a PNG, JPEG, BMP, WebP or GIF file, whatever its name.
 
     16-bit samples become 8-bit, gray and CMYK become RGB, transparency is composited on a gray level, and the EXIF
-    rotation is applied.
+    rotation is applied. Besides the result there is never more than one decoded copy of the image in memory.
 
     Args:
         data: Content of the file.
         subject: The subject of error messages, such as "The image".
         max_pixels: Maximum number of pixels, checked in the header before anything is decoded.
         background: Gray level behind transparent pixels, 0 (black) to 255 (white).
+        enough: A width and height that suffice: larger images are reduced by whole factors to at least that; None
+            keeps every pixel.
 
     Returns:
         Array of shape (height, width, 3), 0 to 255, upright.
@@ -36,13 +45,14 @@ def read_image(data: bytes, subject: str, max_pixels: int, *, background: int = 
         InvalidMedia: It is in another format, damaged or animated.
         TooLarge: It has more than ``max_pixels``.
     """
-    import numpy as np
     from PIL import Image
 
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             _check(image, subject, max_pixels)
-            return np.asarray(_upright_rgb(image, background))
+            if enough is not None:
+                image.draft(None, (enough, enough))  # JPEG decodes at 1/2, 1/4 or 1/8
+            return _upright(_reduced_rgb(image, background, enough), image.getexif().get(_ORIENTATION, 1))
     except FramepackError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -59,17 +69,30 @@ def _check(image: Image, subject: str, max_pixels: int) -> None:
         raise InvalidMedia(f"{subject} is animated; it must be a single image.")
 
 
-def _upright_rgb(image: Image, background: int) -> Image:
-    from PIL import Image as Images
-    from PIL import ImageOps
+def _reduced_rgb(image: Image, background: int, enough: int | None) -> NDArray[uint8]:
+    """Convert an image to RGB strip by strip, each averaged over blocks of pixels if it is larger than enough."""
+    import numpy as np
 
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode in _DEEP_GRAY:
-        return _from_deep_gray(upright)
-    if upright.has_transparency_data:
-        ground = Images.new("RGBA", upright.size, (background, background, background, 255))
-        upright = Images.alpha_composite(ground, upright.convert("RGBA"))
-    return upright.convert("RGB")
+    image.load()
+    across, down = (1 if enough is None else max(1, side // enough) for side in image.size)
+    rgb = np.empty((-(-image.height // down), -(-image.width // across), 3), np.uint8)
+    rows = -(-_STRIP_ROWS // down) * down
+    for top in range(0, image.height, rows):
+        strip = _rgb(image.crop((0, top, image.width, min(top + rows, image.height))), background)
+        reduced = np.asarray(strip if across == down == 1 else strip.reduce((across, down)))
+        rgb[top // down : top // down + len(reduced)] = reduced
+    return rgb
+
+
+def _rgb(image: Image, background: int) -> Image:
+    from PIL import Image as Images
+
+    if image.mode in _DEEP_GRAY:
+        return _from_deep_gray(image)
+    if image.has_transparency_data:
+        ground = Images.new("RGBA", image.size, (background, background, background, 255))
+        image = Images.alpha_composite(ground, image.convert("RGBA"))
+    return image.convert("RGB")
 
 
 def _from_deep_gray(image: Image) -> Image:
@@ -78,3 +101,16 @@ def _from_deep_gray(image: Image) -> Image:
 
     samples = np.asarray(image).astype(np.float32).clip(0, 65535)
     return Images.fromarray((samples / 257).round().astype(np.uint8)).convert("RGB")
+
+
+def _upright(rgb: NDArray[uint8], orientation: int) -> NDArray[uint8]:
+    """Rotate and mirror an image by the orientation of EXIF, 1 to 8."""
+    import numpy as np
+
+    if orientation in _TRANSPOSED:
+        rgb = rgb.transpose(1, 0, 2)
+    if orientation in _ROWS_REVERSED:
+        rgb = rgb[::-1]
+    if orientation in _COLUMNS_REVERSED:
+        rgb = rgb[:, ::-1]
+    return np.ascontiguousarray(rgb)

@@ -49,7 +49,9 @@ def open_clip(path: Path, info: VideoInfo, *, warn: Callable[[str], None], secti
     indices = range(info.length) if section is None else section.frame_range(info.timeline)
 
     def frames() -> Iterator[Frame]:
-        return prefetch(lambda: _frames(Decoder(path, info), indices, warn))
+        return prefetch(
+            lambda: _frames(Decoder(path, info), indices, warn), size_bytes=lambda frame: frame.size_bytes
+        )
 
     return Clip(
         frames=frames,

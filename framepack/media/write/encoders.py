@@ -21,6 +21,21 @@ _VP9_SPEED: Final = (
 )
 
 
+_H264_LOOKAHEAD: Final = {
+    "ultrafast": 0,
+    "superfast": 0,
+    "veryfast": 10,
+    "faster": 20,
+    "fast": 30,
+    "medium": 40,
+    "slow": 50,
+}  # frames, by x264's presets
+_VP9_LOOKAHEAD: Final = 25
+_MIN_LOOKAHEAD: Final = 10
+_LOOKAHEAD_BYTES: Final = 250_000_000
+_LOOKAHEAD_PIXEL_BYTES: Final = 3  # of a frame in 4:2:0 and its copy at half the size
+
+
 @dataclass(frozen=True, slots=True)
 class H264Settings:
     """Settings of H.264 for clips without a quality.
@@ -44,16 +59,28 @@ def crf_of(encoding: Encoding, default: int) -> int:
     return (100 * _WORST_CRF[encoding.format] - _CRF_STEPS * quality) // 100
 
 
+def lookahead(clip: Clip, usual: int) -> int:
+    """How many frames an encoder may collect before it writes the first: fewer than usual if they are very large."""
+    frames = _LOOKAHEAD_BYTES // (clip.width * clip.height * _LOOKAHEAD_PIXEL_BYTES)
+    return min(usual, max(_MIN_LOOKAHEAD, frames))
+
+
 def add_video(output: OutputContainer, clip: Clip, h264: H264Settings) -> VideoStream:
     """Add the video stream of a clip to an MP4 or WebM output, with frame rate, color tags and pixel aspect."""
     from av.codec.context import ThreadType
 
     crf = str(crf_of(clip.encoding, h264.crf))
     if clip.encoding.format == "mp4":
-        name, options = "libx264", {"crf": crf, "preset": h264.preset}
+        frames = lookahead(clip, _H264_LOOKAHEAD[h264.preset])
+        name, options = "libx264", {"crf": crf, "preset": h264.preset, "rc-lookahead": str(frames)}
+        if frames == _MIN_LOOKAHEAD < _H264_LOOKAHEAD[h264.preset]:
+            options["x264-params"] = "sync-lookahead=0"  # without a thread and a queue of its own
     else:
         speed = {"deadline": "good", "cpu-used": _VP9_SPEED, "row-mt": "1"}
-        name, options = "libvpx-vp9", {"crf": crf, "b": "0", **speed}
+        name, options = (
+            "libvpx-vp9",
+            {"crf": crf, "b": "0", "lag-in-frames": str(lookahead(clip, _VP9_LOOKAHEAD)), **speed},
+        )
     stream = cast("VideoStream", output.add_stream(name, rate=clip.fps, options=options))
     codec = stream.codec_context
     codec.width, codec.height = clip.width + clip.width % 2, clip.height + clip.height % 2

@@ -69,7 +69,7 @@ def write(
 
 
 def _checked(clip: Clip) -> Iterator[Frame]:
-    with closing(prefetch(clip.frames)) as frames:
+    with closing(prefetch(clip.frames, size_bytes=lambda frame: frame.size_bytes)) as frames:
         for frame in frames:
             if (frame.width, frame.height) != (clip.width, clip.height):
                 raise FramepackError("A frame's size differs from its clip's.")

@@ -50,6 +50,11 @@ class DeviceFrame:
         return int(self.tensor.shape[-2])
 
     @property
+    def size_bytes(self) -> int:
+        """Size of its tensor if the device is the CPU: device memory is planned elsewhere."""
+        return self.tensor.nbytes if self.is_on_cpu else 0
+
+    @property
     def is_on_cpu(self) -> bool:
         """Whether the device is the CPU, so that no copy is needed."""
         return self.tensor.device.type == "cpu"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _WHITE = 255
+_ENOUGH = 1536  # pixels: twice the side that Florence-2 sees
 
 
 class CaptionImageRequest(CallbackRequest):
@@ -56,7 +57,7 @@ def caption_image(request: CaptionImageRequest, ctx: Context) -> CaptionImageRes
 
 
 def _image(request: CaptionImageRequest, ctx: Context) -> NDArray[uint8]:
-    """The request's image, rotated upright, transparent parts on white: RGB, shape (height, width, 3), 0 to 255."""
+    """The request's image at a size that suffices, upright, transparent parts on white; see `read_image`."""
     from framepack.files.source import Source
     from framepack.media.images.decode import read_image
 
@@ -66,4 +67,5 @@ def _image(request: CaptionImageRequest, ctx: Context) -> NDArray[uint8]:
     else:
         limit = round(settings.max_image_mb * MB)
         source = Source.from_base64(request.image_base64 or "", ctx.workspace, limit, "image")
-    return read_image(source.path.read_bytes(), "The image", settings.max_image_pixels, background=_WHITE)
+    data = source.path.read_bytes()
+    return read_image(data, "The image", settings.max_image_pixels, background=_WHITE, enough=_ENOUGH)

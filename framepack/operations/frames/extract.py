@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from framepack.media.clip import Clip, Frame
 
 _MAX_STEM = 55  # so that the folder's name has at most 100 characters
-_MEMORY_BYTES = 512_000_000
+_MEMORY_BYTES = 256_000_000
 _PIXEL_BYTES = 9  # per pixel of a queued frame: its planes, its RGB and its PNG file
 
 

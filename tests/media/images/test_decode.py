@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from framepack.errors import InvalidMedia, TooLarge
 from framepack.media.images.decode import read_image
+from tests.support.bombs import deep_png, one_bit_png
 from tests.support.clips import damage_randomly, scene
 
 SIZE = (40, 30)
@@ -178,3 +182,68 @@ def test_damaged_files_are_decoded_or_rejected() -> None:
         except (InvalidMedia, TooLarge) as error:
             outcomes.add(type(error).__name__)
     assert {"read", "InvalidMedia"} <= outcomes
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "WEBP"])
+def test_a_large_image_is_reduced_by_whole_factors(kind: str) -> None:
+    """What is more than enough is averaged over blocks, each side on its own; what is not is kept."""
+    picture = Image.fromarray(scene(0, 640, 300))
+    data = encoded(picture, kind, **({"quality": 95} if kind in {"JPEG", "WEBP"} else {}))
+    reduced = read_image(data, "The image", 10**6, enough=100)
+    assert all(100 <= side < 200 for side in reduced.shape[:2])
+    small = np.asarray(picture.resize((reduced.shape[1], reduced.shape[0]), Image.Resampling.BOX))
+    assert np.abs(reduced.astype(int) - small).mean() < 3
+    whole = read_image(data, "The image", 10**6)
+    assert np.array_equal(read_image(data, "The image", 10**6, enough=321), whole)
+
+
+def test_strips_join_without_a_seam() -> None:
+    """An image of many strips is the same as one that is converted as a whole, transparency and all."""
+    rng = np.random.default_rng(3)
+    picture = Image.fromarray(rng.integers(0, 256, (700, 31, 4), np.uint8))
+    ground = Image.new("RGBA", picture.size, (255, 255, 255, 255))
+    expected = np.asarray(Image.alpha_composite(ground, picture).convert("RGB"))
+    assert np.array_equal(read_image(encoded(picture), "The image", 10**6, background=255), expected)
+    reduced = read_image(encoded(picture), "The image", 10**6, background=255, enough=200)
+    assert reduced.shape == (234, 31, 3)
+    assert np.abs(reduced - np.asarray(Image.fromarray(expected).reduce((1, 3))).astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize("orientation", range(10))
+def test_orientations_are_those_of_pillow(orientation: int) -> None:
+    """Every orientation of EXIF, and a number that is none, also of a reduced image."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (13, 21, 3), np.uint8))
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(encoded(picture, exif=exif))))
+    assert np.array_equal(read_image(encoded(picture, exif=exif), "The image", 10**6), np.asarray(upright))
+    reduced = read_image(encoded(picture, exif=exif), "The image", 10**6, enough=5)
+    assert reduced.shape[:2] == ((6, 7) if orientation in {5, 6, 7, 8} else (7, 6))
+
+
+_READ = """
+import re, sys
+from pathlib import Path
+from framepack.media.images.decode import read_image
+
+def most_bytes():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+
+import numpy, PIL.PngImagePlugin
+data, before = Path(sys.argv[1]).read_bytes(), most_bytes()
+shape = read_image(data, "The image", 50_000_000, background=255, enough=1536).shape
+print(shape[0], shape[1], most_bytes() - before)
+"""
+
+
+@pytest.mark.parametrize(("make", "most_bytes"), [(one_bit_png, 120e6), (deep_png, 130e6)])
+def test_a_small_file_of_many_megapixels_takes_little_memory(
+    make: Callable[[], bytes], most_bytes: float, tmp_path: Path
+) -> None:
+    """No copy of the whole image is made beside the decoded one."""
+    path = tmp_path / "image.png"
+    path.write_bytes(make())
+    done = subprocess.run([sys.executable, "-c", _READ, str(path)], capture_output=True, check=True, timeout=60)
+    height, width, taken = map(int, done.stdout.split())
+    assert 1536 <= height == width < 2 * 1536
+    assert taken < most_bytes
