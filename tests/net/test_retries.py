@@ -162,8 +162,7 @@ def test_several_cuts_are_joined(fetch: Fetch) -> None:
         {"ETag": '"strong"', "Accept-Ranges": "none"},
         {"ETag": "unquoted", "Accept-Ranges": "bytes"},
         {
-            "Last-Modified": format_datetime(datetime.now(UTC), usegmt=True),
-            "Date": format_datetime(datetime.now(UTC) + timedelta(seconds=5), usegmt=True),
+            "Last-Modified": format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True),
             "Accept-Ranges": "bytes",
         },
         {"Last-Modified": "yesterday", "Accept-Ranges": "bytes"},

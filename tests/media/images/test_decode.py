@@ -187,11 +187,11 @@ def test_damaged_files_are_decoded_or_rejected() -> None:
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "WEBP"])
 def test_a_large_image_is_reduced_by_whole_factors(kind: str) -> None:
     """What is more than enough is averaged over blocks, each side on its own; what is not is kept."""
-    picture = Image.fromarray(scene(0, 640, 300))
-    data = encoded(picture, kind, **({"quality": 95} if kind in {"JPEG", "WEBP"} else {}))
+    drawn = Image.fromarray(scene(0, 640, 300))
+    data = encoded(drawn, kind, **({"quality": 95} if kind in {"JPEG", "WEBP"} else {}))
     reduced = read_image(data, "The image", 10**6, enough=100)
     assert all(100 <= side < 200 for side in reduced.shape[:2])
-    small = np.asarray(picture.resize((reduced.shape[1], reduced.shape[0]), Image.Resampling.BOX))
+    small = np.asarray(drawn.resize((reduced.shape[1], reduced.shape[0]), Image.Resampling.BOX))
     assert np.abs(reduced.astype(int) - small).mean() < 3
     whole = read_image(data, "The image", 10**6)
     assert np.array_equal(read_image(data, "The image", 10**6, enough=321), whole)
@@ -200,11 +200,11 @@ def test_a_large_image_is_reduced_by_whole_factors(kind: str) -> None:
 def test_strips_join_without_a_seam() -> None:
     """An image of many strips is the same as one that is converted as a whole, transparency and all."""
     rng = np.random.default_rng(3)
-    picture = Image.fromarray(rng.integers(0, 256, (700, 31, 4), np.uint8))
-    ground = Image.new("RGBA", picture.size, (255, 255, 255, 255))
-    expected = np.asarray(Image.alpha_composite(ground, picture).convert("RGB"))
-    assert np.array_equal(read_image(encoded(picture), "The image", 10**6, background=255), expected)
-    reduced = read_image(encoded(picture), "The image", 10**6, background=255, enough=200)
+    drawn = Image.fromarray(rng.integers(0, 256, (700, 31, 4), np.uint8))
+    ground = Image.new("RGBA", drawn.size, (255, 255, 255, 255))
+    expected = np.asarray(Image.alpha_composite(ground, drawn).convert("RGB"))
+    assert np.array_equal(read_image(encoded(drawn), "The image", 10**6, background=255), expected)
+    reduced = read_image(encoded(drawn), "The image", 10**6, background=255, enough=200)
     assert reduced.shape == (234, 31, 3)
     assert np.abs(reduced - np.asarray(Image.fromarray(expected).reduce((1, 3))).astype(int)).max() <= 1
 
@@ -214,10 +214,10 @@ def test_orientations_are_those_of_pillow(orientation: int) -> None:
     """Every orientation of EXIF, and a number that is none, also of a reduced image."""
     exif = Image.Exif()
     exif[0x0112] = orientation
-    picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (13, 21, 3), np.uint8))
-    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(encoded(picture, exif=exif))))
-    assert np.array_equal(read_image(encoded(picture, exif=exif), "The image", 10**6), np.asarray(upright))
-    reduced = read_image(encoded(picture, exif=exif), "The image", 10**6, enough=5)
+    drawn = Image.fromarray(np.random.default_rng(1).integers(0, 256, (13, 21, 3), np.uint8))
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(encoded(drawn, exif=exif))))
+    assert np.array_equal(read_image(encoded(drawn, exif=exif), "The image", 10**6), np.asarray(upright))
+    reduced = read_image(encoded(drawn, exif=exif), "The image", 10**6, enough=5)
     assert reduced.shape[:2] == ((6, 7) if orientation in {5, 6, 7, 8} else (7, 6))
 
 
