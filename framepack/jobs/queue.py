@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from framepack.answer import Answer
 from framepack.errors import BadRequest, Busy, Conflict, FramepackError, Unavailable
@@ -17,7 +17,10 @@ from framepack.jobs.active import ActiveJobs, in_thread
 from framepack.jobs.backends.base import Backend
 from framepack.jobs.heartbeat import HEARTBEAT_SECONDS, Heartbeat
 from framepack.jobs.records import JobRecord, JobRecords, State, now
-from framepack.jobs.runner import Runner, SendCallback
+from framepack.jobs.runner import Runner
+
+if TYPE_CHECKING:
+    from framepack.jobs.callbacks import JobCallbacks
 
 log = logging.getLogger("framepack.rest")
 
@@ -59,7 +62,7 @@ class JobQueue:
     Args:
         records: The job records in the store.
         backend: Runs the jobs.
-        send_callback: Sends the callback of a failed job that no worker has reported; blocks.
+        callbacks: Keeps the callbacks of failed jobs that no worker has reported.
         limits: How many jobs may wait, and how long ended jobs are remembered.
         on_ended: Called with the record of every job that has ended.
     """
@@ -68,7 +71,7 @@ class JobQueue:
         self,
         records: JobRecords,
         backend: Backend,
-        send_callback: SendCallback,
+        callbacks: JobCallbacks,
         limits: Limits,
         on_ended: Callable[[JobRecord], None],
     ) -> None:
@@ -76,7 +79,7 @@ class JobQueue:
         self._backend = backend
         self._limits = limits
         self._active = ActiveJobs(records)
-        self._runner = Runner(self._active, backend, send_callback, on_ended)
+        self._runner = Runner(self._active, backend, callbacks, on_ended)
         self._heartbeat = Heartbeat(records.storage)
         self._stopping = asyncio.Event()
         self._maintenance: asyncio.Task[None] | None = None

@@ -4,7 +4,7 @@ Each job has up to three objects below ``state``:
 
 * ``jobs/ID.json``, the record: small, kept until the job is forgotten.
 * ``job_results/ID.json``: its answer or error envelope, from its end until it is forgotten.
-* ``job_inputs/ID.json``: its fields, until the job has ended and its callback was sent.
+* ``job_inputs/ID.json``: its fields, until the job has ended and its callback is in the outbox.
 
 The input is what the client sent, including any secrets in its URLs. The other two hold no secrets, only links that
 expire; every read of a result creates new links.
@@ -27,13 +27,13 @@ from pydantic_core import to_json
 from framepack.answer import without_inline
 from framepack.errors import InvalidField, NotFound
 from framepack.files.parallel import in_parallel
+from framepack.storage.answers import with_new_links
 from framepack.storage.documents import STATE, Documents
-from framepack.storage.keys import Key
-from framepack.storage.outputs import PUBLIC_ROOT
 
 if TYPE_CHECKING:
     from framepack.answer import Answer
     from framepack.storage.base import Storage
+    from framepack.storage.keys import Key
 
 _RECORDS: Final = "jobs"
 _INPUTS: Final = STATE / "job_inputs"
@@ -69,7 +69,7 @@ class JobRecord(BaseModel):
         owner: Id of the server that manages the job; None if the next server is to resume it.
         remote_id: Id of the job at RunPod, if it was sent there.
         request: Digest of the request, if it had an idempotency key.
-        callback_pending: Whether the server has yet to send the callback of a job that no worker has reported.
+        callback_pending: Whether the callback of a job that no worker has reported is yet to be put into the outbox.
         progress: The last progress update: frames done, frames in total, percent, seconds left, as far as known.
     """
 
@@ -161,7 +161,7 @@ class JobRecords:
         Raises:
             NotFound: there is none.
         """
-        answer: Answer = self._with_new_links(self._read(_key(_RESULTS, job_id)))
+        answer: Answer = with_new_links(self._read(_key(_RESULTS, job_id)), self.storage)
         return answer
 
     def delete(self, job_id: str) -> None:
@@ -175,20 +175,6 @@ class JobRecords:
             for stored in self.storage.list(folder):
                 if stored.modified < before and is_old(self._known(_job_id(stored.key))):
                     self.delete(_job_id(stored.key))
-
-    def _with_new_links(self, value: Any) -> Any:
-        """``value`` with a new ``NAME_url`` for every ``NAME_path`` in the store, at any depth."""
-        if isinstance(value, list):
-            return [self._with_new_links(each) for each in value]
-        if not isinstance(value, dict):
-            return value
-        found = {name: self._with_new_links(each) for name, each in value.items()}
-        for name, path in value.items():
-            url_name = f"{name.removesuffix('_path')}_url"
-            if name.endswith("_path") and found.get(url_name) and str(path).startswith(PUBLIC_ROOT):
-                key = Key(path.removeprefix(PUBLIC_ROOT))
-                found[url_name] = self.storage.url(key, filename=key.name) or found[url_name]
-        return found
 
     def _known(self, job_id: str) -> JobRecord | None:
         try:

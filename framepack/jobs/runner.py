@@ -6,26 +6,26 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from framepack.answer import Answer, failure, is_cancelled, is_failure
-from framepack.errors import Cancelled, FramepackError, Unavailable, public
+from framepack.errors import Cancelled, FramepackError, NotFound, Unavailable, public
 from framepack.job_log import JobEnd, log_job_end, log_job_start
 from framepack.jobs.active import ActiveJob, ActiveJobs
 from framepack.jobs.backends.base import STOPPING, Backend, WorkerLost, WorkItem
 from framepack.jobs.records import JobRecord, State, now
 
-log = logging.getLogger("framepack.rest")
+if TYPE_CHECKING:
+    from framepack.jobs.callbacks import JobCallbacks
 
-SendCallback = Callable[[JobRecord, dict[str, Any], FramepackError], None]
-"""Sends the callback of a failed job that no worker has reported: (record, fields, error); blocks."""
+log = logging.getLogger("framepack.rest")
 
 CANCELLED: Final = "The job was cancelled."
 
 _MAX_ATTEMPTS: Final = 2
-_CALLBACK_THREADS: Final = 4
 _CLEAN_UP_SECONDS: Final = 5.0
+_FIRST_PAUSE_SECONDS: Final = 1.0
+_LONGEST_PAUSE_SECONDS: Final = 60.0
 
 
 class Runner:
@@ -34,7 +34,7 @@ class Runner:
     Args:
         jobs: The active jobs of this server.
         backend: Runs the jobs.
-        send_callback: Sends the callback of a failed job that no worker has reported.
+        callbacks: Keeps the callbacks of failed jobs that no worker has reported.
         on_ended: Called with the record of every job that has ended.
     """
 
@@ -42,17 +42,16 @@ class Runner:
         self,
         jobs: ActiveJobs,
         backend: Backend,
-        send_callback: SendCallback,
+        callbacks: JobCallbacks,
         on_ended: Callable[[JobRecord], None],
     ) -> None:
         self._jobs = jobs
         self._backend = backend
-        self._send_callback = send_callback
+        self._callbacks = callbacks
         self._on_ended = on_ended
         self._queue: asyncio.Queue[ActiveJob | None] = asyncio.Queue()
         self._slots: list[asyncio.Task[None]] = []
         self._clean_ups: set[asyncio.Task[None]] = set()
-        self._callback_threads = ThreadPoolExecutor(_CALLBACK_THREADS, "callback")
         self._is_stopping = False
 
     def start(self) -> None:
@@ -79,8 +78,9 @@ class Runner:
             if not job.record.state.is_final:
                 await self._release(job)
         if self._clean_ups:
-            await asyncio.wait(self._clean_ups, timeout=_CLEAN_UP_SECONDS)
-        self._callback_threads.shutdown(wait=False, cancel_futures=True)
+            _, unfinished = await asyncio.wait(self._clean_ups, timeout=_CLEAN_UP_SECONDS)
+            for each in unfinished:  # the next server does it
+                each.cancel()
 
     async def cancel(self, job: ActiveJob) -> None:
         """Cancel a job, and wait until it has ended in any way or the server stops."""
@@ -110,7 +110,7 @@ class Runner:
             self.clean_up(record)
 
     def clean_up(self, record: JobRecord) -> None:
-        """Send the pending callback of an ended job and delete its input, in the background."""
+        """Put the pending callback of an ended job into the outbox and delete its input, in the background."""
         task = asyncio.create_task(self._clean_up(record))
         self._clean_ups.add(task)
         task.add_done_callback(self._clean_ups.discard)
@@ -130,14 +130,20 @@ class Runner:
         await asyncio.wait([attempt])
         if attempt.cancelled():
             if job.is_cancelled:
-                await self._end(job, failure(Cancelled(CANCELLED)), callback_pending=True)
+                await self._end_unreported(job, Cancelled(CANCELLED))
         elif (error := attempt.exception()) is None:
             await self._end(job, attempt.result(), callback_pending=False)
         else:
             if not isinstance(error, FramepackError):
                 log.error("a job failed unexpectedly", exc_info=error, extra={"job_id": job.record.id})
             known = public(error) if isinstance(error, Exception) else FramepackError()
-            await self._end(job, failure(known), callback_pending=True)
+            await self._end_unreported(job, known)
+
+    async def _end_unreported(self, job: ActiveJob, error: FramepackError) -> None:
+        """Record the end of a job whose worker did not answer, unless it has put an answer into the outbox before."""
+        answer = await asyncio.to_thread(self._callbacks.answer_of, job.record)
+        is_failed = answer is None
+        await self._end(job, failure(error) if answer is None else answer, callback_pending=is_failed)
 
     async def _run_attempts(self, job: ActiveJob) -> Answer:
         """Pass a job to the backend, again if its worker dies, and return the answer.
@@ -205,16 +211,25 @@ class Runner:
             await self._jobs.save(job, record)
 
     async def _clean_up(self, record: JobRecord) -> None:
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                await asyncio.to_thread(self._clean_up_now, record)
+            except NotFound:  # another server has done it
+                return
+            except FramepackError as error:
+                log.warning("the end of a job is not cleaned up yet: %s", error.message, extra={"job_id": record.id})
+            else:
+                return
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    def _clean_up_now(self, record: JobRecord) -> None:
         records = self._jobs.records
-        with contextlib.suppress(FramepackError):  # the next server tries again
-            if record.callback_pending:
-                fields = await asyncio.to_thread(records.read_input, record.id)
-                answer = await asyncio.to_thread(records.read_result, record.id)
-                error = FramepackError(answer["error"])
-                loop = asyncio.get_running_loop()
-                await loop.run_in_executor(self._callback_threads, self._send_callback, record, fields, error)
-                await asyncio.to_thread(records.save, record.with_changes(callback_pending=False))
-            await asyncio.to_thread(records.delete_input, record.id)
+        if record.callback_pending:
+            self._callbacks.add(record, records.read_input(record.id), records.read_result(record.id))
+            records.save(record.with_changes(callback_pending=False))
+        records.delete_input(record.id)
 
 
 def _final_state(answer: Answer) -> State:

@@ -86,6 +86,7 @@ def _adapter(policy: Policy, watchdog: Watchdog) -> HTTPAdapter:
 
 def _connect(host: str, port: int, policy: Policy, watchdog: Watchdog) -> socket.socket:
     """Resolve ``host`` once, and connect to one of the addresses that were checked."""
+    failure: OSError | None = None
     for family, address in lookup(host, port, policy):
         connection = socket.socket(family, socket.SOCK_STREAM)
         try:
@@ -93,7 +94,8 @@ def _connect(host: str, port: int, policy: Policy, watchdog: Watchdog) -> socket
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             watchdog.watch(connection)
             connection.connect(address)
-        except OSError:
+        except OSError as error:
+            failure = error
             connection.close()
             watchdog.check()
         except BaseException:
@@ -101,7 +103,7 @@ def _connect(host: str, port: int, policy: Policy, watchdog: Watchdog) -> socket
             raise
         else:
             return connection
-    raise SourceFailed("The server of this URL could not be reached.")
+    raise SourceFailed("The server of this URL could not be reached.") from failure
 
 
 @contextmanager

@@ -49,6 +49,8 @@ def start(runtime: Runtime) -> None:
         _check_now(runtime)  # the SDK runs fitness checks only in its production loop
     else:
         runpod.serverless.register_fitness_check(_fitness_check(runtime))
+    if not is_one_job:
+        runtime.deliverer.start()
     runpod.serverless.start({"handler": handler})
 
 

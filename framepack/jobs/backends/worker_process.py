@@ -170,7 +170,7 @@ def main() -> None:
     os.dup2(2, 1)  # keeps the output of libraries out of the messages
     os.nice(_NICENESS)
     start_logging(settings, is_first=False)  # the server has already warned about unknown variables
-    worker = WorkerProcess(Runtime(settings), out)
+    worker = WorkerProcess(Runtime(settings, is_delivering=False), out)  # the server delivers callbacks
     if not worker.report_readiness():
         os._exit(1)
     while True:

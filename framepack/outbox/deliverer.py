@@ -1,0 +1,173 @@
+"""Delivers what is due in the outbox, beside everything else that a process does."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from framepack.errors import FramepackError
+from framepack.outbox.message import CallbackState
+
+if TYPE_CHECKING:
+    from framepack.outbox.message import CallbackRecord
+    from framepack.outbox.outbox import Outbox
+
+log = logging.getLogger("framepack.callback")
+
+_AT_ONCE: Final = 16
+_PER_RECEIVER: Final = 4  # so that a slow receiver delays only itself
+_SHORTEST_WAIT_SECONDS: Final = 0.05
+_EXPIRY_SECONDS: Final = 3600.0
+_PAUSE_SECONDS: Final = 1.0  # after an attempt that another process makes, or that the store did not allow
+
+
+class Deliverer:
+    """Delivers due callbacks in threads of its own, with few at once for each receiver.
+
+    The threads do not keep the process from ending: an attempt that is cut off is made again later.
+
+    Args:
+        outbox: The outbox.
+        interval_seconds: How often the store is asked for callbacks of other processes.
+    """
+
+    def __init__(self, outbox: Outbox, interval_seconds: float) -> None:
+        self._outbox = outbox
+        self._interval_seconds = interval_seconds
+        self._lock = threading.Lock()
+        self._records: dict[str, CallbackRecord] = {}
+        self._running: dict[str, str] = {}
+        self._wake = threading.Event()
+        self._is_outdated = True
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="callbacks", daemon=True)
+
+    @property
+    def pending(self) -> int:
+        """Number of pending callbacks, as far as this process knows."""
+        return len(self._records)
+
+    @property
+    def oldest_seconds(self) -> float:
+        """Age of the oldest pending callback; 0 if there is none."""
+        with self._lock:
+            created = [record.created for record in self._records.values()]
+        return max(0.0, (self._outbox.now() - min(created)).total_seconds()) if created else 0.0
+
+    def start(self) -> None:
+        """Start to deliver in the background."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Start no more attempts."""
+        self._stopping.set()
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Look for new callbacks in the store now. Never blocks."""
+        self._is_outdated = True
+        self._wake.set()
+
+    def deliver_now(self, record: CallbackRecord, seconds: float) -> None:
+        """Start the next attempt for one callback, and wait for its end for a while."""
+        with self._lock:
+            self._records[record.id] = record
+            thread = None if record.id in self._running else self._started(record)
+        if thread is not None:
+            thread.join(seconds)
+
+    def deliver_all(self) -> int:
+        """Make one attempt for every callback that is due, and return how many were due."""
+        seen = set[str]()
+        while True:
+            records = [record for record in self._outbox.index.pending() if record.id not in seen]
+            threads = self._start_due(records)
+            if not threads:
+                return len(seen)
+            seen |= threads.keys()
+            for thread in threads.values():
+                thread.join()
+
+    def _run(self) -> None:
+        listed = expired = -math.inf
+        while not self._stopping.is_set():
+            self._wake.clear()
+            if time.monotonic() - expired >= _EXPIRY_SECONDS:
+                self._expire()
+                expired = time.monotonic()
+            if self._is_outdated or time.monotonic() - listed >= self._interval_seconds:
+                self._is_outdated = False
+                self._list()
+                listed = time.monotonic()
+            with self._lock:
+                records = list(self._records.values())
+            self._start_due(records)
+            self._wake.wait(self._wait_seconds(records))
+
+    def _expire(self) -> None:
+        with suppress(FramepackError):  # next time
+            self._outbox.expire()
+
+    def _list(self) -> None:
+        try:
+            found = {record.id: record for record in self._outbox.index.pending()}
+        except FramepackError as error:
+            log.warning("the callbacks to deliver could not be listed: %s", error.message, extra={"code": error.code})
+        except Exception:
+            log.exception("the callbacks to deliver could not be listed")
+        else:
+            with self._lock:
+                self._records = found
+
+    def _wait_seconds(self, records: Iterable[CallbackRecord]) -> float:
+        """Until the next attempt is due; callbacks that are due now wait for others to end."""
+        now = self._outbox.now()
+        moments = [record.next_attempt for record in records if record.next_attempt and record.next_attempt > now]
+        soonest = min(((moment - now).total_seconds() for moment in moments), default=self._interval_seconds)
+        return max(_SHORTEST_WAIT_SECONDS, min(soonest, self._interval_seconds))
+
+    def _start_due(self, records: Iterable[CallbackRecord]) -> dict[str, threading.Thread]:
+        """Start attempts for due callbacks, as many as may run at once."""
+        now, started = self._outbox.now(), {}
+        with self._lock:
+            busy = Counter(self._running.values())
+            for record in records:
+                if len(self._running) >= _AT_ONCE or self._stopping.is_set():
+                    break
+                is_due = record.next_attempt is None or record.next_attempt <= now
+                if is_due and record.id not in self._running and busy[record.receiver] < _PER_RECEIVER:
+                    busy[record.receiver] += 1
+                    started[record.id] = self._started(record)
+        return started
+
+    def _started(self, record: CallbackRecord) -> threading.Thread:
+        """Start one attempt; the caller has the lock."""
+        self._running[record.id] = record.receiver
+        thread = threading.Thread(target=self._deliver, args=(record.id,), name="callback", daemon=True)
+        thread.start()
+        return thread
+
+    def _deliver(self, name: str) -> None:
+        record = None
+        try:
+            record = self._outbox.deliver(name)
+        except FramepackError as error:
+            log.warning("a callback could not be attempted: %s", error.message, extra={"code": error.code})
+        except Exception:
+            log.exception("a callback could not be attempted")
+        if record is None:
+            self._is_outdated = True
+            self._stopping.wait(_PAUSE_SECONDS)
+        with self._lock:
+            del self._running[name]
+            if record is not None and record.state is CallbackState.PENDING:
+                self._records[name] = record
+            elif record is not None:
+                self._records.pop(name, None)
+        self._wake.set()
