@@ -44,6 +44,12 @@ class Index:
         self._forget({str(state)}, {(str(state), name) for name, _ in stored})
         return list(self._records((str(state), name, each) for name, each in stored[:limit])), len(stored)
 
+    def forget(self, name: str) -> None:
+        """Forget a message: it has changed, perhaps twice within the resolution of the store's clock."""
+        with self._lock:
+            self._known.pop(("message", name), None)
+            self._known.pop(("attempts", name), None)
+
     def _records(self, wanted: Iterable[tuple[str, str, StoredObject]]) -> Iterator[CallbackRecord]:
         for record in in_parallel(lambda each: self._record(each[0], each[1], each[2].modified), wanted):
             if record is not None:

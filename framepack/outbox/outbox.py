@@ -152,6 +152,7 @@ class Outbox:
             state=CallbackState.PENDING, first_attempts=record.attempts, next_attempt=self.now()
         )
         self.messages.save_attempts(due)
+        self.index.forget(name)
         message = self.messages.read(CallbackState.EXHAUSTED, name)
         if message is not None:
             self.messages.save(message.with_record(due))
@@ -191,6 +192,7 @@ class Outbox:
                 is_recorded = True
             return record
         finally:
+            self.index.forget(name)
             self.claims.release(claim, is_recorded=is_recorded)
 
     def _to_deliver(self, name: str) -> Message | None:
