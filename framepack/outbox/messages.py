@@ -103,10 +103,13 @@ class Messages:
         return dict(self._listed(_ATTEMPTS))
 
     def expire(self, before: datetime) -> None:
-        """Delete what is left of messages that were delivered before a time."""
+        """Delete what is left of messages that were delivered before a time, and what dead processes have left."""
         for name, stored in self.stored(CallbackState.DELIVERED):
             if stored.modified < before:
                 self.delete(CallbackState.DELIVERED, name)
+        for name, stored in self.stored_attempts().items():
+            if stored.modified < before and not self.exists(CallbackState.PENDING, name):
+                self.delete_attempts(name)
 
     def _key(self, folder: Key, name: str) -> Key | None:
         parts = parts_of(name)
