@@ -7,9 +7,9 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from framepack.errors import FramepackError
 from framepack.outbox.message import CallbackState
@@ -17,6 +17,9 @@ from framepack.outbox.message import CallbackState
 if TYPE_CHECKING:
     from framepack.outbox.message import CallbackRecord
     from framepack.outbox.outbox import Outbox
+
+OnAttempt: TypeAlias = "Callable[[CallbackRecord], None]"
+"""Called with the record of a callback after an attempt."""
 
 log = logging.getLogger("framepack.callback")
 
@@ -42,6 +45,7 @@ class Deliverer:
         self._interval_seconds = interval_seconds
         self._lock = threading.Lock()
         self._records: dict[str, CallbackRecord] = {}
+        self._changes: dict[str, CallbackRecord] = {}  # by attempts that have ended since the last listing began
         self._running: dict[str, str] = {}
         self._wake = threading.Event()
         self._is_outdated = True
@@ -82,17 +86,18 @@ class Deliverer:
         if thread is not None:
             thread.join(seconds)
 
-    def deliver_all(self) -> int:
-        """Make one attempt for every callback that is due, and return how many were due."""
-        seen = set[str]()
-        while True:
-            records = [record for record in self._outbox.index.pending() if record.id not in seen]
-            threads = self._start_due(records)
-            if not threads:
-                return len(seen)
-            seen |= threads.keys()
-            for thread in threads.values():
+    def deliver_all(self) -> list[CallbackRecord]:
+        """Make one attempt for every callback that is due, and return the records of these callbacks afterwards.
+
+        Callbacks that another process is attempting at the moment are left out.
+        """
+        waiting = {record.id: record for record in self._outbox.index.pending()}
+        attempted: list[CallbackRecord] = []
+        while threads := self._start_due(waiting.values(), attempted.append):
+            for name, thread in threads.items():
                 thread.join()
+                del waiting[name]
+        return attempted
 
     def _run(self) -> None:
         listed = expired = -math.inf
@@ -115,6 +120,8 @@ class Deliverer:
             self._outbox.expire()
 
     def _list(self) -> None:
+        with self._lock:
+            self._changes.clear()
         try:
             found = {record.id: record for record in self._outbox.index.pending()}
         except FramepackError as error:
@@ -123,7 +130,7 @@ class Deliverer:
             log.exception("the callbacks to deliver could not be listed")
         else:
             with self._lock:
-                self._records = found
+                self._records = _pending({**found, **self._changes})
 
     def _wait_seconds(self, records: Iterable[CallbackRecord]) -> float:
         """Until the next attempt is due; callbacks that are due now wait for others to end."""
@@ -132,7 +139,9 @@ class Deliverer:
         soonest = min(((moment - now).total_seconds() for moment in moments), default=self._interval_seconds)
         return max(_SHORTEST_WAIT_SECONDS, min(soonest, self._interval_seconds))
 
-    def _start_due(self, records: Iterable[CallbackRecord]) -> dict[str, threading.Thread]:
+    def _start_due(
+        self, records: Iterable[CallbackRecord], on_attempt: OnAttempt = lambda _record: None
+    ) -> dict[str, threading.Thread]:
         """Start attempts for due callbacks, as many as may run at once."""
         now, started = self._outbox.now(), {}
         with self._lock:
@@ -143,17 +152,17 @@ class Deliverer:
                 is_due = record.next_attempt is None or record.next_attempt <= now
                 if is_due and record.id not in self._running and busy[record.receiver] < _PER_RECEIVER:
                     busy[record.receiver] += 1
-                    started[record.id] = self._started(record)
+                    started[record.id] = self._started(record, on_attempt)
         return started
 
-    def _started(self, record: CallbackRecord) -> threading.Thread:
+    def _started(self, record: CallbackRecord, on_attempt: OnAttempt = lambda _record: None) -> threading.Thread:
         """Start one attempt; the caller has the lock."""
         self._running[record.id] = record.receiver
-        thread = threading.Thread(target=self._deliver, args=(record.id,), name="callback", daemon=True)
+        thread = threading.Thread(target=self._deliver, args=(record.id, on_attempt), name="callback", daemon=True)
         thread.start()
         return thread
 
-    def _deliver(self, name: str) -> None:
+    def _deliver(self, name: str, on_attempt: OnAttempt) -> None:
         record = None
         try:
             record = self._outbox.deliver(name)
@@ -164,10 +173,17 @@ class Deliverer:
         if record is None:
             self._is_outdated = True
             self._stopping.wait(_PAUSE_SECONDS)
+        else:
+            on_attempt(record)
         with self._lock:
             del self._running[name]
-            if record is not None and record.state is CallbackState.PENDING:
+            if record is not None:
+                self._changes[name] = record
                 self._records[name] = record
-            elif record is not None:
-                self._records.pop(name, None)
+                if record.state is not CallbackState.PENDING:
+                    del self._records[name]
         self._wake.set()
+
+
+def _pending(records: dict[str, CallbackRecord]) -> dict[str, CallbackRecord]:
+    return {name: record for name, record in records.items() if record.state is CallbackState.PENDING}

@@ -75,7 +75,10 @@ class SimulatedStore:
         """All objects below a folder."""
         self._reach()
         start = "" if folder is None else f"{folder}/"
-        return iter([self._described(key) for key in sorted(self.objects) if key.text.startswith(start)])
+        found = [(key, *entry) for key, entry in list(self.objects.items()) if key.text.startswith(start)]
+        return iter(
+            sorted((StoredObject(key, len(data), time) for key, data, time in found), key=lambda each: each.key)
+        )
 
     def folders(self, folder: Key) -> Iterator[str]:
         """The folders in a folder."""
