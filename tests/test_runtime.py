@@ -79,7 +79,7 @@ def test_a_failure_is_called_back(tmp_path: Path) -> None:
     }
 
 
-def test_a_killed_worker_leaves_nothing_for_long(tmp_path: Path) -> None:
+def test_files_of_a_killed_worker_are_removed_by_the_next_job(tmp_path: Path) -> None:
     """What `kill -9` leaves in the working folder is gone with the next job, and nothing half is in the store."""
     (tmp_path / "weights").mkdir()
     save_file(tiny_compact(scale=4), tmp_path / "weights" / "tiny.safetensors")
