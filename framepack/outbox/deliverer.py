@@ -9,16 +9,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from framepack.errors import FramepackError
-from framepack.outbox.message import CallbackState
+from framepack.outbox.message import CallbackRecord, CallbackState
 
 if TYPE_CHECKING:
-    from framepack.outbox.message import CallbackRecord
     from framepack.outbox.outbox import Outbox
 
-OnAttempt: TypeAlias = "Callable[[CallbackRecord], None]"
+OnAttempt = Callable[[CallbackRecord], None]
 """Called with the record of a callback after an attempt."""
 
 log = logging.getLogger("framepack.callback")
