@@ -1,4 +1,4 @@
-"""Callbacks: report the end of a job to the client's receiver, with the documented payload."""
+"""Callbacks: what the receiver that a client chose is told about the end of its job."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from framepack.answer import Answer, is_failure
 from framepack.api.schemas import CallbackRequest, Request
-from framepack.errors import FramepackError, SourceNotAllowed
+from framepack.errors import FramepackError, InvalidField, SourceNotAllowed
+from framepack.outbox.message import CallbackRecord, CallbackState, Message, message_id
+from framepack.storage.answers import detached
 
 if TYPE_CHECKING:
     from framepack.job import Job
-    from framepack.net.delivery import Delivery
     from framepack.registry import AnyOperation
 
 log = logging.getLogger("framepack.callback")
 
-Send = Callable[[str, str, bytes, Mapping[str, str]], "Delivery"]
-"""Delivers a message, signed and with retries: (address, message id, body, headers) -> outcome."""
-
-_OUTPUT_FIELDS = {
+_OUTPUT_FIELDS: Final = {
     "output_path": "output_path",
     "output_filename": "output_filename",
     "output_url": "output_url",
     "output_file_size": "output_file_size",
     "output_video_base64": "output_base64",
 }
+_PASSING: Final = ("timestamp", "output_url", "output_base64")
+"""Fields of the body that do not tell one outcome from another."""
 
 
 def _now() -> datetime:
@@ -37,16 +38,16 @@ def _now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Callbacks:
-    """Sends callbacks.
+    """Writes the messages about ended jobs.
 
     Attributes:
-        send: Delivers one message.
         check_address: Raises SourceNotAllowed for an address that is not allowed.
+        origin: Scheme, host and port of an address.
         now: Returns the present time, UTC.
     """
 
-    send: Send
     check_address: Callable[[str], None]
+    origin: Callable[[str], str]
     now: Callable[[], datetime] = _now
 
     def check(self, request: Request) -> None:
@@ -61,55 +62,84 @@ class Callbacks:
             except SourceNotAllowed as error:
                 raise SourceNotAllowed(f"callback_url: {error.message}") from error
 
-    def succeeded(self, operation: AnyOperation, request: Request, answer: Mapping[str, Any], job: Job) -> None:
-        """Report an answer, if the request has a callback address. A failed delivery does not change the result.
+    def about_answer(self, operation: AnyOperation, request: Request, answer: Answer, job: Job) -> Message | None:
+        """The message about an answer; None if the request has no callback address.
 
         An answer with ``success`` false is reported as a failure, with its message as the error.
         """
         if not isinstance(request, CallbackRequest) or not request.callback_url:
-            return
+            return None
         outputs = {shown: answer[name] for name, shown in _OUTPUT_FIELDS.items() if name in answer}
         metadata = {**request.callback_metadata(), **request.callback_results(answer)}
         success = answer.get("success") is not False
         error = {} if success else {"error": answer.get("message")}
-        body = {**self._head(operation, success=success), **outputs, **error, "metadata": metadata}
-        self._deliver(request.callback_url, operation, body, job)
+        body = {**self._head(operation, job.id, success=success), **outputs, **error, "metadata": metadata}
+        return self._message(request, operation, body, answer, job.id)
 
-    def failed(self, operation: AnyOperation, fields: Mapping[str, Any], error: FramepackError, job: Job) -> None:
-        """Report a failure, even of a request whose fields are invalid."""
-        address = fields.get("callback_url")
-        if not operation.supports_callback or not isinstance(address, str) or not address:
-            return
-        body = {**self._head(operation, success=False), "error": error.message, "metadata": None}
-        self._deliver(address, operation, body, job)
+    def about_failure(
+        self, operation: AnyOperation, fields: Mapping[str, Any], failed: Answer, job_id: str, *, is_checked: bool
+    ) -> Message | None:
+        """The message about a failure, even of a request whose fields are invalid; None if nobody is to be told.
 
-    def _head(self, operation: AnyOperation, *, success: bool) -> dict[str, Any]:
+        Args:
+            operation: The operation.
+            fields: The fields of the request.
+            failed: The error envelope.
+            job_id: The job's id.
+            is_checked: Whether the callback address is known to be allowed.
+        """
+        names = ("callback_url", "callback_token")
+        given = {name: fields[name] for name in names if fields.get(name) is not None}
+        if not operation.supports_callback or "callback_url" not in given:
+            return None
+        try:
+            request = CallbackRequest.parse(given)
+            if not is_checked:
+                self.check(request)
+        except (InvalidField, SourceNotAllowed) as error:
+            extra = {"job_id": job_id, "operation": operation.name}
+            log.warning("job %s: callback not delivered: %s", job_id, error.message, extra=extra)
+            return None
+        head = self._head(operation, job_id, success=False)
+        body = {**head, "error": failed["error"], "code": failed["code"], "metadata": None}
+        return self._message(request, operation, body, failed, job_id)
+
+    def _head(self, operation: AnyOperation, job_id: str, *, success: bool) -> dict[str, Any]:
         timestamp = self.now().replace(tzinfo=None).isoformat(timespec="microseconds")
         return {
             "type": "postprocess",
             "operation": operation.name,
+            "job_id": job_id,
             "success": success,
             "timestamp": timestamp,
         }
 
-    def _deliver(self, address: str, operation: AnyOperation, body: dict[str, Any], job: Job) -> None:
-        message_id = f"msg_{operation.name}_{job.id}"
-        headers = {
-            "Content-Type": "application/json",
-            "X-Operation-Type": operation.name,
-            "webhook-id": message_id,  # the same for every attempt, so that the receiver can recognize repeats
-        }
-        extra: dict[str, Any] = {"job_id": job.id, "operation": operation.name}
+    def _message(
+        self, request: CallbackRequest, operation: AnyOperation, body: dict[str, Any], answer: Answer, job_id: str
+    ) -> Message:
+        url = request.callback_url or ""
+        outcome = {name: value for name, value in body.items() if name not in _PASSING}
+        record = CallbackRecord(
+            id=message_id(job_id, outcome),
+            job_id=job_id,
+            operation=operation.name,
+            receiver=self._origin(url),
+            created=self.now(),
+            state=CallbackState.PENDING,
+        )
+        headers = {"Content-Type": "application/json", "X-Operation-Type": operation.name}
+        token = None if request.callback_token is None else request.callback_token.get_secret_value()
+        return Message(
+            record=record,
+            url=url,
+            token=token,
+            body=json.dumps(body),
+            headers=headers,
+            answer=answer if is_failure(answer) else detached(answer),
+        )
+
+    def _origin(self, url: str) -> str:
         try:
-            delivery = self.send(address, message_id, json.dumps(body).encode(), headers)
-        except SourceNotAllowed as error:
-            log.warning("job %s: callback not delivered: %s", job.id, error.message, extra=extra)
-            return
-        extra |= {"attempts": delivery.attempts, "status": delivery.status}
-        if delivery.delivered:
-            log.info("job %s: callback delivered, attempts: %d", job.id, delivery.attempts, extra=extra)
-        else:
-            reason = "no answer" if delivery.status is None else f"last answer {delivery.status}"
-            log.warning(
-                "job %s: callback not delivered: %s, attempts: %d", job.id, reason, delivery.attempts, extra=extra
-            )
+            return self.origin(url)
+        except FramepackError:
+            return "an address that is not allowed"

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from framepack.answer import Answer, failure
 from framepack.errors import FramepackError, InvalidField, public
@@ -17,6 +17,7 @@ from framepack.errors import FramepackError, InvalidField, public
 if TYPE_CHECKING:
     from framepack.callback import Callbacks
     from framepack.job import Job
+    from framepack.outbox.message import Message
     from framepack.processing.context import Context
     from framepack.registry import AnyOperation, Registry
 
@@ -38,6 +39,22 @@ class JobInput:
     is_callback_checked: bool = False
 
 
+class EndedJobs(Protocol):
+    """The ends of jobs that have a callback."""
+
+    def answer(self, job_input: JobInput, job: Job) -> Answer | None:
+        """The answer of a job that has ended before; None if it has not, or nobody can tell."""
+        ...
+
+    def end(self, message: Message, answer: Answer, job_input: JobInput, job: Job) -> Answer:
+        """End a job: store the message about it, with its answer, and see to its delivery.
+
+        Returns:
+            The answer of the job: the given one, or that of another process which has ended the same job before.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Dispatcher:
     """Runs jobs.
@@ -45,32 +62,39 @@ class Dispatcher:
     Attributes:
         registry: The operations.
         job_context: Creates the context of a job, and cleans up when the job ends.
-        callbacks: Reports the end of a job to the client's receiver.
+        callbacks: Writes the messages about ended jobs.
+        ended_jobs: Keeps these messages, with the answers, and delivers them.
     """
 
     registry: Registry
     job_context: Callable[[Job, JobInput], AbstractContextManager[Context]]
     callbacks: Callbacks
+    ended_jobs: EndedJobs
 
     def run(self, job_input: JobInput, job: Job) -> Answer:
-        """Run a job.
+        """Run a job. One that has ended before, with a callback, is not run again: its answer is returned.
 
         Returns:
             The documented answer, or ``{"error": sentence, "code": ..., "status": ...}``. Never raises. The
-            callback, if the client asked for one, has been delivered or has failed for good.
+            callback, if the client asked for one, is in the outbox, so it will be delivered.
         """
         try:
             operation, fields = self._resolve(job_input)
         except FramepackError as error:
             return failure(error)
+        has_callback = operation.supports_callback and bool(fields.get("callback_url"))
+        if has_callback and (answer := self.ended_jobs.answer(job_input, job)) is not None:
+            return answer
         try:
-            answer = self._run_operation(operation, fields, job_input, job)
+            answer, message = self._run_operation(operation, fields, job_input, job)
         except Exception as error:  # noqa: BLE001 - every exception ends here
-            known = _logged(error, job)
-            if not job.is_interrupted:
-                self.callbacks.failed(operation, fields, known, job)
-            return failure(known)
-        return answer
+            answer = failure(_logged(error, job))
+            if job.is_interrupted:
+                return answer
+            message = self.callbacks.about_failure(
+                operation, fields, answer, job.id, is_checked=job_input.is_callback_checked
+            )
+        return answer if message is None else self.ended_jobs.end(message, answer, job_input, job)
 
     def operation_name(self, job_input: JobInput) -> str:
         """Name of the operation that a job asks for; "unknown" if there is no such operation."""
@@ -92,15 +116,14 @@ class Dispatcher:
 
     def _run_operation(
         self, operation: AnyOperation, fields: dict[str, Any], job_input: JobInput, job: Job
-    ) -> Answer:
+    ) -> tuple[Answer, Message | None]:
         request = operation.request.parse(fields)
         if not job_input.is_callback_checked:
             self.callbacks.check(request)
         with self.job_context(job, job_input) as context:
             response = operation.run(request, context)
         payload: Answer = response.payload()
-        self.callbacks.succeeded(operation, request, payload, job)
-        return payload
+        return payload, self.callbacks.about_answer(operation, request, payload, job)
 
 
 def _logged(error: Exception, job: Job) -> FramepackError:

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from framepack import __version__
 from framepack.checks.finding import Finding
 from framepack.checks.models import check_device, check_generator, check_language_models, check_weights
-from framepack.checks.store import check_links, check_store
+from framepack.checks.store import check_links, check_store, lost_with_container
 from framepack.checks.temp import check_temp
 from framepack.environment import variable
 from framepack.errors import FramepackError
@@ -145,6 +145,8 @@ def _callbacks(settings: Settings) -> Iterator[Finding]:
         yield Finding("callbacks", "ok", "Callbacks are not signed: no secret is set.", remedy)
     else:
         yield Finding("callbacks", "ok", "Callbacks are signed.")
+    if (sentence := lost_with_container(settings)) is not None:
+        yield Finding("callbacks", "ok", sentence)
 
 
 def _rest(settings: Settings) -> Iterator[Finding]:

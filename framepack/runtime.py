@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from framepack.callback import Callbacks, Send
+from framepack.callback import Callbacks
 from framepack.dispatch import Dispatcher, JobInput
+from framepack.ended_jobs import EndsInOutbox
 from framepack.errors import SourceFailed, TooLarge
 from framepack.models.library import ModelLibrary
 from framepack.models.weights.catalog import CATALOG
 from framepack.models.weights.hub_snapshots import HubSnapshots
 from framepack.models.weights.store import WeightsStore
-from framepack.net.addresses import Policy, check_public
+from framepack.net.addresses import Policy, check_public, check_url
 from framepack.net.delivery import Courier, Delivery
 from framepack.net.download import Downloader
 from framepack.net.signing import Signer
+from framepack.outbox.deliverer import Deliverer
+from framepack.outbox.outbox import FIRST_SECONDS, Outbox, Send
 from framepack.processing.context import Context, Fetch
 from framepack.registry import discover
 from framepack.storage.keys import Key
@@ -33,9 +37,12 @@ if TYPE_CHECKING:
     from framepack.files.source import Source
     from framepack.files.workspace import Workspace
     from framepack.job import Job
+    from framepack.outbox.message import CallbackRecord
     from framepack.registry import Registry
     from framepack.settings import Settings
     from framepack.storage.base import Storage
+
+_CALLBACKS_SECONDS: Final = 10.0  # how often the store is asked for callbacks of other processes
 
 
 class Runtime:
@@ -46,9 +53,10 @@ class Runtime:
     Args:
         settings: Of the deployment.
         registry: The operations and effects it has; None: all that are declared.
+        is_delivering: Whether it delivers the callbacks of its jobs; if not, they are left in the outbox to others.
     """
 
-    def __init__(self, settings: Settings, registry: Registry | None = None) -> None:
+    def __init__(self, settings: Settings, registry: Registry | None = None, *, is_delivering: bool = True) -> None:
         self.settings = settings
         self._policy = Policy.from_settings(settings)
         self.snapshots = HubSnapshots.from_settings(settings)
@@ -60,8 +68,16 @@ class Runtime:
             generator=settings.generator,
             snapshots=self.snapshots,
         )
-        callbacks = Callbacks(_sender(settings, self._policy), self._check_callback)
-        self.dispatcher = Dispatcher(registry or discover(), self.job_context, callbacks)
+        self.outbox = Outbox(
+            lambda: self.storage,
+            _sender(settings, self._policy),
+            retention=timedelta(hours=settings.job_retention_hours),
+        )
+        self.deliverer = Deliverer(self.outbox, _CALLBACKS_SECONDS)
+        callbacks = Callbacks(self._check_callback, lambda url: check_url(url, self._policy).origin)
+        deliver = partial(self.deliverer.deliver_now, seconds=FIRST_SECONDS) if is_delivering else _leave
+        ended_jobs = EndsInOutbox(self.outbox, self._storage_of, deliver)
+        self.dispatcher = Dispatcher(registry or discover(), self.job_context, callbacks, ended_jobs)
 
     @cached_property
     def storage(self) -> Storage:
@@ -141,13 +157,17 @@ class Runtime:
 
 
 def _sender(settings: Settings, policy: Policy) -> Send:
-    """The function that delivers callbacks: signed if there is a secret, with the attempts of the settings."""
-    courier = Courier(policy, attempts=settings.callback_attempts)
+    """The function that attempts to deliver callbacks, which are signed if there is a secret."""
+    courier = Courier(policy)
     secret = settings.webhook_secret
     signer = Signer(secret.get_secret_value()) if secret is not None else None
 
-    def send(url: str, message_id: str, body: bytes, headers: Mapping[str, str]) -> Delivery:
-        sign = partial(signer.sign, message_id) if signer is not None else None
-        return courier.deliver(url, body, headers, sign)
+    def send(url: str, message_id: str, body: bytes, headers: Mapping[str, str], limit_seconds: float) -> Delivery:
+        signature = signer.sign(message_id, body) if signer is not None else {}
+        return courier.post(url, body, {**headers, **signature}, limit_seconds)
 
     return send
+
+
+def _leave(_record: CallbackRecord) -> None:
+    """Leave a callback in the outbox."""

@@ -165,7 +165,6 @@ class NetworkSettings(_Group):
     webhook_secret: Annotated[SecretStr, AfterValidator(_usable)] | None = Field(
         None, description="Signs callbacks (Standard Webhooks): `whsec_` followed by base64, or any text."
     )
-    callback_attempts: int = Field(4, ge=1, le=10, description="Delivery attempts per callback.")
 
 
 class LimitSettings(_Group):

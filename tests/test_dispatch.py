@@ -3,7 +3,8 @@
 import errno
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ from framepack.callback import Callbacks
 from framepack.dispatch import Dispatcher, JobInput
 from framepack.errors import Busy, Cancelled, Conflict, FramepackError, OutOfMemory, SourceNotAllowed, TooLarge
 from framepack.job import Job
-from framepack.net.delivery import Delivery
+from framepack.outbox.message import Message
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
 from framepack.registry import Registry
@@ -40,7 +41,7 @@ class Output(Response):
 
 
 class Desk:
-    """A dispatcher around one operation whose behavior a test chooses, and a receiver that keeps what it gets."""
+    """A dispatcher around one operation whose behavior a test chooses; it keeps the messages about ended jobs."""
 
     def __init__(self, behavior: Callable[[Sample], Output]) -> None:
         @operation("POST", "/sample")
@@ -48,10 +49,12 @@ class Desk:
             """Do what the test wants."""
             return behavior(request)
 
-        self.sent: list[tuple[str, str, dict[str, Any], dict[str, str]]] = []
+        self.sent: list[Message] = []
+        self.before: dict[str, Any] | None = None
         self.open = 0
-        callbacks = Callbacks(self._send, self._check_address, lambda: datetime(2024, 12, 4, 14, 30, 22, 123456, UTC))
-        self.dispatcher = Dispatcher(Registry([sample]), self._job_context, callbacks)
+        now = datetime(2024, 12, 4, 14, 30, 22, 123456, UTC)
+        callbacks = Callbacks(self._check_address, lambda url: url.rpartition("/")[0], lambda: now)
+        self.dispatcher = Dispatcher(Registry([sample]), self._job_context, callbacks, self)
 
     def run(self, fields: object) -> dict[str, Any]:
         """Run one call."""
@@ -65,9 +68,14 @@ class Desk:
         finally:
             self.open -= 1
 
-    def _send(self, address: str, message_id: str, body: bytes, headers: Mapping[str, str]) -> Delivery:
-        self.sent.append((address, message_id, json.loads(body), dict(headers)))
-        return Delivery(delivered="deaf" not in address, attempts=2, status=None if "deaf" in address else 204)
+    def answer(self, job_input: JobInput, job: Job) -> dict[str, Any] | None:
+        """The answer of the job, if the test says that it has ended before."""
+        return self.before
+
+    def end(self, message: Message, answer: dict[str, Any], job_input: JobInput, job: Job) -> dict[str, Any]:
+        """Keep the message."""
+        self.sent.append(message)
+        return answer
 
     def _check_address(self, address: str) -> None:
         if "private" in address:
@@ -156,17 +164,15 @@ def test_a_success_sends_the_documented_callback() -> None:
     answer = desk.run({"endpoint": "sample", "strength": 0.25, "callback_url": "https://example.com/cb"})
 
     assert answer["success"]
-    [(address, message_id, body, headers)] = desk.sent
-    assert address == "https://example.com/cb"
-    assert message_id == "msg_sample_job-1"
-    assert headers == {
-        "Content-Type": "application/json",
-        "X-Operation-Type": "sample",
-        "webhook-id": message_id,
-    }
+    [message] = desk.sent
+    assert message.url == "https://example.com/cb"
+    assert re.fullmatch(r"msg_job-1_[0-9a-f]{12}", message.id)
+    assert message.headers == {"Content-Type": "application/json", "X-Operation-Type": "sample"}
+    body = json.loads(message.body)
     assert body == {
         "type": "postprocess",
         "operation": "sample",
+        "job_id": "job-1",
         "success": True,
         "timestamp": "2024-12-04T14:30:22.123456",
         "output_path": "/outputs/a.mp4",
@@ -178,33 +184,42 @@ def test_a_success_sends_the_documented_callback() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "behavior", "sentence"),
+    ("fields", "behavior", "sentence", "code"),
     [
         (
             {},
             fails(OutOfMemory("Model failed to load: insufficient VRAM")),
             "Model failed to load: insufficient VRAM",
+            "out_of_memory",
         ),
-        ({"strength": "x"}, works, "strength must be a valid number, not 'x'."),
-        ({}, fails(RuntimeError("secret")), "Something went wrong on our side; the worker's log has the details."),
+        ({"strength": "x"}, works, "strength must be a valid number, not 'x'.", "invalid_field"),
+        (
+            {},
+            fails(RuntimeError("secret")),
+            "Something went wrong on our side; the worker's log has the details.",
+            "internal_error",
+        ),
     ],
 )
 def test_a_failure_sends_a_callback(
-    fields: dict[str, Any], behavior: Callable[[Sample], Output], sentence: str
+    fields: dict[str, Any], behavior: Callable[[Sample], Output], sentence: str, code: str
 ) -> None:
     """This includes requests that cannot be parsed."""
     desk = Desk(behavior)
     desk.run({"endpoint": "sample", "callback_url": "https://example.com/cb", **fields})
 
-    [(_, _, body, _)] = desk.sent
-    assert body == {
+    [message] = desk.sent
+    assert json.loads(message.body) == {
         "type": "postprocess",
         "operation": "sample",
+        "job_id": "job-1",
         "success": False,
         "timestamp": "2024-12-04T14:30:22.123456",
         "error": sentence,
+        "code": code,
         "metadata": None,
     }
+    assert message.answer["code"] == code
 
 
 def test_a_private_callback_address_is_refused_before_work() -> None:
@@ -221,11 +236,42 @@ def test_a_private_callback_address_is_refused_before_work() -> None:
     assert ran == []
 
 
-def test_a_failed_callback_does_not_change_the_result() -> None:
-    """The job succeeds although its callback could not be delivered."""
-    answer = Desk(works).run({"endpoint": "sample", "callback_url": "https://deaf.example/cb"})
+@pytest.mark.parametrize("before", [{"success": True, "message": "Done before"}, {"error": "x", "status": 500}])
+def test_a_job_that_has_ended_before_is_not_run_again(before: dict[str, Any]) -> None:
+    """Its answer is returned as it was, and there is no second message about it."""
+    ran = []
+    desk = Desk(lambda request: ran.append(request) or Output())  # type: ignore[func-returns-value]
+    desk.before = before
+    assert desk.run({"endpoint": "sample", "callback_url": "https://example.com/cb"}) == before
+    assert (ran, desk.sent) == ([], [])
 
-    assert answer["success"]
+
+def test_only_jobs_with_a_callback_are_looked_up() -> None:
+    """A job without a callback does not ask the store whether it has ended before."""
+    desk = Desk(works)
+    desk.before = {"success": True, "message": "of another job"}
+    assert desk.run({"endpoint": "sample"})["message"] == "Done"
+
+
+def test_a_token_is_sent_and_not_shown() -> None:
+    """The receiver's token is part of the message, and neither of its body nor of any text about it."""
+    desk = Desk(works)
+    fields = {"callback_url": "https://example.com/cb?key=canary", "callback_token": "canary-token"}
+    answer = desk.run({"endpoint": "sample", **fields})
+    [message] = desk.sent
+    assert message.token == "canary-token"
+    shown = [message.body, repr(message), repr(message.record), message.record.model_dump_json(), str(answer)]
+    assert not [text for text in shown if "canary" in text]
+
+
+@pytest.mark.parametrize("token", ["", "two words", "line\r\nX-Header: 1", "t\u00f6ken", "x" * 4097, 5, ["canary"]])
+def test_a_token_that_is_no_header_is_refused(token: object) -> None:
+    """It is refused before work, with a sentence that does not repeat it; nobody is called with half a receiver."""
+    desk = Desk(works)
+    answer = desk.run({"endpoint": "sample", "callback_url": "https://example.com/cb", "callback_token": token})
+    sentence = "callback_token must have 1 to 4096 ASCII characters and no spaces."
+    assert answer == {"error": sentence, "code": "invalid_field", "status": 400}
+    assert desk.sent == []
 
 
 def test_without_a_callback_url_no_callback_is_sent() -> None:

@@ -71,19 +71,12 @@ def test_a_failure_is_called_back(tmp_path: Path) -> None:
     assert body == {
         "type": "postprocess",
         "operation": "upscale",
+        "job_id": "test",
         "success": False,
         "error": answer["error"],
+        "code": "invalid_media",
         "metadata": None,
     }
-
-
-def test_callback_attempts_limits_the_number_of_attempts(tmp_path: Path) -> None:
-    """With `callback_attempts` 1, a receiver that fails is called once."""
-    with HttpServer({"/a.mp4": Answer(404), "/cb": Answer(500)}) as server:
-        worker = bench(tmp_path, allowed_hosts=("127.0.0.1",), callback_attempts=1)
-        worker.run("upscale", video_url=f"{server.url}/a.mp4", callback_url=f"{server.url}/cb")
-
-    assert [request.path for request in server.requests] == ["/a.mp4", "/cb"]
 
 
 def test_files_of_a_killed_worker_are_removed_by_the_next_job(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ WRONG = {
     "FRAMEPACK_MAX_FRAMES": ("0", "must be a whole number above 0, not '0'."),
     "FRAMEPACK_MAX_SECONDS": ("nan", "must be a number above 0, not 'nan'."),
     "FRAMEPACK_MEMORY_LIMIT_MB": ("63", "must be a whole number of at least 64, not '63'."),
-    "FRAMEPACK_CALLBACK_ATTEMPTS": ("11", "must be a whole number from 1 to 10, not '11'."),
+    "FRAMEPACK_VIDEO_CRF": ("41", "must be a whole number from 0 to 40, not '41'."),
 }
 ENTRIES = {
     "handler": ["handler.py"],

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from functools import cache, reduce
 from operator import or_
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 
 from framepack.errors import InvalidField, InvalidSource
 from framepack.setting_checks import MAX_URL_CHARACTERS
@@ -21,6 +31,8 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=BaseModel)
 
 _BLANKS = " \t\r\n"
+_MAX_TOKEN_CHARACTERS = 4096
+_TOKEN = re.compile(rf"[!-~]{{1,{_MAX_TOKEN_CHARACTERS}}}")
 
 
 def whole(value: object) -> object:
@@ -86,18 +98,29 @@ class VideoRequest(Request):
         return self
 
 
+def _token(value: object) -> object:
+    """Check a token that becomes part of a header. The message does not repeat it."""
+    given = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if not isinstance(given, str) or not _TOKEN.fullmatch(given):
+        raise InvalidField(f"callback_token must have 1 to {_MAX_TOKEN_CHARACTERS} ASCII characters and no spaces.")
+    return SecretStr(given)
+
+
 class CallbackRequest(Request):
     """A request whose end can be reported to an address that the client chooses."""
 
     callback_url: Url | None = Field(None, description="Webhook URL to receive completion notification")
+    callback_token: Annotated[SecretStr, BeforeValidator(_token)] | None = Field(
+        None, description="Token that the webhook gets as `Authorization: Bearer`", repr=False
+    )
 
     def described_work(self, operation: str) -> str:
         """What was started, as the first words of "... started in background"."""
         return f"{operation.replace('_', ' ').capitalize()} processing"
 
     def callback_metadata(self) -> dict[str, Any]:
-        """The parameters for the ``metadata`` of the callback: all fields except source and callback URL."""
-        hidden = {"video_base64", "video_url", "callback_url"}
+        """The parameters for the ``metadata`` of the callback: all fields except the source and the receiver."""
+        hidden = {"video_base64", "video_url", *CallbackRequest.model_fields}
         return self.model_dump(mode="json", exclude=hidden)
 
     def callback_results(self, answer: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _NAME: Final = "store"
 _LINKS: Final = "links"
+_CONTAINER_MARKS: Final = (Path("/.dockerenv"), Path("/run/.containerenv"))  # made by Docker and by Podman
 _LINK_SECONDS: Final = 15.0
 _PROBE: Final = b"fit"
 # By the code of the S3 server's error, or the name of botocore's exception.
@@ -68,6 +69,20 @@ def store_error(settings: Settings, error: FramepackError) -> Finding:
     remedy = f"{verb} FRAMEPACK_STORAGE to a folder that {this_user()} may write, or to s3://BUCKET/PREFIX"
     remedy += f"; or run, as root: {problem.command}" if problem.command else "."
     return Finding(_NAME, "error", f"{store} cannot be written: {problem.reason}.", remedy)
+
+
+def lost_with_container(settings: Settings) -> str | None:
+    """The warning for a store whose folder is part of this process's container; None if the store outlives it."""
+    if not settings.storage.startswith("file:") or not any(mark.exists() for mark in _CONTAINER_MARKS):
+        return None
+    folder = _folder(settings).absolute()
+    existing = next(each for each in (folder, *folder.parents) if each.exists())
+    if existing.stat().st_dev != Path("/").stat().st_dev:
+        return None
+    return (
+        f"The store {settings.storage} is inside this container: outputs, and callbacks that are not delivered yet, "
+        "are lost with it. Set FRAMEPACK_STORAGE to a folder of a volume, or to s3://BUCKET/PREFIX."
+    )
 
 
 def _folder(settings: Settings) -> Path:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from framepack.cli.callbacks import add_callback_commands
 from framepack.cli.commands import ParsedCommand, add_command
 from framepack.cli.execute import FAILED, run_command
 from framepack.cli.options import command_name, file_operations
@@ -40,6 +41,9 @@ def build_app(registry: Registry) -> typer.Typer:
     weights.command("list", help="List all files with size, location and license.")(_list_weights)
     weights.command("fetch", help="Fetch weights into FRAMEPACK_WEIGHTS_DIR.")(_fetch_weights)
     app.add_typer(weights, name="weights")
+    callbacks = _group("List callbacks of jobs, and deliver them where no server or worker does.")
+    add_callback_commands(callbacks, load_settings_with_log)
+    app.add_typer(callbacks, name="callbacks")
     app.command("compare", help="Draw a frame of two videos side by side, as a whole and in detail.")(_compare)
     app.command("doctor", help="Check settings, device, codecs, store, disk and weights.")(_doctor)
     app.command("serve", help="Serve the REST API.")(_serve)

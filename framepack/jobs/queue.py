@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from framepack.answer import Answer
 from framepack.errors import BadRequest, Busy, Conflict, FramepackError, Unavailable
@@ -18,7 +18,10 @@ from framepack.jobs.backends.base import Backend, Readiness, why_not_ready
 from framepack.jobs.heartbeat import HEARTBEAT_SECONDS, Heartbeat
 from framepack.jobs.lane import Lane
 from framepack.jobs.records import JobRecord, JobRecords, State, now
-from framepack.jobs.runner import CANCELLED, Runner, SendCallback
+from framepack.jobs.runner import CANCELLED, Runner
+
+if TYPE_CHECKING:
+    from framepack.jobs.callbacks import JobCallbacks
 
 log = logging.getLogger("framepack.rest")
 
@@ -67,7 +70,7 @@ class JobQueue:
         records: The job records in the store.
         backends: Run the jobs, by name of the lane.
         lane_name: The name of the lane for an operation.
-        send_callback: Sends the callback of a failed job that no worker has reported; blocks.
+        callbacks: Keeps the callbacks of failed jobs that no worker has reported.
         limits: How many jobs may wait, and how long ended jobs are remembered.
         on_ended: Called with the record of every job that has ended.
     """
@@ -77,7 +80,7 @@ class JobQueue:
         records: JobRecords,
         backends: Mapping[str, Backend],
         lane_name: Callable[[str], str],
-        send_callback: SendCallback,
+        callbacks: JobCallbacks,
         limits: Limits,
         on_ended: Callable[[JobRecord], None],
     ) -> None:
@@ -85,7 +88,7 @@ class JobQueue:
         self._lanes = {name: Lane(backend) for name, backend in backends.items()}
         self._limits = limits
         self._active = ActiveJobs(records)
-        self._runner = Runner(self._active, self._lanes, lane_name, send_callback, on_ended)
+        self._runner = Runner(self._active, self._lanes, lane_name, callbacks, on_ended)
         self._heartbeat = Heartbeat(records.storage)
         self._stopping = asyncio.Event()
         self._maintenance: asyncio.Task[None] | None = None

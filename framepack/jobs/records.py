@@ -4,7 +4,7 @@ Each job has up to three objects below ``state``:
 
 * ``jobs/ID.json``, the record: small, kept until the job is forgotten.
 * ``job_results/ID.json``: its answer or error envelope, from its end until it is forgotten.
-* ``job_inputs/ID.json``: its fields, until the job has ended and its callback was sent.
+* ``job_inputs/ID.json``: its fields, until the job has ended and its callback is in the outbox.
 
 The input is what the client sent, including any secrets in its URLs. The other two hold no secrets, only links that
 expire; every read of a result creates new links.
@@ -13,7 +13,6 @@ expire; every read of a result creates new links.
 from __future__ import annotations
 
 import json
-from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,12 +24,11 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_json
 
-from framepack.answer import is_inline
 from framepack.errors import InvalidField, NotFound
 from framepack.files.parallel import in_parallel
+from framepack.storage.answers import attached, detached, with_new_links
 from framepack.storage.documents import STATE, Documents
 from framepack.storage.keys import Key
-from framepack.storage.outputs import PUBLIC_ROOT
 
 if TYPE_CHECKING:
     from framepack.answer import Answer
@@ -39,9 +37,6 @@ if TYPE_CHECKING:
 _RECORDS: Final = "jobs"
 _INPUTS: Final = STATE / "job_inputs"
 _RESULTS: Final = STATE / "job_results"
-_INLINE: Final = "_inline"  # in stored results: the names of the fields that held a file
-_PATHS: Final = ("output_path", "saved_path", "path")
-_NO_FILE: Final = "The file of this result was deleted, so it is not inline."
 
 
 class State(StrEnum):
@@ -75,7 +70,7 @@ class JobRecord(BaseModel):
         owner: Id of the server that manages the job; None if the next server is to resume it.
         remote_id: Id of the job at RunPod, if it was sent there.
         request: Digest of the request, if it had an idempotency key.
-        callback_pending: Whether the server has yet to send the callback of a job that no worker has reported.
+        callback_pending: Whether the callback of a job that no worker has reported is yet to be put into the outbox.
         progress: The last progress update: frames done, frames in total, percent, seconds left, as far as known.
     """
 
@@ -160,7 +155,7 @@ class JobRecords:
 
     def save_result(self, job_id: str, answer: Answer) -> None:
         """Write the answer or error envelope of a job, without inline files: the store has these files already."""
-        self.storage.put_bytes(_key(_RESULTS, job_id), json.dumps(_with_inline_names(answer)).encode())
+        self.storage.put_bytes(_key(_RESULTS, job_id), json.dumps(detached(answer)).encode())
 
     def read_result(self, job_id: str, *, inline_files: bool = False) -> Answer:
         """The answer or error envelope of a job, with new links.
@@ -172,24 +167,9 @@ class JobRecords:
         Raises:
             NotFound: there is none.
         """
-        answer: Answer = self._with_new_links(self._read(_key(_RESULTS, job_id)))
-        complete: Answer = self._with_inline_files(answer) if inline_files else _without_inline_names(answer)
-        return complete
-
-    def _with_inline_files(self, value: Any) -> Any:
-        """``value`` with the inline files that it had, at any depth, and warnings for files that no longer exist."""
-        if isinstance(value, list):
-            return [self._with_inline_files(each) for each in value]
-        if not isinstance(value, dict):
-            return value
-        found = {name: self._with_inline_files(each) for name, each in value.items() if name != _INLINE}
-        for name in value.get(_INLINE, ()):
-            try:
-                key = Key(next(str(found[each]) for each in _PATHS if found.get(each)).removeprefix(PUBLIC_ROOT))
-                found[name] = b64encode(self.storage.read(key)).decode()
-            except (NotFound, StopIteration):
-                found["warnings"] = [*(found.get("warnings") or ()), _NO_FILE]
-        return found
+        stored = attached(self._read(_key(_RESULTS, job_id)), self.storage if inline_files else None)
+        answer: Answer = with_new_links(stored, self.storage)
+        return answer
 
     def delete(self, job_id: str) -> None:
         """Delete everything about a job."""
@@ -202,20 +182,6 @@ class JobRecords:
             for stored in self.storage.list(folder):
                 if stored.modified < before and is_old(self._known(_job_id(stored.key))):
                     self.delete(_job_id(stored.key))
-
-    def _with_new_links(self, value: Any) -> Any:
-        """``value`` with a new ``NAME_url`` for every ``NAME_path`` in the store, at any depth."""
-        if isinstance(value, list):
-            return [self._with_new_links(each) for each in value]
-        if not isinstance(value, dict):
-            return value
-        found = {name: self._with_new_links(each) for name, each in value.items()}
-        for name, path in value.items():
-            url_name = f"{name.removesuffix('_path')}_url"
-            if name.endswith("_path") and found.get(url_name) and str(path).startswith(PUBLIC_ROOT):
-                key = Key(path.removeprefix(PUBLIC_ROOT))
-                found[url_name] = self.storage.url(key, filename=key.name) or found[url_name]
-        return found
 
     def _known(self, job_id: str) -> JobRecord | None:
         try:
@@ -238,25 +204,6 @@ class JobRecords:
     @cached_property
     def _records(self) -> Documents[JobRecord]:
         return Documents(self.storage, _RECORDS, _record)
-
-
-def _with_inline_names(value: Any) -> Any:
-    """``value`` with the names of its inline files in place of these, at any depth."""
-    if isinstance(value, list):
-        return [_with_inline_names(each) for each in value]
-    if not isinstance(value, dict):
-        return value
-    names = [name for name, each in value.items() if is_inline(name) and each is not None]
-    found = {name: _with_inline_names(each) for name, each in value.items() if not is_inline(name)}
-    return {**found, _INLINE: names} if names else found
-
-
-def _without_inline_names(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_without_inline_names(each) for each in value]
-    if not isinstance(value, dict):
-        return value
-    return {name: _without_inline_names(each) for name, each in value.items() if name != _INLINE}
 
 
 def now() -> datetime:

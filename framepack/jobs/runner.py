@@ -6,22 +6,21 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from framepack.answer import Answer, failure, is_cancelled, is_failure
-from framepack.errors import Cancelled, FramepackError, Unavailable, public
+from framepack.errors import Cancelled, FramepackError, NotFound, Unavailable, public
 from framepack.job_log import JobEnd, log_job_end, log_job_start
 from framepack.jobs.active import ActiveJob, ActiveJobs
 from framepack.jobs.backends.base import STOPPING, NotReady, WorkerLost, WorkItem
 from framepack.jobs.lane import Lane
 from framepack.jobs.records import JobRecord, State, now
 
+if TYPE_CHECKING:
+    from framepack.jobs.callbacks import JobCallbacks
+
 log = logging.getLogger("framepack.rest")
 job_log = logging.getLogger("framepack.jobs")
-
-SendCallback = Callable[[JobRecord, dict[str, Any], FramepackError], None]
-"""Sends the callback of a failed job that no worker has reported: (record, fields, error); blocks."""
 
 CANCELLED: Final = "The job was cancelled."
 
@@ -32,8 +31,9 @@ _FREE_ATTEMPTS: Final = 2  # a server may die that often during a job before the
 _MAX_PAUSE_SECONDS: Final = 600.0
 _MAX_POSTPONE_SECONDS: Final = 60.0
 _JUDGE_SECONDS: Final = 1.0  # a server that dies together with its worker does so within this time
-_CALLBACK_THREADS: Final = 4
 _CLEAN_UP_SECONDS: Final = 5.0
+_FIRST_PAUSE_SECONDS: Final = 1.0
+_LONGEST_PAUSE_SECONDS: Final = 60.0
 
 
 class Runner:
@@ -43,7 +43,7 @@ class Runner:
         jobs: The active jobs of this server.
         lanes: The lanes, by name.
         lane_name: The name of the lane for an operation.
-        send_callback: Sends the callback of a failed job that no worker has reported.
+        callbacks: Keeps the callbacks of failed jobs that no worker has reported.
         on_ended: Called with the record of every job that has ended.
     """
 
@@ -52,18 +52,17 @@ class Runner:
         jobs: ActiveJobs,
         lanes: Mapping[str, Lane],
         lane_name: Callable[[str], str],
-        send_callback: SendCallback,
+        callbacks: JobCallbacks,
         on_ended: Callable[[JobRecord], None],
     ) -> None:
         self._jobs = jobs
         self._lanes = lanes
         self._lane_name = lane_name
-        self._send_callback = send_callback
+        self._callbacks = callbacks
         self._on_ended = on_ended
         self._starters: list[asyncio.Task[None]] = []
         self._running: set[asyncio.Task[None]] = set()
         self._clean_ups: set[asyncio.Task[None]] = set()
-        self._callback_threads = ThreadPoolExecutor(_CALLBACK_THREADS, "callback")
         self._is_stopping = False
 
     def lane_of(self, operation: str) -> Lane:
@@ -110,9 +109,13 @@ class Runner:
         for job in self._jobs.all():
             if not job.record.state.is_final and not job.is_here:
                 await self._release(job)
+        await self._finish_clean_ups()
+
+    async def _finish_clean_ups(self) -> None:
         if self._clean_ups:
-            await asyncio.wait(self._clean_ups, timeout=_CLEAN_UP_SECONDS)
-        self._callback_threads.shutdown(wait=False, cancel_futures=True)
+            _, unfinished = await asyncio.wait(self._clean_ups, timeout=_CLEAN_UP_SECONDS)
+            for each in unfinished:  # the next server does it
+                each.cancel()
 
     async def cancel(self, job: ActiveJob, reason: str = CANCELLED) -> None:
         """Cancel a job, and wait until it has ended in any way or the server stops."""
@@ -159,7 +162,7 @@ class Runner:
             self.clean_up(record)
 
     def clean_up(self, record: JobRecord) -> None:
-        """Send the pending callback of an ended job and delete its input, in the background."""
+        """Put the pending callback of an ended job into the outbox and delete its input, in the background."""
         task = asyncio.create_task(self._clean_up(record))
         self._clean_ups.add(task)
         task.add_done_callback(self._clean_ups.discard)
@@ -274,8 +277,10 @@ class Runner:
         return WorkItem(record.id, record.operation, read_fields, record.remote_id, on_progress, on_sent)
 
     async def _end_unreported(self, job: ActiveJob, error: FramepackError) -> None:
-        """Record the end of a job that no worker has reported."""
-        await self._end(job, failure(error), callback_pending=True)
+        """Record the end of a job whose worker did not answer, unless it has put an answer into the outbox before."""
+        answer = await asyncio.to_thread(self._callbacks.answer_of, job.record)
+        is_failed = answer is None
+        await self._end(job, failure(error) if answer is None else answer, callback_pending=is_failed)
 
     async def _end(self, job: ActiveJob, answer: Answer, *, callback_pending: bool) -> None:
         """Record how a job ended, before anybody is notified."""
@@ -308,16 +313,25 @@ class Runner:
             await self._jobs.save(job, record)
 
     async def _clean_up(self, record: JobRecord) -> None:
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                await asyncio.to_thread(self._clean_up_now, record)
+            except NotFound:  # another server has done it
+                return
+            except FramepackError as error:
+                log.warning("the end of a job is not cleaned up yet: %s", error.message, extra={"job_id": record.id})
+            else:
+                return
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    def _clean_up_now(self, record: JobRecord) -> None:
         records = self._jobs.records
-        with contextlib.suppress(FramepackError):  # the next server tries again
-            if record.callback_pending:
-                fields = await asyncio.to_thread(records.read_input, record.id)
-                answer = await asyncio.to_thread(records.read_result, record.id)
-                error = FramepackError(answer["error"])
-                loop = asyncio.get_running_loop()
-                await loop.run_in_executor(self._callback_threads, self._send_callback, record, fields, error)
-                await asyncio.to_thread(records.save, record.with_changes(callback_pending=False))
-            await asyncio.to_thread(records.delete_input, record.id)
+        if record.callback_pending:
+            self._callbacks.add(record, records.read_input(record.id), records.read_result(record.id))
+            records.save(record.with_changes(callback_pending=False))
+        records.delete_input(record.id)
 
 
 def _final_state(answer: Answer) -> State:

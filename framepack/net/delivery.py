@@ -1,45 +1,45 @@
-"""Delivery of webhooks: a POST to an address that the client chose, with retries."""
+"""Delivery of webhooks: one POST to an address that the client chose."""
 
 from __future__ import annotations
 
 import logging
-import random
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
-from framepack.errors import SourceFailed, SourceTooSlow
+from framepack.errors import FramepackError, SourceFailed, SourceNotAllowed, SourceTooSlow
 from framepack.net.addresses import Policy, check_url
 from framepack.net.session import Outgoing, exchange
 from framepack.net.watchdog import Watchdog
 
 logger = logging.getLogger("framepack.net")
 
-Sign = Callable[[bytes], Mapping[str, str]]
-
-_FIRST_WAIT_SECONDS = 1.0
-_LONGEST_WAIT_SECONDS = 30.0
-_LONGEST_RETRY_AFTER_SECONDS = 60.0
-_JITTER = 0.2
-_WORTH_RETRYING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
-
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """The outcome of a delivery: number of attempts, and HTTP status of the last answer (None: no answer)."""
+    """The outcome of one attempt.
 
-    delivered: bool
-    attempts: int
+    Attributes:
+        status: HTTP status of the answer; None if there was none.
+        reason: Why the attempt failed, in a few words without secrets; None if it succeeded.
+        retry_after_seconds: The pause that the receiver asked for; None if it did not.
+    """
+
     status: int | None
+    reason: str | None = None
+    retry_after_seconds: float | None = None
 
+    @property
+    def is_delivered(self) -> bool:
+        """Whether the receiver has accepted the message."""
+        return self.reason is None
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    status: int
-    retry_after: str
+    @property
+    def is_refused(self) -> bool:
+        """Whether the receiver has asked for no further attempts: it answered 410."""
+        return self.status == HTTPStatus.GONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,73 +48,52 @@ class Courier:
 
     Attributes:
         policy: Which addresses may be reached.
-        attempts: Maximum attempts per message.
-        timeout_seconds: Time limit of one attempt.
-        sleep: Waits the given number of seconds between attempts.
     """
 
     policy: Policy
-    attempts: int = 4
-    timeout_seconds: float = 20.0
-    sleep: Callable[[float], object] = time.sleep
 
-    def deliver(self, url: str, body: bytes, headers: Mapping[str, str], sign: Sign | None = None) -> Delivery:
-        """POST ``body`` until the receiver answers 2xx, rejects it for good, or all attempts are used.
+    def post(self, url: str, body: bytes, headers: Mapping[str, str], timeout_seconds: float) -> Delivery:
+        """POST ``body`` once. Never raises because of the receiver.
 
-        Redirects count as failures, and the body of the answer is not read. A 4xx ends the delivery, except for the
-        three that ask for another attempt (408, 425, 429).
+        Only 2xx is a success. Redirects are not followed, and the body of the answer is not read.
 
         Args:
             url: The receiver.
             body: The body of the request.
-            headers: Sent with every attempt.
-            sign: Returns more headers; called for each attempt.
-
-        Raises:
-            SourceNotAllowed: the address is not allowed; nothing was sent.
+            headers: The headers of the request.
+            timeout_seconds: Time limit of the whole exchange, from the lookup of the host's name on.
         """
-        target = check_url(url, self.policy)
-        answer: _Answer | None = None
-        for attempt in range(1, self.attempts + 1):
-            signature = sign(body) if sign is not None else {}
-            answer = self._post(Outgoing("POST", target, {**headers, **signature}, body))
-            if answer is not None and _is_final(answer.status):
-                return Delivery(_is_success(answer.status), attempt, answer.status)
-            if attempt < self.attempts:
-                self.sleep(_wait_seconds(attempt, answer))
-        return Delivery(delivered=False, attempts=self.attempts, status=answer.status if answer else None)
-
-    def _post(self, outgoing: Outgoing) -> _Answer | None:
         try:
+            target = check_url(url, self.policy)
             with (
-                Watchdog(self.timeout_seconds, _never_cancelled) as watchdog,
-                exchange(outgoing, self.policy, watchdog) as response,
+                Watchdog(timeout_seconds, _never_cancelled) as watchdog,
+                exchange(Outgoing("POST", target, headers, body), self.policy, watchdog) as response,
             ):
-                return _Answer(response.status_code, response.headers.get("Retry-After", ""))
-        except (SourceFailed, SourceTooSlow) as error:
-            logger.info("Delivery to %s failed: %s", outgoing.target.origin, error.message)
-            return None
+                status, asked = response.status_code, response.headers.get("Retry-After", "")
+        except (SourceFailed, SourceNotAllowed, SourceTooSlow) as error:
+            return Delivery(None, _reason(error))
+        if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+            return Delivery(status)
+        return Delivery(status, f"HTTP {status}", _asked_seconds(asked))
 
 
-def _is_success(status: int) -> bool:
-    return HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
-
-
-def _is_final(status: int) -> bool:
-    is_refusal = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
-    return _is_success(status) or (is_refusal and status not in _WORTH_RETRYING)
-
-
-def _wait_seconds(attempt: int, answer: _Answer | None) -> float:
-    """Time until the next attempt: what the receiver asked for, or else 1 s doubling each time, ± 20 %."""
-    asked = _asked_seconds(answer.retry_after) if answer is not None else None
-    if asked is not None:
-        return min(asked, _LONGEST_RETRY_AFTER_SECONDS)
-    wait: float = min(_FIRST_WAIT_SECONDS * 2 ** (attempt - 1), _LONGEST_WAIT_SECONDS)
-    return wait * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - spreads load; not for security
+def _reason(error: FramepackError) -> str:
+    """Why there was no answer: the system's words for it if it has any, such as "connection refused"."""
+    if isinstance(error, SourceTooSlow):
+        return "timed out"
+    if isinstance(error, SourceNotAllowed):
+        return "address not allowed"
+    cause = error.__cause__
+    seen = 0
+    while cause is not None and seen < 10:  # noqa: PLR2004 - an end, should causes form a circle
+        if isinstance(cause, OSError) and cause.errno is not None and cause.strerror:
+            return cause.strerror.lower()
+        cause, seen = cause.__cause__ or cause.__context__, seen + 1
+    return error.message.rstrip(".").lower()
 
 
 def _asked_seconds(retry_after: str) -> float | None:
+    """Seconds that a ``Retry-After`` header asks for, as a number or a date; None if it says nothing."""
     if retry_after.isascii() and retry_after.isdigit():
         return float(retry_after)
     try:

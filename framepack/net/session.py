@@ -101,6 +101,7 @@ def _adapter(policy: Policy, watchdog: Watchdog) -> HTTPAdapter:
 def _connect(host: str, port: int, policy: Policy, watchdog: Watchdog) -> socket.socket:
     """Resolve ``host`` once, and connect to one of the addresses that were checked."""
     failure: type[SourceFailed] = SourceFailed
+    cause: OSError | None = None
     for family, address in lookup(host, port, policy):
         connection = socket.socket(family, socket.SOCK_STREAM)
         try:
@@ -109,6 +110,7 @@ def _connect(host: str, port: int, policy: Policy, watchdog: Watchdog) -> socket
             watchdog.watch(connection)
             connection.connect(address)
         except OSError as error:
+            cause = error
             connection.close()
             watchdog.check()
             failure = PassingFailure if isinstance(error, ConnectionError) else SourceFailed
@@ -117,7 +119,7 @@ def _connect(host: str, port: int, policy: Policy, watchdog: Watchdog) -> socket
             raise
         else:
             return connection
-    raise failure("The server of this URL could not be reached.")
+    raise failure("The server of this URL could not be reached.") from cause
 
 
 @contextmanager

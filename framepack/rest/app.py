@@ -22,6 +22,7 @@ from framepack import __version__
 from framepack.errors import BadRequest, FramepackError, InvalidField, MethodNotAllowed, NotFound, public
 from framepack.rest.access import AccessLog
 from framepack.rest.auth import OPEN_PATHS, ApiKeys, RequireApiKey
+from framepack.rest.callback_routes import callback_routes
 from framepack.rest.docs_page import docs_routes
 from framepack.rest.errors import error_response
 from framepack.rest.fields import check_query
@@ -65,9 +66,11 @@ def create_app(server: Server, keys: ApiKeys) -> FastAPI:
         keep = timedelta(hours=settings.job_retention_hours)
         upload_removal = asyncio.create_task(remove_old_uploads(server.runtime.storage, keep))
         await server.jobs.start()
+        server.runtime.deliverer.start()
         yield
         upload_removal.cancel()
         await server.jobs.stop(settings.shutdown_grace_seconds)
+        server.runtime.deliverer.stop()
 
     app = FastAPI(
         title=_TITLE,
@@ -87,7 +90,7 @@ def create_app(server: Server, keys: ApiKeys) -> FastAPI:
         },
     )
     add_operations(app, server)
-    strict = [job_routes(server.jobs), upload_routes(server)]
+    strict = [job_routes(server), callback_routes(server), upload_routes(server)]
     # Proxies and browsers may add parameters to these URLs.
     lenient = [file_routes(server), health_routes(server), docs_routes(app)]
     for router in strict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -11,10 +12,12 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 
 from framepack.jobs.records import JobRecord, State
+from framepack.rest.callback_routes import CallbackView
 from framepack.rest.idempotency import refuse_key
 
 if TYPE_CHECKING:
-    from framepack.jobs.queue import JobQueue, JobStatus
+    from framepack.jobs.queue import JobStatus
+    from framepack.rest.server import Server
 
 _MAX_LISTED: Final = 1000
 _DEFAULT_LISTED: Final = 100
@@ -41,6 +44,7 @@ class JobView(JobSummary):
     result: dict[str, Any] | None = Field(
         None, description="The answer of an ended job, or its `error`, `code` and `status`; never has inline files"
     )
+    callback: CallbackView | None = Field(None, description="The callback of an ended job, if it has one")
 
 
 class JobList(BaseModel):
@@ -51,8 +55,9 @@ class JobList(BaseModel):
     total_count: int = Field(description="Number of all jobs that are remembered")
 
 
-def job_routes(jobs: JobQueue) -> APIRouter:
+def job_routes(server: Server) -> APIRouter:
     """The routes about jobs."""
+    jobs, callbacks = server.jobs, server.callbacks
     router = APIRouter(prefix="/jobs", tags=["jobs"])
 
     async def check_job(job_id: str) -> None:
@@ -67,7 +72,11 @@ def job_routes(jobs: JobQueue) -> APIRouter:
     @router.get("/{job_id}", response_model_exclude_none=True)
     async def get_job(job_id: str) -> JobView:
         """Show a job: state, progress, time left, result."""
-        return _view(await jobs.read(job_id))
+        status = await jobs.read(job_id)
+        view = _view(status)
+        if status.record.state.is_final and (found := await asyncio.to_thread(callbacks.of, status.record)):
+            view.callback = CallbackView.of(found)
+        return view
 
     @router.get("/{job_id}/events", response_class=EventSourceResponse, dependencies=[Depends(check_job)])
     async def follow_job(job_id: str) -> AsyncIterator[ServerSentEvent]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from framepack.jobs.records import JobRecord
+    from framepack.outbox.outbox import Event
 
 _BUCKETS: Final = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600)
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -36,6 +37,12 @@ class Metrics:
             registry=self.registry,
         )
         self._requests = Counter("framepack_requests", "HTTP responses", ["method", "status"], registry=self.registry)
+        self._callbacks = Counter(
+            "framepack_callbacks",
+            "Callbacks delivered, attempts failed, callbacks exhausted",
+            ["event"],
+            registry=self.registry,
+        )
         self._gauge = Gauge
 
     def add_gauge(self, name: str, description: str, value: Callable[[], float]) -> None:
@@ -45,6 +52,10 @@ class Metrics:
     def count_response(self, method: str, status: int) -> None:
         """Count an HTTP response. All non-standard methods count as ``other``."""
         self._requests.labels(method if method in _METHODS else "other", str(status)).inc()
+
+    def count_callback(self, event: Event) -> None:
+        """Count what has happened to a callback."""
+        self._callbacks.labels(event).inc()
 
     def count_job(self, record: JobRecord) -> None:
         """Count a job that has ended."""

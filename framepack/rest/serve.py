@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
-from framepack.checks.store import store_error, try_store
+from framepack.checks.store import lost_with_container, store_error, try_store
 from framepack.errors import DiskFull, FramepackError, InvalidSettings, Unavailable
 from framepack.jobs.backends.local import LIGHT_SLOTS, LIGHT_WORKER, LocalBackend
 from framepack.jobs.backends.runpod import RunpodBackend, fit_request
@@ -51,6 +51,8 @@ def serve(settings: Settings, host: str, port: int) -> None:
     if settings.public_url is None:
         settings = settings.model_copy(update={"public_url": _own_url(host, port)})
     _check_store_folder(settings)
+    if (sentence := lost_with_container(settings)) is not None:
+        log.warning(sentence)
     server, app = build(settings)
     config = uvicorn.Config(
         app,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from framepack.errors import UnknownEndpoint
-from framepack.job import Job
+from framepack.jobs.callbacks import JobCallbacks
 from framepack.jobs.queue import JobQueue, Limits
 from framepack.jobs.records import JobRecord, JobRecords
 from framepack.rest.fields import BodyReader
@@ -16,7 +16,6 @@ from framepack.rest.metrics import Metrics
 from framepack.storage.open import deployment_secret, link_signer
 
 if TYPE_CHECKING:
-    from framepack.errors import FramepackError
     from framepack.jobs.backends.base import Backend
     from framepack.runtime import Runtime
     from framepack.storage.keys import Key
@@ -45,10 +44,10 @@ class Server:
         self.metrics = Metrics()
         limits = Limits(settings.max_queued_jobs, timedelta(hours=settings.job_retention_hours))
         records = JobRecords(runtime.storage)
+        self.callbacks = JobCallbacks(runtime)
         backends = {_MAIN: backend, _LIGHT: light}
-        self.jobs = JobQueue(
-            records, backends, self._lane, self._send_failure_callback, limits, self.metrics.count_job
-        )
+        self.jobs = JobQueue(records, backends, self._lane, self.callbacks, limits, self._on_ended)
+        runtime.outbox.count = self.metrics.count_callback
         self.threads = asyncio.Semaphore(_THREADS)
         self.bodies = BodyReader(round(settings.max_body_mb * 1e6), settings.download_timeout_seconds)
         self.max_upload_bytes = round(settings.max_source_mb * 1e6) + _FORM_BYTES
@@ -78,14 +77,19 @@ class Server:
         except UnknownEndpoint:
             return _MAIN
 
-    def _send_failure_callback(self, record: JobRecord, fields: dict[str, Any], error: FramepackError) -> None:
-        """Send the callback of a failed job that no worker has reported."""
-        dispatcher = self.runtime.dispatcher
-        dispatcher.callbacks.failed(dispatcher.registry.find(record.operation), fields, error, Job(record.id))
+    def _on_ended(self, record: JobRecord) -> None:
+        """Count a job that has ended, and deliver its callback, which the worker has left in the outbox."""
+        self.metrics.count_job(record)
+        self.runtime.deliverer.wake()
 
     def _add_gauges(self) -> None:
         self.metrics.add_gauge("framepack_jobs_queued", "Waiting jobs", lambda: self.jobs.queued)
         self.metrics.add_gauge("framepack_jobs_running", "Running jobs", lambda: self.jobs.running)
+        deliverer = self.runtime.deliverer
+        self.metrics.add_gauge("framepack_callbacks_pending", "Callbacks to deliver", lambda: deliverer.pending)
+        self.metrics.add_gauge(
+            "framepack_callbacks_oldest_seconds", "Age of the oldest of them", lambda: deliverer.oldest_seconds
+        )
         for name, description in {
             "model_loads": "Model loads since the worker has started",
             "models_loaded": "Models in the worker's memory",

@@ -8,7 +8,8 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
 
 from framepack.answer import Answer, failure, is_inline
 from framepack.dispatch import JobInput
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("framepack.worker")
 
+_LOCAL_IDS: Final = frozenset({"local", "local_test"})
+
 Handler = Callable[[dict[str, Any]], Awaitable[Answer]]
 SendUpdate = Callable[[dict[str, Any], dict[str, Any]], Awaitable[None]]
 """Sends (job, update) to the platform."""
@@ -33,7 +36,7 @@ def make_handler(runtime: Runtime, send_update: SendUpdate, shutdown: Shutdown |
     """The coroutine function for ``runpod.serverless.start``. ``shutdown`` interrupts its jobs."""
 
     async def handle(job: dict[str, Any]) -> Answer:
-        job_id = str(job.get("id", "local"))
+        job_id = _unique_id(str(job.get("id", "local")))
         s3_config = job.get("s3Config")
         if s3_config is not None and not isinstance(s3_config, dict):
             return failure(InvalidField("s3Config must be an object."))
@@ -48,6 +51,11 @@ def make_handler(runtime: Runtime, send_update: SendUpdate, shutdown: Shutdown |
         return within_limit(answer, limit_bytes(job_id))
 
     return handle
+
+
+def _unique_id(job_id: str) -> str:
+    """The id of a job: the platform's, or a new one where the SDK gives every job the same."""
+    return f"{job_id}-{uuid4().hex[:12]}" if job_id in _LOCAL_IDS else job_id
 
 
 async def _run_in_thread(runtime: Runtime, job_input: JobInput, job: Job) -> Answer:

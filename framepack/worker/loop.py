@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from framepack.checks.fitness import check_fitness
+from framepack.checks.store import lost_with_container
 from framepack.errors import Unavailable
 from framepack.logs import log_start, start_logging
 from framepack.worker.handler import make_handler, printable
@@ -43,8 +44,9 @@ def start(runtime: Runtime) -> None:
     chosen = runpod.serverless.parser.parse_known_args()[0]
     is_one_job = not chosen.rp_serve_api and (worker_state.IS_LOCAL_TEST or chosen.test_input)
     if not is_one_job:
-        for sentence in limit_warnings(runtime.settings):
-            log.warning(sentence)
+        for sentence in (*limit_warnings(runtime.settings), lost_with_container(runtime.settings)):
+            if sentence is not None:
+                log.warning(sentence)
     if worker_state.IS_LOCAL_TEST:
         rp_logger.RunPodLogger().level = "WARN"  # INFO prints the whole result again
         handler = _printing(handler, runtime)
@@ -53,6 +55,8 @@ def start(runtime: Runtime) -> None:
     else:
         runpod.serverless.register_fitness_check(_fitness_check(runtime))
         end_children_with_this_process()
+    if not is_one_job:
+        runtime.deliverer.start()
     runpod.serverless.start({"handler": handler, "concurrency_modifier": shutdown.install})
 
 

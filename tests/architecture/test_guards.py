@@ -65,6 +65,8 @@ IMPORTS: Final = [
     Plant("media/new_room/__init__.py", "", "Inside media, imports point down", "framepack.media.new_room"),
     importing("models/driver.py", "framepack.models.spec", "Inside models, imports point down"),
     Plant("models/planted.py", "", "Inside models, imports point down", "framepack.models.planted"),
+    importing("outbox/schedule.py", "framepack.outbox.claims", "Inside outbox, imports point down"),
+    Plant("outbox/planted.py", "", "Inside outbox, imports point down", "framepack.outbox.planted"),
     Plant(
         "storage/keys.py",
         inside_a_function("import framepack.storage.base"),

@@ -13,15 +13,21 @@ BEYOND_THE_DOCUMENT: dict[str, str] = {
     "get_frame": "the original has it, and without it a frame of a bucket could be listed but not seen",
 }
 
+_TOKEN = {"callback_token": "the original takes one since its last version; gateways want the header"}
+
 # Request fields the document does not know: operation -> field -> reason.
 EXTENSIONS: dict[str, dict[str, str]] = {
-    "reassemble_frames": {"with_audio": "a video is of little use without its sound"},
+    **dict.fromkeys(
+        ("upscale", "interpolate", "filters", "loop", "join", "export", "extract_frames", "pipeline", "batch"), _TOKEN
+    ),
+    "reassemble_frames": {**_TOKEN, "with_audio": "a video is of little use without its sound"},
     "enhance_prompt": {
+        **_TOKEN,
         "seed": "the same seed writes the same text, which users ask for and tests need",
         "callback_url": "the original takes one here, too",
     },
-    "caption_image": {"callback_url": "the original takes one here, too"},
-    "pipeline_from_preset": {"callback_url": "it takes as long as any pipeline, which has one"},
+    "caption_image": {**_TOKEN, "callback_url": "the original takes one here, too"},
+    "pipeline_from_preset": {**_TOKEN, "callback_url": "it takes as long as any pipeline, which has one"},
 }
 
 # Bounds where the document names none: operation -> field -> reason.

@@ -159,7 +159,7 @@ def test_a_job_whose_worker_died_three_times_sends_its_callback(
     backend.wait_for(job_id, attempt=2).lose()
     backend.wait_for(job_id, attempt=3).lose()
     assert server.wait_for(job_id)["result"]["status"] == 503
-    assert eventually(lambda: not inputs(tmp_path))
+    assert eventually(lambda: not inputs(tmp_path) and receiver.requests)
     (body,) = callbacks_of(receiver)
     assert body["error"] == "The worker died 3 times while it ran this job."
 
@@ -268,9 +268,11 @@ def test_a_pending_callback_is_delivered_by_the_next_server(tmp_path: Path, rece
     records.save_result("a" * 32, {"error": "The job was cancelled.", "code": "cancelled", "status": 409})
     with server_in_thread(tmp_path, HeldBackend()):
         assert eventually(lambda: not inputs(tmp_path))
+        assert eventually(lambda: receiver.requests)
     (body,) = callbacks_of(receiver)
-    assert body["error"] == "The job was cancelled."
-    assert receiver.requests[0].headers["webhook-id"] == f"msg_loop_{'a' * 32}"
+    assert (body["error"], body["code"]) == ("The job was cancelled.", "cancelled")
+    assert body["job_id"] == "a" * 32
+    assert receiver.requests[0].headers["webhook-id"].startswith(f"msg_{'a' * 32}_")
 
 
 def test_a_job_of_a_living_server_is_left_to_it(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,9 +36,10 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpServer]:
 def test_secrets_are_in_no_log_line_answer_or_record(tmp_path: Path, source: HttpServer) -> None:
     """These are presigned URLs, passwords in URLs, API keys and signing secrets."""
     settings = {"webhook_secret": WEBHOOK_SECRET, "link_secret": LINK_SECRET, "log_level": "DEBUG"}
-    with RestServer(tmp_path, api_keys=f"{KEY},{CANARY}-key", callback_attempts="1", **settings) as server:
-        hook = {"callback_url": f"{source.url}/hook?token={CANARY}"}
-        dead = {"callback_url": f"{source.url}/down?token={CANARY}"}
+    with RestServer(tmp_path, api_keys=f"{KEY},{CANARY}-key", **settings) as server:
+        token = {"callback_token": f"token-{CANARY}"}
+        hook = {"callback_url": f"{source.url}/hook?token={CANARY}", **token}
+        dead = {"callback_url": f"{source.url}/down?token={CANARY}", **token}
         answers = [server.get(f"/filters/presets?token={CANARY}"), server.get(f"/{'x' * 300}?{PRESIGNED}")]
         for url in (
             f"{source.url}/clip.mp4?{PRESIGNED}",
@@ -53,10 +55,15 @@ def test_secrets_are_in_no_log_line_answer_or_record(tmp_path: Path, source: Htt
                     answers.append(server.get(f"/jobs/{told.json()['job_id']}"))
         answers.append(server.get("/jobs", headers={"X-API-Key": f"{CANARY}-key"}))
         answers.append(server.get("/metrics"))
+        assert eventually(lambda: {each["attempts"] for each in callbacks(server)} == {1, 2})
+        answers += [server.get("/callbacks"), server.get(f"/callbacks/{callbacks(server)[0]['id']}")]
         assert any(answer.status_code == 200 for answer in answers[2:4])
         state = server.outputs / "state"
         assert eventually(lambda: not list((state / "job_inputs").glob("*")))
-        kept = "".join(path.read_text() for path in state.rglob("*") if path.is_file())
+        pending = state / "outbox" / "pending"  # like an input, it has what the delivery needs
+        paths = [path for path in state.rglob("*") if path.is_file()]
+        assert any(CANARY in path.read_text() for path in paths if pending in path.parents)
+        kept = "".join(path.read_text() for path in paths if pending not in path.parents)
         log = server.log
     assert '"path": "/postprocess/loop"' in log
     assert len(list((state / "jobs").glob("*"))) >= 6
@@ -64,15 +71,22 @@ def test_secrets_are_in_no_log_line_answer_or_record(tmp_path: Path, source: Htt
         assert CANARY not in text, place
 
 
+def callbacks(server: RestServer) -> list[dict[str, Any]]:
+    """All callbacks, as the server lists them."""
+    found: list[dict[str, Any]] = server.get("/callbacks").json()["callbacks"]
+    return found
+
+
 def test_every_log_line_is_json_and_each_job_has_a_start_and_an_end_line(tmp_path: Path, source: HttpServer) -> None:
     """Lines of the server and of its worker process have the same format."""
     clip, down = inline(_clip(tmp_path)), {"callback_url": f"{source.url}/down?token={CANARY}"}
-    with RestServer(tmp_path, callback_attempts="1", storag="misspelled") as server:
+    with RestServer(tmp_path, storag="misspelled") as server:
         good = server.start_job("/postprocess/loop", {"video_base64": clip})
         server.wait_for(good)
         bad = server.post("/postprocess/loop", {"video_url": f"{source.url}/forbidden.mp4"}).headers["X-Job-Id"]
         wrong = server.post("/postprocess/loop", {"video_base64": "bm90IGEgdmlkZW8=", **down}).json()["job_id"]
         server.wait_for(wrong)
+        assert eventually(lambda: server.job(wrong)["callback"]["attempts"])
         assert server.post("/postprocess/loop", {"loop_count": 2}).status_code == 400
     lines = [json.loads(line) for line in server.log.splitlines()]
 
@@ -99,8 +113,11 @@ def test_every_log_line_is_json_and_each_job_has_a_start_and_an_end_line(tmp_pat
         "The source answered with HTTP status 403 instead of 200.",
     )
     assert jobs[5]["code"] == "invalid_media"
-    [undelivered] = [each for each in lines if each["logger"] == "framepack.callback"]
-    assert (undelivered["level"], undelivered["job_id"], undelivered["status"]) == ("WARNING", wrong, 500)
+    undelivered = [each for each in lines if each["logger"] == "framepack.callback"]
+    assert undelivered
+    assert {(each["level"], each["job_id"], each["status"]) for each in undelivered} == {("WARNING", wrong, 500)}
+    attempt = f"job {wrong}: attempt 1 to deliver the callback to {source.url} failed: HTTP 500; next attempt at "
+    assert undelivered[0]["message"].startswith(attempt)
     [refused] = [each for each in lines if each.get("status") == 400]
     assert (refused["code"], refused["path"]) == ("invalid_field", "/postprocess/loop")
 

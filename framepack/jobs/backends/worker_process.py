@@ -191,7 +191,8 @@ def main() -> None:
     os.dup2(2, 1)  # keeps the output of libraries out of the messages
     os.nice(_NICENESS)
     start_logging(settings, is_first=False)  # the server has already warned about unknown variables
-    worker = WorkerProcess(Runtime(settings), out, is_light="light" in sys.argv[1:])
+    runtime = Runtime(settings, is_delivering=False)  # the server delivers callbacks
+    worker = WorkerProcess(runtime, out, is_light="light" in sys.argv[1:])
     if not worker.report_readiness():
         os._exit(1)
     while True:

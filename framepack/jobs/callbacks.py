@@ -1,0 +1,52 @@
+"""The callbacks of jobs that no worker has reported, and what the outbox says about a job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from framepack.dispatch import JobInput
+from framepack.job import Job
+
+if TYPE_CHECKING:
+    from framepack.answer import Answer
+    from framepack.jobs.records import JobRecord
+    from framepack.outbox.message import CallbackRecord
+    from framepack.runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class JobCallbacks:
+    """The callbacks of this server's jobs. Every method blocks.
+
+    Attributes:
+        runtime: Has the outbox.
+    """
+
+    runtime: Runtime
+
+    def answer_of(self, record: JobRecord) -> Answer | None:
+        """The answer of a job whose worker has ended it, but could not tell the server; None if there is none."""
+        return self.runtime.dispatcher.ended_jobs.answer(JobInput({}), Job(record.remote_id or record.id))
+
+    def add(self, record: JobRecord, fields: dict[str, Any], failed: Answer) -> None:
+        """Put the callback of a failed job that no worker has reported into the outbox.
+
+        Raises:
+            FramepackError: the store is away.
+        """
+        dispatcher = self.runtime.dispatcher
+        operation = dispatcher.registry.find(record.operation)
+        message = dispatcher.callbacks.about_failure(operation, fields, failed, record.id, is_checked=True)
+        if message is not None:
+            self.runtime.outbox.messages.save(message)
+            self.runtime.deliverer.wake()
+
+    def of(self, record: JobRecord) -> CallbackRecord | None:
+        """The callback of a job; None if it has none, or has not ended.
+
+        Raises:
+            FramepackError: the store is away.
+        """
+        ids = [record.id] if record.remote_id is None else [record.remote_id, record.id]
+        return next((found for each in ids if (found := self.runtime.outbox.of_job(each)) is not None), None)

@@ -1,0 +1,320 @@
+"""The outbox: what was promised to receivers, in the store until it is delivered."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from framepack.errors import Conflict, FramepackError, NotFound
+from framepack.outbox.claims import Claim, Claims
+from framepack.outbox.index import Index
+from framepack.outbox.message import CallbackRecord, CallbackState, Message
+from framepack.outbox.messages import Messages
+from framepack.outbox.schedule import ATTEMPTS, pause_after
+
+if TYPE_CHECKING:
+    from framepack.net.delivery import Delivery
+    from framepack.storage.base import Storage
+
+log = logging.getLogger("framepack.callback")
+
+Send = Callable[[str, str, bytes, Mapping[str, str], float], "Delivery"]
+"""Makes one attempt: (address, message id, body, headers, time limit in seconds) -> outcome."""
+
+FIRST_SECONDS: Final = 10.0
+"""Time limit of the first attempt, which the end of a job may wait for."""
+
+_LATER_SECONDS: Final = 20.0
+_PATIENCE_SECONDS: Final = 300.0  # for the write that ends a job
+_LONGEST_WAIT_SECONDS: Final = 15.0
+_RECORD_SECONDS: Final = 60.0  # for the outcome of an attempt; after that, its claim expires
+
+
+class Event(StrEnum):
+    """What is counted."""
+
+    DELIVERED = "delivered"
+    FAILED_ATTEMPT = "failed_attempt"
+    EXHAUSTED = "exhausted"
+
+
+@dataclass
+class Outbox:
+    """The callbacks of a deployment. Safe to use from many threads and processes.
+
+    Attributes:
+        open_storage: Opens the deployment's store.
+        send: Makes one attempt.
+        retention: How long a delivered callback, and the answer of its job, are remembered.
+        count: Called with every event.
+        now: Returns the time, UTC.
+        sleep: Waits for the given number of seconds.
+    """
+
+    open_storage: Callable[[], Storage]
+    send: Send
+    retention: timedelta = timedelta(days=1)
+    count: Callable[[Event], None] = lambda _event: None
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    sleep: Callable[[float], object] = time.sleep
+
+    @cached_property
+    def claims(self) -> Claims:
+        """The claims on attempts."""
+        return Claims(self.open_storage())
+
+    @cached_property
+    def messages(self) -> Messages:
+        """The messages in the store."""
+        return Messages(self.open_storage())
+
+    @cached_property
+    def index(self) -> Index:
+        """What is known of the messages without reading them again."""
+        return Index(self.messages)
+
+    def add(self, message: Message) -> bool:
+        """Store a message; this ends its job. If the store is away, try for minutes.
+
+        Returns:
+            Whether it was stored. If not, it was attempted once, for there is nothing else left to do for it.
+        """
+        waited, wait = 0.0, 1.0
+        while True:
+            try:
+                self.messages.save(message)
+            except FramepackError as error:
+                if waited >= _PATIENCE_SECONDS:
+                    self._deliver_unstored(message, error)
+                    return False
+                self.sleep(wait)
+                waited, wait = waited + wait, min(2 * wait, _LONGEST_WAIT_SECONDS)
+            else:
+                return True
+
+    def answer_of(self, job_id: str) -> dict[str, Any] | None:
+        """The detached answer of a job that has ended with a callback; None if there is none, or it is too old."""
+        for message in self.messages.of_job(job_id):
+            if self.now() - message.record.created <= self.retention:
+                return message.answer
+        return None
+
+    def expire(self) -> None:
+        """Delete what is left of callbacks that were delivered long ago."""
+        self.messages.expire(self.now() - self.retention)
+
+    def of_job(self, job_id: str) -> CallbackRecord | None:
+        """The record of a job's callback; None if it has none."""
+        found = self.messages.of_job(job_id)
+        return self._current(found[0]) if found else None
+
+    def read(self, name: str) -> CallbackRecord:
+        """The record of the callback with this id.
+
+        Raises:
+            NotFound: there is none.
+        """
+        for state in CallbackState:
+            if (message := self.messages.read(state, name)) is not None:
+                return self._current(message)
+        raise NotFound(f"Callback '{name[:80]}' not found")
+
+    def list(self, state: CallbackState | None, limit: int) -> tuple[list[CallbackRecord], int]:
+        """The newest callbacks in a state, or in any (None), and the number of all of them."""
+        found: list[CallbackRecord] = []
+        count = 0
+        for each in CallbackState if state is None else (state,):
+            if each is CallbackState.PENDING:
+                records = self.index.pending()
+                number = len(records)
+            else:
+                records, number = self.index.ended(each, limit)
+            found, count = found + records, count + number
+        return sorted(found, key=lambda record: record.created, reverse=True)[:limit], count
+
+    def redeliver(self, name: str) -> CallbackRecord:
+        """Make a callback due now, with a new schedule of attempts.
+
+        Raises:
+            NotFound: there is no such callback.
+            Conflict: it was delivered.
+        """
+        record = self.read(name)
+        if record.state is CallbackState.DELIVERED:
+            raise Conflict("The callback was delivered.")
+        due = record.with_changes(
+            state=CallbackState.PENDING, first_attempts=record.attempts, next_attempt=self.now()
+        )
+        self.messages.save_attempts(due)
+        self.index.forget(name)
+        message = self.messages.read(CallbackState.EXHAUSTED, name)
+        if message is not None:
+            self.messages.save(message.with_record(due))
+            self.messages.delete(CallbackState.EXHAUSTED, name)
+        return due
+
+    def delete(self, name: str) -> CallbackRecord:
+        """Delete an exhausted callback, and return what its record was.
+
+        Raises:
+            NotFound: there is no such callback.
+            Conflict: it is not exhausted.
+        """
+        record = self.read(name)
+        if record.state is not CallbackState.EXHAUSTED:
+            raise Conflict(f"Only an exhausted callback can be deleted; this one is {record.state}.")
+        self.messages.delete(CallbackState.EXHAUSTED, name)
+        return record
+
+    def deliver(self, name: str) -> CallbackRecord | None:
+        """Make the next attempt to deliver a message, if it is due and no other process is making one.
+
+        Returns:
+            The record after the attempt; None if no attempt was made.
+        """
+        claim = self.claims.claim(name)
+        if claim is None:
+            return None
+        is_recorded = False
+        try:
+            message = self._to_deliver(name)
+            if message is None:
+                return None
+            record = self._attempted(message, claim)
+            if record is not None:
+                self._save_outcome(message, record)
+                is_recorded = True
+            return record
+        finally:
+            self.index.forget(name)
+            self.claims.release(claim, is_recorded=is_recorded)
+
+    def _to_deliver(self, name: str) -> Message | None:
+        """A pending message with its current record, if it is due. One that was delivered is removed."""
+        message = self.messages.read(CallbackState.PENDING, name)
+        if message is None:
+            return None
+        if self.messages.exists(CallbackState.DELIVERED, name):
+            self._remove_pending(name)
+            return None
+        record = self._current(message)
+        if record.next_attempt is not None and record.next_attempt > self.now():
+            return None
+        return message.with_record(record)
+
+    def _attempted(self, message: Message, claim: Claim) -> CallbackRecord | None:
+        """The record after an attempt; None if the claim does not last long enough to make one."""
+        record = message.record
+        made = record.attempts + len(claim.expired)
+        if made - record.first_attempts >= ATTEMPTS:  # the last attempt was not recorded
+            return record.with_changes(state=CallbackState.EXHAUSTED, attempts=made, next_attempt=None)
+        if not claim.is_valid():
+            return None
+        limit = _LATER_SECONDS if made else FIRST_SECONDS
+        delivery = self._post(message, limit)
+        done = record.with_changes(
+            attempts=made + 1,
+            last_attempt=self.now(),
+            status=delivery.status,
+            reason=delivery.reason,
+            next_attempt=None,
+        )
+        if delivery.is_delivered:
+            return done.with_changes(state=CallbackState.DELIVERED)
+        pause = (
+            None
+            if delivery.is_refused
+            else pause_after(done.attempts - done.first_attempts, delivery.retry_after_seconds)
+        )
+        if pause is None:
+            return done.with_changes(state=CallbackState.EXHAUSTED)
+        return done.with_changes(next_attempt=self.now() + pause)
+
+    def _post(self, message: Message, limit_seconds: float) -> Delivery:
+        headers = {**message.headers, "webhook-id": message.id}
+        if message.token is not None:
+            headers["Authorization"] = f"Bearer {message.token}"
+        return self.send(message.url, message.id, message.body.encode(), headers, limit_seconds)
+
+    def _save_outcome(self, message: Message, record: CallbackRecord) -> None:
+        """Record an attempt. If that is not possible for a while, its claim expires, and the next attempt is made.
+
+        Raises:
+            FramepackError: the store is away.
+        """
+        _log_attempt(record)
+        waited, wait = 0.0, 1.0
+        while True:
+            try:
+                self._write_outcome(message.with_record(record))
+                break
+            except FramepackError:
+                if waited >= _RECORD_SECONDS:
+                    raise
+                self.sleep(wait)
+                waited, wait = waited + wait, min(2 * wait, _LONGEST_WAIT_SECONDS)
+        if record.reason is not None:
+            self.count(Event.FAILED_ATTEMPT)
+        if record.state is not CallbackState.PENDING:
+            self.count(Event.DELIVERED if record.state is CallbackState.DELIVERED else Event.EXHAUSTED)
+
+    def _write_outcome(self, message: Message) -> None:
+        """Write the outcome of an attempt. In this order, a message is never in no folder."""
+        if message.record.state is CallbackState.PENDING:
+            self.messages.save_attempts(message.record)
+            return
+        is_delivered = message.record.state is CallbackState.DELIVERED
+        self.messages.save(message.without_secrets() if is_delivered else message)
+        self._remove_pending(message.id)
+        if is_delivered:
+            self.messages.delete(CallbackState.EXHAUSTED, message.id)  # of a redelivery that a dead process began
+
+    def _remove_pending(self, name: str) -> None:
+        self.messages.delete(CallbackState.PENDING, name)
+        self.messages.delete_attempts(name)
+
+    def _current(self, message: Message) -> CallbackRecord:
+        if message.record.state is not CallbackState.PENDING:
+            return message.record
+        return self.messages.read_attempts(message.id) or message.record
+
+    def _deliver_unstored(self, message: Message, error: FramepackError) -> None:
+        """The one attempt for a message that could not be stored."""
+        delivery = self._post(message, FIRST_SECONDS)
+        done = message.record.with_changes(attempts=1, status=delivery.status, reason=delivery.reason)
+        log.warning(
+            "job %s: the store does not accept its callback (%s); it was attempted once",
+            done.job_id,
+            error.message,
+            extra={"job_id": done.job_id, "operation": done.operation, "code": error.code},
+        )
+        state = CallbackState.DELIVERED if delivery.is_delivered else CallbackState.EXHAUSTED
+        _log_attempt(done.with_changes(state=state))
+        self.count(Event.DELIVERED if delivery.is_delivered else Event.FAILED_ATTEMPT)
+
+
+def _log_attempt(record: CallbackRecord) -> None:
+    extra = {
+        "job_id": record.job_id,
+        "operation": record.operation,
+        "attempts": record.attempts,
+        "status": record.status,
+        "state": record.state,
+    }
+    if record.state is CallbackState.DELIVERED:
+        line = f"callback delivered to {record.receiver}, attempts: {record.attempts}"
+        log.info("job %s: %s", record.job_id, line, extra=extra)
+        return
+    line = f"attempt {record.attempts} to deliver the callback to {record.receiver} failed: {record.reason}"
+    then = (
+        "no further attempts; see `framepack callbacks list`"
+        if record.next_attempt is None
+        else f"next attempt at {record.next_attempt:%Y-%m-%dT%H:%M:%SZ}"
+    )
+    log.warning("job %s: %s; %s", record.job_id, line, then, extra=extra)

@@ -1,0 +1,237 @@
+"""What becomes of a callback whose receiver is away for an hour, for days, or for good. Simulated time."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from framepack.errors import Conflict, NotFound
+from framepack.net.delivery import Delivery
+from framepack.outbox.message import CallbackState
+from framepack.outbox.schedule import ATTEMPTS
+from framepack.storage.keys import Key
+from tests.support.outbox import Simulated, message
+
+HOUR = 3600.0
+
+
+def live(simulated: Simulated, hours: float) -> None:
+    """Let a deliverer work for hours, which wakes up whenever an attempt is due."""
+    clock = simulated.clock
+    end = clock() + timedelta(hours=hours)
+    while clock() < end:
+        simulated.deliver_due()
+        moments = [record.next_attempt for record in simulated.outbox.index.pending() if record.next_attempt]
+        clock.advance((min([end, *moments]) - clock()).total_seconds())
+
+
+def test_a_receiver_that_is_down_for_an_hour_gets_every_callback_once(simulated: Simulated) -> None:
+    """A hundred jobs end while it is down; all arrive, each under one id, with the token, none twice."""
+    back = simulated.clock.monotonic() + HOUR
+    simulated.answer = lambda _: Delivery(200) if simulated.clock.monotonic() >= back else Delivery(503, "HTTP 503")
+    messages = [message(f"job-{number}", simulated.clock) for number in range(100)]
+    for each in messages:
+        assert simulated.outbox.add(each)
+    live(simulated, 4)
+
+    assert simulated.states() == {CallbackState.DELIVERED: 100}
+    arrived = [(name, body) for time, name, body, _ in simulated.sent if time >= back]
+    assert sorted(arrived) == sorted((each.id, each.body.encode()) for each in messages)
+    assert {headers["Authorization"] for _, _, _, headers in simulated.sent} == {"Bearer secret-token"}
+    assert all(headers["webhook-id"] == name for _, name, _, headers in simulated.sent)
+    assert simulated.counted["delivered"] == 100
+
+
+@pytest.mark.parametrize("status", [302, 400, 401, 404, 408, 429, 500, 503, None])
+def test_every_failure_but_410_is_attempted_for_more_than_75_hours(simulated: Simulated, status: int | None) -> None:
+    """The last of ten attempts comes more than 75 hours after the first; then the callback is kept as exhausted."""
+    simulated.answer = lambda _: Delivery(status, "no")
+    sent = message("job", simulated.clock)
+    simulated.outbox.add(sent)
+    live(simulated, 90)
+
+    times = [time for time, _, _, _ in simulated.sent]
+    assert len(times) == ATTEMPTS
+    assert times[-1] - times[0] >= 75 * HOUR
+    record = simulated.outbox.read(sent.id)
+    assert (record.state, record.attempts, record.status, record.reason) == ("exhausted", ATTEMPTS, status, "no")
+    assert simulated.counted == {"failed_attempt": ATTEMPTS, "exhausted": 1}
+
+
+def test_a_receiver_that_is_back_after_three_days_gets_the_callback(simulated: Simulated) -> None:
+    """The last attempt delivers it."""
+    simulated.answer = lambda number: Delivery(200) if number == ATTEMPTS else Delivery(None, "connection refused")
+    sent = message("job", simulated.clock)
+    simulated.outbox.add(sent)
+    live(simulated, 90)
+    assert simulated.counted == {"failed_attempt": ATTEMPTS - 1, "delivered": 1}
+
+
+def test_410_ends_the_attempts(simulated: Simulated) -> None:
+    """The receiver is not asked again, and the callback is kept as exhausted."""
+    simulated.answer = lambda _: Delivery(410, "HTTP 410")
+    sent = message("job", simulated.clock)
+    simulated.outbox.add(sent)
+    live(simulated, 90)
+    assert (len(simulated.sent), simulated.outbox.read(sent.id).state) == (1, CallbackState.EXHAUSTED)
+
+
+def test_a_receiver_that_asks_for_a_pause_gets_it(simulated: Simulated) -> None:
+    """503 with Retry-After: 1200 is not called again before 20 minutes have passed."""
+    simulated.answer = lambda number: Delivery(503, "HTTP 503", 1200.0) if number == 1 else Delivery(200)
+    simulated.outbox.add(message("job", simulated.clock))
+    live(simulated, 1)
+    first, second = [time for time, _, _, _ in simulated.sent]
+    assert second - first == 1200
+
+
+def test_what_is_secret_goes_with_the_delivery(simulated: Simulated) -> None:
+    """Token and address are in the store while they are needed, and in no object afterwards."""
+    sent = message("job", simulated.clock)
+    simulated.outbox.add(sent)
+
+    def secrets() -> list[Key]:
+        return [key for key, (data, _) in simulated.store.objects.items() if b"secret" in data]
+
+    assert len(secrets()) == 1
+    simulated.deliver_due()
+    assert secrets() == []
+    assert [key.segments[2] for key in simulated.store.objects] == ["delivered"]
+
+
+def test_delivered_callbacks_are_forgotten_and_exhausted_ones_are_not(simulated: Simulated) -> None:
+    """After the retention time, nothing is left of a delivered one; the other is still there after a month."""
+    simulated.outbox.add(message("good", simulated.clock))
+    simulated.deliver_due()
+    simulated.answer = lambda _: Delivery(410, "HTTP 410")
+    simulated.outbox.add(message("bad", simulated.clock))
+    simulated.deliver_due()
+    simulated.clock.advance(timedelta(days=30).total_seconds())
+    simulated.outbox.expire()
+    assert simulated.states() == {CallbackState.EXHAUSTED: 1}
+    assert {key.segments[2] for key in simulated.store.objects} == {"exhausted"}
+
+
+def test_an_exhausted_callback_is_delivered_again_by_a_new_schedule(simulated: Simulated) -> None:
+    """It is due at once, under the same id; if that fails, another 75 hours begin."""
+    simulated.answer = lambda _: Delivery(500, "HTTP 500")
+    sent = message("job", simulated.clock)
+    simulated.outbox.add(sent)
+    live(simulated, 90)
+    assert simulated.outbox.redeliver(sent.id).state is CallbackState.PENDING
+    live(simulated, 90)
+    assert simulated.outbox.read(sent.id).attempts == 2 * ATTEMPTS
+    simulated.answer = lambda _: Delivery(204)
+    simulated.outbox.redeliver(sent.id)
+    simulated.deliver_due()
+    assert simulated.states() == {CallbackState.DELIVERED: 1}
+    assert {name for _, name, _, _ in simulated.sent} == {sent.id}
+    with pytest.raises(Conflict, match="was delivered"):
+        simulated.outbox.redeliver(sent.id)
+
+
+def test_a_pending_callback_is_attempted_at_once_when_it_is_asked_for(simulated: Simulated) -> None:
+    """Its next attempt, hours away, is made now."""
+    simulated.answer = lambda number: Delivery(200) if number > 4 else Delivery(500, "HTTP 500")
+    sent = message("job", simulated.clock)
+    simulated.outbox.add(sent)
+    live(simulated, 1)
+    assert (simulated.deliver_due(), simulated.outbox.read(sent.id).attempts) == (0, 4)
+    simulated.outbox.redeliver(sent.id)
+    assert simulated.deliver_due() == 1
+    assert simulated.outbox.read(sent.id).state is CallbackState.DELIVERED
+
+
+def test_only_exhausted_callbacks_can_be_deleted(simulated: Simulated) -> None:
+    """A pending one is still owed."""
+    sent = message("job", simulated.clock)
+    simulated.outbox.add(sent)
+    with pytest.raises(Conflict, match="pending"):
+        simulated.outbox.delete(sent.id)
+    simulated.answer = lambda _: Delivery(410, "HTTP 410")
+    simulated.deliver_due()
+    simulated.outbox.delete(sent.id)
+    assert simulated.store.objects == {}
+    for act in (simulated.outbox.delete, simulated.outbox.read, simulated.outbox.redeliver):
+        with pytest.raises(NotFound):
+            act(sent.id)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "msg_", "msg_job_123", "../../secret", "msg_../x_0123456789ab", "\ud800", "x" * 999]
+)
+def test_a_name_that_is_no_id_is_not_found(simulated: Simulated, name: str) -> None:
+    """Whatever it looks like, no key is made of it."""
+    with pytest.raises(NotFound):
+        simulated.outbox.read(name)
+
+
+def test_a_thousand_pending_callbacks_are_not_read_again_at_every_look(simulated: Simulated) -> None:
+    """The second look reads no object: what has not changed is known."""
+    simulated.answer = lambda _: Delivery(500, "HTTP 500")
+    for number in range(1000):
+        simulated.outbox.add(message(f"job-{number}", simulated.clock))
+    simulated.deliver_due()
+    simulated.outbox.index.pending()
+    simulated.store.reads.clear()
+    assert len(simulated.outbox.index.pending()) == 1000
+    assert simulated.store.reads == []
+
+
+def test_a_store_that_is_away_for_minutes_gets_the_message(simulated: Simulated) -> None:
+    """The write that ends a job is tried for minutes before anything is given up."""
+    simulated.store.is_away = True
+    simulated.outbox.sleep = lambda seconds: back_after(simulated, seconds, 200)
+    assert simulated.outbox.add(message("job", simulated.clock))
+    assert simulated.sent == []
+    assert simulated.states() == {CallbackState.PENDING: 1}
+
+
+def test_a_message_that_cannot_be_stored_is_attempted_once(
+    simulated: Simulated, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After minutes without a store, one attempt is all that can be done, and the log says so."""
+    simulated.store.is_away = True
+    assert not simulated.outbox.add(message("job", simulated.clock))
+    assert len(simulated.sent) == 1
+    assert sum(simulated.slept) >= 300
+    assert "does not accept its callback" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_an_outcome_that_cannot_be_stored_for_long_leads_to_the_next_attempt(simulated: Simulated) -> None:
+    """The receiver has the message; as nobody could record that, it gets it a second time after the lease."""
+    sent = message("job", simulated.clock)
+    simulated.outbox.add(sent)
+
+    def answer(_: int) -> Delivery:
+        simulated.store.is_away = True
+        return Delivery(200)
+
+    simulated.answer = answer
+    with pytest.raises(Exception, match="away"):
+        simulated.outbox.deliver(sent.id)
+    simulated.store.is_away, simulated.answer = False, lambda _: Delivery(200)
+    assert simulated.deliver_due() == 0
+    simulated.clock.advance(301)
+    assert simulated.deliver_due() == 1
+    record = simulated.outbox.read(sent.id)
+    assert (record.state, record.attempts, simulated.sends(sent.id)) == (CallbackState.DELIVERED, 2, 2)
+    assert not [key for key in simulated.store.objects if "claims" in key.segments]
+
+
+def test_a_damaged_object_blocks_no_other_callback(simulated: Simulated) -> None:
+    """It is set aside, and the others are delivered."""
+    simulated.outbox.add(message("good", simulated.clock))
+    simulated.store.put_bytes(Key("state/outbox/pending/bad/0123456789ab.json"), b"{half")
+    simulated.store.put_bytes(Key("state/outbox/pending/stray"), b"")
+    assert simulated.deliver_due() == 1
+    assert simulated.states() == {CallbackState.DELIVERED: 1}
+    assert Key("state/damaged/outbox/pending-bad-0123456789ab.json") in simulated.store.objects
+
+
+def back_after(simulated: Simulated, seconds: float, away: float) -> None:
+    """Wait, and let the store come back once it was away for so long."""
+    simulated.sleep(seconds)
+    simulated.store.is_away = sum(simulated.slept) < away
