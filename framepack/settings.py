@@ -89,6 +89,11 @@ class StoreSettings(_Group):
     inline_limit_mb: float = Field(
         5, ge=0, description="Outputs up to this size are also returned as base64; 0 disables this."
     )
+    store_patience_seconds: float = Field(
+        600,
+        ge=0,
+        description="How long a job keeps its finished output and tries to store it while the store does not answer.",
+    )
     temp_dir: AbsolutePath = Field(
         default_factory=temp_folder,
         description="Folder for the temporary files of running jobs.",
