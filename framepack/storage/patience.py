@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -16,9 +15,8 @@ from framepack.errors import StorageUnavailable
 T = TypeVar("T")
 Check = Callable[[], None]
 
-log = logging.getLogger("framepack.storage")
-
 THE_STORE: Final = "the store"
+BRIEF_SECONDS: Final = 2.0
 _CHECK_SECONDS: Final = 0.1  # how often a pause looks whether the job was cancelled
 
 
@@ -32,6 +30,7 @@ class Patience:
 
     Attributes:
         seconds: Time from the first try to the start of the last one.
+        least_tries: Tries that are made even if they take longer than that.
         first_pause_seconds: Longest pause after the first try; doubled after each further one.
         longest_pause_seconds: Limit of the doubling.
         clock: Returns the time in seconds.
@@ -39,6 +38,7 @@ class Patience:
     """
 
     seconds: float = 600
+    least_tries: int = 1
     first_pause_seconds: float = 1
     longest_pause_seconds: float = 15
     clock: Callable[[], float] = time.monotonic
@@ -84,13 +84,12 @@ def patiently(
             try:
                 with stoppable(check):
                     return call()
-            except StorageUnavailable as error:
+            except StorageUnavailable:
                 tries += 1
                 pause = patience.pause_seconds(tries)
-                if patience.clock() + pause > deadline:
+                if tries >= patience.least_tries and patience.clock() + pause > deadline:
                     raise
                 if tries == 1:
-                    log.info("the store does not answer, trying again for %g s: %s", patience.seconds, error.message)
                     on_wait(THE_STORE)
             _wait(pause, check, patience)
     finally:
@@ -106,6 +105,22 @@ def stoppable(check: Check) -> Iterator[None]:
         yield
     finally:
         _current_check.reset(token)
+
+
+def briefly(call: Callable[[], T], seconds: float = BRIEF_SECONDS) -> T:
+    """Call ``call`` to clean up after a failure or a cancelled job, which a store that is away must not delay.
+
+    Raises:
+        StorageUnavailable: The calls of the store took longer than ``seconds``.
+    """
+    end = time.monotonic() + seconds
+
+    def check() -> None:
+        if time.monotonic() > end:
+            raise StorageUnavailable("The store took too long to answer.")
+
+    with stoppable(check):
+        return call()
 
 
 def current_check() -> Check:
