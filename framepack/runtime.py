@@ -25,6 +25,8 @@ from framepack.storage.keys import Key
 from framepack.storage.links import key_of_own_url
 from framepack.storage.open import open_job_storage, open_storage
 from framepack.storage.outputs import PUBLIC_ROOT, Outputs
+from framepack.storage.patience import Patience
+from framepack.storage.patient import PatientStorage
 from framepack.storage.presets import filter_presets
 from framepack.units import MB
 
@@ -91,7 +93,7 @@ class Runtime:
         """Create the context of a job, and clean up when the job ends."""
         from framepack.files.workspace import Workspace, remove_stale
 
-        storage = self._storage_of(job_input)
+        storage = self._patient(self._storage_of(job_input), job)
         stale_removed = remove_stale(self.settings.temp_dir)
         with Workspace(self.settings.temp_dir) as workspace:
             yield Context(
@@ -117,6 +119,9 @@ class Runtime:
             return self.storage
         return open_job_storage(self.settings, job_input.s3_config, lambda url: check_public(url, self._policy))
 
+    def _patient(self, storage: Storage, job: Job) -> Storage:
+        return PatientStorage(storage, job, Patience(self.settings.store_patience_seconds))
+
     def _fetcher(self, job: Job, workspace: Workspace) -> Fetch:
         from framepack.files.source import Source
 
@@ -132,10 +137,11 @@ class Runtime:
             key = key_of_own_url(url, self.settings.public_url)
             if key is None:
                 return Source.from_url(url, workspace, download)
-            stored = self.storage.stat(key)
+            storage = self._patient(self.storage, job)
+            stored = storage.stat(key)
             if stored is not None and stored.size_bytes > max_bytes:
                 raise TooLarge(f"The stored file is larger than the {limit_mb:g} MB allowed.")
-            return Source.from_store(key.name, workspace, partial(self.storage.fetch, key))
+            return Source.from_store(key.name, workspace, partial(storage.fetch, key))
 
         return fetch
 

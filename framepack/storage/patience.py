@@ -16,7 +16,7 @@ T = TypeVar("T")
 Check = Callable[[], None]
 
 THE_STORE: Final = "the store"
-BRIEF_SECONDS: Final = 2.0
+BRIEF_SECONDS: Final = 1.0
 _CHECK_SECONDS: Final = 0.1  # how often a pause looks whether the job was cancelled
 
 
