@@ -25,9 +25,10 @@ from framepack.storage.keys import Key
 from framepack.storage.links import key_of_own_url
 from framepack.storage.open import open_job_storage, open_storage
 from framepack.storage.outputs import PUBLIC_ROOT, Outputs
-from framepack.storage.patience import Patience
+from framepack.storage.patience import Patience, stoppable
 from framepack.storage.patient import PatientStorage
 from framepack.storage.presets import filter_presets
+from framepack.storage.s3.job_store import try_job_store
 from framepack.units import MB
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Runtime:
         """Create the context of a job, and clean up when the job ends."""
         from framepack.files.workspace import Workspace, remove_stale
 
-        storage = self._patient(self._storage_of(job_input), job)
+        storage = self._patient(self._storage_of(job_input, job), job)
         stale_removed = remove_stale(self.settings.temp_dir)
         with Workspace(self.settings.temp_dir) as workspace:
             yield Context(
@@ -114,10 +115,14 @@ class Runtime:
         with suppress(SourceFailed):  # a receiver that cannot be resolved now may exist when the job is done
             check_public(url, self._policy)
 
-    def _storage_of(self, job_input: JobInput) -> Storage:
+    def _storage_of(self, job_input: JobInput, job: Job) -> Storage:
+        """The deployment's store, or the job's own, which is tried first."""
         if job_input.s3_config is None:
             return self.storage
-        return open_job_storage(self.settings, job_input.s3_config, lambda url: check_public(url, self._policy))
+        storage = open_job_storage(self.settings, job_input.s3_config, self._policy)
+        with stoppable(job.check):
+            try_job_store(storage)
+        return storage
 
     def _patient(self, storage: Storage, job: Job) -> Storage:
         return PatientStorage(storage, job, Patience(self.settings.store_patience_seconds))

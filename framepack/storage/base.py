@@ -60,8 +60,17 @@ class Storage(Protocol):
         """Store a copy of the file; return once size and SHA-256 in the store have been verified."""
         ...
 
-    def put_bytes(self, key: Key, data: bytes, *, content_type: str = DEFAULT_CONTENT_TYPE) -> StoredObject:
-        """Store the bytes; return once size and SHA-256 in the store have been verified."""
+    def put_bytes(
+        self, key: Key, data: bytes, *, content_type: str = DEFAULT_CONTENT_TYPE, private: bool = False
+    ) -> StoredObject:
+        """Store the bytes; return once size and SHA-256 in the store have been verified.
+
+        Args:
+            key: the object.
+            data: its bytes.
+            content_type: its media type.
+            private: whether only the owner of the process may read it, in a store that has users of the system.
+        """
         ...
 
     def read(self, key: Key) -> bytes:
@@ -77,6 +86,20 @@ class Storage(Protocol):
 
         Raises:
             NotFound: the object does not exist.
+        """
+        ...
+
+    def read_part(self, stored: StoredObject, start: int, size_bytes: int) -> bytes:
+        """Return bytes of an object that ``stat`` or a listing has described.
+
+        Args:
+            stored: the object.
+            start: the first byte, counted from 0.
+            size_bytes: how many, at least 1; all of them must exist.
+
+        Raises:
+            NotFound: the object does not exist any more.
+            StorageFailed: it was replaced.
         """
         ...
 

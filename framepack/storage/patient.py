@@ -45,9 +45,11 @@ class PatientStorage:
         """Store a copy of the file."""
         return self._patiently(lambda: self.storage.put_file(key, path, content_type=content_type))
 
-    def put_bytes(self, key: Key, data: bytes, *, content_type: str = DEFAULT_CONTENT_TYPE) -> StoredObject:
+    def put_bytes(
+        self, key: Key, data: bytes, *, content_type: str = DEFAULT_CONTENT_TYPE, private: bool = False
+    ) -> StoredObject:
         """Store the bytes."""
-        return self._patiently(lambda: self.storage.put_bytes(key, data, content_type=content_type))
+        return self._patiently(lambda: self.storage.put_bytes(key, data, content_type=content_type, private=private))
 
     def read(self, key: Key) -> bytes:
         """Return the object's bytes."""
@@ -56,6 +58,10 @@ class PatientStorage:
     def fetch(self, key: Key, to: Path) -> None:
         """Copy the object into a file."""
         self._patiently(lambda: self.storage.fetch(key, to))
+
+    def read_part(self, stored: StoredObject, start: int, size_bytes: int) -> bytes:
+        """Return bytes of an object."""
+        return self._patiently(lambda: self.storage.read_part(stored, start, size_bytes))
 
     def list(self, folder: Key | None = None) -> Iterator[StoredObject]:
         """Yield all objects below the folder; a listing that breaks goes on after the last object."""

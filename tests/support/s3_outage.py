@@ -42,6 +42,7 @@ FAULTS: dict[str, Fault] = {
     "reset": reset,
     "page 200": status(200, PAGE, "text/html"),
     "page 404": status(404, PAGE, "text/html; charset=utf-8"),
+    "text 404": status(404, b"404 page not found", "text/plain; charset=utf-8"),
     "page 200, no type": status(200, PAGE, "application/xml"),
     "empty 200": status(200),
 }

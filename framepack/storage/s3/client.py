@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     from botocore.exceptions import BotoCoreError, ClientError
     from types_boto3_s3 import S3Client
 
-    from framepack.net.addresses import Policy
     from framepack.storage.s3.location import S3Location
 
 _MIB = 1 << 20
 _PUBLIC_CODE = re.compile(r"[A-Za-z0-9]{1,64}")
 _PATIENCE = Patience(4, least_tries=2, first_pause_seconds=0.1, longest_pause_seconds=1)
+_CLIENT_FAULT = 400
 _SERVER_FAULT = 500
 _TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 _TRANSIENT_CODES = frozenset(
     {
         *("SlowDown", "SlowDownRead", "SlowDownWrite", "Throttling", "ThrottlingException", "TooManyRequests"),
         *("RequestLimitExceeded", "RequestTimeout", "InternalError", "ServiceUnavailable", "BadDigest"),
-        *("IncompleteBody", "OperationAborted"),
+        *("IncompleteBody", "InvalidPart", "OperationAborted"),
     }
 )
 _BAD_CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
@@ -81,19 +81,15 @@ class S3Tuning:
     verify_attempts: int = 6
 
 
-def connect(
-    location: S3Location, credentials: S3Credentials | None, tuning: S3Tuning, policy: Policy | None = None
-) -> S3Client:
+def connect(location: S3Location, credentials: S3Credentials | None, tuning: S3Tuning) -> S3Client:
     """Create a client, which threads may share; nothing is sent yet.
 
     Every request must be sent within `connections.deadline`. The client repeats nothing: see `S3Requests`.
 
     Args:
-        location: the bucket and its server.
+        location: the bucket and its server. If a client chose them, proxies of the environment are not used.
         credentials: None lets boto3 search for them.
         tuning: timeouts.
-        policy: which addresses may be reached, for a server that a client chose; proxies of the environment are not
-            used then.
 
     Raises:
         StorageFailed: the endpoint is not a valid address.
@@ -112,7 +108,7 @@ def connect(
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         s3={"addressing_style": "path" if location.path_style else "virtual"},
-        proxies=None if policy is None else {},
+        proxies=None if location.policy is None else {},
     )
     try:
         client = boto3.session.Session().client(
@@ -127,7 +123,7 @@ def connect(
         raise StorageFailed("The object store's endpoint is not a valid address.") from error
     client.meta.events.register("before-call.s3.HeadBucket", _skip_region_lookup)
     client.meta.events.register("before-parse.s3.*", _refuse_web_page)
-    guard(client, policy if location.endpoint_url else None)  # clients cannot choose the addresses of AWS
+    guard(client, location.policy if location.endpoint_url else None)  # clients cannot choose the addresses of AWS
     return client
 
 
@@ -143,7 +139,8 @@ def _refuse_web_page(response_dict: Mapping[str, Any], **_event: object) -> None
     from botocore.parsers import ResponseParserError
 
     headers = {name.lower(): value for name, value in response_dict["headers"].items()}
-    is_page = headers.get("content-type", "").lower().startswith(_WEB_PAGES)
+    pages = _WEB_PAGES if response_dict["status_code"] < _CLIENT_FAULT else (*_WEB_PAGES, "text/plain")
+    is_page = headers.get("content-type", "").lower().startswith(pages)
     if is_page and not any(name.startswith(_STORE_HEADERS) for name in headers):
         raise ResponseParserError("The answer is a web page.")
 

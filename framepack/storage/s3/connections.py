@@ -93,11 +93,15 @@ def guard(client: S3Client, policy: Policy | None) -> None:
 def _connected(connection: Any, connect: Callable[[], socket.socket], policy: Policy | None) -> socket.socket:
     """A new socket of a connection. Its timeout for sending is the time left: urllib3 sets that for connecting."""
     watchdog = _watchdog.get()
-    if policy is None:
-        made = connect()
-        watchdog.watch(made)
-    else:
+    if policy is not None:
         made = open_connection(connection._dns_host, connection.port, policy, watchdog)  # noqa: SLF001
+    else:
+        made = connect()
+        try:
+            watchdog.watch(made)
+        except BaseException:
+            made.close()
+            raise
     made.settimeout(watchdog.remaining_seconds)
     return made
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import SplitResult
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urlsplit
 
 from framepack.errors import InvalidField
 from framepack.setting_checks import BUCKET, parsed_address
+
+if TYPE_CHECKING:
+    from framepack.net.addresses import Policy
 
 DEFAULT_REGION = "us-east-1"
 
@@ -37,12 +41,19 @@ class S3Location:
         endpoint_url: the server, without the bucket; None for AWS, whose servers follow from the region.
         region: the region that requests are signed for.
         path_style: whether requests name the bucket in their path rather than in the host name.
+        policy: which addresses may be reached, for a server that a client chose; None for the deployment's.
     """
 
     bucket: str
     endpoint_url: str | None
     region: str
     path_style: bool
+    policy: Policy | None = None
+
+    @property
+    def can_presign(self) -> bool:
+        """Whether the server supports presigned links: RunPod's, for its network volumes, do not."""
+        return _RUNPOD_HOST.fullmatch(urlsplit(self.endpoint_url or "").hostname or "") is None
 
 
 def s3_location(bucket: str | None, endpoint_url: str | None = None, region: str | None = None) -> S3Location:

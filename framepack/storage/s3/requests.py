@@ -17,7 +17,6 @@ from framepack.storage.s3.client import S3Credentials, S3Tuning, connect, s3_err
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
-    from framepack.net.addresses import Policy
     from framepack.storage.s3.location import S3Location
 
 T = TypeVar("T")
@@ -31,13 +30,11 @@ class S3Requests:
         location: The bucket and its server.
         credentials: None lets boto3 search for them.
         tuning: Retries and timeouts.
-        policy: Which addresses may be reached, for a server that a client chose; None for any other.
     """
 
     location: S3Location
     credentials: S3Credentials | None
     tuning: S3Tuning
-    policy: Policy | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _client: S3Client | None = None
 
@@ -51,7 +48,7 @@ class S3Requests:
         """The client of boto3."""
         with self._lock:
             if self._client is None:
-                self._client = connect(self.location, self.credentials, self.tuning, self.policy)
+                self._client = connect(self.location, self.credentials, self.tuning)
             return self._client
 
     def ask(self, action: str, request: Callable[[S3Client], T], *, size_bytes: int = 0) -> T:
@@ -76,8 +73,10 @@ class S3Requests:
         from framepack.storage.s3.connections import deadline
 
         seconds = self.tuning.request_seconds + self._seconds(size_bytes)
-        with s3_errors(action), deadline(seconds, current_check()):
-            return request(self.client)
+        with s3_errors(action):
+            client = self.client
+            with deadline(seconds, current_check()):
+                return request(client)
 
     def allow(self, size_bytes: int) -> None:
         """Allow the request that this thread is sending the time for a number of bytes more."""

@@ -11,17 +11,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import logging
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from framepack.errors import FramepackError, InvalidField, NotFound, StorageFailed, StorageUnavailable
+from framepack.errors import InvalidField, NotFound, StorageFailed, StorageUnavailable
 from framepack.storage.base import CHUNK_BYTES, DEFAULT_CONTENT_TYPE, StoredObject, removed_on_failure
 from framepack.storage.keys import RESULTS, Key
 from framepack.storage.s3.client import S3Credentials, S3Tuning, attachment, http_status, s3_errors
@@ -30,7 +29,6 @@ from framepack.storage.s3.upload import (
     SHA256_METADATA,
     ObjectUpload,
     abort_stale_uploads,
-    abort_uploads,
     put_parts,
     put_whole,
 )
@@ -40,14 +38,12 @@ if TYPE_CHECKING:
     from types_boto3_s3.type_defs import ListObjectsV2OutputTypeDef, ListObjectsV2RequestTypeDef
 
     from framepack.files.removed import RemovedFiles
-    from framepack.net.addresses import Policy
     from framepack.storage.s3.location import S3Location
-
-logger = logging.getLogger(__name__)
 
 MAX_URL_LIFETIME_SECONDS = 604_800
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NOT_FOUND = 404
+_NO_CONTENT = 204
 _FIRST_PAUSE_SECONDS = 0.05
 _UPLOAD_ATTEMPTS = 2
 
@@ -61,7 +57,7 @@ class S3Storage:
         prefix: segments that precede every key; may be empty.
         url_lifetime_seconds: how long a presigned URL is valid, at most 7 days.
         tuning: retries, timeouts and part sizes.
-        policy: which addresses may be reached, for a server that a client chose; None for any other.
+        link: for a server without presigned links: returns the URL of an object, if there is one.
     """
 
     def __init__(
@@ -72,13 +68,14 @@ class S3Storage:
         prefix: str = "",
         url_lifetime_seconds: int = 86_400,
         tuning: S3Tuning | None = None,
-        policy: Policy | None = None,
+        link: Callable[[Key], str | None] | None = None,
     ) -> None:
         self._prefix = f"{Key.parse(prefix.strip('/'))}/" if prefix.strip("/") else ""
         self._url_lifetime_seconds = min(url_lifetime_seconds, MAX_URL_LIFETIME_SECONDS)
         self._tuning = tuning or S3Tuning()
-        self._requests = S3Requests(location, credentials, self._tuning, policy)
+        self._requests = S3Requests(location, credentials, self._tuning)
         self._bucket = location.bucket
+        self._link = link
         self._failed_uploads: set[str] = set()
 
     def put_file(self, key: Key, path: Path, *, content_type: str = DEFAULT_CONTENT_TYPE) -> StoredObject:
@@ -86,8 +83,11 @@ class S3Storage:
         with s3_errors("the upload"), path.open("rb") as source:
             return self._put(key, source, os.fstat(source.fileno()).st_size, content_type)
 
-    def put_bytes(self, key: Key, data: bytes, *, content_type: str = DEFAULT_CONTENT_TYPE) -> StoredObject:
+    def put_bytes(
+        self, key: Key, data: bytes, *, content_type: str = DEFAULT_CONTENT_TYPE, private: bool = False
+    ) -> StoredObject:
         """Upload the bytes; see `Storage.put_bytes`."""
+        del private  # the bucket decides who may read
         return self._put(key, io.BytesIO(data), len(data), content_type)
 
     def read(self, key: Key) -> bytes:
@@ -100,6 +100,20 @@ class S3Storage:
         """Download the object into a file; see `Storage.fetch`."""
         with s3_errors("the download"), removed_on_failure(to), to.open("wb") as sink:
             self._download(key, sink)
+
+    def read_part(self, stored: StoredObject, start: int, size_bytes: int) -> bytes:
+        """Download bytes of an object; see `Storage.read_part`."""
+
+        def part(client: S3Client) -> bytes:
+            last = start + size_bytes - 1
+            answer = client.get_object(Bucket=self._bucket, Key=self._name(stored.key), Range=f"bytes={start}-{last}")
+            with contextlib.closing(answer["Body"]) as body:
+                is_part = answer.get("ContentRange") == f"bytes {start}-{last}/{stored.size_bytes}"
+                if not is_part or _sha256(answer["Metadata"]) != stored.sha256:
+                    raise StorageFailed("The object was replaced, or the store does not read parts of objects.")
+                return body.read()
+
+        return self._requests.ask("the download", part, size_bytes=size_bytes)
 
     def list(self, folder: Key | None = None) -> Iterator[StoredObject]:
         """Yield the objects below the folder, page by page; see `Storage.list`."""
@@ -129,7 +143,7 @@ class S3Storage:
         action = "the deletion"
         if self._requests.ask(action, lambda client: self._stat(client, key)) is None:
             return False
-        self._requests.ask(action, lambda client: client.delete_object(Bucket=self._bucket, Key=self._name(key)))
+        self._requests.ask(action, lambda client: self._delete(client, key))
         return True
 
     def remove_partial_writes(self) -> RemovedFiles:
@@ -140,6 +154,8 @@ class S3Storage:
 
     def url(self, key: Key, *, filename: str | None = None) -> str | None:
         """Presign a download; see `Storage.url`."""
+        if self._link is not None:
+            return self._link(key)
         parameters = {"Bucket": self._bucket, "Key": self._name(key)}
         if filename:
             parameters["ResponseContentDisposition"] = attachment(filename)
@@ -184,8 +200,15 @@ class S3Storage:
             if http_status(error) == _NOT_FOUND:
                 return None
             raise
+        _check_object(head)
         modified = head["LastModified"].astimezone(UTC)
         return StoredObject(key, head["ContentLength"], modified, _sha256(head["Metadata"]))
+
+    def _delete(self, client: S3Client, key: Key) -> None:
+        answer = client.delete_object(Bucket=self._bucket, Key=self._name(key))
+        is_usual = answer["ResponseMetadata"]["HTTPStatusCode"] == _NO_CONTENT
+        if not is_usual and self._stat(client, key) is not None:
+            raise ValueError("not the answer to a deletion")
 
     def _put(self, key: Key, source: io.BufferedReader | io.BytesIO, size: int, content_type: str) -> StoredObject:
         """Upload the object and verify it; upload it again if it was deleted meanwhile."""
@@ -195,6 +218,7 @@ class S3Storage:
             stored = self._verified(key, upload, confirmed=confirmed)
             if stored is not None:
                 return stored
+            self._failed_uploads.add(upload.name)
         raise StorageUnavailable("The object store lost the upload.")
 
     def _send(
@@ -215,14 +239,12 @@ class S3Storage:
 
     def _send_parts(self, upload: ObjectUpload, source: BinaryIO) -> bool:
         """Upload in parts; return whether the store confirmed every MD5. Parts of failed uploads are removed."""
-        had_failed = upload.name in self._failed_uploads
         try:
-            confirmed = put_parts(self._requests, upload, source)
+            confirmed = put_parts(self._requests, upload, source, had_failed=upload.name in self._failed_uploads)
         except BaseException:
             self._failed_uploads.add(upload.name)
             raise
-        if had_failed:
-            self._remove_left_parts(upload.name)
+        self._failed_uploads.discard(upload.name)
         return confirmed
 
     def _verified(self, key: Key, upload: ObjectUpload, *, confirmed: bool) -> StoredObject | None:
@@ -263,6 +285,7 @@ class S3Storage:
 
     def _stream(self, client: S3Client, key: Key, sink: BinaryIO | None) -> str:
         answer = client.get_object(Bucket=self._bucket, Key=self._name(key))
+        _check_object(answer)
         self._requests.allow(answer["ContentLength"])
         digest = hashlib.sha256()
         if sink:
@@ -277,16 +300,11 @@ class S3Storage:
             raise StorageUnavailable("The object store returned other bytes than were stored.")
         return digest.hexdigest()
 
-    def _remove_left_parts(self, name: str) -> None:
-        """Abort what earlier uploads of an object may have left, if any has failed."""
-        try:
-            self._requests.ask("the clean-up", lambda client: abort_uploads(client, self._bucket, name))
-        except FramepackError:
-            logger.warning(
-                "The parts of a failed upload could not be removed; a lifecycle rule of the bucket should."
-            )
-        else:
-            self._failed_uploads.discard(name)
+
+def _check_object(answer: Mapping[str, Any]) -> None:
+    """Check that an answer with status 200 describes an object; a gateway may give it, too."""
+    if "LastModified" not in answer:
+        raise ValueError("not an object")
 
 
 def _sha256(metadata: Mapping[str, str]) -> str | None:

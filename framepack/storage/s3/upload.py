@@ -74,33 +74,37 @@ def put_whole(requests: S3Requests, upload: ObjectUpload, data: bytes) -> bool:
     return _confirms(answer.get("ETag", ""), data)
 
 
-def put_parts(requests: S3Requests, upload: ObjectUpload, source: BinaryIO) -> bool:
+def put_parts(requests: S3Requests, upload: ObjectUpload, source: BinaryIO, *, had_failed: bool) -> bool:
     """Upload the object in parts; return whether the store confirmed every MD5. A failed upload is aborted.
+
+    Args:
+        requests: Sends the requests.
+        upload: The object.
+        source: Its bytes.
+        had_failed: Whether an earlier upload of the object has failed, and may have left parts, which are removed.
 
     Raises:
         StorageFailed: the SHA-256 of the bytes read is not ``upload.sha256``.
     """
-    # Not repeated here: if only the answer was lost, there is an upload already, which `abort_uploads` removes.
-    upload_id = requests.ask_once(
-        _ACTION,
-        lambda client: client.create_multipart_upload(
+    tries = 0
+
+    def create(client: S3Client) -> str:
+        nonlocal tries
+        tries += 1
+        return client.create_multipart_upload(
             Bucket=upload.bucket, Key=upload.name, ContentType=upload.content_type, Metadata=upload.metadata
-        )["UploadId"],
-    )
+        )["UploadId"]
+
+    upload_id = requests.ask(_ACTION, create)
     try:
         parts = _send(requests, upload, upload_id, source)
         completed = _complete(requests, upload, upload_id, parts)
     except BaseException:
         _abort(requests, upload, upload_id)
         raise
+    if had_failed or tries > 1:  # perhaps only the answer to the first try was lost
+        _abort_others(requests, upload)
     return completed and all(part.confirmed for part in parts)
-
-
-def abort_uploads(client: S3Client, bucket: str, name: str) -> None:
-    """Abort all multipart uploads of one object."""
-    for upload in client.list_multipart_uploads(Bucket=bucket, Prefix=name).get("Uploads", ()):
-        if upload["Key"] == name:
-            client.abort_multipart_upload(Bucket=bucket, Key=name, UploadId=upload["UploadId"])
 
 
 def abort_stale_uploads(
@@ -170,7 +174,7 @@ def _complete(requests: S3Requests, upload: ObjectUpload, upload_id: str, parts:
 
     def complete(client: S3Client) -> bool:
         try:
-            client.complete_multipart_upload(
+            answer = client.complete_multipart_upload(
                 Bucket=upload.bucket, Key=upload.name, UploadId=upload_id, MultipartUpload={"Parts": listed}
             )
         except ClientError as error:
@@ -178,6 +182,8 @@ def _complete(requests: S3Requests, upload: ObjectUpload, upload_id: str, parts:
             if error.response.get("Error", {}).get("Code") != "NoSuchUpload":
                 raise
             return False
+        if not {"ETag", "Key", "Location"} & answer.keys():
+            raise ValueError("not the answer to a completion")
         return True
 
     return requests.ask(_ACTION, complete, size_bytes=upload.size_bytes)  # the store copies the bytes meanwhile
@@ -193,6 +199,21 @@ def _abort(requests: S3Requests, upload: ObjectUpload, upload_id: str) -> None:
         briefly(lambda: requests.ask("the clean-up", abort))
     except FramepackError:
         logger.info("the parts of a failed upload could not be removed yet")
+
+
+def _abort_others(requests: S3Requests, upload: ObjectUpload) -> None:
+    """Abort all unfinished uploads of an object that is stored now."""
+
+    def abort(client: S3Client) -> None:
+        unfinished = client.list_multipart_uploads(Bucket=upload.bucket, Prefix=upload.name).get("Uploads", ())
+        for other in unfinished:
+            if other["Key"] == upload.name:
+                client.abort_multipart_upload(Bucket=upload.bucket, Key=upload.name, UploadId=other["UploadId"])
+
+    try:
+        requests.ask("the clean-up", abort)
+    except FramepackError:
+        logger.warning("The parts of a failed upload could not be removed; a lifecycle rule of the bucket should.")
 
 
 def _md5(data: bytes) -> str:
