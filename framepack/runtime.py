@@ -94,7 +94,7 @@ class Runtime:
         """Create the context of a job, and clean up when the job ends."""
         from framepack.files.workspace import Workspace, remove_stale
 
-        storage = self._patient(self._storage_of(job_input, job), job)
+        storage = self._storage_of(job_input, job)
         stale_removed = remove_stale(self.settings.temp_dir)
         with Workspace(self.settings.temp_dir) as workspace:
             yield Context(
@@ -117,12 +117,15 @@ class Runtime:
 
     def _storage_of(self, job_input: JobInput, job: Job) -> Storage:
         """The deployment's store, or the job's own, which is tried first."""
-        if job_input.s3_config is None:
-            return self.storage
-        storage = open_job_storage(self.settings, job_input.s3_config, self._policy)
-        with stoppable(job.check):
-            try_job_store(storage)
-        return storage
+        storage = self.storage
+        if job_input.s3_config is not None:
+            storage = open_job_storage(self.settings, job_input.s3_config, self._policy)
+        if job_input.is_short:
+            return storage
+        if job_input.s3_config is not None:
+            with stoppable(job.check):
+                try_job_store(storage)
+        return self._patient(storage, job)
 
     def _patient(self, storage: Storage, job: Job) -> Storage:
         return PatientStorage(storage, job, Patience(self.settings.store_patience_seconds))
