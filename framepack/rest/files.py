@@ -7,6 +7,7 @@ import mimetypes
 import re
 from collections.abc import AsyncIterator
 from email.utils import format_datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, quote
@@ -140,19 +141,19 @@ def _streamed(storage: Storage, stored: StoredObject, request: Request) -> Respo
     headers |= {"ETag": tag, "Last-Modified": modified, "Accept-Ranges": "bytes"}
     if tag in request.headers.get("if-none-match", ""):
         return _unchanged(tag)
-    first, last, status = 0, size_bytes - 1, 200
+    first, last = 0, size_bytes - 1
     if request.headers.get("if-range", tag) in {tag, modified}:
         ranges = _ranges(request.headers.get("range", ""), size_bytes)
         if ranges is not None and not ranges:
             return _beyond_the_end(size_bytes)
         if ranges is not None and len(ranges) == 1:  # several are answered with the whole file, as HTTP permits
             first, last = _bounds(ranges[0], size_bytes)
-            status = 206
             headers["Content-Range"] = f"bytes {first}-{last}/{size_bytes}"
     headers["Content-Length"] = str(last - first + 1)
+    code = HTTPStatus.PARTIAL_CONTENT if "Content-Range" in headers else HTTPStatus.OK
     if request.method == "HEAD":
-        return Response(status_code=status, headers=headers, media_type=media_type)
-    return StreamingResponse(_pieces(storage, stored, first, last), status, headers, media_type)
+        return Response(status_code=code, headers=headers, media_type=media_type)
+    return StreamingResponse(_pieces(storage, stored, first, last), code, headers, media_type)
 
 
 async def _pieces(storage: Storage, stored: StoredObject, first: int, last: int) -> AsyncIterator[bytes]:

@@ -102,7 +102,7 @@ def test_a_name_with_a_private_address_beside_a_public_one_is_refused(dialled: l
     assert dialled == []
 
 
-def test_an_address_that_refuses_and_one_that_does_not_exist_sound_alike(dialled: list[str]) -> None:
+def test_an_address_that_refuses_and_one_that_does_not_exist_read_alike(dialled: list[str]) -> None:
     """The sentence is no means to look into a network."""
     sentences = set()
     unknown: list[list[str]] = [[]]
@@ -222,7 +222,7 @@ def test_a_key_that_may_not_read_or_delete_is_refused(
         try_job_store(store(proxy.endpoint_url, LOOPBACK, server, bucket))
 
 
-def test_the_port_is_part_of_the_judgement() -> None:
+def test_the_port_is_part_of_the_judgment() -> None:
     """Only the usual ports of public hosts."""
     config = {
         "accessId": "a",

@@ -70,4 +70,4 @@ def test_an_outage_of_real_length_loses_and_doubles_nothing(server: S3Server, tm
     cases = [(kind, size) for kind in KINDS for size in SIZES]
     with ThreadPoolExecutor(len(cases)) as pool:
         for line in pool.map(survive, cases):
-            print(f"{seconds:4} s outage: {line}")
+            print(f"{seconds:4} s outage: {line}")  # noqa: T201 - the figures of the run
