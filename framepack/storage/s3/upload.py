@@ -203,8 +203,16 @@ def _abort(requests: S3Requests, upload: ObjectUpload, upload_id: str) -> None:
 
 def _abort_others(requests: S3Requests, upload: ObjectUpload) -> None:
     """Abort all unfinished uploads of an object that is stored now."""
+    from botocore.exceptions import ClientError
 
     def abort(client: S3Client) -> None:
+        try:
+            abort_all(client)
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") != "NoSuchUpload":  # nothing is left
+                raise
+
+    def abort_all(client: S3Client) -> None:
         unfinished = client.list_multipart_uploads(Bucket=upload.bucket, Prefix=upload.name).get("Uploads", ())
         for other in unfinished:
             if other["Key"] == upload.name:
