@@ -28,8 +28,8 @@ def open_storage(settings: Settings) -> Storage:
     """Open the deployment's store.
 
     Raises:
-        InvalidField: bucket, endpoint or prefix in the settings is invalid.
-        StorageFailed: the folder cannot be opened.
+        InvalidField: Bucket, endpoint or prefix in the settings is invalid.
+        StorageFailed: The folder cannot be opened.
     """
     kind, _, place = settings.storage.partition(":")
     if kind == "file":
@@ -64,14 +64,14 @@ def open_job_storage(settings: Settings, s3_config: Mapping[str, Any], policy: P
     """Open the bucket that a job names as RunPod's ``s3Config``.
 
     Args:
-        settings: of the worker; they set the lifetime of URLs.
+        settings: Of the worker; they set the lifetime of URLs.
         s3_config: ``accessId``, ``accessSecret``, ``endpointUrl`` and ``bucketName`` (which may also be in the
             endpoint), optionally ``region``; other entries are ignored.
-        policy: which addresses may be reached. Does not apply to AWS, whose addresses clients cannot choose.
+        policy: Which addresses may be reached. Does not apply to AWS, whose addresses clients cannot choose.
 
     Raises:
-        InvalidField: an entry is missing or invalid.
-        SourceNotAllowed: the endpoint is not allowed.
+        InvalidField: An entry is missing or invalid.
+        SourceNotAllowed: The endpoint is not allowed.
     """
     endpoint_url, access_key, secret_key = (
         _text(s3_config, name) for name in ("endpointUrl", "accessId", "accessSecret")

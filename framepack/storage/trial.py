@@ -22,7 +22,7 @@ def try_out(storage: Storage, folder: Key | None = None) -> None:
         folder: Where; None: at the top.
 
     Raises:
-        FramepackError: this failed.
+        FramepackError: This failed.
     """
     name = f"trial-{uuid4().hex}"
     key = Key(name) if folder is None else folder / name

@@ -57,16 +57,16 @@ class S3Tuning:
     """Retries, timeouts and part sizes.
 
     Attributes:
-        patience: how often a request is repeated while the store does not answer it.
-        request_seconds: time limit of one request and its answer, without the time for the bytes of an object.
-        slowest_bytes_per_second: speed that the bytes of an object must have on average.
-        connect_timeout_seconds: maximum wait for a connection.
-        read_timeout_seconds: maximum wait for the next bytes of an answer.
-        multipart_above_bytes: larger objects are uploaded in parts.
-        part_bytes: size of a part, at least 5 MiB for most stores; increased if 10,000 parts would not suffice.
-        parallel_parts: parts of one object that are uploaded at a time; each is in memory.
-        page_size: objects per page of a listing.
-        verify_attempts: how often an upload is looked up, with growing pauses, before it counts as lost.
+        patience: How often a request is repeated while the store does not answer it.
+        request_seconds: Time limit of one request and its answer, without the time for the bytes of an object.
+        slowest_bytes_per_second: Speed that the bytes of an object must have on average.
+        connect_timeout_seconds: Maximum wait for a connection.
+        read_timeout_seconds: Maximum wait for the next bytes of an answer.
+        multipart_above_bytes: Larger objects are uploaded in parts.
+        part_bytes: Size of a part, at least 5 MiB for most stores; increased if 10,000 parts would not suffice.
+        parallel_parts: Parts of one object that are uploaded at a time; each is in memory.
+        page_size: Objects per page of a listing.
+        verify_attempts: How often an upload is looked up, with growing pauses, before it counts as lost.
     """
 
     patience: Patience = _PATIENCE
@@ -87,12 +87,12 @@ def connect(location: S3Location, credentials: S3Credentials | None, tuning: S3T
     Every request must be sent within `connections.deadline`. The client repeats nothing: see `S3Requests`.
 
     Args:
-        location: the bucket and its server. If a client chose them, proxies of the environment are not used.
+        location: The bucket and its server. If a client chose them, proxies of the environment are not used.
         credentials: None lets boto3 search for them.
-        tuning: timeouts.
+        tuning: Timeouts.
 
     Raises:
-        StorageFailed: the endpoint is not a valid address.
+        StorageFailed: The endpoint is not a valid address.
     """
     import boto3
     from botocore.config import Config
@@ -161,14 +161,14 @@ def s3_errors(action: str) -> Iterator[None]:
     """Translate errors of boto3, the store and the disk; messages never contain the store's address or keys.
 
     Args:
-        action: the request, such as "the upload".
+        action: The request, such as "the upload".
 
     Raises:
-        NotFound: the object does not exist.
-        StorageFailed: the store refused.
-        StorageUnavailable: the store failed or did not answer, or something that is no S3 store answered.
-        SourceNotAllowed: a client's store is at an address that must not be reached.
-        DiskFull: this machine has no room for the download.
+        NotFound: The object does not exist.
+        StorageFailed: The store refused.
+        StorageUnavailable: The store failed or did not answer, or something that is no S3 store answered.
+        SourceNotAllowed: A client's store is at an address that must not be reached.
+        DiskFull: This machine has no room for the download.
     """
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError

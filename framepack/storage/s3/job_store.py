@@ -27,9 +27,9 @@ def try_job_store(storage: Storage) -> None:
     """Try the store of a job with a small object.
 
     Raises:
-        InvalidField: it cannot be used.
-        StorageUnavailable: it answers, but has a failure at the moment.
-        FramepackError: its address is not allowed, or the job was cancelled.
+        InvalidField: It cannot be used.
+        StorageUnavailable: It answers, but has a failure at the moment.
+        FramepackError: Its address is not allowed, or the job was cancelled.
     """
     try:
         try_out(storage, ResultFolder.TEMP_PROCESSING.key)

@@ -52,12 +52,12 @@ class S3Storage:
     """Objects of one bucket, below a prefix.
 
     Args:
-        location: the bucket and its server.
+        location: The bucket and its server.
         credentials: None lets boto3 search for them.
-        prefix: segments that precede every key; may be empty.
-        url_lifetime_seconds: how long a presigned URL is valid, at most 7 days.
-        tuning: retries, timeouts and part sizes.
-        link: for a server without presigned links: returns the URL of an object, if there is one.
+        prefix: Segments that precede every key; may be empty.
+        url_lifetime_seconds: How long a presigned URL is valid, at most 7 days.
+        tuning: Retries, timeouts and part sizes.
+        link: For a server without presigned links: returns the URL of an object, if there is one.
     """
 
     def __init__(

@@ -84,7 +84,7 @@ def put_parts(requests: S3Requests, upload: ObjectUpload, source: BinaryIO, *, h
         had_failed: Whether an earlier upload of the object has failed, and may have left parts, which are removed.
 
     Raises:
-        StorageFailed: the SHA-256 of the bytes read is not ``upload.sha256``.
+        StorageFailed: The SHA-256 of the bytes read is not ``upload.sha256``.
     """
     tries = 0
 
