@@ -97,7 +97,7 @@ def test_a_name_that_changes_its_address_leads_nowhere_else(tmp_path: Path, dial
 def test_a_name_with_a_private_address_beside_a_public_one_is_refused(dialled: list[str], other: str) -> None:
     """One refusal for all, whatever there is behind the address; nothing is sent."""
     policy = Policy(resolve=Names({"store.example": [[PUBLIC, other]]}))
-    with pytest.raises(SourceNotAllowed, match=r"^This URL is not allowed: use a public http or https address\.$"):
+    with pytest.raises(SourceNotAllowed, match=r"^This URL is not allowed: use a public"):
         store("http://store.example", policy).stat(KEY)
     assert dialled == []
 

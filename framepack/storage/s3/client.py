@@ -135,11 +135,14 @@ def _skip_region_lookup(**_event: object) -> None:
 
 
 def _refuse_web_page(response_dict: Mapping[str, Any], **_event: object) -> None:
-    """Refuse the web page of a gateway, whatever its status: it is no object, and no sign that there is none."""
+    """Refuse the web page of a gateway with status 2xx to 4xx: it is no object, and no sign that there is none."""
     from botocore.parsers import ResponseParserError
 
     headers = {name.lower(): value for name, value in response_dict["headers"].items()}
-    pages = _WEB_PAGES if response_dict["status_code"] < _CLIENT_FAULT else (*_WEB_PAGES, "text/plain")
+    status = response_dict["status_code"]
+    if status >= _SERVER_FAULT:  # says itself that it is no answer
+        return
+    pages = _WEB_PAGES if status < _CLIENT_FAULT else (*_WEB_PAGES, "text/plain")
     is_page = headers.get("content-type", "").lower().startswith(pages)
     if is_page and not any(name.startswith(_STORE_HEADERS) for name in headers):
         raise ResponseParserError("The answer is a web page.")
