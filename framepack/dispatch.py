@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from framepack.answer import Answer, failure
@@ -31,11 +31,13 @@ class JobInput:
     Attributes:
         fields: The endpoint and its fields, not yet parsed.
         s3_config: The job's own S3 store, if it has one (RunPod's ``s3Config``).
+        is_short: Whether only the store is asked; such a job does not wait for a store that is away.
         is_callback_checked: Whether the server that accepted the job has already checked the callback URL.
     """
 
     fields: object
     s3_config: Mapping[str, Any] | None = None
+    is_short: bool = False
     is_callback_checked: bool = False
 
 
@@ -120,7 +122,7 @@ class Dispatcher:
         request = operation.request.parse(fields)
         if not job_input.is_callback_checked:
             self.callbacks.check(request)
-        with self.job_context(job, job_input) as context:
+        with self.job_context(job, replace(job_input, is_short=operation.needs == "store")) as context:
             response = operation.run(request, context)
         payload: Answer = response.payload()
         return payload, self.callbacks.about_answer(operation, request, payload, job)

@@ -16,7 +16,8 @@
     ├─ RangeNotSatisfiable    416  range_not_satisfiable
     ├─ Busy                   429  busy
     ├─ SourceFailed           502  source_failed       the server of the source failed
-    ├─ StorageFailed          502  storage_failed      the store failed
+    ├─ StorageFailed          502  storage_failed      the store refused, or failed for good
+    │  └─ StorageUnavailable  503  storage_unavailable the store does not answer at the moment
     ├─ Unavailable            503  unavailable         something required is missing
     │  ├─ ModelUnavailable    503  model_unavailable   weights are missing, or not as published
     │  └─ OutOfMemory         503  out_of_memory       even the smallest unit of work does not fit
@@ -151,10 +152,17 @@ class SourceFailed(FramepackError):
 
 
 class StorageFailed(FramepackError):
-    """The store failed."""
+    """The store refused, or failed for good."""
 
     status = 502
     code = "storage_failed"
+
+
+class StorageUnavailable(StorageFailed):
+    """The store does not answer at the moment; what is stored is still there. Try again later."""
+
+    status = 503
+    code = "storage_unavailable"
 
 
 class Unavailable(FramepackError):

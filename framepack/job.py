@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from framepack.closing import closing
 from framepack.errors import Cancelled
@@ -66,6 +66,16 @@ class Progress:
         return self.done / self.total
 
 
+WAITING_FOR: Final = "waiting_for"
+"""Field of a progress update: what the job waits for, such as "the store"; missing while it does not wait."""
+
+
+def update_of(progress: Progress | None, waiting_for: str | None) -> dict[str, Any]:
+    """A progress update as clients see it: `Progress.as_update` and ``waiting_for``, as far as known."""
+    update = {} if progress is None else progress.as_update()
+    return update if waiting_for is None else {**update, WAITING_FOR: waiting_for}
+
+
 @dataclass(slots=True)
 class Job:
     """A running job. Threads share it: cancelling it from one stops the others at their next ``check``.
@@ -75,6 +85,7 @@ class Job:
         report: Called with the progress after each frame.
         warnings: Sentences for the client about the result.
         on_model_loading: Called with the name of a model when it starts loading, and with None when it has loaded.
+        on_waiting: Called with what the job waits for, such as "the store", and with None when it no longer waits.
         keeps_partial: Whether a cancelled job still finishes its video with the frames computed so far.
         parent: The job that this one is part of; None if there is none.
         is_interrupted: Whether it was stopped only to run again elsewhere.
@@ -85,6 +96,7 @@ class Job:
     report: Callable[[Progress], None] = lambda _progress: None
     warnings: list[str] = field(default_factory=list)
     on_model_loading: Callable[[str | None], None] = lambda _model: None
+    on_waiting: Callable[[str | None], None] = lambda _what: None
     keeps_partial: bool = False
     loading_seconds: float = field(default=0.0, init=False)
     is_interrupted: bool = field(default=False, init=False)
@@ -99,6 +111,11 @@ class Job:
         """Ask the job to stop because this process ends. Nobody is told, because it runs again elsewhere."""
         self.is_interrupted = True
         self.cancel()
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the job was asked to stop."""
+        return self._stop.is_set()
 
     def check(self) -> None:
         """Return if the job may go on.
@@ -120,6 +137,7 @@ class Job:
             self.id,
             report,
             on_model_loading=self.on_model_loading,
+            on_waiting=self.on_waiting,
             keeps_partial=self.keeps_partial,
             parent=self,
             _stop=self._stop,

@@ -29,7 +29,10 @@ from framepack.storage.keys import Key
 from framepack.storage.links import key_of_own_url
 from framepack.storage.open import open_job_storage, open_storage
 from framepack.storage.outputs import PUBLIC_ROOT, Outputs
+from framepack.storage.patience import Patience, stoppable
+from framepack.storage.patient import PatientStorage
 from framepack.storage.presets import filter_presets
+from framepack.storage.s3.job_store import try_job_store
 from framepack.units import MB
 
 if TYPE_CHECKING:
@@ -107,7 +110,7 @@ class Runtime:
         """Create the context of a job, and clean up when the job ends."""
         from framepack.files.workspace import Workspace, remove_stale
 
-        storage = self._storage_of(job_input)
+        storage = self._storage_of(job_input, job)
         stale_removed = remove_stale(self.settings.temp_dir)
         with Workspace(self.settings.temp_dir) as workspace:
             yield Context(
@@ -128,10 +131,20 @@ class Runtime:
         with suppress(SourceFailed):  # a receiver that cannot be resolved now may exist when the job is done
             check_public(url, self._policy)
 
-    def _storage_of(self, job_input: JobInput) -> Storage:
-        if job_input.s3_config is None:
-            return self.storage
-        return open_job_storage(self.settings, job_input.s3_config, lambda url: check_public(url, self._policy))
+    def _storage_of(self, job_input: JobInput, job: Job) -> Storage:
+        """The deployment's store, or the job's own, which is tried first."""
+        storage = self.storage
+        if job_input.s3_config is not None:
+            storage = open_job_storage(self.settings, job_input.s3_config, self._policy)
+        if job_input.is_short:
+            return storage
+        if job_input.s3_config is not None:
+            with stoppable(job.check):
+                try_job_store(storage)
+        return self._patient(storage, job)
+
+    def _patient(self, storage: Storage, job: Job) -> Storage:
+        return PatientStorage(storage, job, Patience(self.settings.store_patience_seconds))
 
     def _fetcher(self, job: Job, workspace: Workspace) -> Fetch:
         from framepack.files.source import Source
@@ -148,10 +161,11 @@ class Runtime:
             key = key_of_own_url(url, self.settings.public_url)
             if key is None:
                 return Source.from_url(url, workspace, download)
-            stored = self.storage.stat(key)
+            storage = self._patient(self.storage, job)
+            stored = storage.stat(key)
             if stored is not None and stored.size_bytes > max_bytes:
                 raise TooLarge(f"The stored file is larger than the {limit_mb:g} MB allowed.")
-            return Source.from_store(key.name, workspace, partial(self.storage.fetch, key))
+            return Source.from_store(key.name, workspace, partial(storage.fetch, key))
 
         return fetch
 

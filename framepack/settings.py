@@ -69,7 +69,8 @@ class StoreSettings(_Group):
     )
     public_url: WebAddress | None = Field(
         None,
-        description="Public address of the REST server; every `output_url` of a `file:` store begins with it.",
+        description="Public address of the REST server; every `output_url` of a `file:` store, or of a bucket "
+        "without presigned links, begins with it.",
     )
     bucket_endpoint_url: WebAddress | None = Field(
         None,
@@ -83,11 +84,21 @@ class StoreSettings(_Group):
         None, validation_alias="BUCKET_SECRET_ACCESS_KEY", description="S3 secret key."
     )
     s3_region: str | None = Field(None, description="S3 region; derived from the endpoint if unset.")
+    s3_presign: Literal["auto", "true", "false"] = Field(
+        "auto",
+        description="Whether an `output_url` is a presigned link to the bucket (`true`), or a link to the REST "
+        "server, which passes the file on (`false`); `auto`: presigned, except for RunPod's network volumes.",
+    )
     url_lifetime_seconds: int = Field(
         86_400, ge=1, le=604_800, description="How long an `output_url` is valid (S3 allows up to 7 days)."
     )
     inline_limit_mb: float = Field(
         5, ge=0, description="Outputs up to this size are also returned as base64; 0 disables this."
+    )
+    store_patience_seconds: float = Field(
+        600,
+        ge=0,
+        description="How long a job keeps its finished output and tries to store it while the store does not answer.",
     )
     temp_dir: AbsolutePath = Field(
         default_factory=temp_folder,

@@ -8,8 +8,10 @@ from uuid import uuid4
 
 from framepack.checks.finding import Finding
 from framepack.checks.folders import folder_problem, this_user
-from framepack.errors import DiskFull, FramepackError, StorageFailed
+from framepack.errors import DiskFull, FramepackError
 from framepack.storage.keys import Key
+from framepack.storage.open import has_own_links
+from framepack.storage.trial import try_out
 
 if TYPE_CHECKING:
     from framepack.runtime import Runtime
@@ -48,12 +50,7 @@ def try_store(runtime: Runtime) -> None:
     Raises:
         FramepackError: This failed; see `store_error`.
     """
-    storage = runtime.storage
-    key = Key(f"fitness-{uuid4().hex}")
-    storage.put_bytes(key, _PROBE)
-    if storage.read(key) != _PROBE:
-        raise StorageFailed("The object read differs from the object written.")
-    storage.delete(key)
+    try_out(runtime.storage)
 
 
 def store_error(settings: Settings, error: FramepackError) -> Finding:
@@ -92,12 +89,12 @@ def _folder(settings: Settings) -> Path:
 def check_links(runtime: Runtime) -> Finding:
     """Check whether clients can download outputs. For a bucket, this tries a presigned link."""
     settings = runtime.settings
-    if not settings.storage.startswith("file:"):
+    if not has_own_links(settings):
         return _bucket_link(runtime)
     if settings.public_url is None:
         limit = f"FRAMEPACK_INLINE_LIMIT_MB={settings.inline_limit_mb:g}"
         sentence = (
-            f"`framepack serve` gives links to files; a RunPod worker gives outputs inline only, up to {limit}."
+            f"`framepack serve` gives links to outputs; a RunPod worker gives outputs inline only, up to {limit}."
         )
         return Finding(
             _LINKS, "ok", sentence, "For larger outputs on RunPod, set FRAMEPACK_STORAGE=s3://BUCKET/PREFIX."

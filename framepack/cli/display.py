@@ -66,6 +66,11 @@ class Display:
             self.on_loaded(self._model)
         self._model = model
 
+    def waiting(self, what: str | None) -> None:
+        """Show that the job waits for something that does not answer; None: it no longer waits."""
+        if what is not None:
+            self.note(f"Waiting for {what}, which does not answer ...")
+
     def progress(self, progress: JobProgress) -> None:
         """Show the progress of the job."""
         self.latest = progress

@@ -107,7 +107,13 @@ class Session:
 
     def run(self, fields: Mapping[str, Any], request: LocalRequest) -> Answer:
         """Run a job in a thread, because only the main thread can handle signals."""
-        job = Job("run", self.display.progress, on_model_loading=self.display.loading, keeps_partial=True)
+        job = Job(
+            "run",
+            self.display.progress,
+            on_model_loading=self.display.loading,
+            on_waiting=self.display.waiting,
+            keeps_partial=True,
+        )
         answers: list[Answer] = []
         self.runtime.request = request
         self.stop.job = job

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from framepack.answer import Answer, failure
+from framepack.answer import Answer, failure, without_inline
 from framepack.errors import NotFound
 from framepack.jobs.records import JobRecord, JobRecords, State
 
@@ -173,7 +173,15 @@ class ActiveJobs:
                 await asyncio.sleep(_POLL_SECONDS)
 
     async def result(self, record: JobRecord, *, inline_files: bool = False) -> Answer:
-        """The answer of an ended job."""
+        """The answer of an ended job.
+
+        Raises:
+            StorageUnavailable: It cannot be read at the moment.
+        """
+        job = self._jobs.get(record.id)
+        if job is not None and job.answer is not None and not job.is_saved:  # the store was away at its end
+            answer: Answer = job.answer if inline_files else without_inline(job.answer)
+            return answer
         try:
             return await asyncio.to_thread(self.records.read_result, record.id, inline_files=inline_files)
         except NotFound as error:

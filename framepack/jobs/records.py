@@ -138,8 +138,8 @@ class JobRecords:
         return sorted(found, key=lambda record: record.created)
 
     def save_input(self, job_id: str, fields: dict[str, Any]) -> None:
-        """Write the fields of a job; with inline files they may be as large as a video."""
-        self.storage.put_bytes(_key(_INPUTS, job_id), to_json(fields))
+        """Write the fields of a job; with inline files they may be as large as a video, and they may hold secrets."""
+        self.storage.put_bytes(_key(_INPUTS, job_id), to_json(fields), private=True)
 
     def read_input(self, job_id: str) -> dict[str, Any]:
         """The fields of a job.

@@ -74,18 +74,18 @@ def exchange(outgoing: Outgoing, policy: Policy, watchdog: Watchdog) -> Iterator
 
 
 def _adapter(policy: Policy, watchdog: Watchdog) -> HTTPAdapter:
-    """Build an adapter that makes every connection, plain or TLS, with ``_connect``."""
+    """Build an adapter that makes every connection, plain or TLS, with ``open_connection``."""
     from requests.adapters import HTTPAdapter
     from urllib3.connection import HTTPConnection, HTTPSConnection
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
     class GuardedConnection(HTTPConnection):
         def _new_conn(self) -> socket.socket:
-            return _connect(self._dns_host, self.port, policy, watchdog)
+            return open_connection(self._dns_host, self.port, policy, watchdog)
 
     class GuardedTlsConnection(HTTPSConnection):
         def _new_conn(self) -> socket.socket:
-            return _connect(self._dns_host, self.port, policy, watchdog)
+            return open_connection(self._dns_host, self.port, policy, watchdog)
 
     class GuardedPool(HTTPConnectionPool):
         ConnectionCls = GuardedConnection
@@ -98,8 +98,14 @@ def _adapter(policy: Policy, watchdog: Watchdog) -> HTTPAdapter:
     return adapter
 
 
-def _connect(host: str, port: int, policy: Policy, watchdog: Watchdog) -> socket.socket:
-    """Resolve ``host`` once, and connect to one of the addresses that were checked."""
+def open_connection(host: str, port: int, policy: Policy, watchdog: Watchdog) -> socket.socket:
+    """Resolve ``host`` once, and connect to one of the addresses that were checked.
+
+    Raises:
+        SourceNotAllowed: the host resolves to an address that is not allowed; nothing was sent.
+        SourceFailed: the host cannot be resolved or reached.
+        SourceTooSlow: the time limit was reached.
+    """
     failure: type[SourceFailed] = SourceFailed
     cause: OSError | None = None
     for family, address in lookup(host, port, policy):

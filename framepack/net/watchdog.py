@@ -55,6 +55,11 @@ class Watchdog:
         """Time left, at least one millisecond."""
         return max(0.001, self._deadline - time.monotonic())
 
+    def extend(self, seconds: float) -> None:
+        """Move the deadline."""
+        self._timeout_seconds += seconds
+        self._deadline += seconds
+
     def watch(self, connection: socket.socket) -> None:
         """Watch ``connection`` instead of the previous one; call it before connecting.
 
@@ -62,7 +67,8 @@ class Watchdog:
             SourceTooSlow: the deadline has passed.
             Exception: any error of ``check``.
         """
-        copy = connection.dup()  # stays valid when TLS takes over the original
+        # A duplicate stays valid when TLS takes over the original. (An SSLSocket has no `dup`.)
+        copy = socket.fromfd(connection.fileno(), connection.family, connection.type)
         with self._lock:
             previous, self._socket = self._socket, copy
         if previous is not None:

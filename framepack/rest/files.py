@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import mimetypes
 import re
+from collections.abc import AsyncIterator
+from email.utils import format_datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, quote
 
 from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, RedirectResponse, Response
+from fastapi.responses import FileResponse, RedirectResponse, Response, StreamingResponse
 
 from framepack.errors import InvalidField, NotFound, RangeNotSatisfiable, Unauthorized
 from framepack.rest.auth import missing_key
@@ -19,10 +22,12 @@ from framepack.storage.base import object_not_found
 from framepack.storage.documents import STATE
 from framepack.storage.keys import Key
 from framepack.storage.links import LinkStatus
+from framepack.storage.open import has_own_links
 from framepack.storage.outputs import PUBLIC_ROOT
 
 if TYPE_CHECKING:
     from framepack.rest.server import Server
+    from framepack.storage.base import Storage, StoredObject
 
 _SHOWN_INLINE: Final = frozenset(
     {"image/gif", "image/jpeg", "image/png", "image/webp", "video/mp4", "video/quicktime", "video/webm"}
@@ -47,6 +52,7 @@ _LINK: Final = {
     ],
     "security": [{"ApiKey": []}, {"SignedLink": []}],
 }
+_PIECE_BYTES: Final = 4 << 20
 _RANGE: Final = r"\s*(?:\d{1,18}-\d{0,18}|-\d{1,18})\s*"
 _RANGES: Final = re.compile(rf"bytes=({_RANGE}(?:,{_RANGE})*)", re.ASCII)
 
@@ -68,14 +74,14 @@ def file_routes(server: Server) -> APIRouter:
 
 
 async def check_link(server: Server, path: str, query: bytes) -> None:
-    """Check that a request without a key has a valid signed link to a file of a local store.
+    """Check that a request without a key has a valid signed link to a file of a store with links to this server.
 
     Raises:
         Unauthorized: it has no signed link, or an invalid or expired one.
     """
     given = dict(parse_qsl(query.decode("latin-1"), errors="replace"))
     key = _key(path.removeprefix(PUBLIC_ROOT)) if path.startswith(PUBLIC_ROOT) and "signature" in given else None
-    if key is None or server.runtime.file_of(key) is None:
+    if key is None or not has_own_links(server.runtime.settings):
         raise missing_key()
     status = await asyncio.to_thread(server.link_status, key, given.get("expires", ""), given["signature"])
     if status is LinkStatus.EXPIRED:
@@ -85,16 +91,27 @@ async def check_link(server: Server, path: str, query: bytes) -> None:
 
 
 def _response(server: Server, key: Key, request: Request) -> Response:
-    """The file, or a redirect to it if the store is a bucket."""
-    if server.runtime.storage.stat(key) is None:
+    """The file, or a redirect to it if the store is a bucket with presigned links."""
+    storage = server.runtime.storage
+    stored = storage.stat(key)
+    if stored is None:
         raise object_not_found()
     file = server.runtime.file_of(key)
     if file is not None:
         return _file_response(file, request)
-    url = server.runtime.storage.url(key, filename=key.name)
+    if has_own_links(server.runtime.settings):
+        return _streamed(storage, stored, request)
+    url = storage.url(key, filename=key.name)
     if url is None:
         raise NotFound("The store does not provide links to its files.")
     return RedirectResponse(url, 307)
+
+
+def _headers(name: str) -> tuple[str, dict[str, str]]:
+    """Media type and safe headers of a file."""
+    media_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    kind = "inline" if media_type in _SHOWN_INLINE else "attachment"
+    return media_type, {**_SAFE_HEADERS, "Content-Disposition": f"{kind}; filename*=UTF-8''{quote(name)}"}
 
 
 def _file_response(file: Path, request: Request) -> Response:
@@ -102,20 +119,58 @@ def _file_response(file: Path, request: Request) -> Response:
         status = file.lstat()
     except FileNotFoundError as error:
         raise object_not_found() from error
-    media_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-    kind = "inline" if media_type in _SHOWN_INLINE else "attachment"
-    headers = {**_SAFE_HEADERS, "Content-Disposition": f"{kind}; filename*=UTF-8''{quote(file.name)}"}
+    media_type, headers = _headers(file.name)
     answer = FileResponse(file, media_type=media_type, headers=headers, stat_result=status)
     if answer.headers["etag"] in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers={**_SAFE_HEADERS, "ETag": answer.headers["etag"]})
+        return _unchanged(answer.headers["etag"])
     ranges = _ranges(request.headers.get("range", ""), status.st_size)
     if ranges is not None and not ranges:
-        refusal = RangeNotSatisfiable(f"The file has {status.st_size} bytes; the range starts after its end.")
-        return error_response(refusal, {"Content-Range": f"bytes */{status.st_size}"})
+        return _beyond_the_end(status.st_size)
     others = [(name, value) for name, value in request.scope["headers"] if name != b"range"]
     asked = [(b"range", f"bytes={','.join(ranges)}".encode())] if ranges else []
     request.scope["headers"] = others + asked
     return answer
+
+
+def _streamed(storage: Storage, stored: StoredObject, request: Request) -> Response:
+    """The file, or one range of it, read from the store piece by piece as the client takes it."""
+    size_bytes = stored.size_bytes
+    tag = f'"{stored.sha256 or f"{stored.modified.timestamp():x}-{size_bytes:x}"}"'
+    media_type, headers = _headers(stored.key.name)
+    modified = format_datetime(stored.modified, usegmt=True)
+    headers |= {"ETag": tag, "Last-Modified": modified, "Accept-Ranges": "bytes"}
+    if tag in request.headers.get("if-none-match", ""):
+        return _unchanged(tag)
+    first, last = 0, size_bytes - 1
+    if request.headers.get("if-range", tag) in {tag, modified}:
+        ranges = _ranges(request.headers.get("range", ""), size_bytes)
+        if ranges is not None and not ranges:
+            return _beyond_the_end(size_bytes)
+        if ranges is not None and len(ranges) == 1:  # several are answered with the whole file, as HTTP permits
+            first, last = _bounds(ranges[0], size_bytes)
+            headers["Content-Range"] = f"bytes {first}-{last}/{size_bytes}"
+    headers["Content-Length"] = str(last - first + 1)
+    code = HTTPStatus.PARTIAL_CONTENT if "Content-Range" in headers else HTTPStatus.OK
+    if request.method == "HEAD":
+        return Response(status_code=code, headers=headers, media_type=media_type)
+    return StreamingResponse(_pieces(storage, stored, first, last), code, headers, media_type)
+
+
+async def _pieces(storage: Storage, stored: StoredObject, first: int, last: int) -> AsyncIterator[bytes]:
+    """The bytes from ``first`` to ``last``. While the client takes a piece, no connection to the store is held."""
+    while first <= last:
+        size_bytes = min(_PIECE_BYTES, last - first + 1)
+        yield await asyncio.to_thread(storage.read_part, stored, first, size_bytes)
+        first += size_bytes
+
+
+def _unchanged(tag: str) -> Response:
+    return Response(status_code=304, headers={**_SAFE_HEADERS, "ETag": tag})
+
+
+def _beyond_the_end(size_bytes: int) -> Response:
+    refusal = RangeNotSatisfiable(f"The file has {size_bytes} bytes; the range starts after its end.")
+    return error_response(refusal, {"Content-Range": f"bytes */{size_bytes}"})
 
 
 def _ranges(header: str, size_bytes: int) -> list[str] | None:
@@ -131,6 +186,14 @@ def _ranges(header: str, size_bytes: int) -> list[str] | None:
         if (int(first) < size_bytes) if first else (int(last) > 0 and size_bytes > 0):
             found.append(f"{first}-{last}")
     return found
+
+
+def _bounds(part: str, size_bytes: int) -> tuple[int, int]:
+    """The first and the last byte of a satisfiable range."""
+    first, _, last = part.partition("-")
+    if not first:
+        return max(0, size_bytes - int(last)), size_bytes - 1
+    return int(first), min(int(last), size_bytes - 1) if last else size_bytes - 1
 
 
 def _key(path: str) -> Key | None:

@@ -33,7 +33,9 @@ class JobSummary(BaseModel):
     started: datetime | None = Field(None, description="When its last attempt started")
     ended: datetime | None = Field(None, description="When it ended")
     progress: dict[str, Any] | None = Field(
-        None, description="As far as known: `frames_done`, `frames_total`, `percent`, `seconds_left`"
+        None,
+        description="As far as known: `frames_done`, `frames_total`, `percent`, `seconds_left`; "
+        "`waiting_for` is `the store` while a result cannot be stored",
     )
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from framepack.errors import DiskFull, FramepackError, NotFound, StorageFailed, is_disk_full
+from framepack.errors import DiskFull, FramepackError, NotFound, StorageFailed, StorageUnavailable, is_disk_full
 
 if TYPE_CHECKING:
     from framepack.files.removed import RemovedFiles
@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
 CHUNK_BYTES = 1 << 20
+
+_AWAY = frozenset(
+    {
+        *(errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH),
+        *(errno.ENETDOWN, errno.ENETUNREACH, errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED),
+        *(errno.EREMOTEIO, errno.ENODEV, errno.ESHUTDOWN, errno.EAGAIN),
+    }
+)
+"""What the system says about a network volume or a device that is away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +52,25 @@ class Storage(Protocol):
     """Objects under keys; safe to use from many threads.
 
     A reader sees either the old or the new version of an object, never a mixture; the last writer wins. Every method
-    raises ``StorageFailed`` when the store fails, and ``DiskFull`` when this machine's disk is full.
+    raises ``StorageUnavailable`` when the store does not answer after a few seconds, ``StorageFailed`` when it
+    refuses, and ``DiskFull`` when this machine's disk is full. See `framepack.storage.patience` for more patience.
     """
 
     def put_file(self, key: Key, path: Path, *, content_type: str = DEFAULT_CONTENT_TYPE) -> StoredObject:
         """Store a copy of the file; return once size and SHA-256 in the store have been verified."""
         ...
 
-    def put_bytes(self, key: Key, data: bytes, *, content_type: str = DEFAULT_CONTENT_TYPE) -> StoredObject:
-        """Store the bytes; return once size and SHA-256 in the store have been verified."""
+    def put_bytes(
+        self, key: Key, data: bytes, *, content_type: str = DEFAULT_CONTENT_TYPE, private: bool = False
+    ) -> StoredObject:
+        """Store the bytes; return once size and SHA-256 in the store have been verified.
+
+        Args:
+            key: the object.
+            data: its bytes.
+            content_type: its media type.
+            private: whether only the owner of the process may read it, in a store that has users of the system.
+        """
         ...
 
     def read(self, key: Key) -> bytes:
@@ -67,6 +86,20 @@ class Storage(Protocol):
 
         Raises:
             NotFound: the object does not exist.
+        """
+        ...
+
+    def read_part(self, stored: StoredObject, start: int, size_bytes: int) -> bytes:
+        """Return bytes of an object that ``stat`` or a listing has described.
+
+        Args:
+            stored: the object.
+            start: the first byte, counted from 0.
+            size_bytes: how many, at least 1; all of them must exist.
+
+        Raises:
+            NotFound: the object does not exist any more.
+            StorageFailed: it was replaced.
         """
         ...
 
@@ -117,7 +150,8 @@ def storage_error(error: OSError) -> FramepackError:
         return DiskFull("The disk is full; try again later or with a smaller video.")
     number = error.errno or 0
     reason = os.strerror(number).lower() if number else "unknown reason"
-    return StorageFailed(f"The file store failed: {reason} ({errno.errorcode.get(number, 'unknown')}).")
+    sentence = f"The file store failed: {reason} ({errno.errorcode.get(number, 'unknown')})."
+    return StorageUnavailable(sentence) if number in _AWAY else StorageFailed(sentence)
 
 
 @contextlib.contextmanager

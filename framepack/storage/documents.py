@@ -82,8 +82,13 @@ class Documents(Generic[T]):
             if name is not None:
                 yield name, stored
 
-    def save(self, name: str, content: Mapping[str, Any]) -> bool:
+    def save(self, name: str, content: Mapping[str, Any], *, private: bool = False) -> bool:
         """Write a document atomically; the last writer wins.
+
+        Args:
+            name: The document's name.
+            content: Its content.
+            private: Whether it holds a secret; see `Storage.put_bytes`.
 
         Returns:
             Whether it replaced a document of that name.
@@ -100,7 +105,7 @@ class Documents(Generic[T]):
         if len(data) > MAX_BYTES:
             raise TooLarge(f"The document has {len(data)} bytes (maximum {MAX_BYTES}).")
         replaced = self.storage.stat(key) is not None
-        self.storage.put_bytes(key, data, content_type=_CONTENT_TYPE)
+        self.storage.put_bytes(key, data, content_type=_CONTENT_TYPE, private=private)
         return replaced
 
     def delete(self, name: str) -> bool:

@@ -82,7 +82,7 @@ def load_or_create_secret(state: Storage) -> bytes:
             return documents.read(_SECRET)
         with reservation(state, _SECRET) as is_ours:
             if is_ours and state.stat(documents.key(_SECRET)) is None:
-                documents.save(_SECRET, {"secret": secrets.token_hex(32)})
+                documents.save(_SECRET, {"secret": secrets.token_hex(32)}, private=True)
         time.sleep(_WAIT_SECONDS * random.random())  # noqa: S311 - keeps two processes from colliding again and again
     raise StorageFailed("The secret that signs links could not be created; try again later.")
 

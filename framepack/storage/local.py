@@ -36,6 +36,8 @@ from framepack.storage.keys import Key
 
 _MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO})
 _TRIES = 100
+_READABLE = 0o666  # as far as the process's umask allows
+_PRIVATE = 0o600
 _INCOMING = ".incoming"  # no key starts with a dot
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -55,11 +57,12 @@ class LocalStorage:
     """
 
     def __init__(
-        self, root: Path, link: Callable[[Key], str] | None = None, *, stale_after_seconds: float = 900
+        self, root: Path, link: Callable[[Key], str | None] | None = None, *, stale_after_seconds: float = 900
     ) -> None:
         self._root = root.absolute()
         self._link = link
         self._stale_after_seconds = stale_after_seconds
+        self._mount_point = _mount_point(self._root)
         self.remove_partial_writes()
 
     def put_file(self, key: Key, path: Path, *, content_type: str = DEFAULT_CONTENT_TYPE) -> StoredObject:
@@ -68,11 +71,13 @@ class LocalStorage:
         with storage_errors(), path.open("rb") as source:
             return self._put(key, source, os.fstat(source.fileno()).st_size)
 
-    def put_bytes(self, key: Key, data: bytes, *, content_type: str = DEFAULT_CONTENT_TYPE) -> StoredObject:
+    def put_bytes(
+        self, key: Key, data: bytes, *, content_type: str = DEFAULT_CONTENT_TYPE, private: bool = False
+    ) -> StoredObject:
         """Write the bytes into place; see `Storage.put_bytes`."""
         del content_type
         with storage_errors():
-            return self._put(key, io.BytesIO(data), len(data))
+            return self._put(key, io.BytesIO(data), len(data), _PRIVATE if private else _READABLE)
 
     def read(self, key: Key) -> bytes:
         """Return the object's bytes; see `Storage.read`."""
@@ -84,6 +89,13 @@ class LocalStorage:
         with storage_errors(), self._open(key) as file, removed_on_failure(to), to.open("wb") as copy:
             while chunk := file.read(CHUNK_BYTES):
                 copy.write(chunk)
+
+    def read_part(self, stored: StoredObject, start: int, size_bytes: int) -> bytes:
+        """Return bytes of the object; see `Storage.read_part`."""
+        with storage_errors(), self._open(stored.key) as file:
+            if _stored(stored.key, os.fstat(file.fileno())) != replace(stored, sha256=None):
+                raise StorageFailed("The object was replaced.")
+            return os.pread(file.fileno(), size_bytes, start)
 
     def list(self, folder: Key | None = None) -> Iterator[StoredObject]:
         """Yield the objects below the folder; see `Storage.list`."""
@@ -143,9 +155,9 @@ class LocalStorage:
         del filename
         return self._link(key) if self._link else None
 
-    def _put(self, key: Key, source: BinaryIO, size_bytes: int) -> StoredObject:
+    def _put(self, key: Key, source: BinaryIO, size_bytes: int, mode: int = _READABLE) -> StoredObject:
         """Write ``size_bytes`` of the source to a temporary file and rename it into place."""
-        with self._folder((_INCOMING,), create=True) as incoming, _temporary(incoming) as (name, file):
+        with self._folder((_INCOMING,), create=True) as incoming, _temporary(incoming, mode) as (name, file):
             sha256 = _copy(source, file)
             file.flush()
             os.fsync(file.fileno())
@@ -226,6 +238,8 @@ class LocalStorage:
         It is opened segment by segment, relative to the parent's descriptor and with O_NOFOLLOW, so that neither a
         symbolic link nor a rename by another process can lead outside of the root.
         """
+        if self._mount_point is not None and not self._mount_point.is_mount():
+            raise OSError(errno.ENODEV, "the volume is not mounted")  # an empty folder in its place is not the store
         if create:
             self._root.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self._root, _FOLDER & ~os.O_NOFOLLOW)
@@ -241,12 +255,19 @@ class LocalStorage:
             os.close(descriptor)
 
 
+def _mount_point(root: Path) -> Path | None:
+    """The folder at which the volume of the store is mounted; None for the root file system."""
+    root = root.resolve()
+    found = next(folder for folder in (root, *root.parents) if folder.is_mount())
+    return found if found.parent != found else None
+
+
 @contextlib.contextmanager
-def _temporary(folder: int) -> Iterator[tuple[str, BinaryIO]]:
+def _temporary(folder: int, mode: int) -> Iterator[tuple[str, BinaryIO]]:
     """Create a locked file with a new name; remove it if the block raises."""
     name = secrets.token_hex(16)
     try:
-        with os.fdopen(os.open(name, _NEW, 0o666, dir_fd=folder), "wb") as file:
+        with os.fdopen(os.open(name, _NEW, mode, dir_fd=folder), "wb") as file:
             with contextlib.suppress(OSError):  # a file system without locks: only the age of the file counts
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield name, file

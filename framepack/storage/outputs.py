@@ -8,6 +8,7 @@ import secrets
 import string
 from base64 import b64encode
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -15,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from framepack.errors import Cancelled, FramepackError
 from framepack.filenames import clean_stem, safe_name
 from framepack.storage.base import DEFAULT_CONTENT_TYPE, storage_errors
 from framepack.storage.keys import Key
@@ -132,10 +134,15 @@ class Outputs:
         content_type = mimetypes.guess_type(filename)[0] or DEFAULT_CONTENT_TYPE
         key = folder.key / filename
         inline = self._inlined(path)
-        if inline is None:
-            stored = self.storage.put_file(key, path, content_type=content_type)
-        else:
-            stored = self.storage.put_bytes(key, inline, content_type=content_type)
+        try:
+            if inline is None:
+                stored = self.storage.put_file(key, path, content_type=content_type)
+            else:
+                stored = self.storage.put_bytes(key, inline, content_type=content_type)
+        except Cancelled:  # nobody will ask for what may be there already
+            with suppress(FramepackError):
+                self.storage.delete(key)
+            raise
         url = self.storage.url(key, filename=filename)
         return PublishedOutput(key, filename, stored.size_bytes, stored.sha256 or "", url, inline)
 

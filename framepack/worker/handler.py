@@ -42,7 +42,7 @@ def make_handler(runtime: Runtime, send_update: SendUpdate, shutdown: Shutdown |
             return failure(InvalidField("s3Config must be an object."))
         job_input = JobInput(job.get("input"), s3_config)
         async with ProgressSender(lambda update: send_update(job, update)) as sender:
-            running = Job(job_id, sender.report)
+            running = Job(job_id, sender.report, on_waiting=sender.waiting)
             if shutdown is not None:
                 shutdown.add(running.interrupt)
             answer = await _run_in_thread(runtime, job_input, running)

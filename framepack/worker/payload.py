@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from framepack.answer import Answer, failure, is_inline, without_inline
 from framepack.errors import TooLarge
+from framepack.storage.open import has_own_links
 
 if TYPE_CHECKING:
     from framepack.settings import Settings
@@ -28,7 +29,8 @@ _REMEDY: Final = (
     f"shares the folder); FRAMEPACK_INLINE_LIMIT_MB may be raised up to {_LARGEST_FILE_MB[0]:.1f}."
 )
 _NO_DOWNLOAD: Final = (
-    "This file cannot be downloaded: it is not inline, and the worker's store is a folder without a public URL. "
+    "This file cannot be downloaded: it is not inline, and the worker's store is a folder without a public URL, or a "
+    "bucket that cannot presign links. "
     f"{_REMEDY}"
 )
 
@@ -62,10 +64,12 @@ def limit_warnings(settings: Settings) -> Iterator[str]:
             f"FRAMEPACK_INLINE_LIMIT_MB={limit_mb:g} exceeds RunPod's limits: files in answers of /run may have "
             f"{_LARGEST_FILE_MB[0]:.1f} MB, of /runsync {_LARGEST_FILE_MB[1]:.1f} MB; larger ones are left out."
         )
-    if settings.storage.startswith("file:") and settings.public_url is None:
+    if has_own_links(settings) and settings.public_url is None:
+        is_folder = settings.storage.startswith("file:")
+        kind = "a folder without a public URL" if is_folder else "a bucket without presigned links and a public URL"
         yield (
             f"Outputs of more than {min(limit_mb, _LARGEST_FILE_MB[0]):.3g} MB cannot be downloaded: they are not "
-            f"inline, and the store is a folder without a public URL. {_REMEDY}"
+            f"inline, and the store is {kind}. {_REMEDY}"
         )
 
 

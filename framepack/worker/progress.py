@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from framepack.job import WAITING_FOR, update_of
+
 if TYPE_CHECKING:
     from framepack.job import Progress
 
@@ -23,7 +25,11 @@ SendUpdate = Callable[[dict[str, Any]], Awaitable[None]]
 
 def update_line(update: dict[str, Any]) -> str:
     """A progress update as a line of text."""
-    unit = next(name.removesuffix("_done") for name in update if name.endswith("_done"))
+    if WAITING_FOR in update:
+        return f"waiting for {update[WAITING_FOR]}"
+    unit = next((name.removesuffix("_done") for name in update if name.endswith("_done")), None)
+    if unit is None:
+        return "working"
     total, left = update.get(f"{unit}_total"), update.get("seconds_left")
     line = f"{update[f'{unit}_done']}{f' of {total}' if total else ''} {unit}"
     return line if left is None else f"{line}, {left:.0f} s left"
@@ -41,6 +47,7 @@ class ProgressSender:
     send: SendUpdate
     interval_seconds: float = _INTERVAL_SECONDS
     _latest: Progress | None = None
+    _waiting_for: str | None = None
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _closing: asyncio.Event = field(default_factory=asyncio.Event)
     _loop: asyncio.AbstractEventLoop | None = None
@@ -51,8 +58,17 @@ class ProgressSender:
         if (loop := self._loop) is not None:
             loop.call_soon_threadsafe(self._store, progress)
 
+    def waiting(self, what: str | None) -> None:
+        """Store what the job waits for. May be called from any thread, never blocks."""
+        if (loop := self._loop) is not None:
+            loop.call_soon_threadsafe(self._store_waiting, what)
+
     def _store(self, progress: Progress) -> None:
         self._latest = progress
+        self._changed.set()
+
+    def _store_waiting(self, what: str | None) -> None:
+        self._waiting_for = what
         self._changed.set()
 
     async def __aenter__(self) -> Self:
@@ -76,7 +92,6 @@ class ProgressSender:
             if self._closing.is_set():
                 return
             self._changed.clear()
-            if self._latest is not None:
-                await self.send(self._latest.as_update())
+            await self.send(update_of(self._latest, self._waiting_for))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), self.interval_seconds)

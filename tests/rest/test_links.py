@@ -33,6 +33,7 @@ def test_processes_that_start_together_share_one_link_secret(tmp_path: Path) -> 
             signers = list(pool.map(lambda store: link_signer(Settings(), store), stores))
         assert len({signer.secret for signer in signers}) == 1
         assert link_signer(Settings(), stores[0]).secret == signers[0].secret
+        assert (tmp_path / str(attempt) / "state/settings/link-secret.json").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_configured_link_secret_is_used_and_not_stored(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from framepack.storage.base import Storage
 from framepack.storage.local import LocalStorage
+from framepack.storage.patience import Patience
 from framepack.storage.s3.client import S3Credentials, S3Tuning
 from framepack.storage.s3.location import s3_location
 from framepack.storage.s3.storage import S3Storage
@@ -19,7 +20,8 @@ from tests.support.storage_case import LARGE, MIB, OpenS3
 
 # Small pieces and little patience, so that the tests are quick.
 QUICK = S3Tuning(
-    attempts=2,
+    patience=Patience(0.3, least_tries=2, first_pause_seconds=0.05, longest_pause_seconds=0.1),
+    request_seconds=10,
     connect_timeout_seconds=2,
     read_timeout_seconds=10,
     multipart_above_bytes=5 * MIB,

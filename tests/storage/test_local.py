@@ -9,12 +9,13 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from framepack.errors import DiskFull, NotFound, StorageFailed
+from framepack.errors import DiskFull, NotFound, StorageFailed, StorageUnavailable
 from framepack.storage.base import storage_error
 from framepack.storage.keys import Key
 from framepack.storage.local import LocalStorage
@@ -338,3 +339,52 @@ def test_disk_errors_become_messages(number: int, words: str) -> None:
     error = storage_error(OSError(number, "no matter what", "/secret/path"))
 
     assert error.message == f"The file store failed: {words}."
+
+
+def test_a_volume_that_is_not_mounted_is_away_and_not_empty(small_disk: Path) -> None:
+    """In the place of its volume is an empty folder; nothing is read from it, and nothing is written into it."""
+    root = small_disk / "store"
+    storage = LocalStorage(root)
+    storage.put_bytes(KEY, b"1")
+    subprocess.run(["/bin/umount", small_disk], check=True)
+    try:
+        calls: list[Callable[[], object]] = [
+            lambda: storage.read(KEY),
+            lambda: storage.stat(KEY),
+            lambda: list(storage.list()),
+            lambda: list(storage.folders(KEY)),
+            lambda: storage.delete(KEY),
+            lambda: storage.put_bytes(KEY, b"2"),
+        ]
+        for call in calls:
+            with pytest.raises(StorageUnavailable, match="ENODEV"):
+                call()
+        assert list(small_disk.iterdir()) == []
+    finally:
+        subprocess.run(["/bin/mount", "-t", "tmpfs", "tmpfs", small_disk], check=True)
+    storage.put_bytes(KEY, b"3")
+    assert storage.read(KEY) == b"3"
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o000])
+def test_a_private_object_is_readable_by_its_owner_only(tmp_path: Path, umask: int) -> None:
+    """Whatever the process's umask is; others follow the umask."""
+    storage = LocalStorage(tmp_path / "store")
+    before = os.umask(umask)
+    try:
+        storage.put_bytes(KEY, b"1", private=True)
+        storage.put_bytes(Key("a/b"), b"1")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "store" / str(KEY)).stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "store/a/b").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_only_the_part_of_the_version_that_was_described_is_read(tmp_path: Path) -> None:
+    """A part of a replaced object is refused."""
+    storage = LocalStorage(tmp_path / "store")
+    stored = storage.put_bytes(KEY, b"0123456789")
+    assert storage.read_part(stored, 3, 4) == b"3456"
+    storage.put_bytes(KEY, b"other bytes")
+    with pytest.raises(StorageFailed, match="replaced"):
+        storage.read_part(stored, 3, 4)

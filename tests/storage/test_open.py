@@ -9,11 +9,13 @@ import pytest
 from pydantic import SecretStr
 
 from framepack.errors import InvalidField, SourceNotAllowed
+from framepack.net.addresses import Policy
 from framepack.settings import Settings
 from framepack.storage.keys import Key
 from framepack.storage.local import LocalStorage
 from framepack.storage.open import open_job_storage, open_storage
 from framepack.storage.s3.storage import S3Storage
+from tests.support.canary import Names
 from tests.support.s3_server import S3Server
 
 KEY = Key("a/b.mp4")
@@ -29,8 +31,7 @@ def s3_config(server: S3Server, bucket: str, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def allow(_endpoint_url: str) -> None:
-    """Let every endpoint pass."""
+LOOPBACK = Policy(allowed_hosts=("127.0.0.1",))
 
 
 def test_a_folder_is_opened(tmp_path: Path) -> None:
@@ -61,43 +62,37 @@ def test_a_bucket_is_opened(server: S3Server, bucket: str, place: str, prefix: s
 
 
 def test_a_job_brings_its_own_bucket(server: S3Server, bucket: str) -> None:
-    """The job's bucket is used without the worker's prefix, and its endpoint is checked first."""
-    checked: list[str] = []
-    storage = open_job_storage(Settings(storage="s3://other/prefix"), s3_config(server, bucket), checked.append)
+    """The job's bucket is used without the worker's prefix."""
+    storage = open_job_storage(Settings(storage="s3://other/prefix"), s3_config(server, bucket), LOOPBACK)
     storage.put_bytes(KEY, b"1")
     assert server.client.get_object(Bucket=bucket, Key="a/b.mp4")["Body"].read() == b"1"
-    assert checked == [server.endpoint_url]
 
 
 def test_a_bucket_in_the_endpoint_is_understood(server: S3Server, bucket: str) -> None:
     """The bucket may be the end of the address instead of a name of its own."""
     config = s3_config(server, "", endpointUrl=f"{server.endpoint_url}/{bucket}/")
-    open_job_storage(Settings(), config, allow).put_bytes(KEY, b"1")
+    open_job_storage(Settings(), config, LOOPBACK).put_bytes(KEY, b"1")
     assert server.client.get_object(Bucket=bucket, Key="a/b.mp4")["Body"].read() == b"1"
 
 
 def test_a_forbidden_endpoint_is_refused(server: S3Server, bucket: str) -> None:
-    """What the check raises ends the job before anything is sent."""
-
-    def refuse(_endpoint_url: str) -> None:
-        raise SourceNotAllowed("This address may not be reached.")
-
+    """An address that must not be reached ends the job before anything is sent."""
     with pytest.raises(SourceNotAllowed):
-        open_job_storage(Settings(), s3_config(server, bucket), refuse)
+        open_job_storage(Settings(), s3_config(server, bucket), Policy())
 
 
 def test_an_aws_endpoint_skips_the_address_check() -> None:
     """An address of AWS is made from its region, which no client can lead elsewhere."""
-    checked: list[str] = []
+    names = Names({})
     config = {
         "accessId": "key",
         "accessSecret": "secret",
         "bucketName": "clips",
         "endpointUrl": "https://s3.eu-west-1.amazonaws.com",
     }
-    storage = open_job_storage(Settings(), config, checked.append)
+    storage = open_job_storage(Settings(), config, Policy(resolve=names))
     assert (storage.url(KEY) or "").startswith("https://clips.s3.eu-west-1.amazonaws.com/a/b.mp4?")
-    assert not checked
+    assert not names.asked
 
 
 @pytest.mark.parametrize("name", ["accessId", "accessSecret", "endpointUrl"])
@@ -105,7 +100,7 @@ def test_an_aws_endpoint_skips_the_address_check() -> None:
 def test_a_missing_entry_is_named(server: S3Server, bucket: str, name: str, value: object) -> None:
     """The refusal says which entry is missing or is no text, and repeats no other."""
     with pytest.raises(InvalidField, match=rf"s3Config\.{name} ") as refusal:
-        open_job_storage(Settings(), s3_config(server, bucket, **{name: value}), allow)
+        open_job_storage(Settings(), s3_config(server, bucket, **{name: value}), LOOPBACK)
     assert server.secret_key not in refusal.value.message
 
 
@@ -113,4 +108,4 @@ def test_a_missing_entry_is_named(server: S3Server, bucket: str, name: str, valu
 def test_a_bucket_name_of_the_wrong_type_is_reported(server: S3Server, value: object) -> None:
     """Other types than text are refused here too."""
     with pytest.raises(InvalidField, match=r"s3Config\.bucketName "):
-        open_job_storage(Settings(), s3_config(server, "x") | {"bucketName": value}, allow)
+        open_job_storage(Settings(), s3_config(server, "x") | {"bucketName": value}, LOOPBACK)

@@ -15,11 +15,14 @@ from pathlib import Path
 import pytest
 
 from framepack.errors import FramepackError, StorageFailed
+from framepack.storage.patience import Patience
 from framepack.storage.s3.client import S3Credentials, S3Tuning
 from framepack.storage.s3.location import s3_location
 from framepack.storage.s3.storage import S3Storage
 from tests.support.s3_server import SECRET_KEY, S3Server
 from tests.support.storage_case import KEY, OpenS3, assert_discreet
+
+ONCE = Patience(0)
 
 
 def every_call(storage: S3Storage, path: Path) -> list[Callable[[], object]]:
@@ -76,7 +79,7 @@ def test_a_silent_server_times_out(open_s3: OpenS3) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         storage = open_s3(
             f"http://127.0.0.1:{silent.getsockname()[1]}",
-            tuning=S3Tuning(attempts=1, read_timeout_seconds=0.3),
+            tuning=S3Tuning(patience=ONCE, read_timeout_seconds=0.3),
         )
         with pytest.raises(StorageFailed, match=r"did not answer the download \(ReadTimeoutError\)"):
             storage.read(KEY)
@@ -113,7 +116,7 @@ def test_a_server_that_is_not_s3_is_reported(open_s3: OpenS3, tmp_path: Path, st
         thread = threading.Thread(target=page_server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
-            tuning = S3Tuning(attempts=1, multipart_above_bytes=4)
+            tuning = S3Tuning(patience=ONCE, multipart_above_bytes=4)
             storage = open_s3(f"http://127.0.0.1:{page_server.server_port}", tuning=tuning)
             for data in (b"data", b"data in parts"):
                 with pytest.raises(StorageFailed) as failure:

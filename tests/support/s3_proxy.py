@@ -54,10 +54,11 @@ class Proxy:
     """The proxy's address, the trouble it makes and what it saw.
 
     ``before`` runs before a request is passed on, ``after`` before its answer is; both hang up by returning True.
+    ``before`` may also return an answer, which is then given in place of the server's.
     """
 
     endpoint_url: str
-    before: Callable[[Request], bool | None] = lambda _request: None
+    before: Callable[[Request], bool | Answer | None] = lambda _request: None
     after: Callable[[Request, Answer], bool | None] = lambda _request, _answer: None
     seen: list[Request] = field(default_factory=list)
 
@@ -76,10 +77,12 @@ def s3_proxy(upstream_url: str) -> Iterator[Proxy]:
             query = parse_qs(address.query, keep_blank_values=True)
             request = Request(self.command, address.path, query, dict(self.headers), body)
             proxy.seen.append(request)
-            if proxy.before(request):
+            answer = proxy.before(request)
+            if answer is True:
                 self.close_connection = True
                 return
-            answer = _forward(upstream, self, request.body)
+            if not isinstance(answer, Answer):
+                answer = _forward(upstream, self, request.body)
             if proxy.after(request, answer):
                 self.close_connection = True
                 return

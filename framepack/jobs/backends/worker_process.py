@@ -25,7 +25,7 @@ from framepack.answer import failure, without_inline
 from framepack.checks.fitness import check_fitness, check_light_fitness
 from framepack.dispatch import JobInput
 from framepack.errors import FramepackError, NotFound, public
-from framepack.job import Job, Progress
+from framepack.job import Job, Progress, update_of
 from framepack.jobs.backends.base import LARGEST_ANSWER_BYTES
 from framepack.jobs.records import JobRecords
 from framepack.logs import JOB_THREAD, start_logging
@@ -85,7 +85,7 @@ class WorkerProcess:
             return
         job_id = message["id"]
         reporter = ProgressThrottle(partial(self._send_progress, job_id))
-        job = self._jobs[job_id] = Job(job_id, reporter.report)
+        job = self._jobs[job_id] = Job(job_id, reporter.report, on_waiting=reporter.waiting)
         arguments = (message, job, reporter)
         threading.Thread(target=self._run, args=arguments, name=JOB_THREAD + job_id, daemon=True).start()
 
@@ -120,8 +120,8 @@ class WorkerProcess:
         except FramepackError as error:  # the store may be unavailable for a while
             raise _InputUnreadable(error.message) from error
 
-    def _send_progress(self, job_id: str, progress: Progress) -> None:
-        self._send({"id": job_id, "progress": progress.as_update(), "statistics": self._statistics()})
+    def _send_progress(self, job_id: str, update: dict[str, Any]) -> None:
+        self._send({"id": job_id, "progress": update, "statistics": self._statistics()})
 
     def _statistics(self) -> dict[str, Any]:
         import psutil
@@ -160,21 +160,28 @@ class ProgressThrottle:
         send: Sends a progress update.
     """
 
-    send: Callable[[Progress], None]
-    _unsent: Progress | None = None
+    send: Callable[[dict[str, Any]], None]
+    _latest: Progress | None = None
+    _waiting_for: str | None = None
+    _is_sent: bool = True
     _sent_at: float = 0.0
 
     def report(self, progress: Progress) -> None:
         """Store progress, and send it unless the last update was sent just before."""
-        self._unsent = progress
+        self._latest, self._is_sent = progress, False
         if time.monotonic() - self._sent_at >= _INTERVAL_SECONDS:
             self.flush()
 
+    def waiting(self, what: str | None) -> None:
+        """Store what the job waits for, and send it immediately."""
+        self._waiting_for, self._is_sent = what, False
+        self.flush()
+
     def flush(self) -> None:
         """Send the last progress, unless it was already sent."""
-        if (progress := self._unsent) is not None:
-            self._unsent, self._sent_at = None, time.monotonic()
-            self.send(progress)
+        if not self._is_sent:
+            self._is_sent, self._sent_at = True, time.monotonic()
+            self.send(update_of(self._latest, self._waiting_for))
 
 
 def main() -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import SplitResult
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urlsplit
 
 from framepack.errors import InvalidField
 from framepack.setting_checks import BUCKET, parsed_address
+
+if TYPE_CHECKING:
+    from framepack.net.addresses import Policy
 
 DEFAULT_REGION = "us-east-1"
 
@@ -33,29 +37,36 @@ class S3Location:
     """A bucket and its server.
 
     Attributes:
-        bucket: its name.
-        endpoint_url: the server, without the bucket; None for AWS, whose servers follow from the region.
-        region: the region that requests are signed for.
-        path_style: whether requests name the bucket in their path rather than in the host name.
+        bucket: Its name.
+        endpoint_url: The server, without the bucket; None for AWS, whose servers follow from the region.
+        region: The region that requests are signed for.
+        path_style: Whether requests name the bucket in their path rather than in the host name.
+        policy: Which addresses may be reached, for a server that a client chose; None for the deployment's.
     """
 
     bucket: str
     endpoint_url: str | None
     region: str
     path_style: bool
+    policy: Policy | None = None
+
+    @property
+    def can_presign(self) -> bool:
+        """Whether the server supports presigned links: RunPod's, for its network volumes, do not."""
+        return _RUNPOD_HOST.fullmatch(urlsplit(self.endpoint_url or "").hostname or "") is None
 
 
 def s3_location(bucket: str | None, endpoint_url: str | None = None, region: str | None = None) -> S3Location:
     """Find bucket, server and region.
 
     Args:
-        bucket: its name; None or empty if the endpoint contains it, as the first part of the host name or the last
+        bucket: Its name; None or empty if the endpoint contains it, as the first part of the host name or the last
             part of the path. If both name a bucket, this one counts.
         endpoint_url: ``http`` or ``https`` address of the server, with or without the bucket; None means AWS.
         region: None derives it from the host name: ``auto`` for Cloudflare R2, ``us-east-1`` if there is none in it.
 
     Raises:
-        InvalidField: the bucket or the address is missing or invalid.
+        InvalidField: The bucket or the address is missing or invalid.
     """
     if not endpoint_url:
         return S3Location(_checked(bucket), None, region or DEFAULT_REGION, path_style=False)

@@ -16,20 +16,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, BinaryIO
 
-from framepack.errors import StorageFailed
+from framepack.errors import FramepackError, StorageFailed
 from framepack.files.removed import RemovedFiles
+from framepack.storage.patience import briefly, current_check, stoppable
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
     from types_boto3_s3.type_defs import CompletedPartTypeDef
 
-    from framepack.storage.s3.client import S3Tuning
+    from framepack.storage.s3.requests import S3Requests
 
 logger = logging.getLogger(__name__)
 
 MAX_PARTS = 10_000
 SHA256_METADATA = "sha256"
 STALE_AFTER = timedelta(hours=24)
+_ACTION = "the upload"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,34 +57,53 @@ class _Part:
     confirmed: bool
 
 
-def put_whole(client: S3Client, upload: ObjectUpload, data: bytes) -> bool:
+def put_whole(requests: S3Requests, upload: ObjectUpload, data: bytes) -> bool:
     """Upload the object in one request; return whether the store confirmed its MD5."""
-    answer = client.put_object(
-        Bucket=upload.bucket,
-        Key=upload.name,
-        Body=data,
-        ContentMD5=_md5(data),
-        ContentType=upload.content_type,
-        Metadata=upload.metadata,
+    answer = requests.ask(
+        _ACTION,
+        lambda client: client.put_object(
+            Bucket=upload.bucket,
+            Key=upload.name,
+            Body=data,
+            ContentMD5=_md5(data),
+            ContentType=upload.content_type,
+            Metadata=upload.metadata,
+        ),
+        size_bytes=len(data),
     )
     return _confirms(answer.get("ETag", ""), data)
 
 
-def put_parts(client: S3Client, upload: ObjectUpload, source: BinaryIO, tuning: S3Tuning) -> bool:
+def put_parts(requests: S3Requests, upload: ObjectUpload, source: BinaryIO, *, had_failed: bool) -> bool:
     """Upload the object in parts; return whether the store confirmed every MD5. A failed upload is aborted.
 
+    Args:
+        requests: Sends the requests.
+        upload: The object.
+        source: Its bytes.
+        had_failed: Whether an earlier upload of the object has failed, and may have left parts, which are removed.
+
     Raises:
-        StorageFailed: the SHA-256 of the bytes read is not ``upload.sha256``.
+        StorageFailed: The SHA-256 of the bytes read is not ``upload.sha256``.
     """
-    upload_id = client.create_multipart_upload(
-        Bucket=upload.bucket, Key=upload.name, ContentType=upload.content_type, Metadata=upload.metadata
-    )["UploadId"]
+    tries = 0
+
+    def create(client: S3Client) -> str:
+        nonlocal tries
+        tries += 1
+        return client.create_multipart_upload(
+            Bucket=upload.bucket, Key=upload.name, ContentType=upload.content_type, Metadata=upload.metadata
+        )["UploadId"]
+
+    upload_id = requests.ask(_ACTION, create)
     try:
-        parts = _send(client, upload, upload_id, source, tuning)
-        completed = _complete(client, upload, upload_id, parts)
+        parts = _send(requests, upload, upload_id, source)
+        completed = _complete(requests, upload, upload_id, parts)
     except BaseException:
-        _abort(client, upload, upload_id)
+        _abort(requests, upload, upload_id)
         raise
+    if had_failed or tries > 1:  # perhaps only the answer to the first try was lost
+        _abort_others(requests, upload)
     return completed and all(part.confirmed for part in parts)
 
 
@@ -110,19 +131,24 @@ def abort_stale_uploads(
     return removed
 
 
-def _send(client: S3Client, upload: ObjectUpload, upload_id: str, source: BinaryIO, tuning: S3Tuning) -> list[_Part]:
+def _send(requests: S3Requests, upload: ObjectUpload, upload_id: str, source: BinaryIO) -> list[_Part]:
     """Read part after part and upload a few at a time."""
+    tuning, check = requests.tuning, current_check()
 
     def send_part(number: int, data: bytes) -> _Part:
-        answer = client.upload_part(
-            Bucket=upload.bucket,
-            Key=upload.name,
-            UploadId=upload_id,
-            PartNumber=number,
-            Body=data,
-            ContentMD5=_md5(data),
-        )
-        return _Part(number, answer["ETag"], _confirms(answer["ETag"], data))
+        def send(client: S3Client) -> str:
+            return client.upload_part(
+                Bucket=upload.bucket,
+                Key=upload.name,
+                UploadId=upload_id,
+                PartNumber=number,
+                Body=data,
+                ContentMD5=_md5(data),
+            )["ETag"]
+
+        with stoppable(check):
+            etag = requests.ask(_ACTION, send, size_bytes=len(data))
+        return _Part(number, etag, _confirms(etag, data))
 
     part_bytes = max(tuning.part_bytes, -(-upload.size_bytes // MAX_PARTS))
     digest = hashlib.sha256()
@@ -140,29 +166,61 @@ def _send(client: S3Client, upload: ObjectUpload, upload_id: str, source: Binary
     return parts
 
 
-def _complete(client: S3Client, upload: ObjectUpload, upload_id: str, parts: list[_Part]) -> bool:
+def _complete(requests: S3Requests, upload: ObjectUpload, upload_id: str, parts: list[_Part]) -> bool:
     """Complete the upload; return False if the caller must look at the object to know whether that succeeded."""
     from botocore.exceptions import ClientError
 
     listed: list[CompletedPartTypeDef] = [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
-    try:
-        client.complete_multipart_upload(
-            Bucket=upload.bucket, Key=upload.name, UploadId=upload_id, MultipartUpload={"Parts": listed}
-        )
-    except ClientError as error:
-        # The answer to a first attempt was lost, and the retry finds the upload already completed.
-        if error.response.get("Error", {}).get("Code") != "NoSuchUpload":
-            raise
-        return False
-    return True
+
+    def complete(client: S3Client) -> bool:
+        try:
+            answer = client.complete_multipart_upload(
+                Bucket=upload.bucket, Key=upload.name, UploadId=upload_id, MultipartUpload={"Parts": listed}
+            )
+        except ClientError as error:
+            # The answer to a first attempt was lost, and the retry finds the upload already completed.
+            if error.response.get("Error", {}).get("Code") != "NoSuchUpload":
+                raise
+            return False
+        if not {"ETag", "Key", "Location"} & answer.keys():
+            raise ValueError("not the answer to a completion")
+        return True
+
+    return requests.ask(_ACTION, complete, size_bytes=upload.size_bytes)  # the store copies the bytes meanwhile
 
 
-def _abort(client: S3Client, upload: ObjectUpload, upload_id: str) -> None:
-    from botocore.exceptions import BotoCoreError, ClientError
+def _abort(requests: S3Requests, upload: ObjectUpload, upload_id: str) -> None:
+    """Remove the parts of a failed upload."""
 
-    try:
+    def abort(client: S3Client) -> None:
         client.abort_multipart_upload(Bucket=upload.bucket, Key=upload.name, UploadId=upload_id)
-    except (BotoCoreError, ClientError):
+
+    try:
+        briefly(lambda: requests.ask("the clean-up", abort))
+    except FramepackError:
+        logger.info("the parts of a failed upload could not be removed yet")
+
+
+def _abort_others(requests: S3Requests, upload: ObjectUpload) -> None:
+    """Abort all unfinished uploads of an object that is stored now."""
+    from botocore.exceptions import ClientError
+
+    def abort(client: S3Client) -> None:
+        try:
+            abort_all(client)
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") != "NoSuchUpload":  # nothing is left
+                raise
+
+    def abort_all(client: S3Client) -> None:
+        unfinished = client.list_multipart_uploads(Bucket=upload.bucket, Prefix=upload.name).get("Uploads", ())
+        for other in unfinished:
+            if other["Key"] == upload.name:
+                client.abort_multipart_upload(Bucket=upload.bucket, Key=upload.name, UploadId=other["UploadId"])
+
+    try:
+        requests.ask("the clean-up", abort)
+    except FramepackError:
         logger.warning("The parts of a failed upload could not be removed; a lifecycle rule of the bucket should.")
 
 

@@ -364,7 +364,7 @@ def test_thousands_of_frames_are_listed_in_pages(server: S3Server, bucket: str, 
 def count_listings(storage: S3Storage) -> list[object]:
     """A list that gets longer with each listing asked of the store."""
     requests: list[object] = []
-    storage._client.meta.events.register(
+    storage._requests.client.meta.events.register(
         "before-call.s3.ListObjectsV2", lambda **event: requests.append(event["model"])
     )
     return requests

@@ -1,0 +1,136 @@
+"""Patience with a store that does not answer: calls are tried again, with growing random pauses, until a deadline."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from framepack.errors import StorageUnavailable
+
+T = TypeVar("T")
+Check = Callable[[], None]
+
+THE_STORE: Final = "the store"
+BRIEF_SECONDS: Final = 1.0
+_CHECK_SECONDS: Final = 0.1  # how often a pause looks whether the job was cancelled
+
+
+def never_cancelled() -> None:
+    """The check of work that cannot be cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long, and how often, a call is tried again.
+
+    Attributes:
+        seconds: Time from the first try to the start of the last one.
+        least_tries: Tries that are made even if they take longer than that.
+        first_pause_seconds: Longest pause after the first try; doubled after each further one.
+        longest_pause_seconds: Limit of the doubling.
+        clock: Returns the time in seconds.
+        sleep: Waits the given number of seconds.
+    """
+
+    seconds: float = 600
+    least_tries: int = 1
+    first_pause_seconds: float = 1
+    longest_pause_seconds: float = 15
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], object] = time.sleep
+
+    def pause_seconds(self, tries: int) -> float:
+        """The pause after a number of tries: random, so that many clients do not come back at the same moment."""
+        longest: float = min(self.first_pause_seconds * 2.0 ** min(tries - 1, 30), self.longest_pause_seconds)
+        return longest * random.uniform(0.5, 1)  # noqa: S311 - spreads load; not for security
+
+
+RESULT_PATIENCE: Final = Patience()
+"""The patience with which results and the documents about them are stored."""
+
+_current_check: ContextVar[Check] = ContextVar("current_check", default=never_cancelled)
+
+
+def patiently(
+    call: Callable[[], T],
+    check: Check = never_cancelled,
+    *,
+    patience: Patience = RESULT_PATIENCE,
+    on_wait: Callable[[str | None], None] = lambda _what: None,
+) -> T:
+    """Call ``call`` until the store answers, and return what it returns.
+
+    Only ``StorageUnavailable`` is tried again. Every other error, such as a refusal, passes through at once.
+
+    Args:
+        call: One or more calls of a store. It may run several times, so it must be harmless to repeat.
+        check: Raises to stop at once, in a pause or within a call.
+        patience: When to try again.
+        on_wait: Called with "the store" when the first try has failed, and with None at the end of the wait.
+
+    Raises:
+        StorageUnavailable: The store did not answer in time.
+        Exception: Any other error of ``call``, and what ``check`` raises.
+    """
+    deadline = patience.clock() + patience.seconds
+    tries = 0
+    try:
+        while True:
+            try:
+                with stoppable(check):
+                    return call()
+            except StorageUnavailable:
+                tries += 1
+                pause = patience.pause_seconds(tries)
+                if tries >= patience.least_tries and patience.clock() + pause > deadline:
+                    raise
+                if tries == 1:
+                    on_wait(THE_STORE)
+            _wait(pause, check, patience)
+    finally:
+        if tries:
+            on_wait(None)
+
+
+@contextmanager
+def stoppable(check: Check) -> Iterator[None]:
+    """Let ``check`` stop the calls of a store that this thread makes in a ``with`` block."""
+    token = _current_check.set(check)
+    try:
+        yield
+    finally:
+        _current_check.reset(token)
+
+
+def briefly(call: Callable[[], T], seconds: float = BRIEF_SECONDS) -> T:
+    """Call ``call`` to clean up after a failure or a cancelled job, which a store that is away must not delay.
+
+    Raises:
+        StorageUnavailable: The calls of the store took longer than ``seconds``.
+    """
+    end = time.monotonic() + seconds
+
+    def check() -> None:
+        if time.monotonic() > end:
+            raise StorageUnavailable("The store took too long to answer.")
+
+    with stoppable(check):
+        return call()
+
+
+def current_check() -> Check:
+    """What stops the calls of a store that this thread makes; see `stoppable`."""
+    return _current_check.get()
+
+
+def _wait(seconds: float, check: Check, patience: Patience) -> None:
+    end = patience.clock() + seconds
+    check()
+    while (left := end - patience.clock()) > 0:
+        patience.sleep(min(left, _CHECK_SECONDS))
+        check()
