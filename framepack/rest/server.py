@@ -11,7 +11,7 @@ from framepack.errors import UnknownEndpoint
 from framepack.job import Job
 from framepack.jobs.queue import JobQueue, Limits
 from framepack.jobs.records import JobRecord, JobRecords
-from framepack.rest.fields import BodyReader
+from framepack.rest.bodies import BodyReader
 from framepack.rest.metrics import Metrics
 from framepack.storage.open import deployment_secret, link_signer
 
@@ -50,7 +50,9 @@ class Server:
             records, backends, self._lane, self._send_failure_callback, limits, self.metrics.count_job
         )
         self.threads = asyncio.Semaphore(_THREADS)
-        self.bodies = BodyReader(round(settings.max_body_mb * 1e6), settings.download_timeout_seconds)
+        self.bodies = BodyReader(
+            round(settings.max_body_mb * 1e6), settings.download_timeout_seconds, settings.temp_dir
+        )
         self.max_upload_bytes = round(settings.max_source_mb * 1e6) + _FORM_BYTES
         self._add_gauges()
 

