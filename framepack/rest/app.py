@@ -23,6 +23,7 @@ from framepack.errors import BadRequest, FramepackError, InvalidField, MethodNot
 from framepack.rest.access import AccessLog
 from framepack.rest.auth import OPEN_PATHS, ApiKeys, RequireApiKey
 from framepack.rest.docs_page import docs_routes
+from framepack.rest.draining import DrainBody
 from framepack.rest.errors import error_response
 from framepack.rest.fields import check_query
 from framepack.rest.files import check_link, file_routes
@@ -101,6 +102,7 @@ def create_app(server: Server, keys: ApiKeys) -> FastAPI:
     app.add_middleware(RequireApiKey, keys=keys, check_link=partial(check_link, server))
     app.add_middleware(RequestThrottle)
     app.add_middleware(AccessLog, count_response=server.metrics.count_response, handle_error=_handle_error)
+    app.add_middleware(DrainBody)
     return app
 
 
