@@ -194,21 +194,29 @@ async def body_chunks(request: HttpRequest, max_bytes: int, what: str, pace: Pac
         TooLarge: the body, or its stated length, is larger than ``max_bytes``.
         BadRequest: the body is too slow.
     """
-    received = stated_length(request)
-    if received <= max_bytes:
-        received, started, stream = 0, asyncio.get_running_loop().time(), request.stream()
-        while received <= max_bytes:
-            try:
-                async with asyncio.timeout_at(started + pace.allowed_seconds(received)):
-                    chunk = await anext(stream, None)
-            except TimeoutError as error:
-                raise pace.refusal(what) from error
-            if chunk is None:
-                return
-            received += len(chunk)
-            if received <= max_bytes:
-                yield chunk
-    raise TooLarge(f"{what} must have at most {max_bytes / 1e6:g} MB.")
+    check_length(stated_length(request), max_bytes, what)
+    received, started, stream = 0, asyncio.get_running_loop().time(), request.stream()
+    while True:
+        try:
+            async with asyncio.timeout_at(started + pace.allowed_seconds(received)):
+                chunk = await anext(stream, None)
+        except TimeoutError as error:
+            raise pace.refusal(what) from error
+        if chunk is None:
+            return
+        received += len(chunk)
+        check_length(received, max_bytes, what)
+        yield chunk
+
+
+def check_length(size_bytes: int, max_bytes: int, what: str) -> None:
+    """Check the size of a body called ``what``.
+
+    Raises:
+        TooLarge: it is larger than ``max_bytes``.
+    """
+    if size_bytes > max_bytes:
+        raise TooLarge(f"{what} must have at most {max_bytes / 1e6:g} MB.")
 
 
 def stated_length(request: HttpRequest) -> int:

@@ -81,7 +81,7 @@ class LimitedConnection(HttpToolsProtocol):
         waiting = self._limits.waiting
         if len(self.connections) > self._limits.max_connections:
             if waiting:
-                next(iter(waiting)).make_room()
+                next(iter(waiting)).give_way()
             elif len(self.connections) > self._limits.max_connections + _RESERVED:
                 self._close()
                 return
@@ -143,7 +143,7 @@ class LimitedConnection(HttpToolsProtocol):
         """Answer a request that is not HTTP."""
         self._refuse(BadRequest(msg))
 
-    def make_room(self) -> None:
+    def give_way(self) -> None:
         """Close the connection, which has no request, for another one."""
         self._limits.waiting.pop(self, None)
         self.transport.close()

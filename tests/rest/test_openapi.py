@@ -149,10 +149,19 @@ def test_from_preset_has_its_documented_query_parameters(page: JsonObject) -> No
 
 def test_every_route_declares_the_key_except_health_and_files(page: JsonObject) -> None:
     """Files also accept a signed link."""
-    securities = {path: route["security"] for path, routes in page["paths"].items() for route in routes.values()}
-    special = {path: security for path, security in securities.items() if security != [{"ApiKey": []}]}
+    securities = {
+        f"{method} {path}": route["security"]
+        for path, routes in page["paths"].items()
+        for method, route in routes.items()
+    }
+    special = {route: security for route, security in securities.items() if security != [{"ApiKey": []}]}
 
-    assert special == {"/health": [], "/ping": [], "/outputs/{path}": [{"ApiKey": []}, {"SignedLink": []}]}
+    assert special == {
+        "get /health": [],
+        "get /ping": [],
+        "get /ready": [],
+        "get /outputs/{path}": [{"ApiKey": []}, {"SignedLink": []}],
+    }
 
 
 def the_page() -> JsonObject:
