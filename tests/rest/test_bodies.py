@@ -1,4 +1,4 @@
-"""Bodies are received within their limits, and whoever sends them slowly holds nothing that others need."""
+"""Receiving request bodies: limits of size, values and time, and what slow clients may hold."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ def empties_of(value: Any) -> int:
 
 @settings(max_examples=100, deadline=None)
 @given(value=json_values, cuts=st.lists(st.integers(1, 7), min_size=1), ascii_only=st.booleans())
-def test_values_are_counted_however_the_text_is_cut(value: Any, cuts: list[int], *, ascii_only: bool) -> None:
+def test_value_counter_counts_each_value_however_the_text_is_split(
+    value: Any, cuts: list[int], *, ascii_only: bool
+) -> None:
     """Whatever strings contain, and wherever a piece ends: each value once, and an empty array or object twice."""
     text, counter, at = json.dumps(value, ensure_ascii=ascii_only).encode(), ValueCounter(), 0
     while at < len(text):
@@ -93,7 +95,7 @@ def reader(tmp_path: Path) -> BodyReader:
 
 
 @pytest.mark.parametrize("size", [0, 10, 70_000, 5 * MEGABYTE])
-def test_a_body_arrives_whole_and_leaves_nothing(reader: BodyReader, size: int) -> None:
+def test_reader_returns_the_whole_body_and_leaves_no_file(reader: BodyReader, size: int) -> None:
     """In memory or in a file, byte for byte; no file has a name, and no space stays taken."""
     text = json.dumps({"a": "x" * size})
     pieces = [text[at : at + 50_000].encode() for at in range(0, len(text), 50_000)]
@@ -103,14 +105,14 @@ def test_a_body_arrives_whole_and_leaves_nothing(reader: BodyReader, size: int) 
     assert not list(reader.folder.rglob("*"))
 
 
-def test_as_many_values_as_allowed_are_taken(reader: BodyReader) -> None:
+def test_reader_refuses_one_value_more_than_the_limit(reader: BodyReader) -> None:
     """The limit is allowed; one more is refused before anything is parsed, with the limit in the sentence."""
     assert receive(reader, [json.dumps(list(range(9))).encode()])
     with pytest.raises(TooLarge, match=r"^The request's body must have at most 10 values\.$"):
         receive(reader, [json.dumps(list(range(10))).encode()])
 
 
-def test_more_than_fits_into_the_temporary_folder_is_refused(
+def test_reader_refuses_a_body_larger_than_the_free_disk_space(
     reader: BodyReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The disk is looked at before the body is written, and nothing is left of it."""
@@ -121,7 +123,7 @@ def test_more_than_fits_into_the_temporary_folder_is_refused(
     assert reader.spooled_bytes == 0
 
 
-def test_the_bodies_on_disk_are_bounded_in_sum(reader: BodyReader) -> None:
+def test_reader_limits_the_sum_of_bodies_in_files(reader: BodyReader) -> None:
     """Beyond 16 of the largest, further ones are told to come back; small ones go on."""
     reader.spooled_bytes = 16 * reader.max_bytes - 100_000
     with pytest.raises(Unavailable, match="too many large requests"):
@@ -130,7 +132,7 @@ def test_the_bodies_on_disk_are_bounded_in_sum(reader: BodyReader) -> None:
     assert reader.spooled_bytes == 16 * reader.max_bytes - 100_000
 
 
-def test_large_bodies_take_turns_once_they_have_arrived(reader: BodyReader) -> None:
+def test_only_complete_large_bodies_wait_for_a_slot(reader: BodyReader) -> None:
     """One is worked on at a time; neither small bodies nor those that are still arriving have a part in that."""
 
     async def work() -> tuple[int, bool]:
@@ -179,7 +181,7 @@ def test_large_bodies_take_turns_once_they_have_arrived(reader: BodyReader) -> N
         (Pace(0.05, 1e6), "It must arrive at 1000 kB per second or faster, after 0.05 seconds."),
     ],
 )
-def test_a_body_that_stops_arriving_is_given_up(pace: Pace, words: str) -> None:
+def test_body_chunks_raises_when_a_body_is_too_slow(pace: Pace, words: str) -> None:
     """In all, or against the pace that its size allows."""
 
     async def drip() -> dict[str, Any]:
@@ -195,7 +197,7 @@ def test_a_body_that_stops_arriving_is_given_up(pace: Pace, words: str) -> None:
     assert asyncio.run(read()).message == words
 
 
-def test_a_pace_gives_large_bodies_more_time() -> None:
+def test_pace_allows_more_time_for_more_bytes() -> None:
     """30 seconds, and a second more for every 50 kB that has arrived."""
     assert Pace(30, 50_000).allowed_seconds(0) == 30
     assert Pace(30, 50_000).allowed_seconds(5 * MEGABYTE) == 130
@@ -240,7 +242,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestServer]:
 
 
 @pytest.mark.parametrize("kind", MILLIONS)
-def test_millions_of_values_cost_no_memory(running: RestServer, kind: str) -> None:
+def test_six_bodies_with_millions_of_values_are_refused_in_little_memory(running: RestServer, kind: str) -> None:
     """Six bodies of 55 to 63 MB at once are refused at their first values; nobody else notices."""
     headers: dict[str, str | None] = {"Content-Type": "application/json"}
     with watched(running) as found, ThreadPoolExecutor(6) as pool:
@@ -252,7 +254,7 @@ def test_millions_of_values_cost_no_memory(running: RestServer, kind: str) -> No
     assert sum(seconds > 1 for seconds in found["seconds"]) == 0
 
 
-def test_long_text_is_taken(running: RestServer) -> None:
+def test_four_long_base64_bodies_are_accepted_in_bounded_memory(running: RestServer) -> None:
     """Four videos of 45 MB as base64, at once, with a thousand escapes each: all accepted, in bounded memory."""
     body = json.dumps({"video_base64": "A" * 60 * MEGABYTE}).replace("AAAAA", "A\\/AAA", 1000)
     headers: dict[str, str | None] = {"Content-Type": "application/json", "Prefer": "respond-async"}
@@ -273,7 +275,7 @@ def half_sent(client: Client, path: str, length: int, start: bytes = b"{") -> so
     return connection
 
 
-def test_slow_senders_delay_nobody(tmp_path: Path) -> None:
+def test_incomplete_bodies_do_not_delay_other_requests(tmp_path: Path) -> None:
     """While fifty clients stop in the middle of 60 MB, a body of 2 MB is read and its job started."""
     with server_in_thread(tmp_path, HeldBackend()) as server:
         slow = [half_sent(server, LOOP, 60 * MEGABYTE) for _ in range(50)]
@@ -285,7 +287,7 @@ def test_slow_senders_delay_nobody(tmp_path: Path) -> None:
         assert eventually(lambda: server.server.bodies.spooled_bytes == 0)
 
 
-def test_clients_that_leave_give_their_space_back(tmp_path: Path) -> None:
+def test_a_disconnect_frees_the_space_of_an_incomplete_body(tmp_path: Path) -> None:
     """Half of a body that was on disk is gone with its client."""
     with server_in_thread(tmp_path, HeldBackend()) as server:
         slow = [

@@ -1,4 +1,4 @@
-"""Strangers can open connections, but they cannot keep what others need."""
+"""Limits of connections: headers, idle connections, readers, their number, and refused bodies."""
 
 from __future__ import annotations
 
@@ -70,20 +70,20 @@ def serving(folder: Path, limits: ConnectionLimits) -> Iterator[LocalServer]:
 
 
 @pytest.mark.parametrize("start", [b"", b"GET /ping HTTP/1.1\r\nX-Slow: "])
-def test_headers_have_a_deadline(tmp_path: Path, start: bytes) -> None:
+def test_a_connection_without_complete_headers_is_closed_after_the_deadline(tmp_path: Path, start: bytes) -> None:
     """A connection that never finishes its headers, or never starts, is closed."""
     with serving(tmp_path, ConnectionLimits(header_seconds=0.3)) as server:
         assert until_closed(connect(server, start)) == b""
 
 
-def test_headers_that_drip_are_not_waited_for_longer(tmp_path: Path) -> None:
+def test_further_header_bytes_do_not_extend_the_deadline(tmp_path: Path) -> None:
     """Each further byte is no reason to wait again."""
     limits = ConnectionLimits(header_seconds=1)
     with serving(tmp_path, limits) as server, connect(server, b"GET /ping HTTP/1.1\r\nX-Slow: ") as connection:
         assert sends(connection, b"x", 600, pause_seconds=0.05) < 600
 
 
-def test_a_further_request_on_a_connection_has_the_same_deadline(tmp_path: Path) -> None:
+def test_the_second_request_of_a_connection_has_a_deadline(tmp_path: Path) -> None:
     """The first request is answered, and the half of a second one is not waited for."""
     with serving(tmp_path, ConnectionLimits(header_seconds=0.5)) as server:
         connection = connect(server, request("GET", "/ping"))
@@ -92,7 +92,7 @@ def test_a_further_request_on_a_connection_has_the_same_deadline(tmp_path: Path)
         assert until_closed(connection) == b""
 
 
-def test_a_request_that_is_being_answered_is_not_disturbed(tmp_path: Path) -> None:
+def test_an_incomplete_second_request_does_not_end_the_first(tmp_path: Path) -> None:
     """The half of a second request behind a job that takes longer than the deadline does not end the job's answer."""
     backend = HeldBackend()
     with server_in_thread(tmp_path, backend, limits=ConnectionLimits(header_seconds=0.2)) as server:
@@ -110,7 +110,7 @@ def test_a_request_that_is_being_answered_is_not_disturbed(tmp_path: Path) -> No
     [b"GET /ping HTTP/1.1\r\nX-Large: " + b"x" * 300_000, b"GET /" + b"x" * 300_000],
     ids=["header", "path"],
 )
-def test_large_headers_are_refused(tmp_path: Path, start: bytes) -> None:
+def test_headers_over_the_limit_are_answered_413(tmp_path: Path, start: bytes) -> None:
     """A header without an end is answered in a sentence, and closed."""
     with serving(tmp_path, ConnectionLimits(refusal_seconds=0.1)) as server:
         answer = until_closed(connect(server, start))
@@ -130,7 +130,7 @@ def test_large_headers_are_refused(tmp_path: Path, start: bytes) -> None:
     ],
     ids=["no HTTP", "two lengths", "length and chunks", "no chunk size", "TLS"],
 )
-def test_what_is_not_http_is_refused(tmp_path: Path, sent: bytes) -> None:
+def test_invalid_http_is_answered_400(tmp_path: Path, sent: bytes) -> None:
     """One clear answer in the documented form, then the connection is closed."""
     with serving(tmp_path, ConnectionLimits(refusal_seconds=0.1)) as server:
         answer = until_closed(connect(server, sent))
@@ -140,7 +140,7 @@ def test_what_is_not_http_is_refused(tmp_path: Path, sent: bytes) -> None:
     assert b'"code":"bad_request"}' in answer
 
 
-def test_half_open_connections_make_room(tmp_path: Path) -> None:
+def test_connections_over_the_limit_replace_the_oldest_without_a_request(tmp_path: Path) -> None:
     """Beyond the limit, whoever has waited longest without a request is closed; requests are answered."""
     with serving(tmp_path, ConnectionLimits(max_connections=20)) as server, ExitStack() as open_ones:
         half = [connect(server, b"GET /") for _ in range(60)]
@@ -152,7 +152,7 @@ def test_half_open_connections_make_room(tmp_path: Path) -> None:
             assert until_closed(each) == b""
 
 
-def test_idle_connections_make_room(tmp_path: Path) -> None:
+def test_idle_connections_are_replaced_at_the_limit(tmp_path: Path) -> None:
     """A connection that is kept for further requests is closed when another one needs the place."""
     with serving(tmp_path, ConnectionLimits(max_connections=3)) as server:
         idle = connect(server, request("GET", "/ping"))
@@ -161,7 +161,7 @@ def test_idle_connections_make_room(tmp_path: Path) -> None:
             assert until_closed(idle) == b""
 
 
-def test_beyond_the_limit_only_health_is_answered(tmp_path: Path) -> None:
+def test_requests_over_the_limit_get_503_except_health_checks(tmp_path: Path) -> None:
     """If every connection has a request, further ones get 503, at once; health checks still get their answer."""
     with serving(tmp_path, ConnectionLimits(max_connections=5)) as server, ExitStack() as open_ones:
         head = request("POST", LOOP, "Content-Length: 100", "Expect: 100-continue")
@@ -176,7 +176,7 @@ def test_beyond_the_limit_only_health_is_answered(tmp_path: Path) -> None:
         assert eventually(lambda: server.get("/jobs").status_code == 200)
 
 
-def test_far_beyond_the_limit_connections_are_closed(tmp_path: Path) -> None:
+def test_connections_far_over_the_limit_are_closed(tmp_path: Path) -> None:
     """Nothing can make the server run out of files."""
     with serving(tmp_path, ConnectionLimits(max_connections=5)) as server, ExitStack() as open_ones:
         head = request("POST", LOOP, "Content-Type: application/json", "Content-Length: 100")
@@ -190,13 +190,15 @@ def test_far_beyond_the_limit_connections_are_closed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("soft", "expected"), [(1024, 412), (1_048_576, 1000), (resource.RLIM_INFINITY, 1000), (256, 28), (64, 24)]
 )
-def test_the_limit_follows_from_the_systems(soft: int, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_max_connections_follows_from_the_limit_of_open_files(
+    soft: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two files per connection must be possible."""
     monkeypatch.setattr(resource, "getrlimit", lambda _what: (soft, soft))
     assert max_connections() == expected
 
 
-def test_a_reader_that_stops_is_let_go(tmp_path: Path) -> None:
+def test_a_response_that_is_not_read_is_ended(tmp_path: Path) -> None:
     """A file that nobody reads is not held; one that is read slowly is sent whole."""
     limits = ConnectionLimits(reader_seconds=0.5, reader_bytes_per_second=10_000)
     with serving(tmp_path, limits) as server:
@@ -214,7 +216,7 @@ def test_a_reader_that_stops_is_let_go(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [LOOP, "/uploads", "/no/such/route"])
-def test_clients_that_send_all_before_they_read_see_the_answer(tmp_path: Path, path: str) -> None:
+def test_urllib_sees_the_refusal_of_a_large_body(tmp_path: Path, path: str) -> None:
     """Python's urllib gets the refusal of a body of 70 MB, with and without a right key, not a reset."""
     with server_in_thread(tmp_path, HeldBackend(), max_source_mb=10) as server:
         for key, status in ((KEY, 404 if path.startswith("/no") else 413), ("wrong", 401)):
@@ -228,7 +230,7 @@ def test_clients_that_send_all_before_they_read_see_the_answer(tmp_path: Path, p
             caught.value.close()
 
 
-def test_a_body_without_end_is_not_drained_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_body_is_drained_within_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the refusal, neither a stalled body nor an endless one keeps the connection."""
     monkeypatch.setattr(draining, "_MAX_SECONDS", 0.3)
     monkeypatch.setattr(draining, "_MAX_BYTES", 5 * MEGABYTE)
@@ -242,7 +244,7 @@ def test_a_body_without_end_is_not_drained_for_ever(tmp_path: Path, monkeypatch:
             assert sends(endless, chunk, 2000) < 2000
 
 
-def test_a_refused_client_that_sent_all_keeps_its_connection(tmp_path: Path) -> None:
+def test_a_connection_is_reused_after_a_refused_body(tmp_path: Path) -> None:
     """The next request goes over the same connection."""
     with serving(tmp_path, ConnectionLimits()) as server, requests.Session() as session:
         session.headers["X-API-Key"] = KEY
@@ -253,7 +255,7 @@ def test_a_refused_client_that_sent_all_keeps_its_connection(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_half_open_connections_hold_nothing(tmp_path: Path) -> None:
+def test_1500_half_open_connections_do_not_exhaust_the_server(tmp_path: Path) -> None:
     """Fewer files than connections are open, everybody is answered meanwhile, and later nothing is left."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))

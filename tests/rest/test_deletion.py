@@ -33,7 +33,7 @@ def exists(client: LocalServer, key: Key) -> bool:
 
 @pytest.mark.parametrize("folder", [*(each.value for each in ResultFolder), UPLOADS.text])
 @pytest.mark.parametrize("by_name", [False, True], ids=["path", "name"])
-def test_a_file_is_deleted_by_its_path_or_its_name(client: LocalServer, folder: str, *, by_name: bool) -> None:
+def test_delete_removes_a_file_by_path_or_name(client: LocalServer, folder: str, *, by_name: bool) -> None:
     """The answer names it; a second time it is not found, and its neighbor stays."""
     key, neighbor = put(client, f"{folder}/a b_é.mp4"), put(client, f"{folder}/other.mp4")
     path = f"/outputs/{key.name if by_name else key}"
@@ -60,7 +60,7 @@ def test_a_file_is_deleted_by_its_path_or_its_name(client: LocalServer, folder: 
         "loose.mp4",
     ],
 )
-def test_nothing_else_is_deleted(client: LocalServer, key: str) -> None:
+def test_delete_of_other_files_is_404(client: LocalServer, key: str) -> None:
     """State, frames, and files that are neither results nor uploads are not found."""
     kept = put(client, key)
     assert client.delete(f"/outputs/{key}").status_code == 404
@@ -82,12 +82,12 @@ def test_nothing_else_is_deleted(client: LocalServer, key: str) -> None:
         "postprocessed_output",
     ],
 )
-def test_odd_paths_delete_nothing(client: LocalServer, path: str) -> None:
+def test_delete_of_invalid_paths_is_404(client: LocalServer, path: str) -> None:
     """They are not found."""
     assert client.delete(f"/outputs/{path}").status_code == 404
 
 
-def test_a_result_of_a_running_job_is_not_deleted(client: LocalServer) -> None:
+def test_delete_of_a_running_jobs_result_is_409(client: LocalServer) -> None:
     """Until the job has ended."""
     key = put(client, f"{ResultFolder.TEMP_PROCESSING}/batch_1.mp4")
     with Claim(client.server.runtime.storage) as claim:
@@ -98,14 +98,14 @@ def test_a_result_of_a_running_job_is_not_deleted(client: LocalServer) -> None:
     assert client.delete(f"/outputs/{key}").status_code == 200
 
 
-def test_an_upload_is_deleted_by_its_video_url(client: LocalServer) -> None:
+def test_delete_removes_an_upload_by_its_video_url(client: LocalServer) -> None:
     """Which is what its client has."""
     video_url = upload(client, b"abc").json()["video_url"]
     assert client.delete(video_url).status_code == 200
     assert client.get(video_url).status_code == 404
 
 
-def test_a_link_does_not_delete(client: LocalServer) -> None:
+def test_delete_with_a_signed_link_is_401(client: LocalServer) -> None:
     """A signed link is for reading."""
     key = put(client, f"{ResultFolder.TEMP_PROCESSING}/linked.mp4")
     url = str(client.server.runtime.storage.url(key))

@@ -65,7 +65,7 @@ def test_health_shows_the_problem_of_a_broken_worker_only_with_a_key(
         assert health["problem"] == "The worker cannot run jobs. Send an API key to see the reason."
 
 
-def test_ready_fails_until_jobs_can_run(server: LocalServer, backend: HeldBackend) -> None:
+def test_ready_is_503_until_the_worker_is_ready(server: LocalServer, backend: HeldBackend) -> None:
     """200 only if the worker is ready; otherwise 503 with the reason, for those with a key."""
     assert server.get("/ready").json() == {"ready": True}
     for readiness, problem, words in (

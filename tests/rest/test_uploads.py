@@ -227,7 +227,7 @@ def test_uploads_older_than_the_retention_are_removed(tmp_path: Path) -> None:
     assert storage.stat(result) is not None
 
 
-def test_a_key_keeps_so_many_uploads(tmp_path: Path) -> None:
+def test_uploads_over_the_number_per_key_are_refused(tmp_path: Path) -> None:
     """One more is refused in a sentence that says what is allowed and what helps; deleting one does."""
     with server_in_thread(tmp_path, HeldBackend(), max_uploads=2) as client:
         first, _ = [upload(client, b"abc").json()["video_url"] for _ in range(2)]
@@ -243,7 +243,7 @@ def test_a_key_keeps_so_many_uploads(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["with a length", "chunked"])
-def test_a_key_keeps_so_many_bytes(tmp_path: Path, *, chunked: bool) -> None:
+def test_uploads_over_the_size_per_key_are_refused(tmp_path: Path, *, chunked: bool) -> None:
     """Announced or not, an upload that does not fit is refused, and nothing of it is kept; a smaller one is taken."""
     form = part(content=b"x" * MEGABYTE) + b"--x--\r\n"
     headers: dict[str, str | None] = {"Content-Type": "multipart/form-data; boundary=x"}
@@ -257,7 +257,7 @@ def test_a_key_keeps_so_many_bytes(tmp_path: Path, *, chunked: bool) -> None:
         assert upload(client, b"abc").status_code == 200
 
 
-def test_every_key_has_a_quota_of_its_own(tmp_path: Path) -> None:
+def test_each_key_has_its_own_quota(tmp_path: Path) -> None:
     """What one key keeps, in this server or in another with the same store, is not counted against another key."""
     storage = LocalStorage(tmp_path / "outputs")
     source = tmp_path / "a.mp4"
@@ -282,7 +282,7 @@ def begun(client: Client, *, length: int = MEGABYTE) -> http.client.HTTPConnecti
     return connection
 
 
-def test_an_upload_that_does_not_arrive_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stalled_upload_is_refused_after_the_timeout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has a deadline, which grows with what has arrived."""
     monkeypatch.setattr(uploads, "_PACE", Pace(0.2, 50_000))
     with server_in_thread(tmp_path, HeldBackend()) as client:
@@ -295,7 +295,7 @@ def test_an_upload_that_does_not_arrive_is_given_up(tmp_path: Path, monkeypatch:
         assert leftovers(client) == []
 
 
-def test_few_uploads_of_a_key_arrive_at_a_time(tmp_path: Path) -> None:
+def test_uploads_in_progress_are_limited_per_key(tmp_path: Path) -> None:
     """Further ones are refused until one has ended; those that break off give their place and their share back."""
     with server_in_thread(tmp_path, HeldBackend(), max_uploads_mb=20) as client:
         open_ones = [begun(client) for _ in range(16)]
