@@ -30,7 +30,8 @@ ROUTES = [
     ("GET", "/docs/no-such-file"),
     ("GET", "/no/such/route"),
     ("GET", "/"),
-    ("GET", "/health/"),
+    ("GET", "/health//"),
+    ("DELETE", "/health/"),
     ("GET", "//health"),
     ("GET", "/outputs/postprocessed_output/temp_processing/a.mp4"),
     ("POST", "/outputs/a.mp4?expires=1&signature=2"),
@@ -98,7 +99,7 @@ def test_wrong_missing_or_repeated_keys_get_the_same_401(client: Client, keys: l
     assert headers["content-type"] == "application/json"
 
 
-@pytest.mark.parametrize("path", ["/health", "/ping", "/ready"])
+@pytest.mark.parametrize("path", ["/health", "/ping", "/ready", "/health/"])
 def test_health_routes_need_no_key(client: Client, path: str) -> None:
     """Monitoring needs no key."""
     assert client.get(path, headers={"X-API-Key": None}).status_code == 200

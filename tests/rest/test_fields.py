@@ -17,6 +17,7 @@ import psutil
 import pytest
 import requests
 
+from framepack.storage.keys import Key
 from tests.support.rest_server import KEY, HeldBackend, LocalServer, RestServer, eventually, server_in_thread
 
 URL = "https://example.com/video.mp4"
@@ -167,6 +168,34 @@ def test_query_parameters_and_body_are_combined(client: LocalServer, backend: He
     assert fields == {"video_url": URL, "scale_factor": 3, "enhance_face": False, "model": "2", "tile_size": 0}
 
 
+def test_empty_text_in_optional_fields_counts_as_not_given(client: LocalServer, backend: HeldBackend) -> None:
+    """Forms send it for inputs that nobody filled in, in the query and in the body."""
+    body = {"video_url": URL, "video_base64": "", "callback_url": "", "scale_factor": ""}
+    answer = client.post(f"{UPSCALE}?model=&tile_size=", body, headers={"Prefer": "respond-async"})
+
+    assert taken(client, backend, answer)["video_url"] == URL
+    assert "video_url" in refusal(client.post(UPSCALE, {**body, "video_url": ""}))
+    assert "no_such_field" in refusal(client.post(UPSCALE, {**body, "no_such_field": ""}))
+
+
+@pytest.mark.parametrize("path", [f"{UPSCALE}/", f"{FROM_PRESET}/?preset_name=None"])
+def test_a_slash_at_the_end_of_a_path_is_ignored(client: LocalServer, backend: HeldBackend, path: str) -> None:
+    """The body arrives: there is no redirect."""
+    answer = client.post(path, {"video_url": URL}, headers={"Prefer": "respond-async"}, allow_redirects=False)
+
+    assert taken(client, backend, answer)["video_url"] == URL
+
+
+def test_a_slash_at_the_end_of_a_path_counts_in_a_delete(client: LocalServer) -> None:
+    """A path whose last part is empty does not delete the folder before it."""
+    folder = Key("postprocessed_output/frames/extracted_frames/some/frame_000000.png")
+    client.server.runtime.storage.put_bytes(folder, b"abc")
+
+    assert client.get("/frames/some/").status_code == 200
+    assert client.delete("/frames/some/").status_code in {404, 405}
+    assert client.server.runtime.storage.stat(folder) is not None
+
+
 @pytest.mark.parametrize("in_query", [True, False], ids=["query", "body"])
 def test_a_preset_may_be_named_in_the_query_or_in_the_body(
     client: LocalServer, backend: HeldBackend, *, in_query: bool
@@ -189,7 +218,7 @@ def test_a_preset_may_be_named_in_the_query_or_in_the_body(
         ("scale_factor=NaN", "NaN"),
         ("scale_factor=1e999", "too large"),
         ("scale_factor=two", "scale_factor"),
-        ("scale_factor=", "scale_factor"),
+        ("scale_factor=%20", "scale_factor"),
         ("enhance_face=True", "enhance_face"),
         ("scale_factor=2&scale_factor=3", "twice"),
         ("video_url=https://e.com/other.mp4", "twice"),
