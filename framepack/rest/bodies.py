@@ -17,7 +17,8 @@ from typing import Final
 from starlette.requests import Request as HttpRequest
 
 from framepack.errors import BadRequest, DiskFull, InvalidField, TooLarge, Unavailable
-from framepack.files.scratch import disk_errors, free_bytes
+from framepack.files.scratch import free_bytes
+from framepack.storage.base import storage_errors
 
 MAX_VALUES: Final = 100_000
 """Maximum number of values in a JSON body: parsed, each takes about 100 bytes, however short it is."""
@@ -170,14 +171,13 @@ class BodyReader:
         if before or not _spooled(body.size_bytes):
             return
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if free_bytes(self.folder) < stated:
-            raise DiskFull("The server's temporary folder has no space for the request's body; try again later.")
+        check_free(self.folder, stated)
 
     def _keep(self, body: Body, chunk: bytes, counter: ValueCounter) -> None:
         counter.add(chunk)
         if counter.count > self.max_values:
             raise TooLarge(f"The request's body must have at most {self.max_values:,} values.")
-        with disk_errors():
+        with storage_errors():
             body.file.write(chunk)
 
 
@@ -217,6 +217,16 @@ def check_length(size_bytes: int, max_bytes: int, what: str) -> None:
     """
     if size_bytes > max_bytes:
         raise TooLarge(f"{what} must have at most {max_bytes / 1e6:g} MB.")
+
+
+def check_free(folder: Path, size_bytes: int) -> None:
+    """Check the space for a body in a temporary folder.
+
+    Raises:
+        DiskFull: there is less.
+    """
+    if free_bytes(folder) < size_bytes:
+        raise DiskFull("The server's temporary folder has no space for this request; try again later.")
 
 
 def stated_length(request: HttpRequest) -> int:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fastapi import APIRouter, Request, Response
@@ -22,9 +24,9 @@ from framepack.errors import Busy, FramepackError, InvalidSource
 from framepack.filenames import clean_filename
 from framepack.files.workspace import Workspace
 from framepack.rest.auth import caller_id
-from framepack.rest.bodies import Pace, body_chunks, check_length, stated_length
+from framepack.rest.bodies import Pace, body_chunks, check_free, check_length, stated_length
 from framepack.rest.idempotency import HEADER, answer_once, repeatable
-from framepack.storage.base import CHUNK_BYTES, Storage
+from framepack.storage.base import CHUNK_BYTES, Storage, storage_errors
 from framepack.storage.keys import Key
 from framepack.storage.outputs import PUBLIC_ROOT
 from framepack.storage.uploads import KeptUploads, keep_upload, kept_uploads, remove_uploads_before
@@ -159,6 +161,7 @@ def upload_routes(server: Server) -> APIRouter:
         """Upload a video or image as `multipart/form-data`, in the field `file`."""
         owner, stated = caller_id(request.scope), stated_length(request)
         check_length(stated, server.max_upload_bytes, _WHAT)
+        check_free(Path(tempfile.gettempdir()), stated)
         async with quota.space(owner, stated) as space, _form_file(request, server.max_upload_bytes, space) as file:
             filename = clean_filename(file.filename or "")
 
@@ -199,12 +202,14 @@ async def _form_file(request: Request, max_bytes: int, space: UploadSpace) -> As
         InvalidSource: there is not exactly one file, in the field ``file``, or it is empty.
         TooLarge: the form is larger than the limit for sources.
         Busy: it is larger than its space.
+        DiskFull: the temporary folder of the system has no space for it.
     """
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise InvalidSource("The upload must be multipart/form-data with the file in the field 'file'.")
     body = space.limited(body_chunks(request, max_bytes, _WHAT, _PACE))
     try:
-        form = await MultiPartParser(request.headers, body, max_files=1, max_fields=0).parse()
+        with storage_errors():
+            form = await MultiPartParser(request.headers, body, max_files=1, max_fields=0).parse()
     except (MultiPartException, ValueError) as error:
         raise InvalidSource("The upload must be a valid form with exactly one field, the file 'file'.") from error
     try:

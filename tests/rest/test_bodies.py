@@ -117,7 +117,7 @@ def test_reader_refuses_a_body_larger_than_the_free_disk_space(
 ) -> None:
     """The disk is looked at before the body is written, and nothing is left of it."""
     monkeypatch.setattr(bodies, "free_bytes", lambda _folder: MEGABYTE)
-    with pytest.raises(DiskFull, match="has no space for the request's body"):
+    with pytest.raises(DiskFull, match="has no space for this request"):
         receive(reader, [b" " * 70_000], content_length=str(2 * MEGABYTE))
     assert receive(reader, [b" " * 70_000], content_length="70000")
     assert reader.spooled_bytes == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import os
@@ -14,8 +15,9 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+from starlette.datastructures import UploadFile
 
-from framepack.rest import uploads
+from framepack.rest import bodies, uploads
 from framepack.rest.bodies import Pace
 from framepack.storage.keys import Key
 from framepack.storage.local import LocalStorage
@@ -81,6 +83,8 @@ BROKEN = {
     "two files": part() + part() + b"--x--\r\n",
     "a file and a text": part() + part(name="model", filename=None) + b"--x--\r\n",
     "no name": b"--x\r\nContent-Disposition: form-data\r\n\r\nabc\r\n--x--\r\n",
+    "a header of a megabyte": b"--x\r\nX-Large: " + b"x" * MEGABYTE + b"\r\n" + part()[5:] + b"--x--\r\n",
+    "nine headers": b"--x\r\n" + b"X-Many: 1\r\n" * 9 + part()[5:] + b"--x--\r\n",
     "no disposition": b"--x\r\n\r\nabc\r\n--x--\r\n",
 }
 
@@ -295,8 +299,9 @@ def test_a_stalled_upload_is_refused_after_the_timeout(tmp_path: Path, monkeypat
         assert leftovers(client) == []
 
 
-def test_uploads_in_progress_are_limited_per_key(tmp_path: Path) -> None:
+def test_uploads_in_progress_are_limited_per_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Further ones are refused until one has ended; those that break off give their place and their share back."""
+    monkeypatch.setattr(uploads, "_PACE", Pace(600))
     with server_in_thread(tmp_path, HeldBackend(), max_uploads_mb=20) as client:
         open_ones = [begun(client) for _ in range(16)]
         assert eventually(lambda: upload(client, b"abc").status_code == 429)
@@ -304,3 +309,23 @@ def test_uploads_in_progress_are_limited_per_key(tmp_path: Path) -> None:
         for each in open_ones:
             each.close()
         assert eventually(lambda: upload(client, b"x" * 15 * MEGABYTE).status_code == 200)
+
+
+def test_an_upload_larger_than_the_free_disk_space_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before it is sent, or as soon as the disk is full; either way without a log line about an unexpected error."""
+    with server_in_thread(tmp_path, HeldBackend()) as client:
+        monkeypatch.setattr(bodies, "free_bytes", lambda _folder: 1000)
+        connection = begun(client)
+        early = connection.getresponse()
+        assert (early.status, json.loads(early.read())["code"]) == (507, "disk_full")
+        connection.close()
+
+        def fail(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "full")
+
+        monkeypatch.setattr(UploadFile, "write", fail)
+        late = upload(client, b"abc")
+        assert (late.status_code, late.json()["code"]) == (507, "disk_full")
+        assert leftovers(client) == []
