@@ -91,13 +91,16 @@ def health_routes(server: Server) -> APIRouter:
             raise Unavailable(reason if has_key(request.scope) else _HIDDEN)
         return Ready()
 
+    _add_metrics(router, server)
+    return router
+
+
+def _add_metrics(router: APIRouter, server: Server) -> None:
     @router.get("/metrics", response_class=Response)
     async def metrics() -> Response:
         """Metrics for Prometheus: jobs, durations, queue, frames, memory."""
         body, content_type = server.metrics.render()
         return Response(body, media_type=content_type)
-
-    return router
 
 
 def _why_not_ready(server: Server) -> str | None:
