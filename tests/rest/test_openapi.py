@@ -67,8 +67,10 @@ def nowhere(_host: str, port: int, **_: Any) -> list[tuple[Any, ...]]:
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
-    """A server whose worker answers at once."""
-    with server_in_thread(tmp_path_factory.mktemp("openapi"), AnsweringBackend(slots=4)) as client:
+    """A server whose workers answer at once."""
+    with server_in_thread(
+        tmp_path_factory.mktemp("openapi"), AnsweringBackend(slots=4), AnsweringBackend()
+    ) as client:
         runtime = client.server.runtime
         runtime._policy = replace(runtime._policy, resolve=nowhere)
         yield client
