@@ -138,7 +138,7 @@ class RangeNotSatisfiable(FramepackError):
 
 
 class Busy(FramepackError):
-    """The queue is full."""
+    """The queue is full, or an API key has used up its share."""
 
     status = 429
     code = "busy"

@@ -79,7 +79,7 @@ class Runtime:
         self.deliverer = Deliverer(self.outbox, _CALLBACKS_SECONDS)
         callbacks = Callbacks(self._check_callback, lambda url: check_url(url, self._policy).origin)
         deliver = partial(self.deliverer.deliver_now, seconds=FIRST_SECONDS) if is_delivering else _leave
-        ended_jobs = EndsInOutbox(self.outbox, self._storage_of, deliver)
+        ended_jobs = EndsInOutbox(self.outbox, self._open_store, deliver)
         self.dispatcher = Dispatcher(registry or discover(), self.job_context, callbacks, ended_jobs)
 
     @cached_property
@@ -131,11 +131,15 @@ class Runtime:
         with suppress(SourceFailed):  # a receiver that cannot be resolved now may exist when the job is done
             check_public(url, self._policy)
 
+    def _open_store(self, job_input: JobInput) -> Storage:
+        """The deployment's store, or the job's own."""
+        if job_input.s3_config is None:
+            return self.storage
+        return open_job_storage(self.settings, job_input.s3_config, self._policy)
+
     def _storage_of(self, job_input: JobInput, job: Job) -> Storage:
-        """The deployment's store, or the job's own, which is tried first."""
-        storage = self.storage
-        if job_input.s3_config is not None:
-            storage = open_job_storage(self.settings, job_input.s3_config, self._policy)
+        """The store of a job's outputs, as patient as the job; the job's own one is tried first."""
+        storage = self._open_store(job_input)
         if job_input.is_short:
             return storage
         if job_input.s3_config is not None:

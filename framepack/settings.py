@@ -248,6 +248,10 @@ class RestSettings(_Group):
     max_body_mb: float = Field(
         64, gt=0, description="Maximum size of a JSON body; send larger videos by address or through `/uploads`."
     )
+    max_uploads: int = Field(1000, ge=1, description="Maximum uploads that are kept at a time, per API key.")
+    max_uploads_mb: float = Field(
+        20_000, gt=0, description="Maximum size in sum of the uploads that are kept at a time, per API key."
+    )
     job_retention_hours: float = Field(24, gt=0, description="How long finished jobs and uploads are kept.")
     shutdown_grace_seconds: float = Field(
         25,

@@ -53,16 +53,26 @@ Url = Annotated[str, Field(min_length=1, max_length=MAX_URL_CHARACTERS), BeforeV
 
 
 class Request(BaseModel):
-    """Base of all requests: strict types, no unknown fields, and null means that a field is not given."""
+    """Base of all requests: strict types and no unknown fields.
+
+    Null means that a field is not given. So does an empty text in an optional field: forms send it for empty inputs.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
 
     @model_validator(mode="before")
     @classmethod
-    def _without_nulls(cls, data: object) -> object:
+    def _without_unset(cls, data: object) -> object:
         if isinstance(data, dict):
-            return {key: value for key, value in data.items() if value is not None}
+            return {key: value for key, value in data.items() if not cls._is_unset(key, value)}
         return data
+
+    @classmethod
+    def _is_unset(cls, name: object, value: object) -> bool:
+        if value == "" and isinstance(name, str):
+            field = cls.model_fields.get(name)
+            return field is not None and not field.is_required()
+        return value is None
 
     @classmethod
     def parse(cls, fields: dict[str, Any], place: str = "") -> Self:

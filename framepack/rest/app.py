@@ -24,6 +24,7 @@ from framepack.rest.access import AccessLog
 from framepack.rest.auth import OPEN_PATHS, ApiKeys, RequireApiKey
 from framepack.rest.callback_routes import callback_routes
 from framepack.rest.docs_page import docs_routes
+from framepack.rest.draining import DrainBody
 from framepack.rest.errors import error_response
 from framepack.rest.fields import check_query
 from framepack.rest.files import check_link, file_routes
@@ -104,6 +105,8 @@ def create_app(server: Server, keys: ApiKeys) -> FastAPI:
     app.add_middleware(RequireApiKey, keys=keys, check_link=partial(check_link, server))
     app.add_middleware(RequestThrottle)
     app.add_middleware(AccessLog, count_response=server.metrics.count_response, handle_error=_handle_error)
+    app.add_middleware(WithoutTrailingSlash)
+    app.add_middleware(DrainBody)
     return app
 
 
@@ -147,6 +150,24 @@ class HeadAsGet:
                 await send(message)
 
         await self._app({**scope, "method": "GET"}, receive, send_without_body)
+
+
+class WithoutTrailingSlash:
+    """ASGI middleware that ignores a slash at the end of a path. After a redirect, many clients would send a GET.
+
+    It counts in names of files, and in DELETE requests: ``/frames/{folder}/`` with an empty frame
+    must not delete the folder.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, without the slash."""
+        if scope["type"] == "http" and scope["method"] != "DELETE" and not scope["path"].startswith(PUBLIC_ROOT):
+            path = scope["path"]
+            scope = {**scope, "path": path[:-1] if path.endswith("/") and path != "/" else path}
+        await self._app(scope, receive, send)
 
 
 async def _handle_error(request: Request, error: Exception) -> Response:

@@ -12,19 +12,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from framepack.errors import FramepackError, Unauthorized
-from framepack.rest.docs_page import PAGES
+from framepack.rest.docs_page import PAGES as DOCS_PAGES
 from framepack.rest.errors import error_response
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-OPEN_PATHS: Final = frozenset({"/health", "/ping"})
+OPEN_PATHS: Final = frozenset({"/health", "/ping", "/ready"})
+
+PASSWORD_PATHS: Final = DOCS_PAGES | {"/metrics"}
+"""Paths that also accept the API key as a password (Basic authentication), as browsers and Prometheus send it."""
 
 CheckLink = Callable[[str, bytes], Awaitable[None]]
 """Checks (path, query): returns if it is a valid signed link, and raises Unauthorized otherwise."""
 
-_HAS_KEY: Final = "framepack.has_key"
+_CALLER: Final = "framepack.caller"
 _HEADER: Final = b"x-api-key"
+_ID_PREFIX: Final = b"framepack caller "
+_ID_CHARACTERS: Final = 16
 _REALM: Final = 'Basic realm="Any user name, the API key as the password"'
 
 
@@ -50,25 +55,29 @@ class ApiKeys:
             raise ValueError("at least one API key is needed")
         return cls(digests)
 
-    def allow(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        """Whether the headers have exactly one key, and it is valid. Takes the same time for all keys."""
-        given = [value for name, value in headers if name == _HEADER]
-        return len(given) == 1 and self._is_valid(given[0])
+    def caller(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+        """The id of the key in the headers; None if there is not exactly one, or if it is not valid.
 
-    def allow_page(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        """Whether the password of a browser's login dialog is a valid key."""
+        Takes the same time for all keys.
+        """
+        given = [value for name, value in headers if name == _HEADER]
+        return self._id(given[0]) if len(given) == 1 else None
+
+    def caller_by_password(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+        """The id of the key that is the password of the headers; None if it is not valid."""
         for name, value in headers:
             if name == b"authorization" and value[:6].lower() == b"basic ":
                 try:
                     _, _, password = base64.b64decode(value[6:], validate=True).partition(b":")
                 except binascii.Error:
-                    return False
-                return self._is_valid(password)
-        return False
+                    return None
+                return self._id(password)
+        return None
 
-    def _is_valid(self, key: bytes) -> bool:
+    def _id(self, key: bytes) -> str | None:
         digest = _digest(key)
-        return any([hmac.compare_digest(digest, ours) for ours in self.digests])  # noqa: C419 - compare with all
+        is_valid = any([hmac.compare_digest(digest, ours) for ours in self.digests])  # noqa: C419 - compare with all
+        return _digest(_ID_PREFIX + digest).hex()[:_ID_CHARACTERS] if is_valid else None
 
 
 def new_key() -> str:
@@ -93,9 +102,12 @@ class RequireApiKey:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 401."""
         path = scope.get("path", "")
-        is_authorized = scope["type"] != "lifespan" and self._has_key(path, scope["headers"])
-        if scope["type"] == "lifespan" or path in OPEN_PATHS or is_authorized:
-            await self._app({**scope, _HAS_KEY: is_authorized}, receive, send)
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        caller = self._caller(path, scope["headers"])
+        if path in OPEN_PATHS or caller is not None:
+            await self._app({**scope, _CALLER: caller}, receive, send)
             return
         try:
             if scope["type"] != "http" or scope["method"] not in {"GET", "HEAD"}:
@@ -104,18 +116,29 @@ class RequireApiKey:
         except FramepackError as error:
             if isinstance(error, Unauthorized) and _has_bearer(scope["headers"]):
                 error = Unauthorized("Send the API key in the X-API-Key header, not as Authorization: Bearer.")
-            extra = {"WWW-Authenticate": _REALM} if path in PAGES else {}
+            extra = {"WWW-Authenticate": _REALM} if path in PASSWORD_PATHS else {}
             await error_response(error, extra)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
-    def _has_key(self, path: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        return self._keys.allow(headers) or (path in PAGES and self._keys.allow_page(headers))
+    def _caller(self, path: str, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+        caller = self._keys.caller(headers)
+        if caller is None and path in PASSWORD_PATHS:
+            return self._keys.caller_by_password(headers)
+        return caller
 
 
 def has_key(scope: Scope) -> bool:
     """Whether a request that `RequireApiKey` has passed on has a valid key."""
-    return bool(scope.get(_HAS_KEY))
+    return scope.get(_CALLER) is not None
+
+
+def caller_id(scope: Scope) -> str:
+    """The id of the key of a request that `RequireApiKey` has passed on: 16 hexadecimal digits, none without a key.
+
+    It is the same in every server and run, and does not reveal the key.
+    """
+    return scope.get(_CALLER) or ""
 
 
 def missing_key() -> Unauthorized:

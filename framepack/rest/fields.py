@@ -5,123 +5,42 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.requests import Request as HttpRequest
 
 from framepack.api.schemas import from_text
-from framepack.errors import BadRequest, InvalidField, TooLarge
+from framepack.errors import InvalidField
+from framepack.rest.bodies import Body
 
 if TYPE_CHECKING:
     from framepack.registry import AnyOperation
 
 _MAX_DEPTH: Final = 32
 _MAX_DIGITS: Final = 20
-_LONG_BYTES: Final = 100_000
-_LARGE_BYTES: Final = 1_000_000
-_LARGE_BODIES: Final = 4  # each takes about four times its size while it is read, parsed and stored
-_JSON_TYPES: Final = ("", "application/json")
 
 
-@dataclass(frozen=True, slots=True)
-class BodyReader:
-    """Reads JSON bodies. Only a few large bodies are in memory at once; others wait, unread.
-
-    Attributes:
-        max_bytes: Maximum size of a body.
-        max_seconds: Maximum time for receiving a body, so that slow clients do not block the slots.
-        large_slots: Limits the number of large bodies in memory.
-    """
-
-    max_bytes: int
-    max_seconds: float
-    large_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_LARGE_BODIES))
-
-    @asynccontextmanager
-    async def slot(self, request: HttpRequest) -> AsyncIterator[None]:
-        """Hold a slot during the ``with`` block, if the body is large or its size is unknown."""
-        is_large = stated_length(request) > _LARGE_BYTES or "transfer-encoding" in request.headers
-        async with self.large_slots if is_large else nullcontext():
-            yield
-
-    async def read(self, request: HttpRequest) -> bytearray:
-        """Read the body.
-
-        Raises:
-            TooLarge: the body is larger than ``max_bytes``.
-            BadRequest: the body did not arrive in time.
-        """
-        raw = bytearray()
-        try:
-            async with asyncio.timeout(self.max_seconds):
-                async for chunk in body_chunks(request, self.max_bytes, "The request's body"):
-                    raw += chunk
-        except TimeoutError as error:
-            raise BadRequest(f"The request's body must arrive within {self.max_seconds:g} seconds.") from error
-        return raw
-
-
-async def request_fields(request: HttpRequest, operation: AnyOperation, bodies: BodyReader) -> dict[str, Any]:
+async def request_fields(request: HttpRequest, operation: AnyOperation, body: Body) -> dict[str, Any]:
     """Collect the fields of a request, not yet validated.
 
     Raises:
         InvalidField: the body is not a JSON object, or a field is given twice.
-        TooLarge, BadRequest: the body is too large or too slow.
     """
-    content_type = request.headers.get("content-type", "")
-    raw = await bodies.read(request)
-    if len(raw) > _LONG_BYTES:  # parsing takes long: keep it out of the event loop
-        body = await asyncio.to_thread(parsed_body, raw, content_type)
-    else:
-        body = parsed_body(raw, content_type)
+    parsed = parsed_body(body) if body.is_short else await asyncio.to_thread(parsed_body, body)
     query = query_fields(request.query_params.multi_items(), operation)
-    return _merged({"the path": request.path_params, "the query": query, "the body": body})
+    return _merged({"the path": request.path_params, "the query": query, "the body": parsed})
 
 
-async def body_chunks(request: HttpRequest, max_bytes: int, what: str) -> AsyncGenerator[bytes, None]:
-    """Yield the body as it arrives, and stop as soon as it is too large.
-
-    Args:
-        request: The request.
-        max_bytes: Maximum size of the body.
-        what: Name of the body, as the subject of an error message.
-
-    Raises:
-        TooLarge: the body, or its stated length, is larger than ``max_bytes``.
-    """
-    received = stated_length(request)
-    if received <= max_bytes:
-        received = 0
-        async for chunk in request.stream():
-            received += len(chunk)
-            if received > max_bytes:
-                break
-            yield chunk
-    if received > max_bytes:
-        raise TooLarge(f"{what} must have at most {max_bytes / 1e6:g} MB.")
-
-
-def stated_length(request: HttpRequest) -> int:
-    """The ``Content-Length`` of the request; 0 if it has none."""
-    stated = request.headers.get("content-length", "")
-    return int(stated[:20]) if stated.isascii() and stated.isdecimal() else 0
-
-
-def parsed_body(body: bytes | bytearray, content_type: str) -> dict[str, Any]:
+def parsed_body(body: Body) -> dict[str, Any]:
     """Parse a body as a JSON object. An empty body is an empty object.
 
     Raises:
         InvalidField: it is something else, has a field twice, or has values that are not valid JSON, such as NaN.
     """
-    if not body or body.isspace():
-        return {}
-    if content_type.partition(";")[0].strip().lower() not in _JSON_TYPES:
-        raise InvalidField("The body must be JSON, with the header Content-Type: application/json.")
     try:
-        content = _parsed(body.decode("utf-8-sig"))
+        text = body.text()
+        content = {} if not text or text.isspace() else _parsed(text)
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         raise InvalidField("The body is not valid JSON.") from error
     if not isinstance(content, dict):

@@ -1,4 +1,4 @@
-"""``/outputs``: downloads of results with a signed link or an API key. Range requests are supported."""
+"""``/outputs``: downloads of results with a signed link or an API key, with ranges; deletion with an API key."""
 
 from __future__ import annotations
 
@@ -6,24 +6,29 @@ import asyncio
 import mimetypes
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, quote
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response, StreamingResponse
+from pydantic import BaseModel, Field
 
-from framepack.errors import InvalidField, NotFound, RangeNotSatisfiable, Unauthorized
+from framepack.errors import Conflict, InvalidField, NotFound, RangeNotSatisfiable, Unauthorized
 from framepack.rest.auth import missing_key
 from framepack.rest.errors import error_response
+from framepack.rest.fields import check_query
 from framepack.storage.base import object_not_found
+from framepack.storage.claims import is_in_use
 from framepack.storage.documents import STATE
 from framepack.storage.keys import Key
 from framepack.storage.links import LinkStatus
 from framepack.storage.open import has_own_links
-from framepack.storage.outputs import PUBLIC_ROOT
+from framepack.storage.outputs import PUBLIC_ROOT, ResultFolder
+from framepack.storage.uploads import UPLOADS
 
 if TYPE_CHECKING:
     from framepack.rest.server import Server
@@ -33,6 +38,9 @@ _SHOWN_INLINE: Final = frozenset(
     {"image/gif", "image/jpeg", "image/png", "image/webp", "video/mp4", "video/quicktime", "video/webm"}
 )
 """Types that browsers may display. All others are downloaded: HTML and SVG files may contain scripts."""
+
+_DELETABLE: Final = (*(folder.key for folder in ResultFolder), UPLOADS)
+"""Folders of which single files may be deleted."""
 
 _SAFE_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
@@ -70,7 +78,48 @@ def file_routes(server: Server) -> APIRouter:
             raise object_not_found()
         return await asyncio.to_thread(_response, server, key, request)
 
+    _add_deletion(router, server)
     return router
+
+
+class DeletedOutput(BaseModel):
+    """A result or an upload was deleted."""
+
+    success: bool = True
+    message: str
+    output_path: str = Field(description="Its path")
+
+
+def _add_deletion(router: APIRouter, server: Server) -> None:
+    """Add the route that deletes a result."""
+
+    @router.delete("/outputs/{path:path}", dependencies=[Depends(check_query)])
+    async def delete_output(path: str) -> DeletedOutput:
+        """Delete a result or an upload, by its path or its file name. Frame folders have a route of their own."""
+        key = await asyncio.to_thread(_deleted, server, path)
+        return DeletedOutput(message=f"Deleted '{key.name}'", output_path=f"{PUBLIC_ROOT}{key}")
+
+
+def _deleted(server: Server, path: str) -> Key:
+    """Delete a result or an upload; return its key.
+
+    Raises:
+        NotFound: there is no such file, or it is neither a result nor an upload.
+        Conflict: a running job has made it and is not done with it.
+    """
+    storage, settings = server.runtime.storage, server.runtime.settings
+    key = _key(path)
+    if key is None:
+        raise object_not_found()
+    given = [key] if len(key.segments) > 1 else [folder / key.text for folder in _DELETABLE]
+    for each in given:
+        if Key(each.text.rpartition("/")[0]) not in _DELETABLE or storage.stat(each) is None:
+            continue
+        if is_in_use(storage, each.name, datetime.now(UTC), timedelta(seconds=settings.claim_lifetime_seconds)):
+            raise Conflict(f"'{each.name}' belongs to a running job; delete it when the job has ended.")
+        if storage.delete(each):
+            return each
+    raise object_not_found()
 
 
 async def check_link(server: Server, path: str, query: bytes) -> None:

@@ -1,4 +1,4 @@
-"""``/health`` for operators, ``/ping`` for RunPod's load balancer, ``/metrics`` for Prometheus."""
+"""``/health`` for operators, ``/ping`` for RunPod, ``/ready`` for other probes, ``/metrics`` for Prometheus."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from framepack import __version__
+from framepack.errors import Unavailable
 from framepack.jobs.backends.base import Readiness, why_not_ready
 from framepack.rest.auth import has_key
 
@@ -43,6 +44,12 @@ class Health(BaseModel):
     version: str
 
 
+class Ready(BaseModel):
+    """The server can run jobs."""
+
+    ready: bool = True
+
+
 def health_routes(server: Server) -> APIRouter:
     """The routes about the server."""
     router = APIRouter(tags=["server"])
@@ -73,10 +80,31 @@ def health_routes(server: Server) -> APIRouter:
         """Show whether the server can run jobs: 200 yes, 204 starting, 503 no. Needs no API key."""
         return Response(status_code=503 if server.jobs.is_stopping else _PING[server.backend.readiness])
 
+    @router.get("/ready", response_model=Ready, responses={503: {"description": "starting, broken or stopping"}})
+    async def ready(request: Request) -> Ready:
+        """Show whether the server can run jobs: 200 yes, 503 no, with the reason. Needs no API key.
+
+        For readiness probes, which count every status below 400 as ready.
+        """
+        reason = _why_not_ready(server)
+        if reason is not None:
+            raise Unavailable(reason if has_key(request.scope) else _HIDDEN)
+        return Ready()
+
+    _add_metrics(router, server)
+    return router
+
+
+def _add_metrics(router: APIRouter, server: Server) -> None:
     @router.get("/metrics", response_class=Response)
     async def metrics() -> Response:
         """Metrics for Prometheus: jobs, durations, queue, frames, memory."""
         body, content_type = server.metrics.render()
         return Response(body, media_type=content_type)
 
-    return router
+
+def _why_not_ready(server: Server) -> str | None:
+    """Why the server cannot run jobs now, as a sentence; None if it can."""
+    if server.jobs.is_stopping:
+        return "The server is stopping."
+    return why_not_ready(server.backend)

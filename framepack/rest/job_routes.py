@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 
+from framepack.job import WAITING_FOR
 from framepack.jobs.records import JobRecord, State
 from framepack.rest.callback_routes import CallbackView
 from framepack.rest.idempotency import refuse_key
@@ -42,7 +43,9 @@ class JobSummary(BaseModel):
 class JobView(JobSummary):
     """A job."""
 
-    waiting_for: str | None = Field(None, description="Why it waits for anything but its turn, as a sentence")
+    waiting_for: str | None = Field(
+        None, description="What it waits for, other than its turn: a sentence, or `the store` that its result needs"
+    )
     result: dict[str, Any] | None = Field(
         None, description="The answer of an ended job, or its `error`, `code` and `status`; never has inline files"
     )
@@ -96,7 +99,8 @@ def job_routes(server: Server) -> APIRouter:
 
 
 def _view(status: JobStatus) -> JobView:
-    return JobView(**_fields(status.record), waiting_for=status.waiting_for, result=status.result)
+    waiting_for = status.waiting_for or (status.record.progress or {}).get(WAITING_FOR)
+    return JobView(**_fields(status.record), waiting_for=waiting_for, result=status.result)
 
 
 def _fields(record: JobRecord) -> dict[str, Any]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from framepack.api.schemas import Request as OperationRequest
     from framepack.jobs.records import JobRecord
     from framepack.registry import AnyOperation
+    from framepack.rest.bodies import Body
     from framepack.rest.server import Server
 
 NOTE: Final = (
@@ -67,8 +68,8 @@ class _Started:
 
 def _endpoint(operation: AnyOperation, server: Server) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        async with server.bodies.slot(request):
-            started = await _start(request, operation, server)
+        async with server.bodies.received(request) as body:
+            started = await _start(request, body, operation, server)
         if isinstance(started, Response):
             return started
         # The body is no longer in memory while the request waits.
@@ -81,13 +82,13 @@ def _endpoint(operation: AnyOperation, server: Server) -> Callable[[Request], Aw
     return endpoint
 
 
-async def _start(request: Request, operation: AnyOperation, server: Server) -> Response | _Started:
+async def _start(request: Request, body: Body, operation: AnyOperation, server: Server) -> Response | _Started:
     """Start the operation: return the response if it is known already, else the job to wait for.
 
     Fields are parsed once in this process. For operations that run here, the dispatcher does it; jobs and queries are
     parsed before they are accepted, and once more by the worker, which is another process.
     """
-    fields = await request_fields(request, operation, server.bodies)
+    fields = await request_fields(request, operation, body)
     is_safe = operation.method == "GET"  # such requests may be repeated anyway
     repeated = None if is_safe else await repeatable(request, operation.name, fields, server)
     if operation.needs == "store":

@@ -21,6 +21,7 @@ from framepack.jobs.backends.runpod import RunpodBackend, fit_request
 from framepack.logs import log_start, start_logging
 from framepack.rest.app import create_app
 from framepack.rest.auth import ApiKeys, new_key
+from framepack.rest.connections import ConnectionLimits
 from framepack.rest.server import Server
 from framepack.runtime import Runtime
 
@@ -54,16 +55,23 @@ def serve(settings: Settings, host: str, port: int) -> None:
     if (sentence := lost_with_container(settings)) is not None:
         log.warning(sentence)
     server, app = build(settings)
-    config = uvicorn.Config(
+    config = http_config(app, host, port)
+    DrainingServer(config, lambda: server.jobs.stop(settings.shutdown_grace_seconds)).run([listening])
+
+
+def http_config(app: FastAPI, host: str, port: int, limits: ConnectionLimits | None = None) -> uvicorn.Config:
+    """The configuration of the HTTP server."""
+    return uvicorn.Config(
         app,
         host=host,
         port=port,
+        http=(limits or ConnectionLimits()).protocol(),
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=_CLOSE_SECONDS,
     )
-    DrainingServer(config, lambda: server.jobs.stop(settings.shutdown_grace_seconds)).run([listening])
 
 
 def _listen(host: str, port: int) -> socket.socket:

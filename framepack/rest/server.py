@@ -11,7 +11,7 @@ from framepack.errors import UnknownEndpoint
 from framepack.jobs.callbacks import JobCallbacks
 from framepack.jobs.queue import JobQueue, Limits
 from framepack.jobs.records import JobRecord, JobRecords
-from framepack.rest.fields import BodyReader
+from framepack.rest.bodies import BodyReader
 from framepack.rest.metrics import Metrics
 from framepack.storage.open import deployment_secret, link_signer
 
@@ -49,7 +49,9 @@ class Server:
         self.jobs = JobQueue(records, backends, self._lane, self.callbacks, limits, self._on_ended)
         runtime.outbox.count = self.metrics.count_callback
         self.threads = asyncio.Semaphore(_THREADS)
-        self.bodies = BodyReader(round(settings.max_body_mb * 1e6), settings.download_timeout_seconds)
+        self.bodies = BodyReader(
+            round(settings.max_body_mb * 1e6), settings.download_timeout_seconds, settings.temp_dir
+        )
         self.max_upload_bytes = round(settings.max_source_mb * 1e6) + _FORM_BYTES
         self._add_gauges()
 

@@ -6,6 +6,7 @@ result is published at its end needs none: ``clear-temp`` never deletes new resu
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from dataclasses import dataclass, field
@@ -94,6 +95,25 @@ def claimed_results(state: Storage, now: datetime, *, grace: timedelta, lifetime
         else:
             names.update(claim.results)
     return frozenset(names)
+
+
+def is_in_use(state: Storage, name: str, now: datetime, lifetime: timedelta) -> bool:
+    """Whether a running job claims the result.
+
+    Args:
+        state: The deployment's store.
+        name: The result's file name.
+        now: The present, UTC.
+        lifetime: How long a claim counts that is neither released nor refreshed.
+    """
+    documents = _documents(state)
+    for owner, stored in documents.stored():
+        if now - stored.modified <= lifetime:
+            with contextlib.suppress(NotFound, InvalidField):  # deleted, or set aside as damaged, since it was listed
+                claim = documents.read(owner)
+                if name in claim.results and not claim.released:
+                    return True
+    return False
 
 
 def _documents(state: Storage) -> Documents[_StoredClaim]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from framepack.api.filter_settings import FILTER_PRESETS, FilterSettings
 from framepack.api.names import is_name
@@ -22,8 +22,6 @@ P = TypeVar("P", bound=Request)
 
 FILTERS_FOLDER: Final = "filter_presets"
 
-_DELETED: Final = {"deleted": True}
-
 
 @dataclass(frozen=True, slots=True)
 class Presets(Generic[P]):
@@ -33,13 +31,13 @@ class Presets(Generic[P]):
     protected preset, which never changes, is found in any case and with spaces around its name.
 
     Attributes:
-        documents: The presets that clients saved; None marks a built-in preset as deleted.
+        documents: The presets that clients saved. One with the name of a built-in preset replaces it.
         built_in: The built-in presets.
         protected: Name of the built-in preset that can be neither replaced nor deleted.
         limit: Maximum number of saved presets.
     """
 
-    documents: Documents[P | None]
+    documents: Documents[P]
     built_in: Mapping[str, P]
     protected: str
     limit: int
@@ -55,8 +53,7 @@ class Presets(Generic[P]):
     def all(self) -> dict[str, P]:
         """All presets by name: the protected one first, then the others in alphabetical order."""
         saved = {name: preset for name, preset in self.documents.list() if is_name(name)}
-        merged = {**self.built_in, **saved, self.protected: self.built_in[self.protected]}
-        known = {name: preset for name, preset in merged.items() if preset is not None}
+        known = {**self.built_in, **saved, self.protected: self.built_in[self.protected]}
         others = sorted((name for name in known if not self.protects(name)), key=lambda name: (name.casefold(), name))
         return {name: known[name] for name in (self.protected, *others)}
 
@@ -79,22 +76,22 @@ class Presets(Generic[P]):
         return existed
 
     def delete(self, name: str) -> bool:
-        """Delete a preset; a built-in one stays hidden until a preset of its name is saved.
+        """Delete a saved preset. If it replaced a built-in preset, that one is found again.
 
         Returns:
-            Whether a preset of that name existed.
+            Whether a preset of that name was saved.
 
         Raises:
-            BadRequest: The name is that of the protected preset.
+            BadRequest: The name is that of the protected preset, or of a built-in preset that is not replaced.
         """
         if self.protects(name):
             raise BadRequest(f"'{self.protected}' preset cannot be deleted")
-        if self._exact(name) is None:
-            return False
-        if name in self.built_in:
-            self.documents.save(name, _DELETED)
-            return True
-        return self.documents.delete(name)
+        is_deleted = self.documents.delete(name)
+        if not is_deleted and name in self.built_in:
+            raise BadRequest(
+                f"'{name}' is a built-in preset and cannot be deleted; save a preset of its name instead"
+            )
+        return is_deleted
 
     def protects(self, name: str) -> bool:
         """Whether ``name`` means the protected preset."""
@@ -109,15 +106,11 @@ class Presets(Generic[P]):
 
 def filter_presets(state: Storage, limit: int) -> Presets[FilterSettings]:
     """The filter presets of a deployment."""
-    documents = Documents(state, FILTERS_FOLDER, _or_deleted(FilterSettings.parse))
+    documents = Documents(state, FILTERS_FOLDER, FilterSettings.parse)
     return Presets(documents, FILTER_PRESETS, "none", limit)
 
 
 def workflow_presets(state: Storage, limit: int, steps: StepTypes) -> Presets[WorkflowPreset]:
     """The workflow presets of a deployment, made of these types of steps."""
-    documents = Documents(state, PRESETS_FOLDER, _or_deleted(steps.preset.parse))
+    documents = Documents(state, PRESETS_FOLDER, steps.preset.parse)
     return Presets(documents, MappingProxyType({NO_WORKFLOW: steps.preset()}), NO_WORKFLOW, limit)
-
-
-def _or_deleted(parse: Callable[[dict[str, Any]], P]) -> Callable[[dict[str, Any]], P | None]:
-    return lambda content: None if content.get("deleted") is True else parse(content)

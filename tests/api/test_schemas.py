@@ -179,3 +179,33 @@ def test_an_error_in_a_nested_field_names_its_path(fields: dict[str, Any], sente
     with pytest.raises(InvalidField) as placed:
         Parts.parse(fields, "steps[2].params")
     assert "steps[2].params.parts" in placed.value.message
+
+
+class Optional(Request):
+    """A request with fields of several types."""
+
+    name: str
+    note: str | None = None
+    count: int = 3
+    inner: list[VideoRequest] | None = None
+
+
+def test_empty_text_in_an_optional_field_counts_as_not_given() -> None:
+    """Whatever its type, also in inner objects; spaces are text."""
+    parsed = Optional.parse(
+        {
+            "name": "a",
+            "note": "",
+            "count": "",
+            "inner": [{"video_url": "https://example.com/a.mp4", "video_base64": ""}],
+        }
+    )
+    assert (parsed.note, parsed.count) == (None, 3)
+    assert parsed.inner is not None
+    assert parsed.inner[0].video_base64 is None
+    assert Optional.parse({"name": "", "note": " "}).note == " "
+
+
+def test_empty_text_in_a_required_field_is_a_value() -> None:
+    """Its own rules decide."""
+    assert Optional.parse({"name": ""}).name == ""

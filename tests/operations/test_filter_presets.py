@@ -100,21 +100,34 @@ def test_a_built_in_one_can_be_replaced(worker: Bench, source: Path) -> None:
     assert_same_look(worker, source, {"preset": "WARM"}, {"blur": 1})
 
 
-def test_a_deleted_built_in_one_stays_deleted(worker: Bench, source: Path) -> None:
-    """For every worker, until one of its name is saved; the answer says with which numbers."""
+def test_deleting_a_replaced_built_in_restores_it(worker: Bench, source: Path) -> None:
+    """For every worker, in any case of its letters; the answer says so."""
+    save(worker, "cool", blur=1)
     answer = worker.run("delete_filter_preset", name="cool")
 
     assert answer["message"] == "Filter preset 'cool' deleted successfully"
-    assert answer["note"].endswith(
-        "save a preset called 'cool' with contrast 1.2, saturation 1.1, temperature -15, "
-        "sharpen 1, s_curve_contrast 5."
-    )
+    assert answer["note"] == "The built-in preset 'cool' applies again."
     other = bench(worker.folder)
-    assert list(listed(other)) == ["none", "cinematic", "dramatic", "vintage", "warm"]
-    assert other.run("filters", source, preset="cool")["error"] == "Filter preset 'cool' not found"
-    assert other.run("filters", source, preset="Cool")["error"] == "Filter preset 'Cool' not found"
-    assert delete(other, "cool") == "Filter preset 'cool' not found"
-    assert save(other, "cool", temperature=-15) == "Filter preset 'cool' saved successfully"
+    assert list(listed(other)) == BUILT_IN
+    assert_same_look(other, source, {"preset": "Cool"}, FILTER_PRESETS["cool"].model_dump(exclude_defaults=True))
+
+
+def test_a_built_in_preset_cannot_be_deleted(worker: Bench) -> None:
+    """The message says what can be done instead."""
+    refused = worker.run("delete_filter_preset", name="cinematic")
+
+    assert (refused["status"], refused["code"]) == (400, "bad_request")
+    assert refused["error"] == (
+        "'cinematic' is a built-in preset and cannot be deleted; save a preset of its name instead"
+    )
+    assert list(listed(worker)) == BUILT_IN
+
+
+def test_a_built_in_preset_that_an_older_version_deleted_is_found(worker: Bench) -> None:
+    """Older versions stored a mark in its place, which is set aside."""
+    mark = worker.runtime.storage
+    mark.put_bytes(Key("state/filter_presets/cinematic.json"), b'{"deleted": true}')
+
     assert list(listed(worker)) == BUILT_IN
 
 

@@ -96,7 +96,7 @@ def test_names(worker: Bench, tmp_path: Path, source: str, custom_name: str | No
     assert saved(worker) == {f"postprocessed_output/saved_videos/{filename}": clip.read_bytes()}
 
 
-@pytest.mark.parametrize("name", ["", "..", "../../etc/passwd", "/absolute", "a\r\nX: 1.mp4", "a" * 101, "nul.mp4"])
+@pytest.mark.parametrize("name", [" ", "..", "../../etc/passwd", "/absolute", "a\r\nX: 1.mp4", "a" * 101, "nul.mp4"])
 def test_what_is_no_name_is_refused(worker: Bench, clip: Path, name: str) -> None:
     """The sentence says what a name is, and nothing is stored."""
     answer = worker.run("save_video", clip, custom_name=name)

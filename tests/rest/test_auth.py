@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import http.client
 import re
 from collections.abc import Iterator
@@ -12,8 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from framepack.rest.auth import ApiKeys
-from framepack.rest.docs_page import PAGES
+from framepack.rest.auth import PASSWORD_PATHS, ApiKeys
 from tests.support.rest_server import KEY, Client, HeldBackend, RestServer, server_in_thread
 
 REFUSAL = {"detail": "Invalid or missing API key", "code": "unauthorized"}
@@ -30,7 +30,8 @@ ROUTES = [
     ("GET", "/docs/no-such-file"),
     ("GET", "/no/such/route"),
     ("GET", "/"),
-    ("GET", "/health/"),
+    ("GET", "/health//"),
+    ("DELETE", "/health/"),
     ("GET", "//health"),
     ("GET", "/outputs/postprocessed_output/temp_processing/a.mp4"),
     ("POST", "/outputs/a.mp4?expires=1&signature=2"),
@@ -50,7 +51,7 @@ HEADERS: dict[str, list[bytes]] = {
         "clé".encode(),
     ],
     "not even UTF-8": [b"\xff\xfe"],
-    "a megabyte": [b"x" * 1_000_000],
+    "fifty kilobytes": [b"x" * 50_000],
     "right and wrong": [KEY.encode(), b"wrong"],
     "wrong and right": [b"wrong", KEY.encode()],
     "right twice": [KEY.encode(), KEY.encode()],
@@ -98,7 +99,7 @@ def test_wrong_missing_or_repeated_keys_get_the_same_401(client: Client, keys: l
     assert headers["content-type"] == "application/json"
 
 
-@pytest.mark.parametrize("path", ["/health", "/ping"])
+@pytest.mark.parametrize("path", ["/health", "/ping", "/ready", "/health/"])
 def test_health_routes_need_no_key(client: Client, path: str) -> None:
     """Monitoring needs no key."""
     assert client.get(path, headers={"X-API-Key": None}).status_code == 200
@@ -126,9 +127,9 @@ def test_a_bearer_token_is_refused_with_the_name_of_the_right_header(client: Cli
     assert (both.status_code, both.json()) == (401, REFUSAL)
 
 
-@pytest.mark.parametrize("path", sorted(PAGES))
-def test_documentation_pages_accept_the_key_as_a_basic_auth_password(client: Client, path: str) -> None:
-    """The browser asks for a user name and a password; any user name works."""
+@pytest.mark.parametrize("path", sorted(PASSWORD_PATHS))
+def test_documentation_pages_and_metrics_accept_the_key_as_a_basic_auth_password(client: Client, path: str) -> None:
+    """Browsers ask for a user name and a password, and Prometheus sends them; any user name works."""
     closed = client.get(path, headers={"X-API-Key": None})
     assert closed.headers["www-authenticate"].startswith("Basic ")
 
@@ -176,8 +177,18 @@ def test_each_of_several_keys_is_accepted() -> None:
     """A removed key is refused."""
     keys = ApiKeys.of(["old", "new"])
 
-    assert all(keys.allow([(b"x-api-key", key)]) for key in (b"old", b"new"))
-    assert not keys.allow([(b"x-api-key", b"older")])
+    assert all(keys.caller([(b"x-api-key", key)]) for key in (b"old", b"new"))
+    assert keys.caller([(b"x-api-key", b"older")]) is None
+
+
+def test_the_id_of_a_key_does_not_depend_on_other_keys() -> None:
+    """It is neither the key nor its digest."""
+    ids = [ApiKeys.of(keys).caller([(b"x-api-key", b"new")]) for keys in (["new"], ["old", "new"])]
+
+    assert ids[0] == ids[1]
+    assert re.fullmatch("[0-9a-f]{16}", str(ids[0]))
+    assert not hashlib.sha256(b"new").hexdigest().startswith(str(ids[0]))
+    assert ApiKeys.of(["old"]).caller([(b"x-api-key", b"old")]) not in {None, ids[0]}
 
 
 def test_an_empty_list_of_keys_raises() -> None:

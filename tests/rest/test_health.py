@@ -65,6 +65,21 @@ def test_health_shows_the_problem_of_a_broken_worker_only_with_a_key(
         assert health["problem"] == "The worker cannot run jobs. Send an API key to see the reason."
 
 
+def test_ready_is_503_until_the_worker_is_ready(server: LocalServer, backend: HeldBackend) -> None:
+    """200 only if the worker is ready; otherwise 503 with the reason, for those with a key."""
+    assert server.get("/ready").json() == {"ready": True}
+    for readiness, problem, words in (
+        (Readiness.STARTING, None, "The worker is starting."),
+        (Readiness.BROKEN, None, "The worker could not be started; see the server's log."),
+        (Readiness.BROKEN, "The disk is full.", "The disk is full."),
+    ):
+        backend.readiness, backend.problem = readiness, problem
+        answer = server.get("/ready")
+        assert (answer.status_code, answer.json()) == (503, {"detail": words, "code": "unavailable"})
+        hidden = server.get("/ready", headers={"X-API-Key": None})
+        assert (hidden.status_code, words in hidden.text) == (503, False)
+
+
 def test_health_reports_the_device(server: LocalServer, backend: HeldBackend) -> None:
     """The worker reports it."""
     backend.device = device_fields(

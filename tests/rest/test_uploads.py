@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -13,10 +15,13 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+from starlette.datastructures import UploadFile
 
+from framepack.rest import bodies, uploads
+from framepack.rest.bodies import Pace
 from framepack.storage.keys import Key
 from framepack.storage.local import LocalStorage
-from framepack.storage.uploads import UPLOADS, keep_upload
+from framepack.storage.uploads import UPLOADS, keep_upload, kept_uploads
 from tests.support.rest_server import KEY, Client, HeldBackend, LocalServer, eventually, server_in_thread, upload
 
 MEGABYTE = 1_000_000
@@ -78,6 +83,8 @@ BROKEN = {
     "two files": part() + part() + b"--x--\r\n",
     "a file and a text": part() + part(name="model", filename=None) + b"--x--\r\n",
     "no name": b"--x\r\nContent-Disposition: form-data\r\n\r\nabc\r\n--x--\r\n",
+    "a header of a megabyte": b"--x\r\nX-Large: " + b"x" * MEGABYTE + b"\r\n" + part()[5:] + b"--x--\r\n",
+    "nine headers": b"--x\r\n" + b"X-Many: 1\r\n" * 9 + part()[5:] + b"--x--\r\n",
     "no disposition": b"--x\r\n\r\nabc\r\n--x--\r\n",
 }
 
@@ -210,12 +217,115 @@ def test_uploads_older_than_the_retention_are_removed(tmp_path: Path) -> None:
     old, new = keep_upload(storage, source, "old.mp4"), keep_upload(storage, source, "new.mp4")
     result = Key("postprocessed_output/saved_videos/old.mp4")
     storage.put_bytes(result, b"abc")
+    owned = keep_upload(storage, source, "owned.mp4", "owner")
+    mark = Key(f"state/uploads/owner/{owned.name}")
+    assert storage.stat(mark) is not None
     long_ago = time.time() - timedelta(hours=3).total_seconds()
-    for key in (old, result):
+    for key in (old, result, owned, mark):
         os.utime(tmp_path / "outputs" / key.text, (long_ago, long_ago))
 
     with server_in_thread(tmp_path, HeldBackend(), job_retention_hours=2):
-        assert eventually(lambda: storage.stat(old) is None)
+        assert eventually(lambda: not any(map(storage.stat, (old, owned, mark))))
 
     assert storage.stat(new) is not None
     assert storage.stat(result) is not None
+
+
+def test_uploads_over_the_number_per_key_are_refused(tmp_path: Path) -> None:
+    """One more is refused in a sentence that says what is allowed and what helps; deleting one does."""
+    with server_in_thread(tmp_path, HeldBackend(), max_uploads=2) as client:
+        first, _ = [upload(client, b"abc").json()["video_url"] for _ in range(2)]
+        refused = upload(client, b"abc")
+        assert (refused.status_code, refused.json()["code"]) == (429, "busy")
+        assert refused.json()["detail"] == (
+            "An API key may keep 2 uploads with 20000 MB in all, and this one has 2 with 0.0 MB: "
+            "DELETE the video_url of some, or wait until they are deleted 24 hours after the upload."
+        )
+        assert leftovers(client) == []
+        assert client.delete(first).status_code == 200
+        assert upload(client, b"abc").status_code == 200
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["with a length", "chunked"])
+def test_uploads_over_the_size_per_key_are_refused(tmp_path: Path, *, chunked: bool) -> None:
+    """Announced or not, an upload that does not fit is refused, and nothing of it is kept; a smaller one is taken."""
+    form = part(content=b"x" * MEGABYTE) + b"--x--\r\n"
+    headers: dict[str, str | None] = {"Content-Type": "multipart/form-data; boundary=x"}
+    with server_in_thread(tmp_path, HeldBackend(), max_uploads_mb=1.5) as client:
+        assert send(client, form).status_code == 200
+        refused = client.ask("POST", "/uploads", headers=headers, data=iter([form]) if chunked else form)
+        assert (refused.status_code, refused.json()["code"]) == (429, "busy")
+        assert "1.5 MB in all" in refused.json()["detail"]
+        assert leftovers(client) == []
+        assert len(stored(client)) == 1
+        assert upload(client, b"abc").status_code == 200
+
+
+def test_each_key_has_its_own_quota(tmp_path: Path) -> None:
+    """What one key keeps, in this server or in another with the same store, is not counted against another key."""
+    storage = LocalStorage(tmp_path / "outputs")
+    source = tmp_path / "a.mp4"
+    source.write_bytes(b"abc")
+    for _ in range(3):
+        keep_upload(storage, source, "a.mp4", "another owner")
+    with server_in_thread(tmp_path, HeldBackend(), max_uploads=1) as client:
+        assert upload(client, b"abc").status_code == 200
+    with server_in_thread(tmp_path, HeldBackend(), max_uploads=1) as client:
+        assert upload(client, b"abc").status_code == 429
+    assert kept_uploads(storage, "another owner").count == 3
+
+
+def begun(client: Client, *, length: int = MEGABYTE) -> http.client.HTTPConnection:
+    """An upload that has sent the start of its form only."""
+    connection = http.client.HTTPConnection(urlsplit(client.url).netloc, timeout=30)
+    connection.putrequest("POST", "/uploads")
+    connection.putheader("X-API-Key", KEY)
+    connection.putheader("Content-Type", "multipart/form-data; boundary=x")
+    connection.putheader("Content-Length", str(length))
+    connection.endheaders(part()[:-5])
+    return connection
+
+
+def test_a_stalled_upload_is_refused_after_the_timeout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has a deadline, which grows with what has arrived."""
+    monkeypatch.setattr(uploads, "_PACE", Pace(0.2, 50_000))
+    with server_in_thread(tmp_path, HeldBackend()) as client:
+        connection = begun(client)
+        answer = connection.getresponse()
+        assert answer.status == 400
+        sentence = "An upload must arrive at 50 kB per second or faster, after 0.2 seconds."
+        assert json.loads(answer.read()) == {"detail": sentence, "code": "bad_request"}
+        connection.close()
+        assert leftovers(client) == []
+
+
+def test_uploads_in_progress_are_limited_per_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Further ones are refused until one has ended; those that break off give their place and their share back."""
+    monkeypatch.setattr(uploads, "_PACE", Pace(600))
+    with server_in_thread(tmp_path, HeldBackend(), max_uploads_mb=20) as client:
+        open_ones = [begun(client) for _ in range(16)]
+        assert eventually(lambda: upload(client, b"abc").status_code == 429)
+        assert "16 uploads of an API key may arrive at a time" in upload(client, b"abc").json()["detail"]
+        for each in open_ones:
+            each.close()
+        assert eventually(lambda: upload(client, b"x" * 15 * MEGABYTE).status_code == 200)
+
+
+def test_an_upload_larger_than_the_free_disk_space_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before it is sent, or as soon as the disk is full; either way without a log line about an unexpected error."""
+    with server_in_thread(tmp_path, HeldBackend()) as client:
+        monkeypatch.setattr(bodies, "free_bytes", lambda _folder: 1000)
+        connection = begun(client)
+        early = connection.getresponse()
+        assert (early.status, json.loads(early.read())["code"]) == (507, "disk_full")
+        connection.close()
+
+        def fail(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "full")
+
+        monkeypatch.setattr(UploadFile, "write", fail)
+        late = upload(client, b"abc")
+        assert (late.status_code, late.json()["code"]) == (507, "disk_full")
+        assert leftovers(client) == []

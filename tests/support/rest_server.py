@@ -28,7 +28,8 @@ from framepack.jobs.backends.base import Backend, NotReady, Readiness, WorkerLos
 from framepack.jobs.backends.local import LIGHT_SLOTS, LIGHT_WORKER, LocalBackend
 from framepack.rest.app import create_app
 from framepack.rest.auth import ApiKeys
-from framepack.rest.serve import DrainingServer
+from framepack.rest.connections import ConnectionLimits
+from framepack.rest.serve import DrainingServer, http_config
 from framepack.rest.server import Server
 from framepack.runtime import Runtime
 from framepack.settings import Settings
@@ -332,7 +333,11 @@ class LocalServer(Client):
 
 @contextmanager
 def server_in_thread(
-    folder: Path, backend: Backend, light: Backend | None = None, **settings: Any
+    folder: Path,
+    backend: Backend,
+    light: Backend | None = None,
+    limits: ConnectionLimits | None = None,
+    **settings: Any,
 ) -> Iterator[LocalServer]:
     """Serve over real HTTP around ``backend``, with a store in ``folder``; stops like a server told to stop.
 
@@ -353,14 +358,8 @@ def server_in_thread(
         given = {f"FRAMEPACK_{name.upper()}": str(value) for name, value in chosen.items()}
         light = LocalBackend({**os.environ, **given}, LIGHT_WORKER, slots=LIGHT_SLOTS, is_lazy=True)
     server = Server(Runtime(Settings(**chosen)), backend, light)
-    config = uvicorn.Config(
-        create_app(server, ApiKeys.of([KEY])),
-        host="127.0.0.1",
-        port=port,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=2,
-    )
+    config = http_config(create_app(server, ApiKeys.of([KEY])), "127.0.0.1", port, limits)
+    config.timeout_graceful_shutdown = 2
     serving = DrainingServer(config, lambda: server.jobs.stop(server.runtime.settings.shutdown_grace_seconds))
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=lambda: _serve(loop, serving))

@@ -42,7 +42,7 @@ class FilterPresetAnswer(SuccessResponse):
     """The outcome."""
 
     message: Message
-    note: str | None = Field(None, description="How to restore a deleted built-in preset")
+    note: str | None = Field(None, description="Set if a built-in preset of that name applies again")
 
 
 @operation("GET", "/filters/presets", needs="store")
@@ -79,18 +79,9 @@ def save_filter_preset(request: FilterPresetRequest, ctx: Context) -> FilterPres
 
 @operation("DELETE", "/filters/presets/{name}", needs="store")
 def delete_filter_preset(request: FilterPresetName, ctx: Context) -> FilterPresetAnswer:
-    """Delete a filter preset. A deleted built-in stays hidden until you save a preset with its name."""
+    """Delete a saved filter preset. If it replaced a built-in preset, the built-in one applies again."""
     name = request.name
     if not filter_presets(ctx.state, ctx.settings.max_presets).delete(name):
         raise NotFound(f"Filter preset '{name}' not found")
-    return FilterPresetAnswer(message=f"Filter preset '{name}' deleted successfully", note=_note(name))
-
-
-def _note(name: str) -> str | None:
-    """The settings of a built-in preset, so that it can be restored."""
-    built_in = FILTER_PRESETS.get(name)
-    if built_in is None:
-        return None
-    numbers = built_in.model_dump(exclude_defaults=True)
-    settings = ", ".join(f"{control} {value:g}" for control, value in numbers.items())
-    return f"To restore the built-in preset, save a preset called '{name}' with {settings}."
+    note = f"The built-in preset '{name}' applies again." if name in FILTER_PRESETS else None
+    return FilterPresetAnswer(message=f"Filter preset '{name}' deleted successfully", note=note)
