@@ -12,6 +12,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 DAY = dt.timedelta(days=1)
 
+# Python 3.13 and later refuse authorities whose certificate does not say that it may sign others (RFC 5280).
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
 
 class Authority:
     """A certificate authority; clients that trust the file ``path`` trust the servers it vouches for."""
@@ -22,6 +35,7 @@ class Authority:
         self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Test authority")])
         basic = x509.BasicConstraints(ca=True, path_length=0)
         certificate = self._builder(self._name, self._key, days=1).add_extension(basic, critical=True)
+        certificate = certificate.add_extension(_SIGNS_CERTIFICATES, critical=True)
         self.path = folder / "authority.pem"
         self.path.write_bytes(_pem(certificate.sign(self._key, hashes.SHA256())))
 
