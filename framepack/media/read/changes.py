@@ -74,7 +74,7 @@ def _missing_end(container: InputContainer, scanned: Scan, timeline: Timeline) -
     declared = Fraction(container.duration or 0, _MICROSECONDS)
     start = Fraction(container.start_time or 0, _MICROSECONDS)
     present = scanned.end_seconds - min(start, Fraction(0))  # some muxers count the time before the first packet
-    if declared - present > _SLACK_SECONDS + 1 / timeline.fps:
+    if not scanned.is_whole and declared - present > _SLACK_SECONDS + 1 / timeline.fps:
         yield f"The end of the file is missing: of {float(declared):.1f} seconds it holds {float(present):.1f}."
 
 

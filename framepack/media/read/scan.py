@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import inf
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from framepack.errors import InvalidMedia, TooLarge
@@ -15,6 +16,7 @@ from framepack.media.containers import MAX_PIXELS, read_packets
 from framepack.media.read.clock import Clocks
 from framepack.media.read.frame_order import NO_TIME, FrameOrder, presentation_order
 from framepack.media.read.hidden import is_shown
+from framepack.media.read.whole_file import is_whole
 from framepack.media.timeline.constant_rate import Timestamps
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ _PEEKED_PACKETS: Final = 300
 _TIME_BASE: Final = Fraction(1, 90_000)
 _OVERHEAD: Final = {"matroska": (256, 0.0), "flv": (256, 0.0), "mpegts": (2048, 0.5)}  # others are padded at will
 _MOST_HIDDEN: Final = 4  # packets for each frame that is shown
+_WITHOUT_PTS: Final = "avi"  # presentation times are the demuxer's guesses, decoding times the places in the file
 _MOST_TICKS: Final = 2**56  # larger timestamps are damage
 _LONG_SECONDS: Final = Fraction(10)
 
@@ -60,6 +63,8 @@ class Scan:
         missing_bytes: Bytes between packets that belong to none.
         others_end_seconds: End time of the last packet of the other streams.
         declared_end: End time of the video as the header has it, in seconds; None if it has none.
+        declared_seconds: Duration of the file as the header has it; 0 if it has none. Some muxers count from time 0.
+        is_whole: Whether the structure of the file shows that nothing is missing at its end.
         unbelieved_seconds: Duration of the last frame that is so long that it must be wrong; 0 if there is none.
         is_corrupt: Whether the demuxer has found damage.
     """
@@ -77,6 +82,8 @@ class Scan:
     missing_bytes: int = 0
     others_end_seconds: Fraction = Fraction(0)
     declared_end: Fraction | None = None
+    declared_seconds: Fraction = Fraction(0)
+    is_whole: bool = False
     unbelieved_seconds: Fraction = Fraction(0)
     is_corrupt: bool = False
     _bytes: int = 0
@@ -93,7 +100,9 @@ class Scan:
 
     def add(self, packet: Packet[Stream], *, is_video: bool) -> None:
         """Count one packet with data."""
-        time = packet.pts if packet.pts is not None else packet.dts
+        time = packet.pts
+        if time is None or (is_video and self.clocks.container == _WITHOUT_PTS):
+            time = packet.dts
         if time is not None and abs(time) > _MOST_TICKS:
             time = None
         self._extend(packet, time, is_video=is_video)
@@ -164,6 +173,8 @@ class Scan:
         if not self.clocks.container.startswith(WITH_FRAME_INDEX):
             duration = max(duration, self._durations[last])
         seconds = duration * self.time_base
+        if self.is_whole and self.declared_seconds - self.end_seconds > _SLACK_SECONDS:
+            seconds = self.declared_seconds - self._times[last] * self.time_base
         if self.declared_end is not None and not self.clocks.jumps:
             left = max(self.declared_end - self._times[last] * self.time_base, Fraction(0))
             if seconds - left > _SLACK_SECONDS:
@@ -211,6 +222,8 @@ def scan(container: InputContainer, video: VideoStream, max_frames: int = MAX_FR
     result.overhead = next(
         (most for name, most in _OVERHEAD.items() if container.format.name.startswith(name)), (inf, 0)
     )
+    result.is_whole = is_whole(Path(container.name.removeprefix("file:")), container.format.name)
+    result.declared_seconds = Fraction(container.duration or 0, _MICROSECONDS)
     result.declared_end = _declared_end(container, video)
     peek = video.width * video.height <= MAX_PIXELS
     video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}

@@ -20,9 +20,10 @@ from framepack.media.read.hidden import is_shown
 from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
 from framepack.media.section import Section
-from tests.support.clips import Spec, barred, bars_of, make_clip
+from framepack.media.write.writer import write
+from tests.support.clips import AudioSpec, Spec, barred, bars_of, make_clip
 from tests.support.http_server import Answer, HttpServer
-from tests.support.readback import rgb_of
+from tests.support.readback import beep_times, rgb_of
 from tests.support.runs import bench
 
 if TYPE_CHECKING:
@@ -98,6 +99,19 @@ def test_older_codecs_in_avi_show_every_frame_once(tmp_path: Path, codec: str, b
         make_clip(tmp_path / "clip.avi", Spec(count=30, codec=codec, frame=barred, options=options))
     )
     assert numbers(clip) == list(range(30))
+    assert warnings == []
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+@pytest.mark.parametrize("b_frames", ["0", "2"])
+def test_video_and_audio_of_avi_are_in_step(tmp_path: Path, b_frames: str, codec: str) -> None:
+    """The place in the file is the time: a beep at 1.2 s is heard with the frame of that time."""
+    options = {"bf": b_frames, **(SLOW if codec == "libx264" else {})}
+    spec = Spec(count=50, codec=codec, frame=barred, options=options, audio=AudioSpec("pcm_s16le", 2, beeps=(1.2,)))
+    clip, warnings = opened(make_clip(tmp_path / "clip.avi", spec))
+    write(clip, tmp_path / "out.mp4", preset="ultrafast", warn=warnings.append)
+    assert beep_times(tmp_path / "out.mp4") == pytest.approx([1.2], abs=0.005)
+    assert numbers(clip) == list(range(50))
     assert warnings == []
 
 

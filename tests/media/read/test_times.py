@@ -120,6 +120,24 @@ def test_the_last_frame_of_a_video_stays_as_long_as_it_says(tmp_path: Path, b_fr
     assert (analysis["fps"], analysis["total_frames"], analysis["duration"]) == (25.0, output.length, "2.4 seconds")
 
 
+@pytest.mark.parametrize("suffix", [".webm", ".flv"])
+def test_a_whole_file_that_ends_later_than_its_frames_shows_the_last_one(tmp_path: Path, suffix: str) -> None:
+    """Where packets have no durations, the header has that of the file. A cut file lacks its end instead."""
+    codec, path = "libvpx" if suffix == ".webm" else "libx264", tmp_path / f"clip{suffix}"
+    plain = make_clip(tmp_path / f"plain{suffix}", Spec(count=10, codec=codec, frame=barred, options={"g": "5"}))
+    with av.open(str(plain)) as source, av.open(str(path), "w") as output:
+        stream = output.add_stream_from_template(source.streams.video[0])
+        packets = [packet for packet in source.demux(video=0) if packet.size]
+        packets[-1].duration = 2000
+        for packet in packets:
+            packet.stream = stream
+            output.mux(packet)
+    clip, warnings = opened(path)
+    assert (clip.fps, clip.length, warnings) == (Fraction(25), 59, [])
+    assert appearances(clip) == [(number, Fraction(number, 25)) for number in range(10)]
+    assert "The end of the file is missing" in " ".join(opened(truncate(path, tmp_path / f"cut{suffix}", 0.8))[1])
+
+
 def test_an_absurd_last_duration_is_not_believed(tmp_path: Path) -> None:
     """A second of video whose last frame is said to last for minutes: a wrong number, and a sentence."""
     clip, warnings = opened(held(tmp_path / "clip.mp4", 25, Fraction(600)))
