@@ -92,6 +92,11 @@ class HostFrame:
         return self.video
 
 
+ClockJumps = tuple[tuple[int, Fraction], ...]
+"""Jumps of a stream's clock: for each the number of the first packet after it, and seconds to add to times from there
+on."""
+
+
 @dataclass(frozen=True, slots=True)
 class AudioSource:
     """An audio stream of a file, as the audio of a clip.
@@ -100,11 +105,13 @@ class AudioSource:
         path: The file.
         stream: Index of the audio stream in the file.
         delay: Seconds from the clip's first frame to the first audio sample; may be negative.
+        clock_jumps: Where its clock starts anew or jumps.
     """
 
     path: Path
     stream: int
     delay: Fraction = Fraction(0)
+    clock_jumps: ClockJumps = ()
 
 
 @dataclass(frozen=True, slots=True)

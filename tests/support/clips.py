@@ -54,6 +54,22 @@ def number_of(rgb: Pixels) -> int:
     return round((float(middle.mean()) - 8) / 15)
 
 
+def barred(index: int, width: int, height: int) -> Pixels:
+    """Gray with the frame number as eight bright or dark bars, the lowest bit at the left."""
+    frame = np.full((height, width, 3), 60, np.uint8)
+    for bit in range(8):
+        frame[: height // 2, bit * width // 8 : (bit + 1) * width // 8] = 220 if index >> bit & 1 else 20
+    return frame
+
+
+def bars_of(rgb: Pixels) -> int:
+    """The frame number, modulo 256, that ``barred`` drew."""
+    height, width, _ = rgb.shape
+    places = [(2 * bit + 1) * width // 16 for bit in range(8)]
+    levels = [rgb[height // 8 : 3 * height // 8, place - 1 : place + 1].mean() for place in places]
+    return sum(int(level > 120) << bit for bit, level in enumerate(levels))
+
+
 @dataclass(frozen=True)
 class AudioSpec:
     """Silence with beeps (1 kHz) of 50 ms at the given seconds."""

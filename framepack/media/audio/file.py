@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.filter import Graph
     from av.packet import Packet
+    from av.stream import Stream
 
-    from framepack.media.clip import AudioSource
+    from framepack.media.clip import AudioSource, ClockJumps
 
 _RATE: Final = 48_000
 _PREROLL_SECONDS: Final = Fraction(1, 10)  # audio before the first frame, which a decoder needs to converge
@@ -41,12 +43,16 @@ class AudioFile:
         stream: The stream.
         shift_seconds: Added to the stream's timestamps, so that zero is the clip's first frame.
         damage: Counts what cannot be read.
+        clock_jumps: Where its clock starts anew or jumps; ``packets`` shifts their times to one clock.
+        part: Number of jumps before the latest packet.
     """
 
     container: InputContainer
     stream: AudioStream
     shift_seconds: Fraction
     damage: AudioDamage
+    clock_jumps: ClockJumps = ()
+    part: int = 0
 
     @property
     def codec(self) -> str:
@@ -58,13 +64,26 @@ class AudioFile:
         time_base = self.stream.time_base or Fraction(1, _RATE)
         beginning = -_PREROLL_SECONDS - self.shift_seconds
         try:
-            for packet in read_packets(self.container, self.stream):
-                if packet.is_corrupt:
+            for packet in self._on_one_clock(read_packets(self.container, self.stream)):
+                if packet.is_corrupt and not self.clock_jumps:  # where a clock jumps, continuity counters do, too
                     self.damage.packets += 1
                 elif packet.pts is None or (packet.pts + (packet.duration or 0)) * time_base > beginning:
                     yield cast("Packet[AudioStream]", packet)
         except InvalidMedia:
             self.damage.packets += 1
+
+    def _on_one_clock(self, packets: Iterator[Packet[Stream]]) -> Iterator[Packet[Stream]]:
+        """Shift the times of packets as the jumps of the clock require."""
+        jumps, shift, number = deque(self.clock_jumps), 0, 0
+        for packet in packets:
+            if packet.size:
+                while jumps and jumps[0][0] <= number:
+                    shift = round(jumps.popleft()[1] / packet.time_base)
+                    self.part += 1
+                packet.pts = None if packet.pts is None else packet.pts + shift
+                packet.dts = None if packet.dts is None else packet.dts + shift
+                number += 1
+            yield packet
 
     def decode(self, packet: Packet[AudioStream]) -> list[av.AudioFrame] | None:
         """The samples of a packet; None if it is damaged, which is counted."""
@@ -89,10 +108,20 @@ class AudioFile:
         """
         frames = (frame for packet in self.packets() for frame in self.decode(packet) or ())
         shift, end = round(self.shift_seconds * rate), 0
-        for frame in _converted(frames, rate, layout):
+        for frame in self._converted(frames, rate, layout):
             begin = end if frame.pts is None else frame.pts + shift
             end = begin + frame.samples
             yield begin, frame
+
+    def _converted(self, frames: Iterator[av.AudioFrame], rate: int, layout: str) -> Iterator[av.AudioFrame]:
+        key, graph = None, None
+        for frame in frames:
+            shape = frame.format.name, frame.layout.name, frame.sample_rate, self.part
+            if shape != key:
+                yield from filter_frames(graph, None)
+                key, graph = shape, _graph(frame, rate, layout)
+            yield from filter_frames(graph, frame)
+        yield from filter_frames(graph, None)
 
 
 @contextmanager
@@ -107,17 +136,7 @@ def open_audio(audio: AudioSource, damage: AudioDamage) -> Iterator[AudioFile]:
             raise InvalidMedia("The file has no such audio stream.")
         stream = cast("AudioStream", container.streams[audio.stream])
         start = (stream.start_time or 0) * (stream.time_base or 0)
-        yield AudioFile(container, stream, audio.delay - start, damage)
-
-
-def _converted(frames: Iterator[av.AudioFrame], rate: int, layout: str) -> Iterator[av.AudioFrame]:
-    shape, graph = None, None
-    for frame in frames:
-        if (frame.format.name, frame.layout.name, frame.sample_rate) != shape:
-            yield from filter_frames(graph, None)
-            shape, graph = (frame.format.name, frame.layout.name, frame.sample_rate), _graph(frame, rate, layout)
-        yield from filter_frames(graph, frame)
-    yield from filter_frames(graph, None)
+        yield AudioFile(container, stream, audio.delay - start, damage, audio.clock_jumps)
 
 
 def _graph(frame: av.AudioFrame, rate: int, layout: str) -> Graph:

@@ -162,7 +162,7 @@ def _copied(source: AudioFile, output: OutputContainer) -> Iterator[Packet[Audio
     for packet in chain([first], packets):
         time = (packet.pts or 0) + shift
         if latest is not None and time <= latest:
-            source.damage.packets += 1
+            source.damage.packets += not source.clock_jumps  # parts of a file may overlap a little
             continue
         packet.pts = packet.dts = latest = time
         packet.stream = target

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, cast
 from framepack.errors import InvalidMedia
 from framepack.media.audio.track import audio_track
 from framepack.media.containers import open_input, open_output, read_packets
-from framepack.media.mux.h264 import is_idr
+from framepack.media.mux.h264 import is_b_frame, is_idr
 from framepack.media.mux.muxer import Muxer, Watch, unwatched
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _retimed_packets(input_file: JoinInput, begin: int) -> Iterator[Packet[Video
     timeline = input_file.info.timeline
     start, tick = timeline.start or 0, 1 / (timeline.fps * timeline.time_base)
     with open_input(input_file.path) as container:
-        count = 0
+        count = latest = 0
         for packet in read_packets(container, container.streams[input_file.info.stream]):
             if not packet.size:
                 continue
@@ -139,6 +139,9 @@ def _retimed_packets(input_file: JoinInput, begin: int) -> Iterator[Packet[Video
                 raise _NotJoinable
             if not count and not is_idr(packet):
                 raise _NotJoinable
+            if count and packet.pts > latest and is_b_frame(packet):  # these are decoding times
+                raise _NotJoinable
+            latest = max(latest, packet.pts) if count else packet.pts
             shift = begin - start
             packet.pts, packet.dts, packet.duration = packet.pts + shift, packet.dts + shift, int(tick)
             count += 1

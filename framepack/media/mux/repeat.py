@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 from framepack.errors import FramepackError
 from framepack.media.audio.track import audio_track
 from framepack.media.containers import open_input, open_output, read_packets
-from framepack.media.mux.h264 import is_idr
+from framepack.media.mux.h264 import is_b_frame, is_idr
 from framepack.media.mux.muxer import Muxer, Watch, unwatched
 
 if TYPE_CHECKING:
@@ -95,6 +95,8 @@ def copyable_video(path: Path, info: VideoInfo) -> EncodedVideo | None:
     is_supported = "mp4" in info.container and info.codec == "h264" and info.pixel_format in _COPIED_FORMATS
     if not is_supported or info.upright or info.vfr or info.warnings or info.frame_count != info.length:
         return None
+    if not has_presentation_times(path, info.stream):
+        return None
     found = read_encoded_video(path, info.stream, info.fps)
     if found is None or found.frame_numbers[0] != 0 or len(found.frame_numbers) != info.length:
         return None
@@ -148,6 +150,20 @@ def _packets(container: InputContainer, stream: int) -> Iterator[Packet[VideoStr
     for packet in read_packets(container, container.streams[stream]):
         if packet.size:
             yield cast("Packet[VideoStream]", packet)
+
+
+def has_presentation_times(path: Path, stream: int) -> bool:
+    """Whether B-frames of an H.264 file are shown before frames that are decoded earlier, as they have to be.
+
+    Otherwise its presentation times are decoding times, as some muxers write them.
+    """
+    latest: int | None = None
+    with open_input(path) as container:
+        for packet in _packets(container, stream):
+            if packet.pts is None or (latest is not None and packet.pts > latest and is_b_frame(packet)):
+                return False
+            latest = packet.pts if latest is None else max(latest, packet.pts)
+    return True
 
 
 def _starts_with_idr(path: Path, stream: int) -> bool:

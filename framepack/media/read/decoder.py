@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from framepack.errors import InvalidMedia
 from framepack.media.containers import open_input, read_packets
+from framepack.media.read.frame_order import MOST_REORDERED, Sequencer
 from framepack.media.read.normalize import Normalizer
 
 if TYPE_CHECKING:
@@ -20,8 +20,22 @@ if TYPE_CHECKING:
 
     from framepack.media.read.probe import VideoInfo
 
+_WITHOUT_REFERENCES: Final = frozenset(
+    {"mpeg4", "h263", "flv1", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "wmv1", "wmv2"}
+)
+"""Codecs whose decoders begin with any frame, gray where it is predicted from one before the beginning."""
+
 _GROWTH: Final = 4  # a stream may change its size midway, up to this many times the pixels
+_WAITING_BYTES: Final = 128_000_000
+_LEAST_WAITING: Final = 4
+_JUMP_PACKETS: Final = 4
 _SMALL_FRAME: Final = 1920 * 1088  # and up to this many always
+
+
+def _delay(frame: av.VideoFrame) -> int:
+    """Number of frames of this size that may wait for another one, where decoding is not in order of presentation."""
+    size_bytes = sum(plane.buffer_size for plane in frame.planes)
+    return max(_LEAST_WAITING, min(MOST_REORDERED, _WAITING_BYTES // size_bytes))
 
 
 @dataclass(slots=True)
@@ -34,6 +48,8 @@ class Decoder:
         decoded: Number of frames decoded so far.
         damaged: Number of those in which the decoder concealed errors.
         failed: Number of packets that could not be read or decoded.
+        first: Number of the first frame that could be decoded, in presentation order.
+        has_key_frame: Whether a key frame has been decoded, or the codec's decoder begins with one.
     """
 
     path: Path
@@ -41,33 +57,37 @@ class Decoder:
     decoded: int = 0
     damaged: int = 0
     failed: int = 0
+    first: int = 0
+    has_key_frame: bool = False
 
-    def frames(self, begin: int | None = None) -> Generator[av.VideoFrame]:
-        """Yield the frames, normalized, in presentation order. Close the generator to stop early.
+    def frames(self, first: int = 0) -> Generator[tuple[int, av.VideoFrame]]:
+        """Yield the frames, normalized, in presentation order, with their numbers in it. Close it to stop early.
 
         Args:
-            begin: Timestamp of a frame; earlier frames may be skipped as far as the file can be sought.
+            first: Number of a frame; earlier frames may be skipped as far as there are key frames.
 
         Raises:
             InvalidMedia: The file cannot be opened.
         """
-        latest = None
-        for frame in self._decode_from(begin):
-            latest = frame.pts
-            yield self._count(frame)
-        end = self.info.timeline.latest
-        if end is None or (latest is not None and latest >= end):
+        latest = -1
+        for rank, frame in self._decode_file(first, threaded=True):
+            if not self.decoded:
+                self.first = rank
+            latest = rank
+            yield rank, self._count(frame)
+        if latest >= self.info.frame_count - 1:
             return
         # With frame threading, an error near the end of the file loses the frames of all threads: decode them again.
-        for frame in self._decode_file(latest, threaded=False):
-            if latest is None or (frame.pts is not None and frame.pts > latest):
-                yield self._count(frame)
+        for rank, frame in self._decode_file(latest + 1, threaded=False):
+            if rank > latest:
+                yield rank, self._count(frame)
 
     def describe_damage(self) -> Iterator[str]:
         """After decoding, describe what was lost, in sentences for the client."""
         expected = self.info.frame_count
         lost = max(0, expected - self.decoded)
-        if lost and (self.failed or self.damaged):  # some codecs have frames that are never shown
+        # Some codecs have packets that only say that nothing changes: where nothing failed, that is no loss.
+        if lost and (self.failed or self.damaged or self.first):
             yield f"{lost} of {expected} frames could not be read; the nearest readable frame was repeated."
         elif self.failed:
             yield "Some of the video's data could not be read."
@@ -76,26 +96,12 @@ class Decoder:
 
     def _count(self, frame: av.VideoFrame) -> av.VideoFrame:
         self.decoded += 1
-        self.damaged += frame.is_corrupt
+        self.has_key_frame |= frame.key_frame or self.info.codec not in _WITHOUT_REFERENCES
+        self.damaged += frame.is_corrupt or not self.has_key_frame
         return frame
 
-    def _decode_from(self, begin: int | None) -> Iterator[av.VideoFrame]:
-        """Decode from a frame at or before the timestamp ``begin``."""
-        if begin is None or begin <= (self.info.timeline.start or 0):
-            yield from self._decode_file(None, threaded=True)
-            return
-        # Some indexes list decoding times, which are earlier than presentation times: hence one second of margin.
-        frames = self._decode_file(begin - int(1 / self.info.timeline.time_base), threaded=True)
-        first = next(frames, None)
-        if first is None or first.pts is None or first.pts > begin:  # the file has no usable index
-            frames = self._decode_file(None, threaded=True)
-        else:
-            yield first
-        yield from frames
-
-    def _decode_file(self, begin: int | None, *, threaded: bool) -> Iterator[av.VideoFrame]:
-        """Open the file and decode it, from the key frame at or before the timestamp ``begin`` if given."""
-        import av
+    def _decode_file(self, first: int, *, threaded: bool) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Open the file and decode it, from a key frame before frame ``first``."""
         from av.codec.context import ThreadType
         from av.stream import Discard
 
@@ -107,19 +113,34 @@ class Decoder:
             stream = cast("VideoStream", container.streams[self.info.stream])
             stream.thread_type = ThreadType.AUTO if threaded else ThreadType.NONE
             stream.codec_context.options = {"max_pixels": str(max_pixels)}
-            if begin is not None:
-                with suppress(av.FFmpegError):
-                    container.seek(begin, stream=stream)
             normalize = Normalizer(self.info)
-            for packet in self._packets(container, stream):
-                yield from self._decode_packet(packet, normalize)
+            order, begin = self.info.order, self.info.order.packet_before(first)
+            sequence = Sequencer(order, order.rank(begin) or 0)
+            for packet in self._packets(container, stream, begin):
+                for frame in self._decode_packet(packet, normalize):
+                    if stream.codec_context.reorder_depth and sequence.delay == 1:
+                        sequence.delay = _delay(frame)
+                    yield from sequence.add(frame.pts, frame)
+            yield from sequence.flush()
 
-    def _packets(self, container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+    def _packets(self, container: InputContainer, stream: VideoStream, begin: int) -> Iterator[Packet[VideoStream]]:
+        """The packets from number ``begin`` on, with their numbers as timestamps, and an empty one at the end."""
         import av
 
+        # Where clocks jump, continuity counters do, too: the demuxer marks one of the packets before.
+        number, at_jumps = (
+            0,
+            {jump - before for jump in self.info.order.clock_jumps for before in range(_JUMP_PACKETS)},
+        )
         try:
             for packet in read_packets(container, stream):
-                self.failed += packet.is_corrupt
+                if packet.size:
+                    packet.pts = packet.dts = number
+                    number += 1
+                if number <= begin:
+                    continue
+                if packet.is_corrupt and number - 1 not in at_jumps:
+                    self.failed += 1
                 yield cast("Packet[VideoStream]", packet)
         except InvalidMedia:
             self.failed += 1
@@ -130,6 +151,9 @@ class Decoder:
     def _decode_packet(self, packet: Packet[VideoStream], normalize: Normalizer) -> list[av.VideoFrame]:
         import av
 
+        if not isinstance(packet.stream, av.VideoStream):  # a damaged stream changes its kind midway
+            self.failed += 1
+            return []
         try:
             return [normalize(frame) for frame in packet.decode()]
         except av.FFmpegError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final, cast
 from framepack.errors import InvalidMedia
 from framepack.media.containers import UNREADABLE, open_input
 from framepack.media.frames.colors import resolve
-from framepack.media.read.scan import MAX_FRAMES, describe_damage, scan
+from framepack.media.read.changes import describe_changes, describe_damage
+from framepack.media.read.frame_order import FrameOrder
+from framepack.media.read.scan import MAX_FRAMES, Scan, scan
 from framepack.media.timeline.constant_rate import Timeline, build_timeline
 
 if TYPE_CHECKING:
@@ -22,9 +24,8 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-    from framepack.media.clip import Colors
+    from framepack.media.clip import ClockJumps, Colors
 
-_TIME_BASE: Final = Fraction(1, 90_000)
 _TURNS: Final = {
     # whether x and y are swapped, signs of the matrix: degrees clockwise, chain of filters
     (False, False, False): (0, ""),
@@ -49,11 +50,13 @@ class AudioInfo:
         stream: Index of the stream in the file.
         codec: FFmpeg's name of the codec, such as "aac".
         delay: Seconds from the first frame to the first sample; may be negative.
+        clock_jumps: Where its clock starts anew or jumps.
     """
 
     stream: int
     codec: str
     delay: Fraction
+    clock_jumps: ClockJumps = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +77,10 @@ class VideoInfo:
         pixel_aspect: Width of a pixel divided by its height, after rotation.
         colors: The color tags.
         timeline: The conversion to a constant frame rate.
-        frame_count: Number of frames in the file.
+        frame_count: Number of frames in the file that are shown.
+        order: The order of the frames.
         audio: The default audio stream, or None.
-        warnings: Sentences for the client about missing parts of the file.
+        warnings: Sentences for the client about missing parts of the file, and about what its timeline changes.
     """
 
     container: str
@@ -93,6 +97,7 @@ class VideoInfo:
     timeline: Timeline
     frame_count: int
     audio: AudioInfo | None
+    order: FrameOrder = field(default=FrameOrder(), repr=False)
     warnings: tuple[str, ...] = ()
 
     @property
@@ -172,8 +177,8 @@ def _describe(size_bytes: int, container: InputContainer, max_frames: int) -> Vi
     audio = _best_audio(container)
     found = scan(container, stream, min(max_frames, MAX_FRAMES))
     frame = found.frame
-    time_base = stream.time_base or _TIME_BASE
-    timeline = build_timeline(found.frame_count, found.timestamps(time_base), (stream.base_rate, stream.average_rate))
+    order, timestamps = found.ordered()
+    timeline = build_timeline(found.frame_count, timestamps, (stream.base_rate, stream.average_rate))
     pixel_format = frame.format if frame is not None else stream.codec_context.format
     if pixel_format is None:
         raise InvalidMedia(UNREADABLE)
@@ -194,8 +199,9 @@ def _describe(size_bytes: int, container: InputContainer, max_frames: int) -> Vi
         colors=resolve(frame or stream.codec_context, pixel_format),
         timeline=timeline,
         frame_count=found.frame_count,
-        audio=_describe_audio(audio, (timeline.start or 0) * time_base) if audio else None,
-        warnings=tuple(describe_damage(container, stream, found, timeline)),
+        order=order,
+        audio=_describe_audio(audio, (timeline.start or 0) * found.time_base, found) if audio else None,
+        warnings=(*describe_damage(container, stream, found, timeline), *describe_changes(found, timeline)),
     )
 
 
@@ -212,11 +218,11 @@ def _best_audio(container: InputContainer) -> AudioStream | None:
     return max(streams, key=rank, default=None)
 
 
-def _describe_audio(stream: AudioStream, video_start_seconds: Fraction) -> AudioInfo:
+def _describe_audio(stream: AudioStream, video_start_seconds: Fraction, found: Scan) -> AudioInfo:
     start = (stream.start_time or 0) * (stream.time_base or 1)
     delay = start - video_start_seconds if stream.start_time is not None else Fraction(0)
     codec = stream.codec_context.codec.canonical_name
-    return AudioInfo(stream.index, codec, delay)
+    return AudioInfo(stream.index, codec, delay, found.clock_jumps(stream.index))
 
 
 def _orientation(frame: av.VideoFrame | None) -> tuple[int, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,15 +61,20 @@ def open_clip(path: Path, info: VideoInfo, *, warn: Callable[[str], None], secti
         height=info.height,
         length=len(indices),
         colors=info.colors,
-        audio=AudioSource(path, audio.stream, audio.delay - indices.start / info.fps) if audio else None,
+        audio=(
+            AudioSource(path, audio.stream, audio.delay - indices.start / info.fps, audio.clock_jumps)
+            if audio
+            else None
+        ),
         pixel_aspect=info.pixel_aspect,
     )
 
 
 def _frames(decoder: Decoder, indices: range, warn: Callable[[str], None]) -> Generator[HostFrame]:
     timeline = decoder.info.timeline
-    with closing(decoder.frames(timeline.timestamp(indices.start))) as frames:
-        for index, frame in enumerate(_at_constant_rate(frames, timeline)):
+    shown = _Shown()
+    with closing(decoder.frames(timeline.frame_at(indices.start))) as frames:
+        for index, frame in enumerate(_at_constant_rate(frames, timeline, shown)):
             if index >= indices.start:
                 yield frame
             if index + 1 == indices.stop < timeline.length:
@@ -78,28 +84,36 @@ def _frames(decoder: Decoder, indices: range, warn: Callable[[str], None]) -> Ge
     if len(indices) == timeline.length:
         for sentence in decoder.describe_damage():
             warn(sentence)
+        lost = decoder.decoded - shown.count - timeline.dropped
+        if lost > 0:
+            warn(f"{lost} of {decoder.decoded} decoded frames were dropped: the timestamps leave no time for them.")
 
 
-def _at_constant_rate(frames: Iterator[av.VideoFrame], timeline: Timeline) -> Iterator[HostFrame]:
+@dataclass(slots=True)
+class _Shown:
+    """The number of source frames that were shown."""
+
+    count: int = 0
+
+
+def _at_constant_rate(
+    frames: Iterator[tuple[int, av.VideoFrame]], timeline: Timeline, shown: _Shown
+) -> Iterator[HostFrame]:
     """Duplicate each frame until the next one's time, up to the end of the timeline.
 
-    Of several frames with the same output frame, the last is shown, as long as it comes before that is yielded.
+    Of several frames with the same output frame, the last is shown.
     """
     current: HostFrame | None = None
-    count = index = 0
-    for frame in frames:
-        if frame.pts is None or timeline.start is None:
-            index += current is not None
-        else:
-            index = timeline.index_at(frame.pts)
-        if current is None:
-            current = HostFrame(frame)
-            continue
-        while count < min(index, timeline.length):
+    count = 0
+    for rank, frame in frames:
+        index = timeline.index_of(rank)
+        if current is not None and count < min(index, timeline.length):
+            shown.count += 1
+            for _ in range(count, min(index, timeline.length)):
+                yield current
+            count = min(index, timeline.length)
+        current = HostFrame(frame)
+    if current is not None and count < timeline.length:
+        shown.count += 1
+        for _ in range(count, timeline.length):
             yield current
-            count += 1
-        if index >= count:
-            current = HostFrame(frame)
-    while current is not None and count < timeline.length:
-        yield current
-        count += 1

@@ -7,12 +7,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from framepack.errors import InvalidMedia, TooLarge
 from framepack.media.containers import MAX_PIXELS, read_packets
-from framepack.media.timeline.constant_rate import Timeline, Timestamps
+from framepack.media.read.clock import Clocks
+from framepack.media.read.frame_order import NO_TIME, FrameOrder, presentation_order
+from framepack.media.read.hidden import is_shown
+from framepack.media.read.whole_file import is_whole
+from framepack.media.timeline.constant_rate import Timestamps
 
 if TYPE_CHECKING:
     import av
@@ -21,19 +26,23 @@ if TYPE_CHECKING:
     from av.stream import Stream
     from av.video.stream import VideoStream
 
+    from framepack.media.clip import ClockJumps
+
 MAX_FRAMES: Final = 2**20
 """Number of frames at which a scan gives up at the latest: far above any sensible limit."""
 
 _PEEKED_PACKETS: Final = 300
+_TIME_BASE: Final = Fraction(1, 90_000)
+_OVERHEAD: Final = {"matroska": (256, 0.0), "flv": (256, 0.0), "mpegts": (2048, 0.5)}  # others are padded at will
+_MOST_HIDDEN: Final = 4  # packets for each frame that is shown
+_WITHOUT_PTS: Final = "avi"  # presentation times are the demuxer's guesses, decoding times the places in the file
+_MOST_TICKS: Final = 2**56  # larger timestamps are damage
+_LONG_SECONDS: Final = Fraction(10)
 
-_WITH_FRAME_INDEX: Final = "mov"  # the header lists every frame
-_WITHOUT_FRAME_INDEX: Final = ("matroska", "mpegts", "mpeg", "flv", "asf")  # damaged frames vanish without a trace
-_WITHOUT_DURATION: Final = ("mpegts", "mpeg", "gif")  # the header has no duration
+WITH_FRAME_INDEX: Final = "mov"
+"""In the name of containers whose header lists every frame."""
 _MICROSECONDS: Final = 1_000_000
 _SLACK_SECONDS: Final = Fraction(1, 10)
-_SLACK_BYTES: Final = 2048
-_SLACK_SHARE: Final = Fraction(1, 50)
-_GIF_END: Final = b"\0;"  # the end of the last block, and the trailer
 
 
 @dataclass(slots=True)
@@ -41,55 +50,162 @@ class Scan:
     """What the packets of a video stream and of the other streams show.
 
     Attributes:
-        frame_count: Number of frames to be shown.
-        packet_count: Number of packets of the video stream, including those that are decoded but not shown.
+        clocks: The clocks of the streams.
+        codec: FFmpeg's name of the video's codec.
+        time_base: Time base of the video stream.
+        frame_count: Number of frames that are shown.
         frame: The first frame, or None if the first packets could not be decoded.
         end_seconds: End time of the last packet of any stream.
         end_bytes: File position of the end of the last packet.
         max_frames: Number of frames at which the scan gives up.
+        overhead: Most bytes that belong to no packet between two, and this share of the second one's size.
+        last_position: File position of the last packet whose position is known.
+        missing_bytes: Bytes between packets that belong to none.
+        others_end_seconds: End time of the last packet of the other streams.
+        declared_end: End time of the video as the header has it, in seconds; None if it has none.
+        declared_seconds: Duration of the file as the header has it; 0 if it has none. Some muxers count from time 0.
+        is_whole: Whether the structure of the file shows that nothing is missing at its end.
+        unbelieved_seconds: Duration of the last frame that is so long that it must be wrong; 0 if there is none.
+        is_corrupt: Whether the demuxer has found damage.
     """
 
+    clocks: Clocks
+    codec: str
+    time_base: Fraction
     frame_count: int = 0
-    packet_count: int = 0
     frame: av.VideoFrame | None = None
     end_seconds: Fraction = Fraction(0)
     end_bytes: int = 0
     max_frames: int = MAX_FRAMES
+    overhead: tuple[float, float] = (inf, 0)
+    last_position: int = 0
+    missing_bytes: int = 0
+    others_end_seconds: Fraction = Fraction(0)
+    declared_end: Fraction | None = None
+    declared_seconds: Fraction = Fraction(0)
+    is_whole: bool = False
+    unbelieved_seconds: Fraction = Fraction(0)
+    is_corrupt: bool = False
+    _bytes: int = 0
     _times: array[int] = field(default_factory=lambda: array("q"))
-    _latest: int | None = None
-    _last_duration: int = 0
-    _decoding_time: int | None = None
-    _jumped_back: bool = False
+    _durations: array[int] = field(default_factory=lambda: array("q"))
+    _parts: array[int] = field(default_factory=lambda: array("i"))
+    _shown: bytearray = field(default_factory=bytearray)
+    _key_packets: array[int] = field(default_factory=lambda: array("i"))
+
+    @property
+    def packet_count(self) -> int:
+        """Number of packets of the video stream, including those that are decoded but not shown."""
+        return len(self._times)
 
     def add(self, packet: Packet[Stream], *, is_video: bool) -> None:
-        """Count one packet."""
-        time = packet.pts if packet.pts is not None else packet.dts
-        if time is not None:
-            self.end_seconds = max(self.end_seconds, (time + (packet.duration or 0)) * packet.time_base)
-        self.end_bytes = max(self.end_bytes, (packet.pos or 0) + packet.size)
+        """Count one packet with data."""
+        time = packet.pts
+        if time is None or (is_video and self.clocks.container == _WITHOUT_PTS):
+            time = packet.dts
+        if time is not None and abs(time) > _MOST_TICKS:
+            time = None
+        self._extend(packet, time, is_video=is_video)
+        self.is_corrupt |= packet.is_corrupt
+        part = self.clocks.part(packet)
         if not is_video:
             return
-        self.packet_count += 1
-        if packet.is_discard:
-            return
-        self.frame_count += 1
-        if self.frame_count > self.max_frames:
+        self._bytes += packet.size
+        shown = not packet.is_discard and is_shown(self.codec, packet)
+        if packet.is_keyframe:
+            self._key_packets.append(len(self._times))
+        self._times.append(NO_TIME if time is None else time)
+        self._durations.append(packet.duration or 0)
+        self._parts.append(part)
+        self._shown.append(shown)
+        self.frame_count += shown
+        if self.frame_count > self.max_frames or self.packet_count > _MOST_HIDDEN * self.max_frames:
             raise TooLarge(f"The video has more than {self.max_frames} frames, which is the maximum.")
+
+    def _extend(self, packet: Packet[Stream], time: int | None, *, is_video: bool) -> None:
+        """Note where a packet ends, in time and in the file."""
         if time is not None:
-            self._add_time(time, packet)
+            end = (time + (packet.duration or 0)) * packet.time_base
+            self.end_seconds = max(self.end_seconds, end)
+            if not is_video:
+                self.others_end_seconds = max(self.others_end_seconds, end)
+        if packet.pos is not None:
+            hole = packet.pos - self.end_bytes
+            if self.end_bytes and hole > self.overhead[0] + self.overhead[1] * packet.size:
+                self.missing_bytes += hole
+            self.end_bytes = max(self.end_bytes, packet.pos + packet.size)
+            self.last_position = max(self.last_position, packet.pos)
 
-    def _add_time(self, time: int, packet: Packet[Stream]) -> None:
-        self._times.append(time)
-        if self._latest is None or time >= self._latest:
-            self._latest, self._last_duration = time, packet.duration or 0
-        if packet.dts is not None:
-            self._jumped_back |= self._decoding_time is not None and packet.dts < self._decoding_time
-            self._decoding_time = packet.dts
+    def ordered(self) -> tuple[FrameOrder, Timestamps]:
+        """The order of the frames and their timestamps, on one clock."""
+        ranks, times = presentation_order(self._on_one_clock(), self._shown)
+        jumps = frozenset(number for number, _ in self.clock_jumps(self.clocks.video))
+        return FrameOrder(ranks, self._key_packets, jumps), Timestamps(times, self.time_base, self._last_duration())
 
-    def timestamps(self, time_base: Fraction) -> Timestamps:
-        """The timestamps of all frames; none if some frames lack one or decoding times are not monotonic."""
-        usable = len(self._times) == self.frame_count and not self._jumped_back
-        return Timestamps(sorted(self._times) if usable else (), time_base, self._last_duration)
+    @property
+    def has_holes(self) -> bool:
+        """Whether the demuxer has found damage, or about the bytes of a frame or more belong to no packet."""
+        return self.is_corrupt or self.missing_bytes * 2 * len(self._times) > self._bytes
+
+    def clock_jumps(self, stream: int) -> ClockJumps:
+        """The jumps of a stream's clock."""
+        return self.clocks.jumps_of(stream, self.clocks.shifts(self._extents())) if self.clocks.jumps else ()
+
+    def _on_one_clock(self) -> array[int]:
+        """The timestamps of all packets, shifted as their parts require."""
+        times = array("q", self._times)
+        for number in self.clocks.wrong:
+            times[number] = NO_TIME
+        if self.clocks.jumps:
+            shifts = [round(shift / self.time_base) for shift in self.clocks.shifts(self._extents())]
+            for number, part in enumerate(self._parts):
+                if times[number] != NO_TIME:
+                    times[number] += shifts[part]
+        return times
+
+    def _last_duration(self) -> int:
+        """How long the last frame stays, as far as the file says so; 0 if it does not."""
+        # A packet's duration is the time until the next one in file order. So with B-frames that of the last packet
+        # counts, although its frame may not be the last one shown.
+        numbers = [number for number, is_shown in enumerate(self._shown) if is_shown]
+        last = max(numbers, key=lambda number: (self._parts[number], self._times[number]))
+        duration = self._durations[numbers[-1]]
+        if not self.clocks.container.startswith(WITH_FRAME_INDEX):
+            duration = max(duration, self._durations[last])
+        seconds = duration * self.time_base
+        if self.is_whole and self.declared_seconds - self.end_seconds > _SLACK_SECONDS:
+            seconds = self.declared_seconds - self._times[last] * self.time_base
+        if self.declared_end is not None and not self.clocks.jumps:
+            left = max(self.declared_end - self._times[last] * self.time_base, Fraction(0))
+            if seconds - left > _SLACK_SECONDS:
+                seconds = left
+        rest = (self._times[last] - self._times[numbers[0]]) * self.time_base
+        if (
+            self.clocks.container != "gif"
+            and rest
+            and seconds > max(_LONG_SECONDS, 10 * rest, self.others_end_seconds)
+        ):
+            self.unbelieved_seconds = seconds
+            return 0
+        return int(seconds / self.time_base)
+
+    def _extents(self) -> list[tuple[Fraction, Fraction] | None]:
+        """For each part of the file, begin and end of its video in seconds of its own clock."""
+        numbers: list[list[int]] = [[] for _ in range(self.clocks.jumps + 1)]
+        for number, part in enumerate(self._parts):
+            if self._shown[number] and self._times[number] != NO_TIME and number not in self.clocks.wrong:
+                numbers[part].append(number)
+        return [self._extent(part) for part in numbers]
+
+    def _extent(self, numbers: list[int]) -> tuple[Fraction, Fraction] | None:
+        if not numbers:
+            return None
+        times = sorted(self._times[number] for number in numbers)
+        last = max(numbers, key=self._times.__getitem__)
+        duration: Fraction | int = self._durations[last]
+        if not duration and len(times) > 1:
+            duration = Fraction(times[-1] - times[0], len(times) - 1)
+        return times[0] * self.time_base, (times[-1] + duration) * self.time_base
 
 
 def scan(container: InputContainer, video: VideoStream, max_frames: int = MAX_FRAMES) -> Scan:
@@ -99,7 +215,16 @@ def scan(container: InputContainer, video: VideoStream, max_frames: int = MAX_FR
         InvalidMedia: There is no packet of the video.
         TooLarge: There are more than ``max_frames`` frames.
     """
-    result = Scan(max_frames=max_frames)
+    codec = video.codec_context.codec.canonical_name
+    result = Scan(
+        Clocks(container.format.name, video.index), codec, video.time_base or _TIME_BASE, max_frames=max_frames
+    )
+    result.overhead = next(
+        (most for name, most in _OVERHEAD.items() if container.format.name.startswith(name)), (inf, 0)
+    )
+    result.is_whole = is_whole(Path(container.name.removeprefix("file:")), container.format.name)
+    result.declared_seconds = Fraction(container.duration or 0, _MICROSECONDS)
+    result.declared_end = _declared_end(container, video)
     peek = video.width * video.height <= MAX_PIXELS
     video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     video.codec_context.thread_count = 1  # for one frame, threads only add delay
@@ -115,49 +240,23 @@ def scan(container: InputContainer, video: VideoStream, max_frames: int = MAX_FR
     return result
 
 
+def _declared_end(container: InputContainer, video: VideoStream) -> Fraction | None:
+    """End time of the video in seconds, as the header has it."""
+    if video.duration:
+        return ((video.start_time or 0) + video.duration) * (video.time_base or _TIME_BASE)
+    if container.duration:
+        return Fraction((container.start_time or 0) + container.duration, _MICROSECONDS)
+    return None
+
+
 def _decoded(packet: Packet[Stream]) -> Iterator[av.VideoFrame]:
     import av
 
     try:
+        if not isinstance(packet.stream, av.VideoStream):  # a damaged stream changes its kind midway
+            return
         for frame in packet.decode():
             if isinstance(frame, av.VideoFrame):
                 yield frame
     except av.FFmpegError:
         return
-
-
-def describe_damage(
-    container: InputContainer, video: VideoStream, scanned: Scan, timeline: Timeline
-) -> Iterator[str]:
-    """Describe what is missing from a scanned file, in sentences for the client."""
-    name = container.format.name
-    if _WITH_FRAME_INDEX in name:
-        listed = len(video.index_entries)
-        if listed > scanned.packet_count:
-            yield f"The end of the file is missing: of {listed} frames it holds {scanned.packet_count}."
-    elif name in _WITHOUT_DURATION:
-        if _is_cut_off(Path(container.name.removeprefix("file:")), name, scanned):
-            yield "The end of the file is missing or cannot be read."
-    else:
-        yield from _missing_end(container, scanned, timeline)
-    if timeline.gaps and name.startswith(_WITHOUT_FRAME_INDEX):
-        yield f"The file lacks {timeline.gaps} of {timeline.length} frames; the nearest readable frame was repeated."
-
-
-def _missing_end(container: InputContainer, scanned: Scan, timeline: Timeline) -> Iterator[str]:
-    declared = Fraction(container.duration or 0, _MICROSECONDS)
-    present = scanned.end_seconds - Fraction(container.start_time or 0, _MICROSECONDS)
-    if declared - present > _SLACK_SECONDS + 1 / timeline.fps:
-        yield f"The end of the file is missing: of {float(declared):.1f} seconds it holds {float(present):.1f}."
-
-
-def _is_cut_off(path: Path, name: str, scanned: Scan) -> bool:
-    """Whether much of the file comes after the last packet, or a GIF has no trailer."""
-    size_bytes = path.stat().st_size
-    if size_bytes - scanned.end_bytes > max(_SLACK_BYTES, round(size_bytes * _SLACK_SHARE)):
-        return True
-    if name != "gif":
-        return False
-    with path.open("rb") as file:
-        file.seek(-min(size_bytes, 16), 2)
-        return not file.read().rstrip(b"\0\r\n").endswith(_GIF_END)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 from typing import Final
@@ -28,6 +30,8 @@ _COMMON_RATES: Final = tuple(
 _NEAR: Final = Fraction(1, 200)  # of the average rate
 _ANY_JITTER: Final = Fraction(1)  # frame durations
 _LITTLE_JITTER: Final = Fraction(2, 5)
+_FILM_FPS: Final = 23  # from here on jitter is bounded by the frame duration, below in seconds
+_CLOSE_SECONDS: Final = Fraction(1, 100)
 _ROUNDING: Final = Fraction(98, 100)  # timestamps are rounded, for example to milliseconds
 
 
@@ -67,6 +71,7 @@ class Timeline:
         latest: Timestamp of the last source frame, or None likewise.
         time_base: Seconds per unit of a timestamp.
         vfr: Whether the source has a variable frame rate: not exactly one source frame for each output frame.
+        indices: For each source frame, in presentation order, the number of the output frame at which it appears.
         dropped: Source frames that are not shown, because a later one takes the same output frame.
         duplicated: Output frames that show the same source frame as the output frame before.
         gaps: Output frames without a source frame of their own, where source frames otherwise come regularly.
@@ -77,18 +82,20 @@ class Timeline:
     start: int | None
     latest: int | None
     time_base: Fraction
+    indices: Sequence[int] = field(default=(), compare=False, repr=False)
     vfr: bool = False
     dropped: int = 0
     duplicated: int = 0
     gaps: int = 0
 
-    def index_at(self, timestamp: int) -> int:
-        """Number of the output frame that begins nearest to ``timestamp``."""
-        return _frame_index(timestamp - (self.start or 0), self.time_base * self.fps)
+    def index_of(self, rank: int) -> int:
+        """Number of the output frame at which source frame ``rank`` appears; those beyond the last come after it."""
+        last = len(self.indices) - 1
+        return self.indices[rank] if rank <= last else self.length + rank - last - 1
 
-    def timestamp(self, index: int) -> int | None:
-        """Timestamp at which an output frame begins; None if source frames have no usable timestamps."""
-        return None if self.start is None else self.start + int(index / (self.fps * self.time_base))
+    def frame_at(self, index: int) -> int:
+        """Number of the source frame that output frame ``index`` shows."""
+        return max(0, bisect_right(self.indices, index) - 1)
 
 
 def build_timeline(frame_count: int, timestamps: Timestamps, header_rates: Iterable[Fraction | None]) -> Timeline:
@@ -99,8 +106,11 @@ def build_timeline(frame_count: int, timestamps: Timestamps, header_rates: Itera
     1. A plausible rate at which every source frame has an output frame of its own, in order and without gaps. The
        stream then has a constant rate, and all its frames are kept.
     2. The header's base rate, up to 60 fps, if no source frame is dropped. Frames are duplicated up to the next one.
-    3. A constant rate as in 1, with timestamps that jitter by up to a whole frame.
-    4. A common rate high enough for nearly all source frames.
+    3. A constant rate as in 1, with timestamps that jitter by up to a whole frame (10 ms at slow rates).
+    4. The lowest common rate at which no source frame is dropped and each appears within 10 ms of its time, up to
+       60 fps, or up to ``MAX_FPS`` if most frames come faster than 60 fps.
+
+    The last frame stays as long as the file says.
 
     Args:
         frame_count: Number of source frames, at least 1.
@@ -108,14 +118,15 @@ def build_timeline(frame_count: int, timestamps: Timestamps, header_rates: Itera
         header_rates: The container's base rate (the lowest that fits all timestamps), then its average rate.
 
     Raises:
-        InvalidMedia: The rate is not within ``MIN_FPS`` to ``MAX_FPS``.
+        InvalidMedia: The rate is over ``MAX_FPS``, or, without timestamps, under ``MIN_FPS``.
     """
     rates = [rate for rate in header_rates if rate]
     average = timestamps.average_rate
     if average is None:
         return _without_average(frame_count, timestamps, rates)
-    _checked(average)
-    base = rates[0] if rates and average <= rates[0] <= _MAX_BASE_RATE else None
+    if average > MAX_FPS:
+        raise _out_of_range(average)
+    base = rates[0] if rates and max(average, MIN_FPS) <= rates[0] <= _MAX_BASE_RATE else None
     near = list(_near_rates(rates, average))
     steady = _constant(timestamps, rates[:1], _ANY_JITTER) or _constant(timestamps, near, _LITTLE_JITTER)
     if steady is not None:
@@ -124,7 +135,7 @@ def build_timeline(frame_count: int, timestamps: Timestamps, header_rates: Itera
         variable = _variable(timestamps, base)
         if not variable.dropped:
             return variable
-    return _constant(timestamps, near, _ANY_JITTER) or _variable(timestamps, base or _fine_rate(timestamps, average))
+    return _constant(timestamps, near, _ANY_JITTER) or _finest(timestamps, base, average)
 
 
 def _frame_index(ticks: int, frames_per_tick: Fraction) -> int:
@@ -136,17 +147,19 @@ def _frame_index(ticks: int, frames_per_tick: Fraction) -> int:
 def _without_average(frame_count: int, timestamps: Timestamps, rates: list[Fraction]) -> Timeline:
     """A timeline without usable timestamps: source frames one by one at the header's rate."""
     sane = next((rate for rate in rates if MIN_FPS <= rate <= MAX_FPS), None)
-    if frame_count == 1 and timestamps.times and sane is None:
-        return _variable(timestamps, _FALLBACK_FPS)
-    fps = _checked(sane or next(iter(rates), _FALLBACK_FPS))
-    start = timestamps.times[0] if frame_count == 1 and timestamps.times else None
-    return Timeline(fps, frame_count, start, start, timestamps.time_base)
-
-
-def _checked(fps: Fraction) -> Fraction:
+    if frame_count == 1 and timestamps.times:
+        return _variable(timestamps, sane or _FALLBACK_FPS)
+    fps = sane or next(iter(rates), _FALLBACK_FPS)
     if not MIN_FPS <= fps <= MAX_FPS:
-        raise InvalidMedia(f"The video's frame rate is {float(fps):g} per second; 0.1 to 240 is allowed.")
-    return fps
+        raise _out_of_range(fps)
+    return Timeline(fps, frame_count, None, None, timestamps.time_base, range(frame_count))
+
+
+def _out_of_range(fps: Fraction) -> InvalidMedia:
+    return InvalidMedia(
+        f"The video's frame rate is {float(fps):g} per second; 0.1 to 240 is allowed. "
+        "Convert it to a rate in this range first."
+    )
 
 
 def _near_rates(rates: list[Fraction], average: Fraction) -> Iterator[Fraction]:
@@ -173,38 +186,76 @@ def _constant(timestamps: Timestamps, rates: Iterable[Fraction], jitter: Fractio
         numerator, denominator = scale.as_integer_ratio()
         offsets = [(time - first) * numerator - index * denominator for index, time in enumerate(timestamps.times)]
         least, most = min(offsets), max(offsets)
-        if not MIN_FPS <= fps <= MAX_FPS or most - least > jitter * denominator:
+        allowed = jitter if fps >= _FILM_FPS else min(jitter, 2 * _CLOSE_SECONDS * fps + 2 * scale)
+        if not MIN_FPS <= fps <= MAX_FPS or most - least > allowed * denominator:
             continue
         start = first + round(Fraction(least + most, 2 * numerator))
         if all(_frame_index(time - start, scale) == index for index, time in enumerate(timestamps.times)):
-            return Timeline(fps, len(timestamps.times), start, timestamps.times[-1], timestamps.time_base)
+            count = len(timestamps.times)
+            length = count - 1 + _last_duration(timestamps, scale)
+            latest = timestamps.times[-1]
+            return Timeline(fps, length, start, latest, timestamps.time_base, range(count), duplicated=length - count)
     return None
 
 
-def _fine_rate(timestamps: Timestamps, average: Fraction) -> Fraction:
-    """A common rate, up to 60 fps if possible, at which nearly all source frames have their own output frame."""
+def _last_duration(timestamps: Timestamps, scale: Fraction) -> int:
+    """The duration of the last frame in output frames, at least 1."""
+    return max(1, _frame_index(timestamps.last_duration, scale))
+
+
+def _finest(timestamps: Timestamps, base: Fraction | None, average: Fraction) -> Timeline:
+    """The timeline at the lowest common rate at which no source frame is dropped, or at the highest allowed one."""
     intervals = sorted(after - before for before, after in pairwise(timestamps.times) if after > before)
-    finest = 1 / (intervals[len(intervals) // 10] * timestamps.time_base)
-    wanted = max(average, min(finest * _ROUNDING, Fraction(_MAX_BASE_RATE)))
-    return next((rate for rate in _COMMON_RATES if rate >= wanted), MAX_FPS)
+    typical = 1 / (intervals[len(intervals) // 2] * timestamps.time_base)
+    most = MAX_FPS if max(typical, average) * _ROUNDING > _MAX_BASE_RATE else Fraction(_MAX_BASE_RATE)
+    finest = next(
+        (rate for rate in (1 / (ticks * timestamps.time_base) for ticks in intervals) if rate <= most), most
+    )
+    wanted = max(average, min(finest, most) * _ROUNDING, base or MIN_FPS)
+    rates = [rate for rate in _COMMON_RATES if wanted <= rate <= most] or [max(wanted, most)]
+    for fps in rates:
+        timeline = _variable(timestamps, fps)
+        if not timeline.dropped and (fps == rates[-1] or _is_close(timeline, timestamps)):
+            return timeline
+    return _variable(timestamps, rates[-1], shift=1)
 
 
-def _variable(timestamps: Timestamps, fps: Fraction) -> Timeline:
-    """The timeline at ``fps`` that duplicates and drops source frames as their timestamps require."""
+def _is_close(timeline: Timeline, timestamps: Timestamps) -> bool:
+    """Whether every frame appears within 10 ms of its time."""
+    numerator, denominator = (timestamps.time_base * timeline.fps).as_integer_ratio()
+    allowed = _CLOSE_SECONDS * timeline.fps * denominator
+    first = timestamps.times[0]
+    return all(
+        abs((time - first) * numerator - index * denominator) <= allowed
+        for time, index in zip(timestamps.times, timeline.indices, strict=True)
+    )
+
+
+def _variable(timestamps: Timestamps, fps: Fraction, *, shift: int = 0) -> Timeline:
+    """The timeline at ``fps`` that duplicates and drops source frames as their timestamps require.
+
+    A frame whose output frame is taken comes up to ``shift`` output frames later; without that it is dropped.
+    """
     scale = timestamps.time_base * fps
-    indices = [_frame_index(time - timestamps.times[0], scale) for time in timestamps.times]
+    numerator, denominator = scale.as_integer_ratio()
+    first = timestamps.times[0]
+    indices = array("q")
+    for time in timestamps.times:
+        own = (2 * (time - first) * numerator + denominator) // (2 * denominator)
+        indices.append(min(max(own, indices[-1] + 1), own + shift) if indices else own)
     steps = [after - before for before, after in pairwise(indices)]
     shown = len(indices) - steps.count(0)
     skipped = sum(step - 1 for step in steps if step > 1)
     is_regular = not steps.count(0) and 2 * skipped <= steps.count(1)
-    length = indices[-1] + max(1, _frame_index(timestamps.last_duration, scale))
+    length = indices[-1] + _last_duration(timestamps, scale)
     return Timeline(
         fps,
         length,
         timestamps.times[0],
         timestamps.times[-1],
         timestamps.time_base,
-        vfr=True,
+        indices,
+        vfr=len(indices) > 1,
         dropped=len(indices) - shown,
         duplicated=length - shown,
         gaps=skipped if is_regular else 0,

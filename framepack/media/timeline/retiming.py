@@ -51,8 +51,8 @@ class Retiming:
 
     @property
     def needs_interpolation(self) -> bool:
-        """Whether positions between source frames are shown."""
-        return self.step.denominator > 1
+        """Whether frames between source frames are shown; without a factor the nearest source frame is."""
+        return self.factor > 1 and self.step.denominator > 1
 
     def fps(self, fps: Fraction) -> Fraction:
         """Frames per second of the result."""

@@ -36,7 +36,7 @@ class Analysis(BaseModel):
     bitrate: str = Field(description='Such as "28.1 Mbps"')
     has_audio: bool = Field(description="Whether there is an audio stream")
     audio_codec: str | None = Field(description="FFmpeg's name of the audio codec, null without audio")
-    total_frames: int = Field(description="Number of frames")
+    total_frames: int = Field(description="Number of frames at this rate, as every operation makes them")
 
 
 class AnalyzeResponse(SuccessResponse):
@@ -77,7 +77,7 @@ def _described(filename: str, info: VideoInfo) -> Analysis:
         bitrate=_bitrate(info.bits_per_second),
         has_audio=info.audio is not None,
         audio_codec=info.audio.codec if info.audio else None,
-        total_frames=info.frame_count,
+        total_frames=info.length,
     )
 
 

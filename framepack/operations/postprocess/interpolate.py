@@ -1,4 +1,4 @@
-"""``POST /postprocess/interpolate``: increase the frame rate or change the speed, with frames computed by RIFE."""
+"""``POST /postprocess/interpolate``: increase the frame rate with frames computed by RIFE, or change the speed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ FpsMode = Annotated[Literal["No Interpolation", "2x", "4x"], BeforeValidator(_mo
 class InterpolateParams(Request):
     """Frame rate and speed."""
 
-    fps_mode: FpsMode = Field("2x", description="Factor of the frame rate")
+    fps_mode: FpsMode = Field(
+        "2x", description="Factor of the frame rate; with No Interpolation, a changed speed repeats or drops frames"
+    )
     speed_factor: float = Field(1.0, ge=0.25, le=4, description="Speed: 0.5 is slow motion at half the speed")
     use_streaming: bool = Field(default=False, description="Accepted for compatibility; every video is streamed")
 
@@ -81,7 +83,11 @@ def _work(_before: Clip, after: Clip, params: InterpolateParams, _ctx: Context) 
     work=_work,
 )
 def interpolated(clip: Clip, params: InterpolateParams, ctx: Context) -> Clip:
-    """Multiply the frame rate and change the speed. Frames between frames are interpolated; audio keeps its pitch."""
+    """Multiply the frame rate and change the speed; audio keeps its pitch.
+
+    With a factor, frames between source frames are interpolated, also for slow motion. Without one, each output frame
+    is the nearest source frame, and no network is needed.
+    """
     retiming = params.retiming
     if retiming.is_identity:
         return clip
@@ -90,7 +96,7 @@ def interpolated(clip: Clip, params: InterpolateParams, ctx: Context) -> Clip:
     def frames() -> Iterator[Frame]:
         if not retiming.needs_interpolation:
             with closing(retime(source.frames(), retiming)) as shots:
-                yield from (shot.before for shot in shots)
+                yield from (shot.nearest().before for shot in shots)
             return
         with ctx.job.loading("RIFE"):  # the first import of torch takes seconds
             from framepack.models.interpolate.interpolate_frames import interpolate_frames

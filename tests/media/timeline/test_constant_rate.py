@@ -30,7 +30,7 @@ def test_constant_rates_keep_every_frame(rate: Fraction, time_base: Fraction) ->
     times = [round(index / rate / time_base) + 77 for index in range(count)]
     timeline = build(times, time_base, rate, rate)
     assert (timeline.fps, timeline.length, timeline.vfr) == (rate, count, False)
-    assert [timeline.index_at(time) for time in times] == list(range(count))
+    assert list(timeline.indices) == list(range(count))
 
 
 def test_the_true_rate_wins_over_a_wrong_header() -> None:
@@ -52,7 +52,7 @@ def test_long_frames_are_duplicated_until_the_next() -> None:
     """In screen recordings frames last long: at 30 fps, a frame of 0.2 s becomes six."""
     times = [0, 33, 67, 100, 300, 333, 400]
     timeline = build(times, MILLISECOND, Fraction(30), Fraction(15), last=33)
-    assert [timeline.index_at(time) for time in times] == [0, 1, 2, 3, 9, 10, 12]
+    assert list(timeline.indices) == [0, 1, 2, 3, 9, 10, 12]
     assert timeline == Timeline(Fraction(30), 13, 0, 400, MILLISECOND, vfr=True, dropped=0, duplicated=6, gaps=0)
 
 
@@ -68,14 +68,16 @@ def test_a_useless_base_rate_is_replaced_by_a_common_rate() -> None:
     times = [0, 33, 67, 100, 2000, 2033, 2067, 5000]
     timeline = build(times, MILLISECOND, Fraction(1000), Fraction(8, 5))
     assert (timeline.fps, timeline.dropped) == (NTSC, 0)
+    assert list(timeline.indices) == [0, 1, 2, 3, 60, 61, 62, 150]
 
 
 def test_frames_too_close_for_the_rate_are_dropped_and_counted() -> None:
-    """Frames a millisecond apart become one output frame: a variable rate becomes 60 fps at most."""
+    """A variable rate becomes 60 fps at most: of frames a millisecond apart two are shown, one after the other."""
     times = [0, 1, 2, 500, 501, 1000, 1500, 2000]
     timeline = build(times, MILLISECOND, Fraction(1000), Fraction(4))
     assert timeline.fps == 60
-    assert (timeline.dropped, timeline.length) == (3, 121)
+    assert list(timeline.indices) == [0, 1, 1, 30, 31, 60, 90, 120]
+    assert (timeline.dropped, timeline.length) == (1, 121)
 
 
 @given(
@@ -84,15 +86,19 @@ def test_frames_too_close_for_the_rate_are_dropped_and_counted() -> None:
     st.integers(-(10**9), 10**9),
 )
 def test_timestamps_do_not_drift(deltas: list[int], base: Fraction, start: int) -> None:
-    """For any timestamps, every frame is within half an output frame of its time (one, if the start jitters)."""
+    """For any timestamps, every frame is within half an output frame of its time.
+
+    It is within one if the start jitters, or within one and a half if the frame makes way for another.
+    """
     times = list(accumulate(deltas, initial=start))
     average = Timestamps(times, MILLISECOND).average_rate
     assume(average is not None and average <= 240)
     timeline = build(times, MILLISECOND, base, average, last=deltas[-1])
-    for time in times:
-        shown = timeline.index_at(time) / timeline.fps
-        assert abs(shown - (time - start) * MILLISECOND) <= (1 if not timeline.vfr else Fraction(1, 2)) / timeline.fps
-    assert timeline.length > timeline.index_at(times[-1])
+    for time, index in zip(times, timeline.indices, strict=True):
+        shown = index / timeline.fps
+        off = abs(shown - (time - start) * MILLISECOND) * timeline.fps
+        assert off <= (1 if not timeline.vfr else Fraction(3, 2) if min(deltas) < 17 else Fraction(1, 2))
+    assert timeline.length > timeline.indices[-1]
     assert timeline.dropped + timeline.length - timeline.duplicated == len(times)
 
 
@@ -110,10 +116,11 @@ def test_one_frame_without_any_rate_gets_25_fps() -> None:
     assert (still.fps, still.length) == (Fraction(25), 1500)
 
 
-@pytest.mark.parametrize("delta", [1, 4, 10_001])
+@pytest.mark.parametrize("delta", [1, 4])
 def test_rates_out_of_range_are_rejected(delta: int) -> None:
-    """1000 or 250 frames a second, or one in ten seconds and a bit, are not video."""
-    with pytest.raises(InvalidMedia, match=r"frame rate is [\d.]+ per second; 0.1 to 240 is allowed"):
+    """1000 or 250 frames a second are too many, and the sentence says what to do."""
+    sentence = r"frame rate is [\d.]+ per second; 0.1 to 240 is allowed. Convert it to a rate in this range first\.$"
+    with pytest.raises(InvalidMedia, match=sentence):
         build([delta * index for index in range(50)], MILLISECOND, Fraction(1000, delta))
     with pytest.raises(InvalidMedia):
         build_timeline(3, Timestamps([], MILLISECOND), [Fraction(1000, delta)])

@@ -1,0 +1,127 @@
+"""Describe what is missing from a video file, and what its timeline changes, in sentences for the client."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from framepack.media.read.scan import WITH_FRAME_INDEX
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+    from framepack.media.read.scan import Scan
+    from framepack.media.timeline.constant_rate import Timeline
+
+_WITHOUT_FRAME_INDEX: Final = ("matroska", "mpegts", "mpeg", "flv", "asf")  # damaged frames vanish without a trace
+_WITHOUT_DURATION: Final = ("mpegts", "mpeg", "gif")  # the header has no duration
+_MICROSECONDS: Final = 1_000_000
+_SLACK_SECONDS: Final = Fraction(1, 10)
+_SLACK_BYTES: Final = 2048
+_SLACK_SHARE: Final = Fraction(1, 50)
+_MOST_TAIL_BYTES: Final = 4_000_000
+_START_CODE_BYTES: Final = 4
+_END_CODE: Final = 0xB9
+_PACK_CODE: Final = 0xBA
+_TS_PACKET_BYTES: Final = 188
+_TS_SYNC: Final = b"\x47"
+_GIF_END: Final = b"\0;"  # the end of the last block, and the trailer
+
+
+def describe_changes(scanned: Scan, timeline: Timeline) -> Iterator[str]:
+    """Describe what a timeline makes of a scanned file."""
+    if timeline.dropped:
+        verb = "was" if timeline.dropped == 1 else "were"
+        yield (
+            f"{timeline.dropped} of {scanned.frame_count} frames {verb} dropped, too close to others for "
+            f"{float(timeline.fps):.5g} frames per second."
+        )
+    if scanned.clocks.jumps:
+        times = "once" if scanned.clocks.jumps == 1 else f"{scanned.clocks.jumps} times"
+        yield f"The file's clock starts anew or jumps {times}; its parts follow each other without a gap."
+    if scanned.unbelieved_seconds:
+        yield (
+            f"The file says that the last frame lasts {float(scanned.unbelieved_seconds):.1f} seconds, much longer "
+            "than all others together; it lasts one frame duration instead."
+        )
+
+
+def describe_damage(
+    container: InputContainer, video: VideoStream, scanned: Scan, timeline: Timeline
+) -> Iterator[str]:
+    """Describe what is missing from a scanned file."""
+    name = container.format.name
+    if WITH_FRAME_INDEX in name:
+        listed = len(video.index_entries)
+        if listed > scanned.packet_count:
+            yield f"The end of the file is missing: of {listed} frames it holds {scanned.packet_count}."
+    elif name in _WITHOUT_DURATION:
+        if _is_cut_off(Path(container.name.removeprefix("file:")), name, scanned):
+            yield "The end of the file is missing or cannot be read."
+    elif name == "flv" and _is_cut_off(Path(container.name.removeprefix("file:")), name, scanned):
+        yield "The end of the file cannot be read."
+    else:
+        yield from _missing_end(container, scanned, timeline)
+    if timeline.gaps and name.startswith(_WITHOUT_FRAME_INDEX) and scanned.has_holes:
+        yield f"The file lacks {timeline.gaps} of {timeline.length} frames; the nearest readable frame was repeated."
+
+
+def _missing_end(container: InputContainer, scanned: Scan, timeline: Timeline) -> Iterator[str]:
+    declared = Fraction(container.duration or 0, _MICROSECONDS)
+    start = Fraction(container.start_time or 0, _MICROSECONDS)
+    present = scanned.end_seconds - min(start, Fraction(0))  # some muxers count the time before the first packet
+    if not scanned.is_whole and declared - present > _SLACK_SECONDS + 1 / timeline.fps:
+        yield f"The end of the file is missing: of {float(declared):.1f} seconds it holds {float(present):.1f}."
+
+
+def _is_cut_off(path: Path, name: str, scanned: Scan) -> bool:
+    """Whether much of the file comes after the last packet and is no padding, or a GIF has no trailer."""
+    size_bytes = path.stat().st_size
+    slack_bytes = max(_SLACK_BYTES, round(size_bytes * _SLACK_SHARE))
+    rest_bytes = size_bytes - scanned.end_bytes
+    if name == "mpeg":
+        rest_bytes = _unreadable_bytes(_tail(path, scanned.last_position))
+    if rest_bytes > slack_bytes:
+        return not (name == "mpegts" and _is_transport_stream(_tail(path, scanned.last_position)))
+    if name != "gif":
+        return False
+    with path.open("rb") as file:
+        file.seek(-min(size_bytes, 16), 2)
+        return not file.read().rstrip(b"\0\r\n").endswith(_GIF_END)
+
+
+def _tail(path: Path, begin: int) -> bytes:
+    """The end of a file, but not more than the first few megabytes of it."""
+    with path.open("rb") as file:
+        file.seek(begin)
+        return file.read(_MOST_TAIL_BYTES)
+
+
+def _unreadable_bytes(data: bytes) -> int:
+    """Number of bytes after the last whole packet of an MPEG program stream, which is padded to equal packs.
+
+    For a packet that is cut off, it is more than any file has.
+    """
+    position = 0
+    while position + _START_CODE_BYTES <= len(data):
+        code = data[position + 3]
+        if data[position : position + 3] != b"\0\0\1" or code < _END_CODE:
+            return len(data[position:].strip(b"\0\xff"))
+        if code == _END_CODE:
+            position += _START_CODE_BYTES
+        elif code == _PACK_CODE:
+            is_mpeg2 = position + 13 < len(data) and data[position + 4] >> 6 == 1
+            position += 14 + (data[position + 13] & 7) if is_mpeg2 else 12
+        else:
+            position += 6 + int.from_bytes(data[position + 4 : position + 6], "big")
+    return 0 if position <= len(data) or len(data) == _MOST_TAIL_BYTES else sys.maxsize
+
+
+def _is_transport_stream(data: bytes) -> bool:
+    """Whether data consists of packets of an MPEG transport stream, as at the end of one that is padded."""
+    packets = data[::_TS_PACKET_BYTES]
+    return packets.count(_TS_SYNC) == len(packets)

@@ -1,0 +1,151 @@
+"""Clocks that start anew, wrap or jump midway through a file, and the shifts that make one clock of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from av.packet import Packet
+
+    from framepack.media.clip import ClockJumps
+
+_MICROSECONDS: Final = 1_000_000
+_BACK: Final = _MICROSECONDS // 10  # times that go back by more have started anew
+_AHEAD: Final = 10 * _MICROSECONDS  # FFmpeg's tools have the same limit
+_NEXT: Final = _MICROSECONDS  # packets are closer than this
+_JUMPING: Final = ("mpegts", "mpeg", "flv")  # formats for streaming, in which a clock may also jump ahead
+
+
+@dataclass(slots=True)
+class _Stream:
+    """The clock of one stream.
+
+    Attributes:
+        part: The part that its latest packet belongs to.
+        count: Number of its packets so far.
+        latest: Decoding time of the latest one, in microseconds.
+        jumps: Each jump as the number of the first packet after it and the number of its part.
+        before: If the latest packet has jumped, the part and the time of the packet before.
+    """
+
+    part: int
+    count: int = 0
+    latest: int | None = None
+    jumps: list[tuple[int, int]] = field(default_factory=list)
+    before: tuple[int, int] | None = None
+
+
+@dataclass(slots=True)
+class _Part:
+    """The packets between two jumps: the extent of the streams beside the video, and when the part was noticed."""
+
+    noticed: int
+    latest: int
+    begin: int | None = None
+    end: int | None = None
+
+    @property
+    def extent(self) -> tuple[Fraction, Fraction]:
+        """Begin and end in seconds."""
+        begin, end = self.begin, self.end
+        if begin is None or end is None:
+            begin, end = self.noticed, self.latest
+        return Fraction(begin, _MICROSECONDS), Fraction(end, _MICROSECONDS)
+
+
+@dataclass(slots=True)
+class Clocks:
+    """Divides a file into parts with one clock each, by the decoding times of its packets.
+
+    Attributes:
+        container: FFmpeg's name of the container.
+        video: Index of the video stream.
+        wrong: Numbers of video packets whose times are wrong: alone among times that go on as before.
+    """
+
+    container: str
+    video: int
+    wrong: set[int] = field(default_factory=set)
+    _streams: dict[int, _Stream] = field(default_factory=dict)
+    _parts: list[_Part] = field(default_factory=list)
+
+    @property
+    def jumps(self) -> int:
+        """Number of jumps."""
+        return max(0, len(self._parts) - 1)
+
+    def part(self, packet: Packet[Any]) -> int:
+        """Count a packet with data, and return the number of the part that it belongs to."""
+        index = packet.stream_index
+        stream = self._streams.setdefault(index, _Stream(self.jumps))
+        stream.count += 1
+        if packet.dts is not None and not packet.is_discard:  # frames before an edit begins are out of order
+            self._follow(index, stream, _microseconds(packet.dts, packet.time_base))
+        if index != self.video and packet.pts is not None and self._parts:
+            part = self._parts[stream.part]
+            begin = _microseconds(packet.pts, packet.time_base)
+            end = begin + _microseconds(packet.duration or 0, packet.time_base)
+            part.begin = begin if part.begin is None else min(part.begin, begin)
+            part.end = end if part.end is None else max(part.end, end)
+        return stream.part
+
+    def shifts(self, video: Sequence[tuple[Fraction, Fraction] | None]) -> list[Fraction]:
+        """Seconds to add to the times of each part, so that its video follows that of the part before without a gap.
+
+        Args:
+            video: For each part the begin of its first and the end of its last frame, in seconds of its own clock;
+                None if it has no video.
+        """
+        shifts: list[Fraction] = []
+        end = Fraction(0)
+        for part, extent in zip(self._parts, video, strict=True):
+            begin, until = extent or part.extent
+            shifts.append(end - begin if shifts else Fraction(0))
+            end = until + shifts[-1]
+        return shifts
+
+    def jumps_of(self, stream: int, shifts: Sequence[Fraction]) -> ClockJumps:
+        """The jumps of a stream, by the shifts of the parts."""
+        known = self._streams.get(stream)
+        return tuple((number, shifts[part]) for number, part in known.jumps) if known else ()
+
+    def _follow(self, index: int, stream: _Stream, now: int) -> None:
+        """Move a stream's clock to the time of its next packet."""
+        if not self._parts:
+            self._parts.append(_Part(now, now))
+        part, latest, before = self._parts[stream.part], stream.latest, stream.before
+        stream.latest, stream.before = now, None
+        if before is not None and 0 <= now - before[1] <= _NEXT:
+            self._undo(index, stream, before[0])
+        elif latest is not None:
+            is_ahead = self.container in _JUMPING and now > max(latest, part.latest) + _AHEAD
+            if is_ahead or now < latest - _BACK:
+                stream.before = stream.part, latest
+                self._jump(stream, now)
+        part = self._parts[stream.part]
+        part.latest = max(part.latest, now)
+
+    def _jump(self, stream: _Stream, now: int) -> None:
+        """Begin a new part, or follow the stream that has begun one."""
+        newest = self._parts[-1]
+        if stream.part == self.jumps or abs(now - newest.noticed) > _AHEAD:
+            self._parts.append(_Part(now, now))
+        stream.part = self.jumps
+        stream.jumps.append((stream.count - 1, stream.part))
+
+    def _undo(self, index: int, stream: _Stream, part: int) -> None:
+        """Take a jump back: only one packet has a time of its own."""
+        number, jumped = stream.jumps.pop()
+        stream.part = part
+        if index == self.video:
+            self.wrong.update(range(number, stream.count - 1))
+        if jumped == self.jumps and all(other.part < jumped for other in self._streams.values()):
+            self._parts.pop()
+
+
+def _microseconds(ticks: int, time_base: Fraction) -> int:
+    return ticks * _MICROSECONDS * time_base.numerator // time_base.denominator

@@ -1,0 +1,52 @@
+"""Packets whose frames are decoded but never shown, such as the alternate reference frames of VP8 and VP9."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, cast
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+
+_VP8_SHOW: Final = 0x10  # in the first byte of the frame tag
+_VP9_MARKER: Final = 0b10
+_VP9_RESERVED_PROFILE: Final = 3  # has one more bit
+_SUPERFRAME_MARKER: Final = 0b110
+_MOST_SIZE_BYTES: Final = 4
+
+
+def is_shown(codec: str, packet: Packet[Any]) -> bool:
+    """Whether a packet holds a frame that is shown.
+
+    Args:
+        codec: FFmpeg's name of the codec.
+        packet: A packet with data.
+    """
+    if codec not in {"vp8", "vp9"}:
+        return True
+    data = memoryview(cast("Any", packet))
+    if codec == "vp8":
+        return bool(data[0] & _VP8_SHOW)
+    return any(_vp9_is_shown(data[position]) for position in _vp9_positions(data))
+
+
+def _vp9_is_shown(header: int) -> bool:
+    """Whether a VP9 frame is shown, from the first byte of its header; True for what is no header."""
+    if header >> 6 != _VP9_MARKER:
+        return True
+    profile = (header >> 5 & 1) | (header >> 4 & 1) << 1
+    rest = header << (profile == _VP9_RESERVED_PROFILE)
+    shows_existing, shows = rest >> 3 & 1, rest >> 1 & 1
+    return bool(shows_existing or shows)
+
+
+def _vp9_positions(data: memoryview) -> list[int]:
+    """Where the frames of a VP9 packet begin: several in a superframe, whose index is at its end."""
+    last = data[-1]
+    count, size_bytes = (last & 7) + 1, (last >> 3 & 3) + 1
+    index_bytes = 2 + count * size_bytes
+    if last >> 5 != _SUPERFRAME_MARKER or len(data) < index_bytes or data[-index_bytes] != last:
+        return [0]
+    index = bytes(data[-index_bytes + 1 : -1])
+    sizes = [int.from_bytes(index[at : at + size_bytes], "little") for at in range(0, len(index), size_bytes)]
+    positions = [sum(sizes[:number]) for number in range(count)]
+    return [position for position in positions if position < len(data) - index_bytes] or [0]

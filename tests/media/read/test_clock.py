@@ -1,0 +1,62 @@
+"""Clocks of a file: which packets belong to one part, and how parts are shifted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import av
+
+from framepack.media.read.clock import Clocks
+
+FRAME = 3600  # 25 fps in units of 1/90000 s
+
+
+def followed(times: Sequence[int | None], container: str = "mpegts") -> tuple[Clocks, list[int]]:
+    """The clocks after video packets of these decoding times, and the part of each packet."""
+    clocks, parts = Clocks(container, 0), []
+    for time in times:
+        packet = av.Packet(b"data")
+        packet.pts = packet.dts = time
+        packet.time_base = Fraction(1, 90_000)
+        parts.append(clocks.part(packet))
+    return clocks, parts
+
+
+def steady(count: int, start: int = 0) -> list[int]:
+    """Times at 25 fps."""
+    return [start + index * FRAME for index in range(count)]
+
+
+def test_a_clock_that_starts_anew_begins_a_part() -> None:
+    """Each restart is one jump, at the number of its first packet; the parts follow each other."""
+    clocks, parts = followed(steady(50) + steady(50) + steady(50, 7_000_000))
+    assert parts == [0] * 50 + [1] * 50 + [2] * 50
+    second = Fraction(1)
+    shifts = clocks.shifts([(0 * second, 2 * second), (0 * second, 2 * second), (77 * second, 79 * second)])
+    assert shifts == [0, 2, 4 - 77]
+    assert clocks.jumps_of(0, shifts) == ((50, Fraction(2)), (100, Fraction(-73)))
+    assert clocks.jumps_of(1, shifts) == ()
+
+
+def test_a_pause_is_no_jump_where_times_may_pause() -> None:
+    """Only formats for streaming jump ahead; a few seconds are a pause everywhere."""
+    hour = 3600 * 90_000
+    assert followed(steady(5) + steady(5, hour), "matroska,webm")[0].jumps == 0
+    assert followed(steady(5) + steady(5, 9 * 90_000))[0].jumps == 0
+    assert followed(steady(5) + steady(5, hour))[0].jumps == 1
+
+
+def test_a_single_wrong_time_is_no_jump() -> None:
+    """Times go on as if the packet had none: it is named, and there is one part."""
+    for wrong in (-900_000, 0, 90_000 * 3600):
+        times = [*steady(30, 900_000), wrong, *steady(30, 900_000 + 31 * FRAME)]
+        clocks, parts = followed(times)
+        assert (clocks.jumps, clocks.wrong) == (0, {30})
+        assert set(parts[:30] + parts[31:]) == {0}
+
+
+def test_small_disorder_and_missing_times_are_no_jumps() -> None:
+    """A tenth of a second back, and packets without times."""
+    clocks, parts = followed([0, FRAME, None, 3 * FRAME, 2 * FRAME, None, 5 * FRAME])
+    assert (clocks.jumps, clocks.wrong, set(parts)) == (0, set(), {0})
