@@ -90,6 +90,18 @@ def create_app(server: Server, keys: ApiKeys) -> FastAPI:
             ClientDisconnect: _handle_error,
         },
     )
+    _add_routes(app, server)
+    app.openapi = lambda: openapi_document(app, server.runtime.dispatcher.registry)  # type: ignore[method-assign]
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(RequireApiKey, keys=keys, check_link=partial(check_link, server))
+    app.add_middleware(RequestThrottle)
+    app.add_middleware(AccessLog, count_response=server.metrics.count_response, handle_error=_handle_error)
+    app.add_middleware(WithoutTrailingSlash)
+    app.add_middleware(DrainBody)
+    return app
+
+
+def _add_routes(app: FastAPI, server: Server) -> None:
     add_operations(app, server)
     strict = [job_routes(server), callback_routes(server), upload_routes(server)]
     # Proxies and browsers may add parameters to these URLs.
@@ -100,14 +112,6 @@ def create_app(server: Server, keys: ApiKeys) -> FastAPI:
         app.include_router(router)
     routes = [*app.routes, *(route for router in (*strict, *lenient) for route in router.routes)]
     app.state.routes = [route for route in routes if isinstance(route, APIRoute)]
-    app.openapi = lambda: openapi_document(app, server.runtime.dispatcher.registry)  # type: ignore[method-assign]
-    app.add_middleware(HeadAsGet)
-    app.add_middleware(RequireApiKey, keys=keys, check_link=partial(check_link, server))
-    app.add_middleware(RequestThrottle)
-    app.add_middleware(AccessLog, count_response=server.metrics.count_response, handle_error=_handle_error)
-    app.add_middleware(WithoutTrailingSlash)
-    app.add_middleware(DrainBody)
-    return app
 
 
 class RequestThrottle:
