@@ -98,7 +98,7 @@ def test_a_worker_killed_between_the_outbox_and_the_servers_record(
         job_id = server.post(LOOP, fields(receiver, clip)).json()["job_id"]
         ended = server.wait_for(job_id)
         assert eventually(lambda: server.job(job_id)["callback"]["state"] == "delivered")
-        assert "the worker of a job died" in server.log
+        assert "The worker died while it ran this job" in server.log
         assert ended["state"] == "completed"
         [video] = videos(server.outputs)
         assert ended["result"]["output_filename"] == video.name
