@@ -113,6 +113,7 @@ def test_the_body_of_the_answer_is_ignored(courier: Courier) -> None:
         (format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(days=1)), 86_000, 86_400),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
     ],
+    ids=["seconds", "zero", "many digits", "date", "past date"],
 )
 def test_retry_after_is_understood(courier: Courier, retry_after: str, least: float, most: float) -> None:
     """Seconds and dates are understood; how long a pause may be is for the outbox to say."""
