@@ -10,6 +10,8 @@ TOOLS_READY := .venv-tools/.ready
 
 # torch's threads wait for work without burning the cores that x264 wants; on two cores this is worth up to 8 times.
 export OMP_WAIT_POLICY := PASSIVE
+# Two processes with whole files each: fixtures such as a server belong to one file.
+IN_PARALLEL := --numprocesses 2 --dist loadfile
 
 .PHONY: demo help quick test test-long check coverage docs dist image image-test lock upgrade audit sbom clean
 
@@ -23,7 +25,7 @@ quick: $(READY)  ## While you work: all fast checks, and for a minute the tests 
 	@$(BIN)/python -m tools.quick
 
 test: check $(PIPS)  ## Everything that guards the project, except the long tests
-	$(BIN)/pytest
+	$(BIN)/pytest $(IN_PARALLEL)
 
 test-long: $(READY)  ## The tests that take minutes
 	$(BIN)/pytest -m slow
@@ -35,7 +37,7 @@ check: $(READY)  ## Format, lint, types and architecture
 	$(BIN)/lint-imports --no-logo
 
 coverage: $(READY) $(PIPS)  ## Run the tests and show how much of the code they run; the lines are in build/coverage/
-	$(BIN)/pytest --cov --cov-report=term:skip-covered --cov-report=html:build/coverage
+	$(BIN)/pytest $(IN_PARALLEL) --cov --cov-report=term:skip-covered --cov-report=html:build/coverage
 
 docs: $(READY)  ## Write the generated documentation
 	$(BIN)/python -m tools.docs
