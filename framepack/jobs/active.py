@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from framepack.answer import Answer, failure, without_inline
 from framepack.errors import NotFound
-from framepack.jobs.records import JobRecord, JobRecords, State
+
+if TYPE_CHECKING:
+    from framepack.jobs.records import JobRecord, JobRecords, State
 
 T = TypeVar("T")
 

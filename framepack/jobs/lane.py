@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
-from framepack.jobs.active import ActiveJob
 from framepack.jobs.backends.base import Backend, why_not_ready
+
+if TYPE_CHECKING:
+    from framepack.jobs.active import ActiveJob
 
 
 class Lane:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from framepack.answer import Answer
 from framepack.errors import BadRequest, Busy, Conflict, FramepackError, Unavailable
 from framepack.jobs.active import ActiveJobs, in_thread
 from framepack.jobs.backends.base import Backend, Readiness, why_not_ready
@@ -21,6 +20,7 @@ from framepack.jobs.records import JobRecord, JobRecords, State, now
 from framepack.jobs.runner import CANCELLED, Runner
 
 if TYPE_CHECKING:
+    from framepack.answer import Answer
     from framepack.jobs.callbacks import JobCallbacks
 
 log = logging.getLogger("framepack.rest")

@@ -28,11 +28,11 @@ from framepack.errors import InvalidField, NotFound
 from framepack.files.parallel import in_parallel
 from framepack.storage.answers import attached, detached, with_new_links
 from framepack.storage.documents import STATE, Documents
-from framepack.storage.keys import Key
 
 if TYPE_CHECKING:
     from framepack.answer import Answer
     from framepack.storage.base import Storage
+    from framepack.storage.keys import Key
 
 _RECORDS: Final = "jobs"
 _INPUTS: Final = STATE / "job_inputs"

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 from framepack.answer import Answer, failure, is_cancelled, is_failure
 from framepack.errors import Cancelled, FramepackError, NotFound, Unavailable, public
 from framepack.job_log import JobEnd, log_job_end, log_job_start
-from framepack.jobs.active import ActiveJob, ActiveJobs
 from framepack.jobs.backends.base import STOPPING, NotReady, WorkerLost, WorkItem
-from framepack.jobs.lane import Lane
 from framepack.jobs.records import JobRecord, State, now
 
 if TYPE_CHECKING:
+    from framepack.jobs.active import ActiveJob, ActiveJobs
     from framepack.jobs.callbacks import JobCallbacks
+    from framepack.jobs.lane import Lane
 
 log = logging.getLogger("framepack.rest")
 job_log = logging.getLogger("framepack.jobs")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from framepack.answer import Answer
+if TYPE_CHECKING:
+    from framepack.answer import Answer
 
 STOPPING: Final = "stopping"
 """Message of the cancellation when `Backend.run` is cancelled because the server stops, not by a client."""

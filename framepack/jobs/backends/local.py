@@ -7,10 +7,9 @@ import json
 import logging
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
-from framepack.answer import Answer
 from framepack.errors import Unavailable
 from framepack.jobs.backends.base import (
     LARGEST_ANSWER_BYTES,
@@ -21,6 +20,9 @@ from framepack.jobs.backends.base import (
     WorkItem,
     why_not_ready,
 )
+
+if TYPE_CHECKING:
+    from framepack.answer import Answer
 
 log = logging.getLogger("framepack.rest")
 

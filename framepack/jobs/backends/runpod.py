@@ -25,11 +25,12 @@ from framepack.errors import (
 from framepack.files.source import Source
 from framepack.files.workspace import Workspace
 from framepack.jobs.backends.base import STOPPING, NotReady, Readiness, WorkerLost, WorkItem
-from framepack.storage.base import Storage
 from framepack.storage.uploads import keep_upload
 
 if TYPE_CHECKING:
     from runpod.endpoint.runner import RunPodClient
+
+    from framepack.storage.base import Storage
 
 log = logging.getLogger("framepack.rest")
 
