@@ -125,7 +125,7 @@ class Messages:
     def _write(self, key: Key | None, content: BaseModel) -> None:
         if key is None:
             raise ValueError("not the id of a message")
-        self.storage.put_bytes(key, content.model_dump_json().encode(), content_type=_CONTENT_TYPE)
+        self.storage.put_bytes(key, content.model_dump_json().encode(), content_type=_CONTENT_TYPE, private=True)
 
     def _read(self, key: Key, model: type[M]) -> M | None:
         """The object at a key; None if there is none. A damaged one is set aside: it must not block others."""
@@ -137,6 +137,8 @@ class Messages:
             return model.model_validate_json(data)
         except ValidationError as error:
             log.warning("%s is damaged (%d errors) and was set aside", key, error.error_count())
-            self.storage.put_bytes(DAMAGED / "outbox" / f"{key.segments[-3]}-{key.segments[-2]}-{key.name}", data)
+            self.storage.put_bytes(
+                DAMAGED / "outbox" / f"{key.segments[-3]}-{key.segments[-2]}-{key.name}", data, private=True
+            )
             self.storage.delete(key)
             return None

@@ -63,6 +63,7 @@ def test_secrets_are_in_no_log_line_answer_or_record(tmp_path: Path, source: Htt
         pending = state / "outbox" / "pending"  # like an input, it has what the delivery needs
         paths = [path for path in state.rglob("*") if path.is_file()]
         assert any(CANARY in path.read_text() for path in paths if pending in path.parents)
+        assert all(path.stat().st_mode & 0o077 == 0 for path in paths if pending in path.parents)
         kept = "".join(path.read_text() for path in paths if pending not in path.parents)
         log = server.log
     assert '"path": "/postprocess/loop"' in log

@@ -49,7 +49,9 @@ class SimulatedStore:
         self.is_away = False
         self.reads: list[Key] = []
 
-    def put_bytes(self, key: Key, data: bytes, *, content_type: str = DEFAULT_CONTENT_TYPE) -> StoredObject:
+    def put_bytes(
+        self, key: Key, data: bytes, *, content_type: str = DEFAULT_CONTENT_TYPE, private: bool = False
+    ) -> StoredObject:
         """Store bytes."""
         self._reach()
         self.objects[key] = data, self.clock()
