@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from framepack.errors import Conflict, FramepackError, NotFound
-from framepack.outbox.claims import Claim, Claims
+from framepack.outbox.claims import LEASE, Claim, Claims
 from framepack.outbox.index import Index
 from framepack.outbox.message import CallbackRecord, CallbackState, Message
 from framepack.outbox.messages import Messages
@@ -99,8 +99,10 @@ class Outbox:
         return None
 
     def expire(self) -> None:
-        """Delete what is left of callbacks that were delivered long ago."""
+        """Delete what is left of callbacks that were delivered long ago, and what dead processes have left."""
+        before = self.now() - max(self.retention, LEASE)
         self.messages.expire(self.now() - self.retention)
+        self.claims.expire(before, partial(self.messages.exists, CallbackState.PENDING))
 
     def of_job(self, job_id: str) -> CallbackRecord | None:
         """The record of a job's callback; None if it has none."""

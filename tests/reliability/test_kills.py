@@ -15,11 +15,10 @@ from tests.support.rest_server import eventually
 # A message whose sender died between the answer of the receiver and the record of it is sent again.
 SENT_TWICE = {"after an attempt to deliver"}
 
-REST = [
-    *((point, False) for point in WORKER),
-    *((point, True) for point in WORKER),
-    *((point, True) for point in SERVER),
-]
+REST = {
+    "workers": [(point, False) for point in WORKER],
+    "servers": [(point, True) for point in (*WORKER, *SERVER)],
+}
 PLAIN = [*WORKER, *DELIVERY]
 
 
@@ -72,12 +71,13 @@ def test_a_few_kills_of_a_worker_and_a_server(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_kills_of_workers_and_servers_at_every_point_lose_and_double_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("victims", REST)
+def test_kills_at_every_point_over_rest_lose_and_double_nothing(tmp_path: Path, victims: str) -> None:
     """Twice at each point: all jobs end, all outputs can be decoded, all callbacks arrive, nothing is left."""
-    kills = [*REST, *REST]
+    kills = 2 * REST[victims]
     counts = run_rest(tmp_path, kills)
     assert sum(counts.kills.values()) == len(kills)
-    report("REST", counts)
+    report(f"REST, {victims}", counts)
 
 
 @pytest.mark.slow

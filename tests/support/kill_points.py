@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from typing import Any, Final
 
 ROOT = Path(__file__).parents[2]
 _VARIABLE: Final = "TEST_KILL_FILE"
+_STOP: Final = "stop"
+_WITH_PARENT: Final = "parent"
+_SIGNAL_SECONDS: Final = 1.0  # a thread goes on until the signal has reached its process
 _START: Final = "import tests.support.kill_points as points\npoints.install()\n"
 
 
@@ -111,15 +115,21 @@ class Killer:
         """Variables for the processes that it may kill."""
         return {"PYTHONPATH": f"{self._folder}:{ROOT}", _VARIABLE: str(self._file)}
 
-    def set(self, point: str, *, with_parent: bool = False) -> None:
-        """Kill the next process that comes to a point, with the process that started it if ``with_parent``."""
+    def set(self, point: str, *, with_parent: bool = False, only_stop: bool = False) -> None:
+        """Kill the next process that comes to a point, or stop it until it gets SIGCONT.
+
+        Args:
+            point: The point.
+            with_parent: Whether the process that started it is killed, too.
+            only_stop: Whether it is not killed but stopped.
+        """
         assert point in _ALL
         new = self._file.with_suffix(".new")
-        new.write_text(f"{point}\n{'parent' if with_parent else ''}")
+        new.write_text(f"{point}\n{_STOP if only_stop else _WITH_PARENT if with_parent else ''}")
         new.rename(self._file)
 
     @property
-    def has_killed(self) -> bool:
+    def has_struck(self) -> bool:
         """Whether a process has come to the point that was set."""
         return not self._file.exists()
 
@@ -167,13 +177,13 @@ def _wrap(module: ModuleType, name: str, point: Point, file: Path) -> None:
     def reach(arguments: tuple[Any, ...]) -> None:
         nonlocal calls
         with suppress(OSError):
-            wanted, _, victim = file.read_text().partition("\n")
+            wanted, _, what = file.read_text().partition("\n")
             if wanted != name or not point.applies(*arguments):
                 return
             calls += 1
             if calls >= point.call:
                 file.unlink()  # of several processes, one
-                _kill(with_parent=bool(victim))
+                _strike(what)
 
     @wraps(function)
     def wrapped(*arguments: Any, **named: Any) -> Any:
@@ -187,7 +197,12 @@ def _wrap(module: ModuleType, name: str, point: Point, file: Path) -> None:
     setattr(owner, attribute, wrapped)
 
 
-def _kill(*, with_parent: bool) -> None:
-    if with_parent:
+def _strike(what: str) -> None:
+    if what == _STOP:
+        os.kill(os.getpid(), signal.SIGSTOP)
+        time.sleep(_SIGNAL_SECONDS)
+        return
+    if what == _WITH_PARENT:
         os.kill(os.getppid(), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(_SIGNAL_SECONDS)
