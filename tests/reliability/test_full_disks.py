@@ -47,8 +47,8 @@ class Disk:
         """The videos in the store."""
         return sorted((self.server.outputs / "postprocessed_output").rglob("*.mp4"))
 
-    def told(self) -> list[dict[str, object]]:
-        """What the receiver of callbacks was told."""
+    def callbacks(self) -> list[dict[str, object]]:
+        """What the receiver of callbacks got."""
         return [json.loads(request.body) for request in self.site.web.requests if request.method == "POST"]
 
     def stopped_at(self, point: str) -> tuple[str, psutil.Process]:
@@ -78,12 +78,12 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 
 def test_a_store_that_is_full_when_a_job_wants_to_keep_its_output_or_its_end(disk: Disk) -> None:
-    """An output without room is a failure that the client is told of; an end without room waits for it."""
+    """An output without room is a failure that the client hears of; an end without room waits for it."""
     disk.fill(but=20_000)
     answer = disk.server.post(PIPELINE, disk.site.fields(callback=True))
     failed = disk.server.wait_for(answer.json()["job_id"])
     assert (failed["result"]["code"], failed["result"]["status"]) == ("disk_full", 507)
-    assert eventually(lambda: [each["code"] for each in disk.told()] == ["disk_full"])
+    assert eventually(lambda: [each["code"] for each in disk.callbacks()] == ["disk_full"])
     assert disk.videos() == []
     disk.empty()
 
@@ -94,7 +94,7 @@ def test_a_store_that_is_full_when_a_job_wants_to_keep_its_output_or_its_end(dis
     disk.empty()
     assert disk.server.wait_for(job_id)["state"] == "completed"
     assert eventually(lambda: disk.server.job(job_id)["callback"]["state"] == "delivered")
-    assert [each["success"] for each in disk.told()] == [False, True]
+    assert [each["success"] for each in disk.callbacks()] == [False, True]
     [video] = disk.videos()
     disk.site.check_output(disk.server.outputs, video.relative_to(disk.server.outputs).as_posix())
     assert disk.site.counts.lost == []
@@ -113,4 +113,4 @@ def test_a_store_that_is_full_when_the_server_records_the_end_of_a_job(disk: Dis
     disk.server.kill()
     disk.server.start()
     assert disk.server.job(job_id)["result"]["success"]
-    assert len(disk.videos()) == len(disk.told()) == 1
+    assert len(disk.videos()) == len(disk.callbacks()) == 1

@@ -30,7 +30,7 @@ OWN_MEMORY_GROWTH = 1.25
 
 @dataclass
 class Soak:
-    """Clients of a server, and a receiver that is down until it is told to be up.
+    """Clients of a server, and a receiver that is up or down.
 
     Attributes:
         server: The server.
@@ -38,7 +38,7 @@ class Soak:
         is_up: Whether the receiver accepts callbacks.
         promised: Ids of the accepted jobs with a callback.
         sent: How many requests of each kind were sent.
-        told: Bodies that the receiver accepted, by id.
+        accepted: Bodies that the receiver accepted, by id.
         refused: How many attempts the receiver refused.
     """
 
@@ -47,7 +47,7 @@ class Soak:
     is_up: bool = True
     promised: set[str] = field(default_factory=set)
     sent: Counter[str] = field(default_factory=Counter)
-    told: dict[str, list[bytes]] = field(default_factory=dict)
+    accepted: dict[str, list[bytes]] = field(default_factory=dict)
     refused: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
     web: HttpServer = field(init=False)
@@ -61,7 +61,7 @@ class Soak:
             if not self.is_up:
                 self.refused += 1
                 return Answer(503)
-            self.told.setdefault(received.headers["webhook-id"], []).append(received.body)
+            self.accepted.setdefault(received.headers["webhook-id"], []).append(received.body)
             return Answer(200)
 
     def send(self, number: int) -> None:
@@ -181,13 +181,13 @@ def test_five_hundred_mixed_jobs_leave_nothing_and_take_no_more_than_before(tmp_
         after = usage(server)
         jobs = soak.jobs()
         print(json.dumps({"before": before, "after": after, "jobs": jobs, "sent": soak.sent}))  # noqa: T201
-        print(json.dumps({"callbacks": len(soak.told), "refused": soak.refused}))  # noqa: T201
+        print(json.dumps({"callbacks": len(soak.accepted), "refused": soak.refused}))  # noqa: T201
 
         assert sum(jobs.values()) == JOBS
         assert set(jobs) == {"completed", "failed", "cancelled"}
         assert jobs["failed"] >= JOBS // 5
-        told = {name: [json.loads(body)["job_id"] for body in bodies] for name, bodies in soak.told.items()}
-        assert sorted(job_id for job_ids in told.values() for job_id in job_ids) == sorted(soak.promised)
+        jobs_of = {name: [json.loads(body)["job_id"] for body in bodies] for name, bodies in soak.accepted.items()}
+        assert sorted(job_id for job_ids in jobs_of.values() for job_id in job_ids) == sorted(soak.promised)
         assert eventually(lambda: not leftovers(server.outputs, tmp_path / "temp"))
         assert set(after) == set(before)
         for name, used in after.items():

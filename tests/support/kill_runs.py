@@ -50,7 +50,7 @@ class Counts:
         outputs: Videos in the store.
         bodies: Different bodies for each id of a callback.
         ids: Different ids for each job.
-        heard: How often the receiver was told of each job that wanted a callback.
+        heard: How often the receiver heard of each job that wanted a callback.
     """
 
     kills: Counter[str] = field(default_factory=Counter)
@@ -63,7 +63,7 @@ class Counts:
     heard: Counter[str] = field(default_factory=Counter)
 
     def hear(self, receiver: HttpServer) -> None:
-        """Count what a receiver was told."""
+        """Count what a receiver heard."""
         for request in receiver.requests:
             if request.method == "POST":
                 name, job_id = request.headers["webhook-id"], str(json.loads(request.body)["job_id"])
