@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from tests.support.clips import Spec, make_clip
 from tests.support.control_plane import ControlPlane, Worker
 from tests.support.http_server import Answer, HttpServer, Received
 from tests.support.kill_points import Killer
+from tests.support.kill_runs import expire_claims
 from tests.support.rest_server import RestServer, eventually, inline
 
 LOOP = "/postprocess/loop"
@@ -58,13 +57,6 @@ class Receiver(HttpServer):
 def videos(outputs: Path) -> list[Path]:
     """The finished videos in a store."""
     return sorted((outputs / "postprocessed_output").rglob("*.mp4"))
-
-
-def expire_claims(outputs: Path) -> None:
-    """Let ten minutes pass for the claims of dead processes."""
-    for path in (outputs / "state" / "outbox" / "claims").rglob("*"):
-        if path.is_file():
-            os.utime(path, (time.time() - 600, time.time() - 600))
 
 
 def fields(receiver: HttpServer, clip: str) -> dict[str, Any]:

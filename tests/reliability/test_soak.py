@@ -25,7 +25,7 @@ JOBS = 500
 WARM_UP = 60
 CLIENTS = 6
 
-OWN_MEMORY_GROWTH = 1.25
+MEMORY_GROWTH = 1.25
 
 
 @dataclass
@@ -193,4 +193,4 @@ def test_five_hundred_mixed_jobs_leave_nothing_and_take_no_more_than_before(tmp_
         for name, used in after.items():
             assert used["files"] <= before[name]["files"] + 16, (name, before, after)
             assert used["threads"] <= before[name]["threads"] + 16, (name, before, after)
-            assert used["megabytes"] <= before[name]["megabytes"] * OWN_MEMORY_GROWTH + 50, (name, before, after)
+            assert used["megabytes"] <= before[name]["megabytes"] * MEMORY_GROWTH + 50, (name, before, after)
