@@ -78,14 +78,23 @@ class Outbox:
         """What is known of the messages without reading them again."""
         return Index(self.messages)
 
-    def add(self, message: Message) -> bool:
+    def add(self, message: Message, on_wait: Callable[[str | None], None] = lambda _what: None) -> bool:
         """Store a message; this ends its job. If the store is away, full or refuses it, try for minutes.
+
+        Args:
+            message: The message.
+            on_wait: Called with "the store" when the first try has failed, and with None at the end of the wait.
 
         Returns:
             Whether it was stored. If not, it was attempted once, for there is nothing else left to do for it.
         """
         try:
-            patiently(lambda: self.messages.save(message), patience=self.patience, passing=FramepackError)
+            patiently(
+                lambda: self.messages.save(message),
+                patience=self.patience,
+                on_wait=on_wait,
+                passing=FramepackError,
+            )
         except FramepackError as error:
             self._deliver_unstored(message, error)
             return False

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -90,7 +91,8 @@ def test_a_store_that_is_full_when_a_job_wants_to_keep_its_output_or_its_end(dis
     job_id, worker = disk.stopped_at("before the outbox")
     disk.fill()
     worker.resume()
-    assert not eventually(lambda: disk.server.job(job_id)["state"] != "running", 2)
+    waiting = ("running", "the store")
+    assert eventually(lambda: _state(disk.server.job(job_id)) == waiting), disk.server.job(job_id)
     disk.empty()
     assert disk.server.wait_for(job_id)["state"] == "completed"
     assert eventually(lambda: disk.server.job(job_id)["callback"]["state"] == "delivered")
@@ -98,6 +100,10 @@ def test_a_store_that_is_full_when_a_job_wants_to_keep_its_output_or_its_end(dis
     [video] = disk.videos()
     disk.site.check_output(disk.server.outputs, video.relative_to(disk.server.outputs).as_posix())
     assert disk.site.counts.lost == []
+
+
+def _state(job: dict[str, Any]) -> tuple[str, str | None]:
+    return job["state"], job.get("progress", {}).get("waiting_for")
 
 
 @pytest.mark.slow
