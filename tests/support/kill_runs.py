@@ -163,7 +163,7 @@ class RestRun:
         self.site.killer.set(point, with_parent=server and point in WORKER)
         headers = {"Prefer": "respond-async", "Idempotency-Key": uuid4().hex}
         job_id = self._accepted(fields, headers)
-        assert eventually(lambda: self.site.killer.has_struck, 30), (point, self.server.log[-3000:])
+        assert eventually(lambda: self.site.killer.has_struck, 120), (point, self.server.log[-3000:])
         if server or point not in WORKER:
             self._next_server(outputs)
         job_id = job_id or self._accepted(fields, headers)
