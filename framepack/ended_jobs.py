@@ -54,6 +54,6 @@ class EndsInOutbox:
         known = self.answer(job_input, job)
         if known is not None:
             return known
-        if self.outbox.add(message):
+        if self.outbox.add(message, job.on_waiting):
             self.deliver(message.record)
         return answer

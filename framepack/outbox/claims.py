@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
@@ -86,6 +86,18 @@ class Claims:
         """
         for key in (*(claim.expired if is_recorded else ()), claim.key):
             self._delete(key)
+
+    def expire(self, before: datetime, is_pending: Callable[[str], bool]) -> None:
+        """Delete claims from before a time on messages that are no longer pending: of processes that died.
+
+        Args:
+            before: The time.
+            is_pending: Whether the message of an id is pending.
+        """
+        for stored in self.storage.list(_CLAIMS):
+            job, digest = stored.key.segments[-2], stored.key.name.partition(".")[0]
+            if stored.modified < before and not is_pending(f"msg_{job}_{digest}"):
+                self._delete(stored.key)
 
     def _delete(self, key: Key) -> None:
         with suppress(FramepackError):

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from framepack.errors import Conflict, FramepackError, NotFound
-from framepack.outbox.claims import Claim, Claims
+from framepack.outbox.claims import LEASE, Claim, Claims
 from framepack.outbox.index import Index
 from framepack.outbox.message import CallbackRecord, CallbackState, Message
 from framepack.outbox.messages import Messages
 from framepack.outbox.schedule import ATTEMPTS, pause_after
+from framepack.storage.patience import Patience, patiently
 
 if TYPE_CHECKING:
     from framepack.net.delivery import Delivery
@@ -31,8 +31,7 @@ FIRST_SECONDS: Final = 10.0
 """Time limit of the first attempt, which the end of a job may wait for."""
 
 _LATER_SECONDS: Final = 20.0
-_PATIENCE_SECONDS: Final = 300.0  # for the write that ends a job
-_LONGEST_WAIT_SECONDS: Final = 15.0
+_PATIENCE: Final = Patience(300)
 _RECORD_SECONDS: Final = 60.0  # for the outcome of an attempt; after that, its claim expires
 
 
@@ -54,7 +53,7 @@ class Outbox:
         retention: How long a delivered callback, and the answer of its job, are remembered.
         count: Called with every event.
         now: Returns the time, UTC.
-        sleep: Waits for the given number of seconds.
+        patience: How long the write that ends a job is tried.
     """
 
     open_storage: Callable[[], Storage]
@@ -62,7 +61,7 @@ class Outbox:
     retention: timedelta = timedelta(days=1)
     count: Callable[[Event], None] = lambda _event: None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    sleep: Callable[[float], object] = time.sleep
+    patience: Patience = _PATIENCE
 
     @cached_property
     def claims(self) -> Claims:
@@ -79,24 +78,27 @@ class Outbox:
         """What is known of the messages without reading them again."""
         return Index(self.messages)
 
-    def add(self, message: Message) -> bool:
-        """Store a message; this ends its job. If the store is away, try for minutes.
+    def add(self, message: Message, on_wait: Callable[[str | None], None] = lambda _what: None) -> bool:
+        """Store a message; this ends its job. If the store is away, full or refuses it, try for minutes.
+
+        Args:
+            message: The message.
+            on_wait: Called with "the store" when the first try has failed, and with None at the end of the wait.
 
         Returns:
             Whether it was stored. If not, it was attempted once, for there is nothing else left to do for it.
         """
-        waited, wait = 0.0, 1.0
-        while True:
-            try:
-                self.messages.save(message)
-            except FramepackError as error:
-                if waited >= _PATIENCE_SECONDS:
-                    self._deliver_unstored(message, error)
-                    return False
-                self.sleep(wait)
-                waited, wait = waited + wait, min(2 * wait, _LONGEST_WAIT_SECONDS)
-            else:
-                return True
+        try:
+            patiently(
+                lambda: self.messages.save(message),
+                patience=self.patience,
+                on_wait=on_wait,
+                passing=FramepackError,
+            )
+        except FramepackError as error:
+            self._deliver_unstored(message, error)
+            return False
+        return True
 
     def answer_of(self, job_id: str) -> dict[str, Any] | None:
         """The detached answer of a job that has ended with a callback; None if there is none, or it is too old."""
@@ -106,8 +108,10 @@ class Outbox:
         return None
 
     def expire(self) -> None:
-        """Delete what is left of callbacks that were delivered long ago."""
+        """Delete what is left of callbacks that were delivered long ago, and what dead processes have left."""
+        before = self.now() - max(self.retention, LEASE)
         self.messages.expire(self.now() - self.retention)
+        self.claims.expire(before, partial(self.messages.exists, CallbackState.PENDING))
 
     def of_job(self, job_id: str) -> CallbackRecord | None:
         """The record of a job's callback; None if it has none."""
@@ -249,16 +253,9 @@ class Outbox:
             FramepackError: the store is away.
         """
         _log_attempt(record)
-        waited, wait = 0.0, 1.0
-        while True:
-            try:
-                self._write_outcome(message.with_record(record))
-                break
-            except FramepackError:
-                if waited >= _RECORD_SECONDS:
-                    raise
-                self.sleep(wait)
-                waited, wait = waited + wait, min(2 * wait, _LONGEST_WAIT_SECONDS)
+        patience = replace(self.patience, seconds=_RECORD_SECONDS)
+        after = message.with_record(record)
+        patiently(lambda: self._write_outcome(after), patience=patience, passing=FramepackError)
         if record.reason is not None:
             self.count(Event.FAILED_ATTEMPT)
         if record.state is not CallbackState.PENDING:

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from framepack.errors import StorageUnavailable
+from framepack.errors import FramepackError, StorageUnavailable
 
 T = TypeVar("T")
 Check = Callable[[], None]
@@ -62,16 +62,18 @@ def patiently(
     *,
     patience: Patience = RESULT_PATIENCE,
     on_wait: Callable[[str | None], None] = lambda _what: None,
+    passing: type[FramepackError] = StorageUnavailable,
 ) -> T:
     """Call ``call`` until the store answers, and return what it returns.
 
-    Only ``StorageUnavailable`` is tried again. Every other error, such as a refusal, passes through at once.
+    By default, only ``StorageUnavailable`` is tried again; every other error, such as a refusal, is raised at once.
 
     Args:
         call: One or more calls of a store. It may run several times, so it must be harmless to repeat.
         check: Raises to stop at once, in a pause or within a call.
         patience: When to try again.
         on_wait: Called with "the store" when the first try has failed, and with None at the end of the wait.
+        passing: The errors after which it is tried again.
 
     Raises:
         StorageUnavailable: The store did not answer in time.
@@ -84,7 +86,7 @@ def patiently(
             try:
                 with stoppable(check):
                     return call()
-            except StorageUnavailable:
+            except passing:
                 tries += 1
                 pause = patience.pause_seconds(tries)
                 if tries >= patience.least_tries and patience.clock() + pause > deadline:

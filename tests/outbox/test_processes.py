@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +12,11 @@ import pytest
 from tests.support.clips import Spec, make_clip
 from tests.support.control_plane import ControlPlane, Worker
 from tests.support.http_server import Answer, HttpServer, Received
+from tests.support.kill_points import Killer
+from tests.support.kill_runs import expire_claims
 from tests.support.rest_server import RestServer, eventually, inline
 
 LOOP = "/postprocess/loop"
-# Kills a process right after it has written a message to the outbox, once: before anybody hears of it.
-KILLER = """
-import os, signal
-from framepack.outbox.outbox import Outbox
-add, mark = Outbox.add, {mark!r}
-def add_and_die(self, message):
-    stored = add(self, message)
-    try:
-        os.unlink(mark)
-    except FileNotFoundError:
-        return stored
-    os.kill(os.getpid(), signal.SIGKILL)
-Outbox.add = add_and_die
-"""
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +27,10 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def killer(tmp_path: Path) -> dict[str, str]:
-    """The environment of a process that dies once after its first write to the outbox."""
-    folder, mark = tmp_path / "killer", tmp_path / "mark"
-    folder.mkdir()
-    mark.touch()
-    (folder / "sitecustomize.py").write_text(KILLER.format(mark=str(mark)))
-    return {"PYTHONPATH": f"{folder}:{Path(__file__).parents[2]}"}
+    """The environment of a process that dies once after its first write to the outbox: before anybody hears of it."""
+    killer = Killer(tmp_path / "killer")
+    killer.set("after the outbox")
+    return killer.environment
 
 
 class Receiver(HttpServer):
@@ -73,13 +57,6 @@ class Receiver(HttpServer):
 def videos(outputs: Path) -> list[Path]:
     """The finished videos in a store."""
     return sorted((outputs / "postprocessed_output").rglob("*.mp4"))
-
-
-def expire_claims(outputs: Path) -> None:
-    """Let ten minutes pass for the claims of dead processes."""
-    for path in (outputs / "state" / "outbox" / "claims").rglob("*"):
-        if path.is_file():
-            os.utime(path, (time.time() - 600, time.time() - 600))
 
 
 def fields(receiver: HttpServer, clip: str) -> dict[str, Any]:

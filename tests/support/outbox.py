@@ -13,6 +13,7 @@ from framepack.net.delivery import Delivery
 from framepack.outbox.claims import Claims
 from framepack.outbox.message import CallbackRecord, CallbackState, Message, message_id
 from framepack.outbox.outbox import Event, Outbox
+from framepack.storage.patience import Patience
 from tests.support.simulated_store import Clock, SimulatedStore
 
 
@@ -60,7 +61,8 @@ class Simulated:
 
     def outbox_in(self, store: Any) -> Outbox:
         """Another process's view of the outbox."""
-        outbox = Outbox(lambda: store, self.send, count=self.count, now=self.clock, sleep=self.sleep)
+        patience = Patience(300, clock=self.clock.monotonic, sleep=self.sleep)
+        outbox = Outbox(lambda: store, self.send, count=self.count, now=self.clock, patience=patience)
         outbox.claims = Claims(store, self.clock.monotonic)
         return outbox
 
@@ -79,9 +81,9 @@ class Simulated:
         self.counted[event.value] += 1
 
     def sleep(self, seconds: float) -> None:
-        """Wait, in name."""
+        """Wait, in name; at least a microsecond, below which the clock stands still."""
         self.slept.append(seconds)
-        self.clock.advance(seconds)
+        self.clock.advance(max(seconds, 1e-6))
 
     def deliver_due(self) -> int:
         """Attempt everything that is due, like a deliverer; return the number of attempts."""

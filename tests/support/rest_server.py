@@ -38,6 +38,7 @@ from tests.support.networks import tiny_compact
 
 KEY = "test-key"
 TIMEOUT_SECONDS = 120
+_START_SECONDS = 180  # a worker imports torch, which takes a minute on a machine with ten other processes
 
 
 def eventually(holds: Callable[[], Any], seconds: float = 60) -> bool:
@@ -182,7 +183,7 @@ class RestServer(Client):
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        assert eventually(lambda: self.answers({200} if ready else {200, 204, 503})), self.log
+        assert eventually(lambda: self.answers({200} if ready else {200, 204, 503}), _START_SECONDS), self.log
 
     def answers(self, statuses: set[int]) -> bool:
         """Whether ``/ping`` answers with one of these."""
