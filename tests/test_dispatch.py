@@ -264,7 +264,7 @@ def test_a_token_is_sent_and_not_shown() -> None:
     assert not [text for text in shown if "canary" in text]
 
 
-@pytest.mark.parametrize("token", ["", "two words", "line\r\nX-Header: 1", "t\u00f6ken", "x" * 4097, 5, ["canary"]])
+@pytest.mark.parametrize("token", ["two words", "line\r\nX-Header: 1", "t\u00f6ken", "x" * 4097, 5, ["canary"]])
 def test_a_token_that_is_no_header_is_refused(token: object) -> None:
     """It is refused before work, with a sentence that does not repeat it; nobody is called with half a receiver."""
     desk = Desk(works)

@@ -100,7 +100,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     return Small(tmp_path_factory.mktemp("weights"))
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
 @given(order=st.permutations(KINDS * 2))
 def test_models_stay_within_the_limit_in_any_order(small: Small, order: list[str]) -> None:
     """Whatever comes after whatever, it gets its memory, and the limit holds at every moment."""
@@ -110,7 +110,7 @@ def test_models_stay_within_the_limit_in_any_order(small: Small, order: list[str
     assert 90 * MB < small.peak_bytes <= LIMIT_MB * MB
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
 @given(outer=st.sampled_from(["upscaler", "interpolator"]), inner=st.permutations(KINDS[1:]))
 def test_a_model_in_use_stays_loaded_beside_any_other(small: Small, outer: str, inner: list[str]) -> None:
     """While a small model is in use, the large ones come and go around it and never push it out."""

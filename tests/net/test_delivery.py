@@ -110,13 +110,15 @@ def test_the_body_of_the_answer_is_ignored(courier: Courier) -> None:
         ("7", 7, 7),
         ("0", 0, 0),
         ("9" * 5000, 1e300, float("inf")),
-        (format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(days=1)), 86_000, 86_400),
+        ("tomorrow", 86_000, 86_400),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
     ],
     ids=["seconds", "zero", "many digits", "date", "past date"],
 )
 def test_retry_after_is_understood(courier: Courier, retry_after: str, least: float, most: float) -> None:
     """Seconds and dates are understood; how long a pause may be is for the outbox to say."""
+    if retry_after == "tomorrow":
+        retry_after = format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(days=1))
     with HttpServer({"/": Answer(503, headers={"Retry-After": retry_after})}) as server:
         asked = courier.post(f"{server.url}/", BODY, {}, SECONDS).retry_after_seconds
     assert asked is not None

@@ -185,6 +185,4 @@ class OutboxMachine(RuleBasedStateMachine):
 
 def test_whatever_happens_nothing_is_lost_and_no_attempt_is_made_twice() -> None:
     """Random walks over ends, attempts, kills, failures and time."""
-    run_state_machine_as_test(
-        OutboxMachine, settings=settings(max_examples=100, stateful_step_count=50, deadline=None)
-    )
+    run_state_machine_as_test(OutboxMachine, settings=settings(max_examples=100, stateful_step_count=50))

@@ -50,7 +50,7 @@ def empties_of(value: Any) -> int:
     return sum(map(empties_of, inner)) + (not value)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(value=json_values, cuts=st.lists(st.integers(1, 7), min_size=1), ascii_only=st.booleans())
 def test_value_counter_counts_each_value_however_the_text_is_split(
     value: Any, cuts: list[int], *, ascii_only: bool

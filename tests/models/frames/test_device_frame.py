@@ -77,7 +77,7 @@ def test_rgb_matches_the_formulas_of_h273(pixel_format: str, matrix: Matrix, *, 
     assert np.abs(rgb[0].numpy() - expected_rgb(frame, colors)).max() < 0.001 / 255
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 40), st.integers(1, 20), st.sampled_from(["yuv420p", "yuv422p", "yuv444p", "yuv420p10le"]))
 def test_rgb_is_correct_for_odd_and_tiny_sizes(width: int, height: int, pixel_format: str) -> None:
     """Odd and tiny sizes are converted like all others."""

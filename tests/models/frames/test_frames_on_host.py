@@ -41,7 +41,7 @@ def expected_planes(rgb: Tensor, colors: Colors) -> list[NDArray[np.float64]]:
     return result
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     width=st.integers(1, 40),
     height=st.integers(1, 40),

@@ -65,7 +65,7 @@ def test_a_batch_equals_its_frames_generated_alone() -> None:
     assert psnr(together, draw(network, first, second, 0.8, 0.1, 0.5)) < 60  # each frame has its own time
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.integers(0, 100), st.floats(0, 1), st.floats(0, 1))
 def test_constant_frames_stay_constant(seed: int, gray: float, time: float) -> None:
     """Whatever the weights, there is nothing to move between two equal flat frames."""
@@ -74,7 +74,7 @@ def test_constant_frames_stay_constant(seed: int, gray: float, time: float) -> N
     assert (made - gray).abs().max() < 1e-5
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.integers(0, 100), st.floats(0, 1))
 def test_output_is_within_the_range_of_the_input(seed: int, time: float) -> None:
     """Whatever the weights, every pixel lies between the darkest and the brightest of both frames."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from framepack.models.memory.device import Device
@@ -38,7 +38,6 @@ requests = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(requests)
 def test_kept_parts_cover_every_pixel_once(request: Request) -> None:
     """The kept parts cover the frame without gap or overlap."""
@@ -48,7 +47,6 @@ def test_kept_parts_cover_every_pixel_once(request: Request) -> None:
     assert (covered == 1).all()
 
 
-@settings(deadline=None)
 @given(requests)
 @example(Request(8, 136, 16, 42, 8))
 def test_tiles_have_one_size_and_are_inside_the_frame(request: Request) -> None:
@@ -62,7 +60,6 @@ def test_tiles_have_one_size_and_are_inside_the_frame(request: Request) -> None:
             assert span.start % request.multiple == span.stop % request.multiple == 0
 
 
-@settings(deadline=None)
 @given(requests)
 def test_tiles_extend_by_the_overlap_beyond_kept_parts(request: Request) -> None:
     """Wherever the frame goes on, the network sees it go on."""
@@ -72,7 +69,6 @@ def test_tiles_extend_by_the_overlap_beyond_kept_parts(request: Request) -> None
             assert span.stop == length or span.stop - span.kept_stop >= request.overlap
 
 
-@settings(deadline=None)
 @given(requests)
 def test_kept_parts_are_within_the_tile_size(request: Request) -> None:
     """Memory is bounded by the tile and its overlap, up to rounding."""

@@ -76,7 +76,7 @@ def test_target_size_examples(size: tuple[int, int], factor: float, expected: tu
     assert target_size(*size, factor) == expected
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 40), st.integers(1, 40), FACTORS, st.sampled_from([1, 2, 4]))
 def test_output_has_exactly_the_target_size(width: int, height: int, factor: float, scale: int) -> None:
     """Every network reaches every factor from 1 to 4, for any size of frame."""

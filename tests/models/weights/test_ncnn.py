@@ -106,7 +106,7 @@ def test_half_precision_is_read_rounded(state: dict[str, Tensor]) -> None:
         assert torch.equal(read[key], value.half().float() if value.ndim == 4 else value), key
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.data())
 def test_truncated_weights_are_rejected(data: st.DataObject) -> None:
     """A file of weights of any other length is refused, wherever it was cut or continued."""
@@ -165,7 +165,7 @@ def test_an_unexpected_graph_is_rejected(old: str, new: str) -> None:
         read_ncnn(param.replace(old.encode(), new.encode(), 1), weights)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_any_damage_to_the_graph_raises_model_unavailable(data: st.DataObject) -> None:
     """Whatever bytes the graph holds, the answer is a refusal or a network, never another error."""

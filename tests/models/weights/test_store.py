@@ -181,7 +181,7 @@ def test_checkpoints_without_tensors_are_rejected(tmp_path: Path, loaded: object
         parse_checkpoint(path.read_bytes(), "tiny.pth")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_damaged_checkpoint_raises_model_unavailable(data: st.DataObject) -> None:
     """Whatever is wrong with a file, the answer is a refusal or a state dict, never another error."""
