@@ -62,8 +62,8 @@ FOUND: Final = {
     ),
     "no reason for a field": (
         "tests/contract/deviations.py",
-        '"filters": {"hue"',
-        '"batch": {"hue"',
+        '"filters": {**_TOKEN, "hue"',
+        '"batch": {**_TOKEN, "hue"',
         "give the reason for ['hue'] in EXTENSIONS of tests/contract/deviations.py",
     ),
     "no docs": ("docs/errors.md", "# Errors", "# Mistakes", ".md is stale: run `make docs`"),
