@@ -33,7 +33,9 @@ SCALER_FLAGS: Final = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
 _RGB, _UNSPECIFIED, _FULL_RANGE, _LIMITED_RANGE = 0, 2, 2, 1
 _PAL_LINES: Final = 576
 _HD_WIDTH: Final = 1280
-_HDR_TRANSFERS: Final = (16, 18)  # PQ, HLG
+PQ: Final = 16
+HLG: Final = 18
+"""Transfer characteristics of HDR, as H.273 numbers."""
 
 
 class Tags(Protocol):
@@ -76,7 +78,7 @@ def _is_full_range(color_range: int, pixel_format: VideoFormat) -> bool:
 
 def is_hdr(colors: Colors) -> bool:
     """Whether the transfer characteristics are those of HDR (PQ or HLG)."""
-    return colors.transfer in _HDR_TRANSFERS
+    return colors.transfer in {PQ, HLG}
 
 
 def range_name(colors: Colors) -> str:

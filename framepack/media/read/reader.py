@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from framepack.errors import InvalidMedia
 from framepack.media.clip import AudioSource, Clip, Frame, HostFrame
-from framepack.media.frames.colors import is_hdr
 from framepack.media.prefetch import prefetch
 from framepack.media.read.decoder import Decoder
 
@@ -44,8 +43,6 @@ def open_clip(path: Path, info: VideoInfo, *, warn: Callable[[str], None], secti
     """
     for sentence in info.warnings:
         warn(sentence)
-    if is_hdr(info.colors):
-        warn("The video is HDR; its transfer characteristics are kept, and the output is 8-bit.")
     audio = info.audio
     indices = range(info.length) if section is None else section.frame_range(info.timeline)
 
