@@ -30,6 +30,9 @@ MATRIX_NAMES: Final = {Matrix.BT709: "bt709", Matrix.BT601: "bt601", Matrix.BT20
 SCALER_FLAGS: Final = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
 """Flags of the scale filter for exact conversions."""
 
+PUT_ON_BLACK: Final = "Transparent pixels were put on black."
+"""The sentence for the client where transparency is lost."""
+
 _RGB, _UNSPECIFIED, _FULL_RANGE, _LIMITED_RANGE = 0, 2, 2, 1
 _PAL_LINES: Final = 576
 _HD_WIDTH: Final = 1280

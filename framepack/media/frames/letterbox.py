@@ -113,8 +113,16 @@ def letterboxed_size(clip: Clip, canvas: Clip) -> tuple[int, int]:
     Both are even, unless they are a side of the canvas, which may be odd.
     """
     display_width = clip.width * clip.pixel_aspect / canvas.pixel_aspect
-    factor = min(canvas.width / display_width, Fraction(canvas.height, clip.height))
-    return _even_within(display_width * factor, canvas.width), _even_within(clip.height * factor, canvas.height)
+    return fitted_size(display_width, clip.height, canvas.width, canvas.height)
+
+
+def fitted_size(width: Fraction, height: int, most_width: int, most_height: int) -> tuple[int, int]:
+    """The largest (width, height) with the aspect ratio of ``width`` and ``height`` that fits into a size.
+
+    Both are even, unless they are the most that is allowed.
+    """
+    factor = min(most_width / width, Fraction(most_height, height))
+    return _even_within(width * factor, most_width), _even_within(height * factor, most_height)
 
 
 def _even_within(size: Fraction, limit: int) -> int:

@@ -145,7 +145,7 @@ def test_transparency_is_composited_on_black(tmp_path: Path) -> None:
         rgba[:, 16:] = (255, 255, 255, 0)
         output.mux(stream.encode(av.VideoFrame.from_ndarray(rgba, "rgba").reformat(format="argb")))
         output.mux(stream.encode(None))
-    rgb = to_rgb(read(path)[0]).astype(int)
+    rgb = to_rgb(next(opened(path).frames())).astype(int)
     assert np.abs(rgb[8, 4] - (110, 10, 10)).max() <= 3
     assert np.abs(rgb[8, 28]).max() <= 1
 
