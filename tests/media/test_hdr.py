@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -14,7 +15,9 @@ from PIL import Image
 
 from framepack.answer import Answer as Result
 from framepack.media.clip import Colors, Matrix
+from framepack.media.frames.colors import resolve
 from framepack.media.frames.hdr import SDR, converted_light, light_of, signal_of
+from framepack.media.read.probe import probe
 from tests.support.clips import Spec, make_clip
 from tests.support.http_server import Answer, HttpServer
 from tests.support.readback import read_back
@@ -117,7 +120,7 @@ def test_mp4_and_webm_keep_tags_and_signal(tmp_path: Path, worker: Bench, colors
 
 @pytest.mark.parametrize("colors", [PQ, HLG])
 def test_hdr_after_sdr_is_tone_mapped(tmp_path: Path, worker: Bench, colors: Colors) -> None:
-    """The file is SDR, and reference white lies beside SDR white."""
+    """The file is SDR, and reference white is beside SDR white."""
     first = video(tmp_path / "sdr.mp4", SDR, 0, 0.5, 1)
     second = video(tmp_path / "hdr.mp4", colors, 0, 0.38, WHITE[colors])
     answer = joined(worker, first, second)
@@ -184,6 +187,20 @@ def test_gif_of_an_odd_and_filtered_hdr_video_is_tone_mapped(tmp_path: Path, wor
     steps = [{"type": "filters", "params": {"sharpen": 1}}, {"type": "export", "params": {"format": "GIF"}}]
     answer = worker.run("pipeline", source, operations=steps)
     assert are_near(rgb(worker.output(answer)).reshape(-1, 3).mean(0).tolist(), [250] * 3)
+
+
+@pytest.mark.parametrize("transfer", [16, 18])
+def test_hdr_that_only_tags_its_curve_is_bt2020(transfer: int) -> None:
+    """A red of BT.2020 is no red of BT.709."""
+    frame = av.VideoFrame(64, 48, "yuv420p10le")
+    frame.color_trc = transfer
+    assert resolve(frame, frame.format) == Colors(Matrix.BT2020, 9, transfer)
+
+
+def test_the_container_tags_what_the_codec_does_not(tmp_path: Path) -> None:
+    """A ProRes file whose frames say nothing, in a container that says HLG, is HLG."""
+    spec = Spec((96, 64), count=2, colors=HLG, pix_fmt="yuv422p10le", codec="prores_ks", frame=patches(0, 0.38, 0.75))
+    assert probe(make_clip(tmp_path / "clip.mov", spec)).colors == HLG
 
 
 def test_colors_of_bt709_return_from_hdr() -> None:
