@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from framepack.api.schemas import VideoRequest, VideoResponse
 from framepack.files.source import Source
+from framepack.media.frames.colors import is_hdr
+from framepack.media.frames.hdr import TONE_MAPPED
 from framepack.media.read.probe import VideoInfo, probe
 from framepack.media.read.reader import open_clip
 from framepack.media.write.writer import write
@@ -129,5 +131,8 @@ def video_response(published: PublishedOutput, message: str, ctx: Context) -> Vi
 
 
 def _encode(clip: Clip, target: Path, ctx: Context) -> None:
+    if is_hdr(clip.colors):
+        is_gif = clip.encoding.format == "gif"
+        ctx.job.warn(TONE_MAPPED if is_gif else "The video is HDR and stays so, with 8 bits per color.")
     watched = replace(clip, frames=lambda: ctx.job.until_cancelled(ctx.job.watch(clip.frames(), clip.length)))
     write(watched, target, crf=ctx.settings.video_crf, preset=ctx.settings.video_preset, warn=ctx.job.warn)

@@ -39,7 +39,7 @@ def planes_of(frame: av.VideoFrame) -> Planes:
     """The planes of a frame in planar YUV 4:2:0, 4:2:2 or 4:4:4, little endian. The views keep its memory alive."""
     layout = frame.format
     depth = layout.components[0].bits
-    y, u, v = (_view(frame.planes[index], depth) for index in range(3))
+    y, u, v = (samples_of(frame.planes[index], depth) for index in range(3))
     return Planes(y, u, v, depth, (layout.chroma_width(2) == 1, layout.chroma_height(2) == 1))
 
 
@@ -63,12 +63,13 @@ def frame_from_planes(
 
     frame = av.VideoFrame(y.shape[1], y.shape[0], "yuv420p")
     for plane, samples in zip(frame.planes, (y, u, v), strict=True):
-        _view(plane, 8)[:] = samples
+        samples_of(plane, 8)[:] = samples
     tag(frame, colors)
     return frame
 
 
-def _view(plane: VideoPlane, depth: int) -> NDArray[Any]:
+def samples_of(plane: VideoPlane, depth: int) -> NDArray[Any]:
+    """The samples of one plane, as a view of its memory: uint8, or uint16 for more than 8 bits."""
     import numpy as np
 
     dtype = np.dtype(np.uint8 if depth == 8 else "<u2")  # noqa: PLR2004 - bits of a byte

@@ -30,10 +30,15 @@ MATRIX_NAMES: Final = {Matrix.BT709: "bt709", Matrix.BT601: "bt601", Matrix.BT20
 SCALER_FLAGS: Final = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
 """Flags of the scale filter for exact conversions."""
 
+PUT_ON_BLACK: Final = "Transparent pixels were put on black."
+"""The sentence for the client where transparency is lost."""
+
 _RGB, _UNSPECIFIED, _FULL_RANGE, _LIMITED_RANGE = 0, 2, 2, 1
 _PAL_LINES: Final = 576
 _HD_WIDTH: Final = 1280
-_HDR_TRANSFERS: Final = (16, 18)  # PQ, HLG
+PQ: Final = 16
+HLG: Final = 18
+"""Transfer characteristics of HDR, as H.273 numbers."""
 
 
 class Tags(Protocol):
@@ -47,22 +52,36 @@ class Tags(Protocol):
     color_range: int
 
 
-def resolve(tags: Tags | av.VideoFrame, pixel_format: VideoFormat) -> Colors:
-    """Read color tags; a missing tag gets its most likely value.
+def resolve(
+    tags: Tags | av.VideoFrame, pixel_format: VideoFormat, container: tuple[int, int, int] = (2, 2, 2)
+) -> Colors:
+    """Read color tags; a missing tag is that of the container, or gets its most likely value.
 
-    Untagged YUV is BT.709 from 1280 columns or above 576 rows, otherwise BT.601, in limited range. Untagged gray is
-    full range, as in FFmpeg. RGB becomes BT.709 in limited range, because it will be converted to that.
+    Untagged YUV is BT.2020 if its transfer characteristics are those of HDR, else BT.709 from 1280 columns or above
+    576 rows, otherwise BT.601, in limited range. Untagged gray is full range, as in FFmpeg. RGB becomes BT.709 in
+    limited range, because it will be converted to that.
+
+    Args:
+        tags: What has them.
+        pixel_format: Its pixel format.
+        container: Matrix, primaries and transfer characteristics as the container has them; 2 means unspecified.
     """
-    matrix = _MATRICES.get(tags.colorspace) or _MATRIX_OF_PRIMARIES.get(tags.color_primaries)
+    own = tags.colorspace, tags.color_primaries, tags.color_trc
+    matrix_tag, primaries, transfer = (
+        other if tag == _UNSPECIFIED else tag for tag, other in zip(own, container, strict=True)
+    )
+    matrix = _MATRICES.get(matrix_tag) or _MATRIX_OF_PRIMARIES.get(primaries)
     if pixel_format.is_rgb or pixel_format.has_palette:
         matrix = Matrix.BT709
+    elif matrix is None and transfer in {PQ, HLG}:
+        matrix = Matrix.BT2020
     elif matrix is None:
         is_hd = tags.width >= _HD_WIDTH or tags.height > _PAL_LINES
         matrix = Matrix.BT709 if is_hd else Matrix.BT601
-    primaries = tags.color_primaries
     if primaries not in _KNOWN_PRIMARIES:
         primaries = 5 if (matrix, tags.height) == (Matrix.BT601, _PAL_LINES) else _PRIMARIES[matrix]
-    transfer = tags.color_trc if tags.color_trc in _KNOWN_TRANSFERS else _TRANSFERS[matrix]
+    if transfer not in _KNOWN_TRANSFERS:
+        transfer = _TRANSFERS[matrix]
     return Colors(matrix, primaries, transfer, _is_full_range(tags.color_range, pixel_format))
 
 
@@ -76,7 +95,7 @@ def _is_full_range(color_range: int, pixel_format: VideoFormat) -> bool:
 
 def is_hdr(colors: Colors) -> bool:
     """Whether the transfer characteristics are those of HDR (PQ or HLG)."""
-    return colors.transfer in _HDR_TRANSFERS
+    return colors.transfer in {PQ, HLG}
 
 
 def range_name(colors: Colors) -> str:

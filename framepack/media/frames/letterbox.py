@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from framepack.media.clip import HostFrame
 from framepack.media.frames.colors import MATRIX_NAMES, SCALER_FLAGS, range_name, tag
-from framepack.media.frames.graph import build_graph
+from framepack.media.frames.graph import build_graph, filtered
+from framepack.media.frames.hdr import cube_graph, needs_cube
 from framepack.media.frames.scale import nearest_even
 
 if TYPE_CHECKING:
+    import av
     from av.filter import Graph
 
     from framepack.media.clip import Clip, Colors, Frame
@@ -54,6 +56,7 @@ class Letterbox:
         self._clip, self._canvas = clip, canvas
         self._graph: Graph | None = None
         self._shape: tuple[str, int, int] | None = None
+        self._count = 0
         self.is_needed = (clip.width, clip.height, clip.pixel_aspect, clip.colors) != (
             canvas.width,
             canvas.height,
@@ -66,33 +69,42 @@ class Letterbox:
         image = frame.on_host()
         shape = (image.format.name, image.width, image.height)
         if self._graph is None or shape != self._shape:
-            self._graph, self._shape = build_graph(image, self._chain()), shape
+            self._graph, self._shape = self._build(image), shape
         tag(image, self._clip.colors)
-        self._graph.vpush(image)
-        result = self._graph.vpull()
+        result = filtered(self._graph, image, self._count)
+        self._count += 1
         tag(result, self._canvas.colors)
         return HostFrame(result)
 
-    def _chain(self) -> list[str]:
+    def _build(self, image: av.VideoFrame) -> Graph:
         canvas = self._canvas
         width, height = letterboxed_size(self._clip, canvas)
         source, target = self._clip.colors, canvas.colors
         # The pad filter counts in whole chroma samples: only 4:4:4 can have an odd number of columns beside a frame.
         layout = "yuv444p" if canvas.width % 2 or canvas.height % 2 else "yuv420p"
-        mapping = _mapping(source, target, layout)
-        end = source if mapping else target
-        scale = (
-            f"scale={width}:{height}:flags={SCALER_FLAGS}"
-            f":in_color_matrix={MATRIX_NAMES[source.matrix]}:out_color_matrix={MATRIX_NAMES[end.matrix]}"
-            f":in_range={range_name(source)}:out_range={range_name(end)}"
-        )
-        if mapping and (width % 2 or height % 2):  # the colorspace filter takes even sizes only
-            mapping = ["pad=2*ceil(iw/2):2*ceil(ih/2)", *mapping, f"crop={width}:{height}:0:0"]
-        chain = [scale, f"format={layout}", *mapping]
+        padding = []
         if (width, height) != (canvas.width, canvas.height):
             left, top = (canvas.width - width) // 4 * 2, (canvas.height - height) // 4 * 2
-            chain.append(f"pad={canvas.width}:{canvas.height}:{left}:{top}:black")
-        return chain
+            padding = [f"pad={canvas.width}:{canvas.height}:{left}:{top}:black"]
+        if needs_cube(source, target):
+            to_rgb = f"{_scale(width, height, source)}:out_range=pc"
+            from_rgb = f"scale=flags={SCALER_FLAGS}:in_range=pc:{_out(target)}"
+            return cube_graph(image, source, target, [to_rgb], [from_rgb, f"format={layout}", *padding])
+        mapping = _mapping(source, target, layout)
+        end = source if mapping else target
+        scale = f"{_scale(width, height, source)}:{_out(end)}"
+        if mapping and (width % 2 or height % 2):  # the colorspace filter takes even sizes only
+            mapping = ["pad=2*ceil(iw/2):2*ceil(ih/2)", *mapping, f"crop={width}:{height}:0:0"]
+        return build_graph(image, [scale, f"format={layout}", *mapping, *padding])
+
+
+def _scale(width: int, height: int, source: Colors) -> str:
+    matrix = MATRIX_NAMES[source.matrix]
+    return f"scale={width}:{height}:flags={SCALER_FLAGS}:in_color_matrix={matrix}:in_range={range_name(source)}"
+
+
+def _out(target: Colors) -> str:
+    return f"out_color_matrix={MATRIX_NAMES[target.matrix]}:out_range={range_name(target)}"
 
 
 def letterboxed_size(clip: Clip, canvas: Clip) -> tuple[int, int]:
@@ -101,8 +113,16 @@ def letterboxed_size(clip: Clip, canvas: Clip) -> tuple[int, int]:
     Both are even, unless they are a side of the canvas, which may be odd.
     """
     display_width = clip.width * clip.pixel_aspect / canvas.pixel_aspect
-    factor = min(canvas.width / display_width, Fraction(canvas.height, clip.height))
-    return _even_within(display_width * factor, canvas.width), _even_within(clip.height * factor, canvas.height)
+    return fitted_size(display_width, clip.height, canvas.width, canvas.height)
+
+
+def fitted_size(width: Fraction, height: int, most_width: int, most_height: int) -> tuple[int, int]:
+    """The largest (width, height) with the aspect ratio of ``width`` and ``height`` that fits into a size.
+
+    Both are even, unless they are the most that is allowed.
+    """
+    factor = min(most_width / width, Fraction(most_height, height))
+    return _even_within(width * factor, most_width), _even_within(height * factor, most_height)
 
 
 def _even_within(size: Fraction, limit: int) -> int:
@@ -111,10 +131,7 @@ def _even_within(size: Fraction, limit: int) -> int:
 
 
 def _mapping(source: Colors, target: Colors, layout: str) -> list[str]:
-    """The filter that converts primaries and transfer characteristics; empty if they are the same.
-
-    It is also empty for HDR transfers, which are not converted.
-    """
+    """The filter that converts primaries and SDR transfer characteristics; empty if they are the same."""
     curves = {source.transfer, target.transfer}
     if source.primaries == target.primaries and (len(curves) == 1 or curves <= _SAME_CURVE):
         return []

@@ -56,4 +56,5 @@ def pad_frame(frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
         padded[rows:, :columns] = samples[-1:]
         padded[:, columns:] = padded[:, columns - 1 : columns]
     larger.colorspace, larger.color_range = frame.colorspace, frame.color_range
+    larger.color_primaries, larger.color_trc = frame.color_primaries, frame.color_trc
     return larger

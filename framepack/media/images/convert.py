@@ -6,7 +6,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final, cast
 
 from framepack.media.clip import HostFrame, Matrix
-from framepack.media.frames.colors import resolve, tag
+from framepack.media.frames.colors import MATRIX_NAMES, SCALER_FLAGS, is_hdr, range_name, resolve, tag
+from framepack.media.frames.graph import filtered
+from framepack.media.frames.hdr import SDR, cube_graph
 
 if TYPE_CHECKING:
     import av
@@ -21,7 +23,7 @@ _PNG_OPTIONS: Final = {"compression_level": "1", "pred": "up"}
 
 
 def to_rgb(frame: Frame) -> NDArray[uint8]:
-    """Convert a frame to RGB by its color tags; a missing tag gets its most likely value.
+    """Convert a frame to RGB by its color tags; a missing tag gets its most likely value. HDR is tone-mapped to SDR.
 
     Returns:
         Array of shape (height, width, 3), 0 to 255.
@@ -32,11 +34,16 @@ def to_rgb(frame: Frame) -> NDArray[uint8]:
 
 
 def rgb_image(frame: Frame, pixel_format: str, reformatter: VideoReformatter) -> av.VideoFrame:
-    """Convert a frame to an RGB pixel format of FFmpeg; use one ``reformatter`` for all frames of a clip."""
+    """Convert a frame to an RGB pixel format of FFmpeg; use one ``reformatter`` for all frames of a clip.
+
+    Images have no tags for HDR here: it is tone-mapped to SDR.
+    """
     from av.video.reformatter import ColorRange, Interpolation
 
     image = frame.on_host()
     colors = resolve(image, image.format)
+    if is_hdr(colors):
+        return _tone_mapped(image, colors, pixel_format)
     matrix = _colorspace(colors.matrix)
     return reformatter.reformat(
         image,
@@ -47,6 +54,15 @@ def rgb_image(frame: Frame, pixel_format: str, reformatter: VideoReformatter) ->
         src_color_range=ColorRange.JPEG if colors.full_range else ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,
     )
+
+
+def _tone_mapped(image: av.VideoFrame, colors: Colors, pixel_format: str) -> av.VideoFrame:
+    scale = (
+        f"scale=flags={SCALER_FLAGS}:in_color_matrix={MATRIX_NAMES[colors.matrix]}"
+        f":in_range={range_name(colors)}:out_range=pc"
+    )
+    graph = cube_graph(image, colors, SDR, [scale], [f"scale=flags={SCALER_FLAGS}", f"format={pixel_format}"])
+    return filtered(graph, image, 0)
 
 
 class RgbToYuv:

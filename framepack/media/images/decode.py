@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from framepack.errors import FramepackError, InvalidMedia, TooLarge
+from framepack.media.frames.colors import PUT_ON_BLACK
 
 if TYPE_CHECKING:
     from numpy import uint8
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 _FORMATS: Final = ("PNG", "JPEG", "BMP", "WEBP", "GIF")
 _MULTI_PICTURE: Final = "MPO"  # a JPEG file with more images after the first, as phones write it; not an animation
+_OPAQUE: Final = 255
 _STRIP_ROWS: Final = 128
 _ORIENTATION: Final = 0x0112  # EXIF
 _TRANSPOSED: Final = (5, 6, 7, 8)
@@ -23,7 +26,13 @@ _DEEP_GRAY: Final = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 
 
 def read_image(
-    data: bytes, subject: str, max_pixels: int, *, background: int = 0, enough: int | None = None
+    data: bytes,
+    subject: str,
+    max_pixels: int,
+    *,
+    background: int = 0,
+    enough: int | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> NDArray[uint8]:
     """Decode a PNG, JPEG, BMP, WebP or GIF file, whatever its name.
 
@@ -37,6 +46,7 @@ def read_image(
         background: Gray level behind transparent pixels, 0 (black) to 255 (white).
         enough: A width and height that suffice: larger images are reduced by whole factors to at least that; None
             keeps every pixel.
+        warn: Called with a sentence for the client if the image is transparent; it may be called several times.
 
     Returns:
         Array of shape (height, width, 3), 0 to 255, upright.
@@ -52,7 +62,8 @@ def read_image(
             _check(image, subject, max_pixels)
             if enough is not None:
                 image.draft(None, (enough, enough))  # JPEG decodes at 1/2, 1/4 or 1/8
-            return _upright(_reduced_rgb(image, background, enough), image.getexif().get(_ORIENTATION, 1))
+            rgb = _reduced_rgb(image, background, enough, warn)
+            return _upright(rgb, image.getexif().get(_ORIENTATION, 1))
     except FramepackError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -69,7 +80,9 @@ def _check(image: Image, subject: str, max_pixels: int) -> None:
         raise InvalidMedia(f"{subject} is animated; it must be a single image.")
 
 
-def _reduced_rgb(image: Image, background: int, enough: int | None) -> NDArray[uint8]:
+def _reduced_rgb(
+    image: Image, background: int, enough: int | None, warn: Callable[[str], None] | None
+) -> NDArray[uint8]:
     """Convert an image to RGB strip by strip, each averaged over blocks of pixels if it is larger than enough."""
     import numpy as np
 
@@ -78,20 +91,23 @@ def _reduced_rgb(image: Image, background: int, enough: int | None) -> NDArray[u
     rgb = np.empty((-(-image.height // down), -(-image.width // across), 3), np.uint8)
     rows = -(-_STRIP_ROWS // down) * down
     for top in range(0, image.height, rows):
-        strip = _rgb(image.crop((0, top, image.width, min(top + rows, image.height))), background)
+        strip = _rgb(image.crop((0, top, image.width, min(top + rows, image.height))), background, warn)
         reduced = np.asarray(strip if across == down == 1 else strip.reduce((across, down)))
         rgb[top // down : top // down + len(reduced)] = reduced
     return rgb
 
 
-def _rgb(image: Image, background: int) -> Image:
+def _rgb(image: Image, background: int, warn: Callable[[str], None] | None) -> Image:
     from PIL import Image as Images
 
     if image.mode in _DEEP_GRAY:
         return _from_deep_gray(image)
     if image.has_transparency_data:
         ground = Images.new("RGBA", image.size, (background, background, background, 255))
-        image = Images.alpha_composite(ground, image.convert("RGBA"))
+        layer = image.convert("RGBA")
+        if warn is not None and layer.getchannel("A").getextrema() != (_OPAQUE, _OPAQUE):
+            warn(PUT_ON_BLACK)
+        image = Images.alpha_composite(ground, layer)
     return image.convert("RGB")
 
 

@@ -41,7 +41,7 @@ def image_clip(
         fps: Images per second.
         max_pixels: Maximum number of pixels per image.
         colors: The clip's color tags.
-        warn: Called with a sentence for the client if sizes differ.
+        warn: Called with sentences for the client if sizes differ or images are transparent.
 
     Raises:
         InvalidMedia, TooLarge: The first image is damaged or too large; the message has its name. Iterating the
@@ -55,7 +55,7 @@ def image_clip(
         convert, letterbox = RgbToYuv(colors), Letterbox(canvas, canvas)
         size = width, height
         for name, data in files:
-            frame = convert(read_image(data, f"Frame '{name}'", max_pixels))
+            frame = convert(read_image(data, f"Frame '{name}'", max_pixels, warn=warn))
             if (frame.width, frame.height) == (width, height):
                 yield frame
                 continue

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from framepack.errors import InvalidMedia
 from framepack.media.containers import open_input, read_packets
+from framepack.media.read.deinterlace import Deinterlacer
 from framepack.media.read.frame_order import MOST_REORDERED, Sequencer
 from framepack.media.read.normalize import Normalizer
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import av
     from av.container import InputContainer
     from av.packet import Packet
+    from av.video.codeccontext import VideoCodecContext
     from av.video.stream import VideoStream
 
     from framepack.media.read.probe import VideoInfo
@@ -24,6 +26,8 @@ _WITHOUT_REFERENCES: Final = frozenset(
     {"mpeg4", "h263", "flv1", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "wmv1", "wmv2"}
 )
 """Codecs whose decoders begin with any frame, gray where it is predicted from one before the beginning."""
+
+_ALPHA_DECODERS: Final = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own leave it out
 
 _GROWTH: Final = 4  # a stream may change its size midway, up to this many times the pixels
 _WAITING_BYTES: Final = 128_000_000
@@ -50,6 +54,7 @@ class Decoder:
         failed: Number of packets that could not be read or decoded.
         first: Number of the first frame that could be decoded, in presentation order.
         has_key_frame: Whether a key frame has been decoded, or the codec's decoder begins with one.
+        changes: Sentences about how frames were changed, each once.
     """
 
     path: Path
@@ -59,6 +64,7 @@ class Decoder:
     failed: int = 0
     first: int = 0
     has_key_frame: bool = False
+    changes: dict[str, None] = field(default_factory=dict)
 
     def frames(self, first: int = 0) -> Generator[tuple[int, av.VideoFrame]]:
         """Yield the frames, normalized, in presentation order, with their numbers in it. Close it to stop early.
@@ -113,14 +119,19 @@ class Decoder:
             stream = cast("VideoStream", container.streams[self.info.stream])
             stream.thread_type = ThreadType.AUTO if threaded else ThreadType.NONE
             stream.codec_context.options = {"max_pixels": str(max_pixels)}
-            normalize = Normalizer(self.info)
+            decoder = _alpha_decoder(stream) or stream.codec_context
+            deinterlacer, normalize = Deinterlacer(self._note), Normalizer(self.info, self._note)
             order, begin = self.info.order, self.info.order.packet_before(first)
             sequence = Sequencer(order, order.rank(begin) or 0)
             for packet in self._packets(container, stream, begin):
-                for frame in self._decode_packet(packet, normalize):
+                decoded = self._decode_packet(packet, decoder)
+                frames = (ready for frame in decoded for ready in self._guarded(deinterlacer.add(frame)))
+                for frame in self._normalized(frames, normalize):
                     if stream.codec_context.reorder_depth and sequence.delay == 1:
                         sequence.delay = _delay(frame)
                     yield from sequence.add(frame.pts, frame)
+            for frame in self._normalized(self._guarded(deinterlacer.flush()), normalize):
+                yield from sequence.add(frame.pts, frame)
             yield from sequence.flush()
 
     def _packets(self, container: InputContainer, stream: VideoStream, begin: int) -> Iterator[Packet[VideoStream]]:
@@ -148,14 +159,47 @@ class Decoder:
             flush.stream = stream
             yield flush
 
-    def _decode_packet(self, packet: Packet[VideoStream], normalize: Normalizer) -> list[av.VideoFrame]:
+    def _decode_packet(self, packet: Packet[VideoStream], decoder: VideoCodecContext) -> list[av.VideoFrame]:
         import av
 
         if not isinstance(packet.stream, av.VideoStream):  # a damaged stream changes its kind midway
             self.failed += 1
             return []
         try:
-            return [normalize(frame) for frame in packet.decode()]
+            return list(decoder.decode(packet))
         except av.FFmpegError:
             self.failed += 1
             return []
+
+    def _normalized(self, frames: Iterator[av.VideoFrame], normalize: Normalizer) -> Iterator[av.VideoFrame]:
+        import av
+
+        for frame in frames:
+            try:
+                yield normalize(frame)
+            except av.FFmpegError:
+                self.failed += 1
+
+    def _guarded(self, frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+        """Frames of the deinterlacer, whose filters may refuse damaged ones."""
+        import av
+
+        try:
+            yield from frames
+        except av.FFmpegError:
+            self.failed += 1
+
+    def _note(self, sentence: str) -> None:
+        self.changes[sentence] = None
+
+
+def _alpha_decoder(stream: VideoStream) -> VideoCodecContext | None:
+    """A decoder that knows the alpha channel of a WebM stream; None if there is no such channel."""
+    import av
+
+    name = _ALPHA_DECODERS.get(stream.codec_context.codec.canonical_name)
+    if name is None or stream.metadata.get("alpha_mode") != "1":
+        return None
+    decoder = cast("VideoCodecContext", av.CodecContext.create(name, "r"))
+    decoder.options = stream.codec_context.options
+    return decoder

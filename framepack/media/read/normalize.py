@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final
 
+from framepack.media.frames.arrays import samples_of
 from framepack.media.frames.colors import (
     MATRIX_NAMES,
+    PUT_ON_BLACK,
     SCALER_FLAGS,
     has_alpha,
     planar_format,
@@ -13,7 +17,8 @@ from framepack.media.frames.colors import (
     tag,
     tag_rgb,
 )
-from framepack.media.frames.graph import build_graph
+from framepack.media.frames.graph import build_graph, filtered
+from framepack.media.frames.letterbox import fitted_size
 
 if TYPE_CHECKING:
     import av
@@ -22,17 +27,29 @@ if TYPE_CHECKING:
 
     from framepack.media.read.probe import VideoInfo
 
+_ALPHA: Final = ("alphaextract",)
+_OPAQUE: Final = 0.98
+
 
 class Normalizer:
-    """Converts the frames of one stream to one size and format; frames that need no conversion pass through."""
+    """Converts the frames of one stream to one size and format; frames that need no conversion pass through.
 
-    def __init__(self, info: VideoInfo) -> None:
-        self._info = info
+    Args:
+        info: The video.
+        note: Called with sentences about what is changed.
+    """
+
+    def __init__(self, info: VideoInfo, note: Callable[[str], None]) -> None:
+        self._info, self._note = info, note
         self._shape: tuple[str, int, int] | None = None
         self._graph: Graph | None = None
+        self._alpha: Graph | None = None
+        self._is_transparent = False
 
     def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
         """Convert a frame to upright, opaque planar YUV of the first frame's size, with the clip's color tags.
+
+        A frame of another size is scaled to fit and centered on black; transparent pixels are put on black.
 
         Raises:
             av.FFmpegError: The frame cannot be converted.
@@ -42,6 +59,15 @@ class Normalizer:
             chain = _chain(frame.format, frame.width, frame.height, self._info)
             self._graph = build_graph(frame, chain) if chain else None
             self._shape = shape
+            self._alpha = build_graph(frame, _ALPHA) if has_alpha(frame.format) else None
+            if (frame.width, frame.height) != (self._info.coded_width, self._info.coded_height):
+                self._note(
+                    "Frames of another size than the first were scaled to fit into "
+                    f"{self._info.width} x {self._info.height} pixels."
+                )
+        if self._alpha is not None and not self._is_transparent and _is_transparent(self._alpha, frame):
+            self._is_transparent = True
+            self._note(PUT_ON_BLACK)
         if self._graph is not None:
             frame = self._filter(self._graph, frame)
         tag(frame, self._info.colors)
@@ -62,6 +88,13 @@ class Normalizer:
         return result
 
 
+def _is_transparent(graph: Graph, frame: av.VideoFrame) -> bool:
+    """Whether a frame has pixels that are not opaque, apart from the noise of lossy compression."""
+    alpha = filtered(graph, frame, 0)
+    most = (1 << alpha.format.components[0].bits) - 1
+    return int(samples_of(alpha.planes[0], alpha.format.components[0].bits).min()) < _OPAQUE * most
+
+
 def _is_rgb(pixel_format: PixelFormat) -> bool:
     return pixel_format.is_rgb or pixel_format.has_palette
 
@@ -75,14 +108,34 @@ def _chain(pixel_format: PixelFormat, width: int, height: int, info: VideoInfo) 
     if has_alpha(pixel_format):
         layout = "gbrap" if _is_rgb(pixel_format) else "yuva444p"
         chain += [f"format={layout}", "premultiply=inplace=1"]
-    if (pixel_format.name, width, height) != (wanted, info.coded_width, info.coded_height):
-        chain += [_scale(pixel_format, info), f"format={wanted}"]
+    coded = info.coded_width, info.coded_height
+    if (width, height) != coded:
+        chain += _letterbox(pixel_format, width, height, wanted, info)
+    elif pixel_format.name != wanted:
+        chain += [_scale(pixel_format, *coded, info), f"format={wanted}"]
     return chain + (info.upright.split(",") if info.upright else [])
 
 
-def _scale(pixel_format: PixelFormat, info: VideoInfo) -> str:
-    """The scale filter to the clip's size. Samples of YUV and gray keep their values; the tags say their range."""
-    scale = f"scale={info.coded_width}:{info.coded_height}:flags={SCALER_FLAGS}"
+def _letterbox(pixel_format: PixelFormat, width: int, height: int, wanted: str, info: VideoInfo) -> list[str]:
+    """The filters that fit a frame into the size of the first one and center it on black."""
+    coded = info.coded_width, info.coded_height
+    size = fitted_size(Fraction(width), height, *coded)
+    layout = wanted
+    if coded[0] % 2 or coded[1] % 2:  # the pad filter counts in whole chroma samples
+        layout = wanted.replace("yuv420p", "yuv444p").replace("yuv422p", "yuv444p")
+    left, top = ((side - part) // 4 * 2 for side, part in zip(coded, size, strict=True))
+    return [
+        _scale(pixel_format, *size, info),
+        f"format={layout}",
+        f"setparams=range={range_name(info.colors)}",
+        f"pad={coded[0]}:{coded[1]}:{left}:{top}:black",
+        f"format={wanted}",
+    ]
+
+
+def _scale(pixel_format: PixelFormat, width: int, height: int, info: VideoInfo) -> str:
+    """The scale filter to a size. Samples of YUV and gray keep their values; the tags say their range."""
+    scale = f"scale={width}:{height}:flags={SCALER_FLAGS}"
     if _is_rgb(pixel_format):
         return f"{scale}:out_color_matrix={MATRIX_NAMES[info.colors.matrix]}:out_range={range_name(info.colors)}"
     matrix = MATRIX_NAMES[info.colors.matrix]

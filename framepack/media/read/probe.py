@@ -175,6 +175,8 @@ def _best_video(container: InputContainer) -> VideoStream:
 def _describe(size_bytes: int, container: InputContainer, max_frames: int) -> VideoInfo:
     stream = _best_video(container)
     audio = _best_audio(container)
+    context = stream.codec_context  # its tags are the container's until a frame is decoded
+    tags = context.colorspace, context.color_primaries, context.color_trc
     found = scan(container, stream, min(max_frames, MAX_FRAMES))
     frame = found.frame
     order, timestamps = found.ordered()
@@ -196,7 +198,7 @@ def _describe(size_bytes: int, container: InputContainer, max_frames: int) -> Vi
         rotation=rotation,
         upright=upright,
         pixel_aspect=1 / aspect if rotation in {90, 270} else aspect,
-        colors=resolve(frame or stream.codec_context, pixel_format),
+        colors=resolve(frame or stream.codec_context, pixel_format, tags),
         timeline=timeline,
         frame_count=found.frame_count,
         order=order,

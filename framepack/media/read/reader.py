@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from framepack.errors import InvalidMedia
 from framepack.media.clip import AudioSource, Clip, Frame, HostFrame
-from framepack.media.frames.colors import is_hdr
 from framepack.media.prefetch import prefetch
 from framepack.media.read.decoder import Decoder
 
@@ -28,7 +27,8 @@ def open_clip(path: Path, info: VideoInfo, *, warn: Callable[[str], None], secti
     Its frames are ``HostFrame`` objects in planar YUV (yuv420p, yuv422p or yuv444p with 8, 10 or 12 bits, little
     endian), upright, of one size, with the clip's color tags, one for each output frame of ``info.timeline``. A
     duplicated frame is the same object again. Where frames cannot be decoded, the frame before is duplicated, so that
-    video and audio stay in sync.
+    video and audio stay in sync. Interlaced frames are deinterlaced, and frames of another size than the first are
+    letterboxed.
 
     Iterating the frames raises InvalidMedia if none can be decoded.
 
@@ -44,8 +44,6 @@ def open_clip(path: Path, info: VideoInfo, *, warn: Callable[[str], None], secti
     """
     for sentence in info.warnings:
         warn(sentence)
-    if is_hdr(info.colors):
-        warn("The video is HDR; its transfer characteristics are kept, and the output is 8-bit.")
     audio = info.audio
     indices = range(info.length) if section is None else section.frame_range(info.timeline)
 
@@ -78,15 +76,22 @@ def _frames(decoder: Decoder, indices: range, warn: Callable[[str], None]) -> Ge
             if index >= indices.start:
                 yield frame
             if index + 1 == indices.stop < timeline.length:
-                return
+                break
     if not decoder.decoded:
         raise InvalidMedia("No frame could be decoded.")
-    if len(indices) == timeline.length:
-        for sentence in decoder.describe_damage():
-            warn(sentence)
-        lost = decoder.decoded - shown.count - timeline.dropped
-        if lost > 0:
-            warn(f"{lost} of {decoder.decoded} decoded frames were dropped: the timestamps leave no time for them.")
+    for sentence in _sentences(decoder, shown, is_whole=len(indices) == timeline.length):
+        warn(sentence)
+
+
+def _sentences(decoder: Decoder, shown: _Shown, *, is_whole: bool) -> Iterator[str]:
+    """Describe how frames were changed and, after the whole video was decoded, what was lost."""
+    yield from decoder.changes
+    if not is_whole:
+        return
+    yield from decoder.describe_damage()
+    lost = decoder.decoded - shown.count - decoder.info.timeline.dropped
+    if lost > 0:
+        yield f"{lost} of {decoder.decoded} decoded frames were dropped: the timestamps leave no time for them."
 
 
 @dataclass(slots=True)

@@ -16,6 +16,8 @@ from framepack.filenames import clean_stem
 from framepack.files.parallel import WORKERS, in_parallel
 from framepack.media.audio.track import extract_audio
 from framepack.media.clip import AudioSource
+from framepack.media.frames.colors import is_hdr
+from framepack.media.frames.hdr import SDR, TONE_MAPPED
 from framepack.media.images.contact_sheet import ContactSheet
 from framepack.media.images.convert import png
 from framepack.processing.context import Context
@@ -73,6 +75,8 @@ def extract_frames(request: ExtractRequest, ctx: Context) -> ExtractResponse:
     storage = ctx.outputs.storage
     stem = clean_stem(source.name).replace(".", "_")[:_MAX_STEM]
     folder = f"{stem}_extracted_every_{rate}_{ctx.outputs.stamp()}"
+    if is_hdr(clip.colors):
+        ctx.job.warn(TONE_MAPPED)
     with new_folder(storage, folder) as writer:
         audio = _store_audio(clip, writer, ctx)
         sheet = ContactSheet(clip, count)
@@ -146,6 +150,7 @@ def _store_audio(clip: Clip, writer: FolderWriter, ctx: Context) -> AudioSource 
 
 
 def _record(name: str, clip: Clip, rate: int, count: int, audio: AudioSource | None) -> FolderRecord:
+    colors = SDR if is_hdr(clip.colors) else clip.colors  # HDR is tone-mapped
     return FolderRecord(
         source_name=name,
         fps=str(clip.fps),
@@ -154,6 +159,6 @@ def _record(name: str, clip: Clip, rate: int, count: int, audio: AudioSource | N
         width=clip.width,
         height=clip.height,
         pixel_aspect=str(clip.pixel_aspect),
-        colors=[int(clip.colors.matrix), clip.colors.primaries, clip.colors.transfer],
+        colors=[int(colors.matrix), colors.primaries, colors.transfer],
         audio_delay=None if audio is None else str(audio.delay),
     )

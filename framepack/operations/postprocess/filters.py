@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoR
 from framepack.api.workflow import PresetStep
 from framepack.closing import closing
 from framepack.media.clip import Clip, Frame, HostFrame
+from framepack.media.frames.colors import is_hdr
 from framepack.media.iteration import convert_each
 from framepack.processing.context import Context
 from framepack.processing.effect import effect
@@ -88,6 +90,8 @@ def filtered(clip: Clip, params: FiltersParams, ctx: Context) -> Clip:
     settings = params.settings(ctx.filter_preset)
     if settings.is_neutral:
         return clip
+    if is_hdr(clip.colors) and _changes_tone(settings):
+        ctx.job.warn("The video is HDR: filters that change tones act on its signal, and more strongly than on SDR.")
     return clip.with_frames(lambda: _frames(clip, settings), width=clip.width, height=clip.height)
 
 
@@ -108,6 +112,12 @@ def filters(request: FiltersRequest, ctx: Context) -> VideoResponse:
     """Apply visual filters or a filter preset to a video."""
     request.settings(ctx.filter_preset)  # fail before anything is downloaded
     return render(request, [filtered.bind(request)], ctx, suffix="filtered", message="Filters applied successfully")
+
+
+def _changes_tone(settings: FilterSettings) -> bool:
+    from framepack.media.filters.grade import Grade
+
+    return not replace(Grade.of(settings), saturation=1).is_neutral or settings.vignette > 0
 
 
 def _frames(clip: Clip, settings: FilterSettings) -> Iterator[Frame]:

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from framepack.api.names import Name
 from framepack.api.schemas import CallbackRequest, Url, VideoRequest, VideoResponse
 from framepack.errors import FramepackError, InvalidField, TooLarge
+from framepack.media.frames.hdr import describe_conversion
 from framepack.media.mux.join import JoinInput, copy_joined
 from framepack.media.read.reader import open_clip
 from framepack.media.timeline.concat import concatenate
@@ -69,6 +70,9 @@ def join(request: JoinRequest, ctx: Context) -> VideoResponse:
         names.append(source.name)
         pieces.append(JoinInput(source.path, info))
         clips.append(open_clip(source.path, info, warn=partial(_warn, ctx, place)))
+    for index, clip in enumerate(clips):
+        if clip.colors != clips[0].colors and (sentence := describe_conversion(clip.colors, clips[0].colors)):
+            _warn(ctx, f"video_urls[{index}]: ", sentence)
     clip = concatenate(clips)
     published = publish_video(
         clip,

@@ -145,7 +145,7 @@ def test_transparency_is_composited_on_black(tmp_path: Path) -> None:
         rgba[:, 16:] = (255, 255, 255, 0)
         output.mux(stream.encode(av.VideoFrame.from_ndarray(rgba, "rgba").reformat(format="argb")))
         output.mux(stream.encode(None))
-    rgb = to_rgb(read(path)[0]).astype(int)
+    rgb = to_rgb(next(opened(path).frames())).astype(int)
     assert np.abs(rgb[8, 4] - (110, 10, 10)).max() <= 3
     assert np.abs(rgb[8, 28]).max() <= 1
 
@@ -284,13 +284,3 @@ def test_frames_carry_no_picture_types(tmp_path: Path) -> None:
     """Frames forget the frame type that the source's encoder chose."""
     frames = read(make_clip(tmp_path / "clip.mp4", Spec(count=12, options={"g": "2"})))
     assert {frame.on_host().pict_type for frame in frames} == {0}
-
-
-def test_hdr_gives_a_warning(tmp_path: Path) -> None:
-    """PQ is kept, and a warning says that the output is 8-bit."""
-    spec = Spec(count=2, pix_fmt="yuv420p10le", colors=Colors(Matrix.BT2020, 9, 16))
-    path = make_clip(tmp_path / "clip.mp4", spec)
-    warnings: list[str] = []
-    clip = opened(path, warnings)
-    assert clip.colors.transfer == 16
-    assert warnings == ["The video is HDR; its transfer characteristics are kept, and the output is 8-bit."]

@@ -1,0 +1,355 @@
+"""Frames that are interlaced, change their size midway or are transparent, through real operations."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from framepack.media.clip import Clip, Colors
+from framepack.media.images.convert import to_rgb
+from framepack.media.read.probe import probe
+from framepack.media.read.reader import open_clip
+from framepack.storage.frames.folders import folder_key
+from tests.support.clips import BT709, real_clip, to_frame
+from tests.support.readback import read_back
+from tests.support.runs import Bench, bench
+
+DEINTERLACED = "The video is interlaced; each of its frames was deinterlaced to one frame."
+PUT_ON_BLACK = "Transparent pixels were put on black."
+TICK = Fraction(1, 25)
+
+Painter = Callable[[int, int, int], NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How frames become a file."""
+
+    name: str
+    codec: str
+    pix_fmt: str = "yuv420p"
+    options: dict[str, str] = field(default_factory=dict)
+    colors: Colors = BT709
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Bench:
+    """A worker that encodes quickly."""
+    return bench(tmp_path, video_preset="ultrafast")
+
+
+def encoded(folder: Path, coding: Coding, paint: Painter, sizes: Sequence[tuple[int, int]], count: int) -> Path:
+    """A file of ``count`` frames in each size, by an encoder for each, as where a phone is turned."""
+    path = folder / coding.name
+    number = 0
+    with av.open(str(path), "w") as output:
+        stream = cast("av.VideoStream", output.add_stream(coding.codec, rate=25, options=coding.options))
+        stream.width, stream.height = sizes[0]
+        stream.pix_fmt = coding.pix_fmt
+        stream.codec_context.color_range = 2 if coding.colors.full_range else 1
+        for size in sizes:
+            encoder = stream.codec_context if len(sizes) == 1 else _encoder(coding, size)
+            packets = []
+            for index in range(count):
+                frame = _frame(paint(index, *size), coding)
+                frame.pts, frame.time_base = index, TICK
+                packets += encoder.encode(frame)
+            for packet in [*packets, *encoder.encode(None)]:
+                if len(sizes) > 1:
+                    packet.pts = packet.dts = number
+                    packet.duration, packet.time_base = 1, TICK
+                number += 1
+                packet.stream = stream
+                output.mux(packet)
+    return path
+
+
+def _encoder(coding: Coding, size: tuple[int, int]) -> av.VideoCodecContext:
+    encoder = cast("av.VideoCodecContext", av.CodecContext.create(coding.codec, "w"))
+    encoder.width, encoder.height = size
+    encoder.pix_fmt, encoder.time_base, encoder.framerate = coding.pix_fmt, TICK, Fraction(25)
+    encoder.color_range = 2 if coding.colors.full_range else 1
+    encoder.options = dict(coding.options)
+    return encoder
+
+
+def _frame(image: NDArray[Any], coding: Coding) -> av.VideoFrame:
+    if image.shape[-1] == 4:
+        return av.VideoFrame.from_ndarray(image, "rgba").reformat(format=coding.pix_fmt)
+    return to_frame(image.astype(np.uint8), coding.pix_fmt, coding.colors)
+
+
+def opened(path: Path) -> tuple[Clip, list[str]]:
+    """A clip, and the list that gets its sentences."""
+    warnings: list[str] = []
+    return open_clip(path, probe(path), warn=warnings.append), warnings
+
+
+def decoded(path: Path) -> tuple[list[NDArray[np.uint8]], list[str]]:
+    """The frames of a clip, and its sentences."""
+    clip, warnings = opened(path)
+    return [to_rgb(frame) for frame in clip.frames()], warnings
+
+
+# Interlaced
+
+
+def wave(time: int, width: int, height: int) -> NDArray[Any]:
+    """Vertical stripes that move four pixels per unit of time."""
+    row = 128 + 100 * np.sin((np.arange(width) - 4 * time) / 5.0)
+    return np.broadcast_to(row[None, :, None], (height, width, 3)).round()
+
+
+def whole(index: int, width: int, height: int) -> NDArray[Any]:
+    """A progressive frame."""
+    return wave(2 * index, width, height)
+
+
+def woven(index: int, width: int, height: int) -> NDArray[Any]:
+    """An interlaced frame: its even rows show one time, its odd rows the next."""
+    frame = whole(index, width, height).copy()
+    frame[1::2] = wave(2 * index + 1, width, height)[1::2]
+    return frame
+
+
+@cache
+def images() -> list[NDArray[np.uint8]]:
+    """Part of a real video with fine detail that moves: 60 frames of 192 x 128."""
+    with av.open(str(real_clip("bikes"))) as container:
+        frames = islice(container.decode(video=0), 60)
+        pixels = [cast("NDArray[np.uint8]", frame.to_ndarray(format="rgb24")) for frame in frames]
+    return [frame[60:188, 120:312] for frame in pixels]
+
+
+def street(index: int, _width: int, _height: int) -> NDArray[np.uint8]:
+    """A progressive frame of it."""
+    return images()[index]
+
+
+def street_woven(first: int, second: int) -> NDArray[np.uint8]:
+    """The even rows of one frame of it, and the odd rows of another."""
+    frame = images()[first].copy()
+    frame[1::2] = images()[second][1::2]
+    return frame
+
+
+def combing(rgb: NDArray[np.uint8]) -> float:
+    """How much rows differ from the mean of their neighbors, in levels."""
+    rows = rgb[..., 1].astype(float)
+    return float(np.abs(rows[1:-1] - (rows[:-2] + rows[2:]) / 2).mean())
+
+
+_FIELDS = {"flags": "+ildct+ilme"}
+INTERLACED = [
+    Coding("clip.ts", "mpeg2video", options={**_FIELDS, "b": "8M", "g": "6", "bf": "2"}),
+    Coding("clip.mp4", "libx264", options={**_FIELDS, "crf": "4"}),
+    Coding("clip.mkv", "libx264", options={**_FIELDS, "crf": "4", "bf": "3"}),
+    Coding("clip.mov", "prores", "yuv422p10le", _FIELDS),
+    Coding("clip.avi", "mpeg4", options={**_FIELDS, "b": "8M"}),
+]
+
+
+@pytest.mark.parametrize("coding", INTERLACED, ids=lambda coding: f"{coding.codec}{Path(coding.name).suffix}")
+def test_interlaced_frames_are_deinterlaced_one_by_one(tmp_path: Path, coding: Coding) -> None:
+    """No combs, every frame at its place, and one sentence."""
+    path = encoded(tmp_path, coding, woven, [(96, 64)], 14)
+    frames, warnings = decoded(path)
+    assert warnings == [DEINTERLACED]
+    assert len(frames) == 14
+    assert combing(woven(0, 96, 64)) > 10
+    assert max(combing(frame) for frame in frames) < 1
+    for index, frame in enumerate(frames):
+        nearest = min(range(32), key=lambda time: float(np.abs(frame - wave(time, 96, 64)).mean()))
+        assert nearest in {2 * index, 2 * index + 1}
+
+
+@pytest.mark.parametrize("coding", INTERLACED, ids=lambda coding: f"{coding.codec}{Path(coding.name).suffix}")
+def test_progressive_frames_that_are_flagged_as_interlaced_pass_untouched(tmp_path: Path, coding: Coding) -> None:
+    """Films are often flagged so; they are not softened, and there is no sentence."""
+    path = encoded(tmp_path, coding, street, [(192, 128)], 14)
+    with av.open(str(path)) as container:
+        source = list(container.decode(video=0))
+        assert all(frame.interlaced_frame for frame in source)
+    clip, warnings = opened(path)
+    result = [frame.on_host() for frame in clip.frames()]
+    assert warnings == []
+    for before, after in zip(source, result, strict=True):
+        assert np.array_equal(before.to_ndarray(), after.to_ndarray())
+
+
+def changed(path: Path) -> str:
+    """For each frame whether it differs from what the decoder gives."""
+    with av.open(str(path)) as container:
+        source = [frame.to_ndarray() for frame in container.decode(video=0)]
+    clip, _ = opened(path)
+    result = [frame.on_host().to_ndarray() for frame in clip.frames()]
+    return "".join("=" if np.array_equal(*pair) else "d" for pair in zip(source, result, strict=True))
+
+
+def test_only_the_interlaced_part_of_a_video_is_deinterlaced(tmp_path: Path) -> None:
+    """A film with an interlaced end, all of it flagged: cadence decides frame by frame."""
+
+    def mixed(index: int, _width: int, _height: int) -> NDArray[np.uint8]:
+        return images()[index] if index < 12 else street_woven(2 * index, 2 * index + 1)
+
+    path = encoded(tmp_path, INTERLACED[1], mixed, [(192, 128)], 24)
+    result = changed(path)
+    assert (result[:11], result[12:]) == (11 * "=", 12 * "d")  # the last whole frame is judged beside a woven one
+
+
+def test_film_on_interlaced_video_has_no_combs(tmp_path: Path) -> None:
+    """3:2 pulldown weaves two of five frames; none of these stays as it is."""
+    fields = ((0, 0), (1, 1), (1, 2), (2, 3), (3, 3))
+
+    def telecined(index: int, _width: int, _height: int) -> NDArray[np.uint8]:
+        group, place = divmod(index, 5)
+        return street_woven(4 * group + fields[place][0], 4 * group + fields[place][1])
+
+    result = changed(encoded(tmp_path, INTERLACED[1], telecined, [(192, 128)], 25))
+    assert {result[place::5] for place in (2, 3)} == {"ddddd"}
+
+
+def test_an_operation_on_an_interlaced_video_keeps_count_and_rate(tmp_path: Path, worker: Bench) -> None:
+    """Filters work on deinterlaced frames, and the answer says so."""
+    path = encoded(tmp_path, INTERLACED[0], woven, [(96, 64)], 25)
+    answer = worker.run("filters", path, sharpen=1)
+    output = read_back(worker.output(answer))
+    assert answer["warnings"] == [DEINTERLACED]
+    assert len(output.frames) == 25
+    assert output.rate == 25
+    assert max(combing(frame) for frame in output.frames) < 1
+
+
+# Sizes
+
+
+def disc(_index: int, width: int, height: int) -> NDArray[Any]:
+    """A red disc of 30 pixels in the middle of gray."""
+    y, x = np.mgrid[0:height, 0:width]
+    frame = np.full((height, width, 3), 120)
+    frame[np.hypot(x - width / 2 + 0.5, y - height / 2 + 0.5) < 15] = 230, 40, 40
+    return frame
+
+
+def extent(rgb: NDArray[np.uint8]) -> tuple[int, int]:
+    """Width and height of what is red."""
+    rows, columns = np.nonzero((rgb[..., 0] > 170) & (rgb[..., 1] < 90))
+    return int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1
+
+
+SIZED = [
+    Coding("clip.webm", "libvpx", options={"deadline": "realtime", "crf": "4", "b": "4M"}),
+    Coding("clip9.webm", "libvpx-vp9", options={"deadline": "realtime", "cpu-used": "8", "crf": "10", "b": "0"}),
+    Coding("clip.ts", "libx264", options={"bf": "0", "crf": "4"}),
+    Coding("clip.avi", "mjpeg", "yuvj420p", colors=Colors(full_range=True)),
+    Coding("clip.mov", "png", "rgb24"),
+]
+
+
+@pytest.mark.parametrize("coding", SIZED, ids=lambda coding: coding.codec)
+@pytest.mark.parametrize("first", [(96, 48), (98, 50)])
+def test_frames_of_another_size_are_letterboxed(tmp_path: Path, coding: Coding, first: tuple[int, int]) -> None:
+    """A disc stays round between black bars, and the answer says so once."""
+    path = encoded(tmp_path, coding, disc, [first, first[::-1], first], 4)
+    frames, warnings = decoded(path)
+    assert warnings == [
+        f"Frames of another size than the first were scaled to fit into {first[0]} x {first[1]} pixels."
+    ]
+    assert [frame.shape for frame in frames] == [(first[1], first[0], 3)] * 12
+    for frame in frames[4:8]:
+        width, height = extent(frame)
+        assert abs(width - height) <= 2
+        assert abs(height - 30 * first[1] / first[0]) <= 3
+        assert frame[:, :30].max() <= 3
+        assert frame[:, -30:].max() <= 3
+    for frame in (*frames[:4], *frames[8:]):
+        width, height = extent(frame)
+        assert abs(width - 30) <= 2 >= abs(height - 30)
+
+
+# Transparency
+
+
+def glass(index: int, width: int, height: int) -> NDArray[np.uint8]:
+    """Hidden red at the left, green at the right that is half transparent at the top."""
+    frame = np.full((height, width, 4), (200, 10, 10, 0), np.uint8)
+    frame[:, width // 2 :] = 20, 200, 30, 255
+    frame[: height // 4, width // 2 :, 3] = 128
+    frame[-4:, : 2 * index + 2] = 90, 90, 90, 255
+    return frame
+
+
+ALPHA = [
+    Coding("clip9.webm", "libvpx-vp9", "yuva420p", {"auto-alt-ref": "0"}),
+    Coding("clip8.webm", "libvpx", "yuva420p", {"auto-alt-ref": "0", "b": "2M"}),
+    Coding("clip.mov", "prores_ks", "yuva444p10le"),
+    Coding("png.mov", "png", "rgba"),
+    Coding("rle.mov", "qtrle", "argb"),
+    Coding("clip.mkv", "ffv1", "yuva420p"),
+]
+
+
+@pytest.mark.parametrize("coding", ALPHA, ids=lambda coding: coding.codec)
+def test_transparent_pixels_are_put_on_black(tmp_path: Path, coding: Coding) -> None:
+    """Hidden colors never show, half transparent ones are half as bright, and the answer says so once."""
+    frames, warnings = decoded(encoded(tmp_path, coding, glass, [(96, 64)], 6))
+    assert warnings == [PUT_ON_BLACK]
+    assert len(frames) == 6
+    for index, frame in enumerate(frames):
+        assert frame[40, 20].max() <= 3
+        assert np.abs(frame[40, 70] - np.array([20.0, 200, 30])).max() <= 4
+        assert np.abs(frame[5, 70] - np.array([10.0, 100, 15])).max() <= 4
+        assert abs(int(frame[-2, :48, 1].max()) - 90) <= 8
+        assert abs(int((frame[-2, :48, 1] > 45).sum()) - (2 * index + 2)) <= 2
+
+
+@pytest.mark.parametrize("coding", ALPHA, ids=lambda coding: coding.codec)
+def test_an_alpha_channel_that_hides_nothing_has_no_sentence(tmp_path: Path, coding: Coding) -> None:
+    """Formats with an alpha channel are common where nothing is transparent."""
+
+    def opaque(index: int, width: int, height: int) -> NDArray[np.uint8]:
+        frame = glass(index, width, height)
+        frame[..., 3] = 255
+        return frame
+
+    frames, warnings = decoded(encoded(tmp_path, coding, opaque, [(96, 64)], 3))
+    assert warnings == []
+    assert np.abs(frames[1][40, 20] - np.array([200.0, 10, 10])).max() <= 4
+
+
+def test_a_transparent_gif_becomes_an_opaque_one_and_the_answer_says_so(tmp_path: Path, worker: Bench) -> None:
+    """GIF to GIF is on black, too."""
+    images = [Image.fromarray(glass(index, 96, 64)) for index in range(4)]
+    path = tmp_path / "clip.gif"
+    images[0].save(path, save_all=True, append_images=images[1:], duration=100, disposal=2)
+    answer = worker.run("export", path, format="GIF")
+    with Image.open(worker.output(answer)) as result:
+        rgba = np.asarray(result.convert("RGBA"))
+    assert answer["warnings"] == [PUT_ON_BLACK]
+    assert rgba[..., 3].min() == 255
+    assert rgba[40, 20, :3].max() <= 3
+
+
+def test_transparent_images_of_a_folder_are_put_on_black_with_one_sentence(tmp_path: Path, worker: Bench) -> None:
+    """Reassembled frames are like those of a video."""
+    for index, kind in enumerate(("PNG", "PNG", "WEBP")):
+        file = io.BytesIO()
+        image = Image.fromarray(glass(index, 96, 64))
+        (image.quantize() if index == 1 else image).save(file, kind, **({"lossless": True} if kind == "WEBP" else {}))
+        worker.runtime.storage.put_bytes(folder_key("glass") / f"{index}.{kind.lower()}", file.getvalue())
+    answer = worker.run("reassemble_frames", folder_name="glass", output_fps=25)
+    frames = read_back(worker.output(answer)).frames
+    assert answer["warnings"] == [PUT_ON_BLACK]
+    assert max(int(frame[40, 20].max()) for frame in frames) <= 4
