@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from framepack.errors import InvalidMedia
 from framepack.files.scratch import disk_errors
+from framepack.media.metadata import LANGUAGE, OWN_TAGS
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from av.stream import Stream
 
     from framepack.media.clip import Format
+    from framepack.media.metadata import Metadata
 
 CONTAINERS: Final = "mov,mp4,matroska,webm,avi,gif,mpegts,mpeg,flv,ogg,asf"
 """Demuxers of self-contained files; those of playlists and scripts (hls, dash, concat, sdp, ...) are excluded."""
@@ -80,8 +82,15 @@ def read_packets(container: InputContainer, *streams: Stream) -> Iterator[Packet
 
 
 @contextmanager
-def open_output(path: Path, format_name: Format | Literal["matroska"]) -> Iterator[OutputContainer]:
+def open_output(
+    path: Path, format_name: Format | Literal["matroska"], *, metadata: Metadata = ()
+) -> Iterator[OutputContainer]:
     """Create the file ``path``, replaced if it exists and removed on any failure.
+
+    Args:
+        path: The file.
+        format_name: Its container.
+        metadata: Its metadata; a GIF has none.
 
     Raises:
         DiskFull: The disk is full.
@@ -89,8 +98,12 @@ def open_output(path: Path, format_name: Format | Literal["matroska"]) -> Iterat
     import av
 
     with disk_errors():
-        container = av.open(f"file:{path}", "w", format=format_name, container_options=_OPTIONS[format_name])
+        options = dict(_OPTIONS[format_name])
+        if format_name == "mp4" and any(name in OWN_TAGS for name, _ in metadata):
+            options["movflags"] += "+use_metadata_tags"
+        container = av.open(f"file:{path}", "w", format=format_name, container_options=options)
         try:
+            container.metadata.update((name, value) for name, value in metadata if name != LANGUAGE)
             yield container
             container.close()
         except BaseException:

@@ -15,6 +15,7 @@ from framepack.media.audio.file import AudioDamage, AudioFile, open_audio
 from framepack.media.audio.render import AudioRenderer, at_most, audio_sources
 from framepack.media.clip import AudioSource
 from framepack.media.containers import open_output
+from framepack.media.metadata import LANGUAGE
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -80,6 +81,7 @@ def audio_track(
         warn(_LEFT_OUT)
         yield None
         return
+    output.streams.audio[0].metadata.update((name, value) for name, value in clip.metadata if name == LANGUAGE)
     yield AudioTrack(output, damage, packets, first)
     if damage.packets or damage.files:
         warn(_DAMAGED)

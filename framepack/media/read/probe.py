@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 from framepack.errors import InvalidMedia
 from framepack.media.containers import UNREADABLE, open_input
 from framepack.media.frames.colors import resolve
+from framepack.media.metadata import describe_left_out, read_metadata
 from framepack.media.read.changes import describe_changes, describe_damage
 from framepack.media.read.frame_order import FrameOrder
 from framepack.media.read.overhang import fit_to_audio
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
     from framepack.media.clip import ClockJumps, Colors
+    from framepack.media.metadata import Metadata
 
 _TURNS: Final = {
     # whether x and y are swapped, signs of the matrix: degrees clockwise, chain of filters
@@ -83,7 +85,9 @@ class VideoInfo:
         order: The order of the frames.
         audio: The default audio stream, or None.
         warnings: Sentences for the client about missing parts of the file, and about what its timeline changes.
-        notes: Sentences for the client about what is in the file and not in outputs; the video itself is whole.
+        notes: Sentences for the client about audio outside of the frames; the video itself is whole.
+        left_out: A sentence for the client about streams and metadata that outputs do not have.
+        metadata: The metadata that outputs have, too.
     """
 
     container: str
@@ -103,6 +107,8 @@ class VideoInfo:
     order: FrameOrder = field(default=FrameOrder(), repr=False)
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    metadata: Metadata = field(default=(), repr=False)
 
     @property
     def width(self) -> int:
@@ -209,6 +215,8 @@ def _describe(size_bytes: int, container: InputContainer, max_frames: int) -> Vi
         audio=_describe_audio(audio, (timeline.start or 0) * found.time_base, found) if audio else None,
         warnings=(*damage, *describe_changes(found, timeline)),
         notes=tuple(notes),
+        left_out=tuple(describe_left_out(container, stream, audio)),
+        metadata=read_metadata(container, audio),
     )
 
 

@@ -16,6 +16,7 @@ from framepack.files.parallel import WORKERS, in_parallel
 from framepack.media.audio.frame_audio import MAX_RUNS, MAX_SPEED, MIN_SPEED, FrameAudio
 from framepack.media.clip import AudioSource, Colors, Matrix
 from framepack.media.images.image_clip import image_clip
+from framepack.media.metadata import unpacked
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
 from framepack.processing.render import publish_video, video_response
@@ -108,6 +109,8 @@ def _clip(frames: Sequence[StoredObject], record: FolderRecord | None, fps: Frac
         colors=_colors(record),
         warn=ctx.job.warn,
     )
+    if record is not None:
+        clip = replace(clip, metadata=unpacked(record.metadata))
     if record is None or (clip.width, clip.height) != (record.width, record.height):
         return clip
     return replace(clip, pixel_aspect=Fraction(record.pixel_aspect))

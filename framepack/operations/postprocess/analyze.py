@@ -58,7 +58,8 @@ def analyze(request: AnalyzeRequest, ctx: Context) -> AnalyzeResponse:
     """Analyze a video and get detailed metadata."""
     source, info = open_source(request, ctx)
     return AnalyzeResponse(
-        analysis=_described(_filename(source, info), info), warnings=[*info.warnings, *info.notes] or None
+        analysis=_described(_filename(source, info), info),
+        warnings=[*info.warnings, *info.notes, *info.left_out] or None,
     )
 
 
