@@ -83,7 +83,7 @@ def read_packets(container: InputContainer, *streams: Stream) -> Iterator[Packet
 
 @contextmanager
 def open_output(
-    path: Path, format_name: Format | Literal["matroska"], *, metadata: Metadata = ()
+    path: Path, format_name: Format | Literal["matroska"], *, metadata: Metadata = (), **options: str
 ) -> Iterator[OutputContainer]:
     """Create the file ``path``, replaced if it exists and removed on any failure.
 
@@ -91,6 +91,7 @@ def open_output(
         path: The file.
         format_name: Its container.
         metadata: Its metadata; a GIF has none.
+        options: Further options of FFmpeg's muxer.
 
     Raises:
         DiskFull: The disk is full.
@@ -98,7 +99,7 @@ def open_output(
     import av
 
     with disk_errors():
-        options = dict(_OPTIONS[format_name])
+        options = {**_OPTIONS[format_name], **options}
         if format_name == "mp4" and any(name in OWN_TAGS for name, _ in metadata):
             options["movflags"] += "+use_metadata_tags"
         container = av.open(f"file:{path}", "w", format=format_name, container_options=options)
