@@ -20,7 +20,7 @@ from framepack.media.metadata import unpacked
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
 from framepack.processing.render import publish_video, video_response
-from framepack.storage.frames.folders import FrameFolders
+from framepack.storage.frames.folders import FrameFolders, left_out_images
 from framepack.storage.frames.record import FolderRecord, audio_key
 from framepack.storage.outputs import ResultFolder
 from framepack.units import MB
@@ -80,8 +80,12 @@ def reassemble_frames(request: ReassembleRequest, ctx: Context) -> VideoResponse
     """Reassemble the images of a folder into a video."""
     folders = FrameFolders(ctx.outputs.storage)
     frames = folders.frames(request.folder_name)
+    left_out = left_out_images(ctx.outputs.storage, request.folder_name)
     if not frames:
-        raise BadRequest(f"Folder '{request.folder_name}' has no frames")
+        reason = f": {left_out}" if left_out else ""
+        raise BadRequest(f"Folder '{request.folder_name}' has no frames{reason}")
+    if left_out:
+        ctx.job.warn(left_out)
     record = folders.record(request.folder_name)
     clip = _clip(frames, record, Fraction(request.output_fps), ctx)
     ctx.budget.decode(len(frames), clip.width, clip.height, ctx.settings)
