@@ -26,13 +26,17 @@ CONTAINERS: Final = "mov,mp4,matroska,webm,avi,gif,mpegts,mpeg,flv,ogg,asf"
 MAX_PIXELS: Final = 2**26
 """Maximum number of pixels per frame that a decoder may allocate while a file is probed."""
 
-UNREADABLE: Final = "The file is not a video that can be read."
+UNREADABLE: Final = (
+    "The file is not a video that can be read: MP4, MOV, MKV, WebM, AVI, WMV, MPEG, TS, FLV, Ogg, GIF, animated WebP "
+    "and animated PNG files are accepted."
+)
 
 _OPTIONS: Final[dict[str, dict[str, str]]] = {
     "mp4": {"movflags": "+faststart"},  # index first: playback begins during the download
     "webm": {"cues_to_front": "1"},
     "gif": {"loop": "0"},  # forever
     "matroska": {},
+    "mov": {},
 }
 
 
@@ -83,7 +87,7 @@ def read_packets(container: InputContainer, *streams: Stream) -> Iterator[Packet
 
 @contextmanager
 def open_output(
-    path: Path, format_name: Format | Literal["matroska"], *, metadata: Metadata = (), **options: str
+    path: Path, format_name: Format | Literal["matroska", "mov"], *, metadata: Metadata = (), **options: str
 ) -> Iterator[OutputContainer]:
     """Create the file ``path``, replaced if it exists and removed on any failure.
 
