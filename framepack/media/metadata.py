@@ -113,7 +113,8 @@ def _left_out(container: InputContainer, video: VideoStream, audio: AudioStream 
     yield from _counted(_count(others, "data") - names_of_chapters, "data track")
     yield from _counted(_count(others, "attachment") + len(covers), "attachment")
     yield from _counted(len(chapters), "chapter")
-    if any(_is_left_out(name.lower(), value) for name, value in container.metadata.items()):
+    is_about_itself = container.format.name == "flv"  # the metadata of such files is about their streams
+    if not is_about_itself and any(_is_left_out(name.lower(), value) for name, value in container.metadata.items()):
         yield "metadata other than title, date and comment"
 
 
