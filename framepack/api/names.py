@@ -17,6 +17,7 @@ _NOT_FIRST: Final = " ._-"
 _NOT_LAST: Final = " ."
 # Device names of Windows, where a downloaded file of such a name could not be opened.
 _RESERVED: Final = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_EXTENSION: Final = re.compile(r"\.[a-z0-9]{1,5}$", re.IGNORECASE)  # is Latin in every language
 _LOOKALIKES: Final = frozenset({"CYRILLIC", "GREEK"})
 
 
@@ -80,5 +81,6 @@ def _is_allowed(char: str) -> bool:
 
 
 def _mixes_scripts(name: str) -> bool:
-    scripts = {unicodedata.name(char, "").partition(" ")[0] for char in name if char.isalpha()}
+    stem = _EXTENSION.sub("", name)
+    scripts = {unicodedata.name(char, "").partition(" ")[0] for char in stem if char.isalpha()}
     return "LATIN" in scripts and not scripts.isdisjoint(_LOOKALIKES)

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from unicodedata import normalize
 
-from framepack.api.names import is_name
 from framepack.errors import InvalidField, InvalidSource, NotFound
+from framepack.filenames import is_segment
 from framepack.media.section import Section
 from framepack.storage.frames.folders import MEDIA_TYPES, folder_key, natural, sheet_key
 from framepack.storage.frames.record import audio_key, folder_records
@@ -135,7 +136,7 @@ def list_frames(folder: Path) -> list[Path]:
     found = [path for path in folder.iterdir() if path.suffix.lower() in MEDIA_TYPES and path.name != SHEET]
     if not found:
         raise InvalidSource(f"{folder} contains no images ({', '.join(MEDIA_TYPES)}).")
-    unfit = next((path for path in sorted(found) if not is_name(path.name)), None)
+    unfit = next((path for path in sorted(found) if not is_segment(normalize("NFC", path.name))), None)
     if unfit is not None:
         raise InvalidSource(f"{unfit} cannot be used under this name; rename it to letters and digits.")
     return sorted(found, key=lambda path: natural(path.name))

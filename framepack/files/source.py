@@ -30,10 +30,12 @@ class Source:
     Attributes:
         path: The file, in the job's workspace.
         filename: Its original name, sanitized: 1 to 100 letters, digits and a few other characters.
+        original: The file as it arrived, if ``path`` was made of it.
     """
 
     path: Path
     filename: str = UNNAMED
+    original: Path | None = None
 
     @property
     def name(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from fractions import Fraction
 from pathlib import Path
@@ -175,6 +175,7 @@ class Clip:
         audio: The audio of the frames, or None.
         pixel_aspect: Width of a pixel divided by its height (sample aspect ratio).
         encoding: The file format that it is encoded to.
+        metadata: Names and values of the file's metadata that outputs have, too; see `framepack.media.metadata`.
         repeats: How many times the frames and the audio play in total. They are computed and encoded once. An effect
             that changes each frame independently can ignore this; any other starts with ``expand_repeats``.
     """
@@ -189,6 +190,7 @@ class Clip:
     pixel_aspect: Fraction = Fraction(1)
     encoding: Encoding = Encoding()
     repeats: int = 1
+    metadata: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     @property
     def total_frames(self) -> int | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from framepack.errors import InvalidMedia
 from framepack.files.scratch import disk_errors
+from framepack.media.metadata import LANGUAGE, OWN_TAGS
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from av.stream import Stream
 
     from framepack.media.clip import Format
+    from framepack.media.metadata import Metadata
 
 CONTAINERS: Final = "mov,mp4,matroska,webm,avi,gif,mpegts,mpeg,flv,ogg,asf"
 """Demuxers of self-contained files; those of playlists and scripts (hls, dash, concat, sdp, ...) are excluded."""
@@ -24,13 +26,17 @@ CONTAINERS: Final = "mov,mp4,matroska,webm,avi,gif,mpegts,mpeg,flv,ogg,asf"
 MAX_PIXELS: Final = 2**26
 """Maximum number of pixels per frame that a decoder may allocate while a file is probed."""
 
-UNREADABLE: Final = "The file is not a video that can be read."
+UNREADABLE: Final = (
+    "The file is not a video that can be read: MP4, MOV, MKV, WebM, AVI, WMV, MPEG, TS, FLV, Ogg, GIF, animated WebP "
+    "and animated PNG files are accepted."
+)
 
 _OPTIONS: Final[dict[str, dict[str, str]]] = {
     "mp4": {"movflags": "+faststart"},  # index first: playback begins during the download
     "webm": {"cues_to_front": "1"},
     "gif": {"loop": "0"},  # forever
     "matroska": {},
+    "mov": {},
 }
 
 
@@ -80,8 +86,16 @@ def read_packets(container: InputContainer, *streams: Stream) -> Iterator[Packet
 
 
 @contextmanager
-def open_output(path: Path, format_name: Format | Literal["matroska"]) -> Iterator[OutputContainer]:
+def open_output(
+    path: Path, format_name: Format | Literal["matroska", "mov"], *, metadata: Metadata = (), **options: str
+) -> Iterator[OutputContainer]:
     """Create the file ``path``, replaced if it exists and removed on any failure.
+
+    Args:
+        path: The file.
+        format_name: Its container.
+        metadata: Its metadata; a GIF has none.
+        options: Further options of FFmpeg's muxer.
 
     Raises:
         DiskFull: The disk is full.
@@ -89,8 +103,12 @@ def open_output(path: Path, format_name: Format | Literal["matroska"]) -> Iterat
     import av
 
     with disk_errors():
-        container = av.open(f"file:{path}", "w", format=format_name, container_options=_OPTIONS[format_name])
+        options = {**_OPTIONS[format_name], **options}
+        if format_name == "mp4" and any(name in OWN_TAGS for name, _ in metadata):
+            options["movflags"] += "+use_metadata_tags"
+        container = av.open(f"file:{path}", "w", format=format_name, container_options=options)
         try:
+            container.metadata.update((name, value) for name, value in metadata if name != LANGUAGE)
             yield container
             container.close()
         except BaseException:

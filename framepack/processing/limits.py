@@ -114,15 +114,23 @@ def check_source(info: VideoInfo, settings: Settings) -> None:
     size_mb = info.size_bytes / _MEGABYTE
     if size_mb > settings.max_source_mb:
         raise TooLarge(f"The video has {size_mb:.1f} MB; at most {settings.max_source_mb:g} MB are allowed.")
-    if info.width * info.height > settings.max_pixels:
-        raise TooLarge(
-            f"The video's frames have {info.width} x {info.height} pixels; at most {settings.max_pixels} are allowed."
-        )
+    check_size(info.width, info.height, max(info.length, info.frame_count), settings)
     if info.duration_seconds > settings.max_seconds:
         raise TooLarge(
             f"The video lasts {info.duration_seconds:.1f} seconds; at most {settings.max_seconds:g} are allowed."
         )
-    frames = max(info.length, info.frame_count)
+
+
+def check_size(width: int, height: int, frames: int, settings: Settings) -> None:
+    """Check the size and the number of a source's frames against the limits of the settings.
+
+    Raises:
+        TooLarge: They are over ``max_pixels`` or ``max_frames``.
+    """
+    if width * height > settings.max_pixels:
+        raise TooLarge(
+            f"The video's frames have {width} x {height} pixels; at most {settings.max_pixels} are allowed."
+        )
     if frames > settings.max_frames:
         raise TooLarge(f"The video has {frames} frames; at most {settings.max_frames} are allowed.")
 

@@ -10,10 +10,11 @@ from framepack.api.schemas import VideoRequest, VideoResponse
 from framepack.files.source import Source
 from framepack.media.frames.colors import is_hdr
 from framepack.media.frames.hdr import TONE_MAPPED
+from framepack.media.images.animation import animation_format, convert_animation
 from framepack.media.read.probe import VideoInfo, probe
 from framepack.media.read.reader import open_clip
 from framepack.media.write.writer import write
-from framepack.processing.limits import check_output, check_source
+from framepack.processing.limits import check_output, check_size, check_source
 from framepack.storage.autosave import autosave_enabled
 from framepack.storage.outputs import PublishedOutput, ResultFolder
 from framepack.units import MB
@@ -40,12 +41,30 @@ def open_source(request: VideoRequest, ctx: Context) -> tuple[Source, VideoInfo]
     else:
         limit = round(ctx.settings.max_source_mb * MB)
         source = Source.from_base64(request.video_base64 or "", ctx.workspace, limit)
-    info = probe(source.path, max_frames=ctx.settings.max_frames)
+    source, info = _probed(source, ctx)
     check_source(info, ctx.settings)
     section = ctx.section
     decoded = max(info.frame_count, info.length) if section is None else len(section.frame_range(info.timeline))
     ctx.budget.decode(decoded, info.width, info.height, ctx.settings)
     return source, info
+
+
+def _probed(source: Source, ctx: Context) -> tuple[Source, VideoInfo]:
+    """The source and what is in it; an animated image is converted first, and described as what it is."""
+    kind = animation_format(source.path)
+    if kind is None:
+        return source, probe(source.path, max_frames=ctx.settings.max_frames)
+    target = ctx.workspace.path(f"{source.path.name}-converted")
+
+    def check(width: int, height: int, frames: int) -> None:
+        ctx.job.check()
+        check_size(width, height, frames, ctx.settings)
+        replace(ctx.budget).decode(frames, width, height, ctx.settings)
+
+    convert_animation(source.path, target, check=check, warn=ctx.job.warn)
+    info = probe(target, max_frames=ctx.settings.max_frames)
+    info = replace(info, size_bytes=source.path.stat().st_size, container=kind, codec=kind)
+    return replace(source, path=target, original=source.path), info
 
 
 def open_source_clip(request: VideoRequest, ctx: Context) -> tuple[Source, Clip]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image, ImageSequence
 
 from framepack.errors import InvalidMedia
 from framepack.media.clip import Clip, Colors, Encoding, Format, Matrix
@@ -134,7 +135,15 @@ def test_webm_has_its_index_first(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("quality", "fps", "colors", "step"),
-    [(0, 25, 32, 3), (50, 25, 144, 2), (85, 25, 222, 1), (100, 30, 256, 1), (100, 60, 256, 2), (85, 60, 222, 3)],
+    [
+        (0, 25, 32, 3),
+        (50, 25, 144, 2),
+        (85, 25, 222, 1),
+        (100, 30, 256, 1),
+        (100, 60, 256, 2),
+        (85, 60, 222, 3),
+        (85, 30, 222, 1),
+    ],
 )
 def test_gif_quality_sets_colors_and_step(quality: int, fps: int, colors: int, step: int) -> None:
     """The palette grows from 32 to 256, the rate from 10 to 30 a second, in whole steps of the source's."""
@@ -174,6 +183,28 @@ def test_gif_has_the_duration_of_its_clip(tmp_path: Path, fps: Fraction, quality
         duration = (container.duration or 0) / 1e6
     assert times == pytest.approx([float(index / fps) for index in range(0, count, step)], abs=0.0051)
     assert duration == pytest.approx(count / fps, abs=0.02)
+
+
+@pytest.mark.parametrize("fps", [Fraction(25), NTSC, Fraction(30), Fraction(60), Fraction(12), Fraction(3)])
+@pytest.mark.parametrize("quality", [0, 85, 100])
+def test_gif_delays_add_up_to_the_length_of_the_clip(tmp_path: Path, fps: Fraction, quality: int) -> None:
+    """Also at the end of the loop: Pillow sees each frame as long as the clip shows it, within the grid of 10 ms."""
+    count = 31
+    path = exported(CountingFrames(count).clip(fps), tmp_path, "gif", quality)
+    step = GifQuality.of(quality, fps).step
+    with Image.open(path) as image:
+        delays = [int(frame.info["duration"]) for frame in ImageSequence.Iterator(image)]
+    assert sum(delays) == 10 * round(count * 100 / fps)
+    ideal = [1000 * min(step, count - index) / fps for index in range(0, count, step)]
+    assert delays == pytest.approx([float(delay) for delay in ideal], abs=10)
+
+
+def test_repeats_of_a_gif_have_equal_lengths(tmp_path: Path) -> None:
+    """Each play lasts as long as the clip, also the last."""
+    clip = replace(CountingFrames(31).clip(Fraction(30)), repeats=3)
+    with Image.open(exported(clip, tmp_path, "gif", 0)) as image:
+        delays = [int(frame.info["duration"]) for frame in ImageSequence.Iterator(image)]
+    assert sum(delays) == 3100
 
 
 def test_gif_plays_forever(tmp_path: Path) -> None:

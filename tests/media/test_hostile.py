@@ -67,7 +67,10 @@ def test_no_other_file_is_read(secret: Path, kind: str, name: str) -> None:
     hostile = folder / name
     hostile.write_text(HOSTILE[kind](secret))
     assert probe(secret).length == 5
-    with pytest.raises(InvalidMedia, match=r"^The file is not a video that can be read\.$"):
+    with pytest.raises(
+        InvalidMedia,
+        match=r"^The file is not a video that can be read: MP4, .* and animated PNG files are accepted\.$",
+    ):
         probe(hostile)
 
 

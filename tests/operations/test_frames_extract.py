@@ -59,7 +59,7 @@ def opened(path: Path) -> NDArray[np.uint8]:
 def test_the_answer_is_the_documented_one(tmp_path: Path) -> None:
     """Message, name, count and path are as documented, and everything is where the answer says."""
     worker = bench(tmp_path, allowed_hosts=("127.0.0.1",))
-    clip = make_clip(tmp_path / "clip.mp4", Spec(count=7, audio=AudioSpec()))
+    clip = make_clip(tmp_path / "clip.mp4", Spec(count=7, audio=AudioSpec(seconds=0.28)))
     with HttpServer({"/My%20clip.v2.mp4": Answer(body=clip.read_bytes())}) as server:
         answer = worker.run("extract_frames", video_url=f"{server.url}/My%20clip.v2.mp4", extraction_rate=2)
     folder = answer["folder_name"]

@@ -426,3 +426,47 @@ def test_missing_audio_is_explained_by_a_warning(
     for each in (answer, unasked):
         with av.open(str(worker.output(each))) as container:
             assert not container.streams.audio
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["кадр_1.png", "кадр_2.png", "кадр_10.png"],
+        ["フレーム1.png", "フレーム2.png", "フレーム10.png"],
+        ["画面 1.PNG", "画面 2.png", "画面 10.png"],
+        ["דף1.png", "דף2.png", "דף10.png"],
+        ["αβγ (1).png", "αβγ (2).png", "αβγ (10).png"],
+        ["scene-é_1.png", "scene-é_2.png", "scene-é_10.png"],
+        ["🎬 1.png", "🎬 2.png", "🎬 10.png"],
+        ["кадр frame 1.png", "кадр frame 2.png", "кадр frame 10.png"],
+    ],
+)
+def test_frames_have_names_of_any_language(worker: Bench, names: list[str]) -> None:
+    """In natural order."""
+    order = [200, 120, 40]
+    put(worker, {name: encoded(colored(red)) for name, red in reversed(list(zip(names, order, strict=True)))})
+    answer = worker.run("reassemble_frames", folder_name=FOLDER)
+    assert reds(worker.output(answer)) == pytest.approx(order, abs=3)
+    assert "warnings" not in answer
+    listed = worker.run("list_frames", folder=FOLDER)
+    assert [frame["filename"] for frame in listed["frames"]] == names
+
+
+def test_a_frame_of_a_name_in_another_alphabet_can_be_had_and_deleted(worker: Bench) -> None:
+    """Its extension is Latin all the same."""
+    put(worker, {"кадр_1.png": encoded(colored(200)), "кадр_2.png": encoded(colored(90))})
+    assert worker.run("get_frame", folder=FOLDER, frame="кадр_2.png")["mime_type"] == "image/png"
+    assert "error" not in worker.run("delete_frame", folder=FOLDER, frame="кадр_2.png")
+    assert worker.run("list_frames", folder=FOLDER)["total_count"] == 1
+
+
+def test_images_in_other_formats_are_named(worker: Bench) -> None:
+    """Alone they refuse the folder, beside frames they are a warning."""
+    tiff = encoded(colored(90), "TIFF")
+    sentence = "2 files of the type .tif, .tiff cannot be used: frames are PNG, JPEG, BMP or WebP images."
+    put(worker, {"1.tif": tiff, "2.TIFF": tiff, "notes.txt": b"none"})
+    answer = worker.run("reassemble_frames", folder_name=FOLDER)
+    assert answer["error"] == f"Folder '{FOLDER}' has no frames: {sentence}"
+    assert answer["status"] == 400
+    put(worker, {"3.png": encoded(colored(90))})
+    assert worker.run("reassemble_frames", folder_name=FOLDER)["warnings"] == [sentence]

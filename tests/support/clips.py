@@ -80,6 +80,7 @@ class AudioSpec:
     layout: str = "mono"
     beeps: tuple[float, ...] = ()
     start: Fraction = Fraction(0)
+    bit_rate: int | None = None
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,8 @@ def make_audio(path: Path, audio: AudioSpec) -> Path:
 def add_audio(output: av.container.OutputContainer, audio: AudioSpec) -> Iterator[av.Packet[Any]]:
     """Add an audio stream to an output, and return its packets."""
     stream = cast("av.AudioStream", output.add_stream(audio.codec, rate=audio.rate, layout=audio.layout))
+    if audio.bit_rate is not None:
+        stream.bit_rate = audio.bit_rate
     resampler = av.AudioResampler(
         stream.codec_context.format.name, audio.layout, audio.rate, stream.frame_size or 1024
     )

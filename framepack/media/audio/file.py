@@ -100,7 +100,7 @@ class AudioFile:
 
         Args:
             rate: Samples per second.
-            layout: "mono" or "stereo".
+            layout: FFmpeg's name of the channel layout.
 
         Yields:
             Frames, each with the number of its first sample counted from the clip's first frame, which may be

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 _BLOCK: Final = 16_384  # samples at a time
 _SAMPLE_BYTES: Final = 4
+_LAYOUTS: Final = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")
+
+MAX_CHANNELS: Final = len(_LAYOUTS)
+"""Number of channels that are kept; more are mixed."""
 
 
 def audio_sources(audio: AudioPlan | None) -> Iterator[AudioSource]:
@@ -59,7 +63,7 @@ class AudioRenderer:
 
     Attributes:
         rate: Samples per second.
-        channels: 1 or 2.
+        channels: 1 to ``MAX_CHANNELS``.
         folder: The folder for temporary files.
         damage: Counts what could not be read; silence takes its place.
     """
@@ -72,7 +76,7 @@ class AudioRenderer:
     @property
     def layout(self) -> str:
         """FFmpeg's name of the channel layout."""
-        return "mono" if self.channels == 1 else "stereo"
+        return _LAYOUTS[self.channels - 1]
 
     def blocks(self, audio: AudioPlan | None) -> Iterator[AudioSamples]:
         """Render a plan, starting at the clip's first frame.

@@ -12,21 +12,25 @@ from typing import TYPE_CHECKING, Final, cast
 
 from framepack.errors import InvalidMedia
 from framepack.media.audio.file import AudioDamage, AudioFile, open_audio
-from framepack.media.audio.render import AudioRenderer, at_most, audio_sources
+from framepack.media.audio.render import MAX_CHANNELS, AudioRenderer, at_most, audio_sources
 from framepack.media.clip import AudioSource
 from framepack.media.containers import open_output
+from framepack.media.metadata import LANGUAGE
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import OutputContainer
     from av.packet import Packet
 
+    from framepack.media.audio.render import AudioSamples
     from framepack.media.clip import AudioPlan, Clip
 
 COPIED_CODECS: Final = frozenset({"aac", "mp3", "ac3", "eac3"})
 """Audio codecs that browsers and players support in an MP4 file."""
 
-_ENCODERS: Final = {"mp4": ("aac", 192_000), "webm": ("libopus", 128_000)}
+_ENCODERS: Final = {"mp4": ("aac", 192_000), "webm": ("libopus", 128_000)}  # with the bit rate of stereo
+_MORE_CHANNELS: Final = {("mp4", 4): 5, ("mp4", 7): 8}  # players of AAC know no layout of this many channels
+_LOSSLESS: Final = "flac"
 _CD_RATE: Final = 44_100
 _DVD_RATE: Final = 48_000
 _LEFT_OUT: Final = "The audio could not be read and was left out."
@@ -80,34 +84,35 @@ def audio_track(
         warn(_LEFT_OUT)
         yield None
         return
+    output.streams.audio[0].metadata.update((name, value) for name, value in clip.metadata if name == LANGUAGE)
     yield AudioTrack(output, damage, packets, first)
     if damage.packets or damage.files:
         warn(_DAMAGED)
 
 
 def extract_audio(audio: AudioSource, path: Path, warn: Callable[[str], None]) -> AudioSource | None:
-    """Copy an audio stream, without re-encoding, into a Matroska file of its own.
+    """Copy an audio stream into a Matroska file of its own; what Matroska cannot hold is encoded, losslessly.
 
     Args:
         audio: The audio stream.
         path: The new file, replaced if it exists.
-        warn: Called with sentences about audio that was lost. Audio that cannot be copied is no error.
+        warn: Called with sentences about audio that was lost. Audio that cannot be read is no error.
 
     Returns:
-        The audio in the new file with the same timing; None if it cannot be copied.
+        The audio in the new file with the same timing; None if it cannot be read.
     """
     import av
 
     damage = AudioDamage()
     try:
         delay = _copy_into(audio, path, damage)
-    except (
-        av.FFmpegError,
-        InvalidMedia,
-        ValueError,
-    ):  # PyAV raises ValueError for a codec that Matroska does not support
-        warn(_LEFT_OUT)
-        return None
+    except (av.FFmpegError, InvalidMedia, ValueError):  # PyAV raises ValueError for a codec that Matroska cannot hold
+        damage = AudioDamage()
+        try:
+            delay = _encode_into(audio, path, damage)
+        except (av.FFmpegError, InvalidMedia):
+            warn(_LEFT_OUT)
+            return None
     if damage.packets:
         warn(_DAMAGED)
     return AudioSource(path, 0, delay)
@@ -116,7 +121,7 @@ def extract_audio(audio: AudioSource, path: Path, warn: Callable[[str], None]) -
 def _copy_into(audio: AudioSource, path: Path, damage: AudioDamage) -> Fraction:
     """Copy audio into a Matroska file and return its delay there, corrected for the file's coarser timestamps."""
     with open_audio(audio, damage) as file, open_output(path, "matroska") as output:
-        packets = _copied(file, output)
+        packets, codec = _copied(file, output), file.codec
         first = next(packets, None)
         if first is None:
             raise InvalidMedia(_LEFT_OUT)
@@ -125,8 +130,25 @@ def _copy_into(audio: AudioSource, path: Path, damage: AudioDamage) -> Fraction:
         for packet in chain([first], packets):
             output.mux_one(packet)
     with open_audio(AudioSource(path, 0), damage) as copy:
+        if copy.codec != codec:
+            raise InvalidMedia(_LEFT_OUT)
         again = next(copy.packets())  # an empty packet ends the file
         return time - (again.pts or 0) * again.time_base - copy.shift_seconds
+
+
+def _encode_into(audio: AudioSource, path: Path, damage: AudioDamage) -> Fraction:
+    """Encode audio, from the clip's first frame on, into a Matroska file and return its delay there."""
+    with open_audio(audio, AudioDamage()) as file:
+        rate, channels = file.stream.sample_rate, min(MAX_CHANNELS, file.stream.channels)
+    renderer = AudioRenderer(rate, channels, path.parent, damage)
+    with open_output(path, "matroska") as output:
+        packets = _encoded(renderer, renderer.blocks(audio), output, _LOSSLESS)
+        first = next(packets, None)
+        if first is None:
+            raise InvalidMedia(_LEFT_OUT)
+        for packet in chain([first], packets):
+            output.mux_one(packet)
+    return Fraction(0)
 
 
 def _packets(
@@ -143,7 +165,12 @@ def _packets(
             return
     rate, channels = _shape(audio, clip)
     renderer = AudioRenderer(rate, channels, folder, damage)
-    yield from _encoded(renderer, audio, clip, output)
+    blocks = renderer.blocks(audio)
+    if clip.total_frames is not None:
+        count = round(clip.total_frames / clip.fps * renderer.rate)
+        blocks = at_most(blocks, count) if isinstance(audio, AudioSource) else renderer.exactly(blocks, count)
+    codec, bit_rate = _ENCODERS[clip.encoding.format]
+    yield from _encoded(renderer, blocks, output, codec, bit_rate * (2 + max(2, channels)) // 4)
 
 
 def _copied(source: AudioFile, output: OutputContainer) -> Iterator[Packet[AudioStream]]:
@@ -176,7 +203,7 @@ def _shape(audio: AudioPlan, clip: Clip) -> tuple[int, int]:
         try:
             with open_audio(source, AudioDamage()) as file:
                 rates.add(file.stream.sample_rate)
-                channels = max(channels, min(2, file.stream.channels))
+                channels = max(channels, min(MAX_CHANNELS, file.stream.channels))
         except InvalidMedia:
             continue
     is_cd = (
@@ -184,22 +211,19 @@ def _shape(audio: AudioPlan, clip: Clip) -> tuple[int, int]:
         and clip.encoding.format == "mp4"
         and all(_CD_RATE % rate == 0 for rate in rates)
     )
+    channels = _MORE_CHANNELS.get((clip.encoding.format, channels), channels)
     return _CD_RATE if rates and is_cd else _DVD_RATE, channels
 
 
 def _encoded(
-    renderer: AudioRenderer, audio: AudioPlan, clip: Clip, output: OutputContainer
+    renderer: AudioRenderer, blocks: Iterator[AudioSamples], output: OutputContainer, codec: str, bit_rate: int = 0
 ) -> Iterator[Packet[AudioStream]]:
-    blocks = renderer.blocks(audio)
-    if clip.total_frames is not None:
-        count = round(clip.total_frames / clip.fps * renderer.rate)
-        blocks = at_most(blocks, count) if isinstance(audio, AudioSource) else renderer.exactly(blocks, count)
     first = next(blocks, None)
     if first is None:
         return
-    codec, bit_rate = _ENCODERS[clip.encoding.format]
-    stream = output.add_stream(codec, rate=renderer.rate, layout=renderer.layout, bit_rate=bit_rate)
-    target = cast("AudioStream", stream)
+    target = cast("AudioStream", output.add_stream(codec, rate=renderer.rate, layout=renderer.layout))
+    if bit_rate:
+        target.bit_rate = bit_rate
     position = 0
     for block in chain([first], blocks):
         yield from target.encode(renderer.frame(block, position))

@@ -97,6 +97,11 @@ def _reduced_rgb(
     return rgb
 
 
+def to_eight_bits(image: Image) -> Image:
+    """The image, with 16-bit gray reduced to 8 bits."""
+    return _from_deep_gray(image) if image.mode in _DEEP_GRAY else image
+
+
 def _rgb(image: Image, background: int, warn: Callable[[str], None] | None) -> Image:
     from PIL import Image as Images
 

@@ -60,7 +60,7 @@ def copy_joined(
     if not _have_equal_streams(inputs):
         return False
     try:
-        with open_output(path, "mp4") as output, open_input(inputs[0].path) as first:
+        with open_output(path, "mp4", metadata=clip.metadata) as output, open_input(inputs[0].path) as first:
             stream = cast("VideoStream", first.streams[inputs[0].info.stream])
             target = output.add_stream_from_template(stream)
             with audio_track(clip, output, path.parent, warn) as audio:

@@ -126,7 +126,10 @@ def write_repeated(
         DiskFull: The disk is full.
     """
     total = len(video.frame_numbers) * clip.repeats
-    with open_input(video.path) as container, open_output(path, clip.encoding.format) as output:
+    with (
+        open_input(video.path) as container,
+        open_output(path, clip.encoding.format, metadata=clip.metadata) as output,
+    ):
         stream = output.add_stream_from_template(cast("VideoStream", container.streams[video.stream]), opaque=True)
         stream.time_base = 1 / video.fps
         with audio_track(clip, output, path.parent, warn) as audio:

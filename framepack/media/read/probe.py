@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Final, cast
 from framepack.errors import InvalidMedia
 from framepack.media.containers import UNREADABLE, open_input
 from framepack.media.frames.colors import resolve
+from framepack.media.metadata import describe_left_out, read_metadata
 from framepack.media.read.changes import describe_changes, describe_damage
 from framepack.media.read.frame_order import FrameOrder
+from framepack.media.read.overhang import fit_to_audio
 from framepack.media.read.scan import MAX_FRAMES, Scan, scan
 from framepack.media.timeline.constant_rate import Timeline, build_timeline
 
@@ -22,9 +24,11 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.buffer import Buffer
     from av.container import InputContainer
+    from av.video.format import VideoFormat as PixelFormat
     from av.video.stream import VideoStream
 
     from framepack.media.clip import ClockJumps, Colors
+    from framepack.media.metadata import Metadata
 
 _TURNS: Final = {
     # whether x and y are swapped, signs of the matrix: degrees clockwise, chain of filters
@@ -81,6 +85,9 @@ class VideoInfo:
         order: The order of the frames.
         audio: The default audio stream, or None.
         warnings: Sentences for the client about missing parts of the file, and about what its timeline changes.
+        notes: Sentences for the client about audio outside of the frames; the video itself is whole.
+        left_out: A sentence for the client about streams and metadata that outputs do not have.
+        metadata: The metadata that outputs have, too.
     """
 
     container: str
@@ -99,6 +106,9 @@ class VideoInfo:
     audio: AudioInfo | None
     order: FrameOrder = field(default=FrameOrder(), repr=False)
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    metadata: Metadata = field(default=(), repr=False)
 
     @property
     def width(self) -> int:
@@ -177,13 +187,13 @@ def _describe(size_bytes: int, container: InputContainer, max_frames: int) -> Vi
     audio = _best_audio(container)
     context = stream.codec_context  # its tags are the container's until a frame is decoded
     tags = context.colorspace, context.color_primaries, context.color_trc
-    found = scan(container, stream, min(max_frames, MAX_FRAMES))
+    found = scan(container, stream, min(max_frames, MAX_FRAMES), audio)
     frame = found.frame
     order, timestamps = found.ordered()
     timeline = build_timeline(found.frame_count, timestamps, (stream.base_rate, stream.average_rate))
-    pixel_format = frame.format if frame is not None else stream.codec_context.format
-    if pixel_format is None:
-        raise InvalidMedia(UNREADABLE)
+    damage = tuple(describe_damage(container, stream, found, timeline))
+    timeline, notes = fit_to_audio(timeline, found.frame_count, found.audio_spans(), max_frames)
+    pixel_format = _pixel_format(stream, frame)
     rotation, upright = _orientation(frame)
     aspect = stream.sample_aspect_ratio or Fraction(1)
     width, height = (stream.width, stream.height) if frame is None else (frame.width, frame.height)
@@ -203,8 +213,18 @@ def _describe(size_bytes: int, container: InputContainer, max_frames: int) -> Vi
         frame_count=found.frame_count,
         order=order,
         audio=_describe_audio(audio, (timeline.start or 0) * found.time_base, found) if audio else None,
-        warnings=(*describe_damage(container, stream, found, timeline), *describe_changes(found, timeline)),
+        warnings=(*damage, *describe_changes(found, timeline)),
+        notes=tuple(notes),
+        left_out=tuple(describe_left_out(container, stream, audio)),
+        metadata=read_metadata(container, audio),
     )
+
+
+def _pixel_format(stream: VideoStream, frame: av.VideoFrame | None) -> PixelFormat:
+    found = frame.format if frame is not None else stream.codec_context.format
+    if found is None:
+        raise InvalidMedia(UNREADABLE)
+    return found
 
 
 def _best_audio(container: InputContainer) -> AudioStream | None:

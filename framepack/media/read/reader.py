@@ -42,7 +42,7 @@ def open_clip(path: Path, info: VideoInfo, *, warn: Callable[[str], None], secti
     Raises:
         InvalidField: The section has no frame.
     """
-    for sentence in info.warnings:
+    for sentence in (*info.warnings, *(() if section is not None else info.notes), *info.left_out):
         warn(sentence)
     audio = info.audio
     indices = range(info.length) if section is None else section.frame_range(info.timeline)
@@ -65,6 +65,7 @@ def open_clip(path: Path, info: VideoInfo, *, warn: Callable[[str], None], secti
             else None
         ),
         pixel_aspect=info.pixel_aspect,
+        metadata=info.metadata,
     )
 
 

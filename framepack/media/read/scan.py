@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from framepack.errors import InvalidMedia, TooLarge
+from framepack.media.audio.extent import AudioExtent
 from framepack.media.containers import MAX_PIXELS, read_packets
 from framepack.media.read.clock import Clocks
 from framepack.media.read.frame_order import NO_TIME, FrameOrder, presentation_order
@@ -21,6 +22,7 @@ from framepack.media.timeline.constant_rate import Timestamps
 
 if TYPE_CHECKING:
     import av
+    from av.audio.stream import AudioStream
     from av.container import InputContainer
     from av.packet import Packet
     from av.stream import Stream
@@ -67,6 +69,7 @@ class Scan:
         is_whole: Whether the structure of the file shows that nothing is missing at its end.
         unbelieved_seconds: Duration of the last frame that is so long that it must be wrong; 0 if there is none.
         is_corrupt: Whether the demuxer has found damage.
+        audio: When the chosen audio stream has audio; None without one.
     """
 
     clocks: Clocks
@@ -86,6 +89,7 @@ class Scan:
     is_whole: bool = False
     unbelieved_seconds: Fraction = Fraction(0)
     is_corrupt: bool = False
+    audio: AudioExtent | None = None
     _bytes: int = 0
     _times: array[int] = field(default_factory=lambda: array("q"))
     _durations: array[int] = field(default_factory=lambda: array("q"))
@@ -109,6 +113,8 @@ class Scan:
         self.is_corrupt |= packet.is_corrupt
         part = self.clocks.part(packet)
         if not is_video:
+            if self.audio is not None and packet.stream_index == self.audio.stream:
+                self.audio.add(packet, part)
             return
         self._bytes += packet.size
         shown = not packet.is_discard and is_shown(self.codec, packet)
@@ -150,6 +156,12 @@ class Scan:
     def clock_jumps(self, stream: int) -> ClockJumps:
         """The jumps of a stream's clock."""
         return self.clocks.jumps_of(stream, self.clocks.shifts(self._extents())) if self.clocks.jumps else ()
+
+    def audio_spans(self) -> list[tuple[Fraction, Fraction]]:
+        """When there is audio: begin and end, in seconds on one clock."""
+        if self.audio is None:
+            return []
+        return self.audio.spans(self.clocks.shifts(self._extents()) if self.clocks.jumps else ())
 
     def _on_one_clock(self) -> array[int]:
         """The timestamps of all packets, shifted as their parts require."""
@@ -208,8 +220,16 @@ class Scan:
         return times[0] * self.time_base, (times[-1] + duration) * self.time_base
 
 
-def scan(container: InputContainer, video: VideoStream, max_frames: int = MAX_FRAMES) -> Scan:
+def scan(
+    container: InputContainer, video: VideoStream, max_frames: int = MAX_FRAMES, audio: AudioStream | None = None
+) -> Scan:
     """Read all packets of a file, and decode the first frame.
+
+    Args:
+        container: The file.
+        video: Its video stream.
+        max_frames: Number of frames at which the scan gives up.
+        audio: Its audio stream.
 
     Raises:
         InvalidMedia: There is no packet of the video.
@@ -222,6 +242,7 @@ def scan(container: InputContainer, video: VideoStream, max_frames: int = MAX_FR
     result.overhead = next(
         (most for name, most in _OVERHEAD.items() if container.format.name.startswith(name)), (inf, 0)
     )
+    result.audio = None if audio is None else AudioExtent(audio.index)
     result.is_whole = is_whole(Path(container.name.removeprefix("file:")), container.format.name)
     result.declared_seconds = Fraction(container.duration or 0, _MICROSECONDS)
     result.declared_end = _declared_end(container, video)

@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from framepack.media.clip import Clip, Frame
 
 _TICK: Final = Fraction(1, 100)  # the time unit of GIF is a hundredth of a second
+_MAX_DELAY: Final = 65_535
 _FORMAT: Final = "bgra"  # the input of palettegen and paletteuse
 _COLORS: Final = (32, 256)
 _FPS: Final = (10, 30)
+_LITTLE_MORE: Final = Fraction(1, 8)  # a rate is not halved because it is this much above the limit
 _SEVEN_BITS: Final = "round(val*127/255)*255/127"  # palettegen then counts at most 2 million colors, not 16 million
 _TO_SEVEN_BITS: Final = f"lutrgb=r={_SEVEN_BITS}:g={_SEVEN_BITS}:b={_SEVEN_BITS}"
 # Bayer dithering takes a fourth of the time of error diffusion; files are 0.4 to 1.04 times as large at equal PSNR.
@@ -45,7 +47,8 @@ class GifQuality:
 
     Attributes:
         colors: Size of the palette: 32 to 256, linear in the quality.
-        step: Every ``step``-th frame is kept, so that at most 10 (quality 0) to 30 (quality 100) remain per second.
+        step: Every ``step``-th frame is kept, so that about 10 (quality 0) to 30 (quality 100) at most remain per
+            second: 30 at the default quality.
     """
 
     colors: int
@@ -56,7 +59,7 @@ class GifQuality:
         """The settings for a quality and a clip's frame rate."""
         colors = _COLORS[0] + round(Fraction(quality, 100) * (_COLORS[1] - _COLORS[0]))
         most = _FPS[0] + Fraction(quality, 100) * (_FPS[1] - _FPS[0])
-        return cls(colors, max(1, ceil(fps / most)))
+        return cls(colors, max(1, ceil(fps / most - _LITTLE_MORE)))
 
 
 def write_gif(clip: Clip, path: Path) -> int:
@@ -79,13 +82,18 @@ def write_gif(clip: Clip, path: Path) -> int:
         palette = _palette(cache_frames(thinned, cache), settings)
         if palette is None:
             raise InvalidMedia("The video has no frames.")
-        with open_output(path, "gif") as output:
+        # Times on the grid of GIF, each rounded by itself, so that delays add up to the length of the clip.
+        times = [
+            round((repetition * counter.count + number * settings.step) / clip.fps / _TICK)
+            for repetition in range(clip.repeats)
+            for number in range(len(cache))
+        ]
+        end = round(counter.count * clip.repeats / clip.fps / _TICK)
+        last_delay = min(max(1, end - times[-1]), _MAX_DELAY)
+        with open_output(path, "gif", final_delay=str(last_delay)) as output:
             stream = _stream(output, clip)
-            images = _apply_palette(cache, palette, clip.repeats)
-            for index, frame in enumerate(images):
-                repetition, number = divmod(index, len(cache))
-                begin = repetition * counter.count + number * settings.step
-                frame.pts, frame.time_base = round(begin / clip.fps / _TICK), _TICK
+            for time, frame in zip(times, _apply_palette(cache, palette, clip.repeats), strict=True):
+                frame.pts, frame.time_base = time, _TICK
                 frame.pict_type = 0
                 output.mux(stream.encode(frame))
             output.mux(stream.encode(None))

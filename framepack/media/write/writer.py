@@ -12,6 +12,7 @@ from framepack.errors import FramepackError, InvalidMedia
 from framepack.media.audio.track import audio_track
 from framepack.media.containers import open_output
 from framepack.media.frames.yuv420 import Yuv420Converter
+from framepack.media.metadata import has_texts
 from framepack.media.mux.muxer import Muxer
 from framepack.media.mux.repeat import write_file_repeated
 from framepack.media.prefetch import prefetch
@@ -43,7 +44,7 @@ def write(
         crf: Constant rate factor of H.264 if the clip has no quality, 0 to 40: lower means better quality and a
             larger file; 16 is visually lossless.
         preset: The preset of x264, "ultrafast" to "slow".
-        warn: Called with sentences for the client about audio that was lost.
+        warn: Called with sentences for the client about what was lost.
 
     Returns:
         The number of frames of the clip, including repeats.
@@ -56,6 +57,8 @@ def write(
     checked = replace(clip, frames=lambda: _checked(clip))
     if clip.encoding.format == "gif":
         count = write_gif(checked, path)
+        if has_texts(clip.metadata):
+            warn("A GIF has no title and no comment; those of the video are left out.")
     elif clip.repeats == 1 or clip.length == 1:  # repeating the packets of one frame saves nothing
         count = _encode(checked.expand_repeats(), path, H264Settings(crf, preset), warn)
     else:
@@ -78,7 +81,7 @@ def _checked(clip: Clip) -> Iterator[Frame]:
 
 def _encode(clip: Clip, path: Path, h264: H264Settings, warn: Callable[[str], None]) -> int:
     """Encode a clip that is not repeated, and return its number of frames."""
-    with open_output(path, clip.encoding.format) as output:
+    with open_output(path, clip.encoding.format, metadata=clip.metadata) as output:
         stream = add_video(output, clip, h264)
         with audio_track(clip, output, path.parent, warn) as audio, closing(clip.frames()) as frames:
             muxer = Muxer(output, audio)

@@ -20,6 +20,7 @@ from framepack.media.frames.colors import is_hdr
 from framepack.media.frames.hdr import SDR, TONE_MAPPED
 from framepack.media.images.contact_sheet import ContactSheet
 from framepack.media.images.convert import png
+from framepack.media.metadata import packed
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
 from framepack.processing.render import open_source_clip
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from framepack.media.clip import Clip, Frame
 
 _MAX_STEM = 55  # so that the folder's name has at most 100 characters
+_MAX_PACKED = 50_000  # characters of metadata in a record
+_MAX_SHORT = 1_000
 _MEMORY_BYTES = 256_000_000
 _PIXEL_BYTES = 9  # per pixel of a queued frame: its planes, its RGB and its PNG file
 
@@ -85,7 +88,7 @@ def extract_frames(request: ExtractRequest, ctx: Context) -> ExtractResponse:
             pass
         writer.put_sheet(sheet.jpeg())
         ctx.job.check()
-        writer.finish(_record(source.name, clip, rate, count, audio))
+        writer.finish(_record(source.name, clip, rate, count, audio, ctx))
     return ExtractResponse(
         message=f"Successfully extracted {count} frame{'' if count == 1 else 's'}",
         folder_name=folder,
@@ -149,7 +152,15 @@ def _store_audio(clip: Clip, writer: FolderWriter, ctx: Context) -> AudioSource 
     return kept
 
 
-def _record(name: str, clip: Clip, rate: int, count: int, audio: AudioSource | None) -> FolderRecord:
+def _packed(clip: Clip, ctx: Context) -> str:
+    text = packed(clip.metadata)
+    if len(text) > _MAX_PACKED:
+        ctx.job.warn("The video's comment is too long to be kept with the frames.")
+        return packed(tuple((name, value) for name, value in clip.metadata if len(value) <= _MAX_SHORT))
+    return text
+
+
+def _record(name: str, clip: Clip, rate: int, count: int, audio: AudioSource | None, ctx: Context) -> FolderRecord:
     colors = SDR if is_hdr(clip.colors) else clip.colors  # HDR is tone-mapped
     return FolderRecord(
         source_name=name,
@@ -161,4 +172,5 @@ def _record(name: str, clip: Clip, rate: int, count: int, audio: AudioSource | N
         pixel_aspect=str(clip.pixel_aspect),
         colors=[int(colors.matrix), colors.primaries, colors.transfer],
         audio_delay=None if audio is None else str(audio.delay),
+        metadata=_packed(clip, ctx),
     )

@@ -16,10 +16,11 @@ from framepack.files.parallel import WORKERS, in_parallel
 from framepack.media.audio.frame_audio import MAX_RUNS, MAX_SPEED, MIN_SPEED, FrameAudio
 from framepack.media.clip import AudioSource, Colors, Matrix
 from framepack.media.images.image_clip import image_clip
+from framepack.media.metadata import unpacked
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
 from framepack.processing.render import publish_video, video_response
-from framepack.storage.frames.folders import FrameFolders
+from framepack.storage.frames.folders import FrameFolders, left_out_images
 from framepack.storage.frames.record import FolderRecord, audio_key
 from framepack.storage.outputs import ResultFolder
 from framepack.units import MB
@@ -79,8 +80,12 @@ def reassemble_frames(request: ReassembleRequest, ctx: Context) -> VideoResponse
     """Reassemble the images of a folder into a video."""
     folders = FrameFolders(ctx.outputs.storage)
     frames = folders.frames(request.folder_name)
+    left_out = left_out_images(ctx.outputs.storage, request.folder_name)
     if not frames:
-        raise BadRequest(f"Folder '{request.folder_name}' has no frames")
+        reason = f": {left_out}" if left_out else ""
+        raise BadRequest(f"Folder '{request.folder_name}' has no frames{reason}")
+    if left_out:
+        ctx.job.warn(left_out)
     record = folders.record(request.folder_name)
     clip = _clip(frames, record, Fraction(request.output_fps), ctx)
     ctx.budget.decode(len(frames), clip.width, clip.height, ctx.settings)
@@ -108,6 +113,8 @@ def _clip(frames: Sequence[StoredObject], record: FolderRecord | None, fps: Frac
         colors=_colors(record),
         warn=ctx.job.warn,
     )
+    if record is not None:
+        clip = replace(clip, metadata=unpacked(record.metadata))
     if record is None or (clip.width, clip.height) != (record.width, record.height):
         return clip
     return replace(clip, pixel_aspect=Fraction(record.pixel_aspect))

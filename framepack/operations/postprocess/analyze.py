@@ -43,7 +43,9 @@ class AnalyzeResponse(SuccessResponse):
     """The analysis."""
 
     analysis: Analysis = Field(description="What the video is")
-    warnings: list[str] | None = Field(None, description="Missing or damaged parts of the file")
+    warnings: list[str] | None = Field(
+        None, description="Missing or damaged parts of the file, and parts that outputs do not have"
+    )
 
 
 @operation(
@@ -55,7 +57,10 @@ class AnalyzeResponse(SuccessResponse):
 def analyze(request: AnalyzeRequest, ctx: Context) -> AnalyzeResponse:
     """Analyze a video and get detailed metadata."""
     source, info = open_source(request, ctx)
-    return AnalyzeResponse(analysis=_described(_filename(source, info), info), warnings=list(info.warnings) or None)
+    return AnalyzeResponse(
+        analysis=_described(_filename(source, info), info),
+        warnings=[*info.warnings, *info.notes, *info.left_out] or None,
+    )
 
 
 def _filename(source: Source, info: VideoInfo) -> str:

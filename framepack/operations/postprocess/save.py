@@ -24,6 +24,8 @@ _OF_CONTAINERS = {
     "flv": ".flv",
     "ogg": ".ogv",
     "asf": ".wmv",
+    "webp": ".webp",
+    "apng": ".png",
 }
 _HEAD_BYTES = 64
 
@@ -54,8 +56,9 @@ class SaveResponse(SuccessResponse):
 def save_video(request: SaveRequest, ctx: Context) -> SaveResponse:
     """Save a video to permanent storage, byte for byte."""
     source, info = open_source(request, ctx)
-    extension = _extension(source.filename, source.path, info.container)
-    saved = ctx.outputs.save(source.path, _named(request.custom_name or source.name, extension))
+    path = source.original or source.path
+    extension = _extension(source.filename, path, info.container)
+    saved = ctx.outputs.save(path, _named(request.custom_name or source.name, extension))
     return SaveResponse(
         saved_path=saved.path, filename=saved.filename, output_url=saved.url, output_file_size=saved.size_bytes
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -31,6 +32,24 @@ MEDIA_TYPES: Final = {
 }
 """The image formats that frames may have, by extension, with their media types."""
 
+_OTHER_IMAGES: Final = frozenset(
+    {
+        ".tif",
+        ".tiff",
+        ".gif",
+        ".tga",
+        ".exr",
+        ".dpx",
+        ".avif",
+        ".heic",
+        ".heif",
+        ".jp2",
+        ".jxl",
+        ".ppm",
+        ".psd",
+        ".hdr",
+    }
+)
 _PAGE: Final = 1000
 _DIGITS: Final = re.compile(r"(\d+)")
 
@@ -39,8 +58,8 @@ _DIGITS: Final = re.compile(r"(\d+)")
 class FrameFolders:
     """The frame folders of a store: extracted ones, and folders that somebody put there by hand.
 
-    Hidden are folders that are being filled or deleted, and folders and frames whose names a client could not send
-    (see `framepack.api.names`).
+    Hidden are folders that are being filled or deleted, and folders whose names a client could not send (see
+    `framepack.api.names`).
     """
 
     storage: Storage
@@ -132,8 +151,8 @@ def sheet_key(folder: str) -> Key:
 
 
 def is_frame(filename: str) -> bool:
-    """Whether a file is a frame: it has the extension of an image, and a name that a client can send."""
-    return f".{filename.rpartition('.')[2].lower()}" in MEDIA_TYPES and is_name(filename)
+    """Whether a file is a frame: it has the extension of an image, in whatever language its name is."""
+    return f".{filename.rpartition('.')[2].lower()}" in MEDIA_TYPES
 
 
 def natural(filename: str) -> tuple[list[str | int], str]:
@@ -141,6 +160,20 @@ def natural(filename: str) -> tuple[list[str | int], str]:
     parts: list[str | int] = list(_DIGITS.split(PurePosixPath(filename).stem.lower()))
     parts[1::2] = map(int, parts[1::2])
     return parts, filename
+
+
+def left_out_images(storage: Storage, folder: str) -> str | None:
+    """A sentence about the images of a folder that are in formats that frames cannot have; None without any."""
+    parent = folder_key(folder)
+    endings = Counter(f".{stored.key.name.rpartition('.')[2].lower()}" for stored in storage.list(parent))
+    found = sorted(endings.keys() & _OTHER_IMAGES)
+    if not found:
+        return None
+    count = sum(endings[ending] for ending in found)
+    return (
+        f"{count} file{'s' if count > 1 else ''} of the type {', '.join(found)} cannot be used: frames are "
+        "PNG, JPEG, BMP or WebP images."
+    )
 
 
 def no_such_frame(folder: str, frame: str) -> NotFound:

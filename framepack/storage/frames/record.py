@@ -45,6 +45,7 @@ class FolderRecord(BaseModel):
         colors: Colors of the video: matrix, primaries and transfer as codes of ITU-T H.273.
         audio_delay: Seconds from the first frame to the first sample of the kept audio; None if there is no audio.
             Stored as ``sound_delay``.
+        metadata: Metadata of the video that outputs have, too, packed by `framepack.media.metadata.packed`.
     """
 
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True, populate_by_name=True)
@@ -58,6 +59,7 @@ class FolderRecord(BaseModel):
     pixel_aspect: PositiveText = "1"
     colors: Annotated[list[Code], Field(min_length=3, max_length=3)]
     audio_delay: FractionText | None = Field(None, alias="sound_delay")
+    metadata: str = Field("", repr=False)
 
     def source_index(self, filename: str) -> int | None:
         """Index in the video, from 0, of the frame in an extracted file; None for a file that was not extracted."""

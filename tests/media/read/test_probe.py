@@ -192,7 +192,10 @@ def test_a_file_that_is_not_video_is_rejected(tmp_path: Path, content: bytes) ->
     """One sentence, without the path."""
     path = tmp_path / "clip.mp4"
     path.write_bytes(content)
-    with pytest.raises(InvalidMedia, match=r"^The file is not a video that can be read\.$"):
+    with pytest.raises(
+        InvalidMedia,
+        match=r"^The file is not a video that can be read: MP4, .* and animated PNG files are accepted\.$",
+    ):
         probe(path)
 
 
