@@ -7,9 +7,10 @@ and for each job by one thread at a time.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from framepack.answer import Answer, failure, without_inline
 from framepack.errors import NotFound
@@ -35,7 +36,6 @@ class ActiveJob:
         attempt: The task of the current attempt; None while the job waits.
         is_cancelled: Whether a client has cancelled it.
         cancel_reason: Why it was cancelled, as a sentence.
-        is_here: Whether this process runs it, without a backend. It is not resumed by other servers.
         runs_alone: Whether it must be the only job of its worker, because a worker died that ran it among others.
         postponed: How often in a row it could not be started.
         pause: Why it waits, as a sentence, while it may not be started yet; None otherwise.
@@ -49,7 +49,6 @@ class ActiveJob:
     attempt: asyncio.Task[Answer] | None = None
     is_cancelled: bool = False
     cancel_reason: str = ""
-    is_here: bool = False
     runs_alone: bool = False
     postponed: int = 0
     pause: str | None = None
@@ -77,6 +76,7 @@ class ActiveJobs:
         self.records = records
         self.closed = asyncio.Event()
         self._jobs: dict[str, ActiveJob] = {}
+        self._new: dict[str, ActiveJob] = {}  # being written to the store, which may have a job of this id already
 
     def get(self, job_id: str) -> ActiveJob | None:
         """A job of this server; None if it has none of this id."""
@@ -87,23 +87,37 @@ class ActiveJobs:
         job = self._jobs[record.id] = ActiveJob(record)
         return job
 
-    def remove(self, job_id: str) -> None:
-        """Stop managing a job."""
-        del self._jobs[job_id]
+    async def create(
+        self, record: JobRecord, fields: dict[str, Any], is_gone: Callable[[str], bool]
+    ) -> ActiveJob | JobRecord:
+        """Write a new job to the store and start to manage it; see `JobRecords.create`.
+
+        Returns:
+            The new job, or the record of the job that has this id already.
+        """
+        new = self._new[record.id] = ActiveJob(record)
+        try:
+            stored = await in_thread(lambda: self.records.create(record, fields, is_gone))
+        finally:
+            del self._new[record.id]
+            new.notify()
+        return self.add(record) if stored is record else stored
 
     def all(self) -> list[ActiveJob]:
         """All jobs of this server."""
         return list(self._jobs.values())
 
-    def count(self, state: State) -> int:
-        """The number of jobs of this server in a state."""
-        return sum(job.record.state is state for job in self._jobs.values())
+    def in_state(self, state: State) -> list[JobRecord]:
+        """The records of this server's jobs in a state, including jobs that are being written to the store."""
+        jobs = (*self._jobs.values(), *self._new.values())
+        return [job.record for job in jobs if job.record.state is state]
 
     def drop_ended(self) -> None:
-        """Drop ended jobs from memory, except the newest: the store has them."""
-        ended = [job_id for job_id, job in self._jobs.items() if job.record.state.is_final and job.is_saved]
-        for job_id in ended[:-_CACHED_ANSWERS]:
-            del self._jobs[job_id]
+        """Drop ended jobs from memory, except the newest: the store has them. Another server may run some again."""
+        ended = [job for job in self._jobs.values() if job.record.state.is_final and job.is_saved]
+        for job in ended:
+            if job.record.may_run_again or job not in ended[-_CACHED_ANSWERS:]:
+                del self._jobs[job.record.id]
 
     def close(self) -> None:
         """Make every `follow` return."""
@@ -129,17 +143,14 @@ class ActiveJobs:
         Waits while the record of a new job is being written, so that a job which could not be written is not found.
         """
         while True:
-            job = self._jobs.get(job_id)
-            if job is not None:
-                async with job.write_lock:
-                    pass
-                if self._jobs.get(job_id) is job:
-                    return job.record
-                continue
-            try:
-                return await asyncio.to_thread(self.records.read, job_id)
-            except NotFound:
-                if job_id not in self._jobs:  # else it was submitted in the meantime
+            if (new := self._new.get(job_id)) is not None:
+                await new.changed.wait()
+            elif (job := self._jobs.get(job_id)) is not None:
+                return job.record
+            else:
+                with contextlib.suppress(NotFound):
+                    return await asyncio.to_thread(self.records.read, job_id)
+                if job_id not in self._new and job_id not in self._jobs:  # else it was submitted in the meantime
                     return None
 
     async def read(self, job_id: str) -> JobRecord:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from framepack.errors import BadRequest, Busy, Conflict, FramepackError, Unavailable
-from framepack.jobs.active import ActiveJobs, in_thread
+from framepack.jobs.active import ActiveJob, ActiveJobs
 from framepack.jobs.backends.base import Backend, Readiness, why_not_ready
 from framepack.jobs.heartbeat import HEARTBEAT_SECONDS, Heartbeat
 from framepack.jobs.lane import Lane
@@ -97,12 +97,12 @@ class JobQueue:
     @property
     def queued(self) -> int:
         """The number of waiting jobs."""
-        return self._active.count(State.QUEUED)
+        return len(self._active.in_state(State.QUEUED))
 
     @property
     def running(self) -> int:
         """The number of running jobs."""
-        return self._active.count(State.RUNNING)
+        return len(self._active.in_state(State.RUNNING))
 
     @property
     def is_stopping(self) -> bool:
@@ -159,13 +159,9 @@ class JobQueue:
         record = JobRecord(
             id=job_id, operation=operation, state=State.QUEUED, created=now(), owner=owner, request=request
         )
-        job = self._active.add(record)
-        try:
-            async with job.write_lock:
-                await in_thread(lambda: self._store_new(record, fields))
-        except BaseException:
-            self._active.remove(job_id)
-            raise
+        job = await self._active.create(record, fields, self._heartbeat.is_dead)
+        if not isinstance(job, ActiveJob):  # another server was faster
+            return _of_request(job, request)
         self._runner.add(job)
         return record
 
@@ -174,7 +170,7 @@ class JobQueue:
     ) -> Answer:
         """Run ``work`` in this process and remember its answer, or return the answer to the same request from before.
 
-        If this process dies meanwhile, nothing is remembered, and nobody has got an answer.
+        If this process dies meanwhile, another server or the next one records that; a repeated request runs again.
 
         Args:
             operation: What ``work`` does, as ``GET /jobs`` shows it.
@@ -192,10 +188,12 @@ class JobQueue:
             owner = self._heartbeat.server_id
             record = JobRecord(
                 id=job_id, operation=operation, state=State.QUEUED, created=now(), owner=owner, request=request
-            )
-            job = self._active.add(record.with_state(State.RUNNING, attempts=1))
-            job.is_here = True
-            self._runner.run_here(job, work)
+            ).with_state(State.RUNNING, attempts=1, is_here=True)
+            job = await self._active.create(record, {}, self._heartbeat.is_dead)
+            if isinstance(job, ActiveJob):
+                self._runner.run_here(job, work)
+            else:  # another server was faster
+                _of_request(job, request)
         async for status in self.follow(job_id, inline_files=True):
             if status.result is not None:
                 return status.result
@@ -248,7 +246,7 @@ class JobQueue:
                 raise Conflict("This job is managed by another server.")
         elif job.record.state.is_final:
             record = job.record
-        elif job.is_here:
+        elif job.record.is_here:
             raise Conflict("This job cannot be cancelled.")
         else:
             await self._runner.cancel(job, reason)
@@ -260,15 +258,13 @@ class JobQueue:
         raise Unavailable(_STOPPING)
 
     async def _known(self, job_id: str, request: str | None) -> JobRecord | None:
-        """The job that a repeated request has started; None if the request is new.
+        """The job that a repeated request has started; None if the request is new or runs again.
 
         Raises:
             BadRequest: the existing job of this id belongs to another request.
         """
         known = None if request is None else await self._active.find(job_id)
-        if known is not None and known.request != request:
-            raise BadRequest("This Idempotency-Key was used for another request; use a new key for a new request.")
-        return known
+        return None if known is None or _of_request(known, request).may_run_again else known
 
     async def _check_ready(self, lane: Lane) -> None:
         """Wait a moment for a worker that is starting, so that no job is accepted that cannot be run soon.
@@ -286,18 +282,8 @@ class JobQueue:
         if record.state.is_final:
             return JobStatus(record, await self._active.result(record, inline_files=inline_files))
         job = self._active.get(record.id)
-        is_passed_on = job is not None and not job.is_here
+        is_passed_on = job is not None and not job.record.is_here
         return JobStatus(record, waiting_for=self._runner.delay_of(job) if job and is_passed_on else None)
-
-    def _store_new(self, record: JobRecord, fields: dict[str, Any]) -> None:
-        """Write a new job to the store, completely or not at all."""
-        try:
-            self._records.save_input(record.id, fields)
-            self._records.save(record)
-        except FramepackError:
-            with contextlib.suppress(FramepackError):
-                self._records.delete(record.id)
-            raise
 
     async def _maintain_regularly(self) -> None:
         while not self._stopping.is_set():
@@ -333,6 +319,8 @@ class JobQueue:
                 continue
             if record.state.is_final:
                 self._runner.clean_up(record)
+            elif record.is_here:
+                await self._runner.end_abandoned(record)
             else:
                 log.info("an abandoned job is resumed", extra={"job_id": record.id})
                 self._runner.add(self._active.add(record.with_changes(state=State.QUEUED, progress=None)))
@@ -358,3 +346,14 @@ class JobQueue:
             ours = {record.id for record in self._records.unfinished() if record.owner == self._heartbeat.server_id}
             claimed = [record for record in claimed if record.id in ours]
         return ended + claimed  # of ended jobs only the input is left to delete
+
+
+def _of_request(record: JobRecord, request: str | None) -> JobRecord:
+    """``record``, if it is of this request.
+
+    Raises:
+        BadRequest: it belongs to another one.
+    """
+    if record.request != request:
+        raise BadRequest("This Idempotency-Key was used for another request; use a new key for a new request.")
+    return record

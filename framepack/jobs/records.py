@@ -13,6 +13,8 @@ expire; every read of a result creates new links.
 from __future__ import annotations
 
 import json
+import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,10 +26,11 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_json
 
-from framepack.errors import InvalidField, NotFound
+from framepack.errors import FramepackError, InvalidField, NotFound, StorageUnavailable, Unavailable
 from framepack.files.parallel import in_parallel
 from framepack.storage.answers import attached, detached, with_new_links
 from framepack.storage.documents import STATE, Documents
+from framepack.storage.reservations import reservation
 
 if TYPE_CHECKING:
     from framepack.answer import Answer
@@ -37,6 +40,11 @@ if TYPE_CHECKING:
 _RECORDS: Final = "jobs"
 _INPUTS: Final = STATE / "job_inputs"
 _RESULTS: Final = STATE / "job_results"
+
+_PASSING: Final = frozenset({each.code for each in (FramepackError, Unavailable, StorageUnavailable)})
+_TRIES: Final = 40
+_FIRST_PAUSE_SECONDS: Final = 0.05
+_LONGEST_PAUSE_SECONDS: Final = 1.0
 
 
 class State(StrEnum):
@@ -72,6 +80,8 @@ class JobRecord(BaseModel):
         request: Digest of the request, if it had an idempotency key.
         callback_pending: Whether the callback of a job that no worker has reported is yet to be put into the outbox.
         progress: The last progress update: frames done, frames in total, percent, seconds left, as far as known.
+        is_here: Whether its owner runs it without a backend. No other server can resume it.
+        code: The error code of a job that has failed.
     """
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
@@ -89,6 +99,13 @@ class JobRecord(BaseModel):
     request: str | None = None
     callback_pending: bool = Field(default=False, validation_alias=AliasChoices("callback_pending", "untold"))  # 0.1
     progress: dict[str, Any] | None = None
+    is_here: bool = False
+    code: str | None = None
+
+    @property
+    def may_run_again(self) -> bool:
+        """Whether a repeated request runs the job again, because it failed through no fault of its own."""
+        return self.state is State.FAILED and self.code in _PASSING and not self.worker_deaths
 
     def with_changes(self, **changes: Any) -> JobRecord:
         """A copy of the record with other values."""
@@ -109,6 +126,46 @@ class JobRecords:
     """
 
     storage: Storage
+
+    def create(self, record: JobRecord, fields: dict[str, Any], is_gone: Callable[[str], bool]) -> JobRecord:
+        """Write a new job, completely or not at all, and return its record.
+
+        If there is a job of this id already, which only an idempotency key can cause, then its record is returned and
+        nothing is written. Of several servers that create the same job at the same moment, one succeeds.
+
+        Args:
+            record: The record.
+            fields: The fields of the job.
+            is_gone: Whether a server, given by its id, has died.
+
+        Raises:
+            Unavailable: another server is creating the job, and does not finish.
+        """
+        if record.request is None:
+            self._write_new(record, fields)
+            return record
+        owner, pause = record.owner or "", _FIRST_PAUSE_SECONDS  # what this server has reserved before, it has left
+        for _ in range(_TRIES):
+            with reservation(self.storage, record.id, owner, lambda each: each == owner or is_gone(each)) as is_ours:
+                known = self._known(record.id)
+                if known is not None and not known.may_run_again:
+                    return known
+                # The input of a failed job is deleted last: until then, its server would also delete the new one.
+                if is_ours and (known is None or self.storage.stat(_key(_INPUTS, record.id)) is None):
+                    self._write_new(record, fields)
+                    return record
+            time.sleep(pause * random.random())  # noqa: S311 - keeps two servers from colliding again and again
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        raise Unavailable("Another request with this Idempotency-Key is being accepted; try again in a moment.")
+
+    def _write_new(self, record: JobRecord, fields: dict[str, Any]) -> None:
+        try:
+            self.save_input(record.id, fields)
+            self.save(record)
+        except FramepackError:
+            with suppress(FramepackError):
+                self.delete(record.id)
+            raise
 
     def save(self, record: JobRecord) -> None:
         """Write a record."""

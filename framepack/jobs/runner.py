@@ -72,8 +72,7 @@ class Runner:
     def count_queued(self, operation: str) -> int:
         """The number of jobs that wait in the lane of an operation."""
         lane = self.lane_of(operation)
-        queued = [job.record for job in self._jobs.all() if job.record.state is State.QUEUED]
-        return sum(self.lane_of(record.operation) is lane for record in queued)
+        return sum(self.lane_of(record.operation) is lane for record in self._jobs.in_state(State.QUEUED))
 
     def delay_of(self, job: ActiveJob) -> str | None:
         """Why an unfinished job waits for anything but its turn, as a sentence; None if it does not."""
@@ -107,7 +106,7 @@ class Runner:
         for lane in self._lanes.values():
             await lane.backend.stop()  # before the jobs are released: no job may run on two servers
         for job in self._jobs.all():
-            if not job.record.state.is_final and not job.is_here:
+            if not job.record.state.is_final and not job.record.is_here:
                 await self._release(job)
         await self._finish_clean_ups()
 
@@ -144,6 +143,11 @@ class Runner:
                 log.exception("a request failed unexpectedly", extra={"job_id": job.record.id})
             answer = failure(known)
         await self._end(job, answer, callback_pending=False)
+
+    async def end_abandoned(self, record: JobRecord) -> None:
+        """Record the end of a job that a server ran in its own process, in which it has died."""
+        error = Unavailable("The server died during this request; send the request again.")
+        await self._end(self._jobs.add(record), failure(error), callback_pending=False)
 
     async def save_end(self, job: ActiveJob, record: JobRecord) -> None:
         """Write the end of a job to the store. If that fails, the job stays unsaved and is written later."""
@@ -285,7 +289,8 @@ class Runner:
     async def _end(self, job: ActiveJob, answer: Answer, *, callback_pending: bool) -> None:
         """Record how a job ended, before anybody is notified."""
         job.answer = answer
-        record = job.record.with_state(_final_state(answer), callback_pending=callback_pending)
+        code = answer["code"] if is_failure(answer) else None
+        record = job.record.with_state(_final_state(answer), callback_pending=callback_pending, code=code)
         log_job_end(self._job_end(record, answer))
         await self.save_end(job, record)
         self._on_ended(record)

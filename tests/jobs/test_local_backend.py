@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
 import signal
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+import uvloop
 
 from framepack.job import Job
-from framepack.jobs.backends.local import LocalBackend
+from framepack.jobs.backends.base import WorkerLost
+from framepack.jobs.backends.local import LocalBackend, _send
 from framepack.jobs.backends.worker_process import ProgressThrottle, WorkerProcess
 from tests.support.clips import Spec, make_clip
 from tests.support.http_server import Answer, HttpServer
@@ -267,6 +270,21 @@ def test_an_answer_with_30_mb_inline_reaches_the_client(tmp_path: Path) -> None:
         assert b"framepack_worker_model_loads 7.0" in server.get("/metrics").content
     stored = sum(path.stat().st_size for path in (tmp_path / "outputs").rglob("*") if path.is_file())
     assert stored < 10_000
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_a_message_to_a_worker_that_has_ended_reports_its_loss(loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """The event loops raise different exceptions."""
+
+    async def send() -> None:
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", "", stdin=asyncio.subprocess.PIPE)
+        await process.wait()
+        for _ in range(10):
+            await _send(process, {"id": "a"})
+            await asyncio.sleep(0.01)
+
+    with asyncio.Runner(loop_factory=loop) as runner, pytest.raises(WorkerLost):
+        runner.run(send())
 
 
 def test_a_worker_that_dies_while_starting_is_started_again(tmp_path: Path) -> None:

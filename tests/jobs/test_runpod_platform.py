@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from framepack.jobs.records import JobRecords
+from framepack.storage.local import LocalStorage
 from tests.support.client_side import Platform, before
 from tests.support.control_plane import Record
 from tests.support.http_server import Answer, HttpServer
@@ -54,6 +56,24 @@ def test_a_job_unknown_to_the_platform_is_sent_again(alone: tuple[Platform, Rest
 
     assert server.wait_for(job_id)["state"] == "completed"
     assert set(platform.records) == known | {second.id}
+
+
+def test_a_running_job_outlasts_an_endpoint_that_is_unknown_for_a_while(alone: tuple[Platform, RestServer]) -> None:
+    """The platform then does not know the job either. It is neither sent again nor held against the job."""
+    platform, server = alone
+    job_id, remote = sent(platform, server)
+    assert eventually(lambda: ("status", remote.id) in platform.calls)
+    runs = platform.count("run")
+    platform.ill = 404
+    assert eventually(lambda: server.answers({503}))
+    assert server.job(job_id)["state"] == "running"
+    platform.ill = None
+    platform.end(remote, output={"success": True, "message": "done"})
+
+    assert server.wait_for(job_id)["state"] == "completed"
+    record = JobRecords(LocalStorage(server.outputs)).read(job_id)
+    assert (platform.count("run"), record.attempts, record.worker_deaths) == (runs, 1, 0)
+    assert eventually(lambda: server.answers({200}))
 
 
 def test_a_restarted_server_follows_the_job_it_sent_before(alone: tuple[Platform, RestServer]) -> None:

@@ -106,6 +106,15 @@ def test_a_stale_reservation_expires_after_an_hour(storage: Storage, monkeypatch
     assert list(storage.list()) == []
 
 
+def test_the_reservation_of_a_dead_holder_does_not_count_for_those_who_ask(storage: Storage) -> None:
+    """It counts for everybody else until it is stale."""
+    storage.put_bytes(RESERVED / f"{hashlib.sha256(b'film.mp4').hexdigest()}-{'0' * 32}-server1", b"")
+    with reservation(storage, "film.mp4", "server2", lambda holder: holder == "server1") as is_ours:
+        assert is_ours
+    with reservation(storage, "film.mp4", "server2", lambda holder: holder == "server3") as is_ours:
+        assert not is_ours
+
+
 def test_saving_wins_over_deleting_at_the_same_moment(
     open_s3: OpenS3, proxy: Proxy, server: S3Server, bucket: str
 ) -> None:

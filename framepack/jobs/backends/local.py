@@ -234,10 +234,11 @@ async def _send(process: asyncio.subprocess.Process, message: dict[str, Any]) ->
     """
     if process.stdin is None:
         raise WorkerLost(suspects=0)
+    line = json.dumps(message).encode() + b"\n"
     try:
-        process.stdin.write(json.dumps(message).encode() + b"\n")
+        process.stdin.write(line)
         await process.stdin.drain()
-    except (BrokenPipeError, ConnectionResetError) as error:
+    except (BrokenPipeError, ConnectionResetError, RuntimeError) as error:  # uvloop raises the last one
         raise WorkerLost(suspects=0) from error
 
 

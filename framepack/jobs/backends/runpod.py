@@ -247,7 +247,7 @@ class RunpodBackend:
         """Send one request to the platform's API.
 
         Raises:
-            WorkerLost: the platform no longer knows the job.
+            WorkerLost: the platform knows the endpoint, but no longer the job.
             Unavailable: the platform could not be reached, or the API key or the endpoint is wrong.
             SourceFailed: the platform refused this job.
         """
@@ -260,6 +260,8 @@ class RunpodBackend:
             known = _translated(error, path)
             if isinstance(known, _NoAnswer):
                 self._note(known)
+            elif isinstance(known, WorkerLost):
+                await self._call("get", "health")  # raises if the endpoint is unknown, too
             raise known from error
         self._note(None)
         return checked
