@@ -32,6 +32,7 @@ _MAX_PAUSE_SECONDS: Final = 600.0
 _MAX_POSTPONE_SECONDS: Final = 60.0
 _JUDGE_SECONDS: Final = 1.0  # a server that dies together with its worker does so within this time
 _CLEAN_UP_SECONDS: Final = 5.0
+_REMOTE_REPORT_SECONDS: Final = 5.0  # for a worker that was just told to stop to report that itself
 _FIRST_PAUSE_SECONDS: Final = 1.0
 _LONGEST_PAUSE_SECONDS: Final = 60.0
 
@@ -314,6 +315,8 @@ class Runner:
 
     async def _clean_up(self, record: JobRecord) -> None:
         pause = _FIRST_PAUSE_SECONDS
+        if record.callback_pending and record.remote_id is not None:
+            await asyncio.sleep(_REMOTE_REPORT_SECONDS)
         while True:
             try:
                 await asyncio.to_thread(self._clean_up_now, record)
