@@ -199,7 +199,7 @@ class Runner:
             elif isinstance(error, NotReady) and not self._is_stopping:
                 await self._postpone(lane, job, error)
         elif error is None:
-            await self._end(job, attempt.result(), callback_pending=False)
+            await self._end_answered(job, attempt.result())
         else:
             if not isinstance(error, FramepackError):
                 log.error("a job failed unexpectedly", exc_info=error, extra={"job_id": job.record.id})
@@ -276,6 +276,13 @@ class Runner:
             return self._jobs.records.read_input(record.id)
 
         return WorkItem(record.id, record.operation, read_fields, record.remote_id, on_progress, on_sent)
+
+    async def _end_answered(self, job: ActiveJob, answer: Answer) -> None:
+        """Record the end of a job whose worker has answered."""
+        if job.is_cancelled and is_cancelled(answer):  # a worker does not wait for the store to report this
+            await self._end_unreported(job, Cancelled(answer["error"]))
+        else:
+            await self._end(job, answer, callback_pending=False)
 
     async def _end_unreported(self, job: ActiveJob, error: FramepackError) -> None:
         """Record the end of a job whose worker did not answer, unless it has put an answer into the outbox before."""

@@ -10,13 +10,13 @@ from enum import StrEnum
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
-from framepack.errors import Conflict, FramepackError, NotFound
+from framepack.errors import Cancelled, Conflict, FramepackError, NotFound
 from framepack.outbox.claims import LEASE, Claim, Claims
 from framepack.outbox.index import Index
 from framepack.outbox.message import CallbackRecord, CallbackState, Message
 from framepack.outbox.messages import Messages
 from framepack.outbox.schedule import pause_after
-from framepack.storage.patience import Patience, patiently
+from framepack.storage.patience import Check, Patience, never_cancelled, patiently
 
 if TYPE_CHECKING:
     from framepack.net.delivery import Delivery
@@ -78,25 +78,37 @@ class Outbox:
         """What is known of the messages without reading them again."""
         return Index(self.messages)
 
-    def add(self, message: Message, on_wait: Callable[[str | None], None] = lambda _what: None) -> bool:
+    def add(
+        self,
+        message: Message,
+        check: Check = never_cancelled,
+        on_wait: Callable[[str | None], None] = lambda _what: None,
+    ) -> bool:
         """Store a message; this ends its job. If the store is away, full or refuses it, try for minutes.
 
         Args:
             message: The message.
+            check: Raises Cancelled to stop; then the message is neither stored, as far as is known, nor attempted.
             on_wait: Called with "the store" when the first try has failed, and with None at the end of the wait.
 
         Returns:
             Whether it was stored. If not, it was attempted once, for there is nothing else left to do for it.
+
+        Raises:
+            Cancelled: what ``check`` raises.
         """
         try:
             patiently(
                 lambda: self.messages.save(message),
+                check,
                 patience=self.patience,
                 on_wait=on_wait,
                 passing=FramepackError,
             )
+        except Cancelled:
+            raise
         except FramepackError as error:
-            self._deliver_unstored(message, error)
+            self.deliver_unstored(message, error)
             return False
         return True
 
@@ -295,7 +307,7 @@ class Outbox:
             return message.record
         return self.messages.read_attempts(message.id) or message.record
 
-    def _deliver_unstored(self, message: Message, error: FramepackError) -> None:
+    def deliver_unstored(self, message: Message, error: FramepackError) -> None:
         """The one attempt for a message that could not be stored."""
         delivery = self._post(message, FIRST_SECONDS)
         done = message.record.with_changes(attempts=1, status=delivery.status, reason=delivery.reason)
