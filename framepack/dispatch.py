@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from framepack.answer import Answer, failure
-from framepack.errors import FramepackError, InvalidField, public
+from framepack.errors import Cancelled, FramepackError, InvalidField, public
 
 if TYPE_CHECKING:
     from framepack.callback import Callbacks
@@ -53,6 +53,9 @@ class EndedJobs(Protocol):
 
         Returns:
             The answer of the job: the given one, or that of another process which has ended the same job before.
+
+        Raises:
+            Cancelled: the job was cancelled before its end was stored. The end of a cancelled job raises nothing.
         """
         ...
 
@@ -96,7 +99,14 @@ class Dispatcher:
             message = self.callbacks.about_failure(
                 operation, fields, answer, job.id, is_checked=job_input.is_callback_checked
             )
-        return answer if message is None else self.ended_jobs.end(message, answer, job_input, job)
+        try:
+            return answer if message is None else self.ended_jobs.end(message, answer, job_input, job)
+        except Cancelled as error:
+            answer = failure(error)
+            message = self.callbacks.about_failure(operation, fields, answer, job.id, is_checked=True)
+            if message is not None and not job.is_interrupted:
+                answer = self.ended_jobs.end(message, answer, job_input, job)
+            return answer
 
     def operation_name(self, job_input: JobInput) -> str:
         """Name of the operation that a job asks for; "unknown" if there is no such operation."""

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from framepack.settings import Settings
     from framepack.storage.base import Storage
 
+_LONGEST_RETENTION_HOURS: Final = 876_000.0  # a hundred years: dates before the year 1 do not exist
 _CALLBACKS_SECONDS: Final = 10.0  # how often the store is asked for callbacks of other processes
 
 
@@ -74,12 +75,12 @@ class Runtime:
         self.outbox = Outbox(
             lambda: self.storage,
             _sender(settings, self._policy),
-            retention=timedelta(hours=settings.job_retention_hours),
+            retention=timedelta(hours=min(settings.job_retention_hours, _LONGEST_RETENTION_HOURS)),
         )
         self.deliverer = Deliverer(self.outbox, _CALLBACKS_SECONDS)
         callbacks = Callbacks(self._check_callback, lambda url: check_url(url, self._policy).origin)
         deliver = partial(self.deliverer.deliver_now, seconds=FIRST_SECONDS) if is_delivering else _leave
-        ended_jobs = EndsInOutbox(self.outbox, self._open_store, deliver)
+        ended_jobs = EndsInOutbox(self.outbox, self._open_store, deliver, is_reported=not is_delivering)
         self.dispatcher = Dispatcher(registry or discover(), self.job_context, callbacks, ended_jobs)
 
     @cached_property

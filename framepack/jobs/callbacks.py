@@ -30,11 +30,13 @@ class JobCallbacks:
         return self.runtime.dispatcher.ended_jobs.answer(JobInput({}), Job(record.remote_id or record.id))
 
     def add(self, record: JobRecord, fields: dict[str, Any], failed: Answer) -> None:
-        """Put the callback of a failed job that no worker has reported into the outbox.
+        """Put the callback of a failed job into the outbox, unless a worker elsewhere has reported it meanwhile.
 
         Raises:
             FramepackError: the store is away.
         """
+        if record.remote_id is not None and self.runtime.outbox.of_job(record.remote_id) is not None:
+            return
         dispatcher = self.runtime.dispatcher
         operation = dispatcher.registry.find(record.operation)
         message = dispatcher.callbacks.about_failure(operation, fields, failed, record.id, is_checked=True)

@@ -32,6 +32,7 @@ _MAX_PAUSE_SECONDS: Final = 600.0
 _MAX_POSTPONE_SECONDS: Final = 60.0
 _JUDGE_SECONDS: Final = 1.0  # a server that dies together with its worker does so within this time
 _CLEAN_UP_SECONDS: Final = 5.0
+_REMOTE_REPORT_SECONDS: Final = 5.0  # for a worker that was just told to stop to report that itself
 _FIRST_PAUSE_SECONDS: Final = 1.0
 _LONGEST_PAUSE_SECONDS: Final = 60.0
 
@@ -202,7 +203,7 @@ class Runner:
             elif isinstance(error, NotReady) and not self._is_stopping:
                 await self._postpone(lane, job, error)
         elif error is None:
-            await self._end(job, attempt.result(), callback_pending=False)
+            await self._end_answered(job, attempt.result())
         else:
             if not isinstance(error, FramepackError):
                 log.error("a job failed unexpectedly", exc_info=error, extra={"job_id": job.record.id})
@@ -280,6 +281,13 @@ class Runner:
 
         return WorkItem(record.id, record.operation, read_fields, record.remote_id, on_progress, on_sent)
 
+    async def _end_answered(self, job: ActiveJob, answer: Answer) -> None:
+        """Record the end of a job whose worker has answered."""
+        if job.is_cancelled and is_cancelled(answer):  # a worker does not wait for the store to report this
+            await self._end_unreported(job, Cancelled(answer["error"]))
+        else:
+            await self._end(job, answer, callback_pending=False)
+
     async def _end_unreported(self, job: ActiveJob, error: FramepackError) -> None:
         """Record the end of a job whose worker did not answer, unless it has put an answer into the outbox before."""
         answer = await asyncio.to_thread(self._callbacks.answer_of, job.record)
@@ -319,6 +327,8 @@ class Runner:
 
     async def _clean_up(self, record: JobRecord) -> None:
         pause = _FIRST_PAUSE_SECONDS
+        if record.callback_pending and record.remote_id is not None:
+            await asyncio.sleep(_REMOTE_REPORT_SECONDS)
         while True:
             try:
                 await asyncio.to_thread(self._clean_up_now, record)

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-from framepack.errors import FramepackError
+from framepack.errors import FramepackError, StorageUnavailable
 from framepack.outbox.message import parts_of
 from framepack.outbox.messages import ROOT
+from framepack.storage.patience import briefly
 
 if TYPE_CHECKING:
     from framepack.storage.base import Storage
     from framepack.storage.keys import Key
 
-LEASE: Final = timedelta(minutes=5)
-"""How long a claim counts. Whether the attempt of an older one was made, nobody knows, so the next one is made."""
+LEASE: Final = timedelta(seconds=90)
+"""How long a claim counts: longer than an attempt and its record may take, see `Claim`."""
+
+_SPARE_SECONDS: Final = 10.0  # before the end of the lease, for a write that is under way
+_LEFT_TO_SEND_SECONDS: Final = 45.0  # for an attempt of 20 seconds, and for its record
+_DELETE_SECONDS: Final = 5.0
 
 _CLAIMS: Final = ROOT / "claims"
+_LOOKING: Final = b""
+_SENDING: Final = b"sending"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +37,22 @@ class Claim:
 
     Attributes:
         key: The object in the store.
-        expired: Claims of processes that died: attempts that may have been made and are not recorded.
-        is_valid: Whether there is still time for an attempt before the claim expires.
+        unknown: Expired claims of processes that had come as far as sending: attempts that may have been made.
+        seconds_left: Returns how much time is left for the attempt and its record.
     """
 
     key: Key
-    expired: tuple[Key, ...]
-    is_valid: Callable[[], bool]
+    unknown: tuple[Key, ...]
+    seconds_left: Callable[[], float]
+
+    def check(self) -> None:
+        """Return if there is still time to record the attempt.
+
+        Raises:
+            StorageUnavailable: the claim expires, so the attempt is another process's to make.
+        """
+        if self.seconds_left() <= 0:
+            raise StorageUnavailable("The outcome of an attempt could not be stored in time.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +62,10 @@ class Claims:
     Everybody first writes a claim of their own and then lists those of others. So of two processes, at least one
     sees the other and gives up, and never both make the attempt. (Both may give up; then they try again later.)
     Conditional writes, which would be shorter, are silently ignored by some S3 stores.
+
+    Just before it sends, a process writes so into its claim. Only such a claim, when it has expired, stands for an
+    attempt that may have been made. Any other is what is left of a process that had not come so far, or could not
+    reach the store; it counts for nothing.
 
     Who has a claim must read the record of the message before the attempt: everybody else has recorded theirs before
     they released their claim.
@@ -61,31 +81,48 @@ class Claims:
     monotonic: Callable[[], float] = field(default=time.monotonic)
 
     def claim(self, name: str) -> Claim | None:
-        """Claim the next attempt to deliver the message of this id; None if another process is making one."""
+        """Claim the next attempt to deliver the message of this id; None if another process is making one.
+
+        Raises:
+            FramepackError: the store is away. The claim is removed, if that is possible.
+        """
         job, digest = parts_of(name) or ("", "")
         started = self.monotonic()
-        own = self.storage.put_bytes(_CLAIMS / job / f"{digest}.{uuid4().hex}", b"")
-        others = [
-            stored
-            for stored in self.storage.list(_CLAIMS / job)
-            if stored.key != own.key and stored.key.name.startswith(f"{digest}.")
-        ]
-        expired = tuple(stored.key for stored in others if own.modified - stored.modified >= LEASE)
-        claim = Claim(own.key, expired, lambda: self.monotonic() - started < LEASE.total_seconds() / 2)
-        if len(expired) < len(others):
-            self._delete(own.key)
-            return None
-        return claim
-
-    def release(self, claim: Claim, *, is_recorded: bool) -> None:
-        """Give a claim up. If that fails, it expires.
-
-        Args:
-            claim: The claim.
-            is_recorded: Whether the attempts of expired claims have been recorded.
-        """
-        for key in (*(claim.expired if is_recorded else ()), claim.key):
+        key = _CLAIMS / job / f"{digest}.{uuid4().hex}"
+        try:
+            own = self.storage.put_bytes(key, _LOOKING)
+            others = [
+                stored
+                for stored in self.storage.list(_CLAIMS / job)
+                if stored.key != key and stored.key.name.startswith(f"{digest}.")
+            ]
+        except BaseException:  # the claim may be there even if the store's answer was lost
             self._delete(key)
+            raise
+        expired = [stored for stored in others if own.modified - stored.modified >= LEASE]
+        if len(expired) < len(others):
+            self._delete(key)
+            return None
+        for stored in expired:
+            if not stored.size_bytes:
+                self._delete(stored.key)
+        limit = LEASE.total_seconds() - _SPARE_SECONDS
+        unknown = tuple(stored.key for stored in expired if stored.size_bytes)
+        return Claim(key, unknown, lambda: limit - (self.monotonic() - started))
+
+    def begin_to_send(self, claim: Claim) -> bool:
+        """Write into a claim that the attempt is made now; return whether there is still time for it."""
+        self.storage.put_bytes(claim.key, _SENDING)
+        return claim.seconds_left() >= _LEFT_TO_SEND_SECONDS
+
+    def forget(self, keys: Iterable[Key]) -> None:
+        """Delete expired claims whose attempts have been recorded."""
+        for key in keys:
+            self._delete(key)
+
+    def release(self, claim: Claim) -> None:
+        """Give a claim up. If that fails, it expires."""
+        self._delete(claim.key)
 
     def expire(self, before: datetime, is_pending: Callable[[str], bool]) -> None:
         """Delete claims from before a time on messages that are no longer pending: of processes that died.
@@ -101,4 +138,4 @@ class Claims:
 
     def _delete(self, key: Key) -> None:
         with suppress(FramepackError):
-            self.storage.delete(key)
+            briefly(lambda: self.storage.delete(key), _DELETE_SECONDS)

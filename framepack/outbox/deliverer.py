@@ -8,7 +8,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from framepack.errors import FramepackError
@@ -22,10 +21,12 @@ OnAttempt = Callable[[CallbackRecord], None]
 
 log = logging.getLogger("framepack.callback")
 
-_AT_ONCE: Final = 16
+_AT_ONCE: Final = 64
+_RETRIES_AT_ONCE: Final = 48  # the rest is left to first attempts, which receivers that stall must not delay
 _PER_RECEIVER: Final = 4  # so that a slow receiver delays only itself
 _SHORTEST_WAIT_SECONDS: Final = 0.05
 _EXPIRY_SECONDS: Final = 3600.0
+_FAILURE_SECONDS: Final = 5.0  # after an unexpected error
 _PAUSE_SECONDS: Final = 1.0  # after an attempt that another process makes, or that the store did not allow
 
 
@@ -48,6 +49,8 @@ class Deliverer:
         self._running: dict[str, str] = {}
         self._wake = threading.Event()
         self._is_outdated = True
+        self._listed = self._expired = -math.inf
+        self._failure_seconds = _FAILURE_SECONDS
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="callbacks", daemon=True)
 
@@ -99,24 +102,35 @@ class Deliverer:
         return attempted
 
     def _run(self) -> None:
-        listed = expired = -math.inf
         while not self._stopping.is_set():
-            self._wake.clear()
-            if time.monotonic() - expired >= _EXPIRY_SECONDS:
-                self._expire()
-                expired = time.monotonic()
-            if self._is_outdated or time.monotonic() - listed >= self._interval_seconds:
-                self._is_outdated = False
-                self._list()
-                listed = time.monotonic()
-            with self._lock:
-                records = list(self._records.values())
-            self._start_due(records)
-            self._wake.wait(self._wait_seconds(records))
+            try:
+                self._look()
+            except Exception:  # nobody else would deliver
+                log.exception("the delivery of callbacks failed; it goes on in %g s", self._failure_seconds)
+                self._stopping.wait(self._failure_seconds)
+
+    def _look(self) -> None:
+        """Do what is due now, and wait until something may be due."""
+        self._wake.clear()
+        if time.monotonic() - self._expired >= _EXPIRY_SECONDS:
+            self._expired = time.monotonic()
+            self._expire()
+        if self._is_outdated or time.monotonic() - self._listed >= self._interval_seconds:
+            self._is_outdated = False
+            self._list()
+            self._listed = time.monotonic()
+        with self._lock:
+            records = list(self._records.values())
+        self._start_due(records)
+        self._wake.wait(self._wait_seconds(records))
 
     def _expire(self) -> None:
-        with suppress(FramepackError):  # next time
+        try:
             self._outbox.expire()
+        except FramepackError as error:  # next time
+            log.debug("old callbacks could not be deleted: %s", error.message)
+        except Exception:
+            log.exception("old callbacks could not be deleted")
 
     def _list(self) -> None:
         with self._lock:
@@ -149,16 +163,22 @@ class Deliverer:
                 if len(self._running) >= _AT_ONCE or self._stopping.is_set():
                     break
                 is_due = record.next_attempt is None or record.next_attempt <= now
-                if is_due and record.id not in self._running and busy[record.receiver] < _PER_RECEIVER:
+                has_slot = not record.attempts or len(self._running) < _RETRIES_AT_ONCE
+                is_busy = record.id in self._running or busy[record.receiver] >= _PER_RECEIVER
+                if is_due and has_slot and not is_busy:
                     busy[record.receiver] += 1
                     started[record.id] = self._started(record, on_attempt)
         return started
 
     def _started(self, record: CallbackRecord, on_attempt: OnAttempt = lambda _record: None) -> threading.Thread:
         """Start one attempt; the caller has the lock."""
-        self._running[record.id] = record.receiver
         thread = threading.Thread(target=self._deliver, args=(record.id, on_attempt), name="callback", daemon=True)
-        thread.start()
+        self._running[record.id] = record.receiver
+        try:
+            thread.start()
+        except RuntimeError:  # too many threads
+            del self._running[record.id]
+            raise
         return thread
 
     def _deliver(self, name: str, on_attempt: OnAttempt) -> None:

@@ -10,13 +10,13 @@ from enum import StrEnum
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
-from framepack.errors import Conflict, FramepackError, NotFound
+from framepack.errors import Cancelled, Conflict, FramepackError, NotFound
 from framepack.outbox.claims import LEASE, Claim, Claims
 from framepack.outbox.index import Index
 from framepack.outbox.message import CallbackRecord, CallbackState, Message
 from framepack.outbox.messages import Messages
-from framepack.outbox.schedule import ATTEMPTS, pause_after
-from framepack.storage.patience import Patience, patiently
+from framepack.outbox.schedule import pause_after
+from framepack.storage.patience import Check, Patience, never_cancelled, patiently
 
 if TYPE_CHECKING:
     from framepack.net.delivery import Delivery
@@ -78,25 +78,37 @@ class Outbox:
         """What is known of the messages without reading them again."""
         return Index(self.messages)
 
-    def add(self, message: Message, on_wait: Callable[[str | None], None] = lambda _what: None) -> bool:
+    def add(
+        self,
+        message: Message,
+        check: Check = never_cancelled,
+        on_wait: Callable[[str | None], None] = lambda _what: None,
+    ) -> bool:
         """Store a message; this ends its job. If the store is away, full or refuses it, try for minutes.
 
         Args:
             message: The message.
+            check: Raises Cancelled to stop; then the message is neither stored, as far as is known, nor attempted.
             on_wait: Called with "the store" when the first try has failed, and with None at the end of the wait.
 
         Returns:
             Whether it was stored. If not, it was attempted once, for there is nothing else left to do for it.
+
+        Raises:
+            Cancelled: what ``check`` raises.
         """
         try:
             patiently(
                 lambda: self.messages.save(message),
+                check,
                 patience=self.patience,
                 on_wait=on_wait,
                 passing=FramepackError,
             )
+        except Cancelled:
+            raise
         except FramepackError as error:
-            self._deliver_unstored(message, error)
+            self.deliver_unstored(message, error)
             return False
         return True
 
@@ -185,19 +197,23 @@ class Outbox:
         claim = self.claims.claim(name)
         if claim is None:
             return None
-        is_recorded = False
+        is_unknown = False
         try:
             message = self._to_deliver(name)
             if message is None:
                 return None
-            record = self._attempted(message, claim)
-            if record is not None:
-                self._save_outcome(message, record)
-                is_recorded = True
+            message = self._with_unknown_attempts(message, claim)
+            if not self.claims.begin_to_send(claim):
+                return None
+            is_unknown = True
+            record = self._attempted(message)
+            self._save_outcome(message, record, claim)
+            is_unknown = False
             return record
         finally:
             self.index.forget(name)
-            self.claims.release(claim, is_recorded=is_recorded)
+            if not is_unknown:  # otherwise, the claim stands for the attempt
+                self.claims.release(claim)
 
     def _to_deliver(self, name: str) -> Message | None:
         """A pending message with its current record, if it is due. One that was delivered is removed."""
@@ -212,18 +228,28 @@ class Outbox:
             return None
         return message.with_record(record)
 
-    def _attempted(self, message: Message, claim: Claim) -> CallbackRecord | None:
-        """The record after an attempt; None if the claim does not last long enough to make one."""
+    def _with_unknown_attempts(self, message: Message, claim: Claim) -> Message:
+        """Record the attempts of processes that died, or could not record them, before the next one is made.
+
+        So attempts that cannot be recorded are not made again and again, and however many are unknown, a message is
+        given up only after an attempt whose outcome is known.
+
+        Raises:
+            FramepackError: the store is away, so nothing may be sent.
+        """
+        if not claim.unknown:
+            return message
+        record = message.record.with_changes(attempts=message.record.attempts + len(claim.unknown))
+        self.messages.save_attempts(record)
+        self.claims.forget(claim.unknown)
+        return message.with_record(record)
+
+    def _attempted(self, message: Message) -> CallbackRecord:
+        """The record after an attempt."""
         record = message.record
-        made = record.attempts + len(claim.expired)
-        if made - record.first_attempts >= ATTEMPTS:  # the last attempt was not recorded
-            return record.with_changes(state=CallbackState.EXHAUSTED, attempts=made, next_attempt=None)
-        if not claim.is_valid():
-            return None
-        limit = _LATER_SECONDS if made else FIRST_SECONDS
-        delivery = self._post(message, limit)
+        delivery = self._post(message, _LATER_SECONDS if record.attempts else FIRST_SECONDS)
         done = record.with_changes(
-            attempts=made + 1,
+            attempts=record.attempts + 1,
             last_attempt=self.now(),
             status=delivery.status,
             reason=delivery.reason,
@@ -246,8 +272,8 @@ class Outbox:
             headers["Authorization"] = f"Bearer {message.token}"
         return self.send(message.url, message.id, message.body.encode(), headers, limit_seconds)
 
-    def _save_outcome(self, message: Message, record: CallbackRecord) -> None:
-        """Record an attempt. If that is not possible for a while, its claim expires, and the next attempt is made.
+    def _save_outcome(self, message: Message, record: CallbackRecord, claim: Claim) -> None:
+        """Record an attempt. If that is not possible before its claim expires, the next attempt is made.
 
         Raises:
             FramepackError: the store is away.
@@ -255,7 +281,7 @@ class Outbox:
         _log_attempt(record)
         patience = replace(self.patience, seconds=_RECORD_SECONDS)
         after = message.with_record(record)
-        patiently(lambda: self._write_outcome(after), patience=patience, passing=FramepackError)
+        patiently(lambda: self._write_outcome(after), claim.check, patience=patience, passing=FramepackError)
         if record.reason is not None:
             self.count(Event.FAILED_ATTEMPT)
         if record.state is not CallbackState.PENDING:
@@ -281,7 +307,7 @@ class Outbox:
             return message.record
         return self.messages.read_attempts(message.id) or message.record
 
-    def _deliver_unstored(self, message: Message, error: FramepackError) -> None:
+    def deliver_unstored(self, message: Message, error: FramepackError) -> None:
         """The one attempt for a message that could not be stored."""
         delivery = self._post(message, FIRST_SECONDS)
         done = message.record.with_changes(attempts=1, status=delivery.status, reason=delivery.reason)

@@ -129,18 +129,24 @@ def test_a_running_job_shows_the_progress_of_the_worker(server: RestServer, work
 def test_a_cancelled_job_stops_on_the_platform_and_frees_the_worker(
     platform: Platform, server: RestServer, worker: Worker, long_clip: str, clip: str
 ) -> None:
-    """The worker stops in the middle of the job and runs the next one."""
+    """The worker stops in the middle of the job, reports that once, and runs the next one."""
     known = set(platform.records)
-    job_id = server.start_job(UPSCALE, {**SLOW, "video_base64": long_clip})
-    assert eventually(lambda: server.job(job_id).get("progress"), 90)
+    with HttpServer({"/done": Answer(200)}) as receiver:
+        asked = {**SLOW, "video_base64": long_clip, "callback_url": f"{receiver.url}/done"}
+        job_id = server.post(UPSCALE, asked).json()["job_id"]
+        assert eventually(lambda: server.job(job_id).get("progress"), 90)
+        remote = the_only_new_job(platform, known)
 
-    cancelled = server.delete(f"/jobs/{job_id}")
+        cancelled = server.delete(f"/jobs/{job_id}")
 
-    assert cancelled.json()["state"] == "cancelled"
-    assert platform.state(platform.records[the_only_new_job(platform, known)]) == "CANCELLED"
-    assert eventually(lambda: "stopping" in worker.log)
-    assert server.post(UPSCALE, {**FAST, "video_base64": clip}).status_code == 200
-    assert eventually(lambda: worker.leftovers() == [])
+        assert cancelled.json()["state"] == "cancelled"
+        assert platform.state(platform.records[remote]) == "CANCELLED"
+        assert eventually(lambda: "stopping" in worker.log)
+        assert server.post(UPSCALE, {**FAST, "video_base64": clip}).status_code == 200
+        assert eventually(lambda: worker.leftovers() == [])
+        assert eventually(lambda: not list(server.outputs.rglob(f"job_inputs/{job_id}.json")))
+        [told] = [json.loads(request.body) for request in receiver.requests]
+        assert (told["code"], told["job_id"]) == ("cancelled", remote)
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,8 @@ def test_the_crash_report_of_a_worker_is_not_shown_to_the_client(
 ENDS: list[tuple[dict[str, Any], str, str | None]] = [
     ({"output": {"success": True, "message": "x"}}, "completed", None),
     ({"output": None}, "failed", "source_failed"),
+    ({"output": [1]}, "failed", "source_failed"),
+    ({"output": {}}, "failed", "source_failed"),
     ({"error": "No room.", "output": {"code": "disk_full", "status": 507}}, "failed", "disk_full"),
     ({"error": "worker exited with exit code 137"}, "failed", "source_failed"),
     ({"status": "TIMED_OUT"}, "cancelled", "cancelled"),
@@ -149,6 +151,42 @@ def test_every_final_status_of_the_platform_ends_the_job(
     ended = server.wait_for(job_id)
 
     assert (ended["state"], ended["result"].get("code")) == (state, code)
+
+
+@pytest.mark.parametrize(
+    ("result", "code"),
+    [
+        ({"status": "TIMED_OUT"}, "cancelled"),
+        ({"status": "CANCELLED"}, "cancelled"),
+        ({"output": None}, "source_failed"),
+        ({"output": [1]}, "source_failed"),
+        (None, "cancelled"),
+    ],
+)
+def test_the_end_of_a_started_job_without_an_answer_of_its_worker_is_reported(
+    alone: tuple[Platform, RestServer], result: dict[str, Any] | None, code: str
+) -> None:
+    """The platform, or the client (None), ended it: no worker tells the receiver, so the server does, once."""
+    platform, server = alone
+    with HttpServer({"/done": Answer(200)}) as receiver:
+        job_id, remote = sent(platform, server, callback_url=f"{receiver.url}/done")
+        start(platform, remote)
+        if result is None:
+            assert server.delete(f"/jobs/{job_id}").json()["state"] == "cancelled"
+        else:
+            platform.end(remote, **result)
+        server.wait_for(job_id)
+        assert eventually(lambda: (server.job(job_id).get("callback") or {}).get("state") == "delivered")
+        [request] = receiver.requests
+        told = json.loads(request.body)
+        assert (told["job_id"], told["success"], told["code"]) == (job_id, False, code)
+
+
+def start(platform: Platform, remote: Record) -> None:
+    """Let the server see that a worker has started a job."""
+    remote.taken = True
+    seen = platform.count("status")
+    assert eventually(lambda: platform.count("status") >= seen + 2)
 
 
 def test_cancelling_a_job_removes_it_from_the_queue_of_the_platform(alone: tuple[Platform, RestServer]) -> None:

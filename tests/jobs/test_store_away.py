@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.support.clips import Spec, make_clip
+from tests.support.http_server import Answer as HttpAnswer
+from tests.support.http_server import HttpServer
 from tests.support.rest_server import RestServer, eventually, inline
 from tests.support.s3_outage import FAULTS, error
 from tests.support.s3_proxy import Answer, Proxy, Request, s3_proxy
@@ -103,6 +106,35 @@ def test_a_job_that_waits_for_the_store_can_be_cancelled(
     proxy.before = lambda _request: None
     assert server.worker == worker
     assert results(s3, bucket) == before
+
+
+@pytest.mark.parametrize("is_all_away", [False, True], ids=["outbox", "store"])
+def test_a_job_with_a_callback_that_waits_for_the_store_can_be_cancelled(
+    server: RestServer, proxy: Proxy, clip: str, *, is_all_away: bool
+) -> None:
+    """It ends as cancelled without killing the worker, and once the store is back, the receiver hears that, once."""
+    worker = server.worker
+    with HttpServer({"/done": HttpAnswer(200)}) as receiver:
+        fields = {"video_base64": clip, "callback_url": f"{receiver.url}/done"}
+        seen: list[Request] = []
+
+        def away(request: Request) -> bool | Answer | None:
+            if request.method == "PUT" and "outbox/pending" in request.path:
+                seen.append(request)
+            is_away = seen and (is_all_away or "outbox/pending" in request.path)
+            return FAULTS["503"](request) if is_away else None
+
+        proxy.before = away
+        job = server.post("/postprocess/loop", fields).json()["job_id"]
+        assert eventually(lambda: seen)
+        assert eventually(lambda: (server.job(job).get("progress") or {}).get("waiting_for") == "the store")
+        assert server.delete(f"/jobs/{job}").json()["state"] == "cancelled"
+        assert server.worker == worker
+        proxy.before = lambda _request: None
+        assert eventually(lambda: receiver.requests, 90)
+        assert eventually(lambda: server.job(job)["callback"]["state"] == "delivered")
+        [told] = [json.loads(request.body) for request in receiver.requests]
+        assert (told["job_id"], told["success"], told["code"]) == (job, False, "cancelled")
 
 
 def test_extracted_frames_wait_for_the_store(server: RestServer, proxy: Proxy, clip: str) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from framepack.errors import Conflict, NotFound
+from framepack.errors import Conflict, NotFound, StorageUnavailable
 from framepack.net.delivery import Delivery
 from framepack.outbox.message import CallbackState
+from framepack.outbox.messages import Messages
 from framepack.outbox.schedule import ATTEMPTS
 from framepack.storage.keys import Key
 from tests.support.outbox import Simulated, message
@@ -125,6 +127,101 @@ def test_the_claim_of_a_process_that_died_after_its_delivery_is_forgotten(simula
     simulated.clock.advance(timedelta(days=1).total_seconds() + 1)
     simulated.outbox.expire()
     assert [key.segments[-2] for key in claims(simulated)] == [owed.id.split("_")[1]]
+
+
+@pytest.mark.parametrize("is_stored", [True, False], ids=["the answer is lost", "the list is lost"])
+def test_claims_that_a_store_does_not_confirm_are_no_attempts(
+    simulated: Simulated, monkeypatch: pytest.MonkeyPatch, *, is_stored: bool
+) -> None:
+    """After an hour of a store that takes claims and nothing else, the callback is delivered at the first try."""
+    sent = message("job", simulated.clock)
+    simulated.outbox.add(sent)
+    put = simulated.store.put_bytes
+
+    def lost(*given: Any, **named: Any) -> Any:
+        put(*given, **named)
+        raise StorageUnavailable("The store did not answer.")
+
+    with monkeypatch.context() as ill:
+        for name in ("put_bytes",) if is_stored else ("list", "delete"):
+            ill.setattr(simulated.store, name, lost if is_stored else fails)
+        for _ in range(30):
+            with pytest.raises(StorageUnavailable):
+                simulated.outbox.deliver(sent.id)
+            simulated.clock.advance(120)
+    assert len(claims(simulated)) == (0 if is_stored else 30)
+    assert simulated.deliver_due() == 1
+    record = simulated.outbox.read(sent.id)
+    assert (record.state, record.attempts, simulated.sends(sent.id)) == (CallbackState.DELIVERED, 1, 1)
+    assert claims(simulated) == []
+
+
+def test_an_attempt_that_the_store_did_not_let_begin_is_none(
+    simulated: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The claim says "sending", but nothing was sent, 30 times: an attempt is made nevertheless."""
+    sent = message("job", simulated.clock)
+    simulated.outbox.add(sent)
+    put = simulated.store.put_bytes
+
+    def lost(key: Key, data: bytes, **named: Any) -> Any:
+        stored = put(key, data, **named)
+        if data == b"sending":
+            raise StorageUnavailable("The store did not answer.")
+        return stored
+
+    with monkeypatch.context() as ill:
+        ill.setattr(simulated.store, "put_bytes", lost)
+        ill.setattr(simulated.store, "delete", fails)
+        for _ in range(30):
+            with pytest.raises(StorageUnavailable):
+                simulated.outbox.deliver(sent.id)
+            simulated.clock.advance(120)
+    assert simulated.sent == []
+    assert simulated.deliver_due() == 1
+    assert simulated.outbox.read(sent.id).state is CallbackState.DELIVERED
+    assert claims(simulated) == []
+
+
+def test_attempts_that_cannot_be_recorded_are_not_made_again_and_again(
+    simulated: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that takes claims but no records for a day: the receiver, which answers 500, is called once."""
+    simulated.answer = lambda _: Delivery(500, "HTTP 500")
+    sent = message("job", simulated.clock)
+    simulated.outbox.add(sent)
+    with monkeypatch.context() as ill:
+        ill.setattr(Messages, "save_attempts", fails)
+        for _ in range(24):
+            with pytest.raises(StorageUnavailable):
+                simulated.outbox.deliver(sent.id)
+            simulated.clock.advance(HOUR)
+    assert simulated.sends(sent.id) == 1
+    simulated.answer = lambda _: Delivery(200)
+    assert simulated.deliver_due() == 1
+    record = simulated.outbox.read(sent.id)
+    assert (record.state, record.attempts) == (CallbackState.DELIVERED, 2)
+
+
+def test_the_claim_of_a_process_that_died_while_it_sent_delays_the_next_attempt_by_two_minutes_at_most(
+    simulated: Simulated,
+) -> None:
+    """Until then, nobody else makes an attempt; it counts as one."""
+    sent = message("job", simulated.clock)
+    simulated.outbox.add(sent)
+    claim = simulated.outbox.claims.claim(sent.id)
+    assert claim is not None
+    assert simulated.outbox.claims.begin_to_send(claim)
+    simulated.clock.advance(30)
+    assert simulated.deliver_due() == 0
+    simulated.clock.advance(90)
+    assert simulated.deliver_due() == 1
+    assert simulated.outbox.read(sent.id).attempts == 2
+
+
+def fails(*_given: Any, **_named: Any) -> Any:
+    """A call of a store that is away."""
+    raise StorageUnavailable("The store did not answer.")
 
 
 def claims(simulated: Simulated) -> list[Key]:

@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from standardwebhooks import Webhook
@@ -91,6 +92,81 @@ def test_a_slow_receiver_delays_no_other(tmp_path: Path) -> None:
         assert eventually(lambda: len(quick.requests) == 1)
         assert len(slow.requests) == 4
         deliverer.stop()
+
+
+def test_many_slow_receivers_delay_no_first_attempt(tmp_path: Path) -> None:
+    """Forty callbacks wait for twenty receivers that do not answer; one to another receiver, added last, arrives."""
+    outbox = Outbox(lambda: storage, post)  # type: ignore[arg-type]
+    storage, clock = LocalStorage(tmp_path), Clock()
+    with ExitStack() as stack:
+        slow = [stack.enter_context(HttpServer({})) for _ in range(20)]
+        quick = stack.enter_context(HttpServer({"/hook": Answer(200)}))
+        stop = threading.Event()
+        stack.callback(stop.set)
+        for number, each in enumerate([*slow, *slow]):
+            each.answers = {"/hook": lambda _: Answer(200 if stop.wait(60) else 500)}
+            outbox.add(to(each, f"slow-{number}", clock))
+        deliverer = Deliverer(outbox, 3600)
+        stack.callback(deliverer.stop)
+        deliverer.start()
+        assert eventually(lambda: sum(len(each.requests) for each in slow) == 40)
+        outbox.add(to(quick, "quick", clock))
+        deliverer.wake()
+        assert eventually(lambda: len(quick.requests) == 1)
+
+
+def test_retries_leave_slots_for_first_attempts(simulated: Simulated) -> None:
+    """A hundred retries to a hundred receivers that stall fill 48 slots; first attempts still start."""
+    stop = threading.Event()
+
+    def stall(_number: int) -> Delivery:
+        stop.wait(60)
+        return Delivery(500, "HTTP 500")
+
+    for number in range(100):
+        sent = message(f"job-{number}", simulated.clock)
+        record = sent.record.with_changes(receiver=f"https://{number}.example", attempts=1)
+        simulated.outbox.add(sent.model_copy(update={"record": record}))
+    simulated.answer = stall
+    deliverer = Deliverer(simulated.outbox, 3600)
+    try:
+        deliverer.start()
+        assert eventually(lambda: len(simulated.sent) == 48)
+        first = message("first", simulated.clock)
+        simulated.outbox.add(first)
+        deliverer.wake()
+        assert eventually(lambda: simulated.sends(first.id) == 1)
+        assert len(simulated.sent) == 49
+    finally:
+        deliverer.stop()
+        stop.set()
+
+
+@pytest.mark.parametrize("place", ["expire", "index", "now"])
+def test_the_delivery_survives_every_exception(
+    simulated: Simulated, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, place: str
+) -> None:
+    """An unexpected error, once, in whatever it does: it is logged, and the callback is delivered."""
+    failed = threading.Event()
+    works = getattr(simulated.outbox, place)
+
+    def once(*given: object) -> object:
+        if threading.current_thread().name == "callbacks" and not failed.is_set():
+            failed.set()
+            raise OverflowError("date value out of range")
+        return works(*given) if place != "index" else works.pending()
+
+    planted = once if place != "index" else SimpleNamespace(pending=once, forget=works.forget)
+    sent = message("job", simulated.clock)
+    simulated.outbox.add(sent)
+    monkeypatch.setattr(simulated.outbox, place, planted)
+    deliverer = Deliverer(simulated.outbox, 0.1)
+    deliverer._failure_seconds = 0.1
+    deliverer.start()
+    assert eventually(lambda: simulated.sends(sent.id) == 1)
+    deliverer.stop()
+    assert failed.is_set()
+    assert "date value out of range" in caplog.text
 
 
 @pytest.mark.parametrize("is_bucket", [False, True], ids=["folder", "bucket"])

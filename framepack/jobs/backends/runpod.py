@@ -12,7 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from framepack.answer import Answer, failure
 from framepack.errors import (
     Cancelled,
     DiskFull,
@@ -30,6 +29,7 @@ from framepack.storage.uploads import keep_upload
 if TYPE_CHECKING:
     from runpod.endpoint.runner import RunPodClient
 
+    from framepack.answer import Answer
     from framepack.storage.base import Storage
 
 log = logging.getLogger("framepack.rest")
@@ -212,25 +212,21 @@ class RunpodBackend:
 
         Raises:
             WorkerLost: the platform no longer knows the job.
+            FramepackError: it ended, and the platform has no answer of a worker.
         """
-        was_started = False
         try:
             while True:
                 status = await self._status(remote_id)
                 if status.get("status") == "IN_PROGRESS":
-                    was_started = True
                     if isinstance(status.get("output"), dict):
                         on_progress(status["output"])
-                elif (answer := _final_answer(status, was_started=was_started)) is not None:
+                elif (answer := _final_answer(status)) is not None:
                     return answer
                 await asyncio.sleep(self._poll_seconds)
         except asyncio.CancelledError as error:
-            if STOPPING in error.args:
-                raise
-            await self._cancel(remote_id)
-            if not was_started:
-                raise
-            return failure(Cancelled("The job was cancelled."))  # the worker has sent the callback
+            if STOPPING not in error.args:
+                await self._cancel(remote_id)
+            raise
 
     async def _status(self, remote_id: str) -> dict[str, Any]:
         """The status of a job; asks until the platform answers."""
@@ -348,24 +344,23 @@ def _no_answer(error: Exception, status: int | None) -> _NoAnswer:
     return _NoAnswer("RunPod could not be reached.")
 
 
-def _final_answer(status: dict[str, Any], *, was_started: bool) -> Answer | None:
+def _final_answer(status: dict[str, Any]) -> Answer | None:
     """The answer of a job that has ended; None if it has not.
 
     Raises:
-        FramepackError: the job ended without a worker that could have sent its callback.
+        FramepackError: the platform has no answer of a worker, so nobody knows whether one has reported the end.
     """
     state, output = status.get("status"), status.get("output")
     if state == "COMPLETED":
-        return output if isinstance(output, dict) else failure(SourceFailed("The worker's result was lost."))
+        if isinstance(output, dict) and output:
+            return output
+        raise SourceFailed("The worker's result was lost.")
     if state == "FAILED":
         return _envelope(status.get("error"), output if isinstance(output, dict) else {})
     if state not in {"CANCELLED", "TIMED_OUT"}:
         return None
     reason = "was cancelled at RunPod" if state == "CANCELLED" else "exceeded the execution timeout of its endpoint"
-    ended = Cancelled(f"The job {reason}.")
-    if not was_started:
-        raise ended
-    return failure(ended)
+    raise Cancelled(f"The job {reason}.")
 
 
 def _envelope(error: object, details: dict[str, Any]) -> Answer:
