@@ -128,10 +128,9 @@ def _range(field: FieldInfo) -> str:
         for name in ("ge", "le", "gt")
         if (value := getattr(entry, name, None)) is not None
     }
-    if "ge" in limits and "le" in limits:
-        return f" from {limits['ge']:.10g} to {limits['le']:.10g}"
-    words = {"ge": "of at least", "gt": "above", "le": "of at most"}
-    return "".join(f" {words[name]} {value:.10g}" for name, value in limits.items())
+    if "gt" in limits:
+        return f" above {limits['gt']:.10g} and up to {limits['le']:.10g}"
+    return f" from {limits['ge']:.10g} to {limits['le']:.10g}"
 
 
 def _shown(value: object) -> str:

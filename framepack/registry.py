@@ -13,6 +13,7 @@ from framepack.api.workflow import StepTypes
 from framepack.errors import InvalidField, UnknownEndpoint
 from framepack.processing.effect import Effect
 from framepack.processing.operation import Operation
+from framepack.spelling import shortened
 
 AnyOperation = Operation[Any, Any]
 AnyEffect = Effect[Any]
@@ -65,7 +66,9 @@ class Registry:
             endpoint, method = path, verb
         methods = self._by_path.get(endpoint)
         if methods is None:
-            raise UnknownEndpoint(f"Unknown endpoint '{endpoint[:80]}'. Known endpoints: {', '.join(self._by_name)}.")
+            raise UnknownEndpoint(
+                f"Unknown endpoint '{shortened(endpoint)}'. Known endpoints: {', '.join(self._by_name)}."
+            )
         if method is None and len(methods) == 1:
             return next(iter(methods.values()))
         if method is None:

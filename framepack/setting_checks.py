@@ -127,6 +127,13 @@ def language_model(default: str) -> Callable[[str], str]:
     return check
 
 
+def header_value(text: str) -> str:
+    """Text that the header of a request can carry; servers and proxies read other characters in different ways."""
+    if not text.isascii() or not text.isprintable():
+        raise ValueError("values of printable ASCII characters separated by commas")
+    return text
+
+
 def signing_key(secret: str) -> bytes:
     """The key in a secret of Standard Webhooks: ``whsec_`` and base64, or any other text as UTF-8."""
     key = secret.encode()

@@ -25,12 +25,22 @@ from framepack.errors import InvalidSettings
 INVALID_SETTINGS_STATUS: Final = 2
 """Exit status of a process whose settings are invalid."""
 
+# Bounds: above them, dates and timers overflow, or a number is a mistake.
+_DAY_SECONDS: Final = 86_400
+_TEN_YEARS_HOURS: Final = 87_600
+_MILLION: Final = 1_000_000
+
 _ENHANCER: Final = "ibm-granite/granite-3.3-2b-instruct"
 _CAPTIONER: Final = "florence-community/Florence-2-large"
 
 
 AbsolutePath = Annotated[Path, AfterValidator(checks.absolute)]
 WebAddress = Annotated[str, AfterValidator(checks.web_address)]
+
+
+def _sendable(key: SecretStr) -> SecretStr:
+    checks.header_value(key.get_secret_value())
+    return key
 
 
 def _usable(secret: SecretStr) -> SecretStr:
@@ -93,11 +103,12 @@ class StoreSettings(_Group):
         86_400, ge=1, le=604_800, description="How long an `output_url` is valid (S3 allows up to 7 days)."
     )
     inline_limit_mb: float = Field(
-        5, ge=0, description="Outputs up to this size are also returned as base64; 0 disables this."
+        5, ge=0, le=10_000, description="Outputs up to this size are also returned as base64; 0 disables this."
     )
     store_patience_seconds: float = Field(
         600,
         ge=0,
+        le=_DAY_SECONDS,
         description="How long a job keeps its finished output and tries to store it while the store does not answer.",
     )
     temp_dir: AbsolutePath = Field(
@@ -105,9 +116,14 @@ class StoreSettings(_Group):
         description="Folder for the temporary files of running jobs.",
         json_schema_extra={"default": "`framepack-UID` in the system's temporary folder"},
     )
-    temp_grace_seconds: float = Field(300, ge=0, description="Minimum age before `clear-temp` may delete a result.")
+    temp_grace_seconds: float = Field(
+        300, ge=0, le=_TEN_YEARS_HOURS * 3600, description="Minimum age before `clear-temp` may delete a result."
+    )
     claim_lifetime_seconds: float = Field(
-        3600, ge=120, description="How long results of an unresponsive job are protected from clean-up."
+        3600,
+        ge=120,
+        le=_TEN_YEARS_HOURS * 3600,
+        description="How long results of an unresponsive job are protected from clean-up.",
     )
 
     @field_validator("bucket_secret_access_key")
@@ -147,7 +163,7 @@ class ModelSettings(_Group):
         "auto", description="Device for inference: `auto`, `cpu`, `cuda` or `cuda:N`."
     )
     memory_limit_mb: int | None = Field(
-        None, ge=64, description="Memory that models and inference may use; if unset, all free memory."
+        None, ge=64, le=_MILLION, description="Memory that models and inference may use; if unset, all free memory."
     )
     generator: Annotated[str, AfterValidator(checks.factory)] | None = Field(
         None,
@@ -171,7 +187,7 @@ class NetworkSettings(_Group):
     )
     https_only: bool = Field(default=False, description="Whether sources and callbacks must use https.")
     download_timeout_seconds: float = Field(
-        300, gt=0, description="Maximum time for one source, or one JSON body, to arrive."
+        300, gt=0, le=_DAY_SECONDS, description="Maximum time for one source, or one JSON body, to arrive."
     )
     webhook_secret: Annotated[SecretStr, AfterValidator(_usable)] | None = Field(
         None, description="Signs callbacks (Standard Webhooks): `whsec_` followed by base64, or any text."
@@ -181,36 +197,47 @@ class NetworkSettings(_Group):
 class LimitSettings(_Group):
     """Limits."""
 
-    max_source_mb: float = Field(1024, gt=0, description="Maximum size of a source file.")
-    max_seconds: float = Field(600, gt=0, description="Maximum duration of a source video.")
-    max_frames: int = Field(36_000, gt=0, description="Maximum frames per source video.")
-    max_pixels: int = Field(4096 * 2304, gt=0, description="Maximum pixels per source frame.")
-    max_output_pixels: int = Field(7680 * 4320, gt=0, description="Maximum pixels per output frame.")
-    max_output_frames: int = Field(144_000, gt=0, description="Maximum frames per output video.")
+    max_source_mb: float = Field(1024, gt=0, le=_MILLION, description="Maximum size of a source file.")
+    max_seconds: float = Field(600, gt=0, le=_MILLION, description="Maximum duration of a source video.")
+    max_frames: int = Field(36_000, gt=0, le=1000 * _MILLION, description="Maximum frames per source video.")
+    max_pixels: int = Field(4096 * 2304, gt=0, le=1000 * _MILLION, description="Maximum pixels per source frame.")
+    max_output_pixels: int = Field(
+        7680 * 4320, gt=0, le=1000 * _MILLION, description="Maximum pixels per output frame."
+    )
+    max_output_frames: int = Field(144_000, gt=0, le=1000 * _MILLION, description="Maximum frames per output video.")
     max_source_gigapixels: float = Field(
-        250,
+        100,
         gt=0,
-        description="Maximum frames x pixels of all source videos of a job, in 10^9; 250 are 10 minutes of 4K at "
-        "50 frames per second.",
+        le=_MILLION,
+        description="Maximum frames x pixels of all source videos of a job, in 10^9; 10 minutes of 1080p at 60 "
+        "frames per second are 75.",
     )
     max_work_gigapixels: float = Field(
-        2400,
+        1000,
         gt=0,
+        le=_MILLION,
         description="Maximum frames x pixels that all steps of a job compute, in 10^9. Interpolated frames count 2 "
-        "times; those that an upscaling network makes 4 times, with faces 8 times. 2400 are 10 minutes of 1080p at "
-        "30 frames per second, enlarged 4x.",
+        "times; those that an upscaling network makes 4 times, with faces 8 times. A minute of 1080p at 60 "
+        "frames per second, enlarged 4x, is 478.",
     )
     max_output_gigapixels: float = Field(
-        500, gt=0, description="Maximum frames x pixels that a job encodes, in 10^9, into videos and images."
+        250,
+        gt=0,
+        le=_MILLION,
+        description="Maximum frames x pixels that a job encodes, in 10^9, into videos and images.",
     )
-    max_extracted_frames: int = Field(10_000, gt=0, description="Maximum frames per extraction.")
-    max_image_mb: float = Field(25, gt=0, description="Maximum size of an image to caption.")
-    max_image_pixels: int = Field(50_000_000, gt=0, description="Maximum pixels of an image to caption.")
-    max_prompt_sections: int = Field(60, ge=1, description="Maximum timed sections per prompt.")
-    max_operations: int = Field(10, ge=1, description="Maximum operations per pipeline.")
-    max_batch_videos: int = Field(50, ge=1, description="Maximum videos per batch.")
-    max_join_videos: int = Field(20, ge=2, description="Maximum videos per join.")
-    max_presets: int = Field(500, ge=1, description="Maximum presets of each kind that clients may save.")
+    max_extracted_frames: int = Field(10_000, gt=0, le=_MILLION, description="Maximum frames per extraction.")
+    max_image_mb: float = Field(25, gt=0, le=_MILLION, description="Maximum size of an image to caption.")
+    max_image_pixels: int = Field(
+        50_000_000, gt=0, le=1000 * _MILLION, description="Maximum pixels of an image to caption."
+    )
+    max_prompt_sections: int = Field(60, ge=1, le=_MILLION, description="Maximum timed sections per prompt.")
+    max_operations: int = Field(10, ge=1, le=_MILLION, description="Maximum operations per pipeline.")
+    max_batch_videos: int = Field(50, ge=1, le=_MILLION, description="Maximum videos per batch.")
+    max_join_videos: int = Field(20, ge=2, le=_MILLION, description="Maximum videos per join.")
+    max_presets: int = Field(
+        500, ge=1, le=_MILLION, description="Maximum presets of each kind that clients may save."
+    )
 
 
 class EncodingSettings(_Group):
@@ -230,7 +257,7 @@ class EncodingSettings(_Group):
 class RestSettings(_Group):
     """REST server."""
 
-    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+    api_keys: Annotated[tuple[Annotated[SecretStr, AfterValidator(_sendable)], ...], NoDecode] = Field(
         (),
         description="Accepted `X-API-Key` values, separated by commas; "
         "if unset, a temporary key is generated at start-up.",
@@ -243,19 +270,30 @@ class RestSettings(_Group):
         None, validation_alias="RUNPOD_API_KEY", description="API key of the RunPod account that owns the endpoint."
     )
     max_queued_jobs: int = Field(
-        100, ge=1, description="Maximum queued jobs of each lane; further ones are answered with 429."
+        100, ge=1, le=_MILLION, description="Maximum queued jobs of each lane; further ones are answered with 429."
     )
     max_body_mb: float = Field(
-        64, gt=0, description="Maximum size of a JSON body; send larger videos by address or through `/uploads`."
+        64,
+        gt=0,
+        le=10_000,
+        description="Maximum size of a JSON body; send larger videos by address or through `/uploads`.",
     )
-    max_uploads: int = Field(1000, ge=1, description="Maximum uploads that are kept at a time, per API key.")
+    max_uploads: int = Field(
+        1000, ge=1, le=_MILLION, description="Maximum uploads that are kept at a time, per API key."
+    )
     max_uploads_mb: float = Field(
-        20_000, gt=0, description="Maximum size in sum of the uploads that are kept at a time, per API key."
+        20_000,
+        gt=0,
+        le=1000 * _MILLION,
+        description="Maximum size in sum of the uploads that are kept at a time, per API key.",
     )
-    job_retention_hours: float = Field(24, gt=0, description="How long finished jobs and uploads are kept.")
+    job_retention_hours: float = Field(
+        24, gt=0, le=_TEN_YEARS_HOURS, description="How long finished jobs and uploads are kept."
+    )
     shutdown_grace_seconds: float = Field(
         25,
         ge=0,
+        le=_DAY_SECONDS,
         description="Time for running jobs at shutdown; the next server, or another worker, runs unfinished ones.",
     )
     link_secret: SecretStr | None = Field(

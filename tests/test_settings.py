@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
+import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic import ValidationError
 
 from framepack.environment import data_folder
 from framepack.errors import InvalidSettings
+from framepack.runtime import Runtime
 from framepack.settings import GROUPS, Settings, load_settings, unknown_variables
 from tests.support.control_plane import ROOT
 
 WRONG = {
     "FRAMEPACK_DEVICE": ("gpu", "must be auto, cpu, cuda or cuda:N, not 'gpu'."),
     "FRAMEPACK_STORAGE": ("s3:/bucket", "must be file:FOLDER or s3://BUCKET/PREFIX, not 's3:/bucket'."),
-    "FRAMEPACK_INLINE_LIMIT_MB": ("5MB", "must be a number of at least 0, not '5MB'."),
+    "FRAMEPACK_INLINE_LIMIT_MB": ("5MB", "must be a number from 0 to 10000, not '5MB'."),
     "FRAMEPACK_ALLOWED_HOSTS": (
         "minio,10.0.0.0/99",
         (
@@ -47,14 +53,17 @@ WRONG = {
     ),
     "FRAMEPACK_LINK_SECRET": ("short", "must have at least 16 characters."),
     "FRAMEPACK_API_KEYS": (" , ", "must be one or more values separated by commas."),
+    "FRAMEPACK_JOB_RETENTION_HOURS": ("1e9", "must be a number above 0 and up to 87600, not '1e9'."),
+    "FRAMEPACK_CLAIM_LIFETIME_SECONDS": ("1e300", "must be a number from 120 to 315360000, not '1e300'."),
+    "FRAMEPACK_DOWNLOAD_TIMEOUT_SECONDS": ("1e20", "must be a number above 0 and up to 86400, not '1e20'."),
     "FRAMEPACK_VIDEO_PRESET": (
         "placebo",
         "must be ultrafast, superfast, veryfast, faster, fast, medium or slow, not 'placebo'.",
     ),
     "FRAMEPACK_HTTPS_ONLY": ("maybe", "must be true or false, not 'maybe'."),
-    "FRAMEPACK_MAX_FRAMES": ("0", "must be a whole number above 0, not '0'."),
-    "FRAMEPACK_MAX_SECONDS": ("nan", "must be a number above 0, not 'nan'."),
-    "FRAMEPACK_MEMORY_LIMIT_MB": ("63", "must be a whole number of at least 64, not '63'."),
+    "FRAMEPACK_MAX_FRAMES": ("0", "must be a whole number above 0 and up to 1000000000, not '0'."),
+    "FRAMEPACK_MAX_SECONDS": ("nan", "must be a number above 0 and up to 1000000, not 'nan'."),
+    "FRAMEPACK_MEMORY_LIMIT_MB": ("63", "must be a whole number from 64 to 1000000, not '63'."),
     "FRAMEPACK_VIDEO_CRF": ("41", "must be a whole number from 0 to 40, not '41'."),
 }
 ENTRIES = {
@@ -103,6 +112,44 @@ def test_several_wrong_settings_are_all_listed(monkeypatch: pytest.MonkeyPatch) 
         *(f"{name} {line}" for name, (_, line) in WRONG.items()),
         "BUCKET_ACCESS_KEY_ID and BUCKET_SECRET_ACCESS_KEY must be set together.",
     }
+
+
+def test_an_api_key_that_headers_cannot_carry_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients would send its characters in different ways."""
+    monkeypatch.setenv("FRAMEPACK_API_KEYS", "canary,schl\u00fcssel")
+
+    with pytest.raises(InvalidSettings) as caught:
+        load_settings()
+
+    assert caught.value.message == (
+        "FRAMEPACK_API_KEYS must be values of printable ASCII characters separated by commas."
+    )
+
+
+_NUMBERS = [
+    name
+    for name, field in Settings.model_fields.items()
+    if {int, float} & {field.annotation, *get_args(field.annotation)}
+]
+
+
+@pytest.mark.parametrize("name", _NUMBERS)
+def test_every_number_has_a_bound_that_dates_timers_and_sizes_bear(name: str, tmp_path: Path) -> None:
+    """At the bound a worker starts, and nothing that is computed from it overflows; above it is refused."""
+    bound = next(each.le for each in Settings.model_fields[name].metadata if hasattr(each, "le"))
+    settings = Settings(storage=f"file:{tmp_path}", **{name: bound})
+
+    assert Runtime(settings).storage
+
+    value = getattr(settings, name)
+    assert math.isfinite(value)
+    assert round(value * 1e9) < 2**63
+    if name.endswith(("_seconds", "_hours")):
+        span = timedelta(hours=value) if name.endswith("_hours") else timedelta(seconds=value)
+        assert datetime.now(UTC) - span < datetime.now(UTC) + span
+        assert span.total_seconds() < threading.TIMEOUT_MAX
+    with pytest.raises(ValidationError):
+        Settings(**{name: bound + 1})
 
 
 @pytest.mark.parametrize("given", ["BUCKET_ACCESS_KEY_ID", "BUCKET_SECRET_ACCESS_KEY"])

@@ -16,6 +16,8 @@ from framepack.spelling import NEW_SENTENCE, did_you_mean
         ("wram", {"cold": "--cold", "warm": "--warm"}, "; did you mean --warm?"),
         ("vintage", ["cold", "warm"], "."),
         ("vintage", [], "."),
+        ("w" * 80, ["w" * 79], f"; did you mean {'w' * 79}?"),
+        ("w" * 81, ["w" * 79], "."),
     ],
 )
 def test_the_most_similar_name_is_suggested(

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from framepack.api.schemas import Request, limits, redeclared, whole
 from framepack.errors import NotFound
+from framepack.spelling import shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,5 +253,5 @@ def find_preset(name: str, look_up: Callable[[str], FilterSettings | None] = bui
     """
     found = look_up(name)
     if found is None:
-        raise NotFound(f"Filter preset '{name[:80]}' not found")
+        raise NotFound(f"Filter preset '{shortened(name)}' not found")
     return found

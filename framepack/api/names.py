@@ -13,6 +13,7 @@ MAX_BYTES: Final = 200
 SIGNS: Final = " ._+-()[]',!&@#=~"
 
 _LETTERS_AND_DIGITS: Final = ("L", "M", "N")
+_MAX_GIVEN: Final = 4 * MAX_CHARACTERS  # one letter of NFC may be given as several characters
 _NOT_FIRST: Final = " ._-"
 _NOT_LAST: Final = " ."
 # Device names of Windows, where a downloaded file of such a name could not be opened.
@@ -43,7 +44,8 @@ def checked_name(text: str) -> str:
     Raises:
         ValueError: It is not allowed; the message says what is, as the end of a sentence.
     """
-    name = unicodedata.normalize("NFC", encodable(text))
+    is_short = len(text) <= _MAX_GIVEN  # what follows looks at each character
+    name = unicodedata.normalize("NFC", encodable(text)) if is_short else ""
     if not 0 < len(name) <= MAX_CHARACTERS or len(name.encode()) > MAX_BYTES:
         raise ValueError(f"a name of 1 to {MAX_CHARACTERS} characters and at most {MAX_BYTES} bytes")
     if not all(_is_allowed(char) for char in name) or unicodedata.normalize("NFKC", name) != name:

@@ -23,7 +23,7 @@ from pydantic import (
 
 from framepack.errors import InvalidField, InvalidSource
 from framepack.setting_checks import MAX_URL_CHARACTERS
-from framepack.spelling import did_you_mean
+from framepack.spelling import did_you_mean, shortened
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -55,7 +55,7 @@ Url = Annotated[str, Field(min_length=1, max_length=MAX_URL_CHARACTERS), BeforeV
 class Request(BaseModel):
     """Base of all requests: strict types and no unknown fields.
 
-    Null means that a field is not given. So does an empty text in an optional field: forms send it for empty inputs.
+    Null means that a field is not given. So does a blank text in an optional field: forms send it for empty inputs.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
@@ -69,7 +69,7 @@ class Request(BaseModel):
 
     @classmethod
     def _is_unset(cls, name: object, value: object) -> bool:
-        if value == "" and isinstance(name, str):
+        if isinstance(value, str) and isinstance(name, str) and not value.strip(_BLANKS):
             field = cls.model_fields.get(name)
             return field is not None and not field.is_required()
         return value is None
@@ -265,7 +265,7 @@ def _sentence(model: type[BaseModel], error: ValidationError, place: str) -> str
     first = error.errors(include_url=False)[0]
     name = place
     for part in first["loc"]:
-        name += f"[{part}]" if isinstance(part, int) else f".{part}"
+        name += f"[{part}]" if isinstance(part, int) else f".{shortened(part)}"
     return _SENTENCES.get(first["type"], _other)(_model_of(model, first["loc"]), name.lstrip(".") or "input", first)
 
 
@@ -282,7 +282,7 @@ def _unknown(model: type[BaseModel], name: str, _finding: Any) -> str:
     place, dot, field = name.rpartition(".")
     allowed = sorted(model.model_fields)
     hint = did_you_mean(field, {each: f"'{place}{dot}{each}'" for each in allowed})
-    return f"Unknown field '{name[:80]}'{hint} Allowed fields: {', '.join(allowed) or 'none'}."
+    return f"Unknown field '{name}'{hint} Allowed fields: {', '.join(allowed) or 'none'}."
 
 
 def _missing(_model: type[BaseModel], name: str, _finding: Any) -> str:
@@ -292,10 +292,16 @@ def _missing(_model: type[BaseModel], name: str, _finding: Any) -> str:
 def _out_of_range(model: type[BaseModel], name: str, finding: Any) -> str:
     field = model.model_fields.get(finding["loc"][-1])
     bounds = {} if field is None else limits(field.metadata)
-    shown = f", not {finding['input']!r:.40}"
+    shown = _not(finding["input"])
     if "minimum" in bounds and "maximum" in bounds:
         return f"{name} must be between {bounds['minimum']:.10g} and {bounds['maximum']:.10g}{shown}."
     return f"{name} must be {finding['msg'].removeprefix('Input should be ')}{shown}."
+
+
+def _not(given: object) -> str:
+    """The end of a sentence that shows the first 40 characters of what was given."""
+    start = given[:40] if isinstance(given, str) else given
+    return f", not {start!r:.40}"
 
 
 def limits(metadata: list[Any]) -> dict[str, float]:
@@ -325,7 +331,7 @@ def _no_object(_model: type[BaseModel], name: str, _finding: Any) -> str:
 def _other(_model: type[BaseModel], name: str, finding: Any) -> str:
     message = finding["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     given = finding["input"]
-    shown = f", not {given!r:.40}" if isinstance(given, bool | int | float | str) else ""
+    shown = _not(given) if isinstance(given, bool | int | float | str) else ""
     return f"{name} must be {message}{shown}."
 
 

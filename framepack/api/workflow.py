@@ -14,8 +14,10 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Protocol, Self, Typ
 
 from pydantic import Field, create_model, field_validator, model_validator
 
+from framepack.api.names import MAX_CHARACTERS
 from framepack.api.schemas import Request, Whole, redeclared
 from framepack.errors import InvalidField
+from framepack.spelling import shortened
 
 V = TypeVar("V")
 
@@ -120,7 +122,7 @@ class StepTypes:
 
     def type_of(self, name: str) -> str | None:
         """The type of step that ``name`` means, in any case of its letters; None if there is no such step."""
-        return self._spellings.get(_plain(name))
+        return self._spellings.get(_plain(name)) if len(name) <= MAX_CHARACTERS else None
 
     def _knowing(self, base: type[K], **fields: Any) -> type[K]:
         model = create_model(base.__name__, __base__=base, __module__=base.__module__, __doc__=base.__doc__, **fields)
@@ -219,7 +221,7 @@ def _plain(name: str) -> str:
 
 
 def _unknown(name: str, known: tuple[str, ...], place: str) -> InvalidField:
-    return InvalidField(f"Invalid operation type: {name[:80]}. Valid types: {', '.join(known)} ({place})")
+    return InvalidField(f"Invalid operation type: {shortened(name)}. Valid types: {', '.join(known)} ({place})")
 
 
 def _single(declared: Iterable[tuple[str, V, StepType]]) -> dict[str, V]:

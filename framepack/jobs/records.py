@@ -28,6 +28,7 @@ from pydantic_core import to_json
 
 from framepack.errors import FramepackError, InvalidField, NotFound, StorageUnavailable, Unavailable
 from framepack.files.parallel import in_parallel
+from framepack.spelling import shortened
 from framepack.storage.answers import attached, detached, with_new_links
 from framepack.storage.documents import STATE, Documents
 from framepack.storage.reservations import reservation
@@ -181,7 +182,7 @@ class JobRecords:
             record = self._records.read(job_id)
             if record.id == job_id:
                 return record
-        raise NotFound(f"Job '{job_id[:80]}' not found")
+        raise NotFound(f"Job '{shortened(job_id)}' not found")
 
     def newest(self, limit: int) -> tuple[list[JobRecord], int]:
         """The last records that were written, the newest job first, and the number of all records."""

@@ -12,6 +12,7 @@ from framepack.errors import InvalidField, ModelUnavailable
 from framepack.models.memory.cache import ModelCache
 from framepack.models.memory.device import Device
 from framepack.models.spec import ModelRow, ModelSpec
+from framepack.spelling import shortened
 
 if TYPE_CHECKING:
     from framepack.models.faces.detector import Detector
@@ -100,7 +101,7 @@ class ModelLibrary:
         row = next((row for row in self.upscalers() if row.name == name), None)
         if row is None:
             valid = ", ".join(row.name for row in self.upscalers())
-            raise InvalidField(f"Invalid model '{name[:80]}'. Valid models: {valid}.")
+            raise InvalidField(f"Invalid model '{shortened(name)}'. Valid models: {valid}.")
         return row
 
     def upscaler(self, name: str, denoise_strength: float = 1.0) -> AbstractContextManager[Upscaler]:

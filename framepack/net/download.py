@@ -15,7 +15,7 @@ from framepack.errors import DiskFull, SourceFailed, is_disk_full
 from framepack.net.addresses import ParsedTarget, Policy, check_url
 from framepack.net.session import Outgoing, PassingFailure, exchange
 from framepack.net.transfer import Transfer
-from framepack.net.watchdog import Watchdog
+from framepack.net.watchdog import Pace, Watchdog
 
 if TYPE_CHECKING:
     from requests import Response
@@ -27,6 +27,8 @@ logger = logging.getLogger("framepack.net")
 MAX_REDIRECTS = 3
 PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Seconds between the attempts of a download, unless the server asks for others."""
+PACE = Pace(seconds=30, bytes_per_second=50_000)
+"""How fast a source must arrive."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -38,11 +40,13 @@ class Downloader:
         policy: Which addresses may be reached.
         timeout_seconds: Time limit of one download, including redirects and further attempts.
         pauses: Seconds between attempts; there is one attempt more than pauses.
+        pace: How fast a source must arrive.
     """
 
     policy: Policy
     timeout_seconds: float
     pauses: Sequence[float] = PAUSES
+    pace: Pace = PACE
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Downloader:
@@ -74,12 +78,12 @@ class Downloader:
         Raises:
             SourceNotAllowed: the URL, or one that it redirects to, is not allowed.
             SourceFailed: the server cannot be reached, answers with an error, or closes the connection early.
-            SourceTooSlow: the file did not arrive in time.
+            SourceTooSlow: the file did not arrive in time, or too slowly.
             TooLarge: the file has more than ``max_bytes``.
             DiskFull: the disk is full.
             Cancelled: raised by ``check``.
         """
-        with Watchdog(self.timeout_seconds, check) as watchdog, _file(to) as file:
+        with Watchdog(self.timeout_seconds, check, self.pace) as watchdog, _file(to) as file:
             transfer = Transfer(file, max_bytes)
             pauses = iter(self.pauses)
             while True:
@@ -97,7 +101,7 @@ class Downloader:
 def _wait(failure: PassingFailure, pause: float | None, watchdog: Watchdog) -> None:
     """Wait before the next attempt, or raise the failure if there is none, or no time for it."""
     seconds = pause if failure.retry_after_seconds is None else failure.retry_after_seconds
-    if pause is None or seconds is None or seconds >= watchdog.remaining_seconds:
+    if pause is None or seconds is None or seconds >= watchdog.patience_seconds:
         raise SourceFailed(failure.message) from failure
     logger.info("A source failed and is tried again in %.1f seconds: %s", seconds, failure.message)
     watchdog.pause(seconds)

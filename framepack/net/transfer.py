@@ -64,6 +64,7 @@ class Transfer:
         if declared_bytes is not None and self.size_bytes + declared_bytes > self.max_bytes:
             raise self._too_large()
         while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
+            watchdog.received(len(chunk))
             watchdog.check()
             self.size_bytes += len(chunk)
             if self.size_bytes > self.max_bytes:

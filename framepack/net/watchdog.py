@@ -7,12 +7,26 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from framepack.errors import SourceTooSlow
 
 _POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a body must arrive, so that a slow server does not hold the job that waits for it.
+
+    Attributes:
+        seconds: Time over which it is measured, again and again; the first one begins with the exchange.
+        bytes_per_second: How much must arrive on average in each.
+    """
+
+    seconds: float
+    bytes_per_second: float
 
 
 class Watchdog:
@@ -24,12 +38,16 @@ class Watchdog:
     Args:
         timeout_seconds: Time limit from entering to leaving the ``with`` block.
         check: Raises to stop the exchange at once; called often, from two threads.
+        pace: How fast a body must arrive; None if only the deadline counts.
     """
 
-    def __init__(self, timeout_seconds: float, check: Callable[[], None]) -> None:
+    def __init__(self, timeout_seconds: float, check: Callable[[], None], pace: Pace | None = None) -> None:
         self._timeout_seconds = timeout_seconds
         self._deadline = time.monotonic() + timeout_seconds
         self._check = check
+        self._pace = pace
+        self._received = 0
+        self._measured_since = (time.monotonic(), 0)  # and what had been received; one value, for two threads
         self._socket: socket.socket | None = None
         self._error: Exception | None = None
         self._lock = threading.Lock()
@@ -54,6 +72,15 @@ class Watchdog:
     def remaining_seconds(self) -> float:
         """Time left, at least one millisecond."""
         return max(0.001, self._deadline - time.monotonic())
+
+    @property
+    def patience_seconds(self) -> float:
+        """How long a pause may be until the exchange ends, because of its deadline or its pace."""
+        return self.remaining_seconds if self._pace is None else min(self.remaining_seconds, self._pace.seconds)
+
+    def received(self, size_bytes: int) -> None:
+        """Count bytes of the body that have arrived."""
+        self._received += size_bytes
 
     def extend(self, seconds: float) -> None:
         """Move the deadline."""
@@ -91,7 +118,7 @@ class Watchdog:
         """Return if the exchange may go on.
 
         Raises:
-            SourceTooSlow: the deadline has passed.
+            SourceTooSlow: the deadline has passed, or too little has arrived.
             Exception: any error of ``check``.
         """
         if self._error is not None:
@@ -102,6 +129,20 @@ class Watchdog:
         self._check()
         if time.monotonic() >= self._deadline:
             raise SourceTooSlow(f"The server did not finish within {self._timeout_seconds:g} seconds.")
+        self._check_pace()
+
+    def _check_pace(self) -> None:
+        pace = self._pace
+        since, before = self._measured_since
+        if pace is None or time.monotonic() < since + pace.seconds:
+            return
+        received = self._received - before
+        if received < pace.seconds * pace.bytes_per_second:
+            raise SourceTooSlow(
+                f"The server sent {received / 1e3:.4g} kB in {pace.seconds:g} seconds; it must send at least "
+                f"{pace.bytes_per_second / 1e3:g} kB per second."
+            )
+        self._measured_since = (time.monotonic(), before + received)
 
     def _run(self) -> None:
         while not self._stopped.wait(min(_POLL_SECONDS, self.remaining_seconds)):

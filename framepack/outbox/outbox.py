@@ -16,6 +16,7 @@ from framepack.outbox.index import Index
 from framepack.outbox.message import CallbackRecord, CallbackState, Message
 from framepack.outbox.messages import Messages
 from framepack.outbox.schedule import pause_after
+from framepack.spelling import shortened
 from framepack.storage.patience import Check, Patience, never_cancelled, patiently
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ class Outbox:
         for state in CallbackState:
             if (message := self.messages.read(state, name)) is not None:
                 return self._current(message)
-        raise NotFound(f"Callback '{name[:80]}' not found")
+        raise NotFound(f"Callback '{shortened(name)}' not found")
 
     def list(self, state: CallbackState | None, limit: int) -> tuple[list[CallbackRecord], int]:
         """The newest callbacks in a state, or in any (None), and the number of all of them."""

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 _MEGABYTE: Final = 1_000_000
 _MEGAPIXEL: Final = 1_000_000
-
-
+_LEAST_MEGAPIXELS: Final = 0.01  # of a frame that is worth mentioning
 _GIGA: Final = 1_000_000_000
 
 
@@ -98,10 +97,15 @@ def _charged(used: int, work: Work, limit: float, subject: str) -> int:
     left = max(0, round(limit * _GIGA) - used)
     remaining = f", of which {left / _GIGA:.4g} are left" if used else ""
     megapixels = left / (work.frames * work.weight) / _MEGAPIXEL
+    fitting = [f"{left // each} frames of this size"] if left >= each else []
+    if megapixels >= _LEAST_MEGAPIXELS:
+        fitting.append(f"{work.frames} frames of {megapixels:.3g} megapixels")
+    remedy = (
+        f"{', or '.join(fitting)} would fit" if fitting else "use fewer, shorter or smaller videos, or fewer steps"
+    )
     raise TooLarge(
         f"{subject}, {work.frames * each / _GIGA:.4g} gigapixels in all; at most {limit:.4g} per job are allowed"
-        f"{remaining}: {left // each} frames of this size would fit, or {work.frames} frames of {megapixels:.3g} "
-        "megapixels."
+        f"{remaining}: {remedy}."
     )
 
 

@@ -13,12 +13,14 @@ from starlette.requests import Request as HttpRequest
 from framepack.api.schemas import from_text
 from framepack.errors import InvalidField
 from framepack.rest.bodies import Body
+from framepack.spelling import shortened
 
 if TYPE_CHECKING:
     from framepack.registry import AnyOperation
 
 _MAX_DEPTH: Final = 32
 _MAX_DIGITS: Final = 20
+_MAX_NAME: Final = 200  # characters
 
 
 async def request_fields(request: HttpRequest, operation: AnyOperation, body: Body) -> dict[str, Any]:
@@ -66,14 +68,16 @@ def check_query(request: HttpRequest) -> None:
     known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
     for name in request.query_params:
         if name not in known:
-            raise InvalidField(f"Unknown field '{name[:80]}'. Allowed fields: {', '.join(sorted(known)) or 'none'}.")
+            raise InvalidField(
+                f"Unknown field '{shortened(name)}'. Allowed fields: {', '.join(sorted(known)) or 'none'}."
+            )
 
 
 def _parsed(text: str) -> Any:
     """Parse JSON.
 
     Raises:
-        InvalidField: an object has a field twice, or a value is out of range.
+        InvalidField: an object has a field twice, a name is too long, or a value is out of range.
         ValueError, RecursionError: the text is not JSON.
     """
     content = json.loads(
@@ -92,7 +96,7 @@ def _merged(sources: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     for source, found in sources.items():
         for name, value in found.items():
             if name in fields:
-                raise InvalidField(f"{name[:80]} is given twice, the second time in {source}.")
+                raise InvalidField(f"{shortened(name)} is given twice, the second time in {source}.")
             fields[name] = value
     return fields
 
@@ -100,8 +104,10 @@ def _merged(sources: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
+        if len(name) > _MAX_NAME:
+            raise InvalidField(f"The name of a field must have at most {_MAX_NAME} characters, not {len(name):,}.")
         if name in found:
-            raise InvalidField(f"{name[:80]!r} is given twice.")
+            raise InvalidField(f"{shortened(name)!r} is given twice.")
         found[name] = value
     return found
 

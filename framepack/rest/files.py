@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import mimetypes
 import re
 from collections.abc import AsyncIterator
@@ -17,7 +18,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field
 
-from framepack.errors import Conflict, InvalidField, NotFound, RangeNotSatisfiable, Unauthorized
+from framepack.errors import Conflict, FramepackError, InvalidField, NotFound, RangeNotSatisfiable, Unauthorized
 from framepack.rest.auth import missing_key
 from framepack.rest.errors import error_response
 from framepack.rest.fields import check_query
@@ -31,8 +32,12 @@ from framepack.storage.outputs import PUBLIC_ROOT, ResultFolder
 from framepack.storage.uploads import UPLOADS
 
 if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
     from framepack.rest.server import Server
     from framepack.storage.base import Storage, StoredObject
+
+log = logging.getLogger("framepack.rest")
 
 _SHOWN_INLINE: Final = frozenset(
     {"image/gif", "image/jpeg", "image/png", "image/webp", "video/mp4", "video/quicktime", "video/webm"}
@@ -202,7 +207,20 @@ def _streamed(storage: Storage, stored: StoredObject, request: Request) -> Respo
     code = HTTPStatus.PARTIAL_CONTENT if "Content-Range" in headers else HTTPStatus.OK
     if request.method == "HEAD":
         return Response(status_code=code, headers=headers, media_type=media_type)
-    return StreamingResponse(_pieces(storage, stored, first, last), code, headers, media_type)
+    return _StoredFile(_pieces(storage, stored, first, last), code, headers, media_type)
+
+
+class _StoredFile(StreamingResponse):
+    """A file from the store. If the store fails in the middle, the log says so, and the connection is cut."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the file."""
+        try:
+            await super().__call__(scope, receive, send)
+        except (
+            FramepackError
+        ) as error:  # its status is sent; the server cuts the connection of an unfinished response
+            log.warning("A file was not sent to its end, because the store failed: %s", error.message)
 
 
 async def _pieces(storage: Storage, stored: StoredObject, first: int, last: int) -> AsyncIterator[bytes]:

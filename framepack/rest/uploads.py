@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from framepack.errors import Busy, FramepackError, InvalidSource
+from framepack.errors import Busy, FramepackError, InvalidSource, NotFound
 from framepack.filenames import clean_filename
 from framepack.files.workspace import Workspace
 from framepack.rest.auth import caller_id
@@ -111,12 +111,13 @@ class UploadQuota:
     in_progress: dict[str, list[int]] = field(default_factory=dict)
 
     @contextlib.asynccontextmanager
-    async def space(self, owner: str, stated_bytes: int) -> AsyncIterator[UploadSpace]:
+    async def space(self, owner: str, stated_bytes: int, *, is_repeated: bool = False) -> AsyncIterator[UploadSpace]:
         """Take space for an upload during the ``with`` block.
 
         Args:
             owner: Id of the API key.
             stated_bytes: The announced size of the request; 0 if it is unknown.
+            is_repeated: Whether it was answered before: what it sends again is compared, not kept.
 
         Raises:
             Busy: too many uploads of the key are arriving, or it may not keep another one.
@@ -127,8 +128,12 @@ class UploadQuota:
         arriving.append(stated_bytes)
         try:
             kept = await asyncio.to_thread(kept_uploads, self.storage, owner)
-            left = self.max_bytes - kept.size_bytes - (sum(arriving) - stated_bytes)
+            others = kept.size_bytes + sum(arriving) - stated_bytes
+            left = self.max_bytes - (0 if is_repeated else others)
             space = UploadSpace(left, self._refusal(kept))
+            if is_repeated:
+                yield space
+                return
             if kept.count + len(arriving) > self.max_count or left < max(stated_bytes, 1):
                 raise space.refusal
             yield space
@@ -162,7 +167,9 @@ def upload_routes(server: Server) -> APIRouter:
         owner, stated = caller_id(request.scope), stated_length(request)
         check_length(stated, server.max_upload_bytes, _WHAT)
         check_free(Path(tempfile.gettempdir()), stated)
-        async with quota.space(owner, stated) as space, _form_file(request, server.max_upload_bytes, space) as file:
+        is_repeated = await _is_known(request, server)
+        space_of = quota.space(owner, stated, is_repeated=is_repeated)
+        async with space_of as space, _form_file(request, server.max_upload_bytes, space) as file:
             filename = clean_filename(file.filename or "")
 
             async def keep() -> Answer:
@@ -175,6 +182,18 @@ def upload_routes(server: Server) -> APIRouter:
             return await answer_once("upload", repeated, keep, server)
 
     return router
+
+
+async def _is_known(request: Request, server: Server) -> bool:
+    """Whether an upload with the request's ``Idempotency-Key`` has been answered, or is being stored."""
+    repeated = await repeatable(request, "upload", None, server)
+    if repeated is None:
+        return False
+    try:
+        await server.jobs.read(repeated.job_id)
+    except NotFound:
+        return False
+    return True
 
 
 def _identity(file: UploadFile, filename: str) -> dict[str, str]:

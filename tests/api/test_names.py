@@ -71,6 +71,13 @@ def test_names_are_normalized_to_nfc() -> None:
     assert not is_name(typed)
 
 
+def test_a_long_name_is_refused_before_its_characters_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That would take many seconds for 60 million of them."""
+    monkeypatch.setattr("framepack.api.names.encodable", lambda _text: pytest.fail("looked at each character"))
+    with pytest.raises(ValueError, match=r"^a name of 1 to 100 characters"):
+        checked_name("a" * 401)
+
+
 def test_the_error_names_the_field_the_rule_and_the_value() -> None:
     """It is one sentence."""
     with pytest.raises(
@@ -80,9 +87,10 @@ def test_the_error_names_the_field_the_rule_and_the_value() -> None:
 
 
 def test_spaces_around_a_preset_name_are_stripped() -> None:
-    """Other invisible characters are refused, and so is a name of spaces only."""
+    """Other invisible characters are refused; spaces only are no name."""
     assert Called.parse({"preset": "  My look "}).preset == "My look"
-    for name in ("My look\n", "\tlook", "\u00a0look", "   "):
+    assert Called.parse({"preset": "   "}).model_fields_set == set()
+    for name in ("My look\n", "\tlook", "\u00a0look"):
         with pytest.raises(InvalidField, match=r"^preset must be "):
             Called.parse({"preset": name})
 

@@ -58,6 +58,8 @@ class Video(VideoRequest, CallbackRequest):
         ({"name": ["x"]}, "name must be a valid string."),
         ({"scale_facter": 2}, f"Unknown field 'scale_facter'; did you mean 'scale_factor'? {ALLOWED}"),
         ({"zzz": 2}, f"Unknown field 'zzz'. {ALLOWED}"),
+        ({"a" * 10**6: 2}, f"Unknown field '{'a' * 80}...'. {ALLOWED}"),
+        ({"num_loops": "x" * 10**6}, f"num_loops must be a valid integer, not '{'x' * 39}."),
     ],
 )
 def test_wrong_input_gets_one_sentence(fields: dict[str, Any], sentence: str) -> None:
@@ -101,10 +103,11 @@ def test_a_video_with_two_sources_is_refused() -> None:
         Video.parse({"video_url": "https://example.com/a.mp4", "video_base64": "AAAA"})
 
 
-def test_an_empty_inline_video_is_no_source() -> None:
+@pytest.mark.parametrize("fields", [{"video_base64": ""}, {"video_url": " "}])
+def test_a_blank_source_is_no_source(fields: dict[str, Any]) -> None:
     """It counts as not given."""
     with pytest.raises(InvalidSource, match=r"^Either"):
-        Video.parse({"video_base64": ""})
+        Video.parse(fields)
 
 
 @pytest.mark.parametrize("text", ["\ud800", "https://example.com/" + "a" * 8192])
@@ -191,7 +194,7 @@ class Optional(Request):
 
 
 def test_empty_text_in_an_optional_field_counts_as_not_given() -> None:
-    """Whatever its type, also in inner objects; spaces are text."""
+    """Whatever its type, also in inner objects, and if it has only blanks."""
     parsed = Optional.parse(
         {
             "name": "a",
@@ -203,9 +206,9 @@ def test_empty_text_in_an_optional_field_counts_as_not_given() -> None:
     assert (parsed.note, parsed.count) == (None, 3)
     assert parsed.inner is not None
     assert parsed.inner[0].video_base64 is None
-    assert Optional.parse({"name": "", "note": " "}).note == " "
+    assert Optional.parse({"name": "", "note": " \n"}).note is None
 
 
 def test_empty_text_in_a_required_field_is_a_value() -> None:
     """Its own rules decide."""
-    assert Optional.parse({"name": ""}).name == ""
+    assert [Optional.parse({"name": name}).name for name in ("", " ")] == ["", " "]

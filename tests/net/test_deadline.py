@@ -13,7 +13,8 @@ from typing import NoReturn
 import pytest
 
 from framepack.errors import Cancelled, SourceFailed, SourceTooSlow
-from framepack.net.download import Downloader
+from framepack.net.download import PACE, Downloader
+from framepack.net.watchdog import Pace, Watchdog
 from tests.support.canary import Canary
 from tests.support.certificates import Authority
 from tests.support.fetch import Fetch, at_loopback, drip, redirect, stall
@@ -119,3 +120,37 @@ def test_the_watchdog_thread_ends(fetch: Fetch) -> None:
         with pytest.raises(SourceFailed):
             fetch(f"{server.url}/missing")
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("start", [b"", bytes(50_000)], ids=["from the start", "after a fast start"])
+def test_a_body_that_drips_is_too_slow_long_before_the_deadline(fetch: Fetch, start: bytes) -> None:
+    """Each second of it must bring enough, so a source holds a job for two of these seconds at most."""
+    fetch.downloader = replace(fetch.downloader, timeout_seconds=600, pace=Pace(1, 20_000))
+    with HttpServer({}) as server:
+        server.answers = {"/": Answer(body=itertools.chain([start], drip(server)))}
+        fetch.fails(f"{server.url}/", SourceTooSlow, "kB in 1 seconds; it must send at least 20 kB per second.")
+
+
+def test_a_body_at_its_pace_may_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has arrived is measured anew after each 30 seconds; a byte less is too slow."""
+    now = [0.0]
+    monkeypatch.setattr("framepack.net.watchdog.time.monotonic", lambda: now[0])
+    watchdog = Watchdog(3600, lambda: None, PACE)
+    for second in range(30, 3000, 30):
+        now[0] = second - 0.1
+        watchdog.check()
+        watchdog.received(1_500_000)
+        now[0] = second
+        watchdog.check()
+    watchdog.received(1_499_999)
+    now[0] += 30
+
+    with pytest.raises(SourceTooSlow, match="at least 50 kB per second"):
+        watchdog.check()
+
+
+def test_a_source_that_asks_for_a_pause_longer_than_its_pace_fails_at_once(fetch: Fetch) -> None:
+    """Waiting for it would hold the job just as well."""
+    with HttpServer({"/": Answer(status=503, headers={"Retry-After": "31"})}) as server:
+        fetch.fails(f"{server.url}/", SourceFailed, "HTTP status 503")
+        assert len(server.requests) == 1

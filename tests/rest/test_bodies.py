@@ -28,6 +28,7 @@ from framepack.rest.bodies import MAX_VALUES, BodyReader, Pace, ValueCounter, bo
 from tests.support.rest_server import KEY, Client, HeldBackend, RestServer, eventually, server_in_thread
 
 LOOP = "/postprocess/loop"
+FILTERS = "/postprocess/filters"
 MEGABYTE = 1_000_000
 
 json_values = st.recursive(
@@ -297,3 +298,28 @@ def test_a_disconnect_frees_the_space_of_an_incomplete_body(tmp_path: Path) -> N
         for each in slow:
             each.close()
         assert eventually(lambda: server.server.bodies.spooled_bytes == 0)
+
+
+_HUGE_WORDS = {
+    "the name of a field": (FILTERS, '{"WORD": 1}'),
+    "a preset": (FILTERS, '{"video_url": "https://e.com/v.mp4", "preset": "WORD"}'),
+    "a number": (FILTERS, '{"video_url": "https://e.com/v.mp4", "brightness": "WORD"}'),
+    "a choice": (LOOP, '{"video_url": "https://e.com/v.mp4", "loop_type": "WORD"}'),
+    "a type of step": (
+        "/postprocess/pipeline",
+        '{"video_url": "https://e.com/v.mp4", "operations": [{"type": "WORD", "params": {}}]}',
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", _HUGE_WORDS)
+def test_a_huge_word_is_refused_in_little_memory(running: RestServer, kind: str) -> None:
+    """Neither suggestions, nor other spellings, nor messages look at 40 MB of it; three gigabytes were taken once."""
+    path, text = _HUGE_WORDS[kind]
+    body = text.replace("WORD", "a " * (20 * MEGABYTE)).encode()
+    with watched(running) as found:
+        answer = running.post(path, headers={"Content-Type": "application/json"}, data=body)
+
+    assert answer.status_code == 400
+    assert len(answer.content) < 2000
+    assert max(found["memory"]) < 500 * MEGABYTE

@@ -113,6 +113,7 @@ def test_invalid_bodies_are_refused(client: LocalServer, body: bytes) -> None:
         (b'{"scale_factor": NaN}', "NaN is not a JSON number."),
         (b'{"scale_factor": 1e999}', "A number is too large."),
         (b'{"a": 1, "a": 2}', "'a' is given twice."),
+        (b'{"' + b"a" * 201 + b'": 1}', "The name of a field must have at most 200 characters, not 201."),
         (b'{"a":' + b"[" * 40 + b"]" * 40 + b"}", "The body must be nested at most 32 deep."),
         (b"{}", "Either video_base64 or video_url is required"),
     ],
@@ -170,7 +171,7 @@ def test_query_parameters_and_body_are_combined(client: LocalServer, backend: He
 
 def test_empty_text_in_optional_fields_counts_as_not_given(client: LocalServer, backend: HeldBackend) -> None:
     """Forms send it for inputs that nobody filled in, in the query and in the body."""
-    body = {"video_url": URL, "video_base64": "", "callback_url": "", "scale_factor": ""}
+    body = {"video_url": URL, "video_base64": " ", "callback_url": "", "scale_factor": ""}
     answer = client.post(f"{UPSCALE}?model=&tile_size=", body, headers={"Prefer": "respond-async"})
 
     assert taken(client, backend, answer)["video_url"] == URL
@@ -218,7 +219,6 @@ def test_a_preset_may_be_named_in_the_query_or_in_the_body(
         ("scale_factor=NaN", "NaN"),
         ("scale_factor=1e999", "too large"),
         ("scale_factor=two", "scale_factor"),
-        ("scale_factor=%20", "scale_factor"),
         ("enhance_face=True", "enhance_face"),
         ("scale_factor=2&scale_factor=3", "twice"),
         ("video_url=https://e.com/other.mp4", "twice"),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import requests
 
+from framepack.errors import StorageFailed
 from framepack.settings import Settings
 from framepack.storage.keys import Key
 from framepack.storage.open import has_own_links, open_job_storage, open_storage
@@ -159,6 +160,28 @@ def test_a_piece_that_breaks_is_read_again(link: str, proxy: Proxy) -> None:
     finally:
         proxy.after = lambda _request, _answer: None
     assert len(broken) == 2
+
+
+def test_a_store_that_fails_in_the_middle_cuts_the_connection_and_is_one_line_in_the_log(
+    client: LocalServer, link: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The client sees that the file is not whole; there is no traceback."""
+    storage = client.server.runtime.storage
+    read_part = type(storage).read_part
+
+    def failing(self: Any, stored: Any, first: int, size_bytes: int) -> bytes:
+        if first:
+            raise StorageFailed("The store is away.")
+        return read_part(self, stored, first, size_bytes)
+
+    monkeypatch.setattr(type(storage), "read_part", failing)
+    with pytest.raises(requests.exceptions.RequestException):
+        assert not get(link).content
+
+    assert [each.message for each in caplog.records if each.name == "framepack.rest"] == [
+        "A file was not sent to its end, because the store failed: The store is away."
+    ]
+    assert not [each for each in caplog.records if each.exc_info]
 
 
 def test_a_file_that_is_replaced_meanwhile_is_not_mixed(client: LocalServer) -> None:

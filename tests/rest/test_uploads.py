@@ -246,6 +246,21 @@ def test_uploads_over_the_number_per_key_are_refused(tmp_path: Path) -> None:
         assert upload(client, b"abc").status_code == 200
 
 
+def test_a_repeated_upload_gets_its_answer_although_the_quota_is_used_up(tmp_path: Path) -> None:
+    """Whoever missed the answer needs no further space; another file under its key, or a new key, is refused."""
+
+    def keyed(key: str, content: bytes) -> requests.Response:
+        return server.ask("POST", "/uploads", headers={"Idempotency-Key": key}, files={"file": ("a.mp4", content)})
+
+    with server_in_thread(tmp_path, HeldBackend(), max_uploads=1) as server:
+        first = keyed("one", b"abc")
+        again = keyed("one", b"abc")
+        assert (again.status_code, again.json()) == (200, first.json())
+        assert keyed("one", b"other").status_code == 400
+        assert keyed("two", b"abc").status_code == 429
+        assert len(stored(server)) == 1
+
+
 @pytest.mark.parametrize("chunked", [False, True], ids=["with a length", "chunked"])
 def test_uploads_over_the_size_per_key_are_refused(tmp_path: Path, *, chunked: bool) -> None:
     """Announced or not, an upload that does not fit is refused, and nothing of it is kept; a smaller one is taken."""

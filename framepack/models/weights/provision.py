@@ -10,7 +10,7 @@ from framepack.errors import InvalidField
 from framepack.models.weights.catalog import CATALOG
 from framepack.models.weights.hub_snapshots import HubSnapshots
 from framepack.models.weights.store import OnFetch, WeightsFile, WeightsStore, describe_outcome, fetch_all, list_files
-from framepack.spelling import NEW_SENTENCE, did_you_mean
+from framepack.spelling import NEW_SENTENCE, did_you_mean, shortened
 from framepack.units import MB
 
 if TYPE_CHECKING:
@@ -77,7 +77,9 @@ def fetch_weights(
     if unknown:
         wrong, names = min(unknown), {each.name.casefold(): each.name for each in known}
         hint = did_you_mean(wrong.casefold(), names, start=NEW_SENTENCE)
-        raise InvalidField(f"There is no model called {wrong}; there are {', '.join(names.values())}{hint}")
+        raise InvalidField(
+            f"There is no model called {shortened(wrong)}; there are {', '.join(names.values())}{hint}"
+        )
     rows = [row for row in CATALOG.rows if not wanted or _is_wanted(row, wanted)]
     complete = fetch_all(rows, WeightsStore.from_settings(settings), report, on_fetch)
     fetched = [_fetched(each, snapshots, report) for each in repositories if _is_wanted(each, wanted)]

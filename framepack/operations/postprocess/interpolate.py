@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
+from framepack.api.names import MAX_CHARACTERS
 from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse
 from framepack.api.workflow import PresetStep
 from framepack.closing import closing
@@ -34,7 +35,9 @@ _ALIASES: Final = {
 
 def _mode(value: object) -> object:
     """Accept other names of the mode, in any case."""
-    return _ALIASES.get(" ".join(value.lower().split()), value) if isinstance(value, str) else value
+    if not isinstance(value, str) or len(value) > MAX_CHARACTERS:
+        return value
+    return _ALIASES.get(" ".join(value.lower().split()), value)
 
 
 FpsMode = Annotated[Literal["No Interpolation", "2x", "4x"], BeforeValidator(_mode)]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
+from framepack.api.names import MAX_CHARACTERS
 from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse, Whole
 from framepack.api.workflow import PresetStep
 from framepack.media.clip import Clip
@@ -25,7 +26,9 @@ _ALIASES: Final = {"loop": "loop", "ping-pong": "ping-pong", "pingpong": "ping-p
 
 def _loop_type(value: object) -> object:
     """Accept the type in any case, and all spellings of ping-pong."""
-    return _ALIASES.get("-".join(value.lower().replace("_", "-").split()), value) if isinstance(value, str) else value
+    if not isinstance(value, str) or len(value) > MAX_CHARACTERS:
+        return value
+    return _ALIASES.get("-".join(value.lower().replace("_", "-").split()), value)
 
 
 LoopType = Annotated[Literal["loop", "ping-pong"], BeforeValidator(_loop_type)]
