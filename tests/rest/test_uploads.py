@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -19,6 +20,7 @@ from starlette.datastructures import UploadFile
 
 from framepack.rest import bodies, uploads
 from framepack.rest.bodies import Pace
+from framepack.rest.uploads import UploadQuota
 from framepack.storage.keys import Key
 from framepack.storage.local import LocalStorage
 from framepack.storage.uploads import UPLOADS, keep_upload, kept_uploads
@@ -316,10 +318,18 @@ def test_a_stalled_upload_is_refused_after_the_timeout(tmp_path: Path, monkeypat
 
 def test_uploads_in_progress_are_limited_per_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Further ones are refused until one has ended; those that break off give their place and their share back."""
+    quotas: list[UploadQuota] = []
+
+    def remembered(*arguments: Any, **named: Any) -> UploadQuota:
+        quotas.append(UploadQuota(*arguments, **named))
+        return quotas[-1]
+
+    monkeypatch.setattr(uploads, "UploadQuota", remembered)
     monkeypatch.setattr(uploads, "_PACE", Pace(600))
     with server_in_thread(tmp_path, HeldBackend(), max_uploads_mb=20) as client:
         open_ones = [begun(client) for _ in range(16)]
-        assert eventually(lambda: upload(client, b"abc").status_code == 429)
+        assert eventually(lambda: [len(each) for each in quotas[0].in_progress.values()] == [16])
+        assert upload(client, b"abc").status_code == 429
         assert "16 uploads of an API key may arrive at a time" in upload(client, b"abc").json()["detail"]
         for each in open_ones:
             each.close()
