@@ -285,13 +285,13 @@ class S3Storage:
 
     def _stream(self, client: S3Client, key: Key, sink: BinaryIO | None) -> str:
         answer = client.get_object(Bucket=self._bucket, Key=self._name(key))
-        _check_object(answer)
-        self._requests.allow(answer["ContentLength"])
-        digest = hashlib.sha256()
-        if sink:
-            sink.seek(0)
-            sink.truncate()
         with contextlib.closing(answer["Body"]) as body:
+            _check_object(answer)
+            self._requests.allow(answer["ContentLength"])
+            digest = hashlib.sha256()
+            if sink:
+                sink.seek(0)
+                sink.truncate()
             while chunk := body.read(CHUNK_BYTES):
                 digest.update(chunk)
                 if sink:
