@@ -236,7 +236,7 @@ def test_missing_and_empty_folders_are_told(worker: Bench, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("field", ["folder_name", "output_name"])
-@pytest.mark.parametrize("name", ["../x", "..", "/etc", "a\\b", " x", "x\n", " "])
+@pytest.mark.parametrize("name", ["../x", "..", "/etc", "a\\b", " x", "x\n"])
 def test_invalid_names_are_refused(worker: Bench, field: str, name: str) -> None:
     """400, before anything is looked up."""
     put(worker, {"1.png": encoded(colored(1))})

@@ -130,10 +130,10 @@ def test_folders_made_by_hand_are_folders(storage: Storage) -> None:
     storage.put_bytes(Key("postprocessed_output/frames/extracted_frames/frame.png"), b"")
     folders = FrameFolders(storage)
     assert folders.names() == ["my frames"]
-    ordered = ["a.bmp", "b.webp", "frame1.jpg", "frame02.png", "frame2.png", "Frame10.PNG", "frame 1.jpeg"]
+    ordered = ["50%.png", "a.bmp", "b.webp", "frame1.jpg", "frame02.png", "frame2.png", "Frame10.PNG", "frame 1.jpeg"]
     assert names(folders, "my frames") == ordered
     assert folders.record("my frames") is None
-    for name in ("notes.txt", "frame3.gif", "50%.png", "inner"):
+    for name in ("notes.txt", "frame3.gif", "inner"):
         with pytest.raises(NotFound, match=r"^Frame '.*' not found in folder 'my frames'$"):
             folders.frame("my frames", name)
     folders.delete("my frames")
