@@ -55,7 +55,7 @@ def test_every_form_field_is_a_setting_with_its_default(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name, each in OFFERED.items() if each["type"] == "number"])
 def test_number_fields_have_the_limits_of_their_setting(name: str) -> None:
-    """What the form allows the worker takes; the form may allow less, where the platform does, as for inline outputs."""
+    """What the form allows, the worker takes; the form may allow less, as for inline outputs."""
     schema = Settings.model_json_schema()["properties"][FIELDS[name][0]]
     if "maximum" in schema:
         assert OFFERED[name]["max"] <= schema["maximum"]
