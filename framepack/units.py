@@ -1,4 +1,4 @@
-"""Units of sizes: MB in settings, logs and messages, GiB in the fields of the API about memory."""
+"""Units: MB in settings, logs and messages, GiB in the fields of the API about memory, FFmpeg's time base."""
 
 from __future__ import annotations
 
@@ -9,3 +9,6 @@ MB: Final = 1_000_000
 
 GIB: Final = 1 << 30
 """The unit of memory sizes that the API reports as GB, like most tools that show the memory of GPUs."""
+
+MICROSECONDS: Final = 1_000_000
+"""Microseconds of a second: FFmpeg's ``AV_TIME_BASE``, in which containers count."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from framepack.errors import SourceFailed, TooLarge
 from framepack.net.session import PassingFailure
+from framepack.units import MB
 
 if TYPE_CHECKING:
     from requests import Response
@@ -105,7 +106,7 @@ class Transfer:
         self.size_bytes, self.version = 0, version
 
     def _too_large(self) -> TooLarge:
-        return TooLarge(f"The source is larger than the {self.max_bytes / 1e6:g} MB allowed.")
+        return TooLarge(f"The source is larger than the {self.max_bytes / MB:g} MB allowed.")
 
 
 def _version(headers: Mapping[str, str]) -> str:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 from framepack.errors import TooLarge
 from framepack.media.timeline.constant_rate import MAX_FPS
+from framepack.units import MB
 
 if TYPE_CHECKING:
     from framepack.media.clip import Clip
     from framepack.media.read.probe import VideoInfo
     from framepack.settings import Settings
 
-_MEGABYTE: Final = 1_000_000
 _MEGAPIXEL: Final = 1_000_000
 _LEAST_MEGAPIXELS: Final = 0.01  # of a frame that is worth mentioning
 _GIGA: Final = 1_000_000_000
@@ -115,7 +115,7 @@ def check_source(info: VideoInfo, settings: Settings) -> None:
     Raises:
         TooLarge: It is over ``max_source_mb``, ``max_pixels``, ``max_seconds`` or ``max_frames``.
     """
-    size_mb = info.size_bytes / _MEGABYTE
+    size_mb = info.size_bytes / MB
     if size_mb > settings.max_source_mb:
         raise TooLarge(f"The video has {size_mb:.1f} MB; at most {settings.max_source_mb:g} MB are allowed.")
     check_size(info.width, info.height, max(info.length, info.frame_count), settings)

@@ -19,6 +19,7 @@ from starlette.requests import Request as HttpRequest
 from framepack.errors import BadRequest, DiskFull, InvalidField, TooLarge, Unavailable
 from framepack.files.scratch import free_bytes
 from framepack.storage.base import storage_errors
+from framepack.units import MB
 
 MAX_VALUES: Final = 100_000
 """Maximum number of values in a JSON body: parsed, each takes about 100 bytes, however short it is."""
@@ -216,7 +217,7 @@ def check_length(size_bytes: int, max_bytes: int, what: str) -> None:
         TooLarge: it is larger than ``max_bytes``.
     """
     if size_bytes > max_bytes:
-        raise TooLarge(f"{what} must have at most {max_bytes / 1e6:g} MB.")
+        raise TooLarge(f"{what} must have at most {max_bytes / MB:g} MB.")
 
 
 def check_free(folder: Path, size_bytes: int) -> None:

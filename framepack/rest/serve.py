@@ -24,6 +24,7 @@ from framepack.rest.auth import ApiKeys, new_key
 from framepack.rest.connections import ConnectionLimits
 from framepack.rest.server import Server
 from framepack.runtime import Runtime
+from framepack.units import MB
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -153,7 +154,7 @@ def _backend(settings: Settings, runtime: Runtime) -> Backend:
         sentence = "FRAMEPACK_RUNPOD_ENDPOINT_ID and RUNPOD_API_KEY must be set when FRAMEPACK_BACKEND is runpod."
         raise InvalidSettings([sentence])
     shared = runtime.storage if settings.storage.startswith("s3:") else None
-    max_bytes = round(settings.max_source_mb * 1e6)
+    max_bytes = round(settings.max_source_mb * MB)
     fit = partial(fit_request, storage=shared, temp_dir=settings.temp_dir, max_bytes=max_bytes)
     return RunpodBackend(settings.runpod_endpoint_id, settings.runpod_api_key.get_secret_value(), fit)
 

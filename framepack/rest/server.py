@@ -14,6 +14,7 @@ from framepack.jobs.records import JobRecord, JobRecords
 from framepack.rest.bodies import BodyReader
 from framepack.rest.metrics import Metrics
 from framepack.storage.open import deployment_secret, link_signer
+from framepack.units import MB
 
 if TYPE_CHECKING:
     from framepack.jobs.backends.base import Backend
@@ -50,9 +51,9 @@ class Server:
         runtime.outbox.count = self.metrics.count_callback
         self.threads = asyncio.Semaphore(_THREADS)
         self.bodies = BodyReader(
-            round(settings.max_body_mb * 1e6), settings.download_timeout_seconds, settings.temp_dir
+            round(settings.max_body_mb * MB), settings.download_timeout_seconds, settings.temp_dir
         )
-        self.max_upload_bytes = round(settings.max_source_mb * 1e6) + _FORM_BYTES
+        self.max_upload_bytes = round(settings.max_source_mb * MB) + _FORM_BYTES
         self._add_gauges()
 
     def link_status(self, key: Key, expires: str, signature: str) -> LinkStatus:

@@ -30,6 +30,7 @@ from framepack.storage.base import CHUNK_BYTES, Storage, storage_errors
 from framepack.storage.keys import Key
 from framepack.storage.outputs import PUBLIC_ROOT
 from framepack.storage.uploads import KeptUploads, keep_upload, kept_uploads, remove_uploads_before
+from framepack.units import MB
 
 if TYPE_CHECKING:
     from framepack.answer import Answer
@@ -144,8 +145,8 @@ class UploadQuota:
 
     def _refusal(self, kept: KeptUploads) -> Busy:
         return Busy(
-            f"An API key may keep {self.max_count} uploads with {self.max_bytes / 1e6:g} MB in all, and this one has "
-            f"{kept.count} with {kept.size_bytes / 1e6:.1f} MB: DELETE the video_url of some, or wait until they are "
+            f"An API key may keep {self.max_count} uploads with {self.max_bytes / MB:g} MB in all, and this one has "
+            f"{kept.count} with {kept.size_bytes / MB:.1f} MB: DELETE the video_url of some, or wait until they are "
             f"deleted {self.expiry}."
         )
 
@@ -157,7 +158,7 @@ def upload_routes(server: Server) -> APIRouter:
     quota = UploadQuota(
         server.runtime.storage,
         settings.max_uploads,
-        round(settings.max_uploads_mb * 1e6),
+        round(settings.max_uploads_mb * MB),
         f"{settings.job_retention_hours:g} hours after the upload",
     )
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from framepack.answer import Answer, failure, is_inline, without_inline
 from framepack.errors import TooLarge
 from framepack.storage.open import has_own_links
+from framepack.units import MB
 
 if TYPE_CHECKING:
     from framepack.settings import Settings
@@ -21,7 +22,7 @@ _SYNC_LIMIT_BYTES: Final = 20_000_000  # results of /runsync, whose job ids star
 _ENVELOPE_BYTES: Final = 1_000  # upper limit of what the SDK adds to an answer
 _REST_BYTES: Final = 100_000  # upper limit of an answer without its file
 # The largest file in each: base64 encodes 3 bytes as 4.
-_LARGEST_FILE_MB: Final = tuple((limit - _REST_BYTES) * 0.75 / 1e6 for limit in (_LIMIT_BYTES, _SYNC_LIMIT_BYTES))
+_LARGEST_FILE_MB: Final = tuple((limit - _REST_BYTES) * 0.75 / MB for limit in (_LIMIT_BYTES, _SYNC_LIMIT_BYTES))
 _PATHS: Final = ("output_path", "saved_path")
 _ADDRESSES: Final = ("output_url", "url")
 _REMEDY: Final = (
@@ -53,7 +54,7 @@ def within_limit(answer: Answer, limit: int) -> Answer:
     lighter: Answer = _with_warnings(without_inline(answer))
     if _size_bytes(lighter) <= limit:
         return lighter
-    return failure(TooLarge(f"The answer exceeds RunPod's limit of {limit / 1e6:.0f} MB; request less at a time."))
+    return failure(TooLarge(f"The answer exceeds RunPod's limit of {limit / MB:.0f} MB; request less at a time."))
 
 
 def limit_warnings(settings: Settings) -> Iterator[str]:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
+from framepack.units import MICROSECONDS
+
 if TYPE_CHECKING:
     from av.packet import Packet
 
-_MICROSECONDS: Final = 1_000_000
-_NEAR: Final = _MICROSECONDS // 4  # packets that are closer than this follow each other
+_NEAR: Final = MICROSECONDS // 4  # packets that are closer than this follow each other
 _MOST_SPANS: Final = 10_000
 _MOST_TICKS: Final = 2**56  # larger timestamps are damage
 
@@ -40,7 +41,7 @@ class AudioExtent:
         """Add a packet with data, from a part of the file that has one clock."""
         if packet.pts is None or packet.is_discard or abs(packet.pts) > _MOST_TICKS:
             return
-        ticks_per_second = _MICROSECONDS * packet.time_base
+        ticks_per_second = MICROSECONDS * packet.time_base
         begin = int(packet.pts * ticks_per_second)
         end = begin + int((packet.duration or 0) * ticks_per_second)
         latest = self._spans[-1] if self._spans else None
@@ -58,8 +59,8 @@ class AudioExtent:
         shift_of = dict(enumerate(shifts))
         return [
             (
-                Fraction(span.begin, _MICROSECONDS) + shift_of.get(span.part, 0),
-                Fraction(span.end, _MICROSECONDS) + shift_of.get(span.part, 0),
+                Fraction(span.begin, MICROSECONDS) + shift_of.get(span.part, 0),
+                Fraction(span.end, MICROSECONDS) + shift_of.get(span.part, 0),
             )
             for span in self._spans
         ]

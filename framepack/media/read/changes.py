@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from framepack.media.read.scan import WITH_FRAME_INDEX
+from framepack.units import MICROSECONDS
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 _WITHOUT_FRAME_INDEX: Final = ("matroska", "mpegts", "mpeg", "flv", "asf")  # damaged frames vanish without a trace
 _WITHOUT_DURATION: Final = ("mpegts", "mpeg", "gif")  # the header has no duration
-_MICROSECONDS: Final = 1_000_000
 _SLACK_SECONDS: Final = Fraction(1, 10)
 _SLACK_BYTES: Final = 2048
 _SLACK_SHARE: Final = Fraction(1, 50)
@@ -71,8 +71,8 @@ def describe_damage(
 
 
 def _missing_end(container: InputContainer, scanned: Scan, timeline: Timeline) -> Iterator[str]:
-    declared = Fraction(container.duration or 0, _MICROSECONDS)
-    start = Fraction(container.start_time or 0, _MICROSECONDS)
+    declared = Fraction(container.duration or 0, MICROSECONDS)
+    start = Fraction(container.start_time or 0, MICROSECONDS)
     present = scanned.end_seconds - min(start, Fraction(0))  # some muxers count the time before the first packet
     if not scanned.is_whole and declared - present > _SLACK_SECONDS + 1 / timeline.fps:
         yield f"The end of the file is missing: of {float(declared):.1f} seconds it holds {float(present):.1f}."

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
+from framepack.units import MICROSECONDS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -13,10 +15,9 @@ if TYPE_CHECKING:
 
     from framepack.media.clip import ClockJumps
 
-_MICROSECONDS: Final = 1_000_000
-_BACK: Final = _MICROSECONDS // 10  # times that go back by more have started anew
-_AHEAD: Final = 10 * _MICROSECONDS  # FFmpeg's tools have the same limit
-_NEXT: Final = _MICROSECONDS  # packets are closer than this
+_BACK: Final = MICROSECONDS // 10  # times that go back by more have started anew
+_AHEAD: Final = 10 * MICROSECONDS  # FFmpeg's tools have the same limit
+_NEXT: Final = MICROSECONDS  # packets are closer than this
 _JUMPING: Final = ("mpegts", "mpeg", "flv")  # formats for streaming, in which a clock may also jump ahead
 
 
@@ -54,7 +55,7 @@ class _Part:
         begin, end = self.begin, self.end
         if begin is None or end is None:
             begin, end = self.noticed, self.latest
-        return Fraction(begin, _MICROSECONDS), Fraction(end, _MICROSECONDS)
+        return Fraction(begin, MICROSECONDS), Fraction(end, MICROSECONDS)
 
 
 @dataclass(slots=True)
@@ -148,4 +149,4 @@ class Clocks:
 
 
 def _microseconds(ticks: int, time_base: Fraction) -> int:
-    return ticks * _MICROSECONDS * time_base.numerator // time_base.denominator
+    return ticks * MICROSECONDS * time_base.numerator // time_base.denominator

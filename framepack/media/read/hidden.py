@@ -11,7 +11,6 @@ _VP8_SHOW: Final = 0x10  # in the first byte of the frame tag
 _VP9_MARKER: Final = 0b10
 _VP9_RESERVED_PROFILE: Final = 3  # has one more bit
 _SUPERFRAME_MARKER: Final = 0b110
-_MOST_SIZE_BYTES: Final = 4
 
 
 def is_shown(codec: str, packet: Packet[Any]) -> bool:

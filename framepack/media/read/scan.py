@@ -19,6 +19,7 @@ from framepack.media.read.frame_order import NO_TIME, FrameOrder, presentation_o
 from framepack.media.read.hidden import is_shown
 from framepack.media.read.whole_file import is_whole
 from framepack.media.timeline.constant_rate import Timestamps
+from framepack.units import MICROSECONDS
 
 if TYPE_CHECKING:
     import av
@@ -43,7 +44,6 @@ _LONG_SECONDS: Final = Fraction(10)
 
 WITH_FRAME_INDEX: Final = "mov"
 """In the name of containers whose header lists every frame."""
-_MICROSECONDS: Final = 1_000_000
 _SLACK_SECONDS: Final = Fraction(1, 10)
 
 
@@ -244,7 +244,7 @@ def scan(
     )
     result.audio = None if audio is None else AudioExtent(audio.index)
     result.is_whole = is_whole(Path(container.name.removeprefix("file:")), container.format.name)
-    result.declared_seconds = Fraction(container.duration or 0, _MICROSECONDS)
+    result.declared_seconds = Fraction(container.duration or 0, MICROSECONDS)
     result.declared_end = _declared_end(container, video)
     peek = video.width * video.height <= MAX_PIXELS
     video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
@@ -266,7 +266,7 @@ def _declared_end(container: InputContainer, video: VideoStream) -> Fraction | N
     if video.duration:
         return ((video.start_time or 0) + video.duration) * (video.time_base or _TIME_BASE)
     if container.duration:
-        return Fraction((container.start_time or 0) + container.duration, _MICROSECONDS)
+        return Fraction((container.start_time or 0) + container.duration, MICROSECONDS)
     return None
 
 
