@@ -13,8 +13,8 @@ from tests.support.http_server import Answer as HttpAnswer
 from tests.support.http_server import HttpServer
 from tests.support.rest_server import RestServer, eventually, inline
 from tests.support.s3_outage import FAULTS, error
-from tests.support.s3_proxy import Answer, Proxy, Request, s3_proxy
-from tests.support.s3_server import S3Server, s3_server
+from tests.support.s3_proxy import Answer, Proxy, Request
+from tests.support.s3_server import S3Server
 
 RESULTS = "postprocessed_output"
 
@@ -23,20 +23,6 @@ RESULTS = "postprocessed_output"
 def clip(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A short clip, as base64."""
     return inline(make_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", Spec(count=10)))
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """A real S3 server."""
-    with s3_server(tmp_path_factory.mktemp("s3")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def proxy(s3: S3Server) -> Iterator[Proxy]:
-    """A proxy before it."""
-    with s3_proxy(s3.endpoint_url) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

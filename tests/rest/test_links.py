@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import pytest
 import requests
 
 from framepack.rest.server import Server
@@ -18,7 +16,7 @@ from framepack.storage.links import LinkSigner
 from framepack.storage.local import LocalStorage
 from framepack.storage.open import link_signer
 from tests.support.rest_server import HeldBackend, server_in_thread
-from tests.support.s3_server import S3Server, s3_server
+from tests.support.s3_server import S3Server
 
 CONTENT = bytes(range(256)) * 40
 VIDEO = Key("postprocessed_output/temp_processing/clip_upscaled (1).mp4")
@@ -44,13 +42,6 @@ def test_a_configured_link_secret_is_used_and_not_stored(tmp_path: Path) -> None
 
     assert signer.secret == b"a secret of ours"
     assert list(store.list()) == []
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """A real S3 server."""
-    with s3_server(tmp_path_factory.mktemp("s3")) as server:
-        yield server
 
 
 def test_files_in_a_bucket_are_redirected_to_a_presigned_url(s3: S3Server, tmp_path: Path) -> None:

@@ -17,26 +17,12 @@ from framepack.storage.keys import Key
 from framepack.storage.open import has_own_links, open_job_storage, open_storage
 from framepack.storage.s3.location import s3_location
 from tests.support.rest_server import HeldBackend, LocalServer, server_in_thread
-from tests.support.s3_proxy import Answer, Proxy, Request, s3_proxy
-from tests.support.s3_server import S3Server, s3_server
+from tests.support.s3_proxy import Answer, Proxy, Request
+from tests.support.s3_server import S3Server
 
 VIDEO = Key("postprocessed_output/saved_videos/clip 1.mp4")
 CONTENT = os.urandom(9_000_000)  # three pieces
 RUNPOD = "https://s3api-eu-ro-1.runpod.io"
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """A real S3 server."""
-    with s3_server(tmp_path_factory.mktemp("s3")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def proxy(s3: S3Server) -> Iterator[Proxy]:
-    """A proxy before it."""
-    with s3_proxy(s3.endpoint_url) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

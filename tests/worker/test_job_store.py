@@ -10,14 +10,7 @@ import pytest
 from tests.support.clips import Spec, make_clip
 from tests.support.control_plane import ControlPlane, Worker
 from tests.support.http_server import Answer, HttpServer
-from tests.support.s3_server import S3Server, s3_server
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """The client's store."""
-    with s3_server(tmp_path_factory.mktemp("s3")) as server:
-        yield server
+from tests.support.s3_server import S3Server
 
 
 @pytest.fixture(scope="module")
