@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import torch
 
@@ -88,3 +91,27 @@ def fill(cache: ModelCache, *names: str) -> None:
     for name in names:
         with cache.lease(spec(name)):
             pass
+
+
+@contextmanager
+def slow_load(cache: ModelCache) -> Iterator[None]:
+    """While a model named "slow" is loading in another thread; at the end of the block it is loaded and released."""
+    loading, go_on = threading.Event(), threading.Event()
+
+    def load() -> Model:
+        loading.set()
+        assert go_on.wait(60)
+        return Model()
+
+    def lease() -> None:
+        with cache.lease(spec("slow", load=load)):
+            pass
+
+    with ThreadPoolExecutor(1) as pool:
+        leased = pool.submit(lease)
+        assert loading.wait(60)
+        try:
+            yield
+        finally:
+            go_on.set()
+        leased.result(60)

@@ -14,7 +14,7 @@ import pytest
 from framepack.errors import Conflict, ModelUnavailable
 from framepack.models.memory.cache import ModelCache
 from framepack.units import MB
-from tests.support.recipes import Model, fill, loaded, names, spec
+from tests.support.recipes import Model, fill, loaded, names, slow_load, spec
 
 MANY = 50
 
@@ -84,27 +84,13 @@ def test_a_failed_load_raises_in_all_waiting_threads() -> None:
 
 def test_loading_one_model_does_not_block_another() -> None:
     """While one model loads, another can be loaded, used, listed and unloaded."""
-    cache, loading, go_on = ModelCache(), threading.Event(), threading.Event()
-
-    def slow() -> Model:
-        loading.set()
-        assert go_on.wait(60)
-        return Model()
-
-    def ask() -> None:
-        with cache.lease(spec("slow", load=slow)):
-            pass
-
-    with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(ask)
-        assert loading.wait(60)
+    cache = ModelCache()
+    with slow_load(cache):
         fill(cache, "quick")
         assert loaded(cache) == ["quick"]
         assert names(cache.evict_idle()) == ["quick"]
         with pytest.raises(Conflict, match="slow is in use"):
             cache.unload()
-        go_on.set()
-        asked.result(60)
     assert loaded(cache) == ["slow"]
 
 

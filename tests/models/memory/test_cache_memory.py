@@ -16,7 +16,7 @@ from framepack.errors import OutOfMemory
 from framepack.models.memory.cache import ModelCache
 from framepack.models.spec import ModelSpec
 from framepack.units import MB
-from tests.support.recipes import Model, Tensors, fill, limited, loaded, names, spec
+from tests.support.recipes import Model, Tensors, fill, limited, loaded, names, slow_load, spec
 
 
 def tensors(key: str, size_mb: int, estimate_mb: int | None = None) -> ModelSpec[Tensors]:
@@ -202,25 +202,10 @@ def test_models_in_use_are_never_evicted() -> None:
 
 def test_memory_reserved_for_loading_models_counts() -> None:
     """A model that is still loading already has its memory: the next one makes room beside it."""
-    cache, loading, go_on = limited(30), threading.Event(), threading.Event()
+    cache = limited(30)
     fill(cache, "old")
-
-    def slow() -> Model:
-        loading.set()
-        assert go_on.wait(60)
-        return Model()
-
-    def ask() -> None:
-        with cache.lease(spec("slow", load=slow)):
-            pass
-
-    with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(ask)
-        assert loading.wait(60)
-        with cache.lease(spec("new", memory_mb=20)):
-            assert loaded(cache) == ["new"]
-        go_on.set()
-        asked.result(60)
+    with slow_load(cache), cache.lease(spec("new", memory_mb=20)):
+        assert loaded(cache) == ["new"]
 
 
 def test_evicted_model_is_closed_and_freed() -> None:
