@@ -76,20 +76,19 @@ class PresetsMachine(RuleBasedStateMachine):
 
     @rule(kind=kinds, name=names)
     def delete(self, kind: str, name: str) -> None:
-        """Delete; what is not there is not found."""
+        """Delete; what is not there is not found, and a built-in preset stays or comes back."""
         answer = self.worker.run(f"delete_{kind}_preset", name=name)
         known = self._known(name)
         if known is None or known.casefold() == "none":
             assert answer["status"] == 400
-        elif known not in self.model[kind]:
-            assert answer["status"] == 404
+        elif known not in self.documents[kind]:
+            assert answer["status"] == (400 if known in BUILT_IN[kind] else 404)
         else:
             assert answer["message"] == f"{kind.capitalize()} preset '{known}' deleted successfully"
+            self.documents[kind].remove(known)
             del self.model[kind][known]
-            if known in BUILT_IN[kind]:
-                self.documents[kind].add(known)  # that says so
-            else:
-                self.documents[kind].discard(known)
+            if known in BUILT_IN[kind]:  # it applies again
+                self.model[kind][known] = BUILT_IN[kind][known]
 
     @rule(kind=kinds, data=st.sampled_from([b"", b"{", b'{"contrast": 9}', b'{"params": {"contrast": 9}}', b"[]"]))
     def spoil(self, kind: str, data: bytes) -> None:

@@ -96,7 +96,7 @@ def test_names(worker: Bench, tmp_path: Path, source: str, custom_name: str | No
     assert saved(worker) == {f"postprocessed_output/saved_videos/{filename}": clip.read_bytes()}
 
 
-@pytest.mark.parametrize("name", [" ", "..", "../../etc/passwd", "/absolute", "a\r\nX: 1.mp4", "a" * 101, "nul.mp4"])
+@pytest.mark.parametrize("name", ["..", "../../etc/passwd", "/absolute", "a\r\nX: 1.mp4", "a" * 101, "nul.mp4"])
 def test_what_is_no_name_is_refused(worker: Bench, clip: Path, name: str) -> None:
     """The sentence says what a name is, and nothing is stored."""
     answer = worker.run("save_video", clip, custom_name=name)
@@ -104,6 +104,14 @@ def test_what_is_no_name_is_refused(worker: Bench, clip: Path, name: str) -> Non
     assert (answer["status"], answer["code"]) == (400, "invalid_field")
     assert answer["error"].startswith("custom_name must be a name ")
     assert saved(worker) == {}
+
+
+def test_a_blank_name_is_no_name(worker: Bench, clip: Path) -> None:
+    """A form sends one for an empty input; the video gets the name that it gets without one."""
+    answer = worker.run("save_video", clip, custom_name=" ")
+
+    assert answer["filename"] == "video.mp4"
+    assert saved(worker) == {"postprocessed_output/saved_videos/video.mp4": clip.read_bytes()}
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from framepack.api.filter_settings import FilterSettings
+from framepack.api.filter_settings import FILTER_PRESETS, FilterSettings
+from framepack.errors import BadRequest
 from framepack.registry import discover
 from framepack.settings import Settings
 from framepack.storage.base import Storage
@@ -118,7 +120,10 @@ def _life(folder: Path, steps: list[Step], at_least: int, pause_seconds: float) 
     os.close(tell)
     done = 0
     while done < at_least:
-        done += len(os.read(told, 1))
+        step = os.read(told, 1)
+        if not step:
+            raise RuntimeError(f"a writer ended by itself after {done} steps")
+        done += 1
     time.sleep(pause_seconds)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
@@ -149,14 +154,22 @@ def _do(storage: Storage, step: Step) -> None:
     name, contrast = step
     presets = filter_presets(storage, LIMIT)
     if contrast is None:
-        presets.delete(name)
+        with suppress(BadRequest):  # a built-in preset that is not replaced stays
+            presets.delete(name)
     else:
         presets.save(name, FilterSettings(contrast=contrast))
 
 
 def _after(model: Model, steps: list[Step]) -> Model:
-    changed: dict[str, float | None] = {**model, **dict(steps)}
-    return {name: contrast for name, contrast in changed.items() if contrast is not None}
+    changed = dict(model)
+    for name, contrast in steps:
+        if contrast is not None:
+            changed[name] = contrast
+        elif name in FILTER_PRESETS:
+            changed[name] = FILTER_PRESETS[name].contrast
+        else:
+            changed.pop(name, None)
+    return changed
 
 
 def _stored(folder: Path) -> Model:
