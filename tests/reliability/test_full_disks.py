@@ -79,14 +79,14 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 
 def test_a_store_that_is_full_when_a_job_wants_to_keep_its_output_or_its_end(disk: Disk) -> None:
-    """An output without room is a failure that the client hears of; an end without room waits for it."""
+    """An output without room is a failure that the client hears of when there is room; an end waits for room."""
     disk.fill(but=20_000)
     answer = disk.server.post(PIPELINE, disk.site.fields(callback=True))
     failed = disk.server.wait_for(answer.json()["job_id"])
     assert (failed["result"]["code"], failed["result"]["status"]) == ("disk_full", 507)
+    disk.empty()
     assert eventually(lambda: [each["code"] for each in disk.callbacks()] == ["disk_full"])
     assert disk.videos() == []
-    disk.empty()
 
     job_id, worker = disk.stopped_at("before the outbox")
     disk.fill()
