@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from framepack.net.addresses import Policy
 
 _watchdog: ContextVar[Watchdog] = ContextVar("_watchdog")
+_lent: ContextVar[set[Any]] = ContextVar("_lent")
+"""The connections that this thread's call has from their pools."""
 
 
 @contextmanager
@@ -36,16 +38,19 @@ def deadline(seconds: float, check: Callable[[], None]) -> Iterator[None]:
         Exception: What ``check`` raises.
     """
     with Watchdog(seconds, check) as watchdog:
-        token = _watchdog.set(watchdog)
+        token, lent = _watchdog.set(watchdog), _lent.set(set())
         try:
             yield
         except Exception:
+            for connection in _lent.get():  # botocore leaves an answer open whose headers it cannot parse
+                connection.close()
             watchdog.check()  # a connection that the watchdog cut looks like one that broke
             raise
         else:
             watchdog.check()  # or like one that ended
         finally:
             _watchdog.reset(token)
+            _lent.reset(lent)
 
 
 def extend(seconds: float) -> None:
@@ -81,8 +86,16 @@ def guard(client: S3Client, policy: Policy | None) -> None:
     class Pool(AWSHTTPConnectionPool):
         ConnectionCls = Connection
 
+        def _put_conn(self, conn: Any) -> None:
+            _returned(conn)
+            super()._put_conn(conn)
+
     class TlsPool(AWSHTTPSConnectionPool):
         ConnectionCls = TlsConnection
+
+        def _put_conn(self, conn: Any) -> None:
+            _returned(conn)
+            super()._put_conn(conn)
 
     # botocore has no public way to choose the connections of a client.
     session = client._endpoint.http_session  # type: ignore[attr-defined] # noqa: SLF001
@@ -106,8 +119,15 @@ def _connected(connection: Any, connect: Callable[[], socket.socket], policy: Po
     return made
 
 
+def _returned(connection: Any) -> None:
+    """A connection goes back to its pool, perhaps after the call."""
+    if (lent := _lent.get(None)) is not None:
+        lent.discard(connection)
+
+
 def _watch_again(connection: Any) -> None:
-    """Watch the socket of a connection that is used again."""
+    """Watch a connection that is about to be used, and its socket if it has one already."""
+    _lent.get().add(connection)
     if connection.sock is not None:
         watchdog = _watchdog.get()
         watchdog.watch(connection.sock)
