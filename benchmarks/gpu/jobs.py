@@ -1,0 +1,168 @@
+"""Whole jobs, file to file, and the loops that people write themselves beside them."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from benchmarks import interpolate, upscale
+
+if TYPE_CHECKING:
+    from benchmarks.gpu.measuring import Bench
+    from framepack.settings import Settings
+
+_CLIP: Final = "bigbuckbunny"
+_SMALLEST: Final = "RealESR_AnimeVideo_v3"
+_LARGEST: Final = "RealESRGAN_x4plus"
+_JOBS: Final = (
+    (_LARGEST, 2.0, (1280, 720), 48),
+    (_LARGEST, 4.0, (1280, 720), 48),
+    (_SMALLEST, 2.0, (1280, 720), 120),
+    (_SMALLEST, 4.0, (1280, 720), 120),
+    (_SMALLEST, 2.0, (640, 360), 120),
+)
+_PRESETS: Final = ("medium", "veryfast")
+_PEERS: Final = ((_LARGEST, 24), (_SMALLEST, 60))
+_ROUNDS: Final = 3
+FIRST_JOB: Final = """
+import base64, sys
+from pathlib import Path
+from framepack.dispatch import JobInput
+from framepack.job import Job
+from framepack.runtime import Runtime
+from framepack.settings import Settings
+source, folder, model = sys.argv[1:4]
+settings = Settings(storage=f"file:{folder}", weights_download=False, inline_limit_mb=0, max_source_mb=200)
+fields = {"endpoint": "upscale", "model": model, "scale_factor": 4.0}
+fields["video_base64"] = base64.b64encode(Path(source).read_bytes()).decode()
+answer = Runtime(settings).run(JobInput(fields), Job("first"))
+assert answer["success"], answer
+"""
+
+
+def first_job(bench: Bench) -> None:
+    """Seconds from the start of a process to the end of a job of one frame: imports, context, weights, kernels."""
+    source = _source(bench, (640, 360), 1)
+    command = [sys.executable, "-c", FIRST_JOB, str(source), str(bench.folder / "outputs")]
+    for model in (_SMALLEST, _LARGEST) if bench.device.is_cuda else (_SMALLEST,):
+        taken = []
+        for _ in range(_ROUNDS if bench.device.is_cuda else 1):
+            started = time.perf_counter()
+            subprocess.run([*command, model], check=True, capture_output=True)
+            taken.append(time.perf_counter() - started)
+        seconds = [round(each, 2) for each in taken]
+        bench.add("first_job", model=model, median_seconds=statistics.median(seconds), all_seconds=seconds)
+
+
+def upscaling_jobs(bench: Bench) -> None:
+    """Frames per second through the decoder, the network and the encoder, by the encoder's preset."""
+    from framepack.settings import Settings
+
+    for preset in _PRESETS:
+        settings = Settings(
+            storage=f"file:{bench.folder / 'outputs'}",
+            weights_download=False,
+            inline_limit_mb=0,
+            max_source_mb=200,
+            video_preset=preset,
+        )
+        for model, scale, size, frames in _JOBS if bench.device.is_cuda else _JOBS[-1:]:
+            seconds = _upscaled(settings, _source(bench, size, frames), model, scale)
+            bench.add(
+                "upscaling_jobs",
+                model=model,
+                scale=scale,
+                size="{}x{}".format(*bench.size(*size)),
+                encoder=f"libx264 {preset}",
+                frames_per_second=round(bench.count(frames) / seconds, 2),
+            )
+
+
+def upscaling_peer(bench: Bench) -> None:
+    """The loop of the `realesrgan` package beside ours, with the same weights, in turn."""
+    from framepack.settings import Settings
+
+    if importlib.util.find_spec("realesrgan") is None:
+        bench.add("upscaling_peer", note="the package realesrgan is not installed here")
+        return
+    settings = Settings(
+        storage=f"file:{bench.folder / 'outputs'}", weights_download=False, inline_limit_mb=0, max_source_mb=200
+    )
+    for model, frames in _PEERS if bench.device.is_cuda else _PEERS[1:]:
+        source, weights = _source(bench, (1280, 720), frames), bench.folder / "weights.pth"
+        output = bench.folder / "peer.mp4"
+        upscale.export_weights(model, weights)
+        ours = _upscaled(settings, source, model, upscale.SCALE)
+        command = [sys.executable, "-c", upscale.PEER, model, str(weights), str(source), str(output), "1"]
+        result = subprocess.run(command, check=True, capture_output=True, text=True)
+        peer = float(result.stdout.split()[-1])
+        newest = max((bench.folder / "outputs").rglob("*.mp4"), key=lambda path: path.stat().st_mtime_ns)
+        bench.add(
+            "upscaling_peer",
+            model=model,
+            size="{}x{}".format(*bench.size(1280, 720)),
+            ours_frames_per_second=round(bench.count(frames) / ours, 2),
+            peer_frames_per_second=round(bench.count(frames) / peer, 2),
+            ratio=round(peer / ours, 2),
+            luma_decibels=round(upscale.psnr_of_luma(str(newest), str(output)), 1),
+        )
+
+
+def interpolation_peer(bench: Bench) -> None:
+    """The plain loop of RIFE beside ours, with the same weights, in turn."""
+    from framepack.models.interpolate.interpolator import Interpolator
+    from framepack.models.interpolate.rife import load_rife
+
+    state = interpolate.weights(None)
+    interpolator, plain = Interpolator(load_rife(state), bench.device), interpolate.PlainLoop(state, bench.place)
+    frames = interpolate.decoded(_CLIP, bench.size(1280, 720), bench.count(24))  # type: ignore[arg-type]
+    for factor in (2, 4):
+        taken: dict[str, list[float]] = {"ours": [], "plain": []}
+        for _ in range(_ROUNDS + 1 if bench.device.is_cuda else 2):
+            seconds, ours = interpolate.measured(lambda: interpolate.ours(frames, interpolator, factor))  # noqa: B023 - called at once
+            taken["ours"].append(seconds)
+            seconds, other = interpolate.measured(lambda: list(plain(frames, factor)))  # noqa: B023 - called at once
+            taken["plain"].append(seconds)
+        new = (len(frames) - 1) * (factor - 1)
+        rates = {side: round(new / statistics.median(each[1:]), 2) for side, each in taken.items()}
+        bench.add(
+            "interpolation_peer",
+            size=f"{frames[0].width}x{frames[0].height}",
+            factor=factor,
+            ours_new_frames_per_second=rates["ours"],
+            plain_new_frames_per_second=rates["plain"],
+            ratio=round(rates["ours"] / rates["plain"], 2),
+            luma_decibels=round(interpolate.psnr(ours, other), 1),
+        )
+
+
+def _source(bench: Bench, size: tuple[int, int], frames: int) -> Path:
+    target = bench.folder / "source.mp4"
+    width, height = bench.size(*size)
+    upscale.make_source(target, _CLIP, (width, height), bench.count(frames))
+    return target
+
+
+def _upscaled(settings: Settings, source: Path, model: str, scale: float) -> float:
+    """Seconds of a job, after one that loaded the model."""
+    from framepack.dispatch import JobInput
+    from framepack.job import Job
+    from framepack.runtime import Runtime
+
+    runtime = Runtime(settings)
+    video = base64.b64encode(source.read_bytes()).decode()
+    fields = {"endpoint": "upscale", "model": model, "scale_factor": scale, "video_base64": video}
+    seconds = 0.0
+    for _ in range(2):
+        started = time.perf_counter()
+        answer = runtime.run(JobInput(fields), Job("benchmark"))
+        seconds = time.perf_counter() - started
+        if not answer["success"]:
+            raise RuntimeError(str(answer))
+    return seconds
