@@ -267,7 +267,7 @@ def scan(
             if is_video and peek and result.frame is None and result.packet_count <= _PEEKED_PACKETS:
                 result.frame = next(_decoded(packet), None)
     if not result.frame_count:
-        raise InvalidMedia("The file holds no frames.")
+        raise InvalidMedia(f"The file's video ({codec}) has no frames; at least one is needed.")
     return result
 
 
