@@ -1,4 +1,4 @@
-"""H.264 whose pictures are single fields (PAFF), as broadcasters and camcorders write it; no encoder at hand does."""
+"""H.264 whose frames are coded as single fields (PAFF), as broadcasters write it; no encoder at hand does."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class _Bits:
         return b"\0\0\0\1" + bytes([importance << 5 | kind]) + bytes(escaped)
 
 
-def field_pictures(luma: Sequence[NDArray[np.uint8]], order: Sequence[int]) -> list[tuple[bytes, bytes]]:
-    """Two pictures for each frame, the top field first.
+def coded_fields(luma: Sequence[NDArray[np.uint8]], order: Sequence[int]) -> list[tuple[bytes, bytes]]:
+    """Two coded fields for each frame, the top field first.
 
     Args:
         luma: The frames in order of presentation, gray, their sides multiples of 32.
@@ -64,8 +64,8 @@ def field_pictures(luma: Sequence[NDArray[np.uint8]], order: Sequence[int]) -> l
     head = _parameters(width, height)
     return [
         (
-            (head if not position else b"") + _picture(luma[number][0::2], position, number, is_bottom=False),
-            _picture(luma[number][1::2], position, number, is_bottom=True),
+            (head if not position else b"") + _coded_field(luma[number][0::2], position, number, is_bottom=False),
+            _coded_field(luma[number][1::2], position, number, is_bottom=True),
         )
         for position, number in enumerate(order)
     ]
@@ -95,7 +95,7 @@ def _parameters(width: int, height: int) -> bytes:
     return sps.unit(_SPS) + pps.unit(_PPS)
 
 
-def _picture(luma: NDArray[np.uint8], position: int, number: int, *, is_bottom: bool) -> bytes:
+def _coded_field(luma: NDArray[np.uint8], position: int, number: int, *, is_bottom: bool) -> bytes:
     is_idr = position == 0 and not is_bottom
     bits = _Bits()
     bits.ue(0)
@@ -130,24 +130,24 @@ def write_fields(
     each_alone: bool = True,
     lost_fields: Container[int] = (),
 ) -> Path:
-    """Write a file of field pictures; its suffix sets the container.
+    """Write a file of coded fields; its suffix sets the container.
 
     Args:
         path: The file.
-        luma: As in `field_pictures`.
-        order: As in `field_pictures`; None for that of presentation.
+        luma: As in `coded_fields`.
+        order: As in `coded_fields`; None for that of presentation.
         fps: Frames, not fields, per second.
         each_alone: Whether each field has a packet of its own.
         lost_fields: Numbers of fields, in order of decoding, that are left out.
     """
     order = list(range(len(luma)) if order is None else order)
     duration = round(1 / fps / TICK)
-    pictures = field_pictures(luma, order)
-    raw = av.open(io.BytesIO(b"".join(top + bottom for top, bottom in pictures)), format="h264")
+    coded = coded_fields(luma, order)
+    raw = av.open(io.BytesIO(b"".join(top + bottom for top, bottom in coded)), format="h264")
     ahead = max(position - number for position, number in enumerate(order))
     with raw, av.open(str(path), "w") as output:
         stream = output.add_stream_from_template(raw.streams.video[0])
-        for position, (number, fields) in enumerate(zip(order, pictures, strict=True)):
+        for position, (number, fields) in enumerate(zip(order, coded, strict=True)):
             for half, data in enumerate(fields if each_alone else [b"".join(fields)]):
                 if 2 * position + half in lost_fields:
                     continue

@@ -59,7 +59,7 @@ class FieldPairs:
 
 @dataclass(frozen=True, slots=True)
 class _Sps:
-    """What a sequence parameter set says about slice headers, where pictures may be fields."""
+    """What a sequence parameter set says about slice headers, where frames may be coded as fields."""
 
     frame_num_bits: int
     has_color_planes: bool
@@ -91,7 +91,7 @@ class _Reader:
 
 
 def _parameters(extradata: bytes) -> tuple[int, _Sps | None]:
-    """The number of bytes of a unit's length, 0 with start codes, and the parameters if pictures may be fields."""
+    """The number of bytes of a unit's length, 0 with start codes, and the parameters if frames may be fields."""
     if not extradata or extradata[0] != _AVCC or len(extradata) < _AVCC_BYTES:
         return 0, _new_parameters(_units(extradata, 0), None)
     first = extradata[_AVCC_BYTES : _AVCC_BYTES + int.from_bytes(extradata[_AVCC_BYTES - 2 : _AVCC_BYTES])]
@@ -156,7 +156,7 @@ def _fields(packet: bytes, length_bytes: int, sps: _Sps) -> Iterator[tuple[int, 
             continue
         bits = _Reader(_unescaped(unit[1:]))
         try:
-            for _ in range(3):  # first macroblock, type, picture parameters
+            for _ in range(3):  # first macroblock, type, number of parameters
                 bits.ue()
             if sps.has_color_planes:
                 bits.u(2)

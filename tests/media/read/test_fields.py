@@ -1,4 +1,4 @@
-"""Field pictures (PAFF): two packets for each frame, through real operations."""
+"""Fields coded alone (PAFF): two packets for each frame, through real operations."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ def test_fields_of_different_times_are_deinterlaced(tmp_path: Path) -> None:
     frames = [np.where(np.arange(128)[:, None] % 2, rows[2 * n + 1], rows[2 * n]) for n in range(COUNT)]
     path = write_fields(tmp_path / "moving.ts", frames)
     warnings: list[str] = []
-    pictures = [
+    results = [
         to_rgb(frame)[..., 0].astype(int) for frame in open_clip(path, probe(path), warn=warnings.append).frames()
     ]
-    assert len(pictures) == COUNT
+    assert len(results) == COUNT
     assert warnings == ["The video is interlaced; each of its frames was deinterlaced to one frame."]
-    assert max(np.abs(np.diff(picture[8:-8], axis=0)).mean() for picture in pictures[2:-2]) < 3
+    assert max(np.abs(np.diff(result[8:-8], axis=0)).mean() for result in results[2:-2]) < 3
 
 
 def test_a_field_without_its_pair_is_a_frame(tmp_path: Path) -> None:
