@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from framepack.errors import InvalidMedia
 from framepack.files.scratch import disk_errors
+from framepack.media.kinds import describe_kind
 from framepack.media.metadata import LANGUAGE, OWN_TAGS
 
 if TYPE_CHECKING:
@@ -26,10 +27,13 @@ CONTAINERS: Final = "mov,mp4,matroska,webm,avi,gif,mpegts,mpeg,flv,ogg,asf"
 MAX_PIXELS: Final = 2**26
 """Maximum number of pixels per frame that a decoder may allocate while a file is probed."""
 
-UNREADABLE: Final = (
-    "The file is not a video that can be read: MP4, MOV, MKV, WebM, AVI, WMV, MPEG, TS, FLV, Ogg, GIF, animated WebP "
-    "and animated PNG files are accepted."
+ACCEPTED: Final = (
+    "MP4, MOV, MKV, WebM, AVI, WMV, MPEG, TS, FLV, Ogg, GIF, animated WebP and animated PNG files are accepted."
 )
+"""The end of a sentence that refuses a file, after a colon."""
+
+UNREADABLE: Final = f"The file is not a video that can be read: {ACCEPTED}"
+"""The sentence about a file of which nothing is known."""
 
 _OPTIONS: Final[dict[str, dict[str, str]]] = {
     "mp4": {"movflags": "+faststart"},  # index first: playback begins during the download
@@ -68,7 +72,10 @@ def open_input(path: Path, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
             metadata_errors="replace",
         )
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise InvalidMedia(UNREADABLE) from error
+        kind = describe_kind(path)
+        raise InvalidMedia(
+            f"The file is {kind}, not a video that can be read: {ACCEPTED}" if kind else UNREADABLE
+        ) from error
 
 
 def read_packets(container: InputContainer, *streams: Stream) -> Iterator[Packet[Stream]]:

@@ -21,6 +21,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
+from unicodedata import normalize
 
 from framepack.errors import InvalidField, StorageFailed
 from framepack.files.removed import RemovedFiles
@@ -124,15 +125,16 @@ class LocalStorage:
     def stat(self, key: Key) -> StoredObject | None:
         """Describe the object; see `Storage.stat`."""
         with storage_errors(), _ignore_missing(), self._folder(key.segments[:-1]) as folder:
-            status = os.stat(key.name, dir_fd=folder, follow_symlinks=False)
+            status = os.stat(_actual(key.name, folder), dir_fd=folder, follow_symlinks=False)
             return _stored(key, status) if stat.S_ISREG(status.st_mode) else None
         return None
 
     def delete(self, key: Key) -> bool:
         """Remove the object, and its folder if that is empty then; see `Storage.delete`."""
         with storage_errors(), _ignore_missing(), self._folder(key.segments[:-1]) as folder:
-            if stat.S_ISREG(os.stat(key.name, dir_fd=folder, follow_symlinks=False).st_mode):
-                os.unlink(key.name, dir_fd=folder)
+            name = _actual(key.name, folder)
+            if stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+                os.unlink(name, dir_fd=folder)
                 self._prune(key.segments[:-1])
                 return True
         return False
@@ -172,7 +174,7 @@ class LocalStorage:
         for tries_left in reversed(range(_TRIES)):
             try:
                 with self._folder(key.segments[:-1], create=True) as folder:
-                    os.rename(name, key.name, src_dir_fd=incoming, dst_dir_fd=folder)
+                    os.rename(name, _actual(key.name, folder), src_dir_fd=incoming, dst_dir_fd=folder)
                     os.fsync(folder)
                     return
             except FileNotFoundError:
@@ -184,13 +186,13 @@ class LocalStorage:
         with contextlib.suppress(OSError):  # it is not empty, or another process has removed it
             for depth in range(len(segments), 0, -1):
                 with self._folder(segments[: depth - 1]) as parent:
-                    os.rmdir(segments[depth - 1], dir_fd=parent)
+                    os.rmdir(_actual(segments[depth - 1], parent), dir_fd=parent)
 
     def _open(self, key: Key) -> BinaryIO:
         """Open the object for reading, or raise NotFound."""
         try:
             with self._folder(key.segments[:-1]) as folder:
-                file = os.fdopen(os.open(key.name, _OBJECT, dir_fd=folder), "rb")
+                file = os.fdopen(os.open(_actual(key.name, folder), _OBJECT, dir_fd=folder), "rb")
         except OSError as error:
             if error.errno in _MISSING or error.errno == errno.EISDIR:
                 raise object_not_found() from error
@@ -201,8 +203,8 @@ class LocalStorage:
         raise object_not_found()
 
     def _entries(self, folder: Key | None) -> tuple[tuple[str, os.stat_result], ...]:
-        """Read one folder completely, so that it is closed while the caller uses the entries."""
-        found = []
+        """Read one folder completely, so that it is closed while the caller uses the entries; names are NFC."""
+        found = {}
         with (
             _ignore_missing(),
             self._folder(folder.segments if folder else ()) as descriptor,
@@ -210,8 +212,10 @@ class LocalStorage:
         ):
             for entry in entries:
                 with contextlib.suppress(FileNotFoundError):  # removed meanwhile
-                    found.append((entry.name, entry.stat(follow_symlinks=False)))
-        return tuple(found)
+                    name = normalize("NFC", entry.name)
+                    if name == entry.name or name not in found:  # of two forms of a name, the NFC form counts
+                        found[name] = entry.stat(follow_symlinks=False)
+        return tuple(found.items())
 
     def _holds_object(self, folder: Key) -> bool:
         """Whether there is an object in the folder, at any depth."""
@@ -224,7 +228,7 @@ class LocalStorage:
         ):
             for entry in entries:
                 with contextlib.suppress(InvalidField):
-                    key = Key(f"{folder}/{entry.name}")
+                    key = Key.parse(f"{folder}/{entry.name}")
                     if entry.is_file(follow_symlinks=False):
                         return True
                     if entry.is_dir(follow_symlinks=False):
@@ -244,7 +248,8 @@ class LocalStorage:
             self._root.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self._root, _FOLDER & ~os.O_NOFOLLOW)
         try:
-            for segment in segments:
+            for each in segments:
+                segment = _actual(each, descriptor)
                 if create:
                     _make_folder(segment, descriptor)
                 inner = os.open(segment, _FOLDER, dir_fd=descriptor)
@@ -288,6 +293,22 @@ def _copy(source: BinaryIO, to: BinaryIO) -> str:
 
 def _stored(key: Key, status: os.stat_result) -> StoredObject:
     return StoredObject(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+
+
+def _actual(name: str, folder: int) -> str:
+    """The name of an entry as it is stored: that of a file from macOS may have decomposed letters (NFD)."""
+    decomposed = normalize("NFD", name)
+    if decomposed == name or _exists(name, folder) or not _exists(decomposed, folder):
+        return name
+    return decomposed
+
+
+def _exists(name: str, folder: int) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
 
 
 def _is_folder(status: os.stat_result) -> bool:

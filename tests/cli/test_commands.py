@@ -229,7 +229,7 @@ def test_compare_draws_two_videos_side_by_side(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("after", "frame", "sentence"),
     [
-        ("text.mp4", "frame.png", "text.mp4: The file is not a video that can be read: MP4"),
+        ("text.mp4", "frame.png", "text.mp4: The file is text, not a video that can be read: MP4"),
         ("in.mp4", "no/such/frame.png", "does not exist; make it first: mkdir -p"),
         ("missing.mp4", "frame.png", "missing.mp4 is not a file."),
         ("in.mp4", "frame.xyz", "must end in .png."),

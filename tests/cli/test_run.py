@@ -148,7 +148,7 @@ def test_several_inputs_are_written_into_a_folder(
 
     printed = capsys.readouterr()
     assert printed.out.splitlines() == [str(folder / "in.mp4"), str(folder / "other.mp4")]
-    assert f"framepack: {text}: The file is not a video that can be read: MP4" in printed.err
+    assert f"framepack: {text}: The file is text, not a video that can be read: MP4" in printed.err
     assert [probe(folder / name).frame_count for name in ("in.mp4", "other.mp4")] == [12, 7]
 
     assert run("filters", clip, clip, "-o", folder) == 2

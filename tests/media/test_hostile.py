@@ -69,7 +69,7 @@ def test_no_other_file_is_read(secret: Path, kind: str, name: str) -> None:
     assert probe(secret).length == 5
     with pytest.raises(
         InvalidMedia,
-        match=r"^The file is not a video that can be read: MP4, .* and animated PNG files are accepted\.$",
+        match=r"^The file is .*not a video.*: MP4, .* and animated PNG files are accepted\.$",
     ):
         probe(hostile)
 
@@ -113,7 +113,7 @@ def test_a_frame_bomb_is_rejected_before_decoding(tmp_path: Path) -> None:
     data = path.read_bytes().replace(struct.pack(">HH", 64, 48), struct.pack(">HH", 16_000, 16_000))
     path.write_bytes(data.replace(struct.pack(">II", 64, 48), struct.pack(">II", 16_000, 16_000)))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(InvalidMedia, match="not a video"):
+    with pytest.raises(InvalidMedia, match="cannot be read"):
         probe(path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
 

@@ -10,7 +10,8 @@ import zlib
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from unicodedata import normalize
 
 import av
 import numpy as np
@@ -21,7 +22,8 @@ from PIL import Image
 from framepack.job import Job, Progress
 from framepack.media.clip import Colors, Matrix
 from framepack.operations.frames import reassemble
-from framepack.storage.frames.folders import folder_key
+from framepack.storage.frames.folders import folder_key, natural
+from framepack.storage.outputs import ResultFolder
 from tests.operations.conftest import StoreSettings
 from tests.support.clips import AudioSpec, Spec, flat, make_clip, number_of, numbered, real_clip, scene
 from tests.support.http_server import Answer, HttpServer
@@ -458,6 +460,40 @@ def test_a_frame_of_a_name_in_another_alphabet_can_be_had_and_deleted(worker: Be
     assert worker.run("get_frame", folder=FOLDER, frame="кадр_2.png")["mime_type"] == "image/png"
     assert "error" not in worker.run("delete_frame", folder=FOLDER, frame="кадр_2.png")
     assert worker.run("list_frames", folder=FOLDER)["total_count"] == 1
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("stored_form", ["NFC", "NFD"])
+@pytest.mark.parametrize("name", ["é 1.png", "가나다1.png", "Ångström.png", "кадр й.png", "プログラム.png"])
+def test_a_frame_is_found_by_either_spelling_of_its_name(
+    worker: Bench, name: str, stored_form: Literal["NFC", "NFD"], form: Literal["NFC", "NFD"]
+) -> None:
+    """On macOS letters are stored apart from their accents; folder and frame can be used and deleted all the same."""
+    place = worker.folder / "outputs" / str(ResultFolder.EXTRACTED_FRAMES.key) / normalize(stored_form, "Müll")
+    place.mkdir(parents=True)
+    for red, each in ((200, name), (90, "zz.png")):
+        (place / normalize(stored_form, each)).write_bytes(encoded(colored(red)))
+    folder, frame = normalize(form, "Müll"), normalize(form, name)
+    assert worker.run("list_frame_folders")["folders"] == ["Müll"]
+    listed = worker.run("list_frames", folder=folder)["frames"]
+    assert [each["filename"] for each in listed] == sorted([normalize("NFC", name), "zz.png"], key=natural)
+    assert "error" not in worker.run("save_frame", folder=folder, frame=frame)
+    answer = worker.run("reassemble_frames", folder_name=folder)
+    assert sorted(reds(worker.output(answer))) == pytest.approx([90, 200], abs=3)
+    assert "error" not in worker.run("delete_frame", folder=folder, frame=frame)
+    assert [path.name for path in place.iterdir()] == ["zz.png"]
+    assert "error" not in worker.run("delete_frame_folder", folder=folder)
+    assert not place.exists()
+
+
+def test_a_frame_is_replaced_whatever_the_spelling_of_its_name(worker: Bench) -> None:
+    """No second frame appears beside one that macOS named."""
+    place = worker.folder / "outputs" / str(folder_key(FOLDER))
+    place.mkdir(parents=True)
+    (place / normalize("NFD", "é.png")).write_bytes(encoded(colored(200)))
+    put(worker, {"é.png": encoded(colored(90))})
+    assert len(list(place.iterdir())) == 1
+    assert reds(worker.output(worker.run("reassemble_frames", folder_name=FOLDER))) == pytest.approx([90], abs=3)
 
 
 def test_images_in_other_formats_are_named(worker: Bench) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gc
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from framepack.errors import InvalidMedia
-from framepack.media.containers import UNREADABLE, open_input
+from framepack.media.containers import ACCEPTED, UNREADABLE, open_input
 from framepack.media.frames.colors import resolve
 from framepack.media.metadata import describe_left_out, read_metadata
 from framepack.media.read.changes import describe_changes, describe_damage
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.buffer import Buffer
     from av.container import InputContainer
+    from av.stream import Stream
     from av.video.format import VideoFormat as PixelFormat
     from av.video.stream import VideoStream
 
@@ -171,15 +173,38 @@ def _best_video(container: InputContainer) -> VideoStream:
     images = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
     streams = [stream for stream in container.streams.video if not stream.disposition & images]
     if not streams:
-        raise InvalidMedia("The file holds no video stream.")
+        raise InvalidMedia(f"The file holds {_contents(container)}, no video: {ACCEPTED}")
     readable = [stream for stream in streams if stream.codec_context is not None and stream.width * stream.height]
     if not readable:
-        raise InvalidMedia(UNREADABLE)
+        raise InvalidMedia(f"The file's video{_codec_names(streams)} cannot be read: {ACCEPTED}")
 
     def rank(stream: VideoStream) -> tuple[bool, int, int]:
         return bool(stream.disposition & Disposition.default), stream.width * stream.height, -stream.index
 
     return max(readable, key=rank)
+
+
+def _contents(container: InputContainer) -> str:
+    """What a file without video holds, with its codecs."""
+    kinds = [kind for kind in ("audio", "subtitle", "data", "attachment") if _of_kind(container, kind)]
+    if container.streams.video:  # a cover
+        kinds.append("image")
+    names = {"audio": "audio", "subtitle": "subtitles", "data": "data", "attachment": "attachments"}
+    listed = [
+        f"{names[kind]}{_codec_names(_of_kind(container, kind))}" if kind in names else "images" for kind in kinds
+    ]
+    return f"only {' and '.join(listed)}" if listed else "nothing"
+
+
+def _of_kind(container: InputContainer, kind: str) -> list[Stream]:
+    return [stream for stream in container.streams if stream.type == kind]
+
+
+def _codec_names(streams: Sequence[Stream]) -> str:
+    """The codecs of some streams, in parentheses; nothing if none is known."""
+    contexts = [stream.codec_context for stream in streams]
+    names = dict.fromkeys(context.codec.canonical_name for context in contexts if context is not None)
+    return f" ({', '.join(names)})" if names else ""
 
 
 def _describe(size_bytes: int, container: InputContainer, max_frames: int) -> VideoInfo:

@@ -79,7 +79,9 @@ def _frames(decoder: Decoder, indices: range, warn: Callable[[str], None]) -> Ge
             if index + 1 == indices.stop < timeline.length:
                 break
     if not decoder.decoded:
-        raise InvalidMedia("No frame could be decoded.")
+        raise InvalidMedia(
+            f"No frame of the video ({decoder.info.codec}) could be decoded: at least one must be undamaged."
+        )
     for sentence in _sentences(decoder, shown, is_whole=len(indices) == timeline.length):
         warn(sentence)
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from framepack.errors import InvalidMedia, TooLarge
 from framepack.media.audio.extent import AudioExtent
 from framepack.media.containers import MAX_PIXELS, read_packets
 from framepack.media.read.clock import Clocks
+from framepack.media.read.fields import FieldPairs
 from framepack.media.read.frame_order import NO_TIME, FrameOrder, presentation_order
 from framepack.media.read.hidden import is_shown
 from framepack.media.read.whole_file import is_whole
@@ -55,6 +56,7 @@ class Scan:
         clocks: The clocks of the streams.
         codec: FFmpeg's name of the video's codec.
         time_base: Time base of the video stream.
+        fields: Finds packets that hold the second field of a frame.
         frame_count: Number of frames that are shown.
         frame: The first frame, or None if the first packets could not be decoded.
         end_seconds: End time of the last packet of any stream.
@@ -75,6 +77,7 @@ class Scan:
     clocks: Clocks
     codec: str
     time_base: Fraction
+    fields: FieldPairs
     frame_count: int = 0
     frame: av.VideoFrame | None = None
     end_seconds: Fraction = Fraction(0)
@@ -117,7 +120,10 @@ class Scan:
                 self.audio.add(packet, part)
             return
         self._bytes += packet.size
-        shown = not packet.is_discard and is_shown(self.codec, packet)
+        is_second_field = self.fields.is_second(memoryview(cast("Any", packet)), is_key=packet.is_keyframe)
+        if is_second_field and packet.pts is not None:  # otherwise the first one has the duration of the frame
+            self._durations[-1] += packet.duration or 0
+        shown = not packet.is_discard and not is_second_field and is_shown(self.codec, packet)
         if packet.is_keyframe:
             self._key_packets.append(len(self._times))
         self._times.append(NO_TIME if time is None else time)
@@ -237,7 +243,11 @@ def scan(
     """
     codec = video.codec_context.codec.canonical_name
     result = Scan(
-        Clocks(container.format.name, video.index), codec, video.time_base or _TIME_BASE, max_frames=max_frames
+        Clocks(container.format.name, video.index),
+        codec,
+        video.time_base or _TIME_BASE,
+        FieldPairs(codec, video.codec_context.extradata),
+        max_frames=max_frames,
     )
     result.overhead = next(
         (most for name, most in _OVERHEAD.items() if container.format.name.startswith(name)), (inf, 0)
@@ -257,7 +267,7 @@ def scan(
             if is_video and peek and result.frame is None and result.packet_count <= _PEEKED_PACKETS:
                 result.frame = next(_decoded(packet), None)
     if not result.frame_count:
-        raise InvalidMedia("The file holds no frames.")
+        raise InvalidMedia(f"The file's video ({codec}) has no frames; at least one is needed.")
     return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import replace
 from fractions import Fraction
@@ -166,36 +167,48 @@ def test_cover_art_is_not_video(tmp_path: Path) -> None:
             output.mux(packet)
     with av.open(str(path)) as written:
         assert written.streams.video[0].disposition & Disposition.attached_pic
-    with pytest.raises(InvalidMedia, match=r"^The file holds no video stream\.$"):
+    with pytest.raises(
+        InvalidMedia, match=r"^The file holds only audio \(aac\) and images, no video: MP4, .* accepted\.$"
+    ):
         probe(path)
 
 
 def test_a_file_with_only_audio_is_rejected(tmp_path: Path) -> None:
     """One sentence says what is missing."""
-    with pytest.raises(InvalidMedia, match=r"^The file holds no video stream\.$"):
+    with pytest.raises(InvalidMedia, match=r"^The file holds only audio \(aac\), no video: MP4, .* accepted\.$"):
         probe(make_audio(tmp_path / "audio.mp4", AudioSpec()))
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"\0",
-        b"\0" * 5000,
-        b"<!DOCTYPE html><html>no</html>",
-        bytes(range(256)) * 40,
-        b"\x89PNG\r\n\x1a\n" + b"\0" * 99,
-    ],
-    ids=["empty", "byte", "zeros", "html", "noise", "png"],
-)
-def test_a_file_that_is_not_video_is_rejected(tmp_path: Path, content: bytes) -> None:
-    """One sentence, without the path."""
+UNKNOWN = "not a video that can be read"
+ODD = {
+    "empty": (b"", "empty, not a video that can be read"),
+    "byte": (b"\0", UNKNOWN),
+    "zeros": (b"\0" * 5000, UNKNOWN),
+    "noise": (bytes(range(256)) * 40, UNKNOWN),
+    "html": (b"<!DOCTYPE html><html>no</html>", "a web page (HTML), not a video that can be read"),
+    "png": (b"\x89PNG\r\n\x1a\n" + b"\0" * 99, "a still image (PNG), not a video that can be read"),
+    "jpeg": (b"\xff\xd8\xff\xe0" + b"\0" * 99, "a still image (JPEG), not a video that can be read"),
+    "webp": (b"RIFF\x40\0\0\0WEBPVP8 " + b"\0" * 99, "a still image (WebP), not a video that can be read"),
+    "avif": (b"\0\0\0\x20ftypavif" + b"\0" * 99, "a still image (AVIF), not a video that can be read"),
+    "pdf": (b"%PDF-1.7\n\xe2\xe3" + b"\0" * 99, "a PDF document, not a video that can be read"),
+    "zip": (b"PK\x03\x04" + b"\0" * 99, "a ZIP archive, not a video that can be read"),
+    "wav": (b"RIFF\x40\0\0\0WAVEfmt " + b"\0" * 99, "audio (WAV), not a video that can be read"),
+    "mp3": (b"ID3\x04" + b"\0" * 99, "audio (MP3), not a video that can be read"),
+    "flac": (b"fLaC" + b"\0" * 99, "audio (FLAC), not a video that can be read"),
+    "y4m": (b"YUV4MPEG2 W64 H48\n" + b"\0" * 99, "raw Y4M, not a video that can be read"),
+    "letters of two bytes, one cut": ("\u00e4".encode() * 300, "text, not a video that can be read"),
+    "cut letter": (b"x" + "\u00e4".encode() * 300, "text, not a video that can be read"),
+    "json": (b'{"error": "expired"}', "text, not a video that can be read"),
+}
+
+
+@pytest.mark.parametrize(("content", "kind"), ODD.values(), ids=list(ODD))
+def test_a_file_that_is_not_video_is_rejected(tmp_path: Path, content: bytes, kind: str) -> None:
+    """One sentence says what it is, as far as its beginning shows it, and what is accepted; it has no path."""
     path = tmp_path / "clip.mp4"
     path.write_bytes(content)
-    with pytest.raises(
-        InvalidMedia,
-        match=r"^The file is not a video that can be read: MP4, .* and animated PNG files are accepted\.$",
-    ):
+    sentence = rf"^The file is {re.escape(kind)}: MP4, .* and animated PNG files are accepted\.$"
+    with pytest.raises(InvalidMedia, match=sentence):
         probe(path)
 
 
