@@ -1,4 +1,4 @@
-"""Our definitions of the published networks: spandrel's pictures to the bit, strictly loaded, without its imports."""
+"""Our definitions of the published networks: spandrel's frames to the bit, strictly loaded, without its imports."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ SHAPES = {
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=["nchw", "nhwc"])
 @pytest.mark.parametrize("state", SHAPES.values(), ids=SHAPES.keys())
-def test_pictures_are_spandrels_to_the_bit(state: dict[str, Tensor], memory_format: torch.memory_format) -> None:
+def test_frames_are_spandrels_to_the_bit(state: dict[str, Tensor], memory_format: torch.memory_format) -> None:
     """With the same weights in single precision, every value is equal, and so is what is said of the network."""
     frames = torch.rand(2, 3, 20, 28, generator=torch.Generator().manual_seed(0))
     expected, made = reference(state), load_network(state)
@@ -102,7 +102,7 @@ def test_pictures_are_spandrels_to_the_bit(state: dict[str, Tensor], memory_form
 
 
 @pytest.mark.parametrize("name", REAL_NETWORKS)
-def test_real_weights_make_spandrels_pictures_to_the_bit(name: str, tmp_path: Path) -> None:
+def test_real_weights_make_spandrels_frames_to_the_bit(name: str, tmp_path: Path) -> None:
     """With the weights of the installed package, a piece of a real frame comes out equal in every bit."""
     frame = real_frame("bikes.mp4", 50, 300, 100, (40, 32))
     with torch.inference_mode():
