@@ -268,3 +268,39 @@ def test_the_job_goes_on_when_stderr_is_closed(clip: Path, tmp_path: Path) -> No
         assert run.process.wait(SECONDS) == 0
 
     assert probe(tmp_path / "out.mp4").frame_count == 12
+
+
+LEAVING = """
+import atexit, sys, threading, time
+
+class Kept:
+    def __del__(self):
+        print("taken apart")
+
+def last():
+    threading.main_thread().join()
+    time.sleep(0.2)
+    print("thread")
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "framepack.cli.program":
+            self.kept = Kept()
+            atexit.register(print, "hook")
+            threading.Thread(target=last).start()
+
+sys.meta_path.insert(0, Finder())
+from framepack.cli import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(("arguments", "status"), [(["operations"], 0), (["run", "upscale", "none.mp4"], 2)])
+def test_a_command_ends_without_taking_the_interpreter_apart(arguments: list[str], status: int) -> None:
+    """Threads end and functions for the exit are called, output is complete, and the exit status is the command's."""
+    command = [sys.executable, "-c", LEAVING, *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert done.stdout.splitlines()[-2:] == ["thread", "hook"]
+    assert "taken apart" not in done.stdout
+    assert bool(done.stderr) == bool(status)

@@ -14,7 +14,15 @@ from framepack.models.frames.device_frame import DeviceFrame, to_device
 from framepack.models.memory.device import Device
 from framepack.models.upscale.upscale_frames import UpscaleTarget, upscale_frames
 from framepack.models.upscale.upscaler import Upscaler
-from tests.support.upscaling import BUNNY_COLORS, REAL_NETWORKS, decoded, psnr, real_frame, real_network
+from tests.support.upscaling import (
+    BUNNY_COLORS,
+    REAL_NETWORKS,
+    decoded,
+    psnr,
+    real_frame,
+    real_network,
+    real_reference,
+)
 
 pytestmark = pytest.mark.gpu
 CPU = torch.device("cpu")
@@ -33,11 +41,11 @@ def gpu() -> Iterator[Device]:
 @pytest.mark.parametrize("name", REAL_NETWORKS)
 @pytest.mark.parametrize("clip", ["bikes.mp4", "bigbuckbunny.mp4"])
 def test_half_precision_is_close_to_single_precision(name: str, clip: str, gpu: Device, tmp_path: Path) -> None:
-    """Frames in float16 are within 48 dB of the descriptor's own in single precision."""
+    """Frames in float16 are within 48 dB of the spandrel's in single precision."""
     frame = real_frame(clip, 50, 300, 100, (160, 120))
     upscaler = Upscaler(real_network(name, tmp_path), gpu)
     made = upscaler(frame)
-    expected = real_network(name, tmp_path).to("cuda")(frame.cuda())
+    expected = real_reference(name, tmp_path).to("cuda")(frame.cuda())
     assert upscaler.dtype == made.dtype == torch.float16
     assert psnr(made, expected) > 48
 

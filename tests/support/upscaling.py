@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,11 @@ from typing import Any
 import av
 import numpy as np
 import torch
-from spandrel import ImageModelDescriptor
+from spandrel import ImageModelDescriptor, ModelLoader
 from torch import Tensor, nn
 
 from framepack.media.clip import Colors, Matrix
+from framepack.models.networks.network import UpscalingNetwork
 from framepack.models.weights.catalog import CATALOG
 from framepack.models.weights.networks import load_network, load_upscaler_network
 from framepack.models.weights.store import WeightsStore
@@ -26,18 +27,32 @@ BIKES_COLORS = Colors(Matrix.BT601, primaries=6, transfer=6)
 BUNNY_COLORS = Colors()
 
 
-def real_network(name: str, folder: Path) -> ImageModelDescriptor[Any]:
+def reference(state: Mapping[str, Tensor]) -> ImageModelDescriptor[Any]:
+    """What spandrel makes of weights, in single precision: the truth that our own networks are compared with."""
+    network = ModelLoader("cpu").load_from_state_dict(dict(state))
+    assert isinstance(network, ImageModelDescriptor)
+    return network.float().eval()
+
+
+def real_network(name: str, folder: Path) -> UpscalingNetwork:
     """A published network with its real weights, from the installed package."""
     row = next(row for row in CATALOG.rows if row.name == name)
     return load_upscaler_network(row, WeightsStore(folder, allow_download=False, download=fetch_never))
 
 
-def compact(**shape: int) -> ImageModelDescriptor[Any]:
+def real_reference(name: str, folder: Path) -> ImageModelDescriptor[Any]:
+    """Spandrel's network with the weights of a published one, from the installed package."""
+    row = next(row for row in CATALOG.rows if row.name == name)
+    store = WeightsStore(folder, allow_download=False, download=fetch_never)
+    return reference(store.state_dict(row.weights[0]))
+
+
+def compact(**shape: int) -> UpscalingNetwork:
     """A small SRVGGNetCompact with random weights."""
     return load_network(tiny_compact(**shape))
 
 
-def rrdb(**shape: int) -> ImageModelDescriptor[Any]:
+def rrdb(**shape: int) -> UpscalingNetwork:
     """A small RRDBNet with random weights."""
     return load_network(tiny_rrdb(**shape))
 
@@ -87,7 +102,7 @@ class Watched:
     """
 
     def __init__(
-        self, network: ImageModelDescriptor[Any], fails: Callable[[Tensor, int], Exception | None] = lambda *_: None
+        self, network: UpscalingNetwork, fails: Callable[[Tensor, int], Exception | None] = lambda *_: None
     ) -> None:
         self.shapes: list[tuple[int, ...]] = []
         self._fails = fails

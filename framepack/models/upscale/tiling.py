@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+from framepack.models.networks.network import COMPACT, ESRGAN
 
 if TYPE_CHECKING:
-    from spandrel import ImageModelDescriptor
+    from framepack.models.networks.network import UpscalingNetwork
 
 # The overlap of a short stack of convolutions is its whole receptive field, so that tiles equal the whole frame
 # exactly. In a deep stack, the part of the receptive field that matters grows only with the square root of the depth.
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 _EXACT_RADIUS: Final = 36
 _OVERLAP_FACTOR: Final = 3.0
 _DEFAULT_OVERLAP: Final = 48  # for networks that are not stacks of convolutions
-_CONVOLUTIONAL: Final = frozenset({"ESRGAN", "Compact"})
+_RGB: Final = 3  # channels of a frame
+_CONVOLUTIONAL: Final = frozenset({ESRGAN, COMPACT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +107,15 @@ def _round_up(length: float, multiple: int) -> int:
     return math.ceil(length / multiple) * multiple
 
 
-def tile_overlap(network: ImageModelDescriptor[Any]) -> int:
+def tile_overlap(network: UpscalingNetwork) -> int:
     """Return the overlap in pixels that tiles of this network need, derived from its layers."""
     from torch.nn import Conv2d
 
-    if network.architecture.id not in _CONVOLUTIONAL:
+    if network.architecture not in _CONVOLUTIONAL:
         return _DEFAULT_OVERLAP
     layers = [layer for layer in network.model.modules() if isinstance(layer, Conv2d)]
     radius = sum(max(layer.kernel_size) // 2 for layer in layers)
     overlap = radius if radius <= _EXACT_RADIUS else _OVERLAP_FACTOR * math.sqrt(radius)
     # A network that starts with pixel unshuffle has blocks of pixels as channels, so its overlap counts blocks.
-    block = math.isqrt(layers[0].in_channels // network.input_channels)
+    block = math.isqrt(layers[0].in_channels // _RGB)
     return _round_up(overlap, 4) * block

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +15,8 @@ from framepack.models.upscale.precision import prepare
 from framepack.models.upscale.tiling import plan_tiles, tile_overlap
 
 if TYPE_CHECKING:
-    from spandrel import ImageModelDescriptor
-
     from framepack.models.memory.device import Device
+    from framepack.models.networks.network import UpscalingNetwork
 
 T = TypeVar("T")
 
@@ -47,13 +46,14 @@ class Upscaler:
         device: Where to run; idle models there are evicted when memory runs out.
     """
 
-    def __init__(self, network: ImageModelDescriptor[Any], device: Device) -> None:
-        self.scale = int(network.scale)
+    def __init__(self, network: UpscalingNetwork, device: Device) -> None:
+        self.scale = network.scale
         self.device = device
         self.overlap = tile_overlap(network)
         self.dtype = prepare(network, device)
         self._network = network
-        self._multiple = int(network.size_requirements.multiple_of)
+        self._multiple = network.size_multiple
+        self._minimum = network.minimum_size
         self._bytes_per_pixel = measure_bytes_per_pixel(network, self.dtype)
         self._fallback = OomFallback(device)
 
@@ -104,7 +104,7 @@ class Upscaler:
         """
         check()
         height, width = batch.shape[-2:]
-        batch = _padded(batch.to(self.device.torch_device, self.dtype), self._multiple)
+        batch = _padded(batch.to(self.device.torch_device, self.dtype), self._multiple, self._minimum)
         tiles = plan_tiles(batch.shape[-1], batch.shape[-2], tile, self.overlap, self._multiple)
         if len(tiles) == 1:
             output = self._upscale(batch)
@@ -120,7 +120,7 @@ class Upscaler:
         return output[..., : height * self.scale, : width * self.scale]
 
     def _upscale(self, frames: Tensor) -> Tensor:
-        return cast("Tensor", self._network(frames.contiguous(memory_format=torch.channels_last)))
+        return self._network(frames.contiguous(memory_format=torch.channels_last))
 
     def _plan(self, shape: WorkShape) -> BatchPlan:
         return self._fallback.known(shape) or self._initial_plan(shape)
@@ -147,10 +147,16 @@ class Upscaler:
         return min(side, shape.width) * min(side, shape.height)
 
 
-def _padded(batch: Tensor, multiple: int) -> Tensor:
-    """Pad right and bottom to multiples by mirroring; where a frame is too small to mirror, repeat its edge."""
+def _padded(batch: Tensor, multiple: int, minimum: int) -> Tensor:
+    """Pad right and bottom by mirroring, or by repeating the edge where a frame is too small to mirror.
+
+    Args:
+        batch: The frames.
+        multiple: Width and height of the result are multiples of this.
+        minimum: Minimum width and height of the result, itself such a multiple.
+    """
     height, width = batch.shape[-2:]
-    right, below = -width % multiple, -height % multiple
+    right, below = max(-width % multiple, minimum - width), max(-height % multiple, minimum - height)
     if not right and not below:
         return batch
     mirrored = min(right, width - 1), min(below, height - 1)
@@ -159,19 +165,21 @@ def _padded(batch: Tensor, multiple: int) -> Tensor:
 
 
 @torch.inference_mode()
-def measure_bytes_per_pixel(network: ImageModelDescriptor[Any], dtype: torch.dtype) -> int:
+def measure_bytes_per_pixel(network: UpscalingNetwork, dtype: torch.dtype) -> int:
     """Measure the memory that one input pixel needs during inference, by the network's widest layer.
 
     Args:
         network: On its device; a small frame is run through it.
         dtype: Precision of its input.
     """
-    side = max(_PROBE_SIDE, network.size_requirements.minimum)
-    side += -side % network.size_requirements.multiple_of
+    side = max(_PROBE_SIDE, network.minimum_size)
+    side += -side % network.size_multiple
     widest = 0
 
     def record(_layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         nonlocal widest
+        if output is inputs[0]:  # nothing was allocated
+            return
         tensors = [value for value in (*inputs, output) if isinstance(value, Tensor)]
         widest = max(widest, sum(tensor.nbytes for tensor in tensors))
 

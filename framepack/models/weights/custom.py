@@ -92,7 +92,7 @@ class CustomModels:
         content = read_capped(path)
         network = load_network(parse_checkpoint(content, path.name))
         parameters = sum(parameter.numel() for parameter in network.model.parameters())
-        architecture = " ".join([network.architecture.name, *network.tags])
+        architecture = " ".join([network.architecture, *network.tags])
         return ModelRow(
             name=path.stem,
             group="upscaler",

@@ -1,8 +1,12 @@
-"""Build networks from weights: spandrel detects the architecture from the state dict."""
+"""Build upscaling networks from weights, whose names and shapes say which network they belong to.
+
+ESRGAN and SRVGGNetCompact, those of the catalog, are defined here in `framepack.models.networks`. All others, which
+only a user's own models have, are spandrel's, whose import costs seconds and is done only for them.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from framepack.errors import ModelUnavailable
 from framepack.models.memory.device import is_out_of_memory
@@ -10,9 +14,9 @@ from framepack.models.memory.device import is_out_of_memory
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from spandrel import ImageModelDescriptor
     from torch import Tensor
 
+    from framepack.models.networks.network import UpscalingNetwork
     from framepack.models.spec import ModelRow, Weights
 
 
@@ -23,9 +27,7 @@ class WeightsSource(Protocol):
         """Return the tensors of a file, by name."""
 
 
-def load_upscaler_network(
-    row: ModelRow, store: WeightsSource, denoise_strength: float = 1.0
-) -> ImageModelDescriptor[Any]:
+def load_upscaler_network(row: ModelRow, store: WeightsSource, denoise_strength: float = 1.0) -> UpscalingNetwork:
     """Load an upscaling network onto the CPU in single precision, ready for inference.
 
     Args:
@@ -46,28 +48,56 @@ def load_upscaler_network(
     return network
 
 
-def load_network(state: Mapping[str, Tensor]) -> ImageModelDescriptor[Any]:
+def load_network(state: Mapping[str, Tensor]) -> UpscalingNetwork:
     """Build the network that a state dict belongs to, and load all weights into it.
 
     Returns:
-        An RGB image-to-image network for upscaling or restoration, on the CPU, in evaluation mode.
+        An RGB network for upscaling or restoration, in single precision on the CPU, in evaluation mode.
 
     Raises:
         ModelUnavailable: The architecture is unknown or not an RGB upscaler, or the weights do not fit it.
     """
-    from spandrel import ImageModelDescriptor, ModelLoader
+    from framepack.models.networks.compact import load_compact
+    from framepack.models.networks.esrgan import load_esrgan
 
     try:
-        network = ModelLoader("cpu").load_from_state_dict(dict(state))
+        network = load_compact(state) or load_esrgan(state) or _load_foreign(state)
+    except ModelUnavailable:
+        raise
     except Exception as error:  # weights that fit no network can fail in any way
         if is_out_of_memory(error):
             raise
         raise ModelUnavailable("The weights do not fit any known network.") from error
+    network.model.float().eval().requires_grad_(requires_grad=False)
+    return network
+
+
+def _load_foreign(state: Mapping[str, Tensor]) -> UpscalingNetwork:
+    """Build one of spandrel's networks.
+
+    Raises:
+        ModelUnavailable: It is for something other than upscaling or restoring RGB frames.
+        Exception: The weights fit none.
+    """
+    from spandrel import ImageModelDescriptor, ModelLoader
+
+    from framepack.models.networks.network import UpscalingNetwork
+
+    network = ModelLoader("cpu").load_from_state_dict(dict(state))
     if not isinstance(network, ImageModelDescriptor) or network.purpose not in {"SR", "Restoration"}:
         raise ModelUnavailable("The weights belong to a network for something other than upscaling or restoration.")
     if (network.input_channels, network.output_channels) != (3, 3):
         raise ModelUnavailable("The weights belong to a network that does not work on RGB frames.")
-    return network.float().eval()
+    return UpscalingNetwork(
+        model=network.model,
+        architecture=network.architecture.name,
+        tags=tuple(network.tags),
+        scale=network.scale,
+        run=network,
+        size_multiple=network.size_requirements.multiple_of,
+        minimum_size=network.size_requirements.minimum,
+        supports_half=network.supports_half,
+    )
 
 
 def blend_weights(strong: Mapping[str, Tensor], weak: Mapping[str, Tensor], strength: float) -> dict[str, Tensor]:

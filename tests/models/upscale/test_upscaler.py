@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from spandrel import ImageModelDescriptor
-from spandrel.architectures.SPAN import SPAN, SPANArch
+from spandrel.architectures.SPAN import SPAN
+from torch import Tensor
 
 from framepack.errors import Cancelled
 from framepack.models.memory.device import Device
 from framepack.models.upscale.upscaler import Upscaler
+from framepack.models.weights.networks import load_network
+from tests.support.networks import tiny_compact, tiny_rrdb
 from tests.support.upscaling import (
     REAL_NETWORKS,
     Watched,
@@ -20,6 +22,8 @@ from tests.support.upscaling import (
     psnr,
     real_frame,
     real_network,
+    real_reference,
+    reference,
     rrdb,
 )
 
@@ -27,11 +31,11 @@ PLAIN = Device(torch.device("cpu"))
 MIXED = Device(torch.device("cpu"), has_bfloat16=True)
 
 
-def foreign() -> ImageModelDescriptor[Any]:
-    """A small network of an architecture that Real-ESRGAN does not use."""
+def foreign() -> dict[str, Tensor]:
+    """Weights of a small network of an architecture that Real-ESRGAN does not use."""
     torch.manual_seed(0)
-    model = SPAN(num_in_ch=3, num_out_ch=3, feature_channels=8, upscale=2)
-    return SPANArch().load(model.state_dict()).eval()
+    state: dict[str, Tensor] = SPAN(num_in_ch=3, num_out_ch=3, feature_channels=8, upscale=2).state_dict()
+    return state
 
 
 @pytest.mark.parametrize(("clip", "index"), [("bikes.mp4", 50), ("bigbuckbunny.mp4", 50)])
@@ -39,7 +43,7 @@ def foreign() -> ImageModelDescriptor[Any]:
 def test_output_equals_the_networks_own_output(name: str, clip: str, index: int, tmp_path: Path) -> None:
     """With real weights on real frames, mixed precision keeps 48 dB to spandrel's descriptor, and more."""
     frame = real_frame(clip, index, 300, 100, (48, 40))
-    expected = real_network(name, tmp_path)(frame)
+    expected = real_reference(name, tmp_path)(frame)
     assert expected.std() > 0.02
     assert psnr(Upscaler(real_network(name, tmp_path), PLAIN)(frame), expected) > 100
     assert psnr(Upscaler(real_network(name, tmp_path), MIXED)(frame), expected) > 55
@@ -59,17 +63,17 @@ def test_mixed_precision_computes_in_bfloat16(make: Any) -> None:
 def test_unknown_architectures_run_in_single_precision_on_a_cpu() -> None:
     """A network whose tolerance is not known keeps single precision."""
     frame = torch.rand(1, 3, 20, 30)
-    expected = foreign()(frame)
-    assert (Upscaler(foreign(), MIXED)(frame) - expected).abs().max() < 1e-5
+    expected = reference(foreign())(frame)
+    assert (Upscaler(load_network(foreign()), MIXED)(frame) - expected).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (5, 31), (33, 21), (64, 48)])
-@pytest.mark.parametrize("network", [lambda: compact(scale=2), lambda: rrdb(scale=2), rrdb], ids=["c2", "r2", "r4"])
-def test_frames_of_any_size_are_accepted(size: tuple[int, int], network: Any) -> None:
-    """Odd and tiny frames come out at exactly scale times their size, as from the descriptor itself."""
+@pytest.mark.parametrize("state", [tiny_compact(scale=2), tiny_rrdb(scale=2), tiny_rrdb()], ids=["c2", "r2", "r4"])
+def test_frames_of_any_size_are_accepted(size: tuple[int, int], state: dict[str, Tensor]) -> None:
+    """Odd and tiny frames come out at exactly scale times their size, as from spandrel's descriptor."""
     frame = torch.rand(1, 3, size[1], size[0])
-    expected = network()(frame)
-    made = Upscaler(network(), PLAIN)(frame)
+    expected = reference(state)(frame)
+    made = Upscaler(load_network(state), PLAIN)(frame)
     assert made.shape == expected.shape
     assert (made - expected).abs().max() < 1e-5
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import functools
 import importlib.util
 from pathlib import Path
-from typing import Any
 
 import av
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spandrel import ImageModelDescriptor
 from torch import Tensor
 from torch.nn import functional
 
 from framepack.errors import ModelUnavailable
+from framepack.models.networks.network import UpscalingNetwork
 from framepack.models.weights.catalog import CATALOG
 from framepack.models.weights.checkpoints import read_wheel
 from framepack.models.weights.ncnn import read_ncnn
@@ -25,9 +24,9 @@ from tests.support.networks import tiny_compact, tiny_rrdb
 from tests.support.weights import ncnn_pair
 
 IN_THE_WHEEL = {
-    "RealESRGAN_x4plus": ("ESRGAN", ["64nf", "23nb"], tiny_rrdb(feat=64, blocks=23)),
-    "RealESRGAN_x4plus_anime_6B": ("ESRGAN", ["64nf", "6nb"], tiny_rrdb(feat=64, blocks=6)),
-    "RealESR_AnimeVideo_v3": ("RealESRGAN Compact", ["64nf", "16nc"], tiny_compact(feat=64, convs=16)),
+    "RealESRGAN_x4plus": ("ESRGAN", ("64nf", "23nb"), tiny_rrdb(feat=64, blocks=23)),
+    "RealESRGAN_x4plus_anime_6B": ("ESRGAN", ("64nf", "6nb"), tiny_rrdb(feat=64, blocks=6)),
+    "RealESR_AnimeVideo_v3": ("RealESRGAN Compact", ("64nf", "16nc"), tiny_compact(feat=64, convs=16)),
 }
 
 
@@ -44,7 +43,7 @@ def real_state(name: str) -> dict[str, Tensor]:
 
 
 @functools.cache
-def real_network(name: str) -> ImageModelDescriptor[Any]:
+def real_network(name: str) -> UpscalingNetwork:
     """The network of these weights; tests only read it."""
     return load_network(real_state(name))
 
@@ -70,7 +69,7 @@ def test_the_packages_weights_are_those_of_the_published_network(name: str) -> N
     assert {value.dtype for value in state.values()} == {torch.float32}
 
     network = real_network(name)
-    assert (network.architecture.name, network.tags, network.scale) == (architecture, tags, 4)
+    assert (network.architecture, network.tags, network.scale) == (architecture, tags, 4)
     own = network.model.state_dict()
     assert sorted(value.shape for value in own.values()) == sorted(value.shape for value in state.values())
     assert sum(value.double().sum() for value in own.values()) == pytest.approx(

@@ -29,6 +29,6 @@ def test_the_weights_are_what_the_row_says(row: ModelRow, tmp_path: Path) -> Non
     network = load_upscaler_network(row, store, 0.5)
 
     name = row.architecture.partition(",")[0]
-    assert (network.scale, network.architecture.name) == (row.scale, NETWORKS.get(name, name))
+    assert (network.scale, network.architecture) == (row.scale, NETWORKS.get(name, name))
     counts = re.findall(r"(\d+) (f|b|c)(?:eatures|locks|onvolutions)", row.architecture)
     assert {f"{count}n{what}" for count, what in counts} <= set(network.tags)  # "64 features" is spandrel's "64nf"
