@@ -2,7 +2,7 @@
 
     python -m benchmarks.gpu [PART ...] [--folder build/gpu]
 
-Each part prints a row as soon as it is measured, and goes on to the next one if it fails. On a CPU the pictures are
+Each part prints a row as soon as it is measured, and goes on to the next one if it fails. On a CPU the images are
 small: such a run shows that every part works.
 """
 

@@ -42,7 +42,7 @@ def out_of_memory(bench: Bench) -> None:
 
 
 def large_tensors(bench: Bench) -> None:
-    """A frame whose widest layer has 3.8e9 values, whole and in tiles: are they the same picture?"""
+    """A frame whose widest layer has 3.8e9 values, whole and in tiles: are they the same image?"""
     from framepack.models.upscale.upscaler import Upscaler
     from tests.support.upscaling import real_network
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from framepack.models.memory.device import Device
 
 SHRINK: Final = 8
-"""By how much pictures are made smaller on a CPU, where a run only shows that every part works."""
+"""By how much images are made smaller on a CPU, where a run only shows that every part works."""
 
 _ROUNDS: Final = 3
 
@@ -50,7 +50,7 @@ class Bench:
         return torch.float16 if self.device.is_cuda else torch.float32
 
     def size(self, *pixels: int) -> tuple[int, ...]:
-        """Sizes of pictures: as they are on a GPU, and small and even on a CPU."""
+        """Sizes of images: as they are on a GPU, and small and even on a CPU."""
         return pixels if self.device.is_cuda else tuple(max(each // SHRINK // 2 * 2, 16) for each in pixels)
 
     def count(self, frames: int) -> int:

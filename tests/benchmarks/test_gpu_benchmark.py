@@ -26,7 +26,7 @@ ROWS = {
 
 @pytest.mark.slow
 def test_every_part_runs_on_a_processor(tmp_path: Path) -> None:
-    """With small pictures, so that the few minutes of a GPU are not spent on mistakes."""
+    """With small images, so that the few minutes of a GPU are not spent on mistakes."""
     command = [sys.executable, "-m", "benchmarks.gpu", "--folder", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
 
