@@ -175,7 +175,6 @@ RATES = _rows(
         {
             "refused": "The video's frame rate is 480 per second; 0.1 to 240 is allowed. "
             "Convert it to a rate in this range first."
-            "first."
         },
     ),
     ("two-frames", "Two frames", video("a.mp4", count=2), {"shown": (0, 1), "beeps": None, "copied": True}),
