@@ -30,7 +30,7 @@ FULL = Colors(full_range=True)
 VP8 = Colors(Matrix.BT601, 1, 1)
 
 
-def sound(codec: str = "aac", **fields: Any) -> AudioSpec:
+def beeping(codec: str = "aac", **fields: Any) -> AudioSpec:
     """Audio as long as the video, with a beep."""
     return AudioSpec(codec, **{"seconds": SECONDS, "beeps": (BEEP,), **fields})
 
@@ -68,7 +68,7 @@ def written(name: str, content: bytes) -> Callable[[Path], Path]:
     return make
 
 
-def picture(name: str) -> Callable[[Path], Path]:
+def still(name: str) -> Callable[[Path], Path]:
     """A maker of a still image."""
 
     def make(folder: Path) -> Path:
@@ -87,7 +87,7 @@ def _gif(path: Path, delay: int) -> Path:
 
 
 def _audio_only(folder: Path) -> Path:
-    return make_audio(folder / "a.m4a", sound())
+    return make_audio(folder / "a.m4a", beeping())
 
 
 def _row(name: str, says: str, make: Callable[[Path], Path], **fields: Any) -> Row:
@@ -95,14 +95,14 @@ def _row(name: str, says: str, make: Callable[[Path], Path], **fields: Any) -> R
 
 
 ROWS = (
-    _row("mp4", "MP4 with H.264 and AAC", video("a.mp4", sound()), copied=True),
-    _row("mkv", "MKV with H.264 and FLAC", video("a.mkv", sound("flac")), copied=True),
+    _row("mp4", "MP4 with H.264 and AAC", video("a.mp4", beeping()), copied=True),
+    _row("mkv", "MKV with H.264 and FLAC", video("a.mkv", beeping("flac")), copied=True),
     _row(
         "mp4-hevc",
         "MP4 with H.265 (HEVC)",
         video(
             "a.mp4",
-            sound(),
+            beeping(),
             codec="libx265",
             options={"x265-params": "log-level=none", "preset": "ultrafast", "crf": "10"},
         ),
@@ -110,27 +110,27 @@ ROWS = (
     _row(
         "mp4-av1",
         "MP4 with AV1",
-        video("a.mp4", sound(), codec="libsvtav1", size=(64, 64), options={"preset": "12", "crf": "10"}),
+        video("a.mp4", beeping(), codec="libsvtav1", size=(64, 64), options={"preset": "12", "crf": "10"}),
         size=(64, 64),
     ),
     _row(
         "webm-vp8",
         "WebM with VP8 and Opus",
-        video("a.webm", sound("libopus"), codec="libvpx", colors=VP8),
+        video("a.webm", beeping("libopus"), codec="libvpx", colors=VP8),
         colors=VP8,
     ),
-    _row("webm-vp9", "WebM with VP9 and Opus", video("a.webm", sound("libopus"))),
+    _row("webm-vp9", "WebM with VP9 and Opus", video("a.webm", beeping("libopus"))),
     _row(
         "mov-prores",
         "MOV with ProRes 4:2:2, 10 bits, and PCM",
-        video("a.mov", sound("pcm_s16le"), codec="prores_ks", pix_fmt="yuv422p10le"),
+        video("a.mov", beeping("pcm_s16le"), codec="prores_ks", pix_fmt="yuv422p10le"),
     ),
     _row(
         "avi-mjpeg",
         "AVI with Motion JPEG and PCM",
         video(
             "a.avi",
-            sound("pcm_s16le"),
+            beeping("pcm_s16le"),
             codec="mjpeg",
             pix_fmt="yuvj420p",
             colors=replace(BT601, full_range=True),
@@ -142,13 +142,13 @@ ROWS = (
     _row(
         "avi-mpeg4",
         "AVI with MPEG-4 (Xvid) and PCM",
-        video("a.avi", sound("pcm_s16le"), codec="mpeg4", colors=BT601, options=SHARP),
+        video("a.avi", beeping("pcm_s16le"), codec="mpeg4", colors=BT601, options=SHARP),
         colors=BT601,
     ),
     _row(
         "avi-empty",
         "AVI that begins with an empty chunk",
-        video("a.avi", sound("libmp3lame"), codec="mpeg4", colors=BT601, options=SHARP),
+        video("a.avi", beeping("libmp3lame"), codec="mpeg4", colors=BT601, options=SHARP),
         colors=BT601,
         shown=(0, *range(COUNT)),
         beeps=(BEEP + 0.023,),
@@ -159,7 +159,7 @@ ROWS = (
         "WMV with WMV2 and WMA",
         video(
             "a.wmv",
-            sound("wmav2", layout="stereo", rate=44100, bit_rate=128_000),
+            beeping("wmav2", layout="stereo", rate=44100, bit_rate=128_000),
             codec="wmv2",
             colors=BT601,
             options=SHARP,
@@ -169,13 +169,15 @@ ROWS = (
     _row(
         "flv",
         "FLV with Sorenson H.263 and MP3",
-        video("a.flv", sound("libmp3lame", rate=44100), codec="flv", colors=BT601, options=SHARP),
+        video("a.flv", beeping("libmp3lame", rate=44100), codec="flv", colors=BT601, options=SHARP),
         colors=BT601,
     ),
     _row(
         "3gp",
         "3GP with H.263 and AAC",
-        video("a.3gp", sound(), codec="h263", size=(128, 96), fps=Fraction(30000, 1001), colors=BT601, options=SHARP),
+        video(
+            "a.3gp", beeping(), codec="h263", size=(128, 96), fps=Fraction(30000, 1001), colors=BT601, options=SHARP
+        ),
         colors=BT601,
         aspect=Fraction(12, 11),
         size=(128, 96),
@@ -184,16 +186,16 @@ ROWS = (
     _row(
         "mpeg1",
         "MPEG program stream with MPEG-1 and MP2",
-        video("a.mpg", sound("mp2"), codec="mpeg1video", colors=BT601, options=SHARP),
+        video("a.mpg", beeping("mp2"), codec="mpeg1video", colors=BT601, options=SHARP),
         colors=BT601,
     ),
     _row(
         "mpeg2",
         "MPEG program stream with MPEG-2 and AC-3",
-        video("a.mpg", sound("ac3"), codec="mpeg2video", options=SHARP),
+        video("a.mpg", beeping("ac3"), codec="mpeg2video", options=SHARP),
     ),
-    _row("ts", "MPEG transport stream (TS) with H.264 and AAC", video("a.ts", sound()), copied=True),
-    _row("mkv-ffv1", "MKV with FFV1 (lossless) and FLAC", video("a.mkv", sound("flac"), codec="ffv1")),
+    _row("ts", "MPEG transport stream (TS) with H.264 and AAC", video("a.ts", beeping()), copied=True),
+    _row("mkv-ffv1", "MKV with FFV1 (lossless) and FLAC", video("a.mkv", beeping("flac"), codec="ffv1")),
     _row(
         "avi-huffyuv",
         "AVI with HuffYUV",
@@ -216,20 +218,20 @@ ROWS = (
         remuxed(
             "a.mp4",
             "plain.mp4",
-            Spec(count=COUNT, frame=card(), audio=sound(), options={"g": "4"}),
+            Spec(count=COUNT, frame=card(), audio=beeping(), options={"g": "4"}),
             movflags="frag_keyframe+empty_moov",
         ),
         copied=True,
     ),
     _row(
         "open-gop",
-        "MPEG-2 with open groups of pictures and B-frames",
-        video("a.ts", sound("mp2"), codec="mpeg2video", options={"g": "6", "bf": "2", **SHARP}),
+        "MPEG-2 with open groups of frames (GOP) and B-frames",
+        video("a.ts", beeping("mp2"), codec="mpeg2video", options={"g": "6", "bf": "2", **SHARP}),
     ),
     _row(
         "b-pyramid",
         "H.264 with a pyramid of B-frames",
-        video("a.mp4", sound(), options={"preset": "veryfast", "bf": "8", "b-pyramid": "normal", "crf": "10"}),
+        video("a.mp4", beeping(), options={"preset": "veryfast", "bf": "8", "b-pyramid": "normal", "crf": "10"}),
         copied=True,
     ),
     _row(
@@ -261,11 +263,11 @@ ROWS = (
         lambda folder: make_clip(folder / "a.y4m", Spec(count=3, codec="rawvideo")),
         refused=REFUSED,
     ),
-    _row("still-png", "A still image", picture("a.png"), refused=REFUSED),
+    _row("still-png", "A still image", still("a.png"), refused=REFUSED),
     _row(
         "still-gif",
         "A GIF of one frame",
-        picture("a.gif"),
+        still("a.gif"),
         shown=(0,) * 10,
         fps=Fraction(100),
         beeps=None,
@@ -283,7 +285,7 @@ ROWS = (
     _row(
         "names",
         "A file name with any characters, such as Cyrillic and emoji",
-        video("видео 🎬 #1?.mp4", sound()),
+        video("видео 🎬 #1?.mp4", beeping()),
         copied=True,
         by_url=True,
     ),

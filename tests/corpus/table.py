@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.corpus import containers, pictures, sound_and_rest, timing
+from tests.corpus import audio_and_rest, containers, frames, timing
 from tests.corpus.row import Row
 
-ROWS: tuple[Row, ...] = containers.ROWS + timing.ROWS + pictures.ROWS + sound_and_rest.ROWS
+ROWS: tuple[Row, ...] = containers.ROWS + timing.ROWS + frames.ROWS + audio_and_rest.ROWS

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import av
 from PIL import Image
 
-from tests.corpus.containers import BT601, SHARP, VP8, remuxed, sound, video
+from tests.corpus.containers import BT601, SHARP, VP8, beeping, remuxed, video
 from tests.corpus.row import COUNT, Row, card
 from tests.support.clips import Spec, make_clip
 from tests.support.odd_files import backward, doubled, gif, held, in_decoding_order, recorded, rewritten
@@ -31,7 +31,9 @@ def _rows(kind: str, *rows: tuple[str, str, Callable[[Path], Path], dict[str, An
 
 def at_rate(fps: Fraction | int, name: str = "a.mp4", count: int = COUNT) -> Callable[[Path], Path]:
     """A maker of a video of this rate."""
-    audio = sound(seconds=float(count / Fraction(fps)), beeps=(), codec="aac" if name.endswith("4") else "libmp3lame")
+    audio = beeping(
+        seconds=float(count / Fraction(fps)), beeps=(), codec="aac" if name.endswith("4") else "libmp3lame"
+    )
     return video(name, audio, fps=Fraction(fps), count=count)
 
 
@@ -80,7 +82,7 @@ def twice(name: str, **fields: Any) -> Callable[[Path], Path]:
     """A maker of two whole streams in one file, so that the clock starts anew."""
 
     def make(folder: Path) -> Path:
-        part = video(f"part{Path(name).suffix}", sound("mp2"), **fields)(folder)
+        part = video(f"part{Path(name).suffix}", beeping("mp2"), **fields)(folder)
         (folder / name).write_bytes(part.read_bytes() * 2)
         return folder / name
 
@@ -247,7 +249,7 @@ TIMES = _rows(
     (
         "avi-b-frames",
         "B-frames in AVI, which has no presentation times (x264)",
-        video("a.avi", sound("pcm_s16le"), options=B_FRAMES),
+        video("a.avi", beeping("pcm_s16le"), options=B_FRAMES),
         {},
     ),
     (
@@ -281,7 +283,7 @@ TIMES = _rows(
     (
         "late-start",
         "Frames and audio that begin at 3 s",
-        video("a.mkv", sound("libmp3lame", start=Fraction(3)), start=Fraction(3)),
+        video("a.mkv", beeping("libmp3lame", start=Fraction(3)), start=Fraction(3)),
         {"copied": True},
     ),
     ("edit-list", "An edit list that shows a part", edited, {"shown": (3, 4, 5, 6, 7, 8), "beeps": None}),
@@ -309,7 +311,7 @@ TIMES = _rows(
     (
         "wrap",
         "A clock that wraps after 26.5 hours (TS)",
-        remuxed("a.ts", "plain.ts", Spec(count=COUNT, frame=card(), audio=sound()), output_ts_offset="95442.3"),
+        remuxed("a.ts", "plain.ts", Spec(count=COUNT, frame=card(), audio=beeping()), output_ts_offset="95442.3"),
         {"copied": False},
     ),
     (

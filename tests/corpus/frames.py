@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from framepack.media.clip import Colors, Matrix
-from tests.corpus.containers import BT601, FULL, QUICK, sound, video
+from tests.corpus.containers import BT601, FULL, QUICK, beeping, video
 from tests.corpus.row import COUNT, GRAYS, PATCHES, Patches, Row, card
 from tests.support.clips import Pixels
 from tests.support.codings import Coding, encoded
@@ -64,7 +64,7 @@ def grays(white: float) -> tuple[Patches, Patches]:
 def hdr(name: str, says: str, colors: Colors, white: float) -> Row:
     """An HDR row."""
     signal, mapped = grays(white)
-    make = video("a.mp4", sound(), pix_fmt="yuv420p10le", colors=colors, frame=card(signal))
+    make = video("a.mp4", beeping(), pix_fmt="yuv420p10le", colors=colors, frame=card(signal))
     return _row(
         name,
         "Colors",
@@ -144,12 +144,12 @@ COLORS = (
         "bt601",
         "Colors",
         "BT.601, as SD video has it",
-        video("a.mp4", sound(), colors=BT601),
+        video("a.mp4", beeping(), colors=BT601),
         colors=BT601,
         copied=True,
     ),
-    _row("bt2020", "Colors", "BT.2020, SDR", video("a.mp4", sound(), colors=BT2020), colors=BT2020, copied=True),
-    _row("full-range", "Colors", "Full range", video("a.mp4", sound(), colors=FULL), colors=FULL, copied=True),
+    _row("bt2020", "Colors", "BT.2020, SDR", video("a.mp4", beeping(), colors=BT2020), colors=BT2020, copied=True),
+    _row("full-range", "Colors", "Full range", video("a.mp4", beeping(), colors=FULL), colors=FULL, copied=True),
     _row(
         "untagged",
         "Colors",
@@ -165,7 +165,7 @@ COLORS = (
         "10-bit",
         "Colors",
         "H.264 with 10 bits",
-        video("a.mp4", sound(), pix_fmt="yuv420p10le"),
+        video("a.mp4", beeping(), pix_fmt="yuv420p10le"),
         note="8 bits per color",
     ),
     _row("422", "Colors", "4:2:2", video("a.mkv", codec="ffv1", pix_fmt="yuv422p"), beeps=None, note="4:2:0"),
@@ -195,7 +195,7 @@ SHAPES = (
         "turned-90",
         "Shape of frames",
         "Turned by 90 degrees, as phones record",
-        video("a.mp4", sound(), frame=turned(90), rotation=90),
+        video("a.mp4", beeping(), frame=turned(90), rotation=90),
         size=(48, 64),
         note="upright frames without a tag",
     ),
@@ -203,26 +203,26 @@ SHAPES = (
         "turned-180",
         "Shape of frames",
         "Turned by 180 degrees",
-        video("a.mp4", sound(), frame=turned(180), rotation=180),
+        video("a.mp4", beeping(), frame=turned(180), rotation=180),
     ),
     _row(
         "turned-270",
         "Shape of frames",
         "Turned by 270 degrees",
-        video("a.mov", sound(), frame=turned(270), rotation=270),
+        video("a.mov", beeping(), frame=turned(270), rotation=270),
         size=(48, 64),
     ),
     _row(
         "mirrored",
         "Shape of frames",
         "Mirrored",
-        video("a.mp4", sound(), frame=turned(0, mirrored=True), mirrored=True),
+        video("a.mp4", beeping(), frame=turned(0, mirrored=True), mirrored=True),
     ),
     _row(
         "sar",
         "Shape of frames",
         "Pixels that are not square (2:1)",
-        video("a.mp4", sound(), aspect=Fraction(2)),
+        video("a.mp4", beeping(), aspect=Fraction(2)),
         aspect=Fraction(2),
         note="kept; `export` makes them square",
         copied=True,

@@ -9,7 +9,7 @@ from typing import Any
 
 import av
 
-from tests.corpus.containers import SECONDS, sound, video
+from tests.corpus.containers import SECONDS, beeping, video
 from tests.corpus.row import BEEP, COUNT, Row, card
 from tests.support.clips import Spec, add_audio, add_video, faststart, frames_of, make_clip, truncate
 
@@ -24,7 +24,7 @@ def _row(name: str, kind: str, says: str, make: Callable[[Path], Path], **fields
 def heard(name: str, says: str, file: str, **fields: Any) -> Row:
     """A row about the audio of a video."""
     specification = {key: fields.pop(key) for key in list(fields) if key in _AUDIO_FIELDS}
-    return _row(name, "Audio", says, video(file, sound(**specification)), **fields)
+    return _row(name, "Audio", says, video(file, beeping(**specification)), **fields)
 
 
 _AUDIO_FIELDS = {"codec", "rate", "layout", "start", "seconds", "beeps_at"}
@@ -36,7 +36,7 @@ def rich(folder: Path, *, tracks: int = 1, chapters: bool = False, title: str = 
     with av.open(str(path), "w") as output:
         output.metadata.update(title=title)
         stream = add_video(output, spec, ".mkv")
-        audios = [add_audio(output, sound("libmp3lame")) for _ in range(tracks)]
+        audios = [add_audio(output, beeping("libmp3lame")) for _ in range(tracks)]
         if chapters:
             chapter = {"time_base": Fraction(1, 1000), "metadata": {"title": "one"}}
             output.set_chapters([{"id": 1, "start": 0, "end": 200, **chapter}])  # type: ignore[typeddict-item]
@@ -150,7 +150,7 @@ AUDIO = (
         "earlier",
         "Audio",
         "Audio that begins before the frames",
-        video("a.mkv", sound("libmp3lame", seconds=1.0, beeps=(0.68,)), start=Fraction(12, 25)),
+        video("a.mkv", beeping("libmp3lame", seconds=1.0, beeps=(0.68,)), start=Fraction(12, 25)),
         beeps=(BEEP,),
         warnings=("# seconds of audio before the first frame are left out.",),
         copied=True,
@@ -159,7 +159,7 @@ AUDIO = (
         "still-with-music",
         "Audio",
         "One frame with music",
-        video("a.mp4", sound(seconds=0.52), count=1),
+        video("a.mp4", beeping(seconds=0.52), count=1),
         shown=(0,) * 13,
         note="the frame is held until the audio ends",
         warnings=("The audio lasts # seconds longer than the video; the last frame is held until it ends.",),
