@@ -19,10 +19,10 @@ from tests.support.odd_files import animated, gif
 
 KIND = "Containers and codecs"
 SECONDS = COUNT / 25
-REFUSED = (
-    "The file is not a video that can be read: MP4, MOV, MKV, WebM, AVI, WMV, MPEG, TS, FLV, Ogg, GIF, animated WebP "
-    "and animated PNG files are accepted."
+ACCEPTED = (
+    "MP4, MOV, MKV, WebM, AVI, WMV, MPEG, TS, FLV, Ogg, GIF, animated WebP and animated PNG files are accepted."
 )
+REFUSED = f"The file is not a video that can be read: {ACCEPTED}"
 QUICK = {"libvpx": {"deadline": "realtime", "cpu-used": "8", "b": "2M"}}
 SHARP = {"global_quality": "236", "flags": "+qscale"}
 BT601 = Colors(Matrix.BT601, 6, 6)
@@ -261,9 +261,14 @@ ROWS = (
         "y4m",
         "YUV4MPEG2 (y4m)",
         lambda folder: make_clip(folder / "a.y4m", Spec(count=3, codec="rawvideo")),
-        refused=REFUSED,
+        refused=f"The file is raw Y4M, not a video that can be read: {ACCEPTED}",
     ),
-    _row("still-png", "A still image", still("a.png"), refused=REFUSED),
+    _row(
+        "still-png",
+        "A still image",
+        still("a.png"),
+        refused=f"The file is a still image (PNG), not a video that can be read: {ACCEPTED}",
+    ),
     _row(
         "still-gif",
         "A GIF of one frame",
@@ -278,10 +283,20 @@ ROWS = (
         "playlist",
         "A playlist (HLS)",
         written("a.m3u8", b"#EXTM3U\n#EXTINF:1,\nb.ts\n#EXT-X-ENDLIST\n"),
-        refused=REFUSED,
+        refused=f"The file is a playlist, not a video that can be read: {ACCEPTED}",
     ),
-    _row("text", "Anything else, such as text", written("a.mp4", json.dumps({"a": 1}).encode()), refused=REFUSED),
-    _row("no-video", "A file with audio only", _audio_only, refused="The file holds no video stream."),
+    _row(
+        "text",
+        "Anything else, such as text",
+        written("a.mp4", json.dumps({"a": 1}).encode()),
+        refused=f"The file is text, not a video that can be read: {ACCEPTED}",
+    ),
+    _row(
+        "no-video",
+        "A file with audio only",
+        _audio_only,
+        refused=f"The file holds only audio (aac), no video: {ACCEPTED}",
+    ),
     _row(
         "names",
         "A file name with any characters, such as Cyrillic and emoji",
