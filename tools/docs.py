@@ -18,6 +18,7 @@ from framepack.registry import Registry, discover
 from framepack.settings import GROUPS
 from tools.code_map import contracts, layers, map_of_modules, map_of_packages
 from tools.endpoints_page import endpoints_page
+from tools.formats_page import formats_page
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -37,6 +38,7 @@ def pages(root: Path = _ROOT) -> dict[Path, str]:
             root / "docs" / "architecture.md", **{name: write(root) for name, write in architecture.items()}
         ),
         root / "docs" / "endpoints.md": endpoints_page(registry, _GENERATED),
+        root / "docs" / "formats.md": formats_page(_GENERATED),
         root / "docs" / "settings.md": settings_page(),
         root / "docs" / "errors.md": errors_page(),
         root / "docs" / "filters.md": _filled(root / "docs" / "filters.md", controls=controls_table()),

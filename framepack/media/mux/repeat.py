@@ -47,17 +47,17 @@ class EncodedVideo:
         """By how many frames decoding is ahead of presentation."""
         return max(index - number for index, number in enumerate(self.frame_numbers))
 
-    def packets(self, container: InputContainer, repeats: int) -> Iterator[Packet[VideoStream]]:
+    def packets(self, repeats: int) -> Iterator[Packet[VideoStream]]:
         """Yield the packets ``repeats`` times in a row, with timestamps in frames."""
         delay, length = self.delay, len(self.frame_numbers)
         for repetition in range(repeats):
-            container.seek(0)
-            packets = _packets(container, self.stream)
-            for index, (packet, number) in enumerate(zip(packets, self.frame_numbers, strict=True)):
-                begin = repetition * length
-                packet.time_base = 1 / self.fps
-                packet.pts, packet.dts, packet.duration = begin + number, begin + index - delay, 1
-                yield packet
+            with open_input(self.path) as container:  # anew, as damaged files cannot always be rewound
+                packets = _packets(container, self.stream)
+                for index, (packet, number) in enumerate(zip(packets, self.frame_numbers, strict=True)):
+                    begin = repetition * length
+                    packet.time_base = 1 / self.fps
+                    packet.pts, packet.dts, packet.duration = begin + number, begin + index - delay, 1
+                    yield packet
 
 
 def read_encoded_video(path: Path, stream: int, fps: Fraction) -> EncodedVideo | None:
@@ -134,7 +134,7 @@ def write_repeated(
         stream.time_base = 1 / video.fps
         with audio_track(clip, output, path.parent, warn) as audio:
             muxer = Muxer(output, audio)
-            for packet in watch(video.packets(container, clip.repeats), total):
+            for packet in watch(video.packets(clip.repeats), total):
                 packet.stream = stream
                 muxer.add([packet])
             muxer.finish(total / video.fps)

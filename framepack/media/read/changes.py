@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from framepack.media.read.scan import WITH_FRAME_INDEX
+from framepack.media.read.whole_file import is_cut_off
 from framepack.units import MICROSECONDS
 
 if TYPE_CHECKING:
@@ -55,30 +56,37 @@ def describe_damage(
 ) -> Iterator[str]:
     """Describe what is missing from a scanned file."""
     name = container.format.name
+    path = Path(container.name.removeprefix("file:"))
+    is_cut = is_cut_off(path, name)
     if WITH_FRAME_INDEX in name:
         listed = len(video.index_entries)
         if listed > scanned.packet_count:
             yield f"The end of the file is missing: of {listed} frames it holds {scanned.packet_count}."
-    elif name in _WITHOUT_DURATION:
-        if _is_cut_off(Path(container.name.removeprefix("file:")), name, scanned):
+        elif is_cut:
             yield "The end of the file is missing or cannot be read."
-    elif name == "flv" and _is_cut_off(Path(container.name.removeprefix("file:")), name, scanned):
+    elif name in _WITHOUT_DURATION:
+        if is_cut or _lacks_end(path, name, scanned):
+            yield "The end of the file is missing or cannot be read."
+    elif name == "flv" and _lacks_end(path, name, scanned):
         yield "The end of the file cannot be read."
     else:
-        yield from _missing_end(container, scanned, timeline)
+        yield from _missing_end(container, scanned, timeline, is_cut=is_cut)
     if timeline.gaps and name.startswith(_WITHOUT_FRAME_INDEX) and scanned.has_holes:
         yield f"The file lacks {timeline.gaps} of {timeline.length} frames; the nearest readable frame was repeated."
 
 
-def _missing_end(container: InputContainer, scanned: Scan, timeline: Timeline) -> Iterator[str]:
+def _missing_end(container: InputContainer, scanned: Scan, timeline: Timeline, *, is_cut: bool) -> Iterator[str]:
     declared = Fraction(container.duration or 0, MICROSECONDS)
     start = Fraction(container.start_time or 0, MICROSECONDS)
     present = scanned.end_seconds - min(start, Fraction(0))  # some muxers count the time before the first packet
-    if not scanned.is_whole and declared - present > _SLACK_SECONDS + 1 / timeline.fps:
+    slack = 1 / (2 * timeline.fps) if is_cut else _SLACK_SECONDS + 1 / timeline.fps
+    if not scanned.is_whole and declared - present > slack:
         yield f"The end of the file is missing: of {float(declared):.1f} seconds it holds {float(present):.1f}."
+    elif is_cut and container.format.name != "flv":  # whose last bytes may be padding
+        yield "The end of the file is missing or cannot be read."
 
 
-def _is_cut_off(path: Path, name: str, scanned: Scan) -> bool:
+def _lacks_end(path: Path, name: str, scanned: Scan) -> bool:
     """Whether much of the file comes after the last packet and is no padding, or a GIF has no trailer."""
     size_bytes = path.stat().st_size
     slack_bytes = max(_SLACK_BYTES, round(size_bytes * _SLACK_SHARE))

@@ -59,7 +59,7 @@ def analyze(request: AnalyzeRequest, ctx: Context) -> AnalyzeResponse:
     source, info = open_source(request, ctx)
     return AnalyzeResponse(
         analysis=_described(_filename(source, info), info),
-        warnings=[*info.warnings, *info.notes, *info.left_out] or None,
+        warnings=[*ctx.job.warnings, *info.warnings, *info.notes, *info.left_out] or None,
     )
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from framepack.media.images.animation import animation_format
 from tests.support.clips import barred, bars_of
+from tests.support.odd_files import animated
 from tests.support.readback import read_back
 from tests.support.runs import Bench, bench
 
@@ -21,14 +22,6 @@ SUFFIXES = (".webp", ".png")
 def worker(tmp_path: Path) -> Bench:
     """A worker that encodes quickly."""
     return bench(tmp_path, video_preset="ultrafast")
-
-
-def animated(path: Path, durations: list[int], mode: str = "RGB", **options: Any) -> Path:
-    """An animation with numbered frames."""
-    images = [Image.fromarray(barred(index, 64, 48)).convert(mode) for index in range(len(durations))]
-    lossless: dict[str, Any] = {"lossless": True} if path.suffix == ".webp" else {}
-    images[0].save(path, save_all=True, append_images=images[1:], duration=durations, loop=0, **lossless, **options)
-    return path
 
 
 @pytest.mark.parametrize("kind", [(suffix, mode) for suffix in SUFFIXES for mode in ("RGB", "RGBA")])

@@ -23,6 +23,7 @@ from framepack.media.section import Section
 from framepack.media.write.writer import write
 from tests.support.clips import AudioSpec, Spec, barred, bars_of, make_clip
 from tests.support.http_server import Answer, HttpServer
+from tests.support.odd_files import backward, doubled, in_decoding_order, rewritten
 from tests.support.readback import beep_times, rgb_of
 from tests.support.runs import bench
 
@@ -48,25 +49,6 @@ def shown(path: Path) -> list[int]:
     with av.open(str(path)) as container:
         found = [bars_of(rgb_of(frame)) for frame in container.decode(video=0)]
     return [number for number, _ in groupby(found)]
-
-
-def rewritten(path: Path, target: Path, change: Callable[[list[Packet]], Iterator[Packet] | list[Packet]]) -> Path:
-    """Copy a file's video packets, changed."""
-    with av.open(str(path)) as source, av.open(str(target), "w") as output:
-        stream = output.add_stream_from_template(source.streams.video[0])
-        packets = [packet for packet in source.demux(video=0) if packet.size]
-        for packet in change(packets):
-            packet.stream = stream
-            output.mux_one(packet)
-    return target
-
-
-def in_decoding_order(packets: list[Packet]) -> Iterator[Packet]:
-    """Packets whose presentation times are the decoding times."""
-    for number, packet in enumerate(packets):
-        packet.pts = packet.dts = number
-        packet.duration, packet.time_base = 1, Fraction(1, 25)
-        yield packet
 
 
 @pytest.mark.parametrize("pyramid", ["none", "normal"])
@@ -164,23 +146,6 @@ def test_decoding_times_are_not_copied(tmp_path: Path, operation: str) -> None:
     with av.open(str(own.output(answer))) as container:
         frames = sorted(container.decode(video=0), key=lambda frame: frame.pts or 0)
         assert [bars_of(rgb_of(frame)) for frame in frames] == list(range(30)) * 2
-
-
-def doubled(packets: list[Packet]) -> Iterator[Packet]:
-    """Each presentation time twice, at half the rate."""
-    for number, packet in enumerate(packets):
-        packet.dts, packet.pts = number, number // 2 * 2 + 2
-        packet.duration, packet.time_base = 1, Fraction(1, 25)
-        yield packet
-
-
-def backward(packets: list[Packet]) -> Iterator[Packet]:
-    """Two frames whose times have been exchanged, and one that is far too early."""
-    for number, packet in enumerate(packets):
-        packet.dts, packet.pts = number, number + 12
-        packet.pts += {10: 1, 11: -1, 20: -8}.get(number, 0)
-        packet.duration, packet.time_base = 1, Fraction(1, 25)
-        yield packet
 
 
 @pytest.mark.parametrize("change", [doubled, backward])

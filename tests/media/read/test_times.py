@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import groupby
@@ -14,7 +13,6 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from PIL import Image
 
 from framepack.errors import InvalidMedia
 from framepack.media.clip import Clip, Encoding
@@ -23,6 +21,7 @@ from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
 from framepack.media.write.writer import write
 from tests.support.clips import AudioSpec, Pixels, Spec, barred, bars_of, corrupt, make_clip, truncate
+from tests.support.odd_files import gif, held, recorded
 from tests.support.readback import beep_times, rgb_of
 from tests.support.runs import bench
 
@@ -40,46 +39,6 @@ def appearances(clip: Clip) -> list[tuple[int, Fraction]]:
         found.append((number, time))
         time += len(list(frames)) / clip.fps
     return found
-
-
-def recorded(path: Path, times: Sequence[Fraction]) -> Path:
-    """A WebM file as browsers record the screen: frames at these times, no frame duration in the header."""
-    make_clip(
-        path, Spec(codec="libvpx", frame=barred, times=times, options={"deadline": "realtime", "cpu-used": "8"})
-    )
-    data = bytearray(path.read_bytes())
-    begin = data.find(b"\x23\xe3\x83")
-    if begin >= 0:
-        length = 4 + (data[begin + 3] & 127)
-        data[begin : begin + length] = bytes([0xEC, 0x80 | length - 2]) + bytes(length - 2)
-        path.write_bytes(data)
-    return path
-
-
-def gif(path: Path, delays: list[int]) -> Path:
-    """A GIF with frames of these delays in milliseconds."""
-    images = [Image.fromarray(barred(index, 64, 48)) for index in range(len(delays))]
-    images[0].save(path, save_all=True, append_images=images[1:], duration=delays, loop=0)
-    return path
-
-
-def held(path: Path, count: int, seconds: Fraction, audio: AudioSpec | None = None, **options: str) -> Path:
-    """Frames at 25 fps of which the last one stays for ``seconds``."""
-    spec = Spec(count=count, frame=barred, options=options, audio=audio)
-    plain = make_clip(path.with_name("plain.mp4"), spec)
-    with av.open(str(plain)) as source, av.open(str(path), "w") as output:
-        streams = {
-            stream.index: output.add_stream_from_template(stream)
-            for stream in source.streams
-            if stream.type in {"video", "audio"}
-        }
-        packets = [packet for packet in source.demux() if packet.size]
-        last = max(number for number, packet in enumerate(packets) if packet.stream.type == "video")
-        packets[last].duration = round(seconds / packets[last].time_base)
-        for packet in packets:
-            packet.stream = streams[packet.stream_index]
-            output.mux(packet)
-    return path
 
 
 # The last frame

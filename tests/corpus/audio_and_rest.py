@@ -1,0 +1,259 @@
+"""Rows about audio, other tracks, metadata and damage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from tests.corpus.containers import REFUSED, SECONDS, beeping, video
+from tests.corpus.row import BEEP, COUNT, Row, card
+from tests.support.clips import Spec, add_audio, add_video, faststart, frames_of, make_clip, truncate
+
+TITLE = "Über dem Meer 海"
+_NO_GIF_TITLE = {"export GIF": ("A GIF has no title and no comment; those of the video are left out.",)}
+
+
+def _row(name: str, kind: str, says: str, make: Callable[[Path], Path], **fields: Any) -> Row:
+    return Row(name=name, kind=kind, says=says, make=make, **fields)
+
+
+def heard(name: str, says: str, file: str, **fields: Any) -> Row:
+    """A row about the audio of a video."""
+    specification = {key: fields.pop(key) for key in list(fields) if key in _AUDIO_FIELDS}
+    return _row(name, "Audio", says, video(file, beeping(**specification)), **fields)
+
+
+_AUDIO_FIELDS = {"codec", "rate", "layout", "start", "seconds", "beeps_at"}
+
+
+def rich(folder: Path, *, tracks: int = 1, chapters: bool = False, title: str = TITLE) -> Path:
+    """A file with a title, and perhaps with more tracks and chapters."""
+    path, spec = folder / "a.mkv", Spec(count=COUNT, frame=card())
+    with av.open(str(path), "w") as output:
+        output.metadata.update(title=title)
+        stream = add_video(output, spec, ".mkv")
+        audios = [add_audio(output, beeping("libmp3lame")) for _ in range(tracks)]
+        if chapters:
+            chapter = {"time_base": Fraction(1, 1000), "metadata": {"title": "one"}}
+            output.set_chapters([{"id": 1, "start": 0, "end": 200, **chapter}])  # type: ignore[typeddict-item]
+        for frame in frames_of(spec, stream):
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+        for packets in audios:
+            for packet in packets:
+                output.mux(packet)
+    return path
+
+
+def with_cover(folder: Path) -> Path:
+    """A video with an attached file."""
+    plain, path = video("plain.mkv")(folder), folder / "a.mkv"
+    with av.open(str(plain)) as source, av.open(str(path), "w") as output:
+        stream = output.add_stream_from_template(source.streams.video[0])
+        output.add_attachment("font.ttf", "application/x-truetype-font", b"font")
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                output.mux(packet)
+    return path
+
+
+def damaged(name: str, change: Callable[[Path, Path], Path], **options: str) -> Callable[[Path], Path]:
+    """A maker of a damaged copy."""
+
+    def make(folder: Path) -> Path:
+        suffix = Path(name).suffix
+        spec = Spec(
+            count=24, frame=card(), options={"g": "6", "crf": "10", "bf": "0", "preset": "ultrafast", **options}
+        )
+        whole = make_clip(folder / f"plain{suffix}", spec)
+        if suffix == ".mp4":
+            whole = faststart(whole, folder / "whole.mp4")
+        return change(whole, folder / name)
+
+    return make
+
+
+def packet_of_noise(path: Path, target: Path) -> Path:
+    """Frame 13 is noise, up to the next key frame."""
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    for number in (15,):
+        packet = packets[number]
+        begin = data.index(bytes(packet), packet.pos or 0)
+        data[begin + 4 : begin + packet.size] = b"\xff" * (packet.size - 4)
+    target.write_bytes(data)
+    return target
+
+
+def cut(path: Path, target: Path) -> Path:
+    """Only the first 14 packets are there."""
+    with av.open(str(path)) as container:
+        positions = [packet.pos for packet in container.demux(video=0) if packet.size]
+    target.write_bytes(path.read_bytes()[: positions[14]])
+    return target
+
+
+def beheaded(folder: Path) -> Path:
+    """A TS file that begins in the middle of a group."""
+    options = {"g": "12", "bf": "0", "preset": "veryfast", "x264-params": "keyint=12:scenecut=0", "crf": "10"}
+    path = make_clip(folder / "whole.ts", Spec(count=24, frame=card(), options=options))
+    with av.open(str(path)) as container:
+        positions = [packet.pos for packet in container.demux(video=0) if packet.size]
+    data = path.read_bytes()
+    (folder / "a.ts").write_bytes(data[: 188 * 3] + data[positions[4] :])
+    return folder / "a.ts"
+
+
+AUDIO = (
+    heard("mono-8k", "8 kHz mono PCM", "a.mov", codec="pcm_s16le", rate=8000, copied=True),
+    heard("odd-rate", "22,050 Hz", "a.mkv", codec="pcm_s16le", rate=22050, copied=True),
+    heard(
+        "5.1",
+        "5.1 channels",
+        "a.mkv",
+        codec="aac",
+        layout="5.1",
+        copied=True,
+        note="MP4 keeps the channels where audio is copied; else stereo",
+    ),
+    heard("mu-law", "Mu-law", "a.mov", codec="pcm_mulaw", rate=8000, copied=True),
+    heard("adpcm", "ADPCM", "a.avi", codec="adpcm_ms", rate=22050, copied=True),
+    heard("opus", "Opus in MKV", "a.mkv", codec="libopus", copied=True),
+    heard("alac", "ALAC", "a.mov", codec="alac", copied=True),
+    heard(
+        "longer",
+        "Audio that ends after the frames",
+        "a.mp4",
+        codec="aac",
+        seconds=SECONDS + 1,
+        copied=True,
+        warnings=("# seconds of audio after the last frame are left out.",),
+    ),
+    heard("shorter", "Audio that ends before the frames", "a.mp4", codec="aac", seconds=0.3, copied=True),
+    heard(
+        "later",
+        "Audio that begins after the frames",
+        "a.mkv",
+        codec="libmp3lame",
+        seconds=0.3,
+        start=Fraction(1, 10),
+        beeps=(0.3,),
+        copied=True,
+    ),
+    _row(
+        "earlier",
+        "Audio",
+        "Audio that begins before the frames",
+        video("a.mkv", beeping("libmp3lame", seconds=1.0, beeps=(0.68,)), start=Fraction(12, 25)),
+        beeps=(BEEP,),
+        warnings=("# seconds of audio before the first frame are left out.",),
+        copied=True,
+    ),
+    _row(
+        "still-with-music",
+        "Audio",
+        "One frame with music",
+        video("a.mp4", beeping(seconds=0.52), count=1),
+        shown=(0,) * 13,
+        note="the frame is held until the audio ends",
+        warnings=("The audio lasts # seconds longer than the video; the last frame is held until it ends.",),
+    ),
+    _row("silent", "Audio", "No audio", video("a.mp4"), beeps=None, copied=True),
+)
+
+REST = (
+    _row(
+        "title",
+        "The rest of the file",
+        "Title, date and comment",
+        rich,
+        title=TITLE,
+        copied=True,
+        in_operations=_NO_GIF_TITLE,
+    ),
+    _row(
+        "two-tracks",
+        "The rest of the file",
+        "A second audio track",
+        lambda folder: rich(folder, tracks=2),
+        title=TITLE,
+        copied=True,
+        warnings=("Not carried over to outputs: 1 other audio track.",),
+        in_operations=_NO_GIF_TITLE,
+    ),
+    _row(
+        "chapters",
+        "The rest of the file",
+        "Chapters",
+        lambda folder: rich(folder, chapters=True),
+        title=TITLE,
+        copied=True,
+        warnings=("Not carried over to outputs: 1 chapter.",),
+        in_operations=_NO_GIF_TITLE,
+    ),
+    _row(
+        "attachment",
+        "The rest of the file",
+        "Attachments and covers",
+        with_cover,
+        beeps=None,
+        copied=True,
+        warnings=("Not carried over to outputs: 1 attachment.",),
+    ),
+)
+
+DAMAGE = (
+    _row(
+        "cut-mp4",
+        "Damaged files",
+        "An MP4 file whose end is missing",
+        damaged("a.mp4", cut),
+        beeps=None,
+        shown=tuple(range(14)),
+        warnings=("The end of the file is missing: of 24 frames it holds #.",),
+    ),
+    _row(
+        "cut-mkv",
+        "Damaged files",
+        "An MKV file whose end is missing",
+        damaged("a.mkv", cut),
+        beeps=None,
+        shown=tuple(range(14)),
+        warnings=("The end of the file is missing: of # seconds it holds #.",),
+    ),
+    _row(
+        "noise",
+        "Damaged files",
+        "A packet of noise",
+        damaged("a.mp4", packet_of_noise),
+        beeps=None,
+        patches=(),
+        shown=(*range(15), None, None, None, *range(18, 24)),
+        differs=dict.fromkeys(("loop", "join"), "copies the damaged packet as it is"),
+        on_decoding=("# of 24 frames could not be read; the nearest readable frame was repeated.",),
+    ),
+    _row(
+        "beheaded",
+        "Damaged files",
+        "A stream that begins in the middle of a group",
+        beheaded,
+        beeps=None,
+        shown=(*[12] * 8, *range(12, 24)),
+        on_decoding=("# of # frames could not be read; the nearest readable frame was repeated.",),
+    ),
+    _row(
+        "index-lost",
+        "Damaged files",
+        "An MP4 file without its index (the recording was interrupted)",
+        lambda folder: truncate(video("whole.mp4")(folder), folder / "a.mp4", 0.5),
+        refused=REFUSED,
+    ),
+)
+
+ROWS = AUDIO + REST + DAMAGE

@@ -1,0 +1,331 @@
+"""Rows about frame rates, timestamps and the order of frames."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+from PIL import Image
+
+from tests.corpus.containers import BT601, SHARP, VP8, beeping, remuxed, video
+from tests.corpus.row import COUNT, Row, card
+from tests.support.clips import Spec, make_clip
+from tests.support.odd_files import backward, doubled, gif, held, in_decoding_order, recorded, rewritten
+
+if TYPE_CHECKING:
+    Packet = av.Packet[Any]
+
+NTSC, FILM = Fraction(30000, 1001), Fraction(24000, 1001)
+B_FRAMES = {"preset": "veryfast", "crf": "10", "bf": "3"}
+NO_B_FRAMES = {**B_FRAMES, "bf": "0"}
+
+
+def _rows(kind: str, *rows: tuple[str, str, Callable[[Path], Path], dict[str, Any]]) -> tuple[Row, ...]:
+    return tuple(Row(name=name, kind=kind, says=says, make=make, **fields) for name, says, make, fields in rows)
+
+
+def at_rate(fps: Fraction | int, name: str = "a.mp4", count: int = COUNT) -> Callable[[Path], Path]:
+    """A maker of a video of this rate."""
+    audio = beeping(
+        seconds=float(count / Fraction(fps)), beeps=(), codec="aac" if name.endswith("4") else "libmp3lame"
+    )
+    return video(name, audio, fps=Fraction(fps), count=count)
+
+
+def changed(
+    name: str, change: Callable[[list[Packet]], Iterator[Packet] | list[Packet]], **fields: Any
+) -> Callable[[Path], Path]:
+    """A maker that copies the packets of a clip without audio, changed."""
+    spec = Spec(**{"count": COUNT, "frame": card(), "options": NO_B_FRAMES, **fields})
+
+    def make(folder: Path) -> Path:
+        return rewritten(make_clip(folder / "plain.mp4", spec), folder / name, change)
+
+    return make
+
+
+def without_times(packets: list[Packet]) -> Iterator[Packet]:
+    """Every third packet has no presentation time."""
+    for number, packet in enumerate(packets):
+        packet.dts = number
+        packet.pts = None if number % 3 == 1 else number
+        packet.duration, packet.time_base = 1, Fraction(1, 25)
+        yield packet
+
+
+def with_gap(packets: list[Packet]) -> Iterator[Packet]:
+    """Three frames are missing in the middle."""
+    for number, packet in enumerate(packets):
+        packet.pts = packet.dts = number + 3 * (number >= 6)
+        packet.duration, packet.time_base = 1, Fraction(1, 25)
+        yield packet
+
+
+def edited(folder: Path) -> Path:
+    """An edit list that begins at frame 3 and shows 6 frames."""
+    spec = Spec(count=COUNT, frame=card(), options=NO_B_FRAMES)
+    path = make_clip(folder / "a.mp4", spec)
+    data = bytearray(path.read_bytes())
+    at = data.find(b"elst")
+    (unit,) = struct.unpack(">I", data[data.find(b"mdhd") + 16 : data.find(b"mdhd") + 20])
+    data[at + 12 : at + 20] = struct.pack(">Ii", 240, round(Fraction(3, 25) * unit))
+    path.write_bytes(data)
+    return path
+
+
+def twice(name: str, **fields: Any) -> Callable[[Path], Path]:
+    """A maker of two whole streams in one file, so that the clock starts anew."""
+
+    def make(folder: Path) -> Path:
+        part = video(f"part{Path(name).suffix}", beeping("mp2"), **fields)(folder)
+        (folder / name).write_bytes(part.read_bytes() * 2)
+        return folder / name
+
+    return make
+
+
+def hidden(folder: Path) -> Path:
+    """VP8 with a hidden copy before every fifth frame, as two-pass encoders place alternate reference frames."""
+    path = video("plain.webm", codec="libvpx", colors=VP8)(folder)
+
+    def with_copies(packets: list[Packet]) -> Iterator[Packet]:
+        for number, packet in enumerate(packets):
+            if number % 5 == 3:
+                copy = av.Packet(bytes(packet))
+                copy.pts = copy.dts = (packet.pts or 0) - 1
+                copy.time_base = packet.time_base
+                yield copy
+            yield packet
+
+    source = rewritten(path, folder / "a.webm", with_copies)
+    data = bytearray(source.read_bytes())
+    with av.open(str(source)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    for packet, following in pairwise(packets):
+        if (following.pts or 0) - (packet.pts or 0) == 1:
+            data[data.index(bytes(packet), packet.pos)] &= ~0x10
+    source.write_bytes(data)
+    return source
+
+
+def held_card(folder: Path) -> Path:
+    """Ten frames, the last of which stays for 0.4 s."""
+    return held(folder / "a.mp4", 10, Fraction(2, 5), preset="veryfast", crf="10", bf="0")
+
+
+def zero_delays(folder: Path) -> Path:
+    """A GIF whose delays are zero."""
+    path = gif(folder / "a.gif", [100] * 6)
+    data = path.read_bytes()
+    for flags in (0, 4, 8):
+        data = data.replace(bytes([0x21, 0xF9, 4, flags, 10, 0]), bytes([0x21, 0xF9, 4, flags, 0, 0]))
+    path.write_bytes(data)
+    with Image.open(path) as image:
+        assert image.info["duration"] == 0
+    return path
+
+
+_BURST = sorted([Fraction(k, 2) for k in range(6)] + [1 + Fraction(k, 30) for k in range(1, 7)])
+_CLOSE = sorted([Fraction(k, 5) for k in range(9)] + [1 + Fraction(2 * k, 1000) for k in range(1, 4)])
+_SQUEEZED = (*(number for number in range(5) for _ in range(12)), 5, *[8] * 11, *[9] * 12, *[10] * 12, 11)
+_VARYING = [Fraction(k + k // 3, 25) for k in range(COUNT)]
+
+
+def _at_slots(times: list[Fraction], fps: Fraction) -> tuple[int, ...]:
+    """Which number is shown in each output frame."""
+    slots = [round(time * fps) for time in times]
+    return tuple(max(k for k, slot in enumerate(slots) if slot <= place) for place in range(slots[-1] + 1))
+
+
+RATES = _rows(
+    "Frame rates",
+    ("10fps", "10 frames per second", at_rate(10), {"fps": Fraction(10), "beeps": (), "copied": True}),
+    ("film", "23.976 (24000/1001) frames per second", at_rate(FILM), {"fps": FILM, "beeps": (), "copied": True}),
+    ("ntsc", "29.97 (30000/1001) frames per second", at_rate(NTSC), {"fps": NTSC, "beeps": (), "copied": True}),
+    (
+        "ntsc-mkv",
+        "29.97 frames per second in MKV, whose times are whole milliseconds",
+        at_rate(NTSC, "a.mkv"),
+        {"fps": NTSC, "beeps": (), "copied": True},
+    ),
+    (
+        "60fps",
+        "59.94 (60000/1001) frames per second",
+        at_rate(2 * NTSC),
+        {"fps": 2 * NTSC, "beeps": (), "copied": True},
+    ),
+    (
+        "240fps",
+        "240 frames per second",
+        at_rate(240),
+        {
+            "fps": Fraction(240),
+            "beeps": (),
+            "copied": True,
+            "refused_in": {"interpolate": "The output would have 480 frames per second; at most 240 are allowed."},
+        },
+    ),
+    (
+        "480fps",
+        "480 frames per second",
+        at_rate(480),
+        {
+            "refused": "The video's frame rate is 480 per second; 0.1 to 240 is allowed. "
+            "Convert it to a rate in this range first."
+        },
+    ),
+    ("two-frames", "Two frames", video("a.mp4", count=2), {"shown": (0, 1), "beeps": None, "copied": True}),
+    ("one-frame", "One frame", video("a.mp4", count=1), {"shown": (0,), "beeps": None, "copied": False}),
+    (
+        "vfr",
+        "A varying rate whose frames lie on a grid",
+        video("a.mp4", times=_VARYING),
+        {
+            "shown": _at_slots(_VARYING, Fraction(25)),
+            "beeps": None,
+            "note": "the rate of the grid; frames are repeated",
+        },
+    ),
+    (
+        "burst",
+        "A screen recording that is slow, with a burst of 30 frames per second",
+        lambda folder: recorded(folder / "a.webm", _BURST),
+        {
+            "shown": _at_slots(_BURST, Fraction(30)),
+            "fps": Fraction(30),
+            "beeps": None,
+            "patches": (),
+            "colors": VP8,
+            "note": "the finest rate, up to 60; frames are repeated",
+        },
+    ),
+    (
+        "too-close",
+        "Frames a few milliseconds apart",
+        lambda folder: recorded(folder / "a.webm", _CLOSE),
+        {
+            "shown": _SQUEEZED,
+            "fps": Fraction(60),
+            "beeps": None,
+            "patches": (),
+            "colors": VP8,
+            "other_reader": False,
+            "warnings": ("# of 12 frames were dropped, too close to others for 60 frames per second.",),
+        },
+    ),
+    (
+        "uneven-gif",
+        "A GIF with uneven delays",
+        lambda folder: gif(folder / "a.gif", [50, 100, 50, 150, 50]),
+        {"shown": (0, 1, 1, 2, 3, 3, 3, 4), "fps": Fraction(20), "beeps": None, "patches": ()},
+    ),
+    (
+        "gif-30ms",
+        "A GIF with delays of 30 ms",
+        lambda folder: gif(folder / "a.gif", [30] * 60),
+        {"shown": tuple(range(60)), "fps": Fraction(100, 3), "beeps": None, "patches": ()},
+    ),
+    (
+        "gif-zero",
+        "A GIF with delays of zero",
+        zero_delays,
+        {
+            "shown": tuple(range(6)),
+            "fps": Fraction(10),
+            "beeps": None,
+            "patches": (),
+            "note": "10 frames per second, as in browsers",
+        },
+    ),
+)
+
+TIMES = _rows(
+    "Timestamps and order",
+    (
+        "avi-b-frames",
+        "B-frames in AVI, which has no presentation times (x264)",
+        video("a.avi", beeping("pcm_s16le"), options=B_FRAMES),
+        {},
+    ),
+    (
+        "avi-mpeg4-b",
+        "B-frames in AVI (MPEG-4)",
+        video("a.avi", codec="mpeg4", colors=BT601, options={"bf": "2", **SHARP}),
+        {"beeps": None, "colors": BT601},
+    ),
+    (
+        "decoding-times",
+        "B-frames whose presentation times are those of decoding",
+        changed("a.mp4", in_decoding_order, options=B_FRAMES),
+        {"beeps": None},
+    ),
+    ("decoding-times-mkv", "The same in MKV", changed("a.mkv", in_decoding_order, options=B_FRAMES), {"beeps": None}),
+    ("decoding-times-ts", "The same in TS", changed("a.ts", in_decoding_order, options=B_FRAMES), {"beeps": None}),
+    ("doubled-times", "Each presentation time twice", changed("a.mkv", doubled), {"beeps": None}),
+    (
+        "backward-times",
+        "Presentation times that go back",
+        changed("a.mkv", backward, count=24),
+        {"shown": tuple(range(24)), "beeps": None},
+    ),
+    ("missing-times", "Packets without presentation times", changed("a.ts", without_times), {"beeps": None}),
+    (
+        "gap",
+        "A pause of three frames",
+        changed("a.mkv", with_gap),
+        {"shown": (*range(6), 5, 5, 5, *range(6, COUNT)), "beeps": None},
+    ),
+    (
+        "late-start",
+        "Frames and audio that begin at 3 s",
+        video("a.mkv", beeping("libmp3lame", start=Fraction(3)), start=Fraction(3)),
+        {"copied": True},
+    ),
+    ("edit-list", "An edit list that shows a part", edited, {"shown": (3, 4, 5, 6, 7, 8), "beeps": None}),
+    ("hidden-frames", "Hidden frames (alternate references of VP8)", hidden, {"beeps": None, "colors": VP8}),
+    (
+        "restart-ts",
+        "A clock that starts anew (joined TS files)",
+        twice("a.ts"),
+        {
+            "shown": tuple(range(COUNT)) * 2,
+            "beeps": (0.2, 0.2 + COUNT / 25),
+            "warnings": ("The file's clock starts anew or jumps once; its parts follow each other without a gap.",),
+        },
+    ),
+    (
+        "restart-mpg",
+        "The same in MPEG program streams",
+        twice("a.mpg", codec="mpeg2video", options=SHARP),
+        {
+            "shown": tuple(range(COUNT)) * 2,
+            "beeps": (0.2, 0.2 + COUNT / 25),
+            "warnings": ("The file's clock starts anew or jumps once; its parts follow each other without a gap.",),
+        },
+    ),
+    (
+        "wrap",
+        "A clock that wraps after 26.5 hours (TS)",
+        remuxed("a.ts", "plain.ts", Spec(count=COUNT, frame=card(), audio=beeping()), output_ts_offset="95442.3"),
+        {"copied": False},
+    ),
+    (
+        "gif-last",
+        "A last frame that stays longer (GIF)",
+        lambda folder: gif(folder / "a.gif", [100] * 5 + [500]),
+        {"shown": (0, 1, 2, 3, 4, 5, 5, 5, 5, 5), "fps": Fraction(10), "beeps": None, "patches": ()},
+    ),
+    (
+        "mp4-last",
+        "A last frame that stays longer (MP4)",
+        held_card,
+        {"shown": (*range(9), *[9] * 10), "beeps": None, "patches": ()},
+    ),
+)
+
+ROWS = RATES + TIMES

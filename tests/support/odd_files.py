@@ -1,0 +1,100 @@
+"""Files whose timestamps, durations or containers are unlike those of common encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+from PIL import Image
+
+from tests.support.clips import AudioSpec, Spec, barred, make_clip
+
+if TYPE_CHECKING:
+    Packet = av.Packet[Any]
+
+
+def rewritten(path: Path, target: Path, change: Callable[[list[Packet]], Iterator[Packet] | list[Packet]]) -> Path:
+    """Copy a file's video packets, changed."""
+    with av.open(str(path)) as source, av.open(str(target), "w") as output:
+        stream = output.add_stream_from_template(source.streams.video[0])
+        packets = [packet for packet in source.demux(video=0) if packet.size]
+        for packet in change(packets):
+            packet.stream = stream
+            output.mux_one(packet)
+    return target
+
+
+def in_decoding_order(packets: list[Packet]) -> Iterator[Packet]:
+    """Packets whose presentation times are the decoding times."""
+    for number, packet in enumerate(packets):
+        packet.pts = packet.dts = number
+        packet.duration, packet.time_base = 1, Fraction(1, 25)
+        yield packet
+
+
+def doubled(packets: list[Packet]) -> Iterator[Packet]:
+    """Each presentation time twice, at half the rate."""
+    for number, packet in enumerate(packets):
+        packet.dts, packet.pts = number, number // 2 * 2 + 2
+        packet.duration, packet.time_base = 1, Fraction(1, 25)
+        yield packet
+
+
+def backward(packets: list[Packet]) -> Iterator[Packet]:
+    """Two frames whose times have been exchanged, and one that is far too early."""
+    for number, packet in enumerate(packets):
+        packet.dts, packet.pts = number, number + 12
+        packet.pts += {10: 1, 11: -1, 20: -8}.get(number, 0)
+        packet.duration, packet.time_base = 1, Fraction(1, 25)
+        yield packet
+
+
+def recorded(path: Path, times: Sequence[Fraction]) -> Path:
+    """A WebM file as browsers record the screen: frames at these times, no frame duration in the header."""
+    make_clip(
+        path, Spec(codec="libvpx", frame=barred, times=times, options={"deadline": "realtime", "cpu-used": "8"})
+    )
+    data = bytearray(path.read_bytes())
+    begin = data.find(b"\x23\xe3\x83")
+    if begin >= 0:
+        length = 4 + (data[begin + 3] & 127)
+        data[begin : begin + length] = bytes([0xEC, 0x80 | length - 2]) + bytes(length - 2)
+        path.write_bytes(data)
+    return path
+
+
+def gif(path: Path, delays: list[int]) -> Path:
+    """A GIF with frames of these delays in milliseconds."""
+    images = [Image.fromarray(barred(index, 64, 48)) for index in range(len(delays))]
+    images[0].save(path, save_all=True, append_images=images[1:], duration=delays, loop=0)
+    return path
+
+
+def held(path: Path, count: int, seconds: Fraction, audio: AudioSpec | None = None, **options: str) -> Path:
+    """Frames at 25 fps of which the last one stays for ``seconds``."""
+    spec = Spec(count=count, frame=barred, options=options, audio=audio)
+    plain = make_clip(path.with_name("plain.mp4"), spec)
+    with av.open(str(plain)) as source, av.open(str(path), "w") as output:
+        streams = {
+            stream.index: output.add_stream_from_template(stream)
+            for stream in source.streams
+            if stream.type in {"video", "audio"}
+        }
+        packets = [packet for packet in source.demux() if packet.size]
+        last = max(number for number, packet in enumerate(packets) if packet.stream.type == "video")
+        packets[last].duration = round(seconds / packets[last].time_base)
+        for packet in packets:
+            packet.stream = streams[packet.stream_index]
+            output.mux(packet)
+    return path
+
+
+def animated(path: Path, durations: list[int], mode: str = "RGB", **options: Any) -> Path:
+    """An animation with numbered frames."""
+    images = [Image.fromarray(barred(index, 64, 48)).convert(mode) for index in range(len(durations))]
+    lossless: dict[str, Any] = {"lossless": True} if path.suffix == ".webp" else {}
+    images[0].save(path, save_all=True, append_images=images[1:], duration=durations, loop=0, **lossless, **options)
+    return path

@@ -1,0 +1,67 @@
+"""The page ``docs/formats.md``: what is accepted, kept, changed and refused, from the table of ``tests/corpus``."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from tests.corpus.operations import OPERATIONS
+from tests.corpus.table import ROWS
+
+if TYPE_CHECKING:
+    from tests.corpus.row import Row
+
+_HEAD = """# Formats
+
+{generated}
+
+What the worker makes of files as cameras, phones, browsers, editors and generators write them. Each row is a file of
+the corpus (`tests/corpus/`), which is tried with every operation on videos:
+{operations}.
+Frames are compared one by one: their number, order, rate, length, colors and tags, the audio's place beside them, and
+the sentences of the answer.
+
+- **kept**: every frame once and at its time, and audio in step;
+- **changed**: likewise, with what the last column says. Sentences in quotes are `warnings` of the answer; N is a
+  number;
+- **refused**: an error with code `invalid_media` and the quoted sentence.
+
+Outputs are MP4 (H.264, AAC), WebM (VP9, Opus) or GIF, with 8 bits per color and 4:2:0. `save_video` keeps the file
+byte for byte, and `loop` and `join` copy packets of H.264 where they can. To add a row: `tests/corpus/row.py` says
+what it declares.
+"""
+
+
+def formats_page(generated: str) -> str:
+    """The page; ``generated`` says that it is."""
+    operations = ", ".join(f"`{name}`" for name in dict.fromkeys(operation.endpoint for operation in OPERATIONS))
+    parts = [_HEAD.format(generated=generated, operations=operations)]
+    for kind, rows in groupby(ROWS, key=lambda row: row.kind):
+        table = [f"| {row.says} | {_outcome(row)} | {_words(row)} |" for row in rows]
+        parts.append("\n".join([f"## {kind}\n", "| file | | |", "|---|---|---|", *table, ""]))
+    return "\n".join(parts)
+
+
+def _outcome(row: Row) -> str:
+    if row.refused is not None:
+        return "**refused**"
+    said = [*row.warnings, *row.on_decoding, *(each for texts in row.in_operations.values() for each in texts)]
+    return "changed" if said or row.note else "kept"
+
+
+def _words(row: Row) -> str:
+    """The note, and each sentence once; those of some operations only, with their names."""
+    words = [row.note] if row.note else []
+    everywhere = [*([row.refused] if row.refused else []), *row.warnings, *row.on_decoding]
+    words += [_quoted(sentence) for sentence in everywhere]
+    own: dict[str, list[str]] = {}
+    for name, sentences in (*row.in_operations.items(), *((name, (text,)) for name, text in row.refused_in.items())):
+        for sentence in sentences:
+            own.setdefault(sentence, []).append(name)
+    words += [f"{', '.join(names)}: {_quoted(sentence)}" for sentence, names in own.items()]
+    words += [f"{name}: {reason}" for name, reason in row.differs.items()]
+    return "; ".join(words)
+
+
+def _quoted(sentence: str) -> str:
+    return f'"{sentence.replace("#", "N")}"'
