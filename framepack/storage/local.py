@@ -124,14 +124,14 @@ class LocalStorage:
 
     def stat(self, key: Key) -> StoredObject | None:
         """Describe the object; see `Storage.stat`."""
-        with storage_errors(), _ignore_missing(), self._folder(key.segments[:-1]) as folder:
+        with storage_errors(), _IgnoreMissing(), self._folder(key.segments[:-1]) as folder:
             status = os.stat(_actual(key.name, folder), dir_fd=folder, follow_symlinks=False)
             return _stored(key, status) if stat.S_ISREG(status.st_mode) else None
         return None
 
     def delete(self, key: Key) -> bool:
         """Remove the object, and its folder if that is empty then; see `Storage.delete`."""
-        with storage_errors(), _ignore_missing(), self._folder(key.segments[:-1]) as folder:
+        with storage_errors(), _IgnoreMissing(), self._folder(key.segments[:-1]) as folder:
             name = _actual(key.name, folder)
             if stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
                 os.unlink(name, dir_fd=folder)
@@ -142,9 +142,9 @@ class LocalStorage:
     def remove_partial_writes(self) -> RemovedFiles:
         """Remove temporary files of crashed writers; see `Storage.remove_partial_writes`."""
         removed = RemovedFiles()
-        with storage_errors(), _ignore_missing(), self._folder((_INCOMING,)) as incoming:
+        with storage_errors(), _IgnoreMissing(), self._folder((_INCOMING,)) as incoming:
             for name in os.listdir(incoming):  # noqa: PTH208 - pathlib cannot list a file descriptor
-                with _ignore_missing(), os.fdopen(os.open(name, _OBJECT, dir_fd=incoming), "rb") as file:
+                with _IgnoreMissing(), os.fdopen(os.open(name, _OBJECT, dir_fd=incoming), "rb") as file:
                     status = os.fstat(file.fileno())
                     young = time.time() - status.st_mtime < self._stale_after_seconds
                     if not young and not _is_locked(file):
@@ -206,7 +206,7 @@ class LocalStorage:
         """Read one folder completely, so that it is closed while the caller uses the entries; names are NFC."""
         found = {}
         with (
-            _ignore_missing(),
+            _IgnoreMissing(),
             self._folder(folder.segments if folder else ()) as descriptor,
             os.scandir(descriptor) as entries,
         ):
@@ -222,7 +222,7 @@ class LocalStorage:
         inner = []
         with (
             storage_errors(),
-            _ignore_missing(),
+            _IgnoreMissing(),
             self._folder(folder.segments) as descriptor,
             os.scandir(descriptor) as entries,
         ):
@@ -331,11 +331,11 @@ def _make_folder(name: str, parent: int) -> None:
         os.fsync(parent)
 
 
-@contextlib.contextmanager
-def _ignore_missing() -> Iterator[None]:
-    """Ignore names that do not exist or are not objects, such as links and pipes."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _MISSING:
-            raise
+class _IgnoreMissing(contextlib.AbstractContextManager[None]):
+    """Ignores names that do not exist or are not objects, such as links and pipes.
+
+    A generator that ends an error would keep it, and what its callers hold, until the next garbage collection.
+    """
+
+    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> bool:
+        return isinstance(error, OSError) and error.errno in _MISSING
