@@ -22,6 +22,7 @@ import requests
 from framepack.net.delivery import Delivery
 from framepack.outbox.outbox import Outbox
 from framepack.storage.local import LocalStorage
+from framepack.storage.reservations import RESERVED, STALE_AFTER, reservation
 from tests.support.clips import Spec, make_clip
 from tests.support.control_plane import ControlPlane, Worker
 from tests.support.http_server import Answer, HttpServer
@@ -108,20 +109,29 @@ class Site:
 
 def expire_claims(outputs: Path, seconds: float = 600) -> None:
     """Let time pass for the claims of dead processes."""
-    for path in (outputs / "state" / "outbox" / "claims").rglob("*"):
+    _age(outputs / "state" / "outbox" / "claims", seconds)
+
+
+def _age(folder: Path, seconds: float) -> None:
+    moment = time.time() - seconds
+    for path in folder.rglob("*"):
         with suppress(FileNotFoundError):
             if path.is_file():
-                os.utime(path, (time.time() - seconds, time.time() - seconds))
+                os.utime(path, (moment, moment))
 
 
 def leftovers(outputs: Path, temp: Path) -> list[str]:
     """What should not be there once all jobs have ended and the next one has run: temporary files and state.
 
     What killed processes left in the store is removed by others after some time, which passes here at once: 15
-    minutes for files that are not complete, and a day for claims on callbacks that were delivered.
+    minutes for files that are not complete, an hour for reservations of names, and a day for claims on callbacks that
+    were delivered.
     """
     store = LocalStorage(outputs, stale_after_seconds=-1)
     expire_claims(outputs, 200_000)
+    _age(outputs / str(RESERVED), 2 * STALE_AFTER.total_seconds())
+    with reservation(store, "the next one"):
+        pass
     Outbox(lambda: store, _send_nothing).expire()
     state = outputs / "state"
     once = [state / "job_inputs", state / "damaged", state / "reserved_names", outputs / ".incoming", temp]
