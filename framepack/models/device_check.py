@@ -7,12 +7,12 @@ those that PyTorch can use, and computes a small convolution whose result is kno
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from framepack.environment import are_gpus_hidden
 from framepack.models.driver import Driver, minimum_driver, read_driver
+from framepack.processors import usable_processors
 from framepack.units import GIB
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def convolution_error(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def _cpu() -> DeviceReport:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_processors()
     return DeviceReport("cpu", f"the CPU ({cores} core{'s' if cores > 1 else ''})")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from framepack.errors import DeviceLost, Unavailable
+from framepack.processors import limit_threads
 from framepack.units import MB
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ class Device:
         """
         import torch
 
+        limit_threads(torch.get_num_threads, torch.set_num_threads)
         count = torch.cuda.device_count() if setting != "cpu" and torch.cuda.is_available() else 0
         limit = None if limit_mb is None else limit_mb * MB
         if setting == "cpu" or (setting == "auto" and not count):
