@@ -39,7 +39,7 @@ def fails_above(tile: int, text: str, tried: list[BatchPlan]) -> Callable[[slice
 
 @pytest.mark.parametrize("text", [UNCLEAR, SHORT])
 def test_an_unclear_error_leads_down_the_ladder_like_a_shortage(text: str) -> None:
-    """Each rung is tried once, and the plan that fits is remembered."""
+    """Each plan is tried once, and the plan that fits is remembered."""
     tried: list[BatchPlan] = []
     oom = ladder()
 
@@ -48,8 +48,8 @@ def test_an_unclear_error_leads_down_the_ladder_like_a_shortage(text: str) -> No
     assert oom.known(SHAPE) == BatchPlan(1, 128)
 
 
-def test_an_unclear_error_at_every_rung_is_raised_as_it_is() -> None:
-    """It was not about memory, and nobody is told that it was. Every rung was tried once."""
+def test_an_unclear_error_with_every_plan_is_raised_as_it_is() -> None:
+    """It was not about memory, and nobody is told that it was. Every plan was tried once."""
     tried: list[BatchPlan] = []
 
     with pytest.raises(RuntimeError) as caught:
@@ -59,7 +59,7 @@ def test_an_unclear_error_at_every_rung_is_raised_as_it_is() -> None:
     assert [plan.tile for plan in tried] == [0, 256, 128, 64]
 
 
-def test_a_shortage_at_every_rung_is_reported_as_one() -> None:
+def test_a_shortage_with_every_plan_is_reported_as_one() -> None:
     """Also if an unclear error came before."""
     tried: list[BatchPlan] = []
     unclear, short = fails_above(0, UNCLEAR, tried), fails_above(0, SHORT, tried)
