@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 DEFAULT_QUALITY: Final = 85
 """The quality of WebM and GIF if a clip has none; for H.264 there is a setting."""
 
+MAX_HARDWARE_SIDE: Final = 4096
+"""Pixels in a row or column up to which decoders in hardware play H.264; beyond, many players show nothing."""
+
 _WORST_CRF: Final = {"mp4": 28, "webm": 35}
 _CRF_STEPS: Final = 10  # between qualities 0 and 100
 _VP9_SPEED: Final = (

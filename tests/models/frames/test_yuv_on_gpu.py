@@ -1,4 +1,4 @@
-"""The conversion to YUV on a GPU that is not there: few kernels, and the picture of the conversion in strips."""
+"""The conversion to YUV on a GPU that is not there: few kernels, and the values of the conversion in strips."""
 
 from __future__ import annotations
 
