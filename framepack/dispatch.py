@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from framepack.answer import Answer, failure
-from framepack.errors import Cancelled, FramepackError, InvalidField, public
+from framepack.errors import Cancelled, DeviceLost, FramepackError, InvalidField, public
+from framepack.models.memory.device import is_device_lost
 
 if TYPE_CHECKING:
     from framepack.callback import Callbacks
@@ -139,8 +140,15 @@ class Dispatcher:
 
 
 def _logged(error: Exception, job: Job) -> FramepackError:
-    """The error that the client sees; unexpected errors are logged with their details."""
+    """The error that the client sees; unexpected errors are logged with their details.
+
+    If the GPU has failed, the process that runs the job is told, which may end now.
+    """
     known = public(error)
-    if known is not error:
+    if is_device_lost(error):
+        known = error if isinstance(error, DeviceLost) else DeviceLost()
+        log.error("job %s: the GPU failed", job.id, exc_info=error, extra={"job_id": job.id})
+        job.on_device_lost()
+    elif known is not error:
         log.error("job %s failed unexpectedly", job.id, exc_info=error, extra={"job_id": job.id})
     return known

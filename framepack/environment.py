@@ -53,6 +53,19 @@ def are_gpus_hidden() -> bool:
     return os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in {"", "-1"}  # noqa: TID251 - not a setting
 
 
+def promised_gpu() -> str | None:
+    """The variable by which a RunPod machine promises a GPU, "RUNPOD_GPU_COUNT=1" for one; None if it does not.
+
+    They are read here because they are not settings: the platform and the image set them.
+    """
+    if not os.environ.get("RUNPOD_POD_ID"):  # noqa: TID251 - not a setting
+        return None
+    for name, none in (("RUNPOD_GPU_COUNT", {"0"}), ("NVIDIA_VISIBLE_DEVICES", {"none", "void"})):
+        if value := os.environ.get(name, "").strip():  # noqa: TID251 - as above
+            return None if value in none else f"{name}={value}"
+    return None
+
+
 def variable(name: str, field: FieldInfo) -> str:
     """The environment variable of a setting."""
     return str(field.validation_alias or f"{PREFIX}{name.upper()}")

@@ -20,7 +20,8 @@
     │  └─ StorageUnavailable  503  storage_unavailable the store does not answer at the moment
     ├─ Unavailable            503  unavailable         something required is missing
     │  ├─ ModelUnavailable    503  model_unavailable   weights are missing, or not as published
-    │  └─ OutOfMemory         503  out_of_memory       even the smallest unit of work does not fit
+    │  ├─ OutOfMemory         503  out_of_memory       even the smallest unit of work does not fit
+    │  └─ DeviceLost          503  device_lost         the GPU failed; the worker ends
     ├─ SourceTooSlow          504  source_timeout
     ├─ DiskFull               507  disk_full
     └─ InvalidSettings        500  invalid_settings    ends the process at start; clients never see it
@@ -182,6 +183,17 @@ class OutOfMemory(Unavailable):
     """Even the smallest unit of work does not fit into memory."""
 
     code = "out_of_memory"
+
+
+class DeviceLost(Unavailable):
+    """The worker's GPU failed, and the worker is being replaced. Send the job again."""
+
+    code = "device_lost"
+
+    def __init__(
+        self, message: str = "The worker's GPU failed, and the worker is being replaced: send the job again."
+    ) -> None:
+        super().__init__(message)
 
 
 class SourceTooSlow(FramepackError):

@@ -86,6 +86,7 @@ class Job:
         warnings: Sentences for the client about the result.
         on_model_loading: Called with the name of a model when it starts loading, and with None when it has loaded.
         on_waiting: Called with what the job waits for, such as "the store", and with None when it no longer waits.
+        on_device_lost: Called when the GPU has failed, before anybody is told that the job has failed.
         keeps_partial: Whether a cancelled job still finishes its video with the frames computed so far.
         parent: The job that this one is part of; None if there is none.
         is_interrupted: Whether it was stopped only to run again elsewhere.
@@ -97,6 +98,7 @@ class Job:
     warnings: list[str] = field(default_factory=list)
     on_model_loading: Callable[[str | None], None] = lambda _model: None
     on_waiting: Callable[[str | None], None] = lambda _what: None
+    on_device_lost: Callable[[], None] = lambda: None
     keeps_partial: bool = False
     loading_seconds: float = field(default=0.0, init=False)
     is_interrupted: bool = field(default=False, init=False)

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_json
 
-from framepack.errors import FramepackError, InvalidField, NotFound, StorageUnavailable, Unavailable
+from framepack.errors import DeviceLost, FramepackError, InvalidField, NotFound, StorageUnavailable, Unavailable
 from framepack.files.parallel import in_parallel
 from framepack.spelling import shortened
 from framepack.storage.answers import attached, detached, with_new_links
@@ -42,7 +42,7 @@ _RECORDS: Final = "jobs"
 _INPUTS: Final = STATE / "job_inputs"
 _RESULTS: Final = STATE / "job_results"
 
-_PASSING: Final = frozenset({each.code for each in (FramepackError, Unavailable, StorageUnavailable)})
+_PASSING: Final = frozenset({each.code for each in (FramepackError, Unavailable, StorageUnavailable, DeviceLost)})
 _TRIES: Final = 40
 _FIRST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 1.0

@@ -7,12 +7,12 @@ those that PyTorch can use, and computes a small convolution whose result is kno
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from framepack.environment import are_gpus_hidden
+from framepack.environment import are_gpus_hidden, promised_gpu
 from framepack.models.driver import Driver, minimum_driver, read_driver
+from framepack.processors import usable_processors
 from framepack.units import GIB
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def examine_device(setting: str, driver: Driver | None = None, torch: Any = None
     driver = read_driver() if driver is None else driver
     may_have_gpu = bool(driver.gpus or driver.has_library) and not are_gpus_hidden()
     if setting == "auto" and not may_have_gpu:
-        return _cpu()
+        return _cpu_unless_promised()
     if torch is None:
         import torch
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -87,7 +87,7 @@ def examine_device(setting: str, driver: Driver | None = None, torch: Any = None
     if count == 0 and driver.gpus and not are_gpus_hidden():
         return _unusable(setting, driver, torch)
     if setting == "auto":
-        return _cpu()
+        return _cpu_unless_promised()
     return _absent(setting, count, torch.version.cuda)
 
 
@@ -119,7 +119,7 @@ def convolution_error(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def _cpu() -> DeviceReport:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_processors()
     return DeviceReport("cpu", f"the CPU ({cores} core{'s' if cores > 1 else ''})")
 
 
@@ -174,6 +174,14 @@ def _unusable(setting: str, driver: Driver, torch: Any) -> DeviceReport:
     return DeviceReport(
         setting, driver.gpus[0], None, None, driver.version, cuda, problem, f"{remedy}, or {_ON_CPU}."
     )
+
+
+def _cpu_unless_promised() -> DeviceReport:
+    promise = None if are_gpus_hidden() else promised_gpu()
+    if promise is None:
+        return _cpu()
+    problem = f"This RunPod machine promises a GPU ({promise}), but the driver shows none."
+    return DeviceReport("auto", "auto", problem=problem, remedy=f"{_GIVE_GPU}, or {_ON_CPU}.")
 
 
 def _absent(setting: str, count: int, cuda: str | None) -> DeviceReport:

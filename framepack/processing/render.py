@@ -13,6 +13,7 @@ from framepack.media.frames.hdr import TONE_MAPPED
 from framepack.media.images.animation import animation_format, convert_animation
 from framepack.media.read.probe import VideoInfo, probe
 from framepack.media.read.reader import open_clip
+from framepack.media.write.encoders import MAX_HARDWARE_SIDE
 from framepack.media.write.writer import write
 from framepack.processing.limits import check_output, check_size, check_source
 from framepack.storage.autosave import autosave_enabled
@@ -153,5 +154,10 @@ def _encode(clip: Clip, target: Path, ctx: Context) -> None:
     if is_hdr(clip.colors):
         is_gif = clip.encoding.format == "gif"
         ctx.job.warn(TONE_MAPPED if is_gif else "The video is HDR and stays so, with 8 bits per color.")
+    if clip.encoding.format == "mp4" and max(clip.width, clip.height) > MAX_HARDWARE_SIDE:
+        ctx.job.warn(
+            f"The video has {clip.width} x {clip.height} pixels: many players and hardware decoders of H.264 stop at "
+            f"{MAX_HARDWARE_SIDE}."
+        )
     watched = replace(clip, frames=lambda: ctx.job.until_cancelled(ctx.job.watch(clip.frames(), clip.length)))
     write(watched, target, crf=ctx.settings.video_crf, preset=ctx.settings.video_preset, warn=ctx.job.warn)

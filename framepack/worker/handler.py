@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
@@ -40,17 +41,25 @@ def make_handler(runtime: Runtime, send_update: SendUpdate, shutdown: Shutdown |
         s3_config = job.get("s3Config")
         if s3_config is not None and not isinstance(s3_config, dict):
             return failure(InvalidField("s3Config must be an object."))
+        if shutdown is not None:
+            await shutdown.hold_if_unfit()
         job_input = JobInput(job.get("input"), s3_config)
         async with ProgressSender(lambda update: send_update(job, update)) as sender:
             running = Job(job_id, sender.report, on_waiting=sender.waiting)
             if shutdown is not None:
                 shutdown.add(running.interrupt)
+                running.on_device_lost = partial(_call_soon, asyncio.get_running_loop(), shutdown.end_unfit)
             answer = await _run_in_thread(runtime, job_input, running)
         if shutdown is not None:
             shutdown.remove()
         return within_limit(answer, limit_bytes(job_id))
 
     return handle
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    """Have a loop call something; safe from any thread."""
+    loop.call_soon_threadsafe(callback)
 
 
 def _unique_id(job_id: str) -> str:

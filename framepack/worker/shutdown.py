@@ -19,11 +19,12 @@ log = logging.getLogger("framepack.worker")
 
 _POLL_SECONDS: Final = 0.1
 _STOP_SECONDS: Final = 10.0  # for cancelled jobs to stop, and for a result that is being sent
+_ANSWER_SECONDS: Final = 1.0  # for the answer of the SDK's test server, which does not count its jobs
 _PR_SET_PDEATHSIG: Final = 1
 
 
 class Shutdown:
-    """Ends the worker after a signal: when its jobs have ended, or when the time for them is over.
+    """Ends the worker after a signal, when its jobs have ended or the time for them is over; or after its GPU failed.
 
     The SDK's own loop has no limit: it waits for jobs, and then for its long polls of up to 90 seconds. Jobs that do
     not end in time are cancelled, and nothing is reported about them, so that the platform gives them to another
@@ -40,6 +41,8 @@ class Shutdown:
         self._jobs: dict[asyncio.Task[Any], Callable[[], None]] = {}
         self._is_installed = False
         self._ending: asyncio.Task[None] | None = None
+        self._is_unfit = False
+        self._held = 0
 
     def install(self, concurrency: int) -> int:
         """Take over the signals from the SDK, which calls this as its ``concurrency_modifier`` before every job."""
@@ -61,6 +64,29 @@ class Shutdown:
         if (task := asyncio.current_task()) is not None:
             self._jobs.pop(task, None)
 
+    def end_unfit(self) -> None:
+        """End the worker with status 1 after the result of its job has been sent, because its GPU failed.
+
+        Jobs that come in the meantime are held: nothing is reported about them, so they run elsewhere.
+        """
+        if not self._is_unfit:
+            self._is_unfit = True
+            self._ending = asyncio.get_running_loop().create_task(self._end_unfit())
+
+    async def hold_if_unfit(self) -> None:
+        """Return if the worker can run jobs; if not, wait for its end."""
+        if self._is_unfit:
+            self._held += 1
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self._held -= 1
+
+    async def _end_unfit(self) -> None:
+        await self._wait_for_jobs(self._grace_seconds + _STOP_SECONDS)
+        await asyncio.sleep(_ANSWER_SECONDS)
+        _exit(1, "the worker ends, because its GPU failed")
+
     def _handler(self, of_sdk: Any, loop: asyncio.AbstractEventLoop) -> Callable[[int, FrameType | None], None]:
         def handle(number: int, frame: FrameType | None) -> None:
             if callable(of_sdk):
@@ -79,15 +105,19 @@ class Shutdown:
             interrupt()
             task.cancel()
         await self._wait_for_jobs(_STOP_SECONDS)
-        log.info("the worker ends")
-        logging.shutdown()
-        sys.stdout.flush()
-        os._exit(0)
+        _exit(0, "the worker ends")
 
     async def _wait_for_jobs(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
-        while self._count_jobs() and time.monotonic() < deadline:  # noqa: ASYNC110 - the SDK has no event for it
+        while self._count_jobs() > self._held and time.monotonic() < deadline:  # noqa: ASYNC110 - the SDK has no event for it
             await asyncio.sleep(_POLL_SECONDS)
+
+
+def _exit(status: int, reason: str) -> None:
+    log.log(logging.ERROR if status else logging.INFO, reason)
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(status)
 
 
 def end_children_with_this_process() -> None:

@@ -141,6 +141,7 @@ def test_a_dead_server_does_not_hold_an_id(tmp_path: Path, monkeypatch: pytest.M
         ("internal_error", 0, True),
         ("unavailable", 0, True),
         ("storage_unavailable", 0, True),
+        ("device_lost", 0, True),
         ("unavailable", 3, False),
         ("source_failed", 0, False),
         ("not_found", 0, False),

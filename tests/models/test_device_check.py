@@ -109,6 +109,55 @@ def test_a_configured_gpu_that_does_not_exist_is_reported(setting: str) -> None:
     assert "there are 2, from cuda:0" in str(among.problem)
 
 
+@pytest.mark.parametrize(
+    ("variables", "promise"),
+    [
+        ({"NVIDIA_VISIBLE_DEVICES": "all"}, "NVIDIA_VISIBLE_DEVICES=all"),
+        ({"NVIDIA_VISIBLE_DEVICES": "GPU-5a"}, "NVIDIA_VISIBLE_DEVICES=GPU-5a"),
+        ({"NVIDIA_VISIBLE_DEVICES": "void", "RUNPOD_GPU_COUNT": "1"}, "RUNPOD_GPU_COUNT=1"),
+    ],
+)
+@pytest.mark.parametrize("driver", [NONE, Driver(has_library=True)])
+def test_a_runpod_machine_that_promises_a_gpu_and_has_none_is_reported(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], promise: str, driver: Driver
+) -> None:
+    """The CPU would do the job at the price of the GPU. Whoever wants that says so."""
+    monkeypatch.setenv("RUNPOD_POD_ID", "pod")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    report = examine_device("auto", driver, torch_with(0))
+
+    assert report.problem == f"This RunPod machine promises a GPU ({promise}), but the driver shows none."
+    assert "FRAMEPACK_DEVICE=cpu" in str(report.remedy)
+    assert examine_device("cpu", driver, torch_with(0)).problem is None
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert examine_device("auto", driver, torch_with(0)).problem is None
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"NVIDIA_VISIBLE_DEVICES": "all"},
+        {"RUNPOD_POD_ID": "pod"},
+        {"RUNPOD_POD_ID": "pod", "NVIDIA_VISIBLE_DEVICES": "void"},
+        {"RUNPOD_POD_ID": "pod", "NVIDIA_VISIBLE_DEVICES": "all", "RUNPOD_GPU_COUNT": "0"},
+    ],
+)
+def test_a_machine_that_promises_no_gpu_computes_on_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    """Also in the image, which sets one of the variables everywhere, and on RunPod's machines without GPUs."""
+    for name in ("RUNPOD_POD_ID", "NVIDIA_VISIBLE_DEVICES", "RUNPOD_GPU_COUNT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    report = examine_device("auto", NONE, torch_with(0))
+
+    assert (report.device, report.problem) == ("cpu", None)
+
+
 @pytest.mark.parametrize("outcome", [0.5, float("inf")])
 def test_a_gpu_with_wrong_results_is_reported(computes: Any, outcome: float) -> None:
     """Also one whose results are no numbers."""

@@ -223,3 +223,17 @@ def test_a_loop_can_be_exported_as_anything(own: Bench, tmp_path: Path) -> None:
         with av.open(str(output)) as container:
             assert len(list(container.decode(video=0))) == 12
         assert size_of(output) == (256, 192)
+
+
+@pytest.mark.parametrize(("size", "warned"), [((4096, 64), False), ((4098, 64), True), ((64, 4098), True)])
+def test_a_warning_says_that_h264_above_4096_pixels_is_not_played_everywhere(
+    own: Bench, tmp_path: Path, size: tuple[int, int], *, warned: bool
+) -> None:
+    """Rows and columns count; WebM has no such limit."""
+    source = make_clip(tmp_path / "clip.mp4", Spec(size=size, count=2))
+    sentence = (
+        f"The video has {size[0]} x {size[1]} pixels: many players and hardware decoders of H.264 stop at 4096."
+    )
+
+    assert (sentence in (own.run("filters", source, brightness=10).get("warnings") or [])) == warned
+    assert sentence not in (own.run("export", source, format="webm", max_width=64).get("warnings") or [])

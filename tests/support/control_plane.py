@@ -89,6 +89,7 @@ class ControlPlane:
             "RUNPOD_WEBHOOK_PING": f"{self.url}/ping/$RUNPOD_POD_ID",
             "RUNPOD_AI_API_KEY": "platform-key",
             "RUNPOD_POD_ID": "pod",
+            "RUNPOD_GPU_COUNT": "0",
             "RUNPOD_PING_INTERVAL": "1000",
             "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true",
             "RUNPOD_SKIP_GPU_CHECK": "true",

@@ -86,6 +86,7 @@ class WorkerProcess:
         job_id = message["id"]
         reporter = ProgressThrottle(partial(self._send_progress, job_id))
         job = self._jobs[job_id] = Job(job_id, reporter.report, on_waiting=reporter.waiting)
+        job.on_device_lost = _end_unfit
         arguments = (message, job, reporter)
         threading.Thread(target=self._run, args=arguments, name=JOB_THREAD + job_id, daemon=True).start()
 
@@ -138,6 +139,13 @@ class WorkerProcess:
         with self._lock:
             self._out.write(line)
             self._out.flush()
+
+
+def _end_unfit() -> None:
+    """End this process, which cannot use the GPU any more. The server starts another one and runs the job there."""
+    log.error("the worker ends, because its GPU failed")
+    logging.shutdown()
+    os._exit(1)
 
 
 def device_fields(device: DeviceReport) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
+
+from framepack.processors import limit_threads, usable_threads
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,8 +43,11 @@ class ScratchArrays(threading.local):
 
 @contextmanager
 def filter_threads() -> Iterator[RunTasks]:
-    """Start one thread per core of this process, up to eight."""
-    count = min(len(os.sched_getaffinity(0)), _MAX_THREADS)
+    """Start one thread per usable processor, up to eight."""
+    import cv2
+
+    limit_threads(cv2.getNumThreads, cv2.setNumThreads)
+    count = min(usable_threads(), _MAX_THREADS)
     with ThreadPoolExecutor(count, "filter") as pool:
 
         def run(tasks: Iterable[Callable[[], None]]) -> None:

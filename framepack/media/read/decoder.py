@@ -12,6 +12,7 @@ from framepack.media.containers import open_input, read_packets
 from framepack.media.read.deinterlace import Deinterlacer
 from framepack.media.read.frame_order import MOST_REORDERED, Sequencer
 from framepack.media.read.normalize import Normalizer
+from framepack.processors import usable_threads
 
 if TYPE_CHECKING:
     import av
@@ -118,6 +119,7 @@ class Decoder:
                     other.discard = Discard.all
             stream = cast("VideoStream", container.streams[self.info.stream])
             stream.thread_type = ThreadType.AUTO if threaded else ThreadType.NONE
+            stream.codec_context.thread_count = usable_threads()
             stream.codec_context.options = {"max_pixels": str(max_pixels)}
             decoder = _alpha_decoder(stream) or stream.codec_context
             deinterlacer, normalize = Deinterlacer(self._note), Normalizer(self.info, self._note)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
+from framepack.processors import MAX_THREADS, usable_processors, usable_threads
+
 if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.video.stream import VideoStream
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
 
 DEFAULT_QUALITY: Final = 85
 """The quality of WebM and GIF if a clip has none; for H.264 there is a setting."""
+
+MAX_HARDWARE_SIDE: Final = 4096
+"""Pixels in a row or column up to which decoders in hardware play H.264; beyond, many players show nothing."""
 
 _WORST_CRF: Final = {"mp4": 28, "webm": 35}
 _CRF_STEPS: Final = 10  # between qualities 0 and 100
@@ -33,6 +38,8 @@ _H264_LOOKAHEAD: Final = {
 _VP9_LOOKAHEAD: Final = 25
 _MIN_LOOKAHEAD: Final = 10
 _LOOKAHEAD_BYTES: Final = 250_000_000
+_MACROBLOCK: Final = 16  # rows
+_MACROBLOCK_ROWS_PER_THREAD: Final = 2
 _LOOKAHEAD_PIXEL_BYTES: Final = 3  # of a frame in 4:2:0 and its copy at half the size
 
 
@@ -65,6 +72,15 @@ def lookahead(clip: Clip, usual: int) -> int:
     return min(usual, max(_MIN_LOOKAHEAD, frames))
 
 
+def h264_threads(height: int) -> int:
+    """The number of threads of x264: its own rule, but for the processors that this process may use, at most 16.
+
+    Each thread takes the memory of several frames: 100 MB at 5120x2880.
+    """
+    most_for_height = max(1, -(-height // _MACROBLOCK) // _MACROBLOCK_ROWS_PER_THREAD)
+    return min(usable_processors() * 3 // 2, MAX_THREADS, most_for_height)
+
+
 def add_video(output: OutputContainer, clip: Clip, h264: H264Settings) -> VideoStream:
     """Add the video stream of a clip to an MP4 or WebM output, with frame rate, color tags and pixel aspect."""
     from av.codec.context import ThreadType
@@ -87,6 +103,7 @@ def add_video(output: OutputContainer, clip: Clip, h264: H264Settings) -> VideoS
     codec.pix_fmt = "yuv420p"
     codec.time_base = 1 / clip.fps
     codec.thread_type = ThreadType.FRAME  # PyAV's default threads by slices: larger files, no faster
+    codec.thread_count = h264_threads(codec.height) if clip.encoding.format == "mp4" else usable_threads()
     codec.colorspace = int(clip.colors.matrix)
     codec.color_primaries = clip.colors.primaries
     codec.color_trc = clip.colors.transfer

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from framepack.errors import ModelUnavailable
 from framepack.models.faces.alignment import AlignedCrop, Landmarks, SimilarityTransform
 from framepack.models.frames.device_frame import resize, to_device
+from framepack.processors import limit_threads
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,6 +65,7 @@ class YuNet:
     def __init__(self, content: bytes) -> None:
         import cv2
 
+        limit_threads(cv2.getNumThreads, cv2.setNumThreads)
         size = (MAX_SEARCH_SIDE, MAX_SEARCH_SIDE)
         file, config = np.frombuffer(content, np.uint8), np.zeros(0, np.uint8)
         try:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from framepack.errors import ModelUnavailable
-from framepack.models.memory.oom import none_on_oom, retry_after_oom
+from framepack.models.memory.oom import Shortage, retry_after_oom, try_to_fit
 from framepack.units import MB
 
 if TYPE_CHECKING:
@@ -83,8 +83,8 @@ class FaceRestorer:
         Raises:
             OutOfMemory: Not even one face fits.
         """
-        restored = none_on_oom(lambda: self._restore(faces))
-        if restored is None:
+        restored = try_to_fit(lambda: self._restore(faces))
+        if isinstance(restored, Shortage):
             self.device.free_memory()
             restored = retry_after_oom(
                 lambda: torch.cat([self._restore(face[None]) for face in faces]), self.device.free_memory, _TOO_SMALL

@@ -6,6 +6,7 @@ Both directions use this siting, so that colors neither shift nor bleed, however
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Final
 
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from framepack.media.clip import Colors
+
+log = logging.getLogger("framepack.models")
 
 _STRIP_ROWS: Final = 256  # limits the memory of a conversion, so that it stays in the CPU's caches
 
@@ -57,6 +60,9 @@ def rgb_from_yuv(
 def yuv420_from_rgb(rgb: Tensor, colors: Colors) -> tuple[Tensor, Tensor]:
     """Convert a frame to 8-bit YUV 4:2:0, rounding only once.
 
+    A CPU does it in strips, which stay in its caches; a GPU at once, because each step of each strip is a kernel to
+    launch, and in strips only if its memory runs out.
+
     Args:
         rgb: Shape (3, H, W), any float dtype, range 0..1.
         colors: Color space and range of the result.
@@ -64,6 +70,11 @@ def yuv420_from_rgb(rgb: Tensor, colors: Colors) -> tuple[Tensor, Tensor]:
     Returns:
         Luma, shape (H, W), and chroma (Cb and Cr), shape (2, ceil(H / 2), ceil(W / 2)), both uint8.
     """
+    if rgb.is_cuda:
+        try:
+            return _yuv420_strip(rgb, colors)
+        except torch.OutOfMemoryError:
+            log.warning("Memory ran out: a frame of %d x %d pixels is converted in strips.", *rgb.shape[:0:-1])
     height, width = rgb.shape[-2:]
     luma = rgb.new_empty((height, width), dtype=torch.uint8)
     chroma = rgb.new_empty((2, -(-height // 2), -(-width // 2)), dtype=torch.uint8)

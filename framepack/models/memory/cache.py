@@ -11,8 +11,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from framepack.errors import Conflict, OutOfMemory
-from framepack.models.memory.device import is_out_of_memory, release_memory
+from framepack.errors import Conflict, DeviceLost, OutOfMemory
+from framepack.models.memory.device import is_device_lost, is_out_of_memory, release_memory
 from framepack.models.memory.model_memory import ModelMemory
 from framepack.models.memory.oom import retry_after_oom
 from framepack.units import MB
@@ -101,6 +101,7 @@ class ModelCache:
 
         Raises:
             OutOfMemory: Memory ran out twice while loading, or once in the block.
+            DeviceLost: The GPU failed; this process cannot use it any more.
             Exception: Any other error of ``spec.load``.
         """
         entry, is_new = self._acquire(spec)
@@ -111,6 +112,8 @@ class ModelCache:
         except Exception as error:
             if is_out_of_memory(error):
                 raise OutOfMemory(f"The worker's memory is too small for this job with {entry.name}.") from error
+            if is_device_lost(error):
+                raise DeviceLost from error
             raise
         finally:
             self._release(entry)

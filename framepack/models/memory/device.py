@@ -1,16 +1,20 @@
-"""The device that networks run on: which one it is, its free memory, and how to recognize that memory ran out."""
+"""The device that networks run on: which one it is, its free memory, and what its errors mean.
+
+An error may mean that memory ran out, that it perhaps ran out, or that this process can no longer use the GPU.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import gc
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from framepack.errors import Unavailable
+from framepack.errors import DeviceLost, Unavailable
+from framepack.processors import limit_threads
 from framepack.units import MB
 
 if TYPE_CHECKING:
@@ -40,6 +44,34 @@ _OOM_MESSAGES: Final = (
     "CUDNN_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
     "CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
+)
+# What cuDNN and cuBLAS say when their workspace or handle does not fit, but also for other reasons. PyTorch tries all
+# plans of a convolution, drops the OutOfMemoryError of each, and raises the first sentence.
+_PERHAPS_OOM_MESSAGES: Final = (
+    "unable to find an engine to execute this computation",
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "CUDNN_STATUS_NOT_INITIALIZED",
+    "CUDNN_STATUS_EXECUTION_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR",
+)
+# After these errors every further call of this process on the GPU fails; only a new process can use it again.
+_LOST_MESSAGES: Final = (
+    "an illegal memory access was encountered",
+    "device-side assert triggered",
+    "unspecified launch failure",
+    "misaligned address",
+    "an illegal instruction was encountered",
+    "invalid program counter",
+    "operation not supported on global/shared address space",
+    "hardware stack error",
+    "the launch timed out and was terminated",
+    "uncorrectable ECC error encountered",
+    "uncorrectable NVLink error",
+    "Invalid access of peer GPU memory",
+    "context is destroyed",
+    "no CUDA-capable device is detected",
+    "CUDA-capable device(s) is/are busy or unavailable",
+    "CUDA error: unknown error",
 )
 
 
@@ -83,6 +115,7 @@ class Device:
         """
         import torch
 
+        limit_threads(torch.get_num_threads, torch.set_num_threads)
         count = torch.cuda.device_count() if setting != "cpu" and torch.cuda.is_available() else 0
         limit = None if limit_mb is None else limit_mb * MB
         if setting == "cpu" or (setting == "auto" and not count):
@@ -197,4 +230,61 @@ def is_out_of_memory(error: BaseException) -> bool:
     torch = sys.modules.get("torch")
     if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(part in str(error) for part in _OOM_MESSAGES)
+    return isinstance(error, RuntimeError) and _says(error, _OOM_MESSAGES)
+
+
+def is_perhaps_out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` of cuDNN or cuBLAS can mean, among other things, that memory ran out."""
+    return isinstance(error, RuntimeError) and _says(error, _PERHAPS_OOM_MESSAGES) and not is_out_of_memory(error)
+
+
+def is_device_lost(error: BaseException) -> bool:
+    """Whether ``error``, or what caused it, means that this process can no longer use the GPU.
+
+    An error of a kernel is reported by a later call, and cuDNN and cuBLAS report it in words that do not name it.
+    Therefore the GPU is asked whenever the error mentions CUDA.
+    """
+    errors = list(_chain(error))
+    if any(isinstance(each, DeviceLost) or _says_lost(each) for each in errors):
+        return True
+    if not any(
+        isinstance(each, RuntimeError) and _says(each, ("CUDA", "cuDNN", "CUDNN", "CUBLAS")) for each in errors
+    ):
+        return False
+    try:
+        wait_for_gpu()
+    except RuntimeError as found:
+        return _says_lost(found)
+    return False
+
+
+def wait_for_gpu() -> None:
+    """Wait until the GPUs that this process uses have done all that they were given.
+
+    Raises:
+        RuntimeError: One of them has failed, perhaps long ago.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return
+    for index in range(torch.cuda.device_count()):
+        if torch.cuda.memory_reserved(index):  # it is in use
+            torch.cuda.synchronize(index)
+
+
+def _says_lost(error: BaseException) -> bool:
+    return isinstance(error, RuntimeError) and "CUDA" in str(error) and _says(error, _LOST_MESSAGES)
+
+
+def _says(error: BaseException, messages: Sequence[str]) -> bool:
+    text = str(error)
+    return any(message in text for message in messages)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what caused it, and what caused that."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,35 +1,67 @@
 """Recover from running out of memory: free what can be freed and try again, then do the same work in smaller pieces.
 
-Every helper here catches the error, drops it, and only then frees memory or tries again. While an exception is alive,
-its traceback keeps every tensor of the failed attempt alive, and nothing could be freed.
+Every helper here catches the error, drops its traceback, and only then frees memory or tries again. While a traceback
+is alive, it keeps every tensor of the failed attempt alive, and nothing could be freed.
+
+Some errors of cuDNN and cuBLAS may mean that memory ran out, or something else. They are treated alike, but if the
+last way fails with one of them, it is raised as it is.
 """
 
 from __future__ import annotations
 
+import logging
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from framepack.errors import OutOfMemory
-from framepack.models.memory.device import is_out_of_memory
+from framepack.models.memory.device import is_out_of_memory, is_perhaps_out_of_memory, wait_for_gpu
 
 if TYPE_CHECKING:
     from framepack.models.memory.device import Device
 
 T = TypeVar("T")
 
+log = logging.getLogger("framepack.models")
+
 MIN_TILE: Final = 64
 
 
-def none_on_oom(work: Callable[[], T]) -> T | None:
-    """Return the result of ``work``, which must not be None, or None if memory ran out."""
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """The outcome of work for which memory ran out.
+
+    Attributes:
+        reason: The error, without its traceback, if it may have meant something else.
+    """
+
+    reason: RuntimeError | None = None
+
+    def error(self, message: str) -> Exception:
+        """What to raise when there is no other way to do the work."""
+        return OutOfMemory(message) if self.reason is None else self.reason
+
+
+def try_to_fit(work: Callable[[], T]) -> T | Shortage:
+    """Return the result of ``work``, or that memory ran out.
+
+    Raises:
+        RuntimeError: The GPU failed, and an error that was taken for a shortage of memory was only the first sign.
+    """
     try:
         return work()
     except Exception as error:
-        if not is_out_of_memory(error):
+        if is_out_of_memory(error):
+            return Shortage()
+        if not isinstance(error, RuntimeError) or not is_perhaps_out_of_memory(error):
             raise
-    return None
+        wait_for_gpu()
+        log.warning("Memory may have run out: %s", traceback.format_exc())  # handlers may keep an ``exc_info``
+        reason = error.with_traceback(None)
+    reason.__context__ = reason.__cause__ = None  # their tracebacks keep tensors alive as well
+    return Shortage(reason)
 
 
 def first_that_fits(
@@ -39,7 +71,7 @@ def first_that_fits(
 
     Args:
         ways: From the fastest to the one that takes the least memory. Each is tried twice, the second time after
-            memory was freed; each starts from the beginning and returns anything but None.
+            memory was freed; each starts from the beginning.
         free_memory: Frees what can be freed, such as ``device.free_memory``.
         message: Error message for the client if none of them fits.
         start: Index of the first way to try.
@@ -49,16 +81,19 @@ def first_that_fits(
 
     Raises:
         OutOfMemory: None of them fits.
+        RuntimeError: The last of them failed with an error that may mean something else than a shortage of memory.
     """
+    shortage = Shortage()
     for index in range(start, len(ways)):
-        result = none_on_oom(ways[index])
-        if result is None:
+        for _ in range(2):
+            outcome = try_to_fit(ways[index])
+            if not isinstance(outcome, Shortage):
+                if index > start:
+                    log.warning("Memory ran out: the work is done in the way %d of %d.", index + 1, len(ways))
+                return outcome, index
+            shortage = outcome
             free_memory()
-            result = none_on_oom(ways[index])
-        if result is not None:
-            return result, index
-        free_memory()
-    raise OutOfMemory(message)
+    raise shortage.error(message)
 
 
 def retry_after_oom(work: Callable[[], T], free_memory: Callable[[], object], message: str) -> T:
@@ -66,6 +101,7 @@ def retry_after_oom(work: Callable[[], T], free_memory: Callable[[], object], me
 
     Raises:
         OutOfMemory: It does not fit.
+        RuntimeError: As for ``first_that_fits``.
     """
     return first_that_fits([work], free_memory, message)[0]
 
@@ -136,16 +172,21 @@ class OomFallback:
 
         Raises:
             OutOfMemory: Even the smallest plan does not fit.
+            RuntimeError: With the smallest plan, there is an error that may mean something else.
         """
         plan: BatchPlan | None = first
+        shortage = Shortage()
         while plan is not None:
-            results = none_on_oom(partial(_run_plan, work, count, plan))
-            if results is not None:
+            outcome = try_to_fit(partial(_run_plan, work, count, plan))
+            if not isinstance(outcome, Shortage):
                 self._fitting[shape] = plan
-                return results
+                return outcome
+            shortage = outcome
             if not self._device.free_memory():
                 plan = replace(plan, frames=min(plan.frames, count)).smaller(max(shape.width, shape.height))
-        raise OutOfMemory(
+                if plan is not None:
+                    log.warning("Memory ran out: %s and %s.", shape, plan)
+        raise shortage.error(
             f"The worker's memory is too small for this model, even in tiles of {MIN_TILE} pixels: "
             "choose a smaller one."
         )

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from framepack.models.memory.oom import MIN_TILE, BatchPlan, OomFallback, WorkShape
+from framepack.models.networks.network import ESRGAN
 from framepack.models.upscale.precision import prepare
 from framepack.models.upscale.tiling import plan_tiles, tile_overlap
 
@@ -22,6 +25,10 @@ T = TypeVar("T")
 
 _SHARE_OF_FREE: Final = {"cuda": 0.8, "cpu": 0.5}
 _BATCH_PIXELS: Final = {"cuda": 1 << 20, "cpu": 0}  # enough to keep a GPU busy; for a CPU one frame is enough
+# The blocks of ESRGAN keep 192 channels: with more pixels, one block does not fit into a GPU's cache of 50 to 72 MB.
+_CUDA_BATCH_PIXELS: Final = {ESRGAN: 1 << 17}
+# cuDNN's engines for larger tensors are hardly tested; some access memory illegally, which costs the process its GPU.
+_MAX_CUDA_ELEMENTS: Final = 2**31 - 1
 _MAX_BATCH: Final = 16
 _TILE_STEP: Final = 32
 _PROBE_SIDE: Final = 32  # pixels of the frame with which memory is measured
@@ -55,6 +62,11 @@ class Upscaler:
         self._multiple = network.size_multiple
         self._minimum = network.minimum_size
         self._bytes_per_pixel = measure_bytes_per_pixel(network, self.dtype)
+        self._batch_pixels = _BATCH_PIXELS[device.torch_device.type]
+        self._max_pixels: int | None = None  # of one call of the network
+        if device.is_cuda:
+            self._batch_pixels = _CUDA_BATCH_PIXELS.get(network.architecture, self._batch_pixels)
+            self._max_pixels = _MAX_CUDA_ELEMENTS // measure_elements_per_pixel(network, self.dtype)
         self._fallback = OomFallback(device)
 
     def __call__(self, batch: Tensor, *, tile_size: int = 0, check: Callable[[], None] = _nothing) -> Tensor:
@@ -126,7 +138,7 @@ class Upscaler:
         return self._fallback.known(shape) or self._initial_plan(shape)
 
     def _initial_plan(self, shape: WorkShape) -> BatchPlan:
-        """Choose tiles and batches by the requested tile size, the kind of device, and its free memory.
+        """Choose tiles and batches by the requested tile size, the device, its free memory, and the largest tensor.
 
         Idle models are evicted before a frame is split into smaller tiles than requested.
         """
@@ -134,17 +146,20 @@ class Upscaler:
         wanted = self._input_pixels(shape, tile)
         bytes_per_pixel = self._bytes_per_pixel / _SHARE_OF_FREE[device_type]
         pixels = int(self.device.evict_until(math.ceil(wanted * bytes_per_pixel)) / bytes_per_pixel)
+        if self._max_pixels is not None:
+            pixels = min(pixels, self._max_pixels)
         if wanted > pixels:
-            side = math.isqrt(pixels) - 2 * self.overlap
+            side = math.isqrt(pixels) - 2 * (self.overlap + self._multiple)  # starts are rounded to the multiple
             fitting = max(MIN_TILE, side // _TILE_STEP * _TILE_STEP)
             tile = min(tile or fitting, fitting)
-        frames = min(pixels, _BATCH_PIXELS[device_type]) // self._input_pixels(shape, tile)
+        frames = min(pixels, self._batch_pixels) // self._input_pixels(shape, tile)
         return BatchPlan(min(max(frames, 1), _MAX_BATCH), tile)
 
     def _input_pixels(self, shape: WorkShape, tile: int) -> int:
         """Return the number of input pixels of one tile with its overlap, at most those of the frame."""
-        side = tile + 2 * self.overlap if tile else max(shape.width, shape.height)
-        return min(side, shape.width) * min(side, shape.height)
+        side = tile + 2 * (self.overlap + self._multiple) if tile else max(shape.width, shape.height) + self._multiple
+        width, height = (length + -length % self._multiple for length in (shape.width, shape.height))
+        return min(side, width) * min(side, height)
 
 
 def _padded(batch: Tensor, multiple: int, minimum: int) -> Tensor:
@@ -172,8 +187,6 @@ def measure_bytes_per_pixel(network: UpscalingNetwork, dtype: torch.dtype) -> in
         network: On its device; a small frame is run through it.
         dtype: Precision of its input.
     """
-    side = max(_PROBE_SIDE, network.minimum_size)
-    side += -side % network.size_multiple
     widest = 0
 
     def record(_layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
@@ -186,10 +199,49 @@ def measure_bytes_per_pixel(network: UpscalingNetwork, dtype: torch.dtype) -> in
     leaves = [layer for layer in network.model.modules() if not any(True for _ in layer.children())]
     hooks = [layer.register_forward_hook(record) for layer in leaves]
     try:
-        frame = torch.zeros((1, 3, side, side), dtype=dtype, device=network.device)
-        output = network(frame.contiguous(memory_format=torch.channels_last))
+        frame, output = _run_small_frame(network, dtype)
     finally:
         for hook in hooks:
             hook.remove()
     total: int = widest + frame.nbytes + 2 * output.nbytes
-    return int(_KERNEL_WORKSPACE * total / side**2) + 1
+    return int(_KERNEL_WORKSPACE * total / frame.shape[-1] ** 2) + 1
+
+
+@torch.inference_mode()
+def measure_elements_per_pixel(network: UpscalingNetwork, dtype: torch.dtype) -> int:
+    """Measure the elements per input pixel of the largest tensor that the network computes.
+
+    Args:
+        network: On its device; a small frame is run through it.
+        dtype: Precision of its input.
+    """
+    with _LargestTensor() as largest:
+        frame, _ = _run_small_frame(network, dtype)
+    side: int = frame.shape[-1]
+    elements: int = largest.elements
+    return math.ceil(elements / side**2)
+
+
+class _LargestTensor(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Records the number of elements of the largest tensor that any operation returns."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.elements = 0
+
+    def __torch_dispatch__(
+        self, function: Any, _types: Any, arguments: tuple[Any, ...] = (), named: dict[str, Any] | None = None
+    ) -> Any:
+        output = function(*arguments, **(named or {}))
+        for value in tree_leaves(output):
+            if isinstance(value, Tensor):
+                self.elements = max(self.elements, value.numel())
+        return output
+
+
+def _run_small_frame(network: UpscalingNetwork, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Run a small square frame through a network; return the frame and the output."""
+    side = max(_PROBE_SIDE, network.minimum_size)
+    side += -side % network.size_multiple
+    frame = torch.zeros((1, 3, side, side), dtype=dtype, device=network.device)
+    return frame, network(frame.contiguous(memory_format=torch.channels_last))

@@ -14,6 +14,7 @@ from framepack.api.schemas import CallbackRequest, Message, Response, VideoReque
 from framepack.api.workflow import StepsRequest
 from framepack.errors import Cancelled, InvalidSource, TooLarge, public
 from framepack.job import Progress
+from framepack.models.memory.device import is_device_lost
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
 from framepack.processing.render import render_chain
@@ -169,6 +170,8 @@ class _Batch:
         except Cancelled:
             raise
         except Exception as error:  # an error of one video must not affect the others
+            if is_device_lost(error):
+                raise
             known = public(error)
             if known is not error:
                 log.exception("job %s, video %d failed unexpectedly", ctx.job.id, index)

@@ -8,8 +8,15 @@ import psutil
 import pytest
 import torch
 
-from framepack.errors import Unavailable
-from framepack.models.memory.device import Device, cpu_has_bfloat16, free_host_bytes, is_out_of_memory
+from framepack.errors import DeviceLost, ModelUnavailable, Unavailable
+from framepack.models.memory.device import (
+    Device,
+    cpu_has_bfloat16,
+    free_host_bytes,
+    is_device_lost,
+    is_out_of_memory,
+    is_perhaps_out_of_memory,
+)
 
 MB = 1_000_000
 STATISTICS = "anon 1\ninactive_file {0}\ntotal_inactive_file {0}\n"
@@ -91,6 +98,121 @@ def test_all_out_of_memory_errors_are_recognized(error: Exception) -> None:
 def test_other_errors_are_not_out_of_memory(error: Exception) -> None:
     """A defect is never mistaken for a shortage."""
     assert not is_out_of_memory(error)
+
+
+UNCLEAR = (
+    "GET was unable to find an engine to execute this computation",
+    "FIND was unable to find an engine to execute this computation",
+    "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+    "cuDNN error: CUDNN_STATUS_NOT_INITIALIZED",
+    "cuDNN error: CUDNN_STATUS_EXECUTION_FAILED",
+    "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR",
+)
+LOST = (
+    "CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be asynchronously reported",
+    "CUDA error: device-side assert triggered",
+    "CUDA error: unspecified launch failure",
+    "CUDA error: misaligned address",
+    "CUDA error: an illegal instruction was encountered",
+    "CUDA error: uncorrectable ECC error encountered",
+    "CUDA error: the launch timed out and was terminated",
+    "CUDA error: unknown error",
+    "CUDA error: no CUDA-capable device is detected",
+    "Triton Error [CUDA]: an illegal memory access was encountered",
+)
+
+
+@pytest.mark.parametrize("text", UNCLEAR)
+def test_unclear_errors_of_cudnn_and_cublas_are_perhaps_out_of_memory(text: str) -> None:
+    """They are neither certainly a shortage nor the loss of a GPU that still answers."""
+    error = RuntimeError(text)
+    assert is_perhaps_out_of_memory(error)
+    assert not is_out_of_memory(error)
+    assert not is_device_lost(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("CUDA out of memory"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_BAD_PARAM"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_INVALID_VALUE when calling `cublasGemmEx(handle)`"),
+        ValueError(UNCLEAR[0]),
+        *map(RuntimeError, LOST),
+    ],
+)
+def test_clear_errors_are_not_perhaps_out_of_memory(error: Exception) -> None:
+    """What has one meaning is not taken for another."""
+    assert not is_perhaps_out_of_memory(error)
+
+
+@pytest.mark.parametrize("text", LOST)
+@pytest.mark.parametrize("kind", [RuntimeError, torch.AcceleratorError])
+def test_an_error_after_which_the_gpu_is_useless_is_recognized(text: str, kind: type[Exception]) -> None:
+    """Also as the cause of another error, or while another one was handled; it is not a shortage of memory."""
+    error = kind(text)
+    assert is_device_lost(error)
+    assert not is_out_of_memory(error)
+
+    caused = ModelUnavailable("The factory failed.")
+    caused.__cause__ = error
+    assert is_device_lost(caused)
+    met = KeyError("a")
+    met.__context__ = caused
+    assert is_device_lost(met)
+    assert is_device_lost(DeviceLost())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: invalid configuration argument"),
+        RuntimeError("CUDA error: invalid argument"),
+        RuntimeError("CUDA error: no kernel image is available for execution on the device"),
+        RuntimeError("misaligned address"),
+        ValueError("CUDA error: misaligned address"),
+        ModelUnavailable("CUDA"),
+    ],
+)
+def test_other_errors_do_not_mean_that_the_gpu_is_lost(error: Exception) -> None:
+    """After these the next job runs."""
+    assert not is_device_lost(error)
+
+
+def test_an_error_in_a_circle_of_causes_is_examined_once() -> None:
+    """Nobody waits forever for its end."""
+    first, second = KeyError("a"), KeyError("b")
+    first.__cause__, second.__cause__ = second, first
+    assert not is_device_lost(first)
+
+
+@pytest.mark.parametrize(
+    ("asked", "lost"),
+    [(None, False), (RuntimeError(LOST[0]), True), (RuntimeError("CUDA error: invalid argument"), False)],
+)
+def test_a_gpu_is_asked_after_an_unclear_error_whether_it_still_works(
+    monkeypatch: pytest.MonkeyPatch, asked: Exception | None, *, lost: bool
+) -> None:
+    """An illegal access may first be reported by cuDNN, in words that do not name it. Only a GPU in use is asked."""
+    places = []
+
+    def synchronize(place: int) -> None:
+        places.append(place)
+        if asked is not None:
+            raise asked
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda place: 1000 * (place == 1))
+    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
+
+    assert is_device_lost(RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED")) is lost
+    assert places == [1]
+    assert not is_device_lost(RuntimeError("shape mismatch"))
+    assert places == [1]
 
 
 @pytest.mark.parametrize(
