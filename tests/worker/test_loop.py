@@ -262,7 +262,7 @@ def test_every_job_has_a_line_at_its_start_and_one_at_its_end(weights: Path, tmp
     assert (jobs[1]["frames"], jobs[1]["device"]) == (12, "cpu")
     assert jobs[1]["output_bytes"] == done.result["output"]["output_file_size"]
     assert jobs[1]["run_seconds"] > 0
-    assert jobs[5]["error"].startswith("The file is text, not a video that can be read: MP4")
+    assert jobs[5]["error"].startswith("The file is not a video that can be read: MP4")
 
 
 def test_sigterm_lets_the_job_finish(plane: ControlPlane, weights: Path, tmp_path: Path, long_clip: str) -> None:
