@@ -27,7 +27,7 @@ QUICK = S3Tuning(
     multipart_above_bytes=5 * MIB,
     part_bytes=5 * MIB,
     page_size=50,
-    verify_attempts=2,
+    verify_attempts=4,
 )
 
 
