@@ -50,18 +50,21 @@ def make_source(path: Path, clip: str, size: tuple[int, int], count: int) -> Non
         output.mux(stream.encode(None))
 
 
-def ours(folder: Path, source: Path, model: str, rounds: int) -> list[tuple[float, str]]:
-    """Seconds and output of each round, the first of which loads the model and does not count."""
+def ours(
+    folder: Path, source: Path, model: str, rounds: int, *, scale: float = SCALE, **more: Any
+) -> list[tuple[float, str]]:
+    """Seconds and output of each round, after one that loads the model and does not count; ``more``: settings."""
     from framepack.dispatch import JobInput
     from framepack.job import Job
     from framepack.runtime import Runtime
     from framepack.settings import Settings
 
-    runtime = Runtime(Settings(storage=f"file:{folder}", weights_download=False, inline_limit_mb=0))
+    settings = Settings(storage=f"file:{folder}", weights_download=False, inline_limit_mb=0, **more)
+    runtime = Runtime(settings)
     fields = {
         "endpoint": "upscale",
         "model": model,
-        "scale_factor": SCALE,
+        "scale_factor": scale,
         "video_base64": base64.b64encode(source.read_bytes()).decode(),
     }
     results = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import importlib.util
 import statistics
 import subprocess
@@ -15,7 +14,6 @@ from benchmarks import interpolate, upscale
 
 if TYPE_CHECKING:
     from benchmarks.gpu.measuring import Bench
-    from framepack.settings import Settings
 
 _CLIP: Final = "bigbuckbunny"
 _SMALLEST: Final = "RealESR_AnimeVideo_v3"
@@ -30,6 +28,7 @@ _JOBS: Final = (
 _PRESETS: Final = ("medium", "veryfast")
 _PEERS: Final = ((_LARGEST, 24), (_SMALLEST, 60))
 _ROUNDS: Final = 3
+_MAX_SOURCE_MB: Final = 200
 FIRST_JOB: Final = """
 import base64, sys
 from pathlib import Path
@@ -62,18 +61,11 @@ def first_job(bench: Bench) -> None:
 
 def upscaling_jobs(bench: Bench) -> None:
     """Frames per second through the decoder, the network and the encoder, by the encoder's preset."""
-    from framepack.settings import Settings
-
     for preset in _PRESETS:
-        settings = Settings(
-            storage=f"file:{bench.folder / 'outputs'}",
-            weights_download=False,
-            inline_limit_mb=0,
-            max_source_mb=200,
-            video_preset=preset,
-        )
         for model, scale, size, frames in _JOBS if bench.device.is_cuda else _JOBS[-1:]:
-            seconds = _upscaled(settings, _source(bench, size, frames), model, scale)
+            source, folder = _source(bench, size, frames), bench.folder / "outputs"
+            settings = {"max_source_mb": _MAX_SOURCE_MB, "video_preset": preset}
+            [(seconds, _)] = upscale.ours(folder, source, model, 1, scale=scale, **settings)
             bench.add(
                 "upscaling_jobs",
                 model=model,
@@ -86,23 +78,17 @@ def upscaling_jobs(bench: Bench) -> None:
 
 def upscaling_peer(bench: Bench) -> None:
     """The loop of the `realesrgan` package beside ours, with the same weights, in turn."""
-    from framepack.settings import Settings
-
     if importlib.util.find_spec("realesrgan") is None:
         bench.add("upscaling_peer", note="the package realesrgan is not installed here")
         return
-    settings = Settings(
-        storage=f"file:{bench.folder / 'outputs'}", weights_download=False, inline_limit_mb=0, max_source_mb=200
-    )
     for model, frames in _PEERS if bench.device.is_cuda else _PEERS[1:]:
         source, weights = _source(bench, (1280, 720), frames), bench.folder / "weights.pth"
         output = bench.folder / "peer.mp4"
         upscale.export_weights(model, weights)
-        ours = _upscaled(settings, source, model, upscale.SCALE)
+        [(ours, made)] = upscale.ours(bench.folder / "outputs", source, model, 1, max_source_mb=_MAX_SOURCE_MB)
         command = [sys.executable, "-c", upscale.PEER, model, str(weights), str(source), str(output), "1"]
         result = subprocess.run(command, check=True, capture_output=True, text=True)
         peer = float(result.stdout.split()[-1])
-        newest = max((bench.folder / "outputs").rglob("*.mp4"), key=lambda path: path.stat().st_mtime_ns)
         bench.add(
             "upscaling_peer",
             model=model,
@@ -110,7 +96,7 @@ def upscaling_peer(bench: Bench) -> None:
             ours_frames_per_second=round(bench.count(frames) / ours, 2),
             peer_frames_per_second=round(bench.count(frames) / peer, 2),
             ratio=round(peer / ours, 2),
-            luma_decibels=round(upscale.psnr_of_luma(str(newest), str(output)), 1),
+            luma_decibels=round(upscale.psnr_of_luma(made, str(output)), 1),
         )
 
 
@@ -147,22 +133,3 @@ def _source(bench: Bench, size: tuple[int, int], frames: int) -> Path:
     width, height = bench.size(*size)
     upscale.make_source(target, _CLIP, (width, height), bench.count(frames))
     return target
-
-
-def _upscaled(settings: Settings, source: Path, model: str, scale: float) -> float:
-    """Seconds of a job, after one that loaded the model."""
-    from framepack.dispatch import JobInput
-    from framepack.job import Job
-    from framepack.runtime import Runtime
-
-    runtime = Runtime(settings)
-    video = base64.b64encode(source.read_bytes()).decode()
-    fields = {"endpoint": "upscale", "model": model, "scale_factor": scale, "video_base64": video}
-    seconds = 0.0
-    for _ in range(2):
-        started = time.perf_counter()
-        answer = runtime.run(JobInput(fields), Job("benchmark"))
-        seconds = time.perf_counter() - started
-        if not answer["success"]:
-            raise RuntimeError(str(answer))
-    return seconds

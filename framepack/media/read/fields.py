@@ -30,9 +30,8 @@ class FieldPairs:
     def __init__(self, codec: str, extradata: bytes | None) -> None:
         self._is_h264 = codec == "h264"
         self._length_bytes, self._sps = _parameters(extradata or b"") if self._is_h264 else (0, None)
-        self._waiting: tuple[int, bool] | None = (
-            None  # a first field: the number of its frame, whether it is the bottom
-        )
+        # A first field: the number of its frame, and whether it is the bottom one.
+        self._waiting: tuple[int, bool] | None = None
 
     def is_second(self, data: memoryview, *, is_key: bool) -> bool:
         """Whether a packet only holds the field that completes the frame of the packet before it.

@@ -186,18 +186,14 @@ def _best_video(container: InputContainer) -> VideoStream:
 
 def _contents(container: InputContainer) -> str:
     """What a file without video holds, with its codecs."""
-    kinds = [kind for kind in ("audio", "subtitle", "data", "attachment") if _of_kind(container, kind)]
-    if container.streams.video:  # a cover
-        kinds.append("image")
-    names = {"audio": "audio", "subtitle": "subtitles", "data": "data", "attachment": "attachments"}
-    listed = [
-        f"{names[kind]}{_codec_names(_of_kind(container, kind))}" if kind in names else "images" for kind in kinds
-    ]
+    kinds = {"audio": "audio", "subtitle": "subtitles", "data": "data", "attachment": "attachments"}
+    listed = []
+    for kind, name in kinds.items():
+        if streams := [stream for stream in container.streams if stream.type == kind]:
+            listed.append(f"{name}{_codec_names(streams)}")
+    if container.streams.video:  # covers
+        listed.append("images")
     return f"only {' and '.join(listed)}" if listed else "nothing"
-
-
-def _of_kind(container: InputContainer, kind: str) -> list[Stream]:
-    return [stream for stream in container.streams if stream.type == kind]
 
 
 def _codec_names(streams: Sequence[Stream]) -> str:
