@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import wraps
-from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-ROOT = Path(__file__).parents[2]
-_VARIABLE: Final = "TEST_KILL_FILE"
+from tests.support.injected import Injection, fault_file, on_import
+
 _STOP: Final = "stop"
 _WITH_PARENT: Final = "parent"
 _SIGNAL_SECONDS: Final = 1.0  # a thread goes on until the signal has reached its process
-_START: Final = "import tests.support.kill_points as points\npoints.install()\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +94,7 @@ SERVER: Final = {
 _ALL: Final = {**WORKER, **SERVER}
 
 
-class Killer:
+class Killer(Injection):
     """Has processes killed at points.
 
     Args:
@@ -105,15 +102,7 @@ class Killer:
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True)
-        (folder / "sitecustomize.py").write_text(_START)
-        self._folder = folder
-        self._file = folder / "point"
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """Variables for the processes that it may kill."""
-        return {"PYTHONPATH": f"{self._folder}:{ROOT}", _VARIABLE: str(self._file)}
+        super().__init__(folder, __name__)
 
     def set(self, point: str, *, with_parent: bool = False, only_stop: bool = False) -> None:
         """Kill the next process that comes to a point, or stop it until it gets SIGCONT.
@@ -128,42 +117,17 @@ class Killer:
         new.write_text(f"{point}\n{_STOP if only_stop else _WITH_PARENT if with_parent else ''}")
         new.rename(self._file)
 
-    @property
-    def has_struck(self) -> bool:
-        """Whether a process has come to the point that was set."""
-        return not self._file.exists()
-
 
 def install() -> None:
     """Wrap the functions of all points in this process, each when its module is imported."""
-    file = Path(os.environ[_VARIABLE])
-    sys.meta_path.insert(0, _Finder(file))
+    file = fault_file()
 
+    def wrap_all(module: ModuleType) -> None:
+        for name, point in _ALL.items():
+            if point.function.startswith(f"{module.__name__}:"):
+                _wrap(module, name, point, file)
 
-class _Finder:
-    """Finds the modules that have points, and wraps their functions before anybody else sees them."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._modules = {point.function.partition(":")[0] for point in _ALL.values()}
-
-    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """The module as it is otherwise found, with functions that are wrapped when it is executed."""
-        if name not in self._modules:
-            return None
-        spec = PathFinder.find_spec(name, path, target)
-        assert spec is not None
-        loader: Any = spec.loader
-        execute = loader.exec_module
-
-        def execute_and_wrap(module: ModuleType) -> None:
-            execute(module)
-            for point_name, point in _ALL.items():
-                if point.function.startswith(f"{name}:"):
-                    _wrap(module, point_name, point, self._file)
-
-        loader.exec_module = execute_and_wrap
-        return spec
+    on_import({point.function.partition(":")[0] for point in _ALL.values()}, wrap_all)
 
 
 def _wrap(module: ModuleType, name: str, point: Point, file: Path) -> None:

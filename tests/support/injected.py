@@ -1,0 +1,72 @@
+"""Changes of product code in processes of a test, made on import. Product code knows nothing of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+ROOT = Path(__file__).parents[2]
+_VARIABLE: Final = "TEST_FAULT_FILE"
+
+
+class Injection:
+    """Has processes call the function ``install`` of a module of the tests when they start.
+
+    Args:
+        folder: Where its files are; a new one.
+        module: The module's name.
+    """
+
+    def __init__(self, folder: Path, module: str) -> None:
+        folder.mkdir(parents=True)
+        (folder / "sitecustomize.py").write_text(f"import {module} as injected\ninjected.install()\n")
+        self._folder = folder
+        self._file = folder / "fault"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables for the processes."""
+        return {"PYTHONPATH": f"{self._folder}:{ROOT}", _VARIABLE: str(self._file)}
+
+    @property
+    def has_struck(self) -> bool:
+        """Whether what was asked for in the file has happened: the process that does it deletes the file."""
+        return not self._file.exists()
+
+
+def fault_file() -> Path:
+    """The file that tells this process what to do."""
+    return Path(os.environ[_VARIABLE])
+
+
+def on_import(modules: Collection[str], change: Callable[[ModuleType], None]) -> None:
+    """Change modules in this process when they are imported, before anybody else sees them."""
+    sys.meta_path.insert(0, _Finder(modules, change))
+
+
+@dataclass
+class _Finder:
+    modules: Collection[str]
+    change: Callable[[ModuleType], None]
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """The module as it is otherwise found, which is changed when it has been executed."""
+        if name not in self.modules:
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        assert spec is not None
+        loader: Any = spec.loader
+        execute = loader.exec_module
+
+        def execute_and_change(module: ModuleType) -> None:
+            execute(module)
+            self.change(module)
+
+        loader.exec_module = execute_and_change
+        return spec
