@@ -23,6 +23,9 @@ class Workspace:
     A lock file with the folder's name and the extension ``.lock`` is locked while the job runs. The system releases
     the lock when the process ends, however it ends and on whatever host it ran. This is how ``remove_stale`` tells
     folders of crashed jobs from those of running ones. The lock file holds the process id, for people.
+
+    The folder itself is created when it is first asked for: most requests of the REST server, such as lists of
+    presets, have no files, and removing a folder takes longer than everything else that they do.
     """
 
     def __init__(self, root: Path) -> None:
@@ -36,22 +39,22 @@ class Workspace:
         """The folder; only while the workspace is entered."""
         if self._folder is None:
             raise RuntimeError("The workspace is not open.")
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         return self._folder
 
     def __enter__(self) -> Self:
-        """Create the folder."""
+        """Lock the folder's name."""
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = None
         while lock is None:
             folder = self._root / (_PREFIX + uuid4().hex)
             lock = _create_lock(folder.with_suffix(_LOCK_SUFFIX))
         self._lock = lock
-        folder.mkdir(mode=0o700)
         self._folder = folder
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        """Remove the folder and everything in it."""
+        """Remove the folder, if it was created, and everything in it."""
         if self._folder is None or self._lock is None:
             return
         _remove(self._folder, self._lock)

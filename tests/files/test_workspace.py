@@ -43,6 +43,14 @@ def test_the_folder_is_private_and_removed_with_the_job(tmp_path: Path) -> None:
     assert files(root) == []
 
 
+def test_a_job_without_files_makes_no_folder_but_counts_as_running(tmp_path: Path) -> None:
+    """Most requests of the REST server have no files; removing a folder would be most of their work."""
+    with Workspace(tmp_path):
+        assert [each.suffix for each in files(tmp_path)] == [".lock"]
+        assert count_running(tmp_path) == 1
+    assert files(tmp_path) == []
+
+
 def test_the_folder_is_removed_after_an_error(tmp_path: Path) -> None:
     """A failed job leaves no files."""
 
