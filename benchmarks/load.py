@@ -3,7 +3,8 @@
     python -m benchmarks.load [--requests 1000] [--clip FILE]
 
 Starts a real server with its worker, begins an upscale, sends all requests at once, and asks for ``/health`` all the
-while from a process of its own: beforehand (quiet), and under load. Prints a table.
+while from a process of its own: beforehand (quiet), and under load. Before that, 50 clients ask the quiet server for
+one cheap route at a time, each as fast as it can. Prints both as tables.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ KEY = "load"
 PORT = 8765
 BASE = f"http://127.0.0.1:{PORT}"
 HEALTH_SECONDS = 0.02
+CLIENTS = 50  # of the quiet server
+RATE_SECONDS = 4  # for each route and round
+RATE_ROUTES = ("/health", "/filters/presets", "/workflow/presets", "/frames/folders", "/jobs")
 CHEAP: Sequence[tuple[str, str, dict[str, Any] | None]] = (
     ("GET", "/filters/presets", None),
     ("GET", "/workflow/presets", None),
@@ -93,6 +97,7 @@ async def _measured(server: subprocess.Popen[bytes], clip: Path, count: int) -> 
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(BASE, headers={"X-API-Key": KEY}, connector=connector) as session:
         await _ready(session)
+        await _print_rates(session)
         video_url = await _uploaded(session, clip)
         with _health() as quiet:
             await asyncio.sleep(3)
@@ -116,6 +121,32 @@ async def _measured(server: subprocess.Popen[bytes], clip: Path, count: int) -> 
     print(f"web process: {memory / 1e6:.0f} MB")
     for name, samples in (("quiet", quiet), ("under load", loaded)):
         print(f"/health {name:11} median {1000 * statistics.median(samples):5.1f} ms, p99 {_p99(samples):5.1f} ms")
+
+
+async def _print_rates(session: aiohttp.ClientSession) -> None:
+    """Ask for each route in turn, twice, and print how many answers a second came."""
+    answers: collections.Counter[str] = collections.Counter()
+    seconds: dict[str, float] = dict.fromkeys(RATE_ROUTES, 0.0)
+    for route in RATE_ROUTES * 2:
+        began = time.perf_counter()
+        counts = await asyncio.gather(
+            *(_ask_repeatedly(session, route, began + RATE_SECONDS) for _ in range(CLIENTS))
+        )
+        answers[route] += sum(counts)
+        seconds[route] += time.perf_counter() - began
+    print(f"answers a second to {CLIENTS} clients (a client in Python, on the same cores)")
+    for route in RATE_ROUTES:
+        print(f"  {route:18} {answers[route] / seconds[route]:6.0f}")
+
+
+async def _ask_repeatedly(session: aiohttp.ClientSession, route: str, until: float) -> int:
+    count = 0
+    while time.perf_counter() < until:
+        async with session.get(route) as answer:
+            answer.raise_for_status()
+            await answer.read()
+        count += 1
+    return count
 
 
 async def _ready(session: aiohttp.ClientSession) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, islice
 from typing import Final, TypeVar
 
 T = TypeVar("T")
@@ -24,10 +25,14 @@ def in_parallel(
         ahead: Maximum number of items submitted before their results are taken.
         workers: Number of threads. They have ended when the iterator ends, however it ends.
     """
+    iterator = iter(items)
+    first = list(islice(iterator, 1))
+    if not first:
+        return  # without threads: a pool costs more than a list that is empty
     waiting: deque[Future[R]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="store") as pool:
         try:
-            for item in items:
+            for item in chain(first, iterator):
                 waiting.append(pool.submit(work, item))
                 if len(waiting) >= ahead:
                     yield waiting.popleft().result()
