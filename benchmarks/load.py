@@ -129,9 +129,8 @@ async def _print_rates(session: aiohttp.ClientSession) -> None:
     seconds: dict[str, float] = dict.fromkeys(RATE_ROUTES, 0.0)
     for route in RATE_ROUTES * 2:
         began = time.perf_counter()
-        counts = await asyncio.gather(
-            *(_ask_repeatedly(session, route, began + RATE_SECONDS) for _ in range(CLIENTS))
-        )
+        until = began + RATE_SECONDS
+        counts = await asyncio.gather(*(_ask_repeatedly(session, route, until) for _ in range(CLIENTS)))
         answers[route] += sum(counts)
         seconds[route] += time.perf_counter() - began
     print(f"answers a second to {CLIENTS} clients (a client in Python, on the same cores)")
