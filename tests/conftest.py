@@ -1,9 +1,38 @@
-"""Settings of all tests."""
+"""Settings of all tests, and what no test may leave behind."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
 
 # A slow machine is no defect: whole tests have a timeout of their own.
 settings.register_profile("without deadline", deadline=None)
 settings.load_profile("without deadline")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _scheduling() -> Iterator[None]:
+    """No test makes this process a real-time one: it and all that it starts would starve the rest of the machine."""
+    yield
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Show a failure when it happens: a run that is stopped from outside never comes to the summary."""
+    if (terminal := config.pluginmanager.get_plugin("terminalreporter")) is not None:
+        config.pluginmanager.register(_Failures(terminal))
+
+
+class _Failures:
+    def __init__(self, terminal: pytest.TerminalReporter) -> None:
+        self._terminal = terminal
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self._terminal.ensure_newline()
+            self._terminal.write_line(f"{report.nodeid} ({report.when})\n{report.longreprtext}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -105,7 +107,7 @@ class Spec:
 
 def make_clip(path: Path, spec: Spec = Spec()) -> Path:
     """Write the clip that ``spec`` describes; the suffix of the path sets the container."""
-    with av.open(str(path), "w") as output:
+    with scheduling_kept(), av.open(str(path), "w") as output:
         stream = add_video(output, spec, path.suffix)
         audio = add_audio(output, spec.audio) if spec.audio else None
         for frame in frames_of(spec, stream):
@@ -115,6 +117,20 @@ def make_clip(path: Path, spec: Spec = Spec()) -> Path:
             for packet in audio:
                 output.mux(packet)
     return path
+
+
+@contextlib.contextmanager
+def scheduling_kept() -> Iterator[None]:
+    """Give this thread its scheduling policy back at the end.
+
+    SVT-AV1 makes the thread that opens it a real-time one of the highest priority, if the user is root. Every process
+    that is started afterwards inherits that, and a busy one then takes its core away from the rest of the machine.
+    """
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
 
 
 def add_video(output: av.container.OutputContainer, spec: Spec, suffix: str = ".mp4") -> av.VideoStream:
