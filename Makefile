@@ -24,8 +24,8 @@ help:  ## List the targets
 quick: $(READY)  ## While you work: all fast checks, and for a minute the tests nearest to what you changed
 	@$(BIN)/python -m tools.quick
 
-test: check $(PIPS)  ## Everything that guards the project, except the long tests
-	$(BIN)/pytest $(IN_PARALLEL)
+test: check $(PIPS)  ## Everything that guards the project, except the long tests; ends early if much of it fails
+	$(BIN)/pytest $(IN_PARALLEL) --maxfail 30
 
 test-long: $(READY)  ## The tests that take minutes
 	$(BIN)/pytest -m slow
