@@ -26,8 +26,8 @@ _RETRIES_AT_ONCE: Final = 48  # the rest is left to first attempts, which receiv
 _PER_RECEIVER: Final = 4  # so that a slow receiver delays only itself
 _SHORTEST_WAIT_SECONDS: Final = 0.05
 _EXPIRY_SECONDS: Final = 3600.0
-_FAILURE_SECONDS: Final = 5.0  # after an unexpected error
-_PAUSE_SECONDS: Final = 1.0  # after an attempt that another process makes, or that the store did not allow
+_FAILURE_SECONDS: Final = 5.0  # after an unexpected error, or where the store does not allow an attempt
+_PAUSE_SECONDS: Final = 1.0  # after an attempt that another process makes
 
 
 class Deliverer:
@@ -182,16 +182,17 @@ class Deliverer:
         return thread
 
     def _deliver(self, name: str, on_attempt: OnAttempt) -> None:
-        record = None
+        record, pause_seconds = None, self._failure_seconds
         try:
             record = self._outbox.deliver(name)
+            pause_seconds = _PAUSE_SECONDS
         except FramepackError as error:
             log.warning("a callback could not be attempted: %s", error.message, extra={"code": error.code})
         except Exception:
             log.exception("a callback could not be attempted")
         if record is None:
             self._is_outdated = True
-            self._stopping.wait(_PAUSE_SECONDS)
+            self._stopping.wait(pause_seconds)
         else:
             on_attempt(record)
         with self._lock:
