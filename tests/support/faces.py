@@ -80,10 +80,10 @@ class Changing(nn.Module):
         self._change = change
         self.batches: list[int] = []
 
-    def forward(self, faces: Tensor, **_options: bool) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, faces: Tensor) -> Tensor:
         """Return what GFPGAN returns."""
         self.batches.append(len(faces))
-        return self._change(faces), []
+        return self._change(faces)
 
 
 def restorer(change: Callable[[Tensor], Tensor] = torch.clone) -> FaceRestorer:

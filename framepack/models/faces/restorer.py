@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 _BYTES_PER_FACE: Final = 671 * MB  # working memory; measured in single precision on the CPU
 _SHARE_OF_FREE: Final = 0.5
 _MAX_BATCH: Final = {"cuda": 8, "cpu": 1}  # larger batches are not faster
-_WIDTH: Final = 512  # maximum number of channels of the published network
 _TOO_SMALL: Final = "The worker's memory is too small to enhance faces: set enhance_face to false."
 
 
@@ -38,14 +37,10 @@ def load_face_network(state: Mapping[str, Tensor]) -> nn.Module:
     Raises:
         ModelUnavailable: The weights are not those of this network.
     """
-    from spandrel.architectures.GFPGAN import GFPGAN
+    from framepack.models.networks.gfpgan import load_gfpgan
 
     try:
-        channels = state["stylegan_decoder.constant_input.weight"].shape[1]
-        styles = state["stylegan_decoder.style_mlp.1.weight"].shape[0]
-        with torch.device("meta"):  # skips initializing 87 million values
-            network: nn.Module = GFPGAN(num_style_feat=styles, narrow=channels / _WIDTH)
-        network.load_state_dict(dict(state), assign=True)
+        network = load_gfpgan(state)
     except (KeyError, IndexError, AttributeError, RuntimeError) as error:
         raise ModelUnavailable("The weights do not fit the face restoration network.") from error
     return network.float().eval().requires_grad_(requires_grad=False)
@@ -94,5 +89,5 @@ class FaceRestorer:
     @torch.inference_mode()
     def _restore(self, faces: Tensor) -> Tensor:
         signed = faces.to(self.device.torch_device, torch.float32).mul(2).sub_(1)
-        restored: Tensor = self._network(signed, return_rgb=False, randomize_noise=False)[0]
+        restored: Tensor = self._network(signed)
         return restored.add_(1).div_(2).clamp_(0, 1)

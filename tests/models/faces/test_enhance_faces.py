@@ -171,7 +171,7 @@ def gfpgan() -> Callable[[Tensor], Tensor]:
     network = load_face_network(random_gfpgan())
 
     def restore(faces: Tensor) -> Tensor:
-        made: Tensor = network(faces, return_rgb=False, randomize_noise=False)[0]
+        made: Tensor = network(faces)
         return made
 
     return restore

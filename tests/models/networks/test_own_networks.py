@@ -13,6 +13,7 @@ from torch import Tensor
 
 from framepack.errors import ModelUnavailable
 from framepack.models.weights.networks import load_network
+from tests.support.faces import random_gfpgan
 from tests.support.networks import tiny_compact, tiny_rrdb
 from tests.support.upscaling import REAL_NETWORKS, real_frame, real_network, real_reference, reference
 
@@ -151,3 +152,19 @@ def test_upscaling_with_a_published_model_imports_nothing_needless(name: str, tm
     loaded = set(done.stdout.split())
     assert "torch" in loaded
     assert loaded.isdisjoint(NEEDLESS)
+
+
+RESTORE = """
+import sys, torch
+from framepack.models.faces.restorer import load_face_network
+assert load_face_network(torch.load(sys.argv[1]))(torch.rand(1, 3, 512, 512)).shape == (1, 3, 512, 512)
+print(*sys.modules)
+"""
+
+
+def test_restoring_a_face_imports_nothing_needless(tmp_path: Path) -> None:
+    """A fresh process that runs GFPGAN has loaded none of these packages either."""
+    torch.save(random_gfpgan(), tmp_path / "narrow.pth")
+    command = [sys.executable, "-c", RESTORE, str(tmp_path / "narrow.pth")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert set(done.stdout.split()).isdisjoint(NEEDLESS)
