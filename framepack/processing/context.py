@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from framepack.processing.limits import Budget
+from framepack.processing.preloading import Preloading
 
 if TYPE_CHECKING:
     from framepack.api.filter_settings import FilterSettings
@@ -66,6 +67,7 @@ class Context:
         budget: The frames x pixels that the job has asked for so far.
         section: The part of each source video to use; None means all of it.
         final_transform: Applied last to every video that is rendered; None if there is none.
+        preloading: Loads the job's first model beside the download of its source.
     """
 
     settings: Settings
@@ -82,11 +84,16 @@ class Context:
     budget: Budget = field(default_factory=Budget)
     section: Section | None = None
     final_transform: Callable[[Clip, Context], Clip] | None = None
+    preloading: Preloading = field(default_factory=Preloading)
 
     @property
     def allows_stream_copy(self) -> bool:
         """Whether encoded packets of a source may be copied: all of it is used, and no final transform changes it."""
         return self.section is None and self.final_transform is None
+
+    def preload(self, lease: Callable[[], AbstractContextManager[object]]) -> None:
+        """Begin to load a model that the job will need, while its source is still on the way; see `Preloading`."""
+        self.preloading.begin(lease)
 
     @contextmanager
     def loaded(self, name: str, lease: AbstractContextManager[T]) -> Iterator[T]:

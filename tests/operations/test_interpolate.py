@@ -29,7 +29,9 @@ from tests.support.runs import Bench, bench
 from tests.support.weights import checkpoint, fetch_never, published
 
 NTSC = Fraction(30000, 1001)
-CONTEXT = cast("Context", SimpleNamespace(workspace=SimpleNamespace(folder=Path())))  # nothing of it is used
+CONTEXT = cast(  # nothing of it is used
+    "Context", SimpleNamespace(workspace=SimpleNamespace(folder=Path()), preload=lambda _lease: None)
+)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import torch
@@ -27,13 +26,6 @@ class UpscaleTarget:
     width: int
     height: int
     colors: Colors
-
-
-def target_size(width: int, height: int, scale_factor: float) -> tuple[int, int]:
-    """Return (width, height) at ``scale_factor``, rounded to the nearest even numbers, ties upward."""
-    factor = Fraction(str(scale_factor))  # the exact decimal number of the request, not its binary approximation
-    columns, rows = (max(2, int(side * factor / 2 + Fraction(1, 2)) * 2) for side in (width, height))
-    return columns, rows
 
 
 def upscale_frames(

@@ -94,6 +94,7 @@ def interpolated(clip: Clip, params: InterpolateParams, ctx: Context) -> Clip:
     retiming = params.retiming
     if retiming.is_identity:
         return clip
+    _prepare_model(params, ctx)
     source = expand_repeats_cached(clip, ctx.workspace.folder)
 
     def frames() -> Iterator[Frame]:
@@ -123,8 +124,14 @@ def interpolated(clip: Clip, params: InterpolateParams, ctx: Context) -> Clip:
 )
 def interpolate(request: InterpolateRequest, ctx: Context) -> VideoResponse:
     """Interpolate frames to increase a video's frame rate, or to change its speed."""
+    _prepare_model(request, ctx)
     message = "Video interpolated successfully"
     return render(request, [interpolated.bind(request)], ctx, suffix=_suffix(request), message=message)
+
+
+def _prepare_model(params: InterpolateParams, ctx: Context) -> None:
+    if params.retiming.needs_interpolation:
+        ctx.preload(lambda: ctx.models.interpolator())  # noqa: PLW0108 - the models, too, are first looked at there
 
 
 def _suffix(params: InterpolateParams) -> str:

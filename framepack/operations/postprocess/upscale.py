@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field
@@ -66,13 +67,13 @@ def _work(before: Clip, _after: Clip, params: UpscaleParams, ctx: Context) -> Wo
 )
 def upscaled(clip: Clip, params: UpscaleParams, ctx: Context) -> Clip:
     """Upscale every frame; frame rate, length and audio stay the same."""
-    check_models(params, ctx)
-    with ctx.job.loading(params.model):  # the first import of torch takes seconds
-        from framepack.models.upscale.upscale_frames import UpscaleTarget, target_size, upscale_frames
-
+    prepare_models(params, ctx)
     width, height = target_size(clip.width, clip.height, params.scale_factor)
 
     def upscaled_frames(frames: Iterator[Frame]) -> Iterator[DeviceFrame]:
+        with ctx.job.loading(params.model):  # the first import of torch takes seconds
+            from framepack.models.upscale.upscale_frames import UpscaleTarget, upscale_frames
+
         with ctx.loaded(params.model, ctx.models.upscaler(params.model, params.denoise_strength)) as upscaler:
             yield from upscale_frames(
                 frames,
@@ -99,8 +100,15 @@ def upscaled(clip: Clip, params: UpscaleParams, ctx: Context) -> Clip:
     return clip.with_frames(frames, width=width, height=height)
 
 
-def check_models(params: UpscaleParams, ctx: Context) -> None:
-    """Check that the required models exist, and download missing models for faces.
+def target_size(width: int, height: int, scale_factor: float) -> tuple[int, int]:
+    """Return (width, height) at ``scale_factor``, rounded to the nearest even numbers, ties upward."""
+    factor = Fraction(str(scale_factor))  # the exact decimal number of the request, not its binary approximation
+    columns, rows = (max(2, int(side * factor / 2 + Fraction(1, 2)) * 2) for side in (width, height))
+    return columns, rows
+
+
+def prepare_models(params: UpscaleParams, ctx: Context) -> None:
+    """Check that the required models exist, download missing models for faces, and begin to load the upscaler.
 
     Raises:
         InvalidField: There is no such upscale model.
@@ -109,6 +117,7 @@ def check_models(params: UpscaleParams, ctx: Context) -> None:
     ctx.models.upscaler_row(params.model)
     if params.enhance_face:
         ctx.models.ensure_faces()
+    ctx.preload(lambda: ctx.models.upscaler(params.model, params.denoise_strength))
 
 
 @operation(
@@ -136,6 +145,6 @@ def check_models(params: UpscaleParams, ctx: Context) -> None:
 )
 def upscale(request: UpscaleRequest, ctx: Context) -> VideoResponse:
     """Upscale a video with a Real-ESRGAN model."""
-    check_models(request, ctx)  # fail before anything is downloaded
+    prepare_models(request, ctx)  # a model that is missing fails the job before anything is downloaded
     suffix = f"upscaled_x{request.scale_factor:g}".replace(".", "p") + "_FaceEnhance" * request.enhance_face
     return render(request, [upscaled.bind(request)], ctx, suffix=suffix, message="Video upscaled successfully")

@@ -17,8 +17,9 @@ from framepack.errors import Cancelled
 from framepack.media.clip import Colors, Frame, HostFrame
 from framepack.models.frames.device_frame import DeviceFrame, resize, to_device
 from framepack.models.memory.device import Device
-from framepack.models.upscale.upscale_frames import UpscaleTarget, target_size, upscale_frames
+from framepack.models.upscale.upscale_frames import UpscaleTarget, upscale_frames
 from framepack.models.upscale.upscaler import Upscaler
+from framepack.operations.postprocess.upscale import target_size
 from tests.support.upscaling import (
     BIKES_COLORS,
     BUNNY_COLORS,
