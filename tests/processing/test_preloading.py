@@ -50,6 +50,6 @@ def test_a_model_that_cannot_be_loaded_ahead_is_reported_by_the_job(tmp_path: Pa
     """The job ends with the sentence of its own attempt."""
     source = make_clip(tmp_path / "clip.mp4", Spec(count=3))
 
-    answer = bench(tmp_path, device="cpu").run("upscale", source, model="RealESRGAN_x4plus")
+    answer = bench(tmp_path, device="cpu").run("upscale", source, model="RealESRNet_x4plus")
 
     assert answer["code"] == "model_unavailable", answer
