@@ -23,6 +23,7 @@ from tests.support.clips import real_clip
 from tests.support.codings import Coding, encoded
 from tests.support.readback import read_back
 from tests.support.runs import Bench, bench
+from tests.support.transparency import ALPHA, glass
 
 DEINTERLACED = "The video is interlaced; each of its frames was deinterlaced to one frame."
 PUT_ON_BLACK = "Transparent pixels were put on black."
@@ -223,25 +224,6 @@ def test_frames_of_another_size_are_letterboxed(tmp_path: Path, coding: Coding, 
 
 
 # Transparency
-
-
-def glass(index: int, width: int, height: int) -> NDArray[np.uint8]:
-    """Hidden red at the left, green at the right that is half transparent at the top."""
-    frame = np.full((height, width, 4), (200, 10, 10, 0), np.uint8)
-    frame[:, width // 2 :] = 20, 200, 30, 255
-    frame[: height // 4, width // 2 :, 3] = 128
-    frame[-4:, : 2 * index + 2] = 90, 90, 90, 255
-    return frame
-
-
-ALPHA = [
-    Coding("clip9.webm", "libvpx-vp9", "yuva420p", {"auto-alt-ref": "0"}),
-    Coding("clip8.webm", "libvpx", "yuva420p", {"auto-alt-ref": "0", "b": "2M"}),
-    Coding("clip.mov", "prores_ks", "yuva444p10le"),
-    Coding("png.mov", "png", "rgba"),
-    Coding("rle.mov", "qtrle", "argb"),
-    Coding("clip.mkv", "ffv1", "yuva420p"),
-]
 
 
 @pytest.mark.parametrize("coding", ALPHA, ids=lambda coding: coding.codec)
