@@ -21,7 +21,7 @@ from tests.support.clips import Spec, barred, bars_of, make_clip
 from tests.support.codings import Coding, encoded
 from tests.support.readback import rgb_of
 from tests.support.runs import Bench, bench
-from tests.support.transparency import ALPHA, animation, glass
+from tests.support.transparency import ALPHA, animation, glass, palette_video
 
 PUT_ON_BLACK = "Transparent pixels were put on black."
 NOTHING_TRANSPARENT = "Nothing in the video is transparent, so there was no transparency to keep."
@@ -92,6 +92,7 @@ EXACT = {
     "qtrle": coded(Coding("rle.mov", "qtrle", "argb")),
     "ffv1 of 12 bits": coded(Coding("clip.mkv", "ffv1", "yuva444p12le")),
     "prores": coded(PRORES),
+    "png with a palette": lambda folder: palette_video(folder / "clip.mov", glass, SIZE, COUNT),
     "apng": animated(".png"),
     "webp": animated(".webp"),
 }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -44,4 +47,22 @@ def animation(path: Path, paint: Painter, size: tuple[int, int], durations: list
         loop=0,
         **more.get(path.suffix, {}),
     )
+    return path
+
+
+def palette_video(path: Path, paint: Painter, size: tuple[int, int], count: int) -> Path:
+    """A QuickTime file of PNG images with palettes, which no encoder of FFmpeg makes."""
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("png", rate=25)
+        stream.width, stream.height = size
+        stream.pix_fmt = "rgba"
+        for index in range(count):
+            file = io.BytesIO()
+            image = Image.fromarray(paint(index, *size))
+            image.quantize(16, Image.Quantize.FASTOCTREE).save(file, "PNG")
+            packet = av.Packet(file.getvalue())
+            packet.pts = packet.dts = index
+            packet.duration, packet.time_base, packet.stream = 1, Fraction(1, 25), stream
+            packet.is_keyframe = True
+            output.mux(packet)
     return path

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from framepack.media.read.probe import VideoInfo
 
-_ALPHA: Final = ("alphaextract",)
 _OPAQUE: Final = 0.98
 _BYTE: Final = 8  # bits
 
@@ -67,7 +66,7 @@ class Normalizer:
             chain = _chain(frame.format, frame.width, frame.height, self._info, keep_alpha=self._keep_alpha)
             self._graph = build_graph(frame, chain) if chain else None
             self._shape = shape
-            self._alpha = build_graph(frame, _ALPHA) if has_alpha(frame.format) else None
+            self._alpha = _alpha_graph(frame) if has_alpha(frame.format) else None
             if (frame.width, frame.height) != (self._info.coded_width, self._info.coded_height):
                 self._note(
                     "Frames of another size than the first were scaled to fit into "
@@ -95,6 +94,11 @@ class Normalizer:
         if time_base is not None:
             result.time_base = time_base
         return result
+
+
+def _alpha_graph(frame: av.VideoFrame) -> Graph:
+    """The filters that give the alpha of frames as gray; they do not know palettes."""
+    return build_graph(frame, [*(["format=gbrap"] if frame.format.has_palette else []), "alphaextract"])
 
 
 def _is_transparent(graph: Graph, frame: av.VideoFrame) -> bool:

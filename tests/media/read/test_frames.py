@@ -23,7 +23,7 @@ from tests.support.clips import real_clip
 from tests.support.codings import Coding, encoded
 from tests.support.readback import read_back
 from tests.support.runs import Bench, bench
-from tests.support.transparency import ALPHA, glass
+from tests.support.transparency import ALPHA, glass, palette_video
 
 DEINTERLACED = "The video is interlaced; each of its frames was deinterlaced to one frame."
 PUT_ON_BLACK = "Transparent pixels were put on black."
@@ -252,6 +252,16 @@ def test_an_alpha_channel_that_hides_nothing_has_no_sentence(tmp_path: Path, cod
     frames, warnings = decoded(encoded(tmp_path, coding, opaque, [(96, 64)], 3))
     assert warnings == []
     assert np.abs(frames[1][40, 20] - np.array([200.0, 10, 10])).max() <= 4
+
+
+def test_frames_with_palettes_are_read_from_the_first_on(tmp_path: Path) -> None:
+    """None is lost, and transparent ones are put on black."""
+    frames, warnings = decoded(palette_video(tmp_path / "clip.mov", glass, (96, 64), 4))
+    assert warnings == [PUT_ON_BLACK]
+    assert len(frames) == 4
+    for index, frame in enumerate(frames):
+        assert frame[40, 20].max() <= 3
+        assert abs(int((frame[-2, :48, 1] > 45).sum()) - (2 * index + 2)) <= 2
 
 
 def test_a_transparent_gif_becomes_an_opaque_one_and_the_answer_says_so(tmp_path: Path, worker: Bench) -> None:
