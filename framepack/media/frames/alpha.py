@@ -35,7 +35,8 @@ def alpha_of(frame: av.VideoFrame) -> NDArray[uint8]:
     samples = samples_of(frame.planes[3], depth)
     if samples.dtype == np.uint8:
         return samples
-    return (samples * (_MOST / ((1 << depth) - 1))).round().astype(np.uint8)
+    levels = np.linspace(0, _MOST, 1 << depth).round().astype(np.uint8)
+    return levels.take(samples, mode="clip")
 
 
 def scale_with_alpha(width: int, height: int, colors: Colors, flags: str) -> list[str]:
