@@ -26,9 +26,11 @@ the sentences of the answer.
   number;
 - **refused**: an error with code `invalid_media` and the quoted sentence.
 
-Outputs are MP4 (H.264, AAC), WebM (VP9, Opus) or GIF, with 8 bits per color and 4:2:0. `save_video` keeps the file
-byte for byte, and `loop` and `join` copy packets of H.264 where they can. To add a row: `tests/corpus/row.py` says
-what it declares.
+Outputs are MP4 (H.264, AAC), WebM (VP9, Opus) or GIF, with 8 bits per color and 4:2:0. Transparent pixels are put on
+black, unless `keep_alpha` is true: then `extract_frames` makes RGBA images, and `export` a WebM file with alpha
+(`yuva420p`, which browsers and editors composite). Colors are straight, not multiplied by alpha. `save_video` keeps
+the file byte for byte, and `loop` and `join` copy packets of H.264 where they can. To add a row:
+`tests/corpus/row.py` says what it declares.
 """
 
 

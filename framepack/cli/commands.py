@@ -6,6 +6,7 @@ import copy
 import inspect
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -41,6 +42,7 @@ _SOURCES: Final = {
     "frames": ("IN", "The folder of images"),
     "text": ("TEXT", "The prompt"),
 }
+_FORMAT: Final = "format"
 _JSON: Final = ".json"
 
 
@@ -222,6 +224,9 @@ def _check_required(command: ParsedCommand, fields: Mapping[str, Any], sources: 
     if command.usage.takes == "videos" and len(sources) < 2:  # noqa: PLR2004 - the minimum for joining
         raise InvalidField(f"{command_name(command.operation.name)} takes at least two videos: {command.example}")
     own = dict(fields)
+    if command.output is not None and _FORMAT in command.operation.request.model_fields:
+        with suppress(InvalidField):  # the name of the result is checked later
+            own.setdefault(_FORMAT, format_of(command.output))
     _fill(command, own, LocalRequest({f"file-{number}": path for number, path in enumerate(sources[:2])}))
     check_fields(command.operation, own)
 

@@ -68,7 +68,7 @@ class Frame(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HostFrame:
-    """A frame in host memory: planar YUV, 8 to 16 bits."""
+    """A frame in host memory: planar YUV, 8 to 16 bits; in clips with alpha, it is a fourth plane."""
 
     video: av.VideoFrame
 
@@ -175,6 +175,8 @@ class Clip:
         audio: The audio of the frames, or None.
         pixel_aspect: Width of a pixel divided by its height (sample aspect ratio).
         encoding: The file format that it is encoded to.
+        has_alpha: Whether frames have alpha, beside straight colors. All of them are ``HostFrame`` objects then, and
+            only their size may be changed.
         metadata: Names and values of the file's metadata that outputs have, too; see `framepack.media.metadata`.
         repeats: How many times the frames and the audio play in total. They are computed and encoded once. An effect
             that changes each frame independently can ignore this; any other starts with ``expand_repeats``.
@@ -190,6 +192,7 @@ class Clip:
     pixel_aspect: Fraction = Fraction(1)
     encoding: Encoding = Encoding()
     repeats: int = 1
+    has_alpha: bool = False
     metadata: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     @property

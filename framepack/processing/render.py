@@ -68,10 +68,11 @@ def _probed(source: Source, ctx: Context) -> tuple[Source, VideoInfo]:
     return replace(source, path=target, original=source.path), info
 
 
-def open_source_clip(request: VideoRequest, ctx: Context) -> tuple[Source, Clip]:
-    """Bring the request's video into the workspace, check it, and open it as a clip; see `open_source`."""
+def open_source_clip(request: VideoRequest, ctx: Context, *, keep_alpha: bool = False) -> tuple[Source, Clip]:
+    """Bring the request's video into the workspace, check it, and open it; see `open_source` and `open_clip`."""
     source, info = open_source(request, ctx)
-    return source, open_clip(source.path, info, warn=ctx.job.warn, section=ctx.section)
+    clip = open_clip(source.path, info, warn=ctx.job.warn, section=ctx.section, keep_alpha=keep_alpha)
+    return source, clip
 
 
 def render(

@@ -12,7 +12,9 @@ from PIL import Image
 from framepack.cli import main
 from framepack.media.read.probe import probe
 from tests.support.clips import Spec, flat, make_clip, number_of
+from tests.support.codings import encoded
 from tests.support.readback import audio_of, beep_times, read_back
+from tests.support.transparency import ALPHA, glass
 
 
 def run(*arguments: object) -> int:
@@ -261,3 +263,15 @@ def test_warnings_are_printed_with_the_name_of_the_file(tmp_path: Path, capsys: 
     assert run("join", whole, cut, "-o", tmp_path / "out.mp4") == 0
 
     assert f"Note: {cut}: " in capsys.readouterr().err
+
+
+def test_transparency_is_kept_in_a_webm_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The name of the result is enough to say that it is one; with another one, a sentence says what is allowed."""
+    source = encoded(tmp_path, ALPHA[3], glass, [(64, 48)], 2)
+
+    assert run("export", source, "-o", tmp_path / "out.webm", "--keep-alpha") == 0
+    assert run("export", source, "-o", tmp_path / "out.mp4", "--keep-alpha") != 0
+
+    assert '--keep-alpha is only possible with format "WebM", not "MP4".' in capsys.readouterr().err
+    assert probe(tmp_path / "out.webm").has_alpha
+    assert not (tmp_path / "out.mp4").exists()

@@ -13,13 +13,14 @@ BEYOND_THE_DOCUMENT: dict[str, str] = {
     "get_frame": "the original has it, and without it a frame of a bucket could be listed but not seen",
 }
 
+_ALPHA = {"keep_alpha": "overlays are of no use on black"}
 _TOKEN = {"callback_token": "the original takes one since its last version; gateways want the header"}
 
 # Request fields the document does not know: operation -> field -> reason.
 EXTENSIONS: dict[str, dict[str, str]] = {
-    **dict.fromkeys(
-        ("upscale", "interpolate", "filters", "loop", "join", "export", "extract_frames", "pipeline", "batch"), _TOKEN
-    ),
+    **dict.fromkeys(("upscale", "interpolate", "filters", "loop", "join", "pipeline", "batch"), _TOKEN),
+    "export": _TOKEN | _ALPHA,
+    "extract_frames": _TOKEN | _ALPHA,
     "reassemble_frames": {**_TOKEN, "with_audio": "a video is of little use without its sound"},
     "enhance_prompt": {
         **_TOKEN,

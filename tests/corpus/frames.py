@@ -21,6 +21,7 @@ BT2020 = Colors(Matrix.BT2020, 9, 14)
 TONE_MAPPED = "The video is HDR; it was tone-mapped to SDR (BT.709)."
 KEPT = "The video is HDR and stays so, with 8 bits per color."
 ON_BLACK = "Transparent pixels were put on black."
+KEPT_ON_DEMAND = "`keep_alpha` keeps it"
 DEINTERLACED = "The video is interlaced; each of its frames was deinterlaced to one frame."
 _ENCODES = (
     "export MP4",
@@ -266,6 +267,7 @@ SHAPES = (
         alpha("a.webm", "libvpx-vp9", "yuva420p", **{"auto-alt-ref": "0"}),
         beeps=None,
         patches=_ON_BLACK,
+        note=KEPT_ON_DEMAND,
         on_decoding=(ON_BLACK,),
         colors=BT601,
     ),
@@ -276,6 +278,7 @@ SHAPES = (
         alpha("a.mov", "prores_ks", "yuva444p10le"),
         beeps=None,
         patches=_ON_BLACK,
+        note=KEPT_ON_DEMAND,
         on_decoding=(ON_BLACK,),
         colors=BT601,
     ),
@@ -286,6 +289,7 @@ SHAPES = (
         glass_animation("a.gif"),
         beeps=None,
         patches=_ON_BLACK,
+        note=KEPT_ON_DEMAND,
         on_decoding=(ON_BLACK,),
         tolerance=20,
     ),
@@ -296,6 +300,7 @@ SHAPES = (
         glass_animation("a.webp"),
         beeps=None,
         patches=_ON_BLACK,
+        note=KEPT_ON_DEMAND,
         on_decoding=(ON_BLACK,),
         other_reader=False,
     ),

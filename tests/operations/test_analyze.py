@@ -23,6 +23,7 @@ def test_a_real_clip_is_described(tmp_path: Path) -> None:
             "resolution": "1280x720",
             "fps": 25.0,
             "codec": "h264",
+            "has_alpha": False,
             "bitrate": answer["analysis"]["bitrate"],
             "has_audio": True,
             "audio_codec": "aac",

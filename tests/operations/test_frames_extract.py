@@ -302,7 +302,8 @@ def test_the_callback_names_the_folder(worker: Bench, tmp_path: Path) -> None:
         [received] = server.requests
     body = json.loads(received.body)
     assert (body["operation"], body["success"]) == ("extract_frames", True)
-    assert body["metadata"] == {"extraction_rate": 2, "folder_name": answer["folder_name"], "frame_count": 3}
+    asked = {"extraction_rate": 2, "keep_alpha": False}
+    assert body["metadata"] == {**asked, "folder_name": answer["folder_name"], "frame_count": 3}
 
 
 def test_a_job_may_bring_its_own_store(tmp_path: Path, server: S3Server) -> None:

@@ -29,6 +29,7 @@ class Coding:
     pix_fmt: str = "yuv420p"
     options: dict[str, str] = field(default_factory=dict)
     colors: Colors = BT709
+    rotation: int = 0
 
 
 def encoded(folder: Path, coding: Coding, paint: Painter, sizes: Sequence[tuple[int, int]], count: int) -> Path:
@@ -40,6 +41,8 @@ def encoded(folder: Path, coding: Coding, paint: Painter, sizes: Sequence[tuple[
         stream.width, stream.height = sizes[0]
         stream.pix_fmt = coding.pix_fmt
         stream.codec_context.color_range = 2 if coding.colors.full_range else 1
+        if coding.rotation:
+            stream.set_display_rotation(-coding.rotation)
         for size in sizes:
             encoder = stream.codec_context if len(sizes) == 1 else _encoder(coding, size)
             packets = []

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from framepack.media.clip import HostFrame
-from framepack.media.frames.colors import tag
+from framepack.media.frames.alpha import scale_with_alpha
+from framepack.media.frames.colors import has_alpha, tag
+from framepack.media.frames.graph import build_graph, filtered
 
 if TYPE_CHECKING:
+    import av
+    from av.filter import Graph
+
     from framepack.media.clip import Clip, Colors, Frame
+
+_ALPHA_FLAGS: Final = "lanczos+accurate_rnd+full_chroma_int"
 
 
 def export_size(clip: Clip, max_width: int) -> tuple[int, int]:
@@ -30,12 +37,13 @@ def nearest_even(side: Fraction) -> int:
 
 
 class Scaler:
-    """Scales the planar YUV frames of one clip; colors and pixel format are kept."""
+    """Scales the planar YUV frames of one clip; colors and pixel format are kept, and alpha is scaled, too."""
 
     def __init__(self, width: int, height: int, colors: Colors) -> None:
         from av.video.reformatter import Interpolation, VideoReformatter
 
         self._size = width, height
+        self._graph: Graph | None = None
         self._colors = colors
         self._reformatter = VideoReformatter()
         self._method = Interpolation.LANCZOS | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
@@ -44,6 +52,8 @@ class Scaler:
         """Scale a frame; its timestamp is not kept."""
         width, height = self._size
         image = frame.on_host()
+        if has_alpha(image.format):
+            return self._with_alpha(image)
         scaled = self._reformatter.reformat(
             image,
             width,
@@ -52,5 +62,13 @@ class Scaler:
             src_color_range=image.color_range,
             dst_color_range=image.color_range,
         )
+        tag(scaled, self._colors)
+        return HostFrame(scaled)
+
+    def _with_alpha(self, image: av.VideoFrame) -> HostFrame:
+        if self._graph is None:
+            chain = scale_with_alpha(*self._size, self._colors, _ALPHA_FLAGS)
+            self._graph = build_graph(image, [*chain, f"format={image.format.name}"])
+        scaled = filtered(self._graph, image, 0)
         tag(scaled, self._colors)
         return HostFrame(scaled)

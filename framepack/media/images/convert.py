@@ -1,4 +1,4 @@
-"""Conversion of frames to RGB arrays and PNG files, and of RGB arrays to frames, with correct colors."""
+"""Conversion of frames to RGB and RGBA arrays and PNG files, and of RGB arrays to frames, with correct colors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final, cast
 
 from framepack.media.clip import HostFrame, Matrix
-from framepack.media.frames.colors import MATRIX_NAMES, SCALER_FLAGS, is_hdr, range_name, resolve, tag
+from framepack.media.frames.alpha import alpha_of
+from framepack.media.frames.colors import MATRIX_NAMES, SCALER_FLAGS, has_alpha, is_hdr, range_name, resolve, tag
 from framepack.media.frames.graph import filtered
 from framepack.media.frames.hdr import SDR, cube_graph
 
@@ -25,9 +26,31 @@ _PNG_OPTIONS: Final = {"compression_level": "1", "pred": "up"}
 def to_rgb(frame: Frame) -> NDArray[uint8]:
     """Convert a frame to RGB by its color tags; a missing tag gets its most likely value. HDR is tone-mapped to SDR.
 
+    The transparent pixels of a frame with alpha are put on black.
+
     Returns:
         Array of shape (height, width, 3), 0 to 255.
     """
+    import numpy as np
+
+    rgb = _straight_rgb(frame)
+    if not has_alpha(frame.on_host().format):
+        return rgb
+    return ((rgb.astype(np.uint16) * alpha_of(frame.on_host())[..., None] + 127) // 255).astype(np.uint8)
+
+
+def to_rgba(frame: Frame) -> NDArray[uint8]:
+    """Convert a frame with alpha to RGBA; its colors become what ``to_rgb`` makes of those of opaque pixels.
+
+    Returns:
+        Array of shape (height, width, 4), 0 to 255.
+    """
+    import numpy as np
+
+    return np.dstack((_straight_rgb(frame), alpha_of(frame.on_host())))
+
+
+def _straight_rgb(frame: Frame) -> NDArray[uint8]:
     from av.video.reformatter import VideoReformatter
 
     return cast("NDArray[uint8]", rgb_image(frame, "rgb24", VideoReformatter()).to_ndarray())
@@ -36,7 +59,7 @@ def to_rgb(frame: Frame) -> NDArray[uint8]:
 def rgb_image(frame: Frame, pixel_format: str, reformatter: VideoReformatter) -> av.VideoFrame:
     """Convert a frame to an RGB pixel format of FFmpeg; use one ``reformatter`` for all frames of a clip.
 
-    Images have no tags for HDR here: it is tone-mapped to SDR.
+    Images have no tags for HDR here: it is tone-mapped to SDR. Colors of transparent pixels stay as they are.
     """
     from av.video.reformatter import ColorRange, Interpolation
 
@@ -94,14 +117,16 @@ class RgbToYuv:
 
 
 def png(frame: Frame) -> bytes:
-    """Encode a frame as an 8-bit RGB PNG file; it holds exactly the pixels of ``to_rgb``."""
+    """Encode a frame as an 8-bit PNG file: exactly the pixels of ``to_rgb``, or of ``to_rgba`` if it has alpha."""
     import av
     from av.codec.context import ThreadType
 
-    image = av.VideoFrame.from_ndarray(to_rgb(frame), "rgb24")
+    is_rgba = has_alpha(frame.on_host().format)
+    layout = "rgba" if is_rgba else "rgb24"
+    image = av.VideoFrame.from_ndarray(to_rgba(frame) if is_rgba else to_rgb(frame), layout)
     encoder = av.CodecContext.create("png", "w")
     encoder.width, encoder.height = image.width, image.height
-    encoder.pix_fmt, encoder.time_base, encoder.sample_aspect_ratio = "rgb24", Fraction(1), Fraction(1)
+    encoder.pix_fmt, encoder.time_base, encoder.sample_aspect_ratio = layout, Fraction(1), Fraction(1)
     encoder.thread_type = ThreadType.NONE  # callers encode several images in parallel
     encoder.options = _PNG_OPTIONS
     return b"".join(bytes(packet) for packet in (*encoder.encode(image), *encoder.encode(None)))

@@ -12,6 +12,7 @@ from framepack.media.containers import open_input, read_packets
 from framepack.media.read.deinterlace import Deinterlacer
 from framepack.media.read.frame_order import MOST_REORDERED, Sequencer
 from framepack.media.read.normalize import Normalizer
+from framepack.media.read.webm_alpha import alpha_decoder
 from framepack.processors import usable_threads
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ _WITHOUT_REFERENCES: Final = frozenset(
     {"mpeg4", "h263", "flv1", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "wmv1", "wmv2"}
 )
 """Codecs whose decoders begin with any frame, gray where it is predicted from one before the beginning."""
-
-_ALPHA_DECODERS: Final = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own leave it out
 
 _GROWTH: Final = 4  # a stream may change its size midway, up to this many times the pixels
 _WAITING_BYTES: Final = 128_000_000
@@ -50,21 +49,25 @@ class Decoder:
     Attributes:
         path: The file.
         info: The result of ``probe`` for it.
+        keep_alpha: Whether frames have alpha, instead of being put on black.
         decoded: Number of frames decoded so far.
         damaged: Number of those in which the decoder concealed errors.
         failed: Number of packets that could not be read or decoded.
         first: Number of the first frame that could be decoded, in presentation order.
         has_key_frame: Whether a key frame has been decoded, or the codec's decoder begins with one.
+        found_transparent: Whether a frame had pixels that are not opaque.
         changes: Sentences about how frames were changed, each once.
     """
 
     path: Path
     info: VideoInfo
+    keep_alpha: bool = False
     decoded: int = 0
     damaged: int = 0
     failed: int = 0
     first: int = 0
     has_key_frame: bool = False
+    found_transparent: bool = False
     changes: dict[str, None] = field(default_factory=dict)
 
     def frames(self, first: int = 0) -> Generator[tuple[int, av.VideoFrame]]:
@@ -122,7 +125,8 @@ class Decoder:
             stream.codec_context.thread_count = usable_threads()
             stream.codec_context.options = {"max_pixels": str(max_pixels)}
             decoder = _alpha_decoder(stream) or stream.codec_context
-            deinterlacer, normalize = Deinterlacer(self._note), Normalizer(self.info, self._note)
+            deinterlacer = Deinterlacer(self._note)
+            normalize = Normalizer(self.info, self._note, keep_alpha=self.keep_alpha)
             order, begin = self.info.order, self.info.order.packet_before(first)
             sequence = Sequencer(order, order.rank(begin) or 0)
             for packet in self._packets(container, stream, begin):
@@ -178,7 +182,9 @@ class Decoder:
 
         for frame in frames:
             try:
-                yield normalize(frame)
+                normalized = normalize(frame)
+                self.found_transparent |= normalize.found_transparent
+                yield normalized
             except av.FFmpegError:
                 self.failed += 1
 
@@ -199,8 +205,8 @@ def _alpha_decoder(stream: VideoStream) -> VideoCodecContext | None:
     """A decoder that knows the alpha channel of a WebM stream; None if there is no such channel."""
     import av
 
-    name = _ALPHA_DECODERS.get(stream.codec_context.codec.canonical_name)
-    if name is None or stream.metadata.get("alpha_mode") != "1":
+    name = alpha_decoder(stream)
+    if name is None:
         return None
     decoder = cast("VideoCodecContext", av.CodecContext.create(name, "r"))
     decoder.options = stream.codec_context.options

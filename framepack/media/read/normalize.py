@@ -1,4 +1,4 @@
-"""Convert decoded frames to the format of a clip: upright, opaque planar YUV of one size, with color tags."""
+"""Convert decoded frames to the format of a clip: upright planar YUV of one size, with color tags."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
+from framepack.media.frames.alpha import scale_with_alpha, with_alpha
 from framepack.media.frames.arrays import samples_of
 from framepack.media.frames.colors import (
     MATRIX_NAMES,
     PUT_ON_BLACK,
     SCALER_FLAGS,
+    bit_depth,
     has_alpha,
     planar_format,
     range_name,
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
 
     from framepack.media.read.probe import VideoInfo
 
-_ALPHA: Final = ("alphaextract",)
 _OPAQUE: Final = 0.98
+_BYTE: Final = 8  # bits
 
 
 class Normalizer:
@@ -37,37 +39,43 @@ class Normalizer:
     Args:
         info: The video.
         note: Called with sentences about what is changed.
+        keep_alpha: Whether frames have alpha, instead of being put on black.
+
+    Attributes:
+        found_transparent: Whether a frame had pixels that are not opaque.
     """
 
-    def __init__(self, info: VideoInfo, note: Callable[[str], None]) -> None:
-        self._info, self._note = info, note
+    def __init__(self, info: VideoInfo, note: Callable[[str], None], *, keep_alpha: bool = False) -> None:
+        self._info, self._note, self._keep_alpha = info, note, keep_alpha
         self._shape: tuple[str, int, int] | None = None
         self._graph: Graph | None = None
         self._alpha: Graph | None = None
-        self._is_transparent = False
+        self.found_transparent = False
 
     def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """Convert a frame to upright, opaque planar YUV of the first frame's size, with the clip's color tags.
+        """Convert a frame to upright planar YUV of the first frame's size, with the clip's color tags.
 
-        A frame of another size is scaled to fit and centered on black; transparent pixels are put on black.
+        A frame of another size is scaled to fit and centered on black; transparent pixels are put on black. If alpha
+        is kept, colors stay as they are, and a frame of another size is centered on transparent black.
 
         Raises:
             av.FFmpegError: The frame cannot be converted.
         """
         shape = (frame.format.name, frame.width, frame.height)
         if shape != self._shape:
-            chain = _chain(frame.format, frame.width, frame.height, self._info)
+            chain = _chain(frame.format, frame.width, frame.height, self._info, keep_alpha=self._keep_alpha)
             self._graph = build_graph(frame, chain) if chain else None
             self._shape = shape
-            self._alpha = build_graph(frame, _ALPHA) if has_alpha(frame.format) else None
+            self._alpha = _alpha_graph(frame) if has_alpha(frame.format) else None
             if (frame.width, frame.height) != (self._info.coded_width, self._info.coded_height):
                 self._note(
                     "Frames of another size than the first were scaled to fit into "
                     f"{self._info.width} x {self._info.height} pixels."
                 )
-        if self._alpha is not None and not self._is_transparent and _is_transparent(self._alpha, frame):
-            self._is_transparent = True
-            self._note(PUT_ON_BLACK)
+        if self._alpha is not None and not self.found_transparent and _is_transparent(self._alpha, frame):
+            self.found_transparent = True
+            if not self._keep_alpha:
+                self._note(PUT_ON_BLACK)
         if self._graph is not None:
             frame = self._filter(self._graph, frame)
         tag(frame, self._info.colors)
@@ -88,6 +96,11 @@ class Normalizer:
         return result
 
 
+def _alpha_graph(frame: av.VideoFrame) -> Graph:
+    """The filters that give the alpha of frames as gray; they do not know palettes."""
+    return build_graph(frame, [*(["format=gbrap"] if frame.format.has_palette else []), "alphaextract"])
+
+
 def _is_transparent(graph: Graph, frame: av.VideoFrame) -> bool:
     """Whether a frame has pixels that are not opaque, apart from the noise of lossy compression."""
     alpha = filtered(graph, frame, 0)
@@ -99,36 +112,47 @@ def _is_rgb(pixel_format: PixelFormat) -> bool:
     return pixel_format.is_rgb or pixel_format.has_palette
 
 
-def _chain(pixel_format: PixelFormat, width: int, height: int, info: VideoInfo) -> list[str]:
+def _chain(pixel_format: PixelFormat, width: int, height: int, info: VideoInfo, *, keep_alpha: bool) -> list[str]:
     """The filters that a frame of this format and size needs."""
     from av.video.format import VideoFormat
 
     chain = []
     wanted = planar_format(VideoFormat(info.pixel_format))
-    if has_alpha(pixel_format):
+    if keep_alpha:
+        wanted = with_alpha(wanted)
+        if has_alpha(pixel_format) and _is_rgb(pixel_format) and bit_depth(pixel_format) <= _BYTE:
+            chain.append("format=gbrap")  # FFmpeg changes 8 bits of alpha by up to 1 where they are not planar
+    elif has_alpha(pixel_format):
         layout = "gbrap" if _is_rgb(pixel_format) else "yuva444p"
         chain += [f"format={layout}", "premultiply=inplace=1"]
     coded = info.coded_width, info.coded_height
     if (width, height) != coded:
-        chain += _letterbox(pixel_format, width, height, wanted, info)
+        chain += _letterbox(pixel_format, width, height, wanted, info, keep_alpha=keep_alpha)
     elif pixel_format.name != wanted:
         chain += [_scale(pixel_format, *coded, info), f"format={wanted}"]
     return chain + (info.upright.split(",") if info.upright else [])
 
 
-def _letterbox(pixel_format: PixelFormat, width: int, height: int, wanted: str, info: VideoInfo) -> list[str]:
-    """The filters that fit a frame into the size of the first one and center it on black."""
+def _letterbox(
+    pixel_format: PixelFormat, width: int, height: int, wanted: str, info: VideoInfo, *, keep_alpha: bool
+) -> list[str]:
+    """The filters that fit a frame into the size of the first one and center it on black, transparent with alpha."""
     coded = info.coded_width, info.coded_height
     size = fitted_size(Fraction(width), height, *coded)
     layout = wanted
     if coded[0] % 2 or coded[1] % 2:  # the pad filter counts in whole chroma samples
-        layout = wanted.replace("yuv420p", "yuv444p").replace("yuv422p", "yuv444p")
+        layout = wanted.replace("420p", "444p").replace("422p", "444p")
     left, top = ((side - part) // 4 * 2 for side, part in zip(coded, size, strict=True))
+    scale = [_scale(pixel_format, *size, info)]
+    set_range = f"setparams=range={range_name(info.colors)}"
+    if keep_alpha:
+        same = _scale(pixel_format, width, height, info)
+        scale = [same, f"format={wanted}", set_range, *scale_with_alpha(*size, info.colors, SCALER_FLAGS)]
     return [
-        _scale(pixel_format, *size, info),
+        *scale,
         f"format={layout}",
-        f"setparams=range={range_name(info.colors)}",
-        f"pad={coded[0]}:{coded[1]}:{left}:{top}:black",
+        set_range,
+        f"pad={coded[0]}:{coded[1]}:{left}:{top}:{'black@0' if keep_alpha else 'black'}",
         f"format={wanted}",
     ]
 

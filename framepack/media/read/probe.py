@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Final, cast
 
 from framepack.errors import InvalidMedia
 from framepack.media.containers import ACCEPTED, UNREADABLE, open_input
-from framepack.media.frames.colors import resolve
+from framepack.media.frames.colors import has_alpha, resolve
 from framepack.media.metadata import describe_left_out, read_metadata
 from framepack.media.read.changes import describe_changes, describe_damage
 from framepack.media.read.frame_order import FrameOrder
 from framepack.media.read.overhang import fit_to_audio
 from framepack.media.read.scan import MAX_FRAMES, Scan, scan
+from framepack.media.read.webm_alpha import alpha_decoder
 from framepack.media.timeline.constant_rate import Timeline, build_timeline
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class VideoInfo:
         stream: Index of the chosen video stream in the file.
         codec: FFmpeg's name of the codec, such as "h264".
         pixel_format: FFmpeg's name of the pixel format, such as "yuv420p".
+        has_alpha: Whether there is an alpha channel; nothing needs to be transparent in it.
         coded_width: Width of the stored frames in pixels.
         coded_height: Height of the stored frames in pixels.
         rotation: Degrees (0, 90, 180, 270) by which a stored frame is rotated clockwise to be upright, before it is
@@ -97,6 +99,7 @@ class VideoInfo:
     stream: int
     codec: str
     pixel_format: str
+    has_alpha: bool
     coded_width: int
     coded_height: int
     rotation: int
@@ -224,6 +227,7 @@ def _describe(size_bytes: int, container: InputContainer, max_frames: int) -> Vi
         stream=stream.index,
         codec=stream.codec_context.codec.canonical_name,
         pixel_format=pixel_format.name,
+        has_alpha=has_alpha(pixel_format) or alpha_decoder(stream) is not None,
         coded_width=width,
         coded_height=height,
         rotation=rotation,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from framepack.errors import InvalidMedia
 from framepack.media.clip import AudioSource, Clip, Frame, HostFrame
+from framepack.media.frames.alpha import NOTHING_TRANSPARENT
 from framepack.media.prefetch import prefetch
 from framepack.media.read.decoder import Decoder
 
@@ -21,14 +22,21 @@ if TYPE_CHECKING:
     from framepack.media.timeline.constant_rate import Timeline
 
 
-def open_clip(path: Path, info: VideoInfo, *, warn: Callable[[str], None], section: Section | None = None) -> Clip:
+def open_clip(
+    path: Path,
+    info: VideoInfo,
+    *,
+    warn: Callable[[str], None],
+    section: Section | None = None,
+    keep_alpha: bool = False,
+) -> Clip:
     """Open a probed video as a clip.
 
     Its frames are ``HostFrame`` objects in planar YUV (yuv420p, yuv422p or yuv444p with 8, 10 or 12 bits, little
     endian), upright, of one size, with the clip's color tags, one for each output frame of ``info.timeline``. A
     duplicated frame is the same object again. Where frames cannot be decoded, the frame before is duplicated, so that
     video and audio stay in sync. Interlaced frames are deinterlaced, and frames of another size than the first are
-    letterboxed.
+    letterboxed. Transparent pixels are put on black, unless alpha is kept and the video has it.
 
     Iterating the frames raises InvalidMedia if none can be decoded.
 
@@ -38,6 +46,7 @@ def open_clip(path: Path, info: VideoInfo, *, warn: Callable[[str], None], secti
         warn: Called with sentences for the client about what was lost or changed.
         section: The section of the video to open, with its audio; None for all of it. Decoding begins at the last
             key frame before it.
+        keep_alpha: Whether frames of a video with an alpha channel have alpha: yuva420p, yuva422p or yuva444p.
 
     Raises:
         InvalidField: The section has no frame.
@@ -45,11 +54,13 @@ def open_clip(path: Path, info: VideoInfo, *, warn: Callable[[str], None], secti
     for sentence in (*info.warnings, *(() if section is not None else info.notes), *info.left_out):
         warn(sentence)
     audio = info.audio
+    has_alpha = keep_alpha and info.has_alpha
     indices = range(info.length) if section is None else section.frame_range(info.timeline)
 
     def frames() -> Iterator[Frame]:
         return prefetch(
-            lambda: _frames(Decoder(path, info), indices, warn), size_bytes=lambda frame: frame.size_bytes
+            lambda: _frames(Decoder(path, info, has_alpha), indices, warn, keep_alpha=keep_alpha),
+            size_bytes=lambda frame: frame.size_bytes,
         )
 
     return Clip(
@@ -65,11 +76,14 @@ def open_clip(path: Path, info: VideoInfo, *, warn: Callable[[str], None], secti
             else None
         ),
         pixel_aspect=info.pixel_aspect,
+        has_alpha=has_alpha,
         metadata=info.metadata,
     )
 
 
-def _frames(decoder: Decoder, indices: range, warn: Callable[[str], None]) -> Generator[HostFrame]:
+def _frames(
+    decoder: Decoder, indices: range, warn: Callable[[str], None], *, keep_alpha: bool
+) -> Generator[HostFrame]:
     timeline = decoder.info.timeline
     shown = _Shown()
     with closing(decoder.frames(timeline.frame_at(indices.start))) as frames:
@@ -84,6 +98,8 @@ def _frames(decoder: Decoder, indices: range, warn: Callable[[str], None]) -> Ge
         )
     for sentence in _sentences(decoder, shown, is_whole=len(indices) == timeline.length):
         warn(sentence)
+    if keep_alpha and not decoder.found_transparent:
+        warn(NOTHING_TRANSPARENT)
 
 
 def _sentences(decoder: Decoder, shown: _Shown, *, is_whole: bool) -> Iterator[str]:

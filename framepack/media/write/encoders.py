@@ -1,10 +1,11 @@
-"""Video encoders, configured for playback everywhere: 8 bits, 4:2:0, even sizes, color tags."""
+"""Video encoders, configured for playback everywhere: 8 bits, 4:2:0, even sizes, color tags; alpha in WebM only."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
+from framepack.media.frames.yuv420 import encoder_format
 from framepack.processors import MAX_THREADS, usable_processors, usable_threads
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def crf_of(encoding: Encoding, default: int) -> int:
 
 def lookahead(clip: Clip, usual: int) -> int:
     """How many frames an encoder may collect before it writes the first: fewer than usual if they are very large."""
-    frames = _LOOKAHEAD_BYTES // (clip.width * clip.height * _LOOKAHEAD_PIXEL_BYTES)
+    encoders = 1 + clip.has_alpha  # alpha has one of its own
+    frames = _LOOKAHEAD_BYTES // (clip.width * clip.height * _LOOKAHEAD_PIXEL_BYTES * encoders)
     return min(usual, max(_MIN_LOOKAHEAD, frames))
 
 
@@ -100,7 +102,7 @@ def add_video(output: OutputContainer, clip: Clip, h264: H264Settings) -> VideoS
     stream = cast("VideoStream", output.add_stream(name, rate=clip.fps, options=options))
     codec = stream.codec_context
     codec.width, codec.height = clip.width + clip.width % 2, clip.height + clip.height % 2
-    codec.pix_fmt = "yuv420p"
+    codec.pix_fmt = encoder_format(clip)
     codec.time_base = 1 / clip.fps
     codec.thread_type = ThreadType.FRAME  # PyAV's default threads by slices: larger files, no faster
     codec.thread_count = h264_threads(codec.height) if clip.encoding.format == "mp4" else usable_threads()

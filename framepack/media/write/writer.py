@@ -36,7 +36,7 @@ def write(
 
     Frames are computed in a second thread while this one encodes. A repeated clip is computed and encoded once. An
     odd width or height is padded by one column or row. Color tags, frame rate and, in MP4, pixel aspect are those of
-    the clip; a GIF has no color tags.
+    the clip; a GIF has no color tags. A clip with alpha becomes a WebM file with alpha.
 
     Args:
         clip: The clip.
@@ -50,10 +50,13 @@ def write(
         The number of frames of the clip, including repeats.
 
     Raises:
+        ValueError: The clip has alpha, and the format is not WebM.
         InvalidMedia: The clip has no frames.
         DiskFull: The disk is full.
         Exception: Any exception that the clip's frames raise.
     """
+    if clip.has_alpha and clip.encoding.format != "webm":
+        raise ValueError("a clip with alpha can only become a WebM file")
     checked = replace(clip, frames=lambda: _checked(clip))
     if clip.encoding.format == "gif":
         count = write_gif(checked, path)

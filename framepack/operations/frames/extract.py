@@ -37,12 +37,16 @@ _MAX_PACKED = 50_000  # characters of metadata in a record
 _MAX_SHORT = 1_000
 _MEMORY_BYTES = 256_000_000
 _PIXEL_BYTES = 9  # per pixel of a queued frame: its planes, its RGB and its PNG file
+_ALPHA_PIXEL_BYTES = 3  # more of one with alpha
 
 
 class ExtractRequest(VideoRequest, CallbackRequest):
     """A video, and which of its frames to extract."""
 
     extraction_rate: Whole = Field(1, ge=1, le=100, description="Extract every Nth frame (1 = all frames)")
+    keep_alpha: bool = Field(
+        default=False, description="Whether frames keep transparency (RGBA, straight), instead of being put on black"
+    )
 
     def callback_results(self, answer: Mapping[str, Any]) -> dict[str, Any]:
         """The folder of the frames, and their number."""
@@ -66,7 +70,7 @@ class ExtractResponse(SuccessResponse):
 )
 def extract_frames(request: ExtractRequest, ctx: Context) -> ExtractResponse:
     """Extract every Nth frame of a video as PNG files into a folder."""
-    source, clip = open_source_clip(request, ctx)
+    source, clip = open_source_clip(request, ctx, keep_alpha=request.keep_alpha)
     rate = request.extraction_rate
     count = -(-(clip.length or 0) // rate)
     if count > ctx.settings.max_extracted_frames:
@@ -137,7 +141,8 @@ def _store_frame(writer: FolderWriter, sheet: ContactSheet) -> Callable[[tuple[i
 
 def _ahead(clip: Clip) -> int:
     """Maximum number of frames in memory."""
-    return max(2, min(2 * WORKERS, _MEMORY_BYTES // (clip.width * clip.height * _PIXEL_BYTES)))
+    pixel_bytes = _PIXEL_BYTES + _ALPHA_PIXEL_BYTES * clip.has_alpha
+    return max(2, min(2 * WORKERS, _MEMORY_BYTES // (clip.width * clip.height * pixel_bytes)))
 
 
 def _store_audio(clip: Clip, writer: FolderWriter, ctx: Context) -> AudioSource | None:

@@ -33,6 +33,7 @@ class Analysis(BaseModel):
     resolution: str = Field(description="Width x height when shown upright")
     fps: float = Field(description="Frames per second")
     codec: str = Field(description="FFmpeg's name of the video codec")
+    has_alpha: bool = Field(description="Whether there is an alpha channel, in which nothing needs to be transparent")
     bitrate: str = Field(description='Such as "28.1 Mbps"')
     has_audio: bool = Field(description="Whether there is an audio stream")
     audio_codec: str | None = Field(description="FFmpeg's name of the audio codec, null without audio")
@@ -79,6 +80,7 @@ def _described(filename: str, info: VideoInfo) -> Analysis:
         resolution=f"{info.width}x{info.height}",
         fps=round(float(info.fps), 3),
         codec=info.codec,
+        has_alpha=info.has_alpha,
         bitrate=_bitrate(info.bits_per_second),
         has_audio=info.audio is not None,
         audio_codec=info.audio.codec if info.audio else None,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
-from typing import Annotated, Final, Literal, cast
+from typing import Annotated, Final, Literal, Self, cast
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from framepack.api.names import Name
 from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse, Whole
 from framepack.api.workflow import PresetStep
+from framepack.errors import InvalidField
 from framepack.media.clip import Clip, Encoding, Format, Frame, HostFrame
 from framepack.media.frames.scale import Scaler, export_size
 from framepack.media.iteration import convert_each
@@ -45,6 +46,16 @@ class ExportParams(Request):
 class ExportRequest(VideoRequest, ExportParams, CallbackRequest):
     """A video and how to export it."""
 
+    keep_alpha: bool = Field(
+        default=False, description="Whether to keep transparency (WebM only), instead of putting it on black"
+    )
+
+    @model_validator(mode="after")
+    def _alpha_has_a_place(self) -> Self:
+        if self.keep_alpha and self.format != "WebM":
+            raise InvalidField(f'keep_alpha is only possible with format "WebM", not "{self.format}".')
+        return self
+
 
 @effect(
     "export",
@@ -72,7 +83,7 @@ def exported(clip: Clip, params: ExportParams, _ctx: Context) -> Clip:
 )
 def export(request: ExportRequest, ctx: Context) -> VideoResponse:
     """Export a video to another format, with control over quality and size."""
-    source, clip = open_source_clip(request, ctx)
+    source, clip = open_source_clip(request, ctx, keep_alpha=request.keep_alpha)
     suffix = f"exported_{request.quality}q_{request.max_width}w"
     stem = _without_extension(request.output_name) if request.output_name else source.name
     published = publish_video(exported.bind(request)(clip, ctx), ctx, stem=stem, suffix=suffix)

@@ -23,6 +23,7 @@ from tests.support.clips import real_clip
 from tests.support.codings import Coding, encoded
 from tests.support.readback import read_back
 from tests.support.runs import Bench, bench
+from tests.support.transparency import ALPHA, glass, palette_video
 
 DEINTERLACED = "The video is interlaced; each of its frames was deinterlaced to one frame."
 PUT_ON_BLACK = "Transparent pixels were put on black."
@@ -225,25 +226,6 @@ def test_frames_of_another_size_are_letterboxed(tmp_path: Path, coding: Coding, 
 # Transparency
 
 
-def glass(index: int, width: int, height: int) -> NDArray[np.uint8]:
-    """Hidden red at the left, green at the right that is half transparent at the top."""
-    frame = np.full((height, width, 4), (200, 10, 10, 0), np.uint8)
-    frame[:, width // 2 :] = 20, 200, 30, 255
-    frame[: height // 4, width // 2 :, 3] = 128
-    frame[-4:, : 2 * index + 2] = 90, 90, 90, 255
-    return frame
-
-
-ALPHA = [
-    Coding("clip9.webm", "libvpx-vp9", "yuva420p", {"auto-alt-ref": "0"}),
-    Coding("clip8.webm", "libvpx", "yuva420p", {"auto-alt-ref": "0", "b": "2M"}),
-    Coding("clip.mov", "prores_ks", "yuva444p10le"),
-    Coding("png.mov", "png", "rgba"),
-    Coding("rle.mov", "qtrle", "argb"),
-    Coding("clip.mkv", "ffv1", "yuva420p"),
-]
-
-
 @pytest.mark.parametrize("coding", ALPHA, ids=lambda coding: coding.codec)
 def test_transparent_pixels_are_put_on_black(tmp_path: Path, coding: Coding) -> None:
     """Hidden colors never show, half transparent ones are half as bright, and the answer says so once."""
@@ -270,6 +252,16 @@ def test_an_alpha_channel_that_hides_nothing_has_no_sentence(tmp_path: Path, cod
     frames, warnings = decoded(encoded(tmp_path, coding, opaque, [(96, 64)], 3))
     assert warnings == []
     assert np.abs(frames[1][40, 20] - np.array([200.0, 10, 10])).max() <= 4
+
+
+def test_frames_with_palettes_are_read_from_the_first_on(tmp_path: Path) -> None:
+    """None is lost, and transparent ones are put on black."""
+    frames, warnings = decoded(palette_video(tmp_path / "clip.mov", glass, (96, 64), 4))
+    assert warnings == [PUT_ON_BLACK]
+    assert len(frames) == 4
+    for index, frame in enumerate(frames):
+        assert frame[40, 20].max() <= 3
+        assert abs(int((frame[-2, :48, 1] > 45).sum()) - (2 * index + 2)) <= 2
 
 
 def test_a_transparent_gif_becomes_an_opaque_one_and_the_answer_says_so(tmp_path: Path, worker: Bench) -> None:
