@@ -54,7 +54,7 @@ class Bench:
         self.frames = self._extracted()
 
     def url(self, path: Path) -> str:
-        """The address of a clip, which lies in our store."""
+        """The URL of a clip in our store."""
         return f"/outputs/clips/{path.name}"
 
     def source(self, *, silent: bool) -> Path:
@@ -97,7 +97,7 @@ class Bench:
 
 
 @dataclass(frozen=True)
-class Case:
+class Comparison:
     """One operation on either side."""
 
     name: str
@@ -105,30 +105,30 @@ class Case:
     theirs: Callable[[Bench, Path], object]
 
 
-def _edit(name: str, endpoint: str, fields: dict[str, Any], target: str, *arguments: object) -> Case:
+def _edit(name: str, endpoint: str, fields: dict[str, Any], target: str, *arguments: object) -> Comparison:
     """A case with one source and one result."""
-    return Case(
+    return Comparison(
         name,
         lambda bench: bench.ours(endpoint, video_url=bench.url(bench.clip), **fields),
         lambda bench, folder: bench.theirs("-i", bench.clip, *arguments, folder / target),
     )
 
 
-def _filters(name: str, fields: dict[str, Any]) -> Case:
+def _filters(name: str, fields: dict[str, Any]) -> Comparison:
     return _edit(name, "filters", fields, "t.mp4", "-vf", chain(settings_of(fields)), *MP4, "-c:a", "copy")
 
 
-def _looped(name: str, *, silent: bool) -> Case:
+def _looped(name: str, *, silent: bool) -> Comparison:
     def ours(bench: Bench) -> None:
         bench.ours("loop", video_url=bench.url(bench.source(silent=silent)), num_loops=2)
 
     def theirs(bench: Bench, folder: Path) -> None:
         bench.theirs("-stream_loop", 2, "-i", bench.source(silent=silent), *COPY, folder / "t.mp4")
 
-    return Case(name, ours, theirs)
+    return Comparison(name, ours, theirs)
 
 
-def _joined_by_copy(name: str, *, silent: bool) -> Case:
+def _joined_by_copy(name: str, *, silent: bool) -> Comparison:
     def ours(bench: Bench) -> None:
         bench.ours("join", video_urls=[bench.url(bench.source(silent=silent))] * 3)
 
@@ -137,7 +137,7 @@ def _joined_by_copy(name: str, *, silent: bool) -> Case:
         names.write_text(f"file '{bench.source(silent=silent)}'\n" * 3)
         bench.theirs("-f", "concat", "-safe", 0, "-i", names, *COPY, folder / "t.mp4")
 
-    return Case(name, ours, theirs)
+    return Comparison(name, ours, theirs)
 
 
 def _joined(bench: Bench, folder: Path) -> None:
@@ -167,7 +167,7 @@ CASES = (
     ),
     _joined_by_copy("join, 3 equal by copy", silent=True),
     _joined_by_copy("join, 3 equal, audio encoded", silent=False),
-    Case(
+    Comparison(
         "join, 3 unequal",
         lambda bench: bench.ours("join", video_urls=[bench.url(clip) for clip in (bench.clip, *bench.others)]),
         _joined,
@@ -182,7 +182,7 @@ CASES = (
         "-filter_complex", PALETTE,
     ),
     _edit("extract_frames", "extract_frames", {}, "%06d.png"),
-    Case(
+    Comparison(
         "reassemble_frames",
         lambda bench: bench.ours("reassemble_frames", folder_name=bench.frames[0], output_fps=25),
         lambda bench, folder: bench.theirs("-framerate", 25, "-i", bench.frames[1], *MP4, folder / "t.mp4"),
@@ -190,7 +190,7 @@ CASES = (
 )  # fmt: skip
 
 
-def measured(bench: Bench, case: Case, rounds: int) -> tuple[list[Cost], list[Cost]]:
+def measured(bench: Bench, case: Comparison, rounds: int) -> tuple[list[Cost], list[Cost]]:
     """Costs of both sides, in turns, the first of which takes turns as well; one run of ours before them."""
     ours: list[Cost] = []
     theirs: list[Cost] = []

@@ -7,28 +7,41 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+Lease = Callable[[], AbstractContextManager[object]]
+
 log = logging.getLogger("framepack.models")
 
 
 class Preloading:
-    """Loads the first model that is asked for; the next ones might not fit beside it."""
+    """Loads the first model that is asked for; the next ones might not fit beside it.
 
-    def __init__(self) -> None:
-        self._has_begun = False
+    Args:
+        is_trial: Whether to remember only what would be loaded.
+    """
 
-    def begin(self, lease: Callable[[], AbstractContextManager[object]]) -> None:
+    def __init__(self, *, is_trial: bool = False) -> None:
+        self._is_trial = is_trial
+        self._first: Lease | None = None
+
+    def begin(self, lease: Lease) -> None:
         """Begin to load a model, unless one was asked for before.
 
         Args:
             lease: Makes a lease of the model from the cache. Whoever leases it meanwhile waits for this load. If it
                 fails, that lease tries again, and reports the error.
         """
-        if not self._has_begun:
-            self._has_begun = True
-            threading.Thread(target=_load, args=(lease,), name="preload", daemon=True).start()
+        if self._first is None:
+            self._first = lease
+            if not self._is_trial:
+                threading.Thread(target=_load, args=(lease,), name="preload", daemon=True).start()
+
+    def begin_as(self, trial: Preloading) -> None:
+        """Begin to load what a trial was asked for first."""
+        if trial._first is not None:
+            self.begin(trial._first)
 
 
-def _load(lease: Callable[[], AbstractContextManager[object]]) -> None:
+def _load(lease: Lease) -> None:
     try:
         with lease():
             pass

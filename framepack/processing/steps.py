@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from framepack.errors import FramepackError, TooLarge
 from framepack.media.clip import Clip
 from framepack.processing.limits import Budget, check_output
+from framepack.processing.preloading import Preloading
 
 if TYPE_CHECKING:
     from framepack.api.workflow import Step
@@ -45,10 +46,14 @@ class Chain:
     def dry_run(self, ctx: Context) -> None:
         """Apply the steps to an empty clip, to find what they lack before anything is downloaded.
 
+        Then begin to load their first model.
+
         Raises:
             FramepackError: A step cannot be applied to any clip; the message names the step.
         """
-        self._apply(_EMPTY_CLIP, replace(ctx, budget=Budget()), lambda _: None)
+        wanted = Preloading(is_trial=True)
+        self._apply(_EMPTY_CLIP, replace(ctx, budget=Budget(), preloading=wanted), lambda _: None)
+        ctx.preloading.begin_as(wanted)
 
     def _apply(self, clip: Clip, ctx: Context, check: Callable[[Clip], None]) -> list[Clip]:
         clips = []

@@ -19,7 +19,7 @@ from framepack.closing import closing
 from framepack.media.iteration import count_repeats
 from framepack.models.faces.alignment import AlignedCrop
 from framepack.models.faces.blending import paste_faces
-from framepack.models.faces.detector import find_faces
+from framepack.models.faces.detect_ahead import detect_ahead
 from framepack.models.faces.tracking import Face, Tracker
 from framepack.models.frames.device_frame import DeviceFrame
 from framepack.models.frames.scene_cuts import is_cut, thumbnail
@@ -118,16 +118,15 @@ def _tracked(
         for faces in faces_of_frames:
             yield _TrackedFrame(*waiting.popleft(), faces)
 
-    with closing(frames):
-        for frame, count in count_repeats(frames, check):
-            current = thumbnail(frame)
+    device = models.restorer.device.torch_device
+    with closing(frames), closing(detect_ahead(frames, models.detector, device, colors, check)) as detected:
+        for each in detected:
+            current = thumbnail(each.frame)
             if previous is not None and is_cut(previous, current):
                 yield from release(tracker.end_scene())
             previous = current
-            waiting.append((frame, count))
-            yield from release(
-                tracker.update(find_faces(frame, models.detector, models.restorer.device.torch_device, colors))
-            )
+            waiting.append((each.frame, each.count))
+            yield from release(tracker.update(each.faces))
         yield from release(tracker.end_scene())
 
 
