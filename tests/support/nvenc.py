@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ class StandIn:
     Attributes:
         fails_at: Number of the frame at which a session fails, from 0; -1: when it is opened; None: never.
         fails_once: Whether only the first session fails.
+        logged: What FFmpeg logs if it cannot be opened.
         change: Applied to the arrays of luma before they are encoded.
         options: Options of x264.
         sessions: The options that were given to NVENC, for each session.
@@ -35,6 +36,7 @@ class StandIn:
 
     fails_at: int | None = None
     fails_once: bool = False
+    logged: Sequence[str] = (SESSIONS_USED,)
     change: Callable[[Any], Any] | None = None
     options: dict[str, str] = field(default_factory=lambda: {"preset": "ultrafast", "crf": "16"})
     sessions: list[dict[str, str]] = field(default_factory=list)
@@ -48,7 +50,9 @@ class StandIn:
                 return make(output, name, fps, options)
             self.sessions.append(options)
             fails = self.fails_at if len(self.sessions) == 1 or not self.fails_once else None
-            stream: Any = _Session(make(output, "libx264", fps, self.options), fails, self.change)
+            real = make(output, "libx264", fps, self.options)
+            logged = self.logged if fails == -1 else ()
+            stream: Any = _Session(real, fails, _Codec(real.codec_context, logged), self.change)
             return stream  # type: ignore[no-any-return]
 
         monkeypatch.setattr(encoders, "new_stream", new_stream)
@@ -56,11 +60,11 @@ class StandIn:
 
 
 class _Codec:
-    """The codec context of a session, whose opening may fail."""
+    """The codec context of a session, whose opening fails if there is something to log."""
 
-    def __init__(self, codec: Any, *, fails: bool) -> None:
+    def __init__(self, codec: Any, logged: Sequence[str]) -> None:
         object.__setattr__(self, "_codec", codec)
-        object.__setattr__(self, "_fails", fails)
+        object.__setattr__(self, "_logged", logged)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._codec, name)
@@ -70,8 +74,9 @@ class _Codec:
 
     def open(self) -> None:
         """Open it, or fail as with a consumer's card whose sessions are all used."""
-        if self._fails:
-            av.logging.log(av.logging.ERROR, NVENC, SESSIONS_USED + "\n")
+        for message in self._logged:
+            av.logging.log(av.logging.ERROR, NVENC, message + "\n")
+        if self._logged:
             raise av.error.MemoryError(12, "Cannot allocate memory")
         self._codec.open()
 
@@ -79,10 +84,12 @@ class _Codec:
 class _Session:
     """The stream of a session."""
 
-    def __init__(self, stream: VideoStream, fails_at: int | None, change: Callable[[Any], Any] | None) -> None:
+    def __init__(
+        self, stream: VideoStream, fails_at: int | None, codec: _Codec, change: Callable[[Any], Any] | None
+    ) -> None:
         self._stream, self._fails_at, self._change = stream, fails_at, change
         self._frames = 0
-        self.codec_context = _Codec(stream.codec_context, fails=fails_at == -1)
+        self.codec_context = codec
 
     def encode(self, frame: av.VideoFrame | None) -> list[Packet[VideoStream]]:
         """Encode a frame, or fail as after a reset of the driver."""

@@ -34,6 +34,7 @@ _MEANINGS: Final = {
     "Cannot load libcuda": "there is no NVIDIA driver",
     "Cannot load libnvidia-encode": "the driver's library for video is not in the container, which needs "
     "NVIDIA_DRIVER_CAPABILITIES=compute,utility,video",
+    "CUDA_ERROR_NO_DEVICE": "there is no NVIDIA GPU",
     "unsupported device": "the GPU has no NVENC, such as A100, H100 and H200",
     "required nvenc API version": "the driver is too old for this FFmpeg",
     "out of memory": "all sessions that the GPU or its driver allows are in use, or its memory is full",

@@ -16,7 +16,8 @@ from framepack.media.write.encoder_choice import EncoderChoice
 from framepack.media.write.encoders import H264Settings
 from framepack.media.write.nvenc import NVENC, nvenc_options
 from framepack.media.write.nvenc_trial import Trial, try_nvenc
-from tests.support.nvenc import StandIn
+from framepack.models.driver import read_driver
+from tests.support.nvenc import SESSIONS_USED, StandIn
 
 GPU = H264Settings(preset="ultrafast", nvenc_gpu=0)
 
@@ -35,6 +36,7 @@ def seconds(monkeypatch: pytest.MonkeyPatch, *, nvenc: float, x264: float) -> No
     monkeypatch.setattr(nvenc_trial, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
 
 
+@pytest.mark.skipif(read_driver().has_library, reason="needs a machine without a driver")
 def test_nvenc_is_built_in_and_a_machine_without_a_driver_is_told_from_one_with() -> None:
     """No frame is drawn; the log of FFmpeg is as quiet as before."""
     assert has_encoder(NVENC)
@@ -114,6 +116,26 @@ def test_an_encoder_of_large_files_has_a_drawback(monkeypatch: pytest.MonkeyPatc
     """Half as large again as x264's."""
     StandIn(options={"preset": "ultrafast", "crf": "4"}).install(monkeypatch)
     assert str(try_nvenc(GPU).drawback).startswith("NVENC makes much larger files")
+
+
+@pytest.mark.parametrize(
+    ("logged", "fault"),
+    [
+        (SESSIONS_USED, "all sessions that the GPU or its driver allows are in use, or its memory is full"),
+        ("Cannot load libnvidia-encode.so.1", "the driver's library for video is not in the container, which needs"),
+        ("OpenEncodeSessionEx failed: unsupported device (2)", "the GPU has no NVENC, such as A100, H100 and H200"),
+        ("Driver does not support the required nvenc API version. Required: 13.0 Found: 12.1", "the driver is too"),
+        ("InitializeEncoder failed: invalid param (8)", "FFmpeg says: InitializeEncoder failed: invalid param (8)"),
+    ],
+)
+def test_what_ffmpeg_logs_is_the_reason(monkeypatch: pytest.MonkeyPatch, logged: str, fault: str) -> None:
+    """With its meaning where it is known; all messages are kept."""
+    StandIn(fails_at=-1, logged=(logged, "No capable devices found")).install(monkeypatch)
+
+    reason = str(try_nvenc(GPU).fault)
+
+    assert reason.startswith(fault)
+    assert f"FFmpeg says: {logged} / No capable devices found" in reason
 
 
 @pytest.mark.parametrize(
