@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks import interpolate, upscale
 from framepack.media.write.encoder_choice import EncoderChoice
+from framepack.media.write.nvenc import MAX_HARDWARE_SIDE
 
 if TYPE_CHECKING:
     from benchmarks.gpu.measuring import Bench
@@ -66,6 +67,8 @@ def upscaling_jobs(bench: Bench) -> None:
         if encoder == "nvenc" and EncoderChoice("nvenc").report().problem is not None:
             continue  # the part "encoders" has the reason
         for model, scale, size, frames in _JOBS if bench.device.is_cuda else _JOBS[-1:]:
+            if encoder == "nvenc" and max(size) * scale > MAX_HARDWARE_SIDE:
+                continue  # x264 would encode it
             source, folder = _source(bench, size, frames), bench.folder / "outputs"
             settings = {"max_source_mb": _MAX_SOURCE_MB, "encoder": encoder, "video_preset": preset}
             [(seconds, _)] = upscale.ours(folder, source, model, 1, scale=scale, **settings)
