@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from pydantic import SecretStr
 
 from framepack import __version__
+from framepack.checks.encoder import check_encoder
 from framepack.checks.finding import Finding
 from framepack.checks.models import check_device, check_generator, check_language_models, check_weights
 from framepack.checks.store import check_links, check_store, lost_with_container
@@ -135,8 +136,7 @@ def _codecs(_settings: Settings) -> Iterator[Finding]:
         remedy = "Install the published wheel of PyAV (`pip install --only-binary av av`)."
         yield Finding("codecs", "error", f"{head}, lacks {', '.join(codecs.missing)}.", remedy)
     else:
-        nvidia = f"; {' and '.join(codecs.nvidia)} are built in, but not used" if codecs.nvidia else ""
-        yield Finding("codecs", "ok", f"{head}, has {', '.join(codecs.available)}{nvidia}.")
+        yield Finding("codecs", "ok", f"{head}, has {', '.join(codecs.available)}.")
 
 
 def _callbacks(settings: Settings) -> Iterator[Finding]:
@@ -184,6 +184,7 @@ _OF_SETTINGS: Final[dict[str, Callable[[Settings], Iterable[Finding]]]] = {
 _OF_RUNTIME: Final[dict[str, Callable[[Runtime], Iterable[Finding]]]] = {
     "store": _store_and_links,
     "working folder": lambda runtime: _in_time("working folder", check_temp, runtime.settings),
+    "encoder": lambda runtime: [check_encoder(runtime.encoders)],
     "weights": check_weights,
     "language models": check_language_models,
     "main model": _main_model,

@@ -13,6 +13,8 @@ from framepack.callback import Callbacks
 from framepack.dispatch import Dispatcher, JobInput
 from framepack.ended_jobs import EndsInOutbox
 from framepack.errors import SourceFailed, TooLarge
+from framepack.media.write.encoder_choice import EncoderChoice
+from framepack.media.write.encoders import H264Settings
 from framepack.models.library import ModelLibrary
 from framepack.models.weights.catalog import CATALOG
 from framepack.models.weights.hub_snapshots import HubSnapshots
@@ -72,6 +74,8 @@ class Runtime:
             generator=settings.generator,
             snapshots=self.snapshots,
         )
+        h264 = H264Settings(settings.video_crf, settings.video_preset)
+        self.encoders = EncoderChoice(settings.encoder, h264, settings.device)
         self.outbox = Outbox(
             lambda: self.storage,
             _sender(settings, self._policy),
@@ -119,6 +123,7 @@ class Runtime:
                 job=job,
                 workspace=workspace,
                 models=self.models,
+                encoders=self.encoders,
                 outputs=Outputs(storage, round(self.settings.inline_limit_mb * MB)),
                 state=self.storage,
                 stale_removed=stale_removed,

@@ -243,6 +243,11 @@ class LimitSettings(_Group):
 class EncodingSettings(_Group):
     """Encoding."""
 
+    encoder: Literal["auto", "x264", "nvenc"] = Field(
+        "x264",
+        description="Encoder of H.264: `x264`; `nvenc`, NVIDIA's encoder in hardware, without which no worker "
+        "starts; or `auto`, which is NVENC where a trial at start shows that it works and is not slower than x264.",
+    )
     video_crf: int = Field(
         16,
         ge=0,

@@ -23,6 +23,7 @@ NAMES = {
     "versions",
     "device",
     "codecs",
+    "encoder",
     "callbacks",
     "REST",
     "store",

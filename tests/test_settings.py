@@ -56,6 +56,7 @@ WRONG = {
     "FRAMEPACK_JOB_RETENTION_HOURS": ("1e9", "must be a number above 0 and up to 87600, not '1e9'."),
     "FRAMEPACK_CLAIM_LIFETIME_SECONDS": ("1e300", "must be a number from 120 to 315360000, not '1e300'."),
     "FRAMEPACK_DOWNLOAD_TIMEOUT_SECONDS": ("1e20", "must be a number above 0 and up to 86400, not '1e20'."),
+    "FRAMEPACK_ENCODER": ("h264_nvenc", "must be auto, x264 or nvenc, not 'h264_nvenc'."),
     "FRAMEPACK_VIDEO_PRESET": (
         "placebo",
         "must be ultrafast, superfast, veryfast, faster, fast, medium or slow, not 'placebo'.",

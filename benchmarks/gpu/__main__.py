@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.gpu import jobs, limits, networks
+from benchmarks.gpu import encoders, jobs, limits, networks
 from benchmarks.gpu.measuring import Bench
 from framepack.models.memory.device import Device
 
@@ -29,6 +29,7 @@ PARTS = {
         limits.out_of_memory,
         limits.large_tensors,
         jobs.first_job,
+        encoders.encoders,
         jobs.upscaling_jobs,
         jobs.upscaling_peer,
         jobs.interpolation_peer,

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from benchmarks import interpolate, upscale
+from framepack.media.write.encoder_choice import EncoderChoice
+from framepack.media.write.nvenc import MAX_HARDWARE_SIDE
 
 if TYPE_CHECKING:
     from benchmarks.gpu.measuring import Bench
@@ -25,7 +27,7 @@ _JOBS: Final = (
     (_SMALLEST, 4.0, (1280, 720), 120),
     (_SMALLEST, 2.0, (640, 360), 120),
 )
-_PRESETS: Final = ("medium", "veryfast")
+_ENCODERS: Final = (("x264", "medium"), ("x264", "veryfast"), ("nvenc", "medium"))
 _PEERS: Final = ((_LARGEST, 24), (_SMALLEST, 60))
 _ROUNDS: Final = 3
 _MAX_SOURCE_MB: Final = 200
@@ -60,18 +62,22 @@ def first_job(bench: Bench) -> None:
 
 
 def upscaling_jobs(bench: Bench) -> None:
-    """Frames per second through the decoder, the network and the encoder, by the encoder's preset."""
-    for preset in _PRESETS:
+    """Frames per second through the decoder, the network and the encoder, by encoder and preset."""
+    for encoder, preset in _ENCODERS:
+        if encoder == "nvenc" and EncoderChoice("nvenc").report().problem is not None:
+            continue  # the part "encoders" has the reason
         for model, scale, size, frames in _JOBS if bench.device.is_cuda else _JOBS[-1:]:
+            if encoder == "nvenc" and max(size) * scale > MAX_HARDWARE_SIDE:
+                continue  # x264 would encode it
             source, folder = _source(bench, size, frames), bench.folder / "outputs"
-            settings = {"max_source_mb": _MAX_SOURCE_MB, "video_preset": preset}
+            settings = {"max_source_mb": _MAX_SOURCE_MB, "encoder": encoder, "video_preset": preset}
             [(seconds, _)] = upscale.ours(folder, source, model, 1, scale=scale, **settings)
             bench.add(
                 "upscaling_jobs",
                 model=model,
                 scale=scale,
                 size="{}x{}".format(*bench.size(*size)),
-                encoder=f"libx264 {preset}",
+                encoder=f"{encoder} {preset}",
                 frames_per_second=round(bench.count(frames) / seconds, 2),
             )
 

@@ -9,6 +9,6 @@ export PYTHONPATH=$site:. OMP_WAIT_POLICY=PASSIVE PYTHONUNBUFFERED=1
 timeout 60 python3 -m pytest -m gpu tests/gpu/test_upscaler_gpu.py -k "RealESRGAN_x4plus]" -o addopts= \
   -o filterwarnings=default --import-mode=importlib -p no:cacheprovider -q --tb=short 2>&1 |
   tee "$out/tests_second.log" | tail -n 15
-timeout 330 python3 -m benchmarks.gpu --folder "$out/second" ceilings upscalers first_job upscaling_jobs \
+timeout 330 python3 -m benchmarks.gpu --folder "$out/second" ceilings upscalers first_job encoders upscaling_jobs \
   upscaling_peer profiles
 rm -rf "$out"/*/outputs "$out"/*/*.mp4 "$out"/*/*.pth

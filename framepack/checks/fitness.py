@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from framepack.checks.encoder import check_encoder
 from framepack.checks.models import check_device, check_generator, check_weights
 from framepack.checks.store import check_store
 from framepack.checks.temp import check_temp
@@ -33,6 +34,7 @@ def check_fitness(runtime: Runtime) -> DeviceReport:
     Raises:
         Unavailable: It cannot run jobs. The message has a sentence and a remedy for each problem.
     """
+    runtime.encoders.begin()
     device = examine_device(runtime.settings.device)
     findings = list(_findings(runtime, device))
     missing = [str(each) for each in findings if each.state == "error"]
@@ -62,5 +64,6 @@ def _findings(runtime: Runtime, device: DeviceReport) -> Iterator[Finding]:
     yield check_temp(runtime.settings)
     yield from check_weights(runtime)
     yield check_device(device)
+    yield check_encoder(runtime.encoders)
     if device.problem is None and (generator := check_generator(runtime)) is not None:
         yield generator

@@ -13,10 +13,6 @@ _DECODERS: Final = {
     "vp9": ("vp9", "libvpx-vp9"),
     "av1": ("libdav1d", "libaom-av1"),
 }
-_NVIDIA: Final[tuple[tuple[str, str, Literal["w", "r"]], ...]] = (
-    ("NVENC", "h264_nvenc", "w"),
-    ("NVDEC", "h264_cuvid", "r"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +24,12 @@ class Codecs:
         pyav: Version of PyAV, which contains it.
         available: The required codecs that it has, such as "encoder libx264".
         missing: The required codecs that it lacks.
-        nvidia: NVIDIA's codecs that it was built with; none of them is used.
     """
 
     ffmpeg: str
     pyav: str
     available: tuple[str, ...]
     missing: tuple[str, ...]
-    nvidia: tuple[str, ...]
 
 
 def read_codecs() -> Codecs:
@@ -49,8 +43,12 @@ def read_codecs() -> Codecs:
         pyav=av.__version__,
         available=tuple(name for name, is_available in found.items() if is_available),
         missing=tuple(name for name, is_available in found.items() if not is_available),
-        nvidia=tuple(shown for shown, name, mode in _NVIDIA if _has(name, mode)),
     )
+
+
+def has_encoder(name: str) -> bool:
+    """Whether FFmpeg was built with an encoder; one of hardware may not work here all the same."""
+    return _has(name, "w")
 
 
 def _has(name: str, mode: Literal["w", "r"]) -> bool:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from framepack.job import Job
     from framepack.media.clip import Clip
     from framepack.media.section import Section
+    from framepack.media.write.encoder_choice import EncoderChoice
     from framepack.models.library import ModelLibrary
     from framepack.settings import Settings
     from framepack.storage.base import Storage
@@ -56,6 +57,7 @@ class Context:
         job: Cancellation, progress and warnings of this job.
         workspace: The job's temporary folder, removed when the job ends.
         models: The available models, loaded on first use and kept in memory.
+        encoders: Chooses the encoder of H.264.
         outputs: Where finished files are published.
         state: The deployment's store, which holds presets and switches, even if the job brings its own store for
             outputs.
@@ -74,6 +76,7 @@ class Context:
     job: Job
     workspace: Workspace
     models: ModelLibrary
+    encoders: EncoderChoice
     outputs: Outputs
     state: Storage
     stale_removed: RemovedFiles

@@ -13,7 +13,7 @@ from framepack.media.frames.hdr import TONE_MAPPED
 from framepack.media.images.animation import animation_format, convert_animation
 from framepack.media.read.probe import VideoInfo, probe
 from framepack.media.read.reader import open_clip
-from framepack.media.write.encoders import MAX_HARDWARE_SIDE
+from framepack.media.write.nvenc import MAX_HARDWARE_SIDE
 from framepack.media.write.writer import write
 from framepack.processing.limits import check_output, check_size, check_source
 from framepack.storage.autosave import autosave_enabled
@@ -161,4 +161,5 @@ def _encode(clip: Clip, target: Path, ctx: Context) -> None:
             f"{MAX_HARDWARE_SIDE}."
         )
     watched = replace(clip, frames=lambda: ctx.job.until_cancelled(ctx.job.watch(clip.frames(), clip.length)))
-    write(watched, target, crf=ctx.settings.video_crf, preset=ctx.settings.video_preset, warn=ctx.job.warn)
+    crf, preset = ctx.settings.video_crf, ctx.settings.video_preset
+    write(watched, target, crf=crf, preset=preset, encoders=ctx.encoders, warn=ctx.job.warn)

@@ -18,6 +18,7 @@ ROWS = {
     "faces": "per_second",
     "large_tensors": "decibels_between_whole_and_tiles",
     "first_job": "median_seconds",
+    "encoders": "encoder",
     "upscaling_jobs": "frames_per_second",
     "interpolation_peer": "ratio",
     "profiles": "operations",

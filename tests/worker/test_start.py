@@ -21,7 +21,7 @@ SHORT = {"input": {"endpoint": "list_models"}}
 def start(folder: Path, *arguments: str, locked: bool = True, **settings: str) -> subprocess.CompletedProcess[str]:
     """Start the handler as a person would, with a store that it may not write, and wait for its end."""
     store = folder / "store"
-    store.mkdir()
+    store.mkdir(parents=True)
     store.chmod(0o555 if locked else 0o755)
     command = [*(as_ordinary_user() if locked else []), sys.executable, str(ROOT / "handler.py"), *arguments]
     environment = {
@@ -67,6 +67,19 @@ def test_a_gpu_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
 
     assert result.returncode == 1
     assert "FRAMEPACK_DEVICE=cuda:97 names a GPU that is not there" in result.stderr
+
+
+def test_an_encoder_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
+    """Also if only NVENC is missing; `auto` says which encoder takes its place, in one line."""
+    job, settings = ["--test_input", json.dumps(SHORT)], {"FRAMEPACK_DEVICE": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+
+    result = start(tmp_path / "nvenc", *job, locked=False, FRAMEPACK_ENCODER="nvenc", **settings)
+    other = start(tmp_path / "auto", *job, locked=False, FRAMEPACK_ENCODER="auto", **settings)
+
+    assert (result.returncode, other.returncode) == (1, 0)
+    assert "FRAMEPACK_ENCODER is nvenc, but NVENC cannot be used: " in result.stderr
+    assert "Set FRAMEPACK_ENCODER=auto to use x264 where NVENC does not work, or x264." in result.stderr
+    assert other.stderr.count("H.264 is encoded by x264: FRAMEPACK_DEVICE is cpu.") == 1
 
 
 def test_a_started_worker_logs_its_device_and_runs_a_job(tmp_path: Path) -> None:

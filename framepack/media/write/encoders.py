@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from framepack.media.frames.yuv420 import encoder_format
+from framepack.media.write.nvenc import NVENC, nvenc_options
 from framepack.processors import MAX_THREADS, usable_processors, usable_threads
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from av.container import OutputContainer
     from av.video.stream import VideoStream
 
@@ -16,9 +19,6 @@ if TYPE_CHECKING:
 
 DEFAULT_QUALITY: Final = 85
 """The quality of WebM and GIF if a clip has none; for H.264 there is a setting."""
-
-MAX_HARDWARE_SIDE: Final = 4096
-"""Pixels in a row or column up to which decoders in hardware play H.264; beyond, many players show nothing."""
 
 _WORST_CRF: Final = {"mp4": 28, "webm": 35}
 _CRF_STEPS: Final = 10  # between qualities 0 and 100
@@ -51,10 +51,12 @@ class H264Settings:
     Attributes:
         crf: Constant rate factor, 0 to 40.
         preset: The preset of x264.
+        nvenc_gpu: Index of the GPU that encodes; None: x264 does.
     """
 
     crf: int = 16
     preset: str = "medium"
+    nvenc_gpu: int | None = None
 
 
 def crf_of(encoding: Encoding, default: int) -> int:
@@ -87,28 +89,39 @@ def add_video(output: OutputContainer, clip: Clip, h264: H264Settings) -> VideoS
     """Add the video stream of a clip to an MP4 or WebM output, with frame rate, color tags and pixel aspect."""
     from av.codec.context import ThreadType
 
-    crf = str(crf_of(clip.encoding, h264.crf))
-    if clip.encoding.format == "mp4":
-        frames = lookahead(clip, _H264_LOOKAHEAD[h264.preset])
-        name, options = "libx264", {"crf": crf, "preset": h264.preset, "rc-lookahead": str(frames)}
-        if frames == _MIN_LOOKAHEAD < _H264_LOOKAHEAD[h264.preset]:
-            options["x264-params"] = "sync-lookahead=0"  # without a thread and a queue of its own
-    else:
-        speed = {"deadline": "good", "cpu-used": _VP9_SPEED, "row-mt": "1"}
-        name, options = (
-            "libvpx-vp9",
-            {"crf": crf, "b": "0", "lag-in-frames": str(lookahead(clip, _VP9_LOOKAHEAD)), **speed},
-        )
-    stream = cast("VideoStream", output.add_stream(name, rate=clip.fps, options=options))
+    name, options = _encoder(clip, h264)
+    stream = new_stream(output, name, clip.fps, options)
     codec = stream.codec_context
     codec.width, codec.height = clip.width + clip.width % 2, clip.height + clip.height % 2
     codec.pix_fmt = encoder_format(clip)
     codec.time_base = 1 / clip.fps
-    codec.thread_type = ThreadType.FRAME  # PyAV's default threads by slices: larger files, no faster
-    codec.thread_count = h264_threads(codec.height) if clip.encoding.format == "mp4" else usable_threads()
+    if name != NVENC:  # it has no threads
+        codec.thread_type = ThreadType.FRAME  # PyAV's default threads by slices: larger files, no faster
+        codec.thread_count = h264_threads(codec.height) if clip.encoding.format == "mp4" else usable_threads()
     codec.colorspace = int(clip.colors.matrix)
     codec.color_primaries = clip.colors.primaries
     codec.color_trc = clip.colors.transfer
     codec.color_range = 2 if clip.colors.full_range else 1
     codec.sample_aspect_ratio = clip.pixel_aspect
     return stream
+
+
+def new_stream(output: OutputContainer, name: str, fps: Fraction, options: dict[str, str]) -> VideoStream:
+    """Add a stream with a new encoder to an output. The only place where encoders of video are made."""
+    return cast("VideoStream", output.add_stream(name, rate=fps, options=options))
+
+
+def _encoder(clip: Clip, h264: H264Settings) -> tuple[str, dict[str, str]]:
+    """FFmpeg's name and the options of the encoder for a clip."""
+    crf = crf_of(clip.encoding, h264.crf)
+    if clip.encoding.format == "webm":
+        speed = {"deadline": "good", "cpu-used": _VP9_SPEED, "row-mt": "1"}
+        frames = lookahead(clip, _VP9_LOOKAHEAD)
+        return "libvpx-vp9", {"crf": str(crf), "b": "0", "lag-in-frames": str(frames), **speed}
+    frames = lookahead(clip, _H264_LOOKAHEAD[h264.preset])
+    if h264.nvenc_gpu is not None:
+        return NVENC, nvenc_options(crf, h264.preset, frames, h264.nvenc_gpu)
+    options = {"crf": str(crf), "preset": h264.preset, "rc-lookahead": str(frames)}
+    if frames == _MIN_LOOKAHEAD < _H264_LOOKAHEAD[h264.preset]:
+        options["x264-params"] = "sync-lookahead=0"  # without a thread and a queue of its own
+    return "libx264", options

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,13 +17,19 @@ from framepack.media.metadata import has_texts
 from framepack.media.mux.muxer import Muxer
 from framepack.media.mux.repeat import write_file_repeated
 from framepack.media.prefetch import prefetch
+from framepack.media.write.encoder_choice import EncoderChoice
 from framepack.media.write.encoders import H264Settings, add_video
 from framepack.media.write.gif import write_gif
+from framepack.media.write.nvenc import EncoderFailed, encode_with_nvenc, open_nvenc
 
 if TYPE_CHECKING:
+    import av
+    from av.packet import Packet
     from av.video.stream import VideoStream
 
     from framepack.media.clip import Clip, Frame
+
+    Encode = Callable[[av.VideoFrame | None], list[Packet[VideoStream]]]
 
 
 def _ignore(_sentence: str) -> None:
@@ -30,7 +37,13 @@ def _ignore(_sentence: str) -> None:
 
 
 def write(
-    clip: Clip, path: Path, *, crf: int = 16, preset: str = "medium", warn: Callable[[str], None] = _ignore
+    clip: Clip,
+    path: Path,
+    *,
+    crf: int = 16,
+    preset: str = "medium",
+    encoders: EncoderChoice | None = None,
+    warn: Callable[[str], None] = _ignore,
 ) -> int:
     """Encode ``clip`` with its audio into the file ``path``, in the format of ``clip.encoding``.
 
@@ -44,6 +57,7 @@ def write(
         crf: Constant rate factor of H.264 if the clip has no quality, 0 to 40: lower means better quality and a
             larger file; 16 is visually lossless.
         preset: The preset of x264, "ultrafast" to "slow".
+        encoders: Chooses the encoder of H.264; None: x264. If NVENC fails, x264 encodes the clip from the beginning.
         warn: Called with sentences for the client about what was lost.
 
     Returns:
@@ -52,22 +66,25 @@ def write(
     Raises:
         ValueError: The clip has alpha, and the format is not WebM.
         InvalidMedia: The clip has no frames.
+        Unavailable: NVENC is demanded, and has not worked since the process began.
         DiskFull: The disk is full.
         Exception: Any exception that the clip's frames raise.
     """
     if clip.has_alpha and clip.encoding.format != "webm":
         raise ValueError("a clip with alpha can only become a WebM file")
     checked = replace(clip, frames=lambda: _checked(clip))
+    encoders = encoders or EncoderChoice()
+    h264 = H264Settings(crf, preset)
     if clip.encoding.format == "gif":
         count = write_gif(checked, path)
         if has_texts(clip.metadata):
             warn("A GIF has no title and no comment; those of the video are left out.")
     elif clip.repeats == 1 or clip.length == 1:  # repeating the packets of one frame saves nothing
-        count = _encode(checked.expand_repeats(), path, H264Settings(crf, preset), warn)
+        count = _encode(checked.expand_repeats(), path, h264, encoders, warn)
     else:
         unit = path.with_name(f"unit-{path.name}")
         try:
-            count = _encode(replace(checked, audio=None, repeats=1), unit, H264Settings(crf, preset), warn)
+            count = _encode(replace(checked, audio=None, repeats=1), unit, h264, encoders, warn)
             count = write_file_repeated(unit, path, replace(clip, length=count), warn)
         finally:
             unit.unlink(missing_ok=True)
@@ -82,26 +99,39 @@ def _checked(clip: Clip) -> Iterator[Frame]:
             yield frame
 
 
-def _encode(clip: Clip, path: Path, h264: H264Settings, warn: Callable[[str], None]) -> int:
+def _encode(clip: Clip, path: Path, h264: H264Settings, encoders: EncoderChoice, warn: Callable[[str], None]) -> int:
     """Encode a clip that is not repeated, and return its number of frames."""
+    chosen = encoders.settings_for(clip, h264)
+    try:
+        return _encode_with(clip, path, chosen, warn)
+    except EncoderFailed as failed:
+        encoders.record_failure(failed)
+    return _encode_with(clip, path, h264, warn)
+
+
+def _encode_with(clip: Clip, path: Path, h264: H264Settings, warn: Callable[[str], None]) -> int:
     with open_output(path, clip.encoding.format, metadata=clip.metadata) as output:
         stream = add_video(output, clip, h264)
+        encode = stream.encode
+        if h264.nvenc_gpu is not None:
+            open_nvenc(stream.codec_context)  # before the first frame is computed
+            encode = partial(encode_with_nvenc, stream)
         with audio_track(clip, output, path.parent, warn) as audio, closing(clip.frames()) as frames:
             muxer = Muxer(output, audio)
-            count = _encode_frames(clip, stream, frames, muxer)
+            count = _encode_frames(clip, encode, frames, muxer)
             muxer.finish(count / clip.fps)
     return count
 
 
-def _encode_frames(clip: Clip, stream: VideoStream, frames: Iterator[Frame], muxer: Muxer) -> int:
+def _encode_frames(clip: Clip, encode: Encode, frames: Iterator[Frame], muxer: Muxer) -> int:
     convert = Yuv420Converter(clip)
     count = 0
     for count, frame in enumerate(frames, start=1):
         image = convert(frame.on_host())
         image.pts, image.duration, image.time_base = count - 1, 1, 1 / clip.fps
         image.pict_type = 0
-        muxer.add(stream.encode(image))
+        muxer.add(encode(image))
     if not count:
         raise InvalidMedia("The video has no frames.")
-    muxer.add(stream.encode(None))
+    muxer.add(encode(None))
     return count

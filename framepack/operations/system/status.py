@@ -50,6 +50,7 @@ class StatusResponse(SuccessResponse):
     disk_total_gb: float = Field(description="Size of that disk")
     running_jobs: int = Field(description="Other jobs that are running on this machine")
     device: str = Field(description="Device for inference, such as `cuda:0` or `cpu`")
+    encoder: str = Field(description="Encoder of H.264: `x264` or `nvenc`")
     version: str = Field(description="Version of the worker")
 
 
@@ -75,5 +76,6 @@ def system_status(_request: NoFields, ctx: Context) -> StatusResponse:
         disk_total_gb=round(disk.total / GIB, 2),
         running_jobs=count_running(ctx.settings.temp_dir) - 1,
         device=str(ctx.models.device.torch_device),
+        encoder=ctx.encoders.report().encoder,
         version=__version__,
     )
