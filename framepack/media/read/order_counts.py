@@ -31,7 +31,7 @@ _HVCC_BYTES: Final = 22  # before the arrays of parameters
 _PROFILE_BITS: Final = 88
 _YUV444: Final = 3
 _UNKNOWN: Final = "no number"
-_PICTURE, _GROUP = b"\0\0\1\0", b"\0\0\1\xb8"
+_FRAME, _GROUP = b"\0\0\1\0", b"\0\0\1\xb8"
 
 Heads = Iterable[bytes]
 Numbers = Iterator[tuple[int, bool]]
@@ -209,7 +209,7 @@ def _hvcc_units(extradata: bytes) -> Iterator[bytes]:
 def _mpeg(_: bytes, heads: Heads) -> Numbers:
     begin = top = -1
     for head in heads:
-        place = head.find(_PICTURE)
+        place = head.find(_FRAME)
         if place < 0 or place + 6 > len(head):
             raise ValueError(_UNKNOWN)
         if 0 <= head.find(_GROUP) < place:
