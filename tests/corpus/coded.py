@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from itertools import cycle
 from pathlib import Path
@@ -14,11 +15,11 @@ import av
 from av.stream import Disposition
 from PIL import Image
 
-from tests.corpus.containers import BT601, beeping, video
+from tests.corpus.containers import BT601, beeping, remuxed, video
 from tests.corpus.frames import DEINTERLACED
 from tests.corpus.row import COUNT, Row, card
 from tests.corpus.timing import FILM
-from tests.support.clips import Pixels, Spec, barred, make_clip
+from tests.support.clips import Pixels, Spec, barred, make_clip, truncate
 from tests.support.codings import Coding, encoded
 from tests.support.fields import write_fields
 
@@ -83,6 +84,17 @@ def edited(folder: Path) -> Path:
     return path
 
 
+_LIVE = Spec(count=COUNT, frame=card(), audio=beeping("libmp3lame"), options={"preset": "veryfast", "crf": "10"})
+
+
+def cut_live(folder: Path) -> Path:
+    """A recording with B-frames that ends in its last packet of video."""
+    path = remuxed("whole.mkv", "plain.mkv", replace(_LIVE, audio=None), live="1")(folder)
+    with av.open(str(path)) as container:
+        last = [packet.pos for packet in container.demux(video=0) if packet.size][-1]
+    return truncate(path, folder / "a.mkv", (last or 0) / path.stat().st_size)
+
+
 def subtitled(folder: Path) -> Path:
     """A video with a track of subtitles."""
     plain = video("plain.mkv", beeping("libmp3lame"))(folder)
@@ -130,15 +142,15 @@ _FIELDS: dict[str, Any] = {"size": (128, 64), "beeps": None, "patches": (), "col
 ROWS = (
     _row(
         "paff-ts",
-        "Fields",
+        "Shape of frames",
         "H.264 whose frames are coded as two fields each (PAFF), in TS",
         coded_fields("a.ts"),
         **_FIELDS,
     ),
-    _row("paff-mp4", "Fields", "The same in MP4", coded_fields("a.mp4"), copied=True, **_FIELDS),
+    _row("paff-mp4", "Shape of frames", "The same in MP4", coded_fields("a.mp4"), copied=True, **_FIELDS),
     _row(
         "telecine",
-        "Fields",
+        "Shape of frames",
         "Film that became interlaced television (3:2 pulldown)",
         lambda folder: encoded(
             folder,
@@ -157,7 +169,7 @@ ROWS = (
     ),
     _row(
         "pulldown-flags",
-        "Fields",
+        "Shape of frames",
         "Film whose flags make it television (soft telecine, as on DVDs)",
         pulled_down,
         shown=tuple(range(COUNT + 1)),
@@ -174,6 +186,25 @@ ROWS = (
         edited,
         shown=(0, 1, 2, 3, 8, 9, 10, 11),
         beeps=None,
+    ),
+    _row(
+        "live-mkv",
+        "Containers and codecs",
+        "MKV as a live recording leaves it, without its size (B-frames)",
+        remuxed("a.mkv", "plain.mkv", _LIVE, live="1"),
+        copied=True,
+    ),
+    _row(
+        "cut-live",
+        "Damaged files",
+        "A live recording (MKV) whose end is missing",
+        cut_live,
+        shown=(*range(10), 9, 11),
+        beeps=None,
+        warnings=(
+            "The end of the file is missing or cannot be read.",
+            "The file lacks # of 12 frames; the nearest readable frame was repeated.",
+        ),
     ),
     _row(
         "cover",
