@@ -72,7 +72,7 @@ def _main(given: list[str], *, is_process: bool) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _FAILED
     except OSError as error:
-        print(f"framepack: The output cannot be written: {error.strerror or error}.", file=sys.stderr)
+        print(f"framepack: Standard output cannot be written: {error.strerror or error}.", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _FAILED
 

@@ -17,6 +17,7 @@ from framepack.cli.output import print_json, print_path
 from framepack.cli.session import CommandLog, Session, StopSignal, nothing_kept
 from framepack.cli.target import ResultNotMoved, free_name, move_result
 from framepack.errors import (
+    DiskFull,
     FramepackError,
     InvalidField,
     InvalidSettings,
@@ -82,6 +83,15 @@ def run_command(command: ParsedCommand, settings: Settings) -> int:
                 run.run_job(file_job)
     run.print_answers()
     return stop.status if run.was_stopped else run.status
+
+
+def _naming_disk(sentence: str, folder: Path) -> str:
+    """A sentence about the worker's disk, with the folder of this machine that is on it."""
+    place = f"working folder {folder} (FRAMEPACK_TEMP_DIR)"
+    for words in ("The worker's disk", "The disk"):
+        if sentence.startswith(words):
+            return f"The disk of the {place}{sentence.removeprefix(words)}"
+    return sentence.replace("the worker has", f"the {place} has")
 
 
 @dataclass(slots=True)
@@ -174,6 +184,8 @@ class Run:
 
     def _fail(self, file_job: FileJob, answer: Answer) -> None:
         code, sentence = answer["code"], self._with_file_names(file_job, answer["error"])
+        if code == DiskFull.code:
+            sentence = _naming_disk(sentence, self.fallback_folder.parent)
         if code == _DEFECT:
             sentence = self.log.defect(sentence)
         if code == _CANCELLED:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -19,14 +20,22 @@ from framepack.registry import Registry, discover
 from framepack.spelling import NEW_SENTENCE, did_you_mean
 
 _BOOLEANS: Final = ("true", "false")
+_UNWRITABLE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE})
+"""Errors of writing. Those about files name the file; standard output has no name."""
 
 
 def run(given: list[str]) -> int:
-    """Run one command and return its exit status. Never raises an Exception."""
+    """Run one command and return its exit status.
+
+    Raises:
+        OSError: Standard output cannot be written. Every other error becomes a sentence.
+    """
     try:
         registry = discover()
         status = build_app(registry)(_normalized(given, registry), standalone_mode=False, prog_name="framepack")
-    except Exception as error:  # noqa: BLE001 - every error becomes a sentence
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITABLE:
+            raise
         return _report_error(error, given)
     return status if isinstance(status, int) else 0
 

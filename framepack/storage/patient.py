@@ -108,14 +108,14 @@ class PatientStorage:
 
     def _resumed(self, begin: Callable[[], Iterator[T]], order: Callable[[T], str]) -> Iterator[T]:
         """The items of a listing, which is begun again if it breaks."""
-        items, last = begin(), ""
+        items, last, known = begin(), "", ""
 
         def following() -> T | None:
-            nonlocal items
+            nonlocal items, known
             try:
-                return next((item for item in items if order(item) > last), None)
+                return next((item for item in items if order(item) > known), None)
             except StorageUnavailable:
-                items = begin()
+                items, known = begin(), last
                 raise
 
         while (item := self._patiently(following)) is not None:

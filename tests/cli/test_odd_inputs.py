@@ -197,6 +197,49 @@ def test_weights_that_cannot_be_written_are_reported_with_folder_and_setting(
     )
 
 
+@pytest.mark.parametrize("command", [["--version"], ["operations"], ["run", "analyze", "{clip}"], ["doctor"]])
+def test_a_full_disk_behind_standard_output_is_named(clip: Path, command: list[str]) -> None:
+    """The system's message alone does not say which of several files has no room."""
+    arguments = [each.format(clip=clip) for each in command]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "framepack", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.stderr == "framepack: Standard output cannot be written: No space left on device.\n"
+    assert done.returncode == 1
+
+
+def test_a_full_disk_behind_standard_output_keeps_the_result(clip: Path, tmp_path: Path) -> None:
+    """Only its name could not be printed."""
+    target = tmp_path / "out.mp4"
+    command = [sys.executable, "-m", "framepack", "run", "loop", str(clip), "-o", str(target)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.stderr.endswith("framepack: Standard output cannot be written: No space left on device.\n")
+    assert done.returncode == 1
+    assert target.stat().st_size > 0
+
+
+def test_a_full_disk_behind_the_working_folder_is_named(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is often another disk than that of the result."""
+    monkeypatch.setenv("FRAMEPACK_TEMP_DIR", str(tmp_path / "work"))
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("framepack.cli.local.FileOutputs.publish", full)
+    assert main(["run", "loop", str(clip), "-o", str(tmp_path / "out.mp4")]) == 1
+    place = f"The disk of the working folder {tmp_path / 'work'} (FRAMEPACK_TEMP_DIR)"
+    assert capsys.readouterr().err.splitlines()[-1] == f"framepack: {place} is full."
+    assert not (tmp_path / "out.mp4").exists()
+
+
 def test_an_image_that_cannot_be_written_keeps_the_existing_file(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -200,7 +200,7 @@ def judged(row: Row, path: Path, answer: Answer, worker: Bench, plays: int) -> t
 def _decoded(path: Path) -> Iterator[av.VideoFrame | None]:
     """The frames that PyAV decodes; None where a packet cannot be decoded."""
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             stream = container.streams.video[0]
             for packet in container.demux(stream):
                 try:

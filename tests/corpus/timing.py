@@ -231,6 +231,12 @@ RATES = _rows(
         {"shown": tuple(range(60)), "fps": Fraction(100, 3), "beeps": None, "patches": ()},
     ),
     (
+        "gif-one",
+        "A GIF of one frame with a delay of 200 ms",
+        lambda folder: gif(folder / "a.gif", [200]),
+        {"shown": (0,), "fps": Fraction(5), "beeps": None, "patches": ()},
+    ),
+    (
         "gif-zero",
         "A GIF with delays of zero",
         zero_delays,

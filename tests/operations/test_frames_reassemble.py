@@ -16,6 +16,7 @@ from unicodedata import normalize
 import av
 import numpy as np
 import pytest
+import requests
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -29,6 +30,8 @@ from tests.support.clips import AudioSpec, Spec, flat, make_clip, number_of, num
 from tests.support.http_server import Answer, HttpServer
 from tests.support.readback import audio_of, beep_times, psnr, read_back
 from tests.support.runs import Bench, bench
+from tests.support.s3_server import S3Server
+from tests.support.stores import bucket_settings
 
 FOLDER = "my frames"
 
@@ -484,6 +487,39 @@ def test_a_frame_is_found_by_either_spelling_of_its_name(
     assert [path.name for path in place.iterdir()] == ["zz.png"]
     assert "error" not in worker.run("delete_frame_folder", folder=folder)
     assert not place.exists()
+
+
+@pytest.mark.parametrize(("folder_form", "form"), [("NFD", "NFC"), ("NFD", "NFD"), ("NFC", "NFC")])
+@pytest.mark.parametrize("name", ["é 1.png", "가나다1.png", "ά.png"])
+def test_a_frame_in_a_bucket_is_found_by_either_spelling_of_its_name(
+    tmp_path: Path,
+    server: S3Server,
+    name: str,
+    folder_form: Literal["NFC", "NFD"],
+    form: Literal["NFC", "NFD"],
+) -> None:
+    """Tools for buckets on macOS send names as the disk has them; folder and frame can be used and deleted."""
+    worker = bench(tmp_path, allowed_hosts=("127.0.0.1",), video_preset="ultrafast", **bucket_settings(server))
+    bucket = str(worker.runtime.settings.storage).split("/")[2]
+    place = f"worker/{ResultFolder.EXTRACTED_FRAMES.key}/{normalize(folder_form, 'Müll')}"
+    for red, each in ((200, name), (90, "zz.png")):
+        server.client.put_object(Bucket=bucket, Key=f"{place}/{normalize('NFD', each)}", Body=encoded(colored(red)))
+    folder, frame = normalize(form, "Müll"), normalize(form, name)
+    assert worker.run("list_frame_folders")["folders"] == ["Müll"]
+    listed = worker.run("list_frames", folder=folder)["frames"]
+    assert [each["filename"] for each in listed] == sorted([normalize("NFC", name), "zz.png"], key=natural)
+    link = worker.run("get_frame", folder=folder, frame=frame)["url"]
+    assert requests.get(link, timeout=10).content == encoded(colored(200))
+    assert "error" not in worker.run("save_frame", folder=folder, frame=frame)
+    answer = worker.run("reassemble_frames", folder_name=folder)
+    video = tmp_path / "video.mp4"
+    video.write_bytes(requests.get(answer["output_url"], timeout=10).content)
+    assert sorted(reds(video)) == pytest.approx([90, 200], abs=3)
+    assert "error" not in worker.run("delete_frame", folder=folder, frame=frame)
+    left = server.client.list_objects_v2(Bucket=bucket, Prefix=f"{place}/")["Contents"]
+    assert [each["Key"] for each in left] == [f"{place}/zz.png"]
+    assert "error" not in worker.run("delete_frame_folder", folder=folder)
+    assert "Contents" not in server.client.list_objects_v2(Bucket=bucket, Prefix=f"{place}/")
 
 
 def test_a_frame_is_replaced_whatever_the_spelling_of_its_name(worker: Bench) -> None:

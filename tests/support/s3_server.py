@@ -24,7 +24,7 @@ START_SECONDS = 30
 
 @dataclass(frozen=True)
 class S3Server:
-    """A running server that keeps its objects in memory."""
+    """A running server that keeps its objects in memory; names are compared byte by byte, as real stores do."""
 
     endpoint_url: str
     access_key: str = ACCESS_KEY
@@ -64,7 +64,7 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
     command = [
         str(Path(sysconfig.get_path("scripts")) / "rclone"),
         *("serve", "s3", "--addr", "127.0.0.1:0", "--auth-key", f"{ACCESS_KEY},{SECRET_KEY}"),
-        *("--config", "/dev/null", "--cache-dir", str(folder / "cache"), ":memory:"),
+        *("--config", "/dev/null", "--cache-dir", str(folder / "cache"), "--no-unicode-normalization", ":memory:"),
     ]
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
         try:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from framepack.errors import FramepackError
+from framepack.errors import FramepackError, InvalidMedia
 from framepack.media.audio.track import audio_track
 from framepack.media.containers import open_input, open_output, read_packets
 from framepack.media.mux.h264 import is_b_frame, is_idr
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from framepack.media.read.probe import VideoInfo
 
 _COPIED_FORMATS: Final = ("yuv420p", "yuvj420p")
+
+PacketIdentity = tuple[bytes, int | None, int | None]
+"""The data, presentation time and decoding time of a packet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +55,28 @@ class EncodedVideo:
     def packets(self, repeats: int) -> Iterator[Packet[VideoStream]]:
         """Yield the packets ``repeats`` times in a row, with timestamps in frames."""
         delay, length = self.delay, len(self.frame_numbers)
-        for repetition in range(repeats):
-            with open_input(self.path) as container:  # anew, as damaged files cannot always be rewound
-                packets = _packets(container, self.stream)
-                for index, (packet, number) in enumerate(zip(packets, self.frame_numbers, strict=True)):
-                    begin = repetition * length
-                    packet.time_base = 1 / self.fps
-                    packet.pts, packet.dts, packet.duration = begin + number, begin + index - delay, 1
-                    yield packet
+        for repetition, packets in enumerate(self._runs(repeats)):
+            for index, (packet, number) in enumerate(zip(packets, self.frame_numbers, strict=True)):
+                begin = repetition * length
+                packet.time_base = 1 / self.fps
+                packet.pts, packet.dts, packet.duration = begin + number, begin + index - delay, 1
+                yield packet
+
+    def _runs(self, repeats: int) -> Iterator[Iterator[Packet[VideoStream]]]:
+        """Yield the packets of the file ``repeats`` times; each time they have to be read to their end."""
+        with ExitStack() as opened:
+            container = opened.enter_context(open_input(self.path))
+            packets = _packets(container, self.stream)
+            first = next(packets)
+            known = _identity(first)
+            yield chain([first], packets)
+            for _ in range(1, repeats):
+                run = _rewound(container, self.stream, known)
+                if run is None:  # damaged files cannot always be rewound
+                    opened.close()
+                    container = opened.enter_context(open_input(self.path))
+                    run = _packets(container, self.stream)
+                yield run
 
 
 def read_encoded_video(path: Path, stream: int, fps: Fraction) -> EncodedVideo | None:
@@ -147,6 +166,23 @@ def write_file_repeated(video: Path, path: Path, clip: Clip, warn: Callable[[str
     if found is None:
         raise FramepackError("A written file cannot be repeated.")
     return write_repeated(found, path, clip, warn)
+
+
+def _rewound(container: InputContainer, stream: int, known: PacketIdentity) -> Iterator[Packet[VideoStream]] | None:
+    """The packets of a file that was read before, from the first one on; None if rewinding does not lead there."""
+    import av
+
+    try:
+        container.seek(known[2] or 0, stream=container.streams[stream])
+        packets = _packets(container, stream)
+        first = next(packets, None)
+    except (av.FFmpegError, InvalidMedia):
+        return None
+    return chain([first], packets) if first is not None and _identity(first) == known else None
+
+
+def _identity(packet: Packet[VideoStream]) -> PacketIdentity:
+    return bytes(packet), packet.pts, packet.dts
 
 
 def _packets(container: InputContainer, stream: int) -> Iterator[Packet[VideoStream]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from framepack.media.read.scan import WITH_FRAME_INDEX
-from framepack.media.read.whole_file import is_cut_off
+from framepack.media.read.whole_file import is_cut_off, is_transport_stream
 from framepack.units import MICROSECONDS
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ _MOST_TAIL_BYTES: Final = 4_000_000
 _START_CODE_BYTES: Final = 4
 _END_CODE: Final = 0xB9
 _PACK_CODE: Final = 0xBA
-_TS_PACKET_BYTES: Final = 188
-_TS_SYNC: Final = b"\x47"
 _GIF_END: Final = b"\0;"  # the end of the last block, and the trailer
 
 
@@ -71,8 +69,10 @@ def describe_damage(
         yield "The end of the file cannot be read."
     else:
         yield from _missing_end(container, scanned, timeline, is_cut=is_cut)
-    if timeline.gaps and name.startswith(_WITHOUT_FRAME_INDEX) and scanned.has_holes:
-        yield f"The file lacks {timeline.gaps} of {timeline.length} frames; the nearest readable frame was repeated."
+    lacking = timeline.gaps if name.startswith(_WITHOUT_FRAME_INDEX) and scanned.has_holes else 0
+    lacking = max(lacking, min(timeline.duplicated, scanned.last_frames.missing()))
+    if lacking:
+        yield f"The file lacks {lacking} of {timeline.length} frames; the nearest readable frame was repeated."
 
 
 def _missing_end(container: InputContainer, scanned: Scan, timeline: Timeline, *, is_cut: bool) -> Iterator[str]:
@@ -82,7 +82,7 @@ def _missing_end(container: InputContainer, scanned: Scan, timeline: Timeline, *
     slack = 1 / (2 * timeline.fps) if is_cut else _SLACK_SECONDS + 1 / timeline.fps
     if not scanned.is_whole and declared - present > slack:
         yield f"The end of the file is missing: of {float(declared):.1f} seconds it holds {float(present):.1f}."
-    elif is_cut and container.format.name != "flv":  # whose last bytes may be padding
+    elif is_cut:
         yield "The end of the file is missing or cannot be read."
 
 
@@ -94,7 +94,7 @@ def _lacks_end(path: Path, name: str, scanned: Scan) -> bool:
     if name == "mpeg":
         rest_bytes = _unreadable_bytes(_tail(path, scanned.last_position))
     if rest_bytes > slack_bytes:
-        return not (name == "mpegts" and _is_transport_stream(_tail(path, scanned.last_position)))
+        return not (name == "mpegts" and is_transport_stream(_tail(path, scanned.last_position)))
     if name != "gif":
         return False
     with path.open("rb") as file:
@@ -127,9 +127,3 @@ def _unreadable_bytes(data: bytes) -> int:
         else:
             position += 6 + int.from_bytes(data[position + 4 : position + 6], "big")
     return 0 if position <= len(data) or len(data) == _MOST_TAIL_BYTES else sys.maxsize
-
-
-def _is_transport_stream(data: bytes) -> bool:
-    """Whether data consists of packets of an MPEG transport stream, as at the end of one that is padded."""
-    packets = data[::_TS_PACKET_BYTES]
-    return packets.count(_TS_SYNC) == len(packets)

@@ -18,6 +18,7 @@ from framepack.media.read.clock import Clocks
 from framepack.media.read.fields import FieldPairs
 from framepack.media.read.frame_order import NO_TIME, FrameOrder, presentation_order
 from framepack.media.read.hidden import is_shown
+from framepack.media.read.order_counts import LastFrames
 from framepack.media.read.whole_file import is_whole
 from framepack.media.timeline.constant_rate import Timestamps
 from framepack.units import MICROSECONDS
@@ -57,6 +58,7 @@ class Scan:
         codec: FFmpeg's name of the video's codec.
         time_base: Time base of the video stream.
         fields: Finds packets that hold the second field of a frame.
+        last_frames: The packets of the last frames.
         frame_count: Number of frames that are shown.
         frame: The first frame, or None if the first packets could not be decoded.
         end_seconds: End time of the last packet of any stream.
@@ -68,7 +70,7 @@ class Scan:
         others_end_seconds: End time of the last packet of the other streams.
         declared_end: End time of the video as the header has it, in seconds; None if it has none.
         declared_seconds: Duration of the file as the header has it; 0 if it has none. Some muxers count from time 0.
-        is_whole: Whether the structure of the file shows that nothing is missing at its end.
+        is_whole: Whether the file ends later than its packets, and its structure shows that nothing is missing.
         unbelieved_seconds: Duration of the last frame that is so long that it must be wrong; 0 if there is none.
         is_corrupt: Whether the demuxer has found damage.
         audio: When the chosen audio stream has audio; None without one.
@@ -78,6 +80,7 @@ class Scan:
     codec: str
     time_base: Fraction
     fields: FieldPairs
+    last_frames: LastFrames
     frame_count: int = 0
     frame: av.VideoFrame | None = None
     end_seconds: Fraction = Fraction(0)
@@ -120,9 +123,7 @@ class Scan:
                 self.audio.add(packet, part)
             return
         self._bytes += packet.size
-        is_second_field = self.fields.is_second(memoryview(cast("Any", packet)), is_key=packet.is_keyframe)
-        if is_second_field and packet.pts is not None:  # otherwise the first one has the duration of the frame
-            self._durations[-1] += packet.duration or 0
+        is_second_field = self._is_second_field(packet)
         shown = not packet.is_discard and not is_second_field and is_shown(self.codec, packet)
         if packet.is_keyframe:
             self._key_packets.append(len(self._times))
@@ -133,6 +134,16 @@ class Scan:
         self.frame_count += shown
         if self.frame_count > self.max_frames or self.packet_count > _MOST_HIDDEN * self.max_frames:
             raise TooLarge(f"The video has more than {self.max_frames} frames, which is the maximum.")
+
+    def _is_second_field(self, packet: Packet[Stream]) -> bool:
+        """Whether a packet only completes the frame of the packet before it."""
+        data = memoryview(cast("Any", packet))
+        if not self.fields.is_second(data, is_key=packet.is_keyframe):
+            self.last_frames.add(data)
+            return False
+        if packet.pts is not None:  # otherwise the first one has the duration of the frame
+            self._durations[-1] += packet.duration or 0
+        return True
 
     def _extend(self, packet: Packet[Stream], time: int | None, *, is_video: bool) -> None:
         """Note where a packet ends, in time and in the file."""
@@ -191,7 +202,7 @@ class Scan:
         if not self.clocks.container.startswith(WITH_FRAME_INDEX):
             duration = max(duration, self._durations[last])
         seconds = duration * self.time_base
-        if self.is_whole and self.declared_seconds - self.end_seconds > _SLACK_SECONDS:
+        if self.is_whole:
             seconds = self.declared_seconds - self._times[last] * self.time_base
         if self.declared_end is not None and not self.clocks.jumps:
             left = max(self.declared_end - self._times[last] * self.time_base, Fraction(0))
@@ -247,13 +258,13 @@ def scan(
         codec,
         video.time_base or _TIME_BASE,
         FieldPairs(codec, video.codec_context.extradata),
+        LastFrames(codec, video.codec_context.extradata or b""),
         max_frames=max_frames,
     )
     result.overhead = next(
         (most for name, most in _OVERHEAD.items() if container.format.name.startswith(name)), (inf, 0)
     )
     result.audio = None if audio is None else AudioExtent(audio.index)
-    result.is_whole = is_whole(Path(container.name.removeprefix("file:")), container.format.name)
     result.declared_seconds = Fraction(container.duration or 0, MICROSECONDS)
     result.declared_end = _declared_end(container, video)
     peek = video.width * video.height <= MAX_PIXELS
@@ -268,6 +279,8 @@ def scan(
                 result.frame = next(_decoded(packet), None)
     if not result.frame_count:
         raise InvalidMedia(f"The file's video ({codec}) has no frames; at least one is needed.")
+    ends_later = result.declared_seconds - result.end_seconds > _SLACK_SECONDS
+    result.is_whole = ends_later and is_whole(Path(container.name.removeprefix("file:")), container.format.name)
     return result
 
 

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 _HEAD_BYTES: Final = 4096
 _SEGMENT: Final = b"\x18\x53\x80\x67"
+_CLUSTER: Final = b"\x1f\x43\xb6\x75"
+_MOST_ID_BYTES: Final = 4
+_MOST_SIZE_BYTES: Final = 8
 _FLV_TAGS: Final = (8, 9, 18)
 _FLV_TAG_BYTES: Final = 11
+_FLV_HEADER_SIZE: Final = 5  # where it is
 _ASF_PROPERTIES: Final = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
-_TS_PACKET_BYTES: Final = 188
-_TS_SYNC: Final = 0x47
+_TS_PACKETS: Final = ((188, 0), (192, 4), (204, 0))  # their bytes, and where the first one's sync byte is
+_TS_SYNC: Final = b"\x47"
+_OGG_PAGE: Final = b"OggS"
+_OGG_HEADER_BYTES: Final = 27
 
 
 def is_whole(path: Path, container: str) -> bool:
-    """Whether a Matroska or FLV file ends where its structure says; False for other containers.
+    """Whether the structure of a Matroska or FLV file is undamaged up to its end; False for other containers.
 
     Args:
         path: The file.
         container: FFmpeg's name of the container.
     """
     if container.startswith("matroska"):
-        return _matroska_bytes(path) == path.stat().st_size
+        size_bytes = path.stat().st_size
+        return _matroska_bytes(path) == size_bytes == _elements_end(path)
     return container == "flv" and _is_whole_flv(path)
 
 
@@ -39,7 +46,11 @@ def is_cut_off(path: Path, container: str) -> bool:
     if name == "mpegts":
         return _ends_in_transport_packet(path)
     if name == "flv":
-        return not _is_whole_flv(path)
+        return _ends_in_tag(path)
+    if name == "ogg":
+        return _ends_in_page(path)
+    if name == "matroska" and _matroska_bytes(path) is None:
+        return (_elements_end(path) or 0) > path.stat().st_size
     said = {"matroska": _matroska_bytes, "avi": _riff_bytes, "asf": _asf_bytes}.get(name)
     return said is not None and (said(path) or 0) > path.stat().st_size
 
@@ -78,30 +89,101 @@ def _lacks_index(path: Path) -> bool:
             if length < 8:  # noqa: PLR2004 - the last box, or damage
                 return False
             begin += length
-    return False
+        file.seek(min(begin, size_bytes))
+        return b"mdat" in needed and any(file.read())  # the beginning of the next fragment
+
+
+def is_transport_stream(data: bytes) -> bool:
+    """Whether data consists of packets of an MPEG transport stream, as at the end of one that is padded."""
+    kinds = (data[begin::packet_bytes] for packet_bytes, begin in _TS_PACKETS)
+    return any(packets.count(_TS_SYNC) == len(packets) for packets in kinds)
 
 
 def _ends_in_transport_packet(path: Path) -> bool:
     """Whether the last packet of an MPEG transport stream is not complete."""
     size_bytes = path.stat().st_size
-    rest_bytes = size_bytes % _TS_PACKET_BYTES
-    places = [0, _TS_PACKET_BYTES, 2 * _TS_PACKET_BYTES, size_bytes - rest_bytes]
-    if not rest_bytes or places[-1] <= places[-2]:
-        return False
     with path.open("rb") as file:
-        return all(file.seek(place) == place and file.read(1)[0] == _TS_SYNC for place in places)
+        for packet_bytes, begin in _TS_PACKETS:
+            rest_bytes = size_bytes % packet_bytes
+            places = [begin, begin + packet_bytes, begin + 2 * packet_bytes, size_bytes - rest_bytes + begin]
+            if places[-1] > places[-2] and rest_bytes > begin and all(_sync_at(file, place) for place in places):
+                return True
+    return False
+
+
+def _sync_at(file: BinaryIO, place: int) -> bool:
+    return file.seek(place) == place and file.read(1) == _TS_SYNC
+
+
+def _ends_in_page(path: Path) -> bool:
+    """Whether the last page of an Ogg file is not complete."""
+    size_bytes, begin = path.stat().st_size, 0
+    with path.open("rb") as file:
+        while begin < size_bytes:
+            file.seek(begin)
+            header = file.read(_OGG_HEADER_BYTES)
+            sizes = file.read(header[-1]) if len(header) == _OGG_HEADER_BYTES else b""
+            if header[: len(_OGG_PAGE)] != _OGG_PAGE[: len(header)]:
+                return False
+            if len(header) < _OGG_HEADER_BYTES or len(sizes) < header[-1]:
+                return True
+            begin += len(header) + len(sizes) + sum(sizes)
+    return begin > size_bytes
+
+
+def _elements_end(path: Path) -> int | None:
+    """Where the last element of a Matroska file ends by its size, perhaps beyond the file; None after damage."""
+    size_bytes, begin = path.stat().st_size, 0
+    with path.open("rb") as file:
+        while begin < size_bytes:
+            file.seek(begin)
+            head = file.read(_MOST_ID_BYTES + _MOST_SIZE_BYTES)
+            name_bytes = 9 - head[0].bit_length()
+            if name_bytes > _MOST_ID_BYTES:
+                return None
+            name, size = head[:name_bytes], _number(head[name_bytes:])
+            if size is None:
+                return size_bytes + 1
+            begin += name_bytes + size[0]
+            if name not in {_SEGMENT, _CLUSTER}:  # the elements in these follow
+                begin += size[1] or 0
+    return begin
 
 
 def _matroska_bytes(path: Path) -> int | None:
     """The size of a Matroska file as its segment, which holds everything, says; None if that is unknown."""
     head = _head(path)
     begin = head.find(_SEGMENT) + len(_SEGMENT)
-    if begin < len(_SEGMENT) or begin >= len(head) or not head[begin]:
+    size = None if begin < len(_SEGMENT) else _number(head[begin:])
+    return None if size is None or size[1] is None else begin + size[0] + size[1]
+
+
+def _number(data: bytes) -> tuple[int, int | None] | None:
+    """The size of a Matroska element: how many bytes the number has, and its value, None for unknown.
+
+    None if data ends within the number, or begins with none.
+    """
+    length = 9 - data[0].bit_length() if data else 9  # told by leading zero bits
+    if length > min(len(data), _MOST_SIZE_BYTES):
         return None
-    length = 9 - head[begin].bit_length()  # of the number, told by its leading zero bits
     unknown = (1 << 7 * length) - 1
-    size_bytes = int.from_bytes(head[begin : begin + length], "big") & unknown
-    return None if size_bytes == unknown else begin + length + size_bytes
+    value = int.from_bytes(data[:length], "big") & unknown
+    return length, None if value == unknown else value
+
+
+def _ends_in_tag(path: Path) -> bool:
+    """Whether the last tag of an FLV file, or its size behind it, is not complete."""
+    size_bytes = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(_FLV_HEADER_SIZE)
+        begin = int.from_bytes(file.read(4), "big") + 4
+        while begin < size_bytes:
+            file.seek(begin)
+            tag = file.read(_FLV_TAG_BYTES)
+            if tag[0] & 31 not in _FLV_TAGS or any(tag[8:]):
+                return False  # padding, or damage
+            begin += _FLV_TAG_BYTES + int.from_bytes(tag[1:4], "big") + 4
+    return begin > size_bytes
 
 
 def _is_whole_flv(path: Path) -> bool:

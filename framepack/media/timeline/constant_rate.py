@@ -148,11 +148,23 @@ def _without_average(frame_count: int, timestamps: Timestamps, rates: list[Fract
     """A timeline without usable timestamps: source frames one by one at the header's rate."""
     sane = next((rate for rate in rates if MIN_FPS <= rate <= MAX_FPS), None)
     if frame_count == 1 and timestamps.times:
-        return _variable(timestamps, sane or _FALLBACK_FPS)
+        return _variable(timestamps, _rate_of_one(timestamps, sane or _FALLBACK_FPS))
     fps = sane or next(iter(rates), _FALLBACK_FPS)
     if not MIN_FPS <= fps <= MAX_FPS:
         raise _out_of_range(fps)
     return Timeline(fps, frame_count, None, None, timestamps.time_base, range(frame_count))
+
+
+def _rate_of_one(timestamps: Timestamps, header_rate: Fraction) -> Fraction:
+    """The frame rate of a single frame: the header's up to 60; above, it may just be the grid of a GIF's times.
+
+    Then it is the lowest common rate at which the frame lasts whole frame durations, or that at which it lasts one.
+    """
+    seconds = timestamps.last_duration * timestamps.time_base
+    if header_rate <= _MAX_BASE_RATE or seconds * _MAX_BASE_RATE < 1:
+        return header_rate
+    whole = (rate for rate in _COMMON_RATES if rate <= _MAX_BASE_RATE and (seconds * rate).denominator == 1)
+    return next(whole, 1 / seconds)
 
 
 def _out_of_range(fps: Fraction) -> InvalidMedia:

@@ -17,14 +17,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from framepack.errors import InvalidField, NotFound, StorageFailed, StorageUnavailable
 from framepack.storage.base import CHUNK_BYTES, DEFAULT_CONTENT_TYPE, StoredObject, removed_on_failure
 from framepack.storage.keys import RESULTS, Key
 from framepack.storage.s3.client import S3Credentials, S3Tuning, attachment, http_status, s3_errors
 from framepack.storage.s3.requests import S3Requests
+from framepack.storage.s3.spellings import Named, merged, spellings
 from framepack.storage.s3.upload import (
     SHA256_METADATA,
     ObjectUpload,
@@ -40,12 +42,15 @@ if TYPE_CHECKING:
     from framepack.files.removed import RemovedFiles
     from framepack.storage.s3.location import S3Location
 
+T = TypeVar("T")
+
 MAX_URL_LIFETIME_SECONDS = 604_800
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NOT_FOUND = 404
 _NO_CONTENT = 204
 _FIRST_PAUSE_SECONDS = 0.05
 _UPLOAD_ATTEMPTS = 2
+_MOST_DECOMPOSED = 10_000
 
 
 class S3Storage:
@@ -77,6 +82,7 @@ class S3Storage:
         self._bucket = location.bucket
         self._link = link
         self._failed_uploads: set[str] = set()
+        self._decomposed: dict[str, str] = {}
 
     def put_file(self, key: Key, path: Path, *, content_type: str = DEFAULT_CONTENT_TYPE) -> StoredObject:
         """Upload a copy of the file; see `Storage.put_file`."""
@@ -104,47 +110,59 @@ class S3Storage:
     def read_part(self, stored: StoredObject, start: int, size_bytes: int) -> bytes:
         """Download bytes of an object; see `Storage.read_part`."""
 
-        def part(client: S3Client) -> bytes:
+        def part(client: S3Client, name: str) -> bytes:
             last = start + size_bytes - 1
-            answer = client.get_object(Bucket=self._bucket, Key=self._name(stored.key), Range=f"bytes={start}-{last}")
+            answer = client.get_object(Bucket=self._bucket, Key=name, Range=f"bytes={start}-{last}")
             with contextlib.closing(answer["Body"]) as body:
                 is_part = answer.get("ContentRange") == f"bytes {start}-{last}/{stored.size_bytes}"
                 if not is_part or _sha256(answer["Metadata"]) != stored.sha256:
                     raise StorageFailed("The object was replaced, or the store does not read parts of objects.")
                 return body.read()
 
-        return self._requests.ask("the download", part, size_bytes=size_bytes)
+        return self._ask_by_name(stored.key, "the download", part, size_bytes=size_bytes)
 
     def list(self, folder: Key | None = None) -> Iterator[StoredObject]:
         """Yield the objects below the folder, page by page; see `Storage.list`."""
+        prefixes = [f"{name}/" for name in spellings(self._name(folder))] if folder else [self._prefix]
         with s3_errors("the listing"):
-            for page in self._pages(self._prefix + (f"{folder}/" if folder else "")):
-                for item in page.get("Contents", ()):
-                    try:
-                        key = Key(item["Key"].removeprefix(self._prefix))
-                    except InvalidField:  # not an object of this project
-                        continue
-                    yield StoredObject(key, item["Size"], item["LastModified"].astimezone(UTC))
+            for stored, name in merged(map(self._listed, prefixes)):
+                self._note(stored.key, name)
+                yield stored
+
+    def _listed(self, prefix: str) -> Iterator[Named[tuple[StoredObject, str]]]:
+        for page in self._pages(prefix):
+            for item in page.get("Contents", ()):
+                name = item["Key"].removeprefix(self._prefix)
+                with contextlib.suppress(InvalidField):  # otherwise not an object of this project
+                    key = Key.parse(name)
+                    stored = StoredObject(key, item["Size"], item["LastModified"].astimezone(UTC))
+                    yield key.text, key.text != name, (stored, name)
 
     def folders(self, folder: Key) -> Iterator[str]:
         """Yield the names of the folders in this one, page by page; see `Storage.folders`."""
         with s3_errors("the listing"):
-            for page in self._pages(f"{self._name(folder)}/", "/"):
-                for item in page.get("CommonPrefixes", ()):
-                    with contextlib.suppress(InvalidField):  # not an object of this project
-                        yield Key(item["Prefix"].removeprefix(self._prefix).removesuffix("/")).name
+            yield from merged(map(self._listed_folders, spellings(self._name(folder))))
+
+    def _listed_folders(self, parent: str) -> Iterator[Named[str]]:
+        for page in self._pages(f"{parent}/", "/"):
+            for item in page.get("CommonPrefixes", ()):
+                name = item["Prefix"].removeprefix(self._prefix).removesuffix("/")
+                with contextlib.suppress(InvalidField):  # otherwise not an object of this project
+                    key = Key.parse(name)
+                    yield f"{key.name}/", key.text != name, key.name
 
     def stat(self, key: Key) -> StoredObject | None:
         """Describe the object; see `Storage.stat`."""
-        return self._requests.ask("the look-up", lambda client: self._stat(client, key))
+        found = (self._found(key, name, "the look-up") for name in spellings(self._name(key)))
+        return next((stored for stored in found if stored is not None), None)
 
     def delete(self, key: Key) -> bool:
-        """Remove the object; see `Storage.delete`."""
+        """Remove the object in all spellings of its name; see `Storage.delete`."""
         action = "the deletion"
-        if self._requests.ask(action, lambda client: self._stat(client, key)) is None:
-            return False
-        self._requests.ask(action, lambda client: self._delete(client, key))
-        return True
+        names = [name for name in spellings(self._name(key)) if self._found(key, name, action) is not None]
+        for name in names:
+            self._requests.ask(action, partial(self._delete, key=key, name=name))
+        return bool(names)
 
     def remove_partial_writes(self) -> RemovedFiles:
         """Abort multipart uploads that were never completed; see `Storage.remove_partial_writes`."""
@@ -156,7 +174,8 @@ class S3Storage:
         """Presign a download; see `Storage.url`."""
         if self._link is not None:
             return self._link(key)
-        parameters = {"Bucket": self._bucket, "Key": self._name(key)}
+        name = self._decomposed.get(key.text, key.text)
+        parameters = {"Bucket": self._bucket, "Key": f"{self._prefix}{name}"}
         if filename:
             parameters["ResponseContentDisposition"] = attachment(filename)
         with s3_errors("the link"):
@@ -166,6 +185,36 @@ class S3Storage:
 
     def _name(self, key: Key) -> str:
         return f"{self._prefix}{key}"
+
+    def _note(self, key: Key, name: str) -> None:
+        """Keep the name, without the prefix, of an object whose name is not in NFC: its links need it."""
+        if key.text == name:
+            self._decomposed.pop(name, None)
+        elif len(self._decomposed) < _MOST_DECOMPOSED:
+            self._decomposed[key.text] = name
+
+    def _found(self, key: Key, name: str, action: str) -> StoredObject | None:
+        """Describe the object of this name."""
+        stored = self._requests.ask(action, lambda client: self._stat(client, key, name))
+        if stored is not None:
+            self._note(key, name.removeprefix(self._prefix))
+        return stored
+
+    def _ask_by_name(self, key: Key, action: str, request: Callable[[S3Client, str], T], *, size_bytes: int = 0) -> T:
+        """Send a request about the first spelling of an object's name that exists.
+
+        Raises:
+            NotFound: None does.
+        """
+
+        def ask(name: str) -> T:
+            return self._requests.ask(action, lambda client: request(client, name), size_bytes=size_bytes)
+
+        *others, last = spellings(self._name(key))
+        for name in others:
+            with contextlib.suppress(NotFound):
+                return ask(name)
+        return ask(last)
 
     def _pages(self, prefix: str, delimiter: str | None = None) -> Iterator[ListObjectsV2OutputTypeDef]:
         """The pages of a listing."""
@@ -191,11 +240,11 @@ class S3Storage:
                 return
             asked["ContinuationToken"] = token
 
-    def _stat(self, client: S3Client, key: Key) -> StoredObject | None:
+    def _stat(self, client: S3Client, key: Key, name: str) -> StoredObject | None:
         from botocore.exceptions import ClientError
 
         try:
-            head = client.head_object(Bucket=self._bucket, Key=self._name(key))
+            head = client.head_object(Bucket=self._bucket, Key=name)
         except ClientError as error:
             if http_status(error) == _NOT_FOUND:
                 return None
@@ -204,10 +253,10 @@ class S3Storage:
         modified = head["LastModified"].astimezone(UTC)
         return StoredObject(key, head["ContentLength"], modified, _sha256(head["Metadata"]))
 
-    def _delete(self, client: S3Client, key: Key) -> None:
-        answer = client.delete_object(Bucket=self._bucket, Key=self._name(key))
+    def _delete(self, client: S3Client, key: Key, name: str) -> None:
+        answer = client.delete_object(Bucket=self._bucket, Key=name)
         is_usual = answer["ResponseMetadata"]["HTTPStatusCode"] == _NO_CONTENT
-        if not is_usual and self._stat(client, key) is not None:
+        if not is_usual and self._stat(client, key, name) is not None:
             raise ValueError("not the answer to a deletion")
 
     def _put(self, key: Key, source: io.BufferedReader | io.BytesIO, size: int, content_type: str) -> StoredObject:
@@ -256,7 +305,7 @@ class S3Storage:
         doubt = None
         for attempt in range(self._tuning.verify_attempts):
             time.sleep(_FIRST_PAUSE_SECONDS * (2**attempt - 1))
-            found = self._requests.ask("the upload", lambda client: self._stat(client, key))
+            found = self._found(key, upload.name, "the upload")
             if found is None:
                 doubt = None
             elif found.sha256 not in {None, upload.sha256}:
@@ -281,10 +330,10 @@ class S3Storage:
 
     def _download(self, key: Key, sink: BinaryIO | None, action: str = "the download") -> str:
         """Download into the sink and return the SHA-256."""
-        return self._requests.ask(action, lambda client: self._stream(client, key, sink))
+        return self._ask_by_name(key, action, lambda client, name: self._stream(client, name, sink))
 
-    def _stream(self, client: S3Client, key: Key, sink: BinaryIO | None) -> str:
-        answer = client.get_object(Bucket=self._bucket, Key=self._name(key))
+    def _stream(self, client: S3Client, name: str, sink: BinaryIO | None) -> str:
+        answer = client.get_object(Bucket=self._bucket, Key=name)
         with contextlib.closing(answer["Body"]) as body:
             _check_object(answer)
             self._requests.allow(answer["ContentLength"])

@@ -10,14 +10,16 @@ from typing import Any
 
 import av
 import pytest
+from av.container import InputContainer
 
 from framepack.errors import Cancelled
 from framepack.job import Job
-from framepack.media.mux.repeat import EncodedVideo, copyable_video, write_repeated
+from framepack.media.containers import open_input
+from framepack.media.mux.repeat import EncodedVideo, copyable_video, read_encoded_video, write_repeated
 from framepack.media.read.probe import probe
 from framepack.media.timeline.loops import repeated
 from framepack.media.write.writer import write
-from tests.support.clips import AudioSpec, Spec, make_clip, real_clip
+from tests.support.clips import AudioSpec, Spec, flat, make_clip, real_clip
 from tests.support.looping import NTSC, CountingFrames, numbered_still, open_file, shown
 from tests.support.readback import audio_of, beep_times
 
@@ -27,6 +29,19 @@ B_FRAMES = {"preset": "medium", "crf": "20", "x264-params": "b-adapt=0:bframes=3
 def found(path: Path) -> EncodedVideo | None:
     """What of a file can be copied."""
     return copyable_video(path, probe(path))
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files that are opened."""
+    paths: list[Path] = []
+
+    def noted(path: Path) -> InputContainer:
+        paths.append(path)
+        return open_input(path)
+
+    monkeypatch.setattr("framepack.media.mux.repeat.open_input", noted)
+    return paths
 
 
 def source_of(folder: Path, fps: Fraction = Fraction(25), audio: AudioSpec | None = None, **more: Any) -> Path:
@@ -98,6 +113,36 @@ def test_a_real_clip_with_audio_is_copied(tmp_path: Path) -> None:
     with av.open(str(source)) as first, av.open(str(tmp_path / "out.mp4")) as second:
         own = [bytes(packet) for packet in first.demux(video=0) if packet.size]
         assert [bytes(packet) for packet in second.demux(video=0) if packet.size] == own * 3
+
+
+@pytest.mark.parametrize(
+    "options", [B_FRAMES, {"preset": "ultrafast", "g": "1"}], ids=["B-frames", "only key frames"]
+)
+def test_a_file_is_opened_once_for_all_repeats(tmp_path: Path, opened: list[Path], options: dict[str, str]) -> None:
+    """It is rewound to its first packet, also where all packets are alike."""
+    source = make_clip(tmp_path / "clip.mp4", Spec(count=14, frame=flat((9, 9, 9)), options=options))
+    video = found(source)
+    assert video is not None
+    opened.clear()
+    packets = [(bytes(packet), packet.pts, packet.dts) for packet in video.packets(5)]
+    assert opened == [source]
+    assert [data for data, _, _ in packets] == shown(source).packets * 5
+    assert sorted(pts for _, pts, _ in packets if pts is not None) == list(range(70))
+
+
+def test_a_file_that_is_not_rewound_to_its_first_packet_is_opened_anew(tmp_path: Path, opened: list[Path]) -> None:
+    """A demuxer whose seek leads to another packet, as in damaged files, does not change what is repeated."""
+    source = make_clip(tmp_path / "clip.mkv", Spec(count=14, frame=numbered_still, options={"g": "5", "bf": "0"}))
+    data = bytearray(source.read_bytes())
+    place = data.index(b"\xf7\x81\x01\xf1")  # the place of the first cluster, in the index that seeking uses
+    data[place + 5] += 1
+    source.write_bytes(data)
+    own = shown(source).packets
+    video = read_encoded_video(source, 0, Fraction(25))
+    assert video is not None
+    opened.clear()
+    assert [bytes(packet) for packet in video.packets(3)] == own * 3
+    assert len(opened) == 3
 
 
 UNFIT = {

@@ -116,6 +116,16 @@ def test_one_frame_without_any_rate_gets_25_fps() -> None:
     assert (still.fps, still.length) == (Fraction(25), 1500)
 
 
+@pytest.mark.parametrize(
+    ("hundredths", "fps", "length"),
+    [(20, 5, 1), (10, 10, 1), (15, 20, 3), (7, Fraction(100, 7), 1), (500, 1, 5), (2, 50, 1), (1, 100, 1)],
+)
+def test_one_frame_of_a_gif_is_no_more_frames_than_it_needs(hundredths: int, fps: Fraction, length: int) -> None:
+    """The header's rate is the grid of the delays; the frame keeps its duration exactly."""
+    timeline = build_timeline(1, Timestamps([0], Fraction(1, 100), hundredths), [Fraction(100)])
+    assert (timeline.fps, timeline.length) == (fps, length)
+
+
 @pytest.mark.parametrize("delta", [1, 4])
 def test_rates_out_of_range_are_rejected(delta: int) -> None:
     """1000 or 250 frames a second are too many, and the sentence says what to do."""
