@@ -11,7 +11,7 @@ import av
 
 from tests.corpus.containers import REFUSED, SECONDS, beeping, video
 from tests.corpus.row import BEEP, COUNT, Row, card
-from tests.support.clips import Spec, add_audio, add_video, faststart, frames_of, make_clip, truncate
+from tests.support.clips import REPRODUCIBLE, Spec, add_audio, add_video, faststart, frames_of, make_clip, truncate
 
 TITLE = "Über dem Meer 海"
 _NO_GIF_TITLE = {"export GIF": ("A GIF has no title and no comment; those of the video are left out.",)}
@@ -33,7 +33,7 @@ _AUDIO_FIELDS = {"codec", "rate", "layout", "start", "seconds", "beeps_at"}
 def rich(folder: Path, *, tracks: int = 1, chapters: bool = False, title: str = TITLE) -> Path:
     """A file with a title, and perhaps with more tracks and chapters."""
     path, spec = folder / "a.mkv", Spec(count=COUNT, frame=card())
-    with av.open(str(path), "w") as output:
+    with av.open(str(path), "w", options=REPRODUCIBLE) as output:
         output.metadata.update(title=title)
         stream = add_video(output, spec, ".mkv")
         audios = [add_audio(output, beeping("libmp3lame")) for _ in range(tracks)]
@@ -52,7 +52,7 @@ def rich(folder: Path, *, tracks: int = 1, chapters: bool = False, title: str = 
 def with_cover(folder: Path) -> Path:
     """A video with an attached file."""
     plain, path = video("plain.mkv")(folder), folder / "a.mkv"
-    with av.open(str(plain)) as source, av.open(str(path), "w") as output:
+    with av.open(str(plain)) as source, av.open(str(path), "w", options=REPRODUCIBLE) as output:
         stream = output.add_stream_from_template(source.streams.video[0])
         output.add_attachment("font.ttf", "application/x-truetype-font", b"font")
         for packet in source.demux(video=0):

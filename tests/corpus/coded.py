@@ -19,7 +19,7 @@ from tests.corpus.containers import BT601, beeping, remuxed, video
 from tests.corpus.frames import DEINTERLACED
 from tests.corpus.row import COUNT, Row, card
 from tests.corpus.timing import FILM
-from tests.support.clips import Pixels, Spec, barred, make_clip, truncate
+from tests.support.clips import REPRODUCIBLE, Pixels, Spec, barred, make_clip, truncate
 from tests.support.codings import Coding, encoded
 from tests.support.fields import write_fields
 
@@ -48,7 +48,7 @@ def pulled_down(folder: Path) -> Path:
     coding = Coding("plain.ts", "mpeg2video", options={"flags": "+ildct", "b": "8M", "bf": "0"}, colors=BT601)
     plain, path = encoded(folder, coding, card(), [(64, 64)], COUNT + 1), folder / "a.ts"
     fields = 0
-    with av.open(str(plain)) as source, av.open(str(path), "w") as output:
+    with av.open(str(plain)) as source, av.open(str(path), "w", options=REPRODUCIBLE) as output:
         stream = output.add_stream_from_template(source.streams.video[0])
         packets = [packet for packet in source.demux(video=0) if packet.size]
         for packet, (top_first, repeats) in zip(packets, cycle(_FLAGS), strict=False):
@@ -119,7 +119,11 @@ def _with_another(
     plain: Path, other: Path, target: Path, change: Callable[[av.stream.Stream], av.stream.Stream]
 ) -> Path:
     """Copy a clip, and the stream of another file beside it."""
-    with av.open(str(plain)) as source, av.open(str(other)) as more, av.open(str(target), "w") as output:
+    with (
+        av.open(str(plain)) as source,
+        av.open(str(other)) as more,
+        av.open(str(target), "w", options=REPRODUCIBLE) as output,
+    ):
         streams = {stream.index: output.add_stream_from_template(stream) for stream in source.streams}
         added = change(output.add_stream_from_template(more.streams[0]))
         for packet in more.demux():

@@ -14,7 +14,7 @@ from PIL import Image
 
 from framepack.media.clip import Colors, Matrix
 from tests.corpus.row import BEEP, COUNT, Row, card
-from tests.support.clips import AudioSpec, Spec, make_audio, make_clip
+from tests.support.clips import REPRODUCIBLE, AudioSpec, Spec, make_audio, make_clip
 from tests.support.odd_files import animated, gif
 
 KIND = "Containers and codecs"
@@ -23,7 +23,7 @@ ACCEPTED = (
     "MP4, MOV, MKV, WebM, AVI, WMV, MPEG, TS, FLV, Ogg, GIF, animated WebP and animated PNG files are accepted."
 )
 REFUSED = f"The file is not a video that can be read: {ACCEPTED}"
-QUICK = {"libvpx": {"deadline": "realtime", "cpu-used": "8", "b": "2M"}}
+QUICK = {"libvpx": {"deadline": "realtime", "cpu-used": "-8", "b": "2M"}}
 SHARP = {"global_quality": "236", "flags": "+qscale"}
 BT601 = Colors(Matrix.BT601, 6, 6)
 FULL = Colors(full_range=True)
@@ -47,7 +47,10 @@ def remuxed(name: str, plain: str, spec: Spec, **options: str) -> Callable[[Path
 
     def make(folder: Path) -> Path:
         source_path = make_clip(folder / plain, spec)
-        with av.open(str(source_path)) as source, av.open(str(folder / name), "w", options=options) as output:
+        with (
+            av.open(str(source_path)) as source,
+            av.open(str(folder / name), "w", options={**REPRODUCIBLE, **options}) as output,
+        ):
             streams = [output.add_stream_from_template(stream) for stream in source.streams]
             for packet in source.demux():
                 if packet.size:

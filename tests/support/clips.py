@@ -22,6 +22,9 @@ Pixels = NDArray[np.uint8]
 
 BT709 = Colors()
 
+REPRODUCIBLE = {"fflags": "+bitexact"}
+"""Options of a muxer: no random numbers and no names of versions in the file."""
+
 _FAST = {"libx264": {"preset": "ultrafast", "crf": "10"}, "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8"}}
 
 
@@ -107,7 +110,7 @@ class Spec:
 
 def make_clip(path: Path, spec: Spec = Spec()) -> Path:
     """Write the clip that ``spec`` describes; the suffix of the path sets the container."""
-    with scheduling_kept(), av.open(str(path), "w") as output:
+    with scheduling_kept(), av.open(str(path), "w", options=REPRODUCIBLE) as output:
         stream = add_video(output, spec, path.suffix)
         audio = add_audio(output, spec.audio) if spec.audio else None
         for frame in frames_of(spec, stream):
@@ -205,7 +208,7 @@ def _from_planes(values: NDArray[np.float64], pixel_format: av.VideoFormat, dept
 
 def make_audio(path: Path, audio: AudioSpec) -> Path:
     """Write a file with audio only."""
-    with av.open(str(path), "w") as output:
+    with av.open(str(path), "w", options=REPRODUCIBLE) as output:
         for packet in add_audio(output, audio):
             output.mux(packet)
     return path

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framepack.media.clip import Colors
-from tests.support.clips import BT709, to_frame
+from tests.support.clips import BT709, REPRODUCIBLE, to_frame
 
 TICK = Fraction(1, 25)
 
@@ -36,7 +36,7 @@ def encoded(folder: Path, coding: Coding, paint: Painter, sizes: Sequence[tuple[
     """A file of ``count`` frames in each size, by an encoder for each, as where a phone is turned."""
     path = folder / coding.name
     number = 0
-    with av.open(str(path), "w") as output:
+    with av.open(str(path), "w", options=REPRODUCIBLE) as output:
         stream = cast("av.VideoStream", output.add_stream(coding.codec, rate=25, options=coding.options))
         stream.width, stream.height = sizes[0]
         stream.pix_fmt = coding.pix_fmt

@@ -12,6 +12,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.support.clips import REPRODUCIBLE
+
 _SPS, _PPS, _IDR, _SLICE, _DELIMITER = 7, 8, 5, 1, 9
 _PCM, _I_SLICE, _MAIN_PROFILE = 25, 7, 77
 _MB = 16
@@ -145,7 +147,7 @@ def write_fields(
     coded = coded_fields(luma, order)
     raw = av.open(io.BytesIO(b"".join(top + bottom for top, bottom in coded)), format="h264")
     ahead = max(position - number for position, number in enumerate(order))
-    with raw, av.open(str(path), "w") as output:
+    with raw, av.open(str(path), "w", options=REPRODUCIBLE) as output:
         stream = output.add_stream_from_template(raw.streams.video[0])
         for position, (number, fields) in enumerate(zip(order, coded, strict=True)):
             for half, data in enumerate(fields if each_alone else [b"".join(fields)]):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import av
 from PIL import Image
 
-from tests.support.clips import AudioSpec, Spec, barred, make_clip
+from tests.support.clips import REPRODUCIBLE, AudioSpec, Spec, barred, make_clip
 
 if TYPE_CHECKING:
     Packet = av.Packet[Any]
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def rewritten(path: Path, target: Path, change: Callable[[list[Packet]], Iterator[Packet] | list[Packet]]) -> Path:
     """Copy a file's video packets, changed."""
-    with av.open(str(path)) as source, av.open(str(target), "w") as output:
+    with av.open(str(path)) as source, av.open(str(target), "w", options=REPRODUCIBLE) as output:
         stream = output.add_stream_from_template(source.streams.video[0])
         packets = [packet for packet in source.demux(video=0) if packet.size]
         for packet in change(packets):
@@ -55,7 +55,7 @@ def backward(packets: list[Packet]) -> Iterator[Packet]:
 def recorded(path: Path, times: Sequence[Fraction]) -> Path:
     """A WebM file as browsers record the screen: frames at these times, no frame duration in the header."""
     make_clip(
-        path, Spec(codec="libvpx", frame=barred, times=times, options={"deadline": "realtime", "cpu-used": "8"})
+        path, Spec(codec="libvpx", frame=barred, times=times, options={"deadline": "realtime", "cpu-used": "-8"})
     )
     data = bytearray(path.read_bytes())
     begin = data.find(b"\x23\xe3\x83")
@@ -77,7 +77,7 @@ def held(path: Path, count: int, seconds: Fraction, audio: AudioSpec | None = No
     """Frames at 25 fps of which the last one stays for ``seconds``."""
     spec = Spec(count=count, frame=barred, options=options, audio=audio)
     plain = make_clip(path.with_name("plain.mp4"), spec)
-    with av.open(str(plain)) as source, av.open(str(path), "w") as output:
+    with av.open(str(plain)) as source, av.open(str(path), "w", options=REPRODUCIBLE) as output:
         streams = {
             stream.index: output.add_stream_from_template(stream)
             for stream in source.streams

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from tests.support.clips import REPRODUCIBLE
 from tests.support.codings import Coding, Painter
 
 
@@ -52,7 +53,7 @@ def animation(path: Path, paint: Painter, size: tuple[int, int], durations: list
 
 def palette_video(path: Path, paint: Painter, size: tuple[int, int], count: int) -> Path:
     """A QuickTime file of PNG images with palettes, which no encoder of FFmpeg makes."""
-    with av.open(str(path), "w") as output:
+    with av.open(str(path), "w", options=REPRODUCIBLE) as output:
         stream = output.add_stream("png", rate=25)
         stream.width, stream.height = size
         stream.pix_fmt = "rgba"
