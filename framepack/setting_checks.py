@@ -26,6 +26,7 @@ PINNED_MODEL: Final = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-
 
 _DEVICE: Final = re.compile(r"auto|cpu|cuda(:\d+)?")
 _FACTORY: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_ORIGIN: Final = re.compile(r"https?://(?P<host>[^/:]+)(?::(?P<port>\d+))?")
 _PORTS: Final = re.compile(r"(?P<first>[0-9]{1,5})(-(?P<last>[0-9]{1,5}))?", re.ASCII)
 _MAX_PORT: Final = 65_535
 _SIGNING_PREFIX: Final = "whsec_"
@@ -81,6 +82,19 @@ def host_or_network(text: str) -> str:
             allowed = "host names, IP addresses or networks such as 10.0.0.0/8, without port, separated by commas"
             raise ValueError(allowed) from error
     return text
+
+
+def web_origin(text: str) -> str:
+    """An origin of web pages as browsers send it, in lower case, or ``*``."""
+    origin = text.lower()
+    if origin == "*":
+        return origin
+    parts = _ORIGIN.fullmatch(origin)
+    if parts is None or not HOST_NAME.fullmatch(parts["host"]):
+        example = "https://app.example.com or http://localhost:3000"
+        raise ValueError(f"origins such as {example}, without path, separated by commas, or *")
+    port_range(parts["port"] or "1")
+    return origin
 
 
 def ports(text: str) -> str:

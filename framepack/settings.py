@@ -267,6 +267,11 @@ class RestSettings(_Group):
         description="Accepted `X-API-Key` values, separated by commas; "
         "if unset, a temporary key is generated at start-up.",
     )
+    cors_origins: Annotated[tuple[Annotated[str, AfterValidator(checks.web_origin)], ...], NoDecode] = Field(
+        (),
+        description="Origins of web pages whose scripts may call the server, such as `https://app.example.com`, "
+        "separated by commas; `*` means all.",
+    )
     backend: Literal["local", "runpod"] = Field(
         "local", description="Where jobs run: in a process of this machine, or on a RunPod endpoint."
     )
@@ -322,7 +327,7 @@ class Settings(
 ):
     """The settings of a process, read once at start. A variable is named ``FRAMEPACK_`` and the field's name."""
 
-    @field_validator("allowed_hosts", "allowed_ports", "api_keys", mode="before")
+    @field_validator("allowed_hosts", "allowed_ports", "api_keys", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):

@@ -16,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 
 from framepack import __version__
@@ -29,6 +30,7 @@ from framepack.rest.errors import error_response
 from framepack.rest.fields import check_query
 from framepack.rest.files import check_link, file_routes
 from framepack.rest.health import health_routes
+from framepack.rest.idempotency import JOB_ID
 from framepack.rest.job_routes import job_routes
 from framepack.rest.openapi import openapi_document
 from framepack.rest.routes import add_operations
@@ -54,6 +56,16 @@ and `GET /jobs/{job_id}` shows the state of the job. An error has a sentence in 
 """
 _THREADS: Final = 64  # for the store and DNS, which may be slow
 _STARTS_AT_ONCE: Final = 8
+# Keys are sent in a header, never by the browser on its own, so that no page can use those of its visitors.
+_CORS: Final[dict[str, Any]] = {
+    "allow_methods": ("GET", "HEAD", "POST", "DELETE"),
+    "allow_headers": ("*",),
+    "expose_headers": (
+        "Accept-Ranges", "Content-Disposition", "Content-Length", "Content-Range", "ETag", "Location",
+        "Preference-Applied", "Retry-After", JOB_ID,
+    ),
+    "max_age": 3600,
+}  # fmt: skip
 _ERRORS_OF_FRAMEWORK: Final = {each.status: each for each in (NotFound, MethodNotAllowed)}
 
 
@@ -96,6 +108,8 @@ def create_app(server: Server, keys: ApiKeys) -> FastAPI:
     app.add_middleware(RequireApiKey, keys=keys, check_link=partial(check_link, server))
     app.add_middleware(RequestThrottle)
     app.add_middleware(AccessLog, count_response=server.metrics.count_response, handle_error=_handle_error)
+    if server.runtime.settings.cors_origins:
+        app.add_middleware(CORSMiddleware, **_CORS, allow_origins=server.runtime.settings.cors_origins)
     app.add_middleware(WithoutTrailingSlash)
     app.add_middleware(DrainBody)
     return app
