@@ -168,7 +168,7 @@ def _work(folder: Path, seed: int, first: int, end: int) -> None:
             path.write_bytes(data)
             name, fields, plays = _CALLS[(number // len(_SOURCES) + number) % len(_CALLS)]
             answer = worker.run(name, path, **fields)
-            result, detail = judged(row, path, answer, worker, plays)
+            result, detail = judged(row, name, path, answer, worker, plays)
             if left := worker.leftovers():
                 result, detail = "left behind", str(left)
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -176,8 +176,11 @@ def _work(folder: Path, seed: int, first: int, end: int) -> None:
             print(json.dumps(outcome.__dict__), flush=True)  # noqa: T201 - read by the parent process
 
 
-def judged(row: Row, path: Path, answer: Answer, worker: Bench, plays: int) -> tuple[str, str]:
-    """Whether an answer is an error with a code, has a warning, or has as many frames as there are."""
+def judged(row: Row, operation: str, path: Path, answer: Answer, worker: Bench, plays: int) -> tuple[str, str]:
+    """Whether an answer is an error with a code, has a warning, or has as many frames as there are.
+
+    Where a row says that an operation copies packets as they are, damaged ones count too.
+    """
     if "error" in answer:
         is_clear = answer["error"].endswith(".") and answer.get("code") not in {None, "internal_error"}
         return "refused" if is_clear else "unclear error", answer["error"]
@@ -187,7 +190,8 @@ def judged(row: Row, path: Path, answer: Answer, worker: Bench, plays: int) -> t
         folder = worker.folder / "outputs" / str(folder_key(answer["folder_name"]))
         count = len(list(folder.glob("*.png")))
     else:
-        count = sum(1 for _ in _decoded(worker.output(answer)))
+        made = worker.output(answer)
+        count = _packets(made) if operation in row.differs else sum(1 for _ in _decoded(made))
     if count >= plays * len(row.shown):
         return "whole", ""
     frames = list(_decoded(path))
@@ -195,6 +199,11 @@ def judged(row: Row, path: Path, answer: Answer, worker: Bench, plays: int) -> t
     if None not in frames and readable * plays <= count:
         return "as other readers", f"{count} of {plays * len(row.shown)}"
     return "silent loss", f"{count} frames of {plays * len(row.shown)}; PyAV reads {readable} of {len(frames)}"
+
+
+def _packets(path: Path) -> int:
+    with av.open(str(path)) as container:
+        return sum(packet.size > 0 for packet in container.demux(video=0))
 
 
 def _decoded(path: Path) -> Iterator[av.VideoFrame | None]:
