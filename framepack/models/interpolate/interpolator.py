@@ -158,7 +158,11 @@ class Interpolator:
         return warp_and_blend(first, second, full[:, :-1], full[:, -1:])
 
     def _timesteps(self, pairs: Sequence[EncodedPair]) -> Tensor:
-        return torch.tensor([pair.timestep for pair in pairs], device=self.device.torch_device).view(-1, 1, 1, 1)
+        """Return the times, (N, 1, 1, 1), filled in on the device: a copy from the host would wait for the GPU."""
+        times = torch.empty((len(pairs), 1, 1, 1), device=self.device.torch_device)
+        for time, pair in zip(times, pairs, strict=True):
+            time.fill_(pair.timestep)
+        return times
 
 
 def _batch(frames: list[EncodedFrame]) -> Tensor:
