@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from framepack.media.frames.arrays import Planes, frame_from_planes, planes_of
+from framepack.media.frames.arrays import frame_from_planes, planes_of
 from framepack.models.frames.transfer import Download, upload_planes
 from framepack.models.frames.yuv import rgb_from_yuv, yuv420_from_rgb
 
@@ -86,6 +86,35 @@ class DeviceFrame:
         return Download([luma, *chroma])
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class UploadedPlanes:
+    """Frames as YUV in device memory.
+
+    Attributes:
+        y: Luma, shape (N, H, W), uint8 or int32.
+        uv: Chroma (Cb and Cr), shape (N, 2, h, w), likewise.
+        depth: Bits per sample.
+        halved: Whether chroma has half the (columns, rows), rounded up.
+    """
+
+    y: Tensor
+    uv: Tensor
+    depth: int
+    halved: tuple[bool, bool]
+
+    @classmethod
+    def of(cls, frames: Sequence[Frame], device: torch.device) -> UploadedPlanes:
+        """Upload frames of one size and format; nothing is waited for."""
+        planes = [planes_of(frame.on_host()) for frame in frames]
+        y = upload_planes([frame.y for frame in planes], device)
+        uv = upload_planes([plane for frame in planes for plane in (frame.u, frame.v)], device)
+        return cls(y, uv.view(len(planes), 2, *uv.shape[1:]), planes[0].depth, planes[0].halved)
+
+    def to_rgb(self, colors: Colors, *, clip: bool = True) -> Tensor:
+        """Convert them to RGB; see ``rgb_from_yuv``."""
+        return rgb_from_yuv(self.y, self.uv, self.depth, self.halved, colors, clip=clip)
+
+
 @torch.inference_mode()
 def to_device(
     frames: Sequence[Frame], device: torch.device, dtype: torch.dtype, colors: Colors, *, clip: bool = True
@@ -111,8 +140,7 @@ def to_device(
             tensors = [frame.tensor.to(device, dtype)[None] for frame in members if isinstance(frame, DeviceFrame)]
             batches += [tensor.clamp(0, 1) for tensor in tensors] if clip else tensors
         else:
-            planes = [planes_of(frame.on_host()) for frame in members]
-            batches.append(_upload(planes, device, colors, clip=clip).to(dtype))
+            batches.append(UploadedPlanes.of(members, device).to_rgb(colors, clip=clip).to(dtype))
     batch = batches[0] if len(batches) == 1 else torch.cat(batches)
     return batch.contiguous(memory_format=torch.channels_last)
 
@@ -120,13 +148,6 @@ def to_device(
 def _storage(frame: Frame) -> str:
     """Where and how a frame is stored; successive frames that are stored alike are converted together."""
     return "device" if isinstance(frame, DeviceFrame) else frame.on_host().format.name
-
-
-def _upload(frames: Sequence[Planes], device: torch.device, colors: Colors, *, clip: bool) -> Tensor:
-    y = upload_planes([frame.y for frame in frames], device)
-    uv = upload_planes([plane for frame in frames for plane in (frame.u, frame.v)], device)
-    uv = uv.view(len(frames), 2, *uv.shape[1:])
-    return rgb_from_yuv(y, uv, frames[0].depth, frames[0].halved, colors, clip=clip)
 
 
 @torch.inference_mode()
