@@ -123,6 +123,10 @@ class Graphs:
         self._is_paused = False
         self._lock = threading.Lock()
 
+    def __len__(self) -> int:
+        """Number of graphs that are kept."""
+        return sum(size.recorded is not None for size in self._sizes.values())
+
     @torch.inference_mode()
     def run(self, name: str, function: Function, inputs: Sequence[Tensor], constants: Hashable = ()) -> Tensor:
         """Return ``function(*inputs)``.

@@ -20,10 +20,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from framepack.errors import TooLarge
 from framepack.models.frames.device_frame import DeviceFrame, UploadedPlanes, to_device
 from framepack.models.frames.yuv import rgb_from_yuv
 from framepack.models.graphs import Graphs
-from framepack.models.interpolate.rife import SIZE_MULTIPLE, warp_and_blend
+from framepack.models.interpolate.rife import FRAME_ELEMENTS, MOTION_ELEMENTS, SIZE_MULTIPLE, warp_and_blend
+from framepack.models.memory.device import MAX_CUDA_ELEMENTS
 from framepack.models.memory.oom import first_that_fits, retry_after_oom
 
 if TYPE_CHECKING:
@@ -73,25 +75,27 @@ class Interpolator:
 
     Attributes:
         device: Where it runs.
+        graphs: Its CUDA graphs, if it runs on a GPU.
 
     Args:
         network: In single precision on the CPU; converted and moved in place.
         device: Where to run; idle models there are evicted when memory runs out.
+        use_fast_path: Whether a GPU may use CUDA graphs, where they prove themselves.
     """
 
-    def __init__(self, network: Rife, device: Device) -> None:
+    def __init__(self, network: Rife, device: Device, *, use_fast_path: bool = True) -> None:
         self.device = device
         if device.is_cuda:
             network.half().to(memory_format=torch.channels_last)
         self._network = network.to(device.torch_device).eval()
-        self._graphs = Graphs(self._has_room_for_graph) if device.is_cuda else None
+        self.graphs = Graphs(self._has_room_for_graph) if device.is_cuda and use_fast_path else None
         self._fallback_level = 0  # index of the way to compute that fitted into memory last
 
     def batch_size(self, width: int, height: int) -> int:
         """Return the best number of frames of this size to generate at a time."""
         if self._fallback_level:
             return 1
-        pixels = (width + -width % SIZE_MULTIPLE) * (height + -height % SIZE_MULTIPLE)
+        pixels = _padded(width) * _padded(height)
         wanted = max(_BATCH_PIXELS[self.device.torch_device.type], pixels)
         bytes_per_pixel = _BYTES_PER_PIXEL / _SHARE_OF_FREE
         fitting = int(self.device.evict_until(int(wanted * bytes_per_pixel)) / bytes_per_pixel)
@@ -106,14 +110,17 @@ class Interpolator:
 
         Raises:
             OutOfMemory: It does not fit into memory.
+            TooLarge: It has too many pixels for a GPU.
         """
+        self._check_size(frame)
         tensor = retry_after_oom(lambda: self._uploaded(frame, colors), self._free_memory, _TOO_SMALL)
         return EncodedFrame(tensor, frame.width, frame.height)
 
     def interpolate(self, pairs: Sequence[EncodedPair]) -> Tensor:
         """Generate a frame for each pair.
 
-        If memory runs out, frames are computed one by one, then with the motion estimated at half the size.
+        If memory runs out, frames are computed one by one, then with the motion estimated at half the size. So are
+        frames for which a tensor on a GPU would have 2^31 elements or more.
 
         Args:
             pairs: At least one; all of one size.
@@ -129,16 +136,21 @@ class Interpolator:
             lambda: torch.cat([self._interpolate([pair]) for pair in pairs]),
             lambda: torch.cat([self._interpolate_at_half_size(pair) for pair in pairs]),
         )
-        frames, self._fallback_level = first_that_fits(
-            ways, self._free_memory, _TOO_SMALL, start=self._fallback_level
-        )
+        start = self._fallback_level
+        if self._is_over(MOTION_ELEMENTS * _pixels(pairs[0].first.tensor)):
+            start = len(ways) - 1
+        frames, level = first_that_fits(ways, self._free_memory, _TOO_SMALL, start=start)
+        if level == len(ways) - 1 and level != self._fallback_level:
+            size = pairs[0].first.width, pairs[0].first.height
+            log.warning("The motion between frames of %d x %d pixels is estimated at half the size.", *size)
+        self._fallback_level = level
         return frames
 
     def forget(self) -> None:
         """Forget what did not fit into memory: it may fit now."""
         self._fallback_level = 0
-        if self._graphs is not None:
-            self._graphs.resume()
+        if self.graphs is not None:
+            self.graphs.resume()
 
     @torch.inference_mode()
     def _uploaded(self, frame: Frame, colors: Colors) -> Tensor:
@@ -173,7 +185,6 @@ class Interpolator:
     @torch.inference_mode()
     def _interpolate_at_half_size(self, pair: EncodedPair) -> Tensor:
         """Estimate the motion at half the size, as RIFE's authors recommend for 4K, but warp at full size."""
-        log.warning("memory is short: motion is estimated at half the size")
         first, second = (each.tensor[:, :3, : each.height, : each.width] for each in (pair.first, pair.second))
         flow, mask = self._network.motion(
             self._encoded(_halved(first)), self._encoded(_halved(second)), self._timesteps([pair])
@@ -187,17 +198,29 @@ class Interpolator:
         self, name: str, function: Callable[..., Tensor], inputs: Sequence[Tensor], constants: Hashable = ()
     ) -> Tensor:
         """Return ``function(*inputs)``, on a GPU by a CUDA graph where that is faster; see ``Graphs``."""
-        if self._graphs is None or _pixels(inputs[0]) > _MAX_GRAPH_PIXELS:
+        if self.graphs is None or _pixels(inputs[0]) > _MAX_GRAPH_PIXELS:
             return function(*inputs)
-        return self._graphs.run(name, function, inputs, constants)
+        return self.graphs.run(name, function, inputs, constants)
+
+    def _is_over(self, elements: int) -> bool:
+        """Whether a tensor would be too large for a GPU, if this is one."""
+        return self.device.is_cuda and elements > MAX_CUDA_ELEMENTS
+
+    def _check_size(self, frame: Frame) -> None:
+        if self._is_over(FRAME_ELEMENTS * _padded(frame.width) * _padded(frame.height)):
+            most = MAX_CUDA_ELEMENTS // FRAME_ELEMENTS // 1_000_000
+            raise TooLarge(
+                f"Frames of {frame.width} x {frame.height} pixels cannot be interpolated: at most {most} million "
+                "pixels can."
+            )
 
     def _has_room_for_graph(self, inputs: Sequence[Tensor]) -> bool:
         return self.device.free_bytes() > _ROOM_FOR_GRAPH * _BYTES_PER_PIXEL * _pixels(inputs[0])
 
     def _free_memory(self) -> bool:
         """After memory ran out, free what can be freed; see ``Device.free_memory``."""
-        if self._graphs is not None:
-            self._graphs.pause()
+        if self.graphs is not None:
+            self.graphs.pause()
         return self.device.free_memory()
 
     def _timesteps(self, pairs: Sequence[EncodedPair]) -> Tensor:
@@ -210,6 +233,11 @@ class Interpolator:
 
 def _batch(frames: list[EncodedFrame]) -> Tensor:
     return frames[0].tensor if len(frames) == 1 else torch.cat([frame.tensor for frame in frames])
+
+
+def _padded(side: int) -> int:
+    """A width or height with padding."""
+    return side + -side % SIZE_MULTIPLE
 
 
 def _pixels(frames: Tensor) -> int:

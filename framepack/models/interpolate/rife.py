@@ -32,6 +32,10 @@ _FLOW_CHANNELS: Final = 4  # channels of flow: x and y to the first frame, then 
 _FRAME_CHANNELS: Final = 3 + 4  # RGB and features
 _CARRIED: Final = 1 + 8  # channels that a block passes to the next, besides flow: the mask, then features
 _SLOPE: Final = 0.2
+FRAME_ELEMENTS: Final = _FRAME_CHANNELS
+"""Elements per pixel of a frame with its features."""
+MOTION_ELEMENTS: Final = 2 * _FRAME_CHANNELS + 1 + _CARRIED + _FLOW_CHANNELS
+"""Elements per pixel of the largest tensor while motion is estimated: the last block's input, with the time."""
 _TRAINING_ONLY: Final = ("teacher.", "caltime.")
 
 

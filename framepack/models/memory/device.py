@@ -77,6 +77,10 @@ _LOST_MESSAGES: Final = (
 )
 
 
+MAX_CUDA_ELEMENTS: Final = 2**31 - 1
+"""Of a tensor on a GPU. cuDNN's engines for larger ones are hardly tested; some access memory illegally, which costs
+the process its GPU."""
+
 _kept: WeakKeyDictionary[object, tuple[torch.device, int]] = WeakKeyDictionary()
 
 RECORDING: Final = threading.RLock()

@@ -24,7 +24,7 @@ def shared() -> Interpolator:
 @pytest.fixture
 def model(shared: Interpolator) -> Interpolator:
     """One without graphs."""
-    shared._graphs = None
+    shared.graphs = None
     shared.forget()
     return shared
 
@@ -32,7 +32,7 @@ def model(shared: Interpolator) -> Interpolator:
 def recorded(model: Interpolator) -> Recorder:
     """Let an interpolator use graphs from now on; who records them."""
     recorder = Recorder()
-    model._graphs = recorder.graphs()
+    model.graphs = recorder.graphs()
     return recorder
 
 

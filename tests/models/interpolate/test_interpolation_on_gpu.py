@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,18 +12,20 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 
+from framepack.errors import TooLarge
 from framepack.media.clip import Colors, Frame, HostFrame
 from framepack.models.frames import comparison, transfer
 from framepack.models.frames.device_denoiser import DeviceDenoiser
 from framepack.models.frames.device_frame import DeviceFrame
 from framepack.models.frames.transfer import Download
-from framepack.models.interpolate.interpolator import Interpolator
+from framepack.models.interpolate.interpolator import EncodedPair, Interpolator
 from framepack.models.interpolate.rife import load_rife
 from framepack.models.memory.device import Device
-from tests.support.fake_gpu import FAKE_GPU, FakeEvent, Waits, fake_gpu, move_to_fake_gpu
+from tests.support.fake_gpu import FAKE_GPU, FakeEvent, Operations, Waits, fake_gpu, move_to_fake_gpu
 from tests.support.interpolation import host_frame, run, texture
 from tests.support.rife_reference import random_rife
 
+LIMIT = 2**31 - 1
 WAITS: dict[str, Callable[[Any], object]] = {
     "item": lambda gpu: gpu.sum().item(),
     "condition": lambda gpu: bool(gpu.sum() > 1),
@@ -162,3 +165,37 @@ def test_a_download_that_was_started_is_not_started_again() -> None:
     [download] = frame._download
     assert [plane.shape for plane in download.wait()] == [(90, 160), (45, 80), (45, 80)]
     assert FakeEvent.waits == 1
+
+
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize(("width", "height", "is_whole"), [(8704, 8704, True), (8704, 8832, False)])
+def test_no_tensor_is_over_the_limit(
+    width: int, height: int, caplog: pytest.LogCaptureFixture, *, is_whole: bool
+) -> None:
+    """Frames of more than 76 million pixels have their motion estimated at half the size, and one line says so."""
+    frames: list[Frame] = [
+        DeviceFrame(torch.empty(3, height, width, dtype=torch.float16, device=FAKE_GPU), Colors()) for _ in range(3)
+    ]
+    model = on_gpu()
+    assert (28 * width * height <= LIMIT) == is_whole
+    with Operations() as operations:
+        encoded = [model.encode(frame, Colors()) for frame in frames]
+        for pair in pairwise(encoded):
+            made = model.interpolate([EncodedPair(*pair, 0.5)])
+
+    assert made.shape == (1, 3, height, width)
+    assert operations.elements <= LIMIT
+    assert operations.elements >= (28 if is_whole else 7) * width * height
+    said = f"The motion between frames of {width} x {height} pixels is estimated at half the size."
+    assert caplog.messages == ([] if is_whole else [said])
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_frame_that_is_too_large_even_so_is_refused() -> None:
+    """Before anything is computed."""
+    frame = DeviceFrame(torch.empty(3, 17408, 17664, dtype=torch.float16, device=FAKE_GPU), Colors())
+    model = on_gpu()
+    with Operations() as operations, pytest.raises(TooLarge, match=r"17664 x 17408 .* at most 306 million pixels"):
+        model.encode(frame, Colors())
+
+    assert operations.kernels == 0
