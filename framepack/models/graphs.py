@@ -10,7 +10,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Protocol
@@ -40,7 +40,7 @@ class Recorded(Protocol):
 
 
 class Recording:
-    """A function recorded as a CUDA graph, on the current stream's device.
+    """A function recorded as a CUDA graph, on the current device.
 
     Args:
         function: What to record.
@@ -182,12 +182,13 @@ class Graphs:
         if len(kept) >= _MOST_GRAPHS:
             kept[0].recorded = None
         trial = _Trial(function, inputs, self._record)
-        found = fastest(
-            name,
-            Path("plain", trial.outputs, trial.work),
-            [Path("CUDA graph", trial.recorded_outputs, trial.recorded_work)],
-            milliseconds=self._milliseconds,
-        )
+        with torch.cuda.device(inputs[0].device) if inputs[0].is_cuda else nullcontext():
+            found = fastest(
+                name,
+                Path("plain", trial.outputs, trial.work),
+                [Path("CUDA graph", trial.recorded_outputs, trial.recorded_work)],
+                milliseconds=self._milliseconds,
+            )
         if found is None:
             size.is_refused = True
         else:

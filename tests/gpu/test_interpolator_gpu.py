@@ -135,7 +135,7 @@ def test_graphs_prove_themselves_and_keep_the_frames(size: tuple[int, int], gpu:
 
 
 def test_a_recording_that_fails_leaves_the_gpu_usable(gpu: Device) -> None:
-    """A function that reads a value cannot be recorded: it is computed plainly, and memory can be freed afterwards."""
+    """A function that reads a value cannot be recorded: it is computed plainly, and memory can still be freed."""
     graphs = Graphs(lambda _inputs: True)
 
     def reads(values: torch.Tensor) -> torch.Tensor:

@@ -95,8 +95,10 @@ def _checked(clip: Clip) -> Iterator[Frame]:
     def source() -> Iterator[Frame]:
         with closing(clip.frames()) as frames:
             for frame in frames:
-                frame.start_download()  # while the encoder works on others
+                if clip.encoding.format != "gif":  # which leaves frames out
+                    frame.start_download()  # while the encoder works on others
                 yield frame
+                del frame  # before the next one is made
 
     with closing(prefetch(source, size_bytes=lambda frame: frame.size_bytes)) as frames:
         for frame in frames:
