@@ -34,12 +34,12 @@ class Path:
     Attributes:
         name: What tells it from the others, for the log.
         outputs: Computes the results for small inputs, range 0..1, which are compared.
-        work: Does a realistic piece of work, which is timed.
+        work: Does a realistic piece of work, which is timed; returns its result, on the GPU.
     """
 
     name: str
     outputs: Callable[[], Sequence[Tensor]]
-    work: Callable[[], object]
+    work: Callable[[], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def fastest(
     plain: Path,
     candidates: Sequence[Path],
     *,
-    milliseconds: Callable[[Callable[[], object]], float] | None = None,
+    milliseconds: Callable[[Callable[[], Tensor]], float] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Path | None:
     """Choose the fastest way to compute something, and log the choice.
@@ -106,7 +106,7 @@ def fastest(
     return None
 
 
-def _try(path: Path, expected: Sequence[Tensor], measure: Callable[[Callable[[], object]], float]) -> _Trial:
+def _try(path: Path, expected: Sequence[Tensor], measure: Callable[[Callable[[], Tensor]], float]) -> _Trial:
     """Compare a candidate with the expected results, and time it.
 
     Raises:
@@ -137,15 +137,16 @@ def _psnr(output: Tensor, right: Tensor) -> float:
     return float(-10 * torch.log10(error))
 
 
-def gpu_milliseconds(work: Callable[[], object]) -> float:
-    """Return the median time of a call on the current GPU, after one that warms up."""
-    work()
+def gpu_milliseconds(work: Callable[[], Tensor]) -> float:
+    """Return the median time of a call on the GPU of its result, after one that warms up."""
+    device = work().device
     times: list[float] = []
-    for _ in range(_REPETITIONS):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
-        start.record()
-        work()
-        end.record()
-        end.synchronize()
-        times.append(start.elapsed_time(end))
+    with torch.cuda.device(device):
+        for _ in range(_REPETITIONS):
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+            start.record()
+            work()
+            end.record()
+            end.synchronize()
+            times.append(start.elapsed_time(end))
     return statistics.median(times)

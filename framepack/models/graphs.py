@@ -114,7 +114,7 @@ class Graphs:
         has_room: Callable[[Sequence[Tensor]], bool],
         *,
         record: Callable[[Function, Sequence[Tensor]], Recorded] = Recording,
-        milliseconds: Callable[[Callable[[], object]], float] | None = None,
+        milliseconds: Callable[[Callable[[], Tensor]], float] | None = None,
     ) -> None:
         self._has_room = has_room
         self._record = record

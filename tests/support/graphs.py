@@ -50,7 +50,7 @@ class Recorder:
         """Graphs that are recorded here."""
         return Graphs(lambda _inputs: self.room, record=self, milliseconds=self._took)
 
-    def _took(self, work: Callable[[], object]) -> float:
+    def _took(self, work: Callable[[], Tensor]) -> float:
         before = self.replays
         work()
         return self.plain_milliseconds if self.replays == before else self.milliseconds
