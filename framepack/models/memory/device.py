@@ -82,6 +82,7 @@ MAX_CUDA_ELEMENTS: Final = 2**31 - 1
 the process its GPU."""
 
 _kept: WeakKeyDictionary[object, tuple[torch.device, int]] = WeakKeyDictionary()
+_kept_lock = threading.Lock()
 
 RECORDING: Final = threading.RLock()
 """Held while a CUDA graph is recorded. Meanwhile no other thread may return memory to the device."""
@@ -210,12 +211,14 @@ def release_memory(*, collect: bool = True) -> None:
 
 def keep_bytes(owner: object, torch_device: torch.device, size_bytes: int) -> None:
     """Tell that PyTorch keeps free memory of a GPU that only ``owner`` can use, as long as ``owner`` exists."""
-    _kept[owner] = torch_device, size_bytes
+    with _kept_lock:
+        _kept[owner] = torch_device, size_bytes
 
 
 def kept_bytes(torch_device: torch.device) -> int:
     """Memory that is free for its owners only."""
-    return sum(size_bytes for device, size_bytes in list(_kept.values()) if device == torch_device)
+    with _kept_lock:
+        return sum(size_bytes for device, size_bytes in _kept.values() if device == torch_device)
 
 
 def free_host_bytes(cgroups: Path = _CGROUPS) -> int:
