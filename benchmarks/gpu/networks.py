@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from torch import nn
 
-from benchmarks.gpu.measuring import Bench, counted
+from benchmarks.gpu.measuring import Bench, counted, decibels
 
 UPSCALERS: Final = ("RealESR_AnimeVideo_v3", "RealESRGAN_x4plus_anime_6B", "RealESRGAN_x4plus")
 _UPSCALED: Final = ((1280, 720, 1), (640, 360, 1), (640, 360, 4), (1920, 1080, 1))
 _INTERPOLATED: Final = ((1280, 720, 1), (1280, 720, 4), (1920, 1080, 1), (640, 360, 4))
+_CALLS_TO_RECORD: Final = 6  # after which a size has its graph
 _CONVOLUTIONS: Final = ((64, 32), (160, 32), (192, 64), (64, 192), (64, 64))
 
 
@@ -78,25 +80,35 @@ def upscalers(bench: Bench) -> None:
 
 
 def interpolation(bench: Bench) -> None:
-    """New frames per second of RIFE 4.25."""
+    """New frames per second of RIFE 4.25, kernel by kernel and by a CUDA graph, and whether both are the same."""
     from framepack.media.clip import Colors
     from framepack.models.frames.device_frame import DeviceFrame
     from framepack.models.interpolate.interpolator import EncodedPair, Interpolator
     from framepack.models.interpolate.rife import load_rife
     from tests.support.rife_reference import random_rife
 
-    interpolator = Interpolator(load_rife(random_rife(1, motion=0.5)), bench.device)
+    plain, graphed = (
+        Interpolator(load_rife(random_rife(1, motion=0.5)), bench.device, use_fast_path=use) for use in (False, True)
+    )
     for width, height, count in _INTERPOLATED if bench.device.is_cuda else _INTERPOLATED[-1:]:
-        image = bench.images(1, width, height)[0]
-        encoded = interpolator.encode(DeviceFrame(image, Colors()), Colors())
-        pairs = [EncodedPair(encoded, encoded, 0.5)] * count
+        frames = [DeviceFrame(image, Colors()) for image in bench.images(2, width, height)]
+        first, second = (plain.encode(frame, Colors()) for frame in frames)
+        pairs = [EncodedPair(first, second, 0.5)] * count
 
-        def work(pairs: list[EncodedPair] = pairs) -> torch.Tensor:
-            return interpolator.interpolate(pairs)
+        def work(model: Interpolator, pairs: list[EncodedPair] = pairs) -> torch.Tensor:
+            return model.interpolate(pairs)
 
-        took = bench.milliseconds(work)
-        size = f"{image.shape[-1]}x{image.shape[-2]}"
-        bench.add("interpolation", size=size, batch=count, **_row(bench, work, count, took))
+        row = {"size": f"{frames[0].width}x{frames[0].height}", "batch": count}
+        took = bench.milliseconds(partial(work, plain))
+        bench.add("interpolation", path="plain", **row, **_row(bench, partial(work, plain), count, took))
+        before = 0 if graphed.graphs is None else len(graphed.graphs)
+        for _ in range(_CALLS_TO_RECORD):
+            result = work(graphed)
+        if graphed.graphs is None or len(graphed.graphs) == before:
+            continue  # the log says why
+        took = bench.milliseconds(partial(work, graphed))
+        graph = _row(bench, partial(work, plain), count, took)  # the kernels are those of the plain way
+        bench.add("interpolation", path="CUDA graph", **row, **graph, decibels=decibels(result, work(plain)))
 
 
 def faces(bench: Bench) -> None:

@@ -62,6 +62,9 @@ class Frame(Protocol):
     def size_bytes(self) -> int:
         """The host memory that it takes."""
 
+    def start_download(self) -> None:
+        """Start bringing a frame on a GPU to host memory, where it will be needed. Nothing is waited for."""
+
     def on_host(self) -> av.VideoFrame:
         """The frame as planar YUV in host memory. A frame on the device is converted and downloaded once."""
 
@@ -86,6 +89,9 @@ class HostFrame:
     def size_bytes(self) -> int:
         """Size of its planes."""
         return sum(plane.buffer_size for plane in self.video.planes)
+
+    def start_download(self) -> None:
+        """Do nothing: it is there."""
 
     def on_host(self) -> av.VideoFrame:
         """The frame itself."""

@@ -8,7 +8,10 @@ import pytest
 import torch
 
 from framepack.errors import OutOfMemory
+from framepack.media.clip import Colors, Frame, HostFrame
+from framepack.media.prefetch import prefetch
 from framepack.models.frames.device_frame import DeviceFrame
+from framepack.models.graphs import Graphs
 from framepack.models.interpolate.interpolator import Interpolator
 from framepack.models.interpolate.rife import load_rife
 from framepack.models.memory.device import Device
@@ -110,3 +113,68 @@ def test_out_of_memory_falls_back_to_half_size_and_then_raises(gpu: Device) -> N
         between(model, first, second, 0.5)
     torch.cuda.set_per_process_memory_fraction(1.0)
     assert between(model, first, second, 0.5).is_cuda
+
+
+@pytest.mark.parametrize("size", [(180, 320), (720, 1280)])
+def test_graphs_prove_themselves_and_keep_the_frames(size: tuple[int, int], gpu: Device) -> None:
+    """They are recorded while another thread downloads frames, used, and give the frames of the plain way."""
+    state = random_rife(1, motion=0.5)
+    whole = noise(1, size[0], size[1] + 80)[0] * 0.5 + 0.2
+    frames: list[Frame] = [to_host(whole[..., 4 * step : 4 * step + size[1]]) for step in range(20)]
+    model = Interpolator(load_rife(state), gpu)
+    plain = Interpolator(load_rife(state), gpu, use_fast_path=False)
+    made = list(prefetch(lambda: started(run(frames, model, 4))))
+    expected = list(run(frames, plain, 4))
+    assert model.graphs is not None
+    assert len(model.graphs) >= 2
+    for one, other in zip(made, expected, strict=True):
+        if isinstance(one, DeviceFrame) and isinstance(other, DeviceFrame):
+            assert psnr(one.tensor.cpu(), other.tensor.cpu()) > 60
+            difference = one.on_host().to_ndarray().astype(int) - other.on_host().to_ndarray()
+            assert abs(difference).max() <= 2
+
+
+def test_a_recording_that_fails_leaves_the_gpu_usable(gpu: Device) -> None:
+    """A function that reads a value cannot be recorded: it is computed plainly, and memory can still be freed."""
+    graphs = Graphs(lambda _inputs: True)
+
+    def reads(values: torch.Tensor) -> torch.Tensor:
+        return values * float(values.sum())
+
+    values = torch.arange(4.0, device=gpu.torch_device)
+    for _ in range(8):
+        assert graphs.run("Sums", reads, (values,)).tolist() == [0, 6, 12, 18]
+    assert len(graphs) == 0
+    gpu.release()
+    first, second = noise(2, 64, 64)
+    made = between(Interpolator(load_rife(mixing()), gpu), first, second, 0.5)
+    assert (made[0].cpu() - (first + second) / 2).abs().max() < 1e-3
+
+
+def test_memory_of_graphs_is_not_planned_for_others(gpu: Device) -> None:
+    """What they keep is not free, and is free again without them."""
+    free = gpu.available_bytes()
+    model = Interpolator(load_rife(mixing()), gpu)
+    first, second = noise(2, 720, 1280)
+    for _ in range(8):
+        between(model, first, second, 0.5)
+    assert model.graphs is not None
+    assert len(model.graphs) == 2
+    gpu.release()
+    assert gpu.available_bytes() < free - (100 << 20)
+    model.graphs.pause()
+    del model
+    gpu.release()
+    assert gpu.available_bytes() > free - (100 << 20)
+
+
+def to_host(rgb: torch.Tensor) -> HostFrame:
+    """A frame on the host."""
+    return HostFrame(DeviceFrame(rgb, Colors()).on_host())
+
+
+def started(frames: Iterator[Frame]) -> Iterator[Frame]:
+    """As the writer takes frames."""
+    for frame in frames:
+        frame.start_download()
+        yield frame

@@ -92,7 +92,15 @@ def write(
 
 
 def _checked(clip: Clip) -> Iterator[Frame]:
-    with closing(prefetch(clip.frames, size_bytes=lambda frame: frame.size_bytes)) as frames:
+    def source() -> Iterator[Frame]:
+        with closing(clip.frames()) as frames:
+            for frame in frames:
+                if clip.encoding.format != "gif":  # which leaves frames out
+                    frame.start_download()  # while the encoder works on others
+                yield frame
+                del frame  # before the next one is made
+
+    with closing(prefetch(source, size_bytes=lambda frame: frame.size_bytes)) as frames:
         for frame in frames:
             if (frame.width, frame.height) != (clip.width, clip.height):
                 raise FramepackError("A frame's size differs from its clip's.")

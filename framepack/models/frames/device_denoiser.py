@@ -37,13 +37,11 @@ class DeviceDenoiser:
     def __call__(self, rgb: Tensor) -> Tensor:
         """Denoise the next frame: RGB, shape (3, H, W), any float dtype, 0..1; a new tensor of the same kind."""
         luma, chroma = self._to_yuv(rgb)
-        previous = self._previous
-        if previous is not None and (luma - previous[0])[:, ::8, ::8].abs().mean() > CUT_LEVELS:
-            previous = None
-        clean = (
-            self._denoised(luma, None if previous is None else previous[0]),
-            self._denoised(chroma, None if previous is None else previous[1]),
-        )
+        previous = (None, None) if self._previous is None else self._previous
+        continues = None  # a cut is found on the device: to read it here would wait for all that was launched
+        if previous[0] is not None:
+            continues = (luma - previous[0])[:, ::8, ::8].abs().mean() <= CUT_LEVELS
+        clean = self._denoised(luma, previous[0], continues), self._denoised(chroma, previous[1], continues)
         self._previous = clean
         return self._with_changes(rgb, clean[0] - luma, clean[1] - chroma)
 
@@ -77,14 +75,14 @@ class DeviceDenoiser:
             result[:, rows] = change.add_(rgb[:, rows]).clamp_(0, 1)
         return result
 
-    def _denoised(self, planes: Tensor, previous: Tensor | None) -> Tensor:
+    def _denoised(self, planes: Tensor, previous: Tensor | None, continues: Tensor | None) -> Tensor:
         result = torch.empty_like(planes)
         for rows in strips(planes.shape[1], _STRIP_ROWS):
             now = self._within_frame(_padded_rows(planes, rows, 2))
-            if previous is None:
+            if previous is None or continues is None:
                 result[:, rows] = now[:, 1:-1]
             else:
-                result[:, rows] = self._along_time(now, _padded_rows(previous, rows, 1))
+                result[:, rows] = self._along_time(now, _padded_rows(previous, rows, 1), continues)
         return result
 
     def _within_frame(self, planes: Tensor) -> Tensor:
@@ -98,7 +96,8 @@ class DeviceDenoiser:
         small = difference.clamp(-self._limit, self._limit)
         return small - (difference - small).clamp_(-self._limit, self._limit)
 
-    def _along_time(self, now: Tensor, before: Tensor) -> Tensor:
+    def _along_time(self, now: Tensor, before: Tensor, continues: Tensor) -> Tensor:
+        """Move pixels toward the previous frame, unless there was a cut."""
         difference = before - now
         # Motion is judged by the difference averaged over 3 x 3 pixels (weights 1-2-1 each way, sum 16), because
         # noise makes that of a single pixel meaningless. The larger it is, the less the pixel may move to the old
@@ -107,7 +106,7 @@ class DeviceDenoiser:
         for dimension in (1, 1, 2, 2):
             length = around.shape[dimension] - 1
             around = around.narrow(dimension, 0, length) + around.narrow(dimension, 1, length)
-        allowed = (self._bound - around.abs_() * (MOTION_SLOPE / 16)).clamp_(min=0)
+        allowed = (self._bound - around.abs_() * (MOTION_SLOPE / 16)).clamp_(min=0).mul_(continues)
         change = difference[:, 1:-1].minimum(allowed).maximum(-allowed)
         return now[:, 1:-1].add(change, alpha=_KEPT)
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from framepack.media.frames.arrays import Planes, frame_from_planes, planes_of
+from framepack.media.frames.arrays import frame_from_planes, planes_of
+from framepack.models.frames.transfer import Download, upload_planes
 from framepack.models.frames.yuv import rgb_from_yuv, yuv420_from_rgb
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     import av
 
     from framepack.media.clip import Colors, Frame
-    from framepack.media.frames.arrays import Samples
 
 
 F = TypeVar("F", bound="Frame")
@@ -37,6 +37,7 @@ class DeviceFrame:
 
     tensor: Tensor
     colors: Colors
+    _download: list[Download] = field(default_factory=list, init=False, repr=False)
     _downloaded: list[av.VideoFrame] = field(default_factory=list, init=False, repr=False)
 
     @property
@@ -51,24 +52,67 @@ class DeviceFrame:
 
     @property
     def size_bytes(self) -> int:
-        """Size of its tensor if the device is the CPU: device memory is planned elsewhere."""
-        return self.tensor.nbytes if self.is_on_cpu else 0
+        """Size of its tensor if the device is the CPU, else of its copy on the host.
+
+        Device memory is planned elsewhere.
+        """
+        if self.is_on_cpu:
+            return self.tensor.nbytes
+        return self.width * self.height * 3 // 2 if self._download or self._downloaded else 0
 
     @property
     def is_on_cpu(self) -> bool:
         """Whether the device is the CPU, so that no copy is needed."""
         return self.tensor.device.type == "cpu"
 
+    def start_download(self) -> None:
+        """Start converting and copying it to host memory, if it is on a GPU. At the first call only."""
+        if not self.is_on_cpu and not self._download and not self._downloaded:
+            self._download.append(self._converted())
+
     @torch.inference_mode()
     def on_host(self) -> av.VideoFrame:
         """Return the frame as 8-bit yuv420p; it is converted on the device and downloaded at the first call."""
         if not self._downloaded:
-            luma, chroma = yuv420_from_rgb(self.tensor, self.colors)
-            y, u, v = (_start_download(plane) for plane in (luma, *chroma))
-            if self.tensor.is_cuda:
-                torch.cuda.current_stream(self.tensor.device).synchronize()
-            self._downloaded.append(frame_from_planes(y.numpy(), u.numpy(), v.numpy(), self.colors))
+            download = self._download[0] if self._download else self._converted()
+            y, u, v = (plane.numpy() for plane in download.wait())
+            self._downloaded.append(frame_from_planes(y, u, v, self.colors))
+            self._download.clear()  # only now, because another thread may start the download of a repeated frame
         return self._downloaded[0]
+
+    @torch.inference_mode()
+    def _converted(self) -> Download:
+        luma, chroma = yuv420_from_rgb(self.tensor, self.colors)
+        return Download([luma, *chroma])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UploadedPlanes:
+    """Frames as YUV in device memory.
+
+    Attributes:
+        y: Luma, shape (N, H, W), uint8 or int32.
+        uv: Chroma (Cb and Cr), shape (N, 2, h, w), likewise.
+        depth: Bits per sample.
+        halved: Whether chroma has half the (columns, rows), rounded up.
+    """
+
+    y: Tensor
+    uv: Tensor
+    depth: int
+    halved: tuple[bool, bool]
+
+    @classmethod
+    def of(cls, frames: Sequence[Frame], device: torch.device) -> UploadedPlanes:
+        """Upload frames of one size and format; nothing is waited for."""
+        planes = [planes_of(frame.on_host()) for frame in frames]
+        y = upload_planes([frame.y for frame in planes], device)
+        uv = upload_planes([plane for frame in planes for plane in (frame.u, frame.v)], device)
+        return cls(y, uv.view(len(planes), 2, *uv.shape[1:]), planes[0].depth, planes[0].halved)
+
+    def to_rgb(self, colors: Colors, *, clip: bool = True) -> Tensor:
+        """Convert them to RGB; see ``rgb_from_yuv``."""
+        return rgb_from_yuv(self.y, self.uv, self.depth, self.halved, colors, clip=clip)
 
 
 @torch.inference_mode()
@@ -96,8 +140,7 @@ def to_device(
             tensors = [frame.tensor.to(device, dtype)[None] for frame in members if isinstance(frame, DeviceFrame)]
             batches += [tensor.clamp(0, 1) for tensor in tensors] if clip else tensors
         else:
-            planes = [planes_of(frame.on_host()) for frame in members]
-            batches.append(_upload(planes, device, colors, clip=clip).to(dtype))
+            batches.append(UploadedPlanes.of(members, device).to_rgb(colors, clip=clip).to(dtype))
     batch = batches[0] if len(batches) == 1 else torch.cat(batches)
     return batch.contiguous(memory_format=torch.channels_last)
 
@@ -105,36 +148,6 @@ def to_device(
 def _storage(frame: Frame) -> str:
     """Where and how a frame is stored; successive frames that are stored alike are converted together."""
     return "device" if isinstance(frame, DeviceFrame) else frame.on_host().format.name
-
-
-def _upload(frames: Sequence[Planes], device: torch.device, colors: Colors, *, clip: bool) -> Tensor:
-    y = _upload_planes([frame.y for frame in frames], device)
-    uv = _upload_planes([plane for frame in frames for plane in (frame.u, frame.v)], device)
-    uv = uv.view(len(frames), 2, *uv.shape[1:])
-    return rgb_from_yuv(y, uv, frames[0].depth, frames[0].halved, colors, clip=clip)
-
-
-def _upload_planes(planes: Sequence[Samples], device: torch.device) -> Tensor:
-    """Copy planes of one size to the device: shape (N, H, W), uint8 or int32.
-
-    The planes are gathered in pinned (page-locked) memory first. A GPU copies from there asynchronously, while the
-    CPU continues.
-    """
-    wide = planes[0].dtype.itemsize > 1
-    dtype = torch.int16 if wide else torch.uint8
-    staged = torch.empty((len(planes), *planes[0].shape), dtype=dtype, pin_memory=device.type == "cuda")
-    array = staged.numpy().view(planes[0].dtype)
-    for index, plane in enumerate(planes):
-        array[index] = plane
-    samples = staged.to(device, non_blocking=True)
-    return samples.to(torch.int32).bitwise_and_(0xFFFF) if wide else samples  # PyTorch has few operations for uint16
-
-
-def _start_download(samples: Tensor) -> Tensor:
-    """Start copying to host memory; from a GPU, the data is complete after its stream is synchronized."""
-    if not samples.is_cuda:
-        return samples
-    return torch.empty_like(samples, device="cpu", pin_memory=True).copy_(samples, non_blocking=True)
 
 
 @torch.inference_mode()

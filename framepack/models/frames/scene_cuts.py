@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from torch import Tensor
 
 from framepack.media.frames.arrays import planes_of
 from framepack.models.frames.device_frame import DeviceFrame
@@ -36,15 +37,30 @@ _THRESHOLD: Final = 0.85
 
 
 def thumbnail(frame: Frame) -> Thumbnail:
-    """Compute a frame's thumbnail, on the device if the frame is there."""
+    """Compute a frame's thumbnail; if the frame is on the device, there, which is waited for."""
     if isinstance(frame, DeviceFrame):
-        samples = _device_samples(frame)
-    else:
-        planes = planes_of(frame.on_host())
-        sampled = planes.y[np.ix_(_sample_positions(frame.height), _sample_positions(frame.width))]
-        samples = sampled.astype(np.float32) * np.float32(2.0 ** (8 - planes.depth))
+        return np.asarray(device_thumbnail(frame).cpu().numpy())
+    return host_thumbnail(frame)
+
+
+def host_thumbnail(frame: Frame) -> Thumbnail:
+    """Compute the thumbnail of a frame on the host."""
+    planes = planes_of(frame.on_host())
+    sampled = planes.y[np.ix_(_sample_positions(frame.height), _sample_positions(frame.width))]
+    samples = sampled.astype(np.float32) * np.float32(2.0 ** (8 - planes.depth))
     cells: Thumbnail = samples.reshape(_SIDE, _SAMPLES, _SIDE, _SAMPLES).mean((1, 3), dtype=np.float32)
     return cells
+
+
+@torch.inference_mode()
+def device_thumbnail(frame: DeviceFrame) -> Tensor:
+    """Compute the thumbnail of a frame in device memory there; a GPU is not waited for."""
+    tensor = frame.tensor
+    rows, columns = (_device_positions(side, tensor.device) for side in tensor.shape[1:])
+    red, green, blue = tensor.index_select(1, rows).index_select(2, columns).float()
+    red_weight, blue_weight = frame.colors.matrix.red_blue
+    luma: Tensor = red_weight * red + (1 - red_weight - blue_weight) * green + blue_weight * blue
+    return luma.mul_(255).view(_SIDE, _SAMPLES, _SIDE, _SAMPLES).mean((1, 3))
 
 
 def is_cut(before: Thumbnail, after: Thumbnail) -> bool:
@@ -79,11 +95,7 @@ def _sample_positions(length: int) -> NDArray[np.intp]:
     return (2 * np.arange(count) + 1) * length // (2 * count)
 
 
-@torch.inference_mode()
-def _device_samples(frame: DeviceFrame) -> NDArray[Any]:
-    tensor = frame.tensor
-    rows, columns = (torch.from_numpy(_sample_positions(side)).to(tensor.device) for side in tensor.shape[1:])
-    red, green, blue = tensor.index_select(1, rows).index_select(2, columns).float()
-    red_weight, blue_weight = frame.colors.matrix.red_blue
-    luma = red_weight * red + (1 - red_weight - blue_weight) * green + blue_weight * blue
-    return np.asarray(luma.mul_(255).cpu().numpy())
+def _device_positions(length: int, device: torch.device) -> Tensor:
+    """Compute the same positions on the device."""
+    count = _SIDE * _SAMPLES
+    return torch.arange(1, 2 * count, 2, device=device).mul_(length).div_(2 * count, rounding_mode="floor")

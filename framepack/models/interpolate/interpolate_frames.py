@@ -6,19 +6,19 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
 import torch
 
 from framepack.closing import closing
-from framepack.media.frames.arrays import planes_of
 from framepack.media.timeline.retiming import FramePair, retime
+from framepack.models.frames.comparison import ComparedFrame, compared
 from framepack.models.frames.device_frame import DeviceFrame
-from framepack.models.frames.scene_cuts import Thumbnail, is_cut, thumbnail
+from framepack.models.frames.scene_cuts import is_cut
 from framepack.models.interpolate.interpolator import EncodedFrame, EncodedPair
 
 if TYPE_CHECKING:
     from framepack.media.clip import Colors, Frame
     from framepack.media.timeline.retiming import Retiming
+    from framepack.models.frames.scene_cuts import Thumbnail
     from framepack.models.interpolate.interpolator import Interpolator
 
 _MAX_QUEUE: Final = 32
@@ -78,27 +78,13 @@ _SourcePair = FramePair[_SourceFrame]
 def _deduplicated(frames: Iterable[Frame], check: Callable[[], None]) -> Iterator[_SourceFrame]:
     """Yield one object per frame: the previous one again if the frame is equal to it."""
     current: _SourceFrame | None = None
-    with closing(frames):
-        for frame in frames:
-            check()
-            if current is None or frame is not current.frame:
-                source = _SourceFrame(frame, thumbnail(frame))
-                current = current if current is not None and _are_equal(current, source) else source
+    before: ComparedFrame | None = None
+    with closing(compared(frames, check)) as following:
+        for each in following:
+            if current is None or (each is not before and not each.equals_before):
+                current = _SourceFrame(each.frame, each.thumbnail)
+            before = each
             yield current
-
-
-def _are_equal(one: _SourceFrame, other: _SourceFrame) -> bool:
-    """Whether two frames are equal in every sample."""
-    if not np.array_equal(one.thumbnail, other.thumbnail):
-        return False
-    if isinstance(one.frame, DeviceFrame) or isinstance(other.frame, DeviceFrame):
-        tensors = [each.frame.tensor for each in (one, other) if isinstance(each.frame, DeviceFrame)]
-        return len(tensors) > 1 and torch.equal(*tensors)
-    frames = one.frame.on_host(), other.frame.on_host()
-    if frames[0].format.name != frames[1].format.name:
-        return False
-    first, second = (planes_of(frame) for frame in frames)
-    return all(np.array_equal(getattr(first, name), getattr(second, name)) for name in "yuv")
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ Module names are those of the published checkpoint, so that it loads strictly.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,10 @@ _FLOW_CHANNELS: Final = 4  # channels of flow: x and y to the first frame, then 
 _FRAME_CHANNELS: Final = 3 + 4  # RGB and features
 _CARRIED: Final = 1 + 8  # channels that a block passes to the next, besides flow: the mask, then features
 _SLOPE: Final = 0.2
+FRAME_ELEMENTS: Final = _FRAME_CHANNELS
+"""Elements per pixel of a frame with its features."""
+MOTION_ELEMENTS: Final = 2 * _FRAME_CHANNELS + 1 + _CARRIED + _FLOW_CHANNELS
+"""Elements per pixel of the largest tensor while motion is estimated: the last block's input, with the time."""
 _TRAINING_ONLY: Final = ("teacher.", "caltime.")
 
 
@@ -149,14 +153,14 @@ class Rife(nn.Module):
         """
         # A block works at 1 / scale of the size. Its input is defined as full-size frames, bilinearly shrunk, which
         # depends only on the central 2 x 2 pixels of every scale x scale. So only these are warped.
-        grid = _grid(first)
+        pixels = _positions(first)
         scale = self.block0.scale
         near = _halved(_center_pixels(first, scale)), _halved(_center_pixels(second, scale))
         output = self.block0(_block_input(*near, timestep))
         flow = _enlarged(output[:, :_FLOW_CHANNELS], scale) * scale
         for block in (self.block1, self.block2, self.block3, self.block4):
             scale = block.scale
-            points = _center_pixels(grid, scale)
+            points = pixels.centers(scale)
             flow_at_points = _center_pixels(flow, scale)
             warped = (
                 _warp(first, flow_at_points[:, :2], points),
@@ -184,8 +188,8 @@ def warp_and_blend(first: Tensor, second: Tensor, flow: Tensor, mask: Tensor) ->
     Returns:
         (N, C, H, W), float32.
     """
-    grid = _grid(first)
-    return torch.lerp(_warp(second, flow[:, 2:], grid), _warp(first, flow[:, :2], grid), mask)
+    points = _positions(first)
+    return torch.lerp(_warp(second, flow[:, 2:], points), _warp(first, flow[:, :2], points), mask)
 
 
 def load_rife(state: Mapping[str, Tensor]) -> Rife:
@@ -246,18 +250,33 @@ def _enlarged(x: Tensor, factor: int) -> Tensor:
     return functional.interpolate(x, scale_factor=float(factor), mode="bilinear") if factor > 1 else x
 
 
-def _grid(like: Tensor) -> Tensor:
-    """Return the position (x, y) of every pixel in the coordinates of ``grid_sample``, (1, 2, H, W), float32."""
+class _Positions(NamedTuple):
+    """Where pixels are, in the coordinates of ``grid_sample``: -1 is the center of the first one, 1 of the last."""
+
+    x: Tensor
+    """Of every column, (W,), float32."""
+    y: Tensor
+    """Of every row, (H, 1), float32."""
+
+    def centers(self, scale: int) -> _Positions:
+        """The positions of what ``_center_pixels`` takes."""
+        if scale <= 2:  # noqa: PLR2004 - the center is everything
+            return self
+        center = slice(scale // 2 - 1, scale // 2 + 1)
+        x, y = (side.view(-1, scale)[:, center].flatten() for side in self)
+        return _Positions(x, y.unsqueeze(1))
+
+
+def _positions(like: Tensor) -> _Positions:
     height, width = like.shape[2:]
     y = torch.linspace(-1, 1, height, device=like.device)
-    x = torch.linspace(-1, 1, width, device=like.device)
-    return torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1]).unsqueeze(0)
+    return _Positions(torch.linspace(-1, 1, width, device=like.device), y.unsqueeze(1))
 
 
-def _warp(frame: Tensor, flow: Tensor, points: Tensor) -> Tensor:
+def _warp(frame: Tensor, flow: Tensor, points: _Positions) -> Tensor:
     """Sample ``frame`` (N, C, H, W) at ``points`` shifted by ``flow`` (N, 2, h, w); edge pixels are repeated."""
     height, width = frame.shape[2:]
-    x = torch.add(points[:, 0], flow[:, 0], alpha=2 / (width - 1))
-    y = torch.add(points[:, 1], flow[:, 1], alpha=2 / (height - 1))
+    x = torch.add(points.x, flow[:, 0], alpha=2 / (width - 1))
+    y = torch.add(points.y, flow[:, 1], alpha=2 / (height - 1))
     positions = torch.stack((x, y), -1)
     return functional.grid_sample(frame, positions, mode="bilinear", padding_mode="border", align_corners=True)

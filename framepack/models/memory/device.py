@@ -8,10 +8,12 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
+from weakref import WeakKeyDictionary
 
 from framepack.errors import DeviceLost, Unavailable
 from framepack.processors import limit_threads
@@ -73,6 +75,17 @@ _LOST_MESSAGES: Final = (
     "CUDA-capable device(s) is/are busy or unavailable",
     "CUDA error: unknown error",
 )
+
+
+MAX_CUDA_ELEMENTS: Final = 2**31 - 1
+"""Of a tensor on a GPU. cuDNN's engines for larger ones are hardly tested; some access memory illegally, which costs
+the process its GPU."""
+
+_kept: WeakKeyDictionary[object, tuple[torch.device, int]] = WeakKeyDictionary()
+_kept_lock = threading.Lock()
+
+RECORDING: Final = threading.RLock()
+"""Held while a CUDA graph is recorded. Meanwhile no other thread may return memory to the device."""
 
 
 class ResidentModels(Protocol):
@@ -145,7 +158,10 @@ class Device:
 
             used = torch.cuda.memory_allocated(self.torch_device)
             free = (
-                torch.cuda.mem_get_info(self.torch_device)[0] + torch.cuda.memory_reserved(self.torch_device) - used
+                torch.cuda.mem_get_info(self.torch_device)[0]
+                + torch.cuda.memory_reserved(self.torch_device)
+                - used
+                - kept_bytes(self.torch_device)
             )
         else:
             free = free_host_bytes()
@@ -186,10 +202,23 @@ def release_memory(*, collect: bool = True) -> None:
         gc.collect()
     torch = sys.modules.get("torch")  # if it was never imported, it holds no memory
     if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
+        with RECORDING:
+            torch.cuda.empty_cache()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # exists only in glibc, which keeps freed memory
     if trim is not None:
         trim(0)
+
+
+def keep_bytes(owner: object, torch_device: torch.device, size_bytes: int) -> None:
+    """Tell that PyTorch keeps free memory of a GPU that only ``owner`` can use, as long as ``owner`` exists."""
+    with _kept_lock:
+        _kept[owner] = torch_device, size_bytes
+
+
+def kept_bytes(torch_device: torch.device) -> int:
+    """Memory that is free for its owners only."""
+    with _kept_lock:
+        return sum(size_bytes for device, size_bytes in _kept.values() if device == torch_device)
 
 
 def free_host_bytes(cgroups: Path = _CGROUPS) -> int:

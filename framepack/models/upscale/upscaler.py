@@ -12,6 +12,7 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from framepack.models.memory.device import MAX_CUDA_ELEMENTS
 from framepack.models.memory.oom import MIN_TILE, BatchPlan, OomFallback, WorkShape
 from framepack.models.networks.network import ESRGAN
 from framepack.models.upscale.precision import prepare
@@ -27,8 +28,6 @@ _SHARE_OF_FREE: Final = {"cuda": 0.8, "cpu": 0.5}
 _BATCH_PIXELS: Final = {"cuda": 1 << 20, "cpu": 0}  # enough to keep a GPU busy; for a CPU one frame is enough
 # The blocks of ESRGAN keep 192 channels: with more pixels, one block does not fit into a GPU's cache of 50 to 72 MB.
 _CUDA_BATCH_PIXELS: Final = {ESRGAN: 1 << 17}
-# cuDNN's engines for larger tensors are hardly tested; some access memory illegally, which costs the process its GPU.
-_MAX_CUDA_ELEMENTS: Final = 2**31 - 1
 _MAX_BATCH: Final = 16
 _TILE_STEP: Final = 32
 _PROBE_SIDE: Final = 32  # pixels of the frame with which memory is measured
@@ -66,7 +65,7 @@ class Upscaler:
         self._max_pixels: int | None = None  # of one call of the network
         if device.is_cuda:
             self._batch_pixels = _CUDA_BATCH_PIXELS.get(network.architecture, self._batch_pixels)
-            self._max_pixels = _MAX_CUDA_ELEMENTS // measure_elements_per_pixel(network, self.dtype)
+            self._max_pixels = MAX_CUDA_ELEMENTS // measure_elements_per_pixel(network, self.dtype)
         self._fallback = OomFallback(device)
 
     def __call__(self, batch: Tensor, *, tile_size: int = 0, check: Callable[[], None] = _nothing) -> Tensor:

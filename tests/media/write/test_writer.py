@@ -59,6 +59,41 @@ def test_frame_rate_is_exact(tmp_path: Path, fps: Fraction, count: int) -> None:
     assert probe(path).fps == fps
 
 
+class OnDevice:
+    """A frame that notes when it is brought to the host."""
+
+    def __init__(self, frame: Frame, index: int, steps: list[tuple[str, int, bool]]) -> None:
+        self._frame, self._index, self._steps = frame, index, steps
+        self.width, self.height, self.size_bytes = frame.width, frame.height, frame.size_bytes
+
+    def start_download(self) -> None:
+        """Note it."""
+        self._note("start")
+
+    def on_host(self) -> av.VideoFrame:
+        """Note it."""
+        self._note("need")
+        return self._frame.on_host()
+
+    def _note(self, step: str) -> None:
+        self._steps.append((step, self._index, threading.current_thread().name == "prefetch"))
+
+
+@pytest.mark.parametrize(("container", "starts"), [("mp4", True), ("gif", False)])
+def test_the_download_of_a_frame_starts_where_it_is_made(tmp_path: Path, container: str, *, starts: bool) -> None:
+    """Ahead of the encoder, which then only waits; not for a GIF, which leaves frames out."""
+    steps: list[tuple[str, int, bool]] = []
+    clip = drawn(6)
+    if container == "gif":
+        clip = replace(clip, encoding=replace(clip.encoding, format="gif"))
+    devices = replace(clip, frames=lambda: (OnDevice(each, i, steps) for i, each in enumerate(clip.frames())))
+    write(devices, tmp_path / "out")
+
+    assert [index for step, index, _ in steps if step == "start"] == (list(range(6)) if starts else [])
+    for index in range(6 if starts else 0):
+        assert steps.index(("start", index, True)) < steps.index(("need", index, False))
+
+
 @pytest.mark.parametrize("full_range", [False, True])
 @pytest.mark.parametrize("source", ["yuv420p", "yuv444p", "yuv420p10le"])
 @pytest.mark.parametrize("matrix", list(Matrix))
