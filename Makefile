@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIPS := $(VENV)/pips/.ready
+COMMAND := $(BIN)/framepack
 TOOLS := .venv-tools/bin
 TOOLS_READY := .venv-tools/.ready
 
@@ -15,7 +16,7 @@ IN_PARALLEL := --numprocesses 2 --dist loadfile
 
 .PHONY: demo help quick test test-long check coverage docs dist image image-test lock upgrade audit sbom clean
 
-demo: $(READY)  ## The worker's main job for real: upscale the clip of test_input.json
+demo: $(COMMAND)  ## The worker's main job for real: upscale the clip of test_input.json
 	@PYTHONPATH=. $(BIN)/python builder/demo.py
 
 help:  ## List the targets
@@ -71,6 +72,11 @@ sbom: $(TOOLS_READY)  ## Write build/sbom.cdx.json: what an installation consist
 $(READY): builder/requirements-dev.txt
 	@sh builder/install.sh $(PYTHON) builder/requirements-dev.txt $(VENV)
 	@touch $@
+
+# The command of this checkout, for any folder; `pip install .` makes the same for an installation.
+$(COMMAND): $(READY)
+	@printf '#!/bin/sh\nPYTHONPATH="%s" exec "%s/python" -m framepack "$$@"\n' "$(CURDIR)" "$(abspath $(BIN))" > $@
+	@chmod +x $@
 
 $(TOOLS_READY): builder/requirements-tools.txt
 	@sh builder/install.sh $(PYTHON) builder/requirements-tools.txt .venv-tools
