@@ -23,7 +23,7 @@ def test_the_command_of_a_checkout_works_in_any_folder(tmp_path: Path) -> None:
     subprocess.run(["make", f"BIN={programs}", f"READY={ready}", str(command)], cwd=ROOT, check=True)
 
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    asked = [command, "run", "analyze", "no such file.mp4"]
+    asked = [str(command), "run", "analyze", "no such file.mp4"]
     version = subprocess.run([command, "--version"], cwd=tmp_path, env=environment, capture_output=True, check=True)
     refused = subprocess.run(asked, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
