@@ -133,10 +133,11 @@ class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         inputs = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
-        storages = {each.untyped_storage().data_ptr() for each in inputs}
+        storages = {each.untyped_storage()._cdata for each in inputs}  # noqa: SLF001 - the storage's identity
         outputs = [each for each in tree_leaves(result) if isinstance(each, Tensor)]
-        is_view = outputs and all(each.untyped_storage().data_ptr() in storages for each in outputs)
-        if outputs and not (is_view and not func._schema.is_mutable):  # noqa: SLF001 - the way to ask an operation
+        is_view = all(each.untyped_storage()._cdata in storages for each in outputs)  # noqa: SLF001
+        is_allocation = "empty" in func._schema.name  # noqa: SLF001 - the way to ask an operation
+        if not is_allocation and (func._schema.is_mutable or not is_view):  # noqa: SLF001
             self.kernels += 1
             self.read_and_written_bytes += sum(each.nbytes for each in (*inputs, *outputs))
         return result

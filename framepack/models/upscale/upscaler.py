@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 from framepack.models.memory.device import MAX_CUDA_ELEMENTS
 from framepack.models.memory.oom import MIN_TILE, BatchPlan, OomFallback, WorkShape
 from framepack.models.networks.network import ESRGAN
+from framepack.models.upscale.fused import fuse_if_faster
 from framepack.models.upscale.precision import prepare
 from framepack.models.upscale.tiling import plan_tiles, tile_overlap
 
@@ -50,13 +51,16 @@ class Upscaler:
     Args:
         network: In single precision on the CPU; converted and moved in place.
         device: Where to run; idle models there are evicted when memory runs out.
+        use_fast_path: Whether a GPU may use kernels of our own, if they prove themselves.
     """
 
-    def __init__(self, network: UpscalingNetwork, device: Device) -> None:
+    def __init__(self, network: UpscalingNetwork, device: Device, *, use_fast_path: bool = True) -> None:
         self.scale = network.scale
         self.device = device
         self.overlap = tile_overlap(network)
         self.dtype = prepare(network, device)
+        if device.is_cuda and use_fast_path:
+            fuse_if_faster(network, self.dtype)
         self._network = network
         self._multiple = network.size_multiple
         self._minimum = network.minimum_size
