@@ -184,6 +184,7 @@ def _launch(  # noqa: PLR0913, PLR0917 - what the operation takes
             HAS_RESIDUAL=residual is not None,
             num_warps=warps,
             num_stages=stages,
+            enable_fp_fusion=True,
         )
 
 

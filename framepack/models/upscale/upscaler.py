@@ -46,6 +46,7 @@ class Upscaler:
         scale: Factor by which it enlarges width and height.
         device: Where it runs.
         dtype: Precision of its input.
+        bytes_per_pixel: Estimated memory that one input pixel needs.
         overlap: Number of pixels by which the input of a tile exceeds the part that is kept, on each side.
 
     Args:
@@ -64,7 +65,7 @@ class Upscaler:
         self._network = network
         self._multiple = network.size_multiple
         self._minimum = network.minimum_size
-        self._bytes_per_pixel = measure_bytes_per_pixel(network, self.dtype)
+        self.bytes_per_pixel = measure_bytes_per_pixel(network, self.dtype)
         self._batch_pixels = _BATCH_PIXELS[device.torch_device.type]
         self._max_pixels: int | None = None  # of one call of the network
         if device.is_cuda:
@@ -147,7 +148,7 @@ class Upscaler:
         """
         device_type, tile = self.device.torch_device.type, shape.tile_size
         wanted = self._input_pixels(shape, tile)
-        bytes_per_pixel = self._bytes_per_pixel / _SHARE_OF_FREE[device_type]
+        bytes_per_pixel = self.bytes_per_pixel / _SHARE_OF_FREE[device_type]
         pixels = int(self.device.evict_until(math.ceil(wanted * bytes_per_pixel)) / bytes_per_pixel)
         if self._max_pixels is not None:
             pixels = min(pixels, self._max_pixels)

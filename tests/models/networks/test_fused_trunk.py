@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,16 @@ from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from benchmarks.gpu.measuring import counted
 from framepack.models.kernels.convolution import Epilogue, Kernel, Tiling, convolve
+from framepack.models.upscale.fused import TILINGS
 from framepack.models.upscale.upscaler import measure_bytes_per_pixel, measure_elements_per_pixel
 from tests.support.fake_gpu import FAKE_GPU, fake_gpu, move_to_fake_gpu
 from tests.support.upscaling import compact, rrdb
 
 ROOT = Path(__file__).parents[3]
+SHARED_BYTES = {80: 166_912, 86: 101_376, 89: 101_376, 90: 232_448, 100: 232_448, 120: 101_376}
+"""What a block may have, by compute capability, as NVIDIA's guide says: A100, A40, RTX 4090, H100, B200, RTX 5090."""
+
+needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="Triton comes with PyTorch for CUDA only")
 TILING = Tiling(8, 16, 64, 4, 3)
 
 
@@ -33,6 +40,7 @@ def interpreted(what: str) -> dict[str, float]:
     return errors
 
 
+@needs_triton
 def test_convolutions_of_slices_equal_pytorchs_and_touch_nothing_else() -> None:
     """At all borders, in batches, with every epilogue, whatever the tiles; what is around them holds NaN."""
     errors = interpreted("convolutions")
@@ -41,6 +49,33 @@ def test_convolutions_of_slices_equal_pytorchs_and_touch_nothing_else() -> None:
     assert max(errors.values()) < 2e-6
 
 
+@needs_triton
+@pytest.mark.slow
+@pytest.mark.parametrize("capability", sorted(SHARED_BYTES))
+def test_kernels_are_compiled_for_every_gpu_that_can_be_rented(capability: int, tmp_path: Path) -> None:
+    """Four kernels for each tiling, whatever the size of a frame; they fit into the shared memory."""
+    from tests.support.stub_gpu_driver import SIZES
+
+    command = [sys.executable, "-m", "tests.support.stub_gpu_driver", str(capability), str(SHARED_BYTES[capability])]
+    environment = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    launches = json.loads(done.stdout)
+
+    assert done.stderr == ""
+    assert len(launches["loaded"]) == 4 * len(TILINGS)
+    assert all(0 < kernel["shared"] <= SHARED_BYTES[capability] for kernel in launches["loaded"])
+    convolutions = 3 * 5 + 1
+    programs = [
+        count * math.ceil(height / tiling.rows) * math.ceil(width / tiling.columns)
+        for tiling in TILINGS
+        for count, _, height, width in SIZES
+        for _ in range(convolutions)
+    ]
+    assert launches["programs"] == programs
+
+
+@needs_triton
 @pytest.mark.slow
 def test_networks_with_fused_trunks_equal_the_plain_ones() -> None:
     """The published shapes with fewer blocks, at odd sizes and in batches, in single precision."""
@@ -70,12 +105,13 @@ def test_a_fused_trunk_moves_a_third_of_the_memory(scale: int) -> None:
         plain, fused = (on_fake_gpu(is_fused=is_fused, scale=scale) for is_fused in (False, True))
         expected, made = plain(frames), fused(frames)
         features = plain.model.conv_first(torch.nn.functional.pixel_unshuffle(frames, plain.model.square))
-        plain_gigabytes, _, plain_kernels = counted(lambda: plain.model.trunk(features))
-        gigabytes, _, kernels = counted(lambda: fused.model.fused_trunk(features))
+        plain_gigabytes, plain_tflop, plain_kernels = counted(lambda: plain.model.trunk(features))
+        gigabytes, tflop, kernels = counted(lambda: fused.model.fused_trunk(features))
 
     assert (made.shape, made.dtype, made.stride()) == (expected.shape, expected.dtype, expected.stride())
     assert kernels == 5 * 3 * 2 + 2  # and the last convolution, and a copy of the features
     assert plain_kernels > 2.8 * kernels
+    assert tflop == plain_tflop
     assert gigabytes < 0.36 * plain_gigabytes
 
 
