@@ -32,9 +32,9 @@ _BUFFERS: Final = 3  # of the dense blocks of a residual block
 class Buffers(nn.Module):
     """Allocates the buffers of a residual block; a module, so that its memory can be measured."""
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Return uninitialized memory: (3, N, H, W, 192) for features of shape (N, H, W, 64)."""
-        return features.new_empty((_BUFFERS, *features.shape[:3], _CHANNELS))
+    def forward(self, features: Tensor) -> tuple[Tensor, ...]:
+        """Return uninitialized memory: three times (N, H, W, 192) for features of shape (N, H, W, 64)."""
+        return tuple(features.new_empty((*features.shape[:3], _CHANNELS)) for _ in range(_BUFFERS))
 
 
 @dataclass(frozen=True, slots=True)

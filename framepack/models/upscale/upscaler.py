@@ -197,7 +197,7 @@ def measure_bytes_per_pixel(network: UpscalingNetwork, dtype: torch.dtype) -> in
         nonlocal widest
         if output is inputs[0]:  # nothing was allocated
             return
-        tensors = [value for value in (*inputs, output) if isinstance(value, Tensor)]
+        tensors = [value for value in tree_leaves((inputs, output)) if isinstance(value, Tensor)]
         widest = max(widest, sum(tensor.nbytes for tensor in tensors))
 
     leaves = [layer for layer in network.model.modules() if not any(True for _ in layer.children())]

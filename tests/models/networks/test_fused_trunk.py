@@ -23,8 +23,8 @@ from tests.support.fake_gpu import FAKE_GPU, fake_gpu, move_to_fake_gpu
 from tests.support.upscaling import compact, rrdb
 
 ROOT = Path(__file__).parents[3]
-SHARED_BYTES = {80: 166_912, 86: 101_376, 89: 101_376, 90: 232_448, 100: 232_448, 120: 101_376}
-"""What a block may have, by compute capability, as NVIDIA's guide says: A100, A40, RTX 4090, H100, B200, RTX 5090."""
+SHARED_BYTES = {80: 166_912, 89: 101_376, 90: 232_448, 100: 232_448, 120: 101_376}
+"""What a block may have, by compute capability, as NVIDIA's guide says: A100, RTX 4090, H100, B200, RTX 5090."""
 
 needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="Triton comes with PyTorch for CUDA only")
 TILING = Tiling(8, 16, 64, 4, 3)
