@@ -7,7 +7,7 @@ channels of a larger tensor is one as well.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, Final
 
 import torch
@@ -28,6 +28,8 @@ class Tiling:
         channels: Number of input channels per step, at most; a power of two.
         warps: Number of warps that compute a tile.
         stages: Number of steps whose data is in flight.
+        shares_reads: Whether a value is read once for the three taps of its row. Then two of the columns are computed
+            for the neighboring tiles as well.
     """
 
     rows: int
@@ -35,12 +37,19 @@ class Tiling:
     channels: int
     warps: int
     stages: int
+    shares_reads: bool = False
+
+    @property
+    def own_columns(self) -> int:
+        """The columns of a tile that no other tile computes."""
+        return self.columns - 2 if self.shares_reads else self.columns
 
     def __str__(self) -> str:
         """Such as "8x16 pixels, 64 channels, 4 warps, 3 stages"."""
-        return (
+        parts = (
             f"{self.rows}x{self.columns} pixels, {self.channels} channels, {self.warps} warps, {self.stages} stages"
         )
+        return f"{parts}, shared reads" if self.shares_reads else parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +114,7 @@ def convolve(source: Tensor, kernel: Kernel, target: Tensor, tiling: Tiling, epi
         epilogue.addend,
         epilogue.residual,
         target,
-        [epilogue.active, tiling.rows, tiling.columns, tiling.channels, tiling.warps, tiling.stages],
+        [epilogue.active, *astuple(tiling)],
         [epilogue.slope, epilogue.scale, epilogue.residual_scale],
     )
 
@@ -158,12 +167,14 @@ def _launch(  # noqa: PLR0913, PLR0917 - what the operation takes
     from framepack.models.kernels.slice_convolution import convolve_slice
 
     strides = _checked_strides(source, weights, bias, addend, residual, target)
-    active, rows, columns, channels, warps, stages = sizes
+    active, rows, columns, channels, warps, stages, shares_reads = sizes
+    tiling = Tiling(rows, columns, channels, warps, stages, bool(shares_reads))
     frames, height, width, inputs = source.shape
-    if rows * width * max(strides) > _MAX_OFFSET:
+    if tiling.rows * width * max(strides) > _MAX_OFFSET:
         raise ValueError(f"Frames of {width} columns are too wide.")
+    programs = frames * math.ceil(height / tiling.rows) * math.ceil(width / tiling.own_columns)
     with torch.cuda.device_of(source):  # type: ignore[no-untyped-call]
-        convolve_slice[(frames * math.ceil(height / rows) * math.ceil(width / columns),)](
+        convolve_slice[(programs,)](
             source,
             weights,
             bias,
@@ -177,13 +188,14 @@ def _launch(  # noqa: PLR0913, PLR0917 - what the operation takes
             active,
             *factors,
             OUTPUTS=weights.shape[2],
-            ROWS=rows,
-            COLUMNS=columns,
-            CHANNELS=math.gcd(channels, inputs),
+            ROWS=tiling.rows,
+            COLUMNS=tiling.columns,
+            CHANNELS=math.gcd(tiling.channels, inputs),
+            SHARES_READS=tiling.shares_reads,
             HAS_ADDEND=addend is not None,
             HAS_RESIDUAL=residual is not None,
-            num_warps=warps,
-            num_stages=stages,
+            num_warps=tiling.warps,
+            num_stages=tiling.stages,
             enable_fp_fusion=True,
         )
 

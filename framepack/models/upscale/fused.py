@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 TILINGS: Final = (
     Tiling(rows=8, columns=16, channels=64, warps=4, stages=3),
+    Tiling(rows=4, columns=32, channels=64, warps=8, stages=2, shares_reads=True),
     Tiling(rows=16, columns=16, channels=64, warps=8, stages=2),
-    Tiling(rows=8, columns=16, channels=32, warps=4, stages=4),
-    Tiling(rows=16, columns=16, channels=32, warps=8, stages=3),
+    Tiling(rows=2, columns=32, channels=64, warps=4, stages=3, shares_reads=True),
 )
 """What is tried; which is the fastest depends on the GPU."""
 
