@@ -134,9 +134,10 @@ class FusedTrunk(nn.Module):
         self, kernels: DenseKernels, buffer: Tensor, target: Tensor, residual: Tensor | None = None
     ) -> None:
         """Compute a dense block: the first 64 channels of its buffer (N, H, W, 192) to the target (N, H, W, 64)."""
-        start = 0
-        for pair, second in ((kernels.first_pair, kernels.second), (kernels.second_pair, kernels.fourth)):
-            start += FEATURES if not start else 2 * GROWTH
+        for start, pair, second in (
+            (FEATURES, kernels.first_pair, kernels.second),
+            (FEATURES + 2 * GROWTH, kernels.second_pair, kernels.fourth),
+        ):
             middle, end = start + GROWTH, start + 2 * GROWTH
             active = Epilogue(active=GROWTH, slope=self._slope)  # the partial sums are not activated yet
             convolve(buffer[..., :start], pair, buffer[..., start:end], self.tiling, active)
