@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
@@ -18,6 +20,8 @@ from framepack.models.networks import fused_trunk
 from framepack.models.upscale import fused
 from framepack.models.upscale import upscaler as upscaler_module
 from framepack.models.upscale.upscaler import Upscaler
+from tests.support.networks import tiny_rrdb
+from tests.support.runs import bench
 from tests.support.upscaling import compact, psnr, rrdb
 
 Convolve = Callable[[Tensor, Kernel, Tensor, Tiling, Epilogue], None]
@@ -126,3 +130,18 @@ def test_other_networks_are_not_tried(monkeypatch: pytest.MonkeyPatch, caplog: p
         Upscaler(network, Device(torch.device("cpu")))
 
     assert not caplog.messages
+
+
+@pytest.mark.parametrize(("setting", "tried"), [("auto", 1), ("off", 0)])
+def test_the_setting_turns_kernels_of_our_own_off(
+    setting: str, tried: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """For a GPU that such a kernel would break."""
+    (tmp_path / "weights").mkdir()
+    save_file(tiny_rrdb(feat=64), tmp_path / "weights" / "tiny.safetensors")
+    stub_gpu(monkeypatch, raising, plain=9, fast=5)
+    worker = bench(tmp_path, gpu_kernels=setting)
+    with worker.runtime.models.upscaler("tiny"):
+        pass
+
+    assert sum("Failed to find C compiler" in message for message in caplog.messages) == tried
