@@ -164,8 +164,8 @@ class ModelSettings(_Group):
     )
     gpu_kernels: Literal["auto", "off"] = Field(
         "auto",
-        description="Whether the worker's own kernels replace PyTorch's on a GPU where they prove equal and faster "
-        "when a model is loaded: `auto` or `off`.",
+        description="Whether a GPU uses the worker's own kernels and CUDA graphs where they prove equal to PyTorch's "
+        "way and faster: `auto` or `off`.",
     )
     memory_limit_mb: int | None = Field(
         None, ge=64, le=_MILLION, description="Memory that models and inference may use; if unset, all free memory."

@@ -39,7 +39,7 @@ class ModelLibrary:
         store: Source of weights and of the deployment's own models.
         device: The setting: "auto", "cpu", "cuda" or "cuda:N".
         memory_limit_mb: Maximum memory of models and inference in units of 10^6 bytes; None: all free memory.
-        use_fast_paths: Whether a GPU may use kernels of our own, if they prove themselves.
+        use_fast_paths: Whether a GPU may use kernels of our own and CUDA graphs, if they prove themselves.
         generator: The setting "package.module:factory", or None if there is no main video model.
         snapshots: Source of language models, or None if there are none.
 
@@ -260,7 +260,8 @@ class ModelLibrary:
         from framepack.models.interpolate.interpolator import Interpolator
         from framepack.models.interpolate.rife import load_rife
 
-        return Interpolator(load_rife(self.store.state_dict(row.weights[0])), self.device)
+        network = load_rife(self.store.state_dict(row.weights[0]))
+        return Interpolator(network, self.device, use_fast_path=self._use_fast_paths)
 
     def _load_upscaler(self, row: ModelRow, strength: float) -> Upscaler:
         from framepack.models.upscale.upscaler import Upscaler
