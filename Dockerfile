@@ -17,7 +17,8 @@ RUN --mount=type=cache,target=/var/cache/framepack-weights \
 FROM ${BASE}
 ENV OMP_WAIT_POLICY=PASSIVE PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility,video
-RUN apt-get update && apt-get install -y --no-install-recommends tini && rm -rf /var/lib/apt/lists/* \
+# Triton compiles its access to the driver with a C compiler, at run time.
+RUN apt-get update && apt-get install -y --no-install-recommends tini gcc libc6-dev && rm -rf /var/lib/apt/lists/* \
     && useradd --no-create-home --uid 10001 --home-dir /tmp worker
 WORKDIR /app
 
@@ -35,7 +36,7 @@ COPY framepack framepack
 RUN python -m compileall -q framepack handler.py
 
 # Everything is written below /tmp, the store and /models, so the root may be read-only. HOME takes the caches of the
-# Hugging Face Hub, torch and Triton along.
+# Hugging Face Hub, torch and (without a network volume) Triton along.
 ENV HOME=/tmp FRAMEPACK_WEIGHTS_DIR=/models FRAMEPACK_TEMP_DIR=/tmp/framepack RUNPOD_LOG_LEVEL=INFO
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 CMD ["python", "-I", "/app/builder/healthcheck.py"]

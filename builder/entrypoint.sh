@@ -3,10 +3,13 @@
 #
 # With FRAMEPACK_STORAGE unset, outputs go to the folder "outputs" of a mounted network volume, else to a folder of the
 # container. A store that is a folder is made and handed to the worker's user if it does not exist yet, or if root
-# made it; what is in it keeps its owner. What cannot be done is said in one line and never stops the start.
+# made it; what is in it keeps its owner. With a GPU, the kernels that Triton compiles are kept on a network volume in
+# the same way, so that only the first worker compiles them. What cannot be done is said in one line and never stops
+# the start.
 set -eu
 
 VOLUME=/runpod-volume
+GPU=/dev/nvidiactl
 IN_CONTAINER=/tmp/framepack-outputs
 WORKER=10001
 
@@ -57,6 +60,14 @@ file:*)
     claim "${FRAMEPACK_STORAGE#file:}" || say "${FRAMEPACK_STORAGE#file:} cannot be written by the worker"
     ;;
 esac
+
+if [ -z "${TRITON_CACHE_DIR:-}" ] && [ -e "$GPU" ] && mountpoint -q "$VOLUME"; then
+    if claim "$VOLUME/kernels"; then
+        export TRITON_CACHE_DIR="$VOLUME/kernels"
+    else
+        say "$VOLUME/kernels cannot be written by the worker; it compiles its kernels anew in each container"
+    fi
+fi
 
 if [ -n "$DROPS" ]; then
     exec setpriv --reuid "$WORKER" --regid "$WORKER" --clear-groups --no-new-privs -- "$@"

@@ -71,6 +71,7 @@ class Runtime:
             WeightsStore.from_settings(settings),
             device=settings.device,
             memory_limit_mb=settings.memory_limit_mb,
+            use_fast_paths=settings.gpu_kernels == "auto",
             generator=settings.generator,
             snapshots=self.snapshots,
         )

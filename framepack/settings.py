@@ -162,6 +162,11 @@ class ModelSettings(_Group):
     device: Annotated[str, AfterValidator(checks.device)] = Field(
         "auto", description="Device for inference: `auto`, `cpu`, `cuda` or `cuda:N`."
     )
+    gpu_kernels: Literal["auto", "off"] = Field(
+        "auto",
+        description="Whether a GPU uses the worker's own kernels and CUDA graphs where they prove equal to PyTorch's "
+        "way and faster: `auto` or `off`.",
+    )
     memory_limit_mb: int | None = Field(
         None, ge=64, le=_MILLION, description="Memory that models and inference may use; if unset, all free memory."
     )

@@ -9,6 +9,7 @@ small: such a run shows that every part works.
 from __future__ import annotations
 
 import argparse
+import logging
 import platform
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ PARTS = {
     part.__name__: part
     for part in (
         networks.ceilings,
+        networks.kernels,
         networks.upscalers,
         networks.interpolation,
         networks.faces,
@@ -47,6 +49,7 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := sorted(set(options.parts) - set(PARTS)):
         parser.error(f"there is no part {unknown[0]}; there are {', '.join(PARTS)}")
+    logging.basicConfig(level=logging.INFO, format="%(message)s")  # which fast paths are used, and why not
     options.folder.mkdir(parents=True, exist_ok=True)
     device = Device.find()
     bench = Bench(device, options.folder)

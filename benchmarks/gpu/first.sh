@@ -12,5 +12,5 @@ export PYTHONPATH=$site:. OMP_WAIT_POLICY=PASSIVE PYTHONUNBUFFERED=1
 nvidia-smi -L
 timeout 200 python3 -m pytest -m gpu tests/gpu -o addopts= -o filterwarnings=default --import-mode=importlib \
   -p no:cacheprovider -q --tb=short -k "not RealESRGAN_x4plus]" 2>&1 | tee "$out/tests_first.log" | tail -n 40
-timeout 180 python3 -m benchmarks.gpu --folder "$out/first" ceilings interpolation faces out_of_memory large_tensors \
+timeout 180 python3 -m benchmarks.gpu --folder "$out/first" ceilings kernels interpolation faces out_of_memory large_tensors \
   interpolation_peer

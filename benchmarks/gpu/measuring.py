@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,10 +134,11 @@ class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         inputs = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
-        storages = {each.untyped_storage().data_ptr() for each in inputs}
+        storages = {each.untyped_storage()._cdata for each in inputs}  # noqa: SLF001 - the storage's identity
         outputs = [each for each in tree_leaves(result) if isinstance(each, Tensor)]
-        is_view = outputs and all(each.untyped_storage().data_ptr() in storages for each in outputs)
-        if outputs and not (is_view and not func._schema.is_mutable):  # noqa: SLF001 - the way to ask an operation
+        is_view = all(each.untyped_storage()._cdata in storages for each in outputs)  # noqa: SLF001
+        is_allocation = "empty" in func._schema.name  # noqa: SLF001 - the way to ask an operation
+        if not is_allocation and (func._schema.is_mutable or not is_view):  # noqa: SLF001
             self.kernels += 1
             self.read_and_written_bytes += sum(each.nbytes for each in (*inputs, *outputs))
         return result
@@ -146,9 +148,17 @@ def counted(work: Callable[[], Any]) -> tuple[float, float, int]:
     """GB of traffic, TFLOP and kernels of a call."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    with FlopCounterMode(display=False) as flops, Traffic() as traffic:
+    from framepack.models.kernels import convolution as _  # noqa: F401 - defines the operation
+
+    ours = {torch.ops.framepack.convolve_slice: _convolution_flops}
+    with FlopCounterMode(display=False, custom_mapping=ours) as flops, Traffic() as traffic:
         work()
     return traffic.read_and_written_bytes / 1e9, flops.get_total_flops() / 1e12, traffic.kernels
+
+
+def _convolution_flops(source: Sequence[int], weights: Sequence[int], *_shapes: Any, **_named: Any) -> int:
+    """Two for each pixel of a source (N, H, W, C) and each weight."""
+    return 2 * math.prod(source[:3]) * math.prod(weights)
 
 
 def decibels(one: Tensor, other: Tensor) -> float:

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch import nn
 
 from benchmarks.gpu.measuring import Bench, counted, decibels
 
+if TYPE_CHECKING:
+    from framepack.models.upscale.upscaler import Upscaler
+
 UPSCALERS: Final = ("RealESR_AnimeVideo_v3", "RealESRGAN_x4plus_anime_6B", "RealESRGAN_x4plus")
 _UPSCALED: Final = ((1280, 720, 1), (640, 360, 1), (640, 360, 4), (1920, 1080, 1))
 _INTERPOLATED: Final = ((1280, 720, 1), (1280, 720, 4), (1920, 1080, 1), (640, 360, 4))
 _CALLS_TO_RECORD: Final = 6  # after which a size has its graph
+_SLICES: Final = ((64, 64), (32, 32), (128, 64), (192, 64))
 _CONVOLUTIONS: Final = ((64, 32), (160, 32), (192, 64), (64, 192), (64, 64))
 
 
@@ -46,37 +50,78 @@ def ceilings(bench: Bench) -> None:
         )
 
 
+def kernels(bench: Bench) -> None:
+    """How fast our own convolution is in the shapes of ESRGAN's fused trunk, by the way its work is divided."""
+    from framepack.models.kernels.convolution import Epilogue, Kernel, convolve
+    from framepack.models.upscale.fused import TILINGS
+
+    if not bench.device.is_cuda:
+        return
+    width, height = bench.size(1280, 720)
+    buffer = torch.rand(1, height, width, 192, device=bench.place, dtype=bench.dtype)
+    target = torch.empty(1, height, width, 64, device=bench.place, dtype=bench.dtype)
+    for tiling in TILINGS:
+        for inputs, outputs in _SLICES:
+            kernel = Kernel.pack(torch.randn(outputs, inputs, 3, 3, device=bench.place, dtype=bench.dtype), None)
+            epilogue = Epilogue(active=32, slope=0.2, addend=target[..., :outputs] if outputs == inputs else None)
+
+            def work(kernel: Kernel = kernel, inputs: int = inputs, epilogue: Epilogue = epilogue) -> None:
+                result = target[..., : kernel.weights.shape[2]]
+                convolve(buffer[..., :inputs], kernel, result, tiling, epilogue)  # noqa: B023 - called at once
+
+            took = bench.milliseconds(work)
+            tflop = 18 * inputs * outputs * height * width / 1e12
+            bench.add(
+                "kernels",
+                channels=f"{inputs} to {outputs}",
+                tiling=str(tiling),
+                milliseconds=took,
+                TFLOP_per_second=round(1e3 * tflop / took, 2),
+            )
+
+
 def upscalers(bench: Bench) -> None:
-    """Frames per second, share of the measured ceilings, and memory beside its estimate."""
-    from framepack.models.upscale.upscaler import Upscaler, measure_bytes_per_pixel
+    """Frames per second, share of the measured ceilings, and memory beside its estimate; ESRGAN plain and fused."""
+    from framepack.models.upscale.upscaler import Upscaler
     from tests.support.upscaling import real_network
 
     for name in UPSCALERS:
-        network = real_network(name, Path("none"))
-        upscaler = Upscaler(network, bench.device)
-        bytes_per_pixel = measure_bytes_per_pixel(network, upscaler.dtype)
-        for width, height, count in _UPSCALED if bench.device.is_cuda else _UPSCALED[1:2]:
-            images = bench.images(count, width, height)
+        plain = Upscaler(real_network(name, Path("none")), bench.device, use_fast_path=False)
+        _upscaler(bench, name, plain, plain)
+        network: Any = real_network(name, Path("none"))
+        fused = Upscaler(network, bench.device)
+        trunk = getattr(network.model, "fused_trunk", None)
+        if trunk is not None:
+            _upscaler(bench, name, fused, plain, str(trunk.tiling))
 
-            def work(upscaler: Upscaler = upscaler, images: torch.Tensor = images) -> torch.Tensor:
-                return upscaler.run(images, 0, lambda: None)
 
-            peak = bench.peak_bytes(work)
-            took = bench.milliseconds(work)
-            with bench.cudnn_benchmark():
-                chosen = bench.milliseconds(work)
-            row = _row(bench, work, count, took)
-            estimate = bytes_per_pixel * images[:, 0].numel()
-            bench.add(
-                "upscalers",
-                network=name,
-                size=f"{images.shape[-1]}x{images.shape[-2]}",
-                batch=count,
-                **row,
-                milliseconds_with_cudnn_benchmark=chosen,
-                peak_GB=round(peak / 1e9, 2),
-                estimated_GB=round(estimate / 1e9, 2),
-            )
+def _upscaler(bench: Bench, name: str, upscaler: Upscaler, plain: Upscaler, tiling: str = "") -> None:
+    """Measure an upscaler at several sizes, and compare its images with those of the plain one."""
+    for width, height, count in _UPSCALED if bench.device.is_cuda else _UPSCALED[1:2]:
+        images = bench.images(count, width, height)
+
+        def work(images: torch.Tensor = images) -> torch.Tensor:
+            return upscaler.run(images, 0, lambda: None)
+
+        peak = bench.peak_bytes(work)
+        took = bench.milliseconds(work)
+        with bench.cudnn_benchmark():
+            chosen = bench.milliseconds(work)
+        row = _row(bench, work, count, took)
+        compared = {} if upscaler is plain else {"decibels": decibels(work(), plain.run(images, 0, lambda: None))}
+        bench.add(
+            "upscalers",
+            network=name,
+            path="plain" if upscaler is plain else "fused",
+            size=f"{images.shape[-1]}x{images.shape[-2]}",
+            batch=count,
+            **row,
+            milliseconds_with_cudnn_benchmark=chosen,
+            peak_GB=round(peak / 1e9, 2),
+            estimated_GB=round(upscaler.bytes_per_pixel * images[:, 0].numel() / 1e9, 2),
+            **compared,
+            tiling=tiling,
+        )
 
 
 def interpolation(bench: Bench) -> None:

@@ -39,6 +39,7 @@ class ModelLibrary:
         store: Source of weights and of the deployment's own models.
         device: The setting: "auto", "cpu", "cuda" or "cuda:N".
         memory_limit_mb: Maximum memory of models and inference in units of 10^6 bytes; None: all free memory.
+        use_fast_paths: Whether a GPU may use kernels of our own and CUDA graphs, if they prove themselves.
         generator: The setting "package.module:factory", or None if there is no main video model.
         snapshots: Source of language models, or None if there are none.
 
@@ -46,13 +47,14 @@ class ModelLibrary:
         cache: The loaded models; lists and unloads them.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each setting that concerns models
         self,
         catalog: Catalog,
         store: WeightsStore,
         *,
         device: str = "auto",
         memory_limit_mb: int | None = None,
+        use_fast_paths: bool = True,
         generator: str | None = None,
         snapshots: HubSnapshots | None = None,
     ) -> None:
@@ -61,6 +63,7 @@ class ModelLibrary:
         self.cache = ModelCache(lambda: self.device)
         self._setting = device
         self._limit_mb = memory_limit_mb
+        self._use_fast_paths = use_fast_paths
         self._generator = generator
         self._snapshots = snapshots
 
@@ -257,13 +260,15 @@ class ModelLibrary:
         from framepack.models.interpolate.interpolator import Interpolator
         from framepack.models.interpolate.rife import load_rife
 
-        return Interpolator(load_rife(self.store.state_dict(row.weights[0])), self.device)
+        network = load_rife(self.store.state_dict(row.weights[0]))
+        return Interpolator(network, self.device, use_fast_path=self._use_fast_paths)
 
     def _load_upscaler(self, row: ModelRow, strength: float) -> Upscaler:
         from framepack.models.upscale.upscaler import Upscaler
         from framepack.models.weights.networks import load_upscaler_network
 
-        return Upscaler(load_upscaler_network(row, self.store, strength), self.device)
+        network = load_upscaler_network(row, self.store, strength)
+        return Upscaler(network, self.device, use_fast_path=self._use_fast_paths)
 
     def _load_generator(self, reference: str) -> Any:
         from framepack.models.generator import build_generator

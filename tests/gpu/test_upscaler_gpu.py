@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -58,6 +59,17 @@ def test_tiles_and_batches_equal_the_whole_frame(name: str, gpu: Device, tmp_pat
     whole = torch.cat([upscaler(frame[None]) for frame in batch])
     assert psnr(upscaler(batch), whole) > 60
     assert psnr(upscaler(batch, tile_size=96), whole) > 48
+
+
+@pytest.mark.parametrize("name", REAL_NETWORKS[1:])
+def test_a_fused_trunk_gives_the_same_frames(name: str, gpu: Device, tmp_path: Path) -> None:
+    """If ESRGAN's trunk is computed by kernels of our own, no frame tells; the log of the test says whether it is."""
+    plain = Upscaler(real_network(name, tmp_path), gpu, use_fast_path=False)
+    network: Any = real_network(name, tmp_path)
+    upscaler = Upscaler(network, gpu)
+    assert network.model.fused_trunk is not None, "it stepped aside"
+    batch = torch.cat([real_frame("bigbuckbunny.mp4", 50, left, 100, (253, 191)) for left in (100, 400, 700)])
+    assert psnr(upscaler(batch), plain(batch)) > 60
 
 
 def test_conversions_match_the_cpu(gpu: Device) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,6 +92,51 @@ def test_the_entry_script_runs_the_command_and_keeps_a_set_store(tmp_path: Path)
 
     assert output == f"s3://bucket/prefix|two words|{process.pid}\n"
     assert process.returncode == 7
+
+
+@pytest.fixture
+def shared_folder() -> Iterator[Path]:
+    """A folder that every user may enter, as the entry script may change its user."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.mark.parametrize(
+    ("has_gpu", "has_volume", "chosen", "expected"),
+    [
+        (True, True, "", "{volume}/kernels"),
+        (True, True, "/elsewhere", "/elsewhere"),
+        (False, True, "", ""),
+        (True, False, "", ""),
+    ],
+)
+def test_compiled_kernels_are_kept_on_a_network_volume(
+    shared_folder: Path, *, has_gpu: bool, has_volume: bool, chosen: str, expected: str
+) -> None:
+    """With a GPU, if nobody has chosen a folder; the worker can write there."""
+    volume, gpu, tools = (shared_folder / name for name in ("volume", "gpu", "tools"))
+    volume.mkdir()
+    tools.mkdir()
+    if has_gpu:
+        gpu.touch()
+    (tools / "mountpoint").write_text(f"#!/bin/sh\nexit {int(not has_volume)}\n")
+    (tools / "mountpoint").chmod(0o755)
+    script = (ROOT / "builder" / "entrypoint.sh").read_text()
+    script = script.replace("=/runpod-volume\n", f"={volume}\n").replace("=/dev/nvidiactl\n", f"={gpu}\n")
+    (shared_folder / "entrypoint.sh").write_text(script)
+    environment = {"PATH": f"{tools}:{os.environ['PATH']}", "FRAMEPACK_STORAGE": "s3://bucket/prefix"}
+    shown = 'echo "${TRITON_CACHE_DIR-}"; [ -z "${TRITON_CACHE_DIR-}" ] || touch "$TRITON_CACHE_DIR/made" || :'
+    done = subprocess.run(
+        ["sh", shared_folder / "entrypoint.sh", "sh", "-c", shown],
+        env={**environment, **({"TRITON_CACHE_DIR": chosen} if chosen else {})},
+        capture_output=True, text=True, check=True, timeout=30,
+    )  # fmt: skip
+
+    assert done.stdout == f"{expected.format(volume=volume)}\n"
+    assert [path.relative_to(volume) for path in volume.rglob("*")] == (
+        [Path("kernels"), Path("kernels/made")] if "volume" in expected else []
+    )
 
 
 @pytest.mark.parametrize(

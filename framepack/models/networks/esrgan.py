@@ -16,13 +16,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from framepack.models.networks.fused_trunk import FEATURES, GROWTH, FusedTrunk
 from framepack.models.networks.network import ESRGAN, Cast, UpscalingNetwork, convolution
+
+if TYPE_CHECKING:
+    from framepack.models.kernels.convolution import Tiling
 
 _SLOPE: Final = 0.2
 _RESIDUAL_SCALE: Final = 0.2
@@ -59,10 +63,15 @@ class DenseBlock(nn.Module):
         self.activation = nn.LeakyReLU(_SLOPE, inplace=True)
         self.cast = Cast()
 
+    @property
+    def layers(self) -> tuple[nn.Conv2d, ...]:
+        """The convolutions, in their order."""
+        return self.conv1, self.conv2, self.conv3, self.conv4, self.conv5
+
     def forward(self, features: Tensor) -> Tensor:
         """Return the features with a correction added, in their own precision."""
         stack = self.cast(features, self.conv1)
-        for layer in (self.conv1, self.conv2, self.conv3, self.conv4):
+        for layer in self.layers[:-1]:
             stack = torch.cat((stack, self.activation(layer(stack))), 1)
         correction = cast("Tensor", self.conv5(stack))
         if correction.dtype != features.dtype:
@@ -79,6 +88,11 @@ class ResidualBlock(nn.Module):
         self.rdb2 = DenseBlock(features, growth)
         self.rdb3 = DenseBlock(features, growth)
 
+    @property
+    def layers(self) -> tuple[tuple[nn.Conv2d, ...], ...]:
+        """The convolutions of each dense block."""
+        return self.rdb1.layers, self.rdb2.layers, self.rdb3.layers
+
     def forward(self, features: Tensor) -> Tensor:
         """Return the features with a correction added."""
         return cast("Tensor", self.rdb3(self.rdb2(self.rdb1(features)))) * _RESIDUAL_SCALE + features
@@ -86,6 +100,9 @@ class ResidualBlock(nn.Module):
 
 class RRDBNet(nn.Module):
     """The network.
+
+    Attributes:
+        fused_trunk: What computes the trunk instead of its layers; None: they do.
 
     Args:
         features: Number of channels between its blocks.
@@ -98,6 +115,7 @@ class RRDBNet(nn.Module):
     def __init__(self, features: int, growth: int, blocks: int, doublings: int, square: int) -> None:
         super().__init__()
         self.square = square
+        self.fused_trunk: FusedTrunk | None = None
         self.conv_first = convolution(_RGB * square**2, features)
         self.body = nn.Sequential(*(ResidualBlock(features, growth) for _ in range(blocks)))
         self.conv_body = convolution(features, features)
@@ -116,12 +134,38 @@ class RRDBNet(nn.Module):
         dense = (block for block in self.body.modules() if isinstance(block, DenseBlock))
         return (*dense, *self.upsampling, self.conv_hr)
 
+    @property
+    def can_fuse_trunk(self) -> bool:
+        """Whether the trunk has the shape of the published networks, which a `FusedTrunk` can compute."""
+        first = cast("ResidualBlock", self.body[0]).rdb1.conv1
+        return (first.in_channels, first.out_channels) == (FEATURES, GROWTH)
+
+    def fuse_trunk(self, tiling: Tiling) -> FusedTrunk:
+        """Convert the weights of the trunk, whose layers keep theirs, for kernels of a GPU."""
+        return FusedTrunk(
+            [cast("ResidualBlock", block).layers for block in self.body],
+            self.conv_body,
+            slope=_SLOPE,
+            residual_scale=_RESIDUAL_SCALE,
+            tiling=tiling,
+        )
+
+    def trunk(self, features: Tensor, blocks: int | None = None) -> Tensor:
+        """Compute the trunk layer by layer: features (N, features, H, W) with its correction added.
+
+        Args:
+            features: Those of the first layer.
+            blocks: Compute only so many residual blocks; None: all.
+        """
+        body = self.body if blocks is None else self.body[:blocks]
+        return features + cast("Tensor", self.conv_body(body(features)))
+
     def forward(self, frames: Tensor) -> Tensor:
         """Upscale frames: (N, 3, H, W) to (N, 3, H * scale, W * scale)."""
         if self.square > 1:
             frames = functional.pixel_unshuffle(frames, self.square)
         features = self.conv_first(frames)
-        features = features + self.conv_body(self.body(features))
+        features = self.trunk(features) if self.fused_trunk is None else self.fused_trunk(features)
         features = self.cast(features, self.conv_hr)
         for layer in self.upsampling:
             features = self.activation(layer(self.doubling(features)))

@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 from framepack.models.memory.device import MAX_CUDA_ELEMENTS
 from framepack.models.memory.oom import MIN_TILE, BatchPlan, OomFallback, WorkShape
 from framepack.models.networks.network import ESRGAN
+from framepack.models.upscale.fused import fuse_if_faster
 from framepack.models.upscale.precision import prepare
 from framepack.models.upscale.tiling import plan_tiles, tile_overlap
 
@@ -45,22 +46,26 @@ class Upscaler:
         scale: Factor by which it enlarges width and height.
         device: Where it runs.
         dtype: Precision of its input.
+        bytes_per_pixel: Estimated memory that one input pixel needs.
         overlap: Number of pixels by which the input of a tile exceeds the part that is kept, on each side.
 
     Args:
         network: In single precision on the CPU; converted and moved in place.
         device: Where to run; idle models there are evicted when memory runs out.
+        use_fast_path: Whether a GPU may use kernels of our own, if they prove themselves.
     """
 
-    def __init__(self, network: UpscalingNetwork, device: Device) -> None:
+    def __init__(self, network: UpscalingNetwork, device: Device, *, use_fast_path: bool = True) -> None:
         self.scale = network.scale
         self.device = device
         self.overlap = tile_overlap(network)
         self.dtype = prepare(network, device)
+        if device.is_cuda and use_fast_path:
+            fuse_if_faster(network, self.dtype)
         self._network = network
         self._multiple = network.size_multiple
         self._minimum = network.minimum_size
-        self._bytes_per_pixel = measure_bytes_per_pixel(network, self.dtype)
+        self.bytes_per_pixel = measure_bytes_per_pixel(network, self.dtype)
         self._batch_pixels = _BATCH_PIXELS[device.torch_device.type]
         self._max_pixels: int | None = None  # of one call of the network
         if device.is_cuda:
@@ -143,7 +148,7 @@ class Upscaler:
         """
         device_type, tile = self.device.torch_device.type, shape.tile_size
         wanted = self._input_pixels(shape, tile)
-        bytes_per_pixel = self._bytes_per_pixel / _SHARE_OF_FREE[device_type]
+        bytes_per_pixel = self.bytes_per_pixel / _SHARE_OF_FREE[device_type]
         pixels = int(self.device.evict_until(math.ceil(wanted * bytes_per_pixel)) / bytes_per_pixel)
         if self._max_pixels is not None:
             pixels = min(pixels, self._max_pixels)
@@ -192,7 +197,7 @@ def measure_bytes_per_pixel(network: UpscalingNetwork, dtype: torch.dtype) -> in
         nonlocal widest
         if output is inputs[0]:  # nothing was allocated
             return
-        tensors = [value for value in (*inputs, output) if isinstance(value, Tensor)]
+        tensors = [value for value in tree_leaves((inputs, output)) if isinstance(value, Tensor)]
         widest = max(widest, sum(tensor.nbytes for tensor in tensors))
 
     leaves = [layer for layer in network.model.modules() if not any(True for _ in layer.children())]

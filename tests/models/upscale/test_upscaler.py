@@ -146,4 +146,4 @@ def test_bytes_per_pixel_follow_the_widest_layer() -> None:
     """What a pixel costs is a little more than the last convolution of a compact network holds."""
     upscaler = Upscaler(compact(feat=64, convs=16), PLAIN)
     least = 4 * (64 + 3 * 16)
-    assert least < upscaler._bytes_per_pixel < 4 * least
+    assert least < upscaler.bytes_per_pixel < 4 * least
