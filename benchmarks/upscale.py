@@ -58,11 +58,11 @@ CASES = (
     Comparison(
         "RealESRGAN_x4plus_anime_6B",
         "bigbuckbunny",
-        12,
+        48,
         "realesrgan-x4plus-anime-6B",
         "RealESRGAN_x4plus_anime_6B.pth",
     ),
-    Comparison("RealESRGAN_x4plus", "bikes", 6, "realesrgan-x4plus", "RealESRGAN_x4plus.pth"),
+    Comparison("RealESRGAN_x4plus", "bikes", 12, "realesrgan-x4plus", "RealESRGAN_x4plus.pth"),
 )
 
 
