@@ -14,7 +14,7 @@ export OMP_WAIT_POLICY := PASSIVE
 # Two processes with whole files each: fixtures such as a server belong to one file.
 IN_PARALLEL := --numprocesses 2 --dist loadfile
 
-.PHONY: demo help quick test test-long check coverage docs dist image image-test lock upgrade audit sbom clean
+.PHONY: demo help quick test test-long bench check coverage docs dist image image-test lock upgrade audit sbom clean
 
 demo: $(COMMAND)  ## The worker's main job for real: upscale the clip of test_input.json
 	@PYTHONPATH=. $(BIN)/python builder/demo.py
@@ -30,6 +30,9 @@ test: check $(PIPS)  ## Everything that guards the project, except the long test
 
 test-long: $(READY)  ## The tests that take minutes
 	$(BIN)/pytest -m slow
+
+bench: $(READY)  ## Ratios beside FFmpeg and other upscalers, as far as they are installed, in a few minutes
+	@$(BIN)/python -m benchmarks
 
 check: $(READY)  ## Format, lint, types and architecture
 	$(BIN)/ruff format --check .

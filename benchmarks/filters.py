@@ -18,19 +18,16 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
+from benchmarks.turns import Cost
 from framepack.api.filter_settings import CONTROLS, FilterSettings
 
 CASES: dict[str, dict[str, Any]] = {
@@ -44,29 +41,6 @@ CASES: dict[str, dict[str, Any]] = {
 SAME_FRAME: dict[str, str] = {"contrast_of_colors": "eq=contrast=1.60:saturation=1.60,format=yuv420p"}
 FRAMES, REPEATS = 24, 4
 ENCODER = {"crf": 16, "preset": "medium"}
-
-
-@dataclass
-class Cost:
-    """Seconds on the clock and of the CPU."""
-
-    wall: float
-    cpu: float
-
-    def __sub__(self, other: Cost) -> Cost:
-        """What is left without ``other``."""
-        return Cost(max(self.wall - other.wall, 1e-6), max(self.cpu - other.cpu, 1e-6))
-
-    @staticmethod
-    def of(work: Callable[[], None]) -> Cost:
-        """Measure, with the processes that it starts."""
-        before, started = sum(os.times()[:4]), time.perf_counter()
-        work()
-        return Cost(time.perf_counter() - started, sum(os.times()[:4]) - before)
-
-    def best(self, other: Cost | None) -> Cost:
-        """The lower of both figures."""
-        return self if other is None else Cost(min(self.wall, other.wall), min(self.cpu, other.cpu))
 
 
 def settings_of(fields: dict[str, Any]) -> FilterSettings:

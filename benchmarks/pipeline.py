@@ -3,7 +3,7 @@ r"""Upscale, filters and export as one pipeline, against the same three operatio
 Both sides get the same real clip, the same weights and the same settings, and are run in turn. It prints, for each,
 the median of the seconds on the clock and the fewest of the CPU (which tell what a busy machine hides), how often
 frames were decoded and encoded, and how close the result is to what the steps make of the clip before any encoder
-has seen it (PSNR of RGB):
+has seen it (PSNR of RGB). Then it prints ratios of two other pipelines; see `benchmarks.turns`.
 
     python -m benchmarks.pipeline --rounds 3
 """
@@ -23,16 +23,33 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import mock
 
+from benchmarks.turns import HEAD, Cost, Pairs, in_turn
 from framepack.dispatch import JobInput
 from framepack.job import Job
 from framepack.runtime import Runtime
 from framepack.settings import Settings
 
-STEPS: list[dict[str, Any]] = [
+Steps = list[dict[str, Any]]
+STEPS: Steps = [
     {"type": "upscale", "params": {"model": "RealESR_AnimeVideo_v3", "scale_factor": 4.0}},
     {"type": "filters", "params": {"preset": "warm"}},
     {"type": "export", "params": {"format": "MP4", "quality": 85, "max_width": 1024}},
 ]
+
+WITHOUT_NETWORK: Steps = [
+    {"type": "filters", "params": {"preset": "cinematic"}},
+    {"type": "loop", "params": {"loop_type": "ping-pong"}},
+    {"type": "export", "params": {"format": "MP4", "quality": 90}},
+]
+WITH_NETWORK: Steps = [
+    {"type": "filters", "params": {"brightness": 5, "contrast": 1.1}},
+    {"type": "upscale", "params": {"model": "RealESR_AnimeVideo_v3", "scale_factor": 2.0}},
+    {"type": "export", "params": {"format": "MP4", "quality": 90}},
+]
+JOBS: dict[str, tuple[tuple[int, int], int, Steps]] = {
+    "cinematic, ping-pong, export": ((1280, 720), 100, WITHOUT_NETWORK),
+    "filters, upscale x2, export": ((160, 96), 48, WITH_NETWORK),
+}
 
 
 @contextmanager
@@ -69,16 +86,32 @@ def run(runtime: Runtime, source: Path, endpoint: str, **fields: Any) -> Path:
     return output
 
 
-def one_pipeline(runtime: Runtime, source: Path) -> Path:
+def one_pipeline(runtime: Runtime, source: Path, steps: Steps = STEPS) -> Path:
     """All steps as one pipeline."""
-    return run(runtime, source, "pipeline", operations=STEPS)
+    return run(runtime, source, "pipeline", operations=steps)
 
 
-def one_by_one(runtime: Runtime, source: Path) -> Path:
+def one_by_one(runtime: Runtime, source: Path, steps: Steps = STEPS) -> Path:
     """Each step as an operation of its own, on the output of the one before."""
-    for step in STEPS:
+    for step in steps:
         source = run(runtime, source, step["type"], **step["params"])
     return source
+
+
+def in_pairs(size: tuple[int, int], count: int, steps: Steps, rounds: int) -> Pairs:
+    """Both sides in turn, after one run of the pipeline, which loads its model."""
+    from benchmarks.upscale import make_source
+
+    with TemporaryDirectory() as folder:
+        source = Path(folder) / "source.mp4"
+        make_source(source, "bigbuckbunny", size, count)
+        runtime = Runtime(Settings(storage=f"file:{folder}/outputs", weights_download=False, inline_limit_mb=0))
+        one_pipeline(runtime, source, steps)
+        return in_turn(
+            lambda: Cost.of(lambda: one_pipeline(runtime, source, steps)),
+            lambda: Cost.of(lambda: one_by_one(runtime, source, steps)),
+            rounds,
+        )
 
 
 def unencoded(runtime: Runtime, source: Path) -> list[Any]:
@@ -147,6 +180,9 @@ def main() -> None:
             print(json.dumps(row), flush=True)
         clock, cpu = (rows[1][figure] / rows[0][figure] for figure in ("seconds", "cpu_seconds"))
         print(f"{clip}: one by one takes {clock:.2f} times as long and {cpu:.2f} times the CPU", flush=True)
+    print(HEAD)
+    for name, (size, count, steps) in JOBS.items():
+        print(in_pairs(size, count, steps, options.rounds).line(name), flush=True)
     print(f"Python {sys.version.split()[0]}; medians of {options.rounds} rounds taken in turn")
 
 

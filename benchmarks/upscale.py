@@ -1,37 +1,69 @@
-r"""Upscaling, file to file, against the loop of the `realesrgan` package, side by side in one run.
+r"""Upscaling x4, file to file, beside other programs, in turn, with the same clips, weights and encoder settings.
 
-Both get the same real clip, the same weights and the same encoder settings. The peer works as its own video script
-does: one frame at a time, `RealESRGANer.enhance`, then the encoder. The package needs an environment of its own:
+The others are the loop of the package `realesrgan`, which takes one frame at a time, as its own video script does,
+and the command line of `framelift-video`. Each needs an environment of its own, beside our torch:
 
-    python3 -m venv build/peer
-    echo "$PWD/.venv/lib/python3.11/site-packages" > build/peer/lib/python3.11/site-packages/torch.pth
-    build/peer/bin/pip install --no-deps realesrgan==0.3.0 basicsr==1.4.2 opencv-python-headless \
-        addict future lmdb yapf
-    python -m benchmarks.upscale --peer build/peer/bin/python
+    for name in realesrgan framelift; do
+        python3 -m venv build/$name
+        echo "$PWD/.venv/lib/python3.11/site-packages" > build/$name/lib/python3.11/site-packages/torch.pth
+    done
+    build/realesrgan/bin/pip install --no-deps realesrgan==0.3.0 basicsr==1.4.2 opencv-python-headless \
+        addict future lmdb yapf platformdirs
+    build/framelift/bin/pip install --no-deps framelift-video==2.1.0 opencv-python-headless
+    python -m benchmarks.upscale [--rounds 3] [MODEL ...]
 
-It prints seconds per frame of each round, the ratio of their medians, and how close the two outputs are.
+"Command" is a whole process, as a person starts it: `framepack run upscale` beside the other one, start and end
+included. "After load" is a later job of a process that has loaded the model, as on a worker; framelift has none.
+`benchmarks.turns` says what the ratios are.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
-import json
-import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-CASES = {
-    "RealESR_AnimeVideo_v3": ("bigbuckbunny", (320, 180), 24),
-    "RealESRGAN_x4plus_anime_6B": ("bigbuckbunny", (160, 90), 12),
-    "RealESRGAN_x4plus": ("bikes", (160, 68), 8),
-}
+from benchmarks.turns import HEAD, Cost, Pairs, in_turn
+
+if TYPE_CHECKING:
+    from framepack.runtime import Runtime
+
+ROOT = Path(__file__).parents[1]
+SIZE = (160, 90)
 SCALE = 4.0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A model and its clip: a real one, how many frames of it, and the names of the weights with framelift."""
+
+    model: str
+    clip: str
+    frames: int
+    framelift: str
+    file: str
+
+
+CASES = (
+    Comparison("RealESR_AnimeVideo_v3", "bigbuckbunny", 48, "realesr-animevideov3", "realesr-animevideov3.pth"),
+    Comparison(
+        "RealESRGAN_x4plus_anime_6B",
+        "bigbuckbunny",
+        48,
+        "realesrgan-x4plus-anime-6B",
+        "RealESRGAN_x4plus_anime_6B.pth",
+    ),
+    Comparison("RealESRGAN_x4plus", "bikes", 12, "realesrgan-x4plus", "RealESRGAN_x4plus.pth"),
+)
 
 
 def make_source(path: Path, clip: str, size: tuple[int, int], count: int) -> None:
@@ -54,25 +86,30 @@ def ours(
     folder: Path, source: Path, model: str, rounds: int, *, scale: float = SCALE, **more: Any
 ) -> list[tuple[float, str]]:
     """Seconds and output of each round, after one that loads the model and does not count; ``more``: settings."""
-    from framepack.dispatch import JobInput
-    from framepack.job import Job
     from framepack.runtime import Runtime
     from framepack.settings import Settings
 
     settings = Settings(storage=f"file:{folder}", weights_download=False, inline_limit_mb=0, **more)
     runtime = Runtime(settings)
-    fields = {
-        "endpoint": "upscale",
-        "model": model,
-        "scale_factor": scale,
-        "video_base64": base64.b64encode(source.read_bytes()).decode(),
-    }
     results = []
     for _ in range(rounds + 1):
         started = time.perf_counter()
-        answer = runtime.run(JobInput(fields), Job("benchmark"))
-        results.append((time.perf_counter() - started, str(runtime.location(answer))))
+        output = upscaled(runtime, source, model, scale)
+        results.append((time.perf_counter() - started, output))
     return results[1:]
+
+
+def upscaled(runtime: Runtime, source: Path, model: str, scale: float) -> str:
+    """Run our job, and return the path of its output."""
+    from framepack.dispatch import JobInput
+    from framepack.job import Job
+
+    video = base64.b64encode(source.read_bytes()).decode()
+    fields = {"endpoint": "upscale", "model": model, "scale_factor": scale, "video_base64": video}
+    answer = runtime.run(JobInput(fields), Job("benchmark"))
+    if "error" in answer:
+        raise SystemExit(f"{model}: {answer['error']}")
+    return str(runtime.location(answer))
 
 
 def export_weights(model: str, target: Path) -> None:
@@ -108,7 +145,9 @@ networks = {
 }
 upsampler = RealESRGANer(4, weights, model=networks[model](), tile=0, half=torch.cuda.is_available())
 for round in range(rounds + 1):
-    started = time.perf_counter()
+    if round and sys.argv[6:]:
+        input()  # until it is this side's turn
+    started, used = time.perf_counter(), time.process_time()
     with av.open(source) as clip, av.open(target, "w") as output:
         stream = output.add_stream("libx264", rate=25, options={"crf": "16", "preset": "medium"})
         for index, frame in enumerate(clip.decode(video=0)):
@@ -120,7 +159,7 @@ for round in range(rounds + 1):
             output.mux(stream.encode(made))
         output.mux(stream.encode(None))
     if round:
-        print(time.perf_counter() - started, flush=True)
+        print(time.process_time() - used, time.perf_counter() - started, flush=True)
 """
 
 
@@ -136,41 +175,89 @@ def psnr_of_luma(one: str, other: str) -> float:
     return float(10 * np.log10(255**2 / np.square(frames(one) - frames(other)).mean()))
 
 
-def main() -> None:
+@contextmanager
+def inputs(case: Comparison) -> Iterator[tuple[Path, Path]]:
+    """A folder with the clip of a case and with its weights, as the others read them."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        make_source(folder / "source.mp4", case.clip, SIZE, case.frames)
+        export_weights(case.model, folder / case.file)
+        yield folder, folder / "source.mp4"
+
+
+def after_load(case: Comparison, python: Path, rounds: int) -> Pairs:
+    """Ours and the loop of `realesrgan`, each in a process that has done the job once before."""
+    from framepack.runtime import Runtime
+    from framepack.settings import Settings
+
+    with inputs(case) as (folder, source):
+        runtime = Runtime(Settings(storage=f"file:{folder / 'store'}", weights_download=False, inline_limit_mb=0))
+        upscaled(runtime, source, case.model, SCALE)
+        command = [*_loop(python, case, folder, rounds), "wait"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdin is not None  # noqa: S101
+            assert process.stdout is not None  # noqa: S101
+            turns, figures = process.stdin, process.stdout
+
+            def other() -> Cost:
+                turns.write("\n")
+                turns.flush()
+                cpu, wall = map(float, figures.readline().split())
+                return Cost(wall, cpu)
+
+            return in_turn(lambda: Cost.of(lambda: upscaled(runtime, source, case.model, SCALE)), other, rounds)
+
+
+def commands(case: Comparison, python: Path | None, framelift: Path | None, rounds: int) -> Pairs:
+    """Ours and one of the others, as whole processes."""
+    with inputs(case) as (folder, source):
+        ours_ = [sys.executable, "-m", "framepack", "run", "upscale", str(source), "-o", str(folder / "ours.mp4")]
+        ours_ += ["--model", case.model, "--scale-factor", str(SCALE), "--overwrite"]
+        if framelift is not None:
+            other = [str(framelift), "-i", str(source), "-o", str(folder / "other.mp4"), "--model", case.framelift]
+            other += ["--scale", str(SCALE), "--tile", "0", "--ai-strength", "1", "--crf", "16"]
+            other += ["--x264-preset", "medium", "--weights-dir", str(folder)]
+        else:
+            assert python is not None  # noqa: S101
+            other = _loop(python, case, folder, 0)
+        return in_turn(lambda: _process(ours_), lambda: _process(other), rounds)
+
+
+def _loop(python: Path, case: Comparison, folder: Path, rounds: int) -> list[str]:
+    """The command of the loop of `realesrgan`: the job once, and then so many times again."""
+    files = [folder / case.file, folder / "source.mp4", folder / "other.mp4"]
+    return [str(python), "-c", PEER, case.model, *map(str, files), str(rounds)]
+
+
+def _process(command: list[str]) -> Cost:
+    return Cost.of(lambda: subprocess.run(command, check=True, capture_output=True, cwd=ROOT))
+
+
+def main() -> int:
     """Measure every case and print a table."""
+    build = ROOT / "build"
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peer", required=True, help="python of the environment with realesrgan")
+    parser.add_argument("--peer", type=Path, default=build / "realesrgan/bin/python", help="python with realesrgan")
+    parser.add_argument("--framelift", type=Path, default=build / "framelift/bin/framelift", help="its command")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("models", nargs="*", help="all by default")
     options = parser.parse_args()
-    rows = []
-    for model, (clip, size, count) in CASES.items():
-        with TemporaryDirectory() as name:
-            folder = Path(name)
-            make_source(folder / "source.mp4", clip, size, count)
-            export_weights(model, folder / "weights.pth")
-            seconds: dict[str, list[float]] = {"ours": [], "peer": []}
-            output = ""
-            for _ in range(options.rounds):  # in turn, so that a machine that slows down slows both
-                [(took, output)] = ours(folder / "outputs", folder / "source.mp4", model, 1)
-                seconds["ours"].append(took)
-                command = [options.peer, "-c", PEER, model, folder / "weights.pth", folder / "source.mp4"]
-                result = subprocess.run(
-                    [*map(str, command), str(folder / "peer.mp4"), "1"], check=True, capture_output=True, text=True
-                )
-                seconds["peer"].append(float(result.stdout.split()[-1]))
-            medians = {side: statistics.median(values) / count for side, values in seconds.items()}
-            row = {
-                "model": model,
-                "input": f"{size[0]}x{size[1]}, {count} frames of {clip}",
-                "ours_seconds_per_frame": round(medians["ours"], 3),
-                "peer_seconds_per_frame": round(medians["peer"], 3),
-                "ratio": round(medians["peer"] / medians["ours"], 2),
-                "luma_psnr_between_outputs": round(psnr_of_luma(output, str(folder / "peer.mp4")), 1),
-            }
-            rows.append(row)
-            print(json.dumps(row), flush=True)
-    print(f"Python {sys.version.split()[0]}; medians of {options.rounds} rounds taken in turn")
+    print(HEAD)
+    for case in CASES:
+        if options.models and case.model not in options.models:
+            continue
+        name = case.model.removeprefix("RealESR").removeprefix("GAN_").removeprefix("_")
+        if options.peer.exists():
+            print(after_load(case, options.peer, options.rounds).line(f"{name}, after load, realesrgan"), flush=True)
+            print(commands(case, options.peer, None, options.rounds).line(f"{name}, command, realesrgan"), flush=True)
+        if options.framelift.exists():
+            line = commands(case, None, options.framelift, options.rounds).line(f"{name}, command, framelift")
+            print(line, flush=True)
+    for path in (options.peer, options.framelift):
+        if not path.exists():
+            print(f"There is no {path}: the docstring of this script says how to get it.", file=sys.stderr)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from framepack.answer import Answer, failure
 from framepack.errors import Cancelled, DeviceLost, FramepackError, InvalidField, public
 from framepack.models.memory.device import is_device_lost
+from framepack.processing.measuring import run_measured
 
 if TYPE_CHECKING:
     from framepack.callback import Callbacks
@@ -134,7 +135,7 @@ class Dispatcher:
         if not job_input.is_callback_checked:
             self.callbacks.check(request)
         with self.job_context(job, replace(job_input, is_short=operation.needs == "store")) as context:
-            response = operation.run(request, context)
+            response = run_measured(operation, request, context)
         payload: Answer = response.payload()
         return payload, self.callbacks.about_answer(operation, request, payload, job)
 

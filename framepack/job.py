@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 from framepack.closing import closing
 from framepack.errors import Cancelled
+from framepack.measurements import Measurements
 
 T = TypeVar("T")
 
@@ -88,9 +89,8 @@ class Job:
         on_waiting: Called with what the job waits for, such as "the store", and with None when it no longer waits.
         on_device_lost: Called when the GPU has failed, before anybody is told that the job has failed.
         keeps_partial: Whether a cancelled job still finishes its video with the frames computed so far.
-        parent: The job that this one is part of; None if there is none.
         is_interrupted: Whether it was stopped only to run again elsewhere.
-        loading_seconds: Time spent on loading models so far, which estimates of the remaining time leave out.
+        measurements: What is measured of it; jobs within it add to them.
     """
 
     id: str = "local"
@@ -100,9 +100,8 @@ class Job:
     on_waiting: Callable[[str | None], None] = lambda _what: None
     on_device_lost: Callable[[], None] = lambda: None
     keeps_partial: bool = False
-    loading_seconds: float = field(default=0.0, init=False)
     is_interrupted: bool = field(default=False, init=False)
-    parent: Job | None = None
+    measurements: Measurements = field(default_factory=Measurements)
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def cancel(self) -> None:
@@ -141,23 +140,23 @@ class Job:
             on_model_loading=self.on_model_loading,
             on_waiting=self.on_waiting,
             keeps_partial=self.keeps_partial,
-            parent=self,
+            measurements=self.measurements,
             _stop=self._stop,
         )
+
+    @property
+    def loading_seconds(self) -> float:
+        """Time spent on loading models so far, which estimates of the remaining time leave out."""
+        return self.measurements.seconds("model")
 
     @contextmanager
     def loading(self, model: str) -> Iterator[None]:
         """Report that a model is being loaded, and leave the time it takes out of the estimates."""
         self.on_model_loading(model)
-        started = time.monotonic()
         try:
-            yield
+            with self.measurements.stage("model"):
+                yield
         finally:
-            seconds = time.monotonic() - started
-            job: Job | None = self
-            while job is not None:
-                job.loading_seconds += seconds
-                job = job.parent
             self.on_model_loading(None)
 
     def watch(self, items: Iterable[T], total: int | None) -> Iterator[T]:

@@ -319,11 +319,16 @@ class RestSettings(_Group):
 
 
 class LogSettings(_Group):
-    """Logs."""
+    """Logs and metrics."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Minimum log level.")
     log_format: Literal["auto", "text", "json"] = Field(
         "auto", description="Log lines for people or for machines; `auto` writes text on a terminal, JSON elsewhere."
+    )
+    metrics: bool = Field(
+        default=False,
+        description="Whether answers of jobs that make videos or extract frames have `metrics` (seconds by stage, "
+        "frames per second, device), and the log a line with them.",
     )
 
 

@@ -1,6 +1,7 @@
-"""Writes generated documentation: pages of ``docs/``, tables of README and notices, ``builder/weights.json``.
+"""Writes generated documentation: pages and charts of ``docs/``, tables of README and notices, and weights.json.
 
-Run ``python -m tools.docs`` after changing an operation, a setting or a model. A test fails if it was forgotten.
+Run ``python -m tools.docs`` after changing an operation, a setting, a model or the results of benchmarks. A test
+fails if it was forgotten.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from framepack.settings import GROUPS
 from tools.code_map import contracts, layers, map_of_modules, map_of_packages
 from tools.endpoints_page import endpoints_page
 from tools.formats_page import formats_page
+from tools.ratio_chart import ratio_chart
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -31,6 +33,7 @@ _GENERATED = "Generated from the code by `python -m tools.docs`; do not edit."
 def pages(root: Path = _ROOT) -> dict[Path, str]:
     """The content of every generated file, by its path."""
     registry = discover()
+    results = (root / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
     architecture = {"packages": map_of_packages, "modules": map_of_modules, "layers": layers, "contracts": contracts}
     return {
         root / "README.md": _filled(root / "README.md", endpoints=family_table(registry)),
@@ -44,6 +47,7 @@ def pages(root: Path = _ROOT) -> dict[Path, str]:
         root / "docs" / "filters.md": _filled(root / "docs" / "filters.md", controls=controls_table()),
         root / "THIRD_PARTY_NOTICES.md": _filled(root / "THIRD_PARTY_NOTICES.md", weights=weights_table()),
         root / "builder" / "weights.json": weights_for_image(),
+        root / "docs" / "speed.svg": ratio_chart(results),
     }
 
 

@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from framepack.api.metrics import OptionalMetrics
 from framepack.errors import InvalidField, InvalidSource
 from framepack.setting_checks import MAX_URL_CHARACTERS
 from framepack.spelling import did_you_mean, shortened
@@ -175,6 +176,7 @@ class VideoResponse(SuccessResponse):
     output_filename: str = Field(description="Output filename")
     output_file_size: int = Field(description="Output file size in bytes")
     warnings: list[str] | None = Field(None, description="Non-fatal problems, such as unreadable frames")
+    metrics: OptionalMetrics = None
 
 
 def from_text(model: type[BaseModel], name: str, text: str, parse: Callable[[str], Any] = json.loads) -> Any:

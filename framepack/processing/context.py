@@ -102,6 +102,7 @@ class Context:
     def loaded(self, name: str, lease: AbstractContextManager[T]) -> Iterator[T]:
         """Enter the lease of a model, reporting that ``name`` is being loaded until the model is there."""
         with ExitStack() as stack:
+            self.job.measurements.has_network = True
             with self.job.loading(name):
                 model = stack.enter_context(lease)
             yield model

@@ -37,12 +37,13 @@ def open_source(request: VideoRequest, ctx: Context) -> tuple[Source, VideoInfo]
         InvalidMedia: It is not a video.
         TooLarge: It is over a limit of the settings.
     """
-    if request.video_url is not None:
-        source = ctx.fetch(request.video_url)
-    else:
-        limit = round(ctx.settings.max_source_mb * MB)
-        source = Source.from_base64(request.video_base64 or "", ctx.workspace, limit)
-    source, info = _probed(source, ctx)
+    with ctx.job.measurements.stage("source"):
+        if request.video_url is not None:
+            source = ctx.fetch(request.video_url)
+        else:
+            limit = round(ctx.settings.max_source_mb * MB)
+            source = Source.from_base64(request.video_base64 or "", ctx.workspace, limit)
+        source, info = _probed(source, ctx)
     check_source(info, ctx.settings)
     section = ctx.section
     decoded = max(info.frame_count, info.length) if section is None else len(section.frame_range(info.timeline))
@@ -131,11 +132,16 @@ def publish_video(
     # Asked of the store before the work, so that a store that is down fails the job early.
     folder = ResultFolder.SAVED_VIDEOS if autosave_enabled(ctx.state) else unsaved
     target = ctx.workspace.path(f"output{clip.encoding.extension}")
-    if stream_copy is None or not ctx.allows_stream_copy or not stream_copy(target):
-        _encode(clip, target, ctx)
+    measured = ctx.job.measurements
+    with measured.stage("frames"):
+        if stream_copy is not None and ctx.allows_stream_copy and stream_copy(target):
+            measured.frames += clip.total_frames or 0
+        else:
+            measured.frames += _encode(clip, target, ctx)
     if not ctx.job.keeps_partial:
         ctx.job.check()
-    return ctx.outputs.publish(target, folder=folder, stem=stem, suffix=suffix)
+    with measured.stage("publish"):
+        return ctx.outputs.publish(target, folder=folder, stem=stem, suffix=suffix)
 
 
 def video_response(published: PublishedOutput, message: str, ctx: Context) -> VideoResponse:
@@ -151,7 +157,8 @@ def video_response(published: PublishedOutput, message: str, ctx: Context) -> Vi
     )
 
 
-def _encode(clip: Clip, target: Path, ctx: Context) -> None:
+def _encode(clip: Clip, target: Path, ctx: Context) -> int:
+    """Encode a clip, and return the number of its frames."""
     if is_hdr(clip.colors):
         is_gif = clip.encoding.format == "gif"
         ctx.job.warn(TONE_MAPPED if is_gif else "The video is HDR and stays so, with 8 bits per color.")
@@ -162,4 +169,4 @@ def _encode(clip: Clip, target: Path, ctx: Context) -> None:
         )
     watched = replace(clip, frames=lambda: ctx.job.until_cancelled(ctx.job.watch(clip.frames(), clip.length)))
     crf, preset = ctx.settings.video_crf, ctx.settings.video_preset
-    write(watched, target, crf=crf, preset=preset, encoders=ctx.encoders, warn=ctx.job.warn)
+    return write(watched, target, crf=crf, preset=preset, encoders=ctx.encoders, warn=ctx.job.warn)

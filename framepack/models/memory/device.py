@@ -139,6 +139,15 @@ class Device:
         return cls(torch_device, limit, residents=residents)
 
     @property
+    def label(self) -> str:
+        """Its name, for people: "cpu", or "cuda:0 NVIDIA H200"."""
+        if not self.is_cuda:
+            return str(self.torch_device)
+        import torch
+
+        return f"{self.torch_device} {torch.cuda.get_device_name(self.torch_device)}"
+
+    @property
     def is_cuda(self) -> bool:
         """Whether it is an NVIDIA GPU."""
         return self.torch_device.type == "cuda"

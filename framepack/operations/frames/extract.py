@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from framepack.api.metrics import OptionalMetrics  # noqa: TC001 - pydantic reads it
 from framepack.api.schemas import CallbackRequest, Message, SuccessResponse, VideoRequest, Whole
 from framepack.closing import closing
 from framepack.errors import TooLarge
@@ -63,6 +64,7 @@ class ExtractResponse(SuccessResponse):
     contact_sheet_path: str | None = Field(None, description="Path of an image that shows up to 48 of the frames")
     contact_sheet_url: str | None = Field(None, description="URL to download that image")
     warnings: list[str] | None = Field(None, description="Non-fatal problems, such as unreadable frames")
+    metrics: OptionalMetrics = None
 
 
 @operation(
@@ -85,14 +87,17 @@ def extract_frames(request: ExtractRequest, ctx: Context) -> ExtractResponse:
     if is_hdr(clip.colors):
         ctx.job.warn(TONE_MAPPED)
     with new_folder(storage, folder) as writer:
-        audio = _store_audio(clip, writer, ctx)
         sheet = ContactSheet(clip, count)
-        frames = _every_nth(clip, rate, writer, ctx)
-        for _ in ctx.job.watch(in_parallel(_store_frame(writer, sheet), frames, ahead=_ahead(clip)), count):
-            pass
-        writer.put_sheet(sheet.jpeg())
-        ctx.job.check()
-        writer.finish(_record(source.name, clip, rate, count, audio, ctx))
+        measured = ctx.job.measurements
+        with measured.stage("frames"):
+            audio = _store_audio(clip, writer, ctx)
+            frames = _every_nth(clip, rate, writer, ctx)
+            for _ in ctx.job.watch(in_parallel(_store_frame(writer, sheet), frames, ahead=_ahead(clip)), count):
+                measured.frames += 1
+        with measured.stage("publish"):
+            writer.put_sheet(sheet.jpeg())
+            ctx.job.check()
+            writer.finish(_record(source.name, clip, rate, count, audio, ctx))
     return ExtractResponse(
         message=f"Successfully extracted {count} frame{'' if count == 1 else 's'}",
         folder_name=folder,

@@ -86,11 +86,12 @@ def reassemble_frames(request: ReassembleRequest, ctx: Context) -> VideoResponse
         raise BadRequest(f"Folder '{request.folder_name}' has no frames{reason}")
     if left_out:
         ctx.job.warn(left_out)
-    record = folders.record(request.folder_name)
-    clip = _clip(frames, record, Fraction(request.output_fps), ctx)
-    ctx.budget.decode(len(frames), clip.width, clip.height, ctx.settings)
-    if request.with_audio:
-        clip = replace(clip, audio=_audio(request.folder_name, frames, record, clip.fps, ctx))
+    with ctx.job.measurements.stage("source"):
+        record = folders.record(request.folder_name)
+        clip = _clip(frames, record, Fraction(request.output_fps), ctx)
+        ctx.budget.decode(len(frames), clip.width, clip.height, ctx.settings)
+        if request.with_audio:
+            clip = replace(clip, audio=_audio(request.folder_name, frames, record, clip.fps, ctx))
     published = publish_video(
         clip,
         ctx,

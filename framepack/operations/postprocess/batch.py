@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, Field, field_validator
 
+from framepack.api.metrics import OptionalMetrics
 from framepack.api.schemas import CallbackRequest, Message, Response, VideoRequest, one_source
 from framepack.api.workflow import StepsRequest
 from framepack.errors import Cancelled, InvalidSource, TooLarge, public
@@ -83,6 +84,7 @@ class BatchResponse(Response):
     successful: int = Field(description="Number of videos that were processed")
     failed: int = Field(description="Number of videos that could not be processed")
     results: list[BatchResult] = Field(description="One result per video, in the order of the request")
+    metrics: OptionalMetrics = None
 
     def payload(self) -> dict[str, Any]:
         """The answer as JSON-ready data; results lack the fields that have no value."""

@@ -116,7 +116,8 @@ def prepare_models(params: UpscaleParams, ctx: Context) -> None:
     """
     ctx.models.upscaler_row(params.model)
     if params.enhance_face:
-        ctx.models.ensure_faces()
+        with ctx.job.measurements.stage("model"):
+            ctx.models.ensure_faces()
     ctx.preload(lambda: ctx.models.upscaler(params.model, params.denoise_strength))
 
 
