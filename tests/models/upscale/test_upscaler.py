@@ -27,8 +27,16 @@ from tests.support.upscaling import (
     rrdb,
 )
 
+pytestmark = pytest.mark.usefixtures("_fast_bfloat16")
+
 PLAIN = Device(torch.device("cpu"))
 MIXED = Device(torch.device("cpu"), has_bfloat16=True)
+
+
+@pytest.fixture
+def _fast_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU that is faster with bfloat16, whatever this one is."""
+    monkeypatch.setattr("framepack.models.upscale.precision.bfloat16_is_faster", lambda: True)
 
 
 def foreign() -> dict[str, Tensor]:
