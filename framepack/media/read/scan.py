@@ -277,6 +277,8 @@ def scan(
                 result.add(packet, is_video=is_video)
             if is_video and peek and result.frame is None and result.packet_count <= _PEEKED_PACKETS:
                 result.frame = next(_decoded(packet), None)
+    if result.audio is not None:
+        result.audio.end_with_last_sample()
     if not result.frame_count:
         raise InvalidMedia(f"The file's video ({codec}) has no frames; at least one is needed.")
     ends_later = result.declared_seconds - result.end_seconds > _SLACK_SECONDS
