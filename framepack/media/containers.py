@@ -12,6 +12,8 @@ from framepack.errors import InvalidMedia
 from framepack.files.scratch import disk_errors
 from framepack.media.kinds import describe_kind
 from framepack.media.metadata import LANGUAGE, OWN_TAGS
+from framepack.media.program_map import announced_streams
+from framepack.units import MICROSECONDS
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -35,6 +37,10 @@ ACCEPTED: Final = (
 UNREADABLE: Final = f"The file is not a video that can be read: {ACCEPTED}"
 """The sentence about a file of which nothing is known."""
 
+_WITH_PROGRAM_MAPS: Final = "mpegts"
+_PATIENT: Final = {"scan_all_pmts": "1", "probesize": str(2**27), "analyzeduration": str(10 * 3600 * MICROSECONDS)}
+"""Options to find streams that begin late; FFmpeg keeps what it reads meanwhile in memory."""
+
 _OPTIONS: Final[dict[str, dict[str, str]]] = {
     "mp4": {"movflags": "+faststart"},  # index first: playback begins during the download
     "webm": {"cues_to_front": "1"},
@@ -56,26 +62,36 @@ def open_input(path: Path, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
     """
     import av
 
+    options = {
+        "format_whitelist": CONTAINERS,
+        "protocol_whitelist": "file",
+        "enable_drefs": "0",
+        "max_streams": "64",
+        "max_pixels": str(max_pixels),
+    }
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise InvalidMedia(UNREADABLE)
-        return av.open(
-            f"file:{path}",
-            "r",
-            options={
-                "format_whitelist": CONTAINERS,
-                "protocol_whitelist": "file",
-                "enable_drefs": "0",
-                "max_streams": "64",
-                "max_pixels": str(max_pixels),
-            },
-            metadata_errors="replace",
-        )
+        container = av.open(f"file:{path}", "r", options=options, metadata_errors="replace")
+        if _has_late_audio(container, path):
+            container.close()
+            container = av.open(f"file:{path}", "r", options={**options, **_PATIENT}, metadata_errors="replace")
     except (av.FFmpegError, OSError, ValueError) as error:
         kind = describe_kind(path)
         raise InvalidMedia(
             f"The file is {kind}, not a video that can be read: {ACCEPTED}" if kind else UNREADABLE
         ) from error
+    return container
+
+
+def _has_late_audio(container: InputContainer, path: Path) -> bool:
+    """Whether there is, or may be, audio that begins so late that nothing is known about it yet."""
+    known = [stream for stream in container.streams.audio if stream.codec_context is not None]
+    if any(not stream.sample_rate for stream in known):
+        return True
+    if known or container.format.name != _WITH_PROGRAM_MAPS:
+        return False
+    return bool(announced_streams(path) - {stream.id for stream in container.streams})
 
 
 def read_packets(container: InputContainer, *streams: Stream) -> Iterator[Packet[Stream]]:

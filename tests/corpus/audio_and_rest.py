@@ -8,10 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 
-from tests.corpus.containers import REFUSED, SECONDS, beeping, video
+from tests.corpus.containers import REFUSED, SECONDS, beeping, remuxed, video
 from tests.corpus.row import BEEP, COUNT, Row, card
-from tests.support.clips import REPRODUCIBLE, Spec, add_audio, add_video, faststart, frames_of, make_clip, truncate
+from tests.support.clips import (
+    REPRODUCIBLE,
+    AudioSpec,
+    Spec,
+    add_audio,
+    add_video,
+    beeps,
+    faststart,
+    frames_of,
+    make_clip,
+    truncate,
+)
+from tests.support.odd_files import with_duration
 
 TITLE = "Über dem Meer 海"
 _NO_GIF_TITLE = {"export GIF": ("A GIF has no title and no comment; those of the video are left out.",)}
@@ -47,6 +60,56 @@ def rich(folder: Path, *, tracks: int = 1, chapters: bool = False, title: str = 
             for packet in packets:
                 output.mux(packet)
     return path
+
+
+def joined(*parts: AudioSpec | None) -> Callable[[Path], Path]:
+    """A maker of a TS file of several whole streams, one after the other, each with audio of its own or none."""
+
+    def make(folder: Path) -> Path:
+        files = [video(f"{number}.ts", audio)(folder) for number, audio in enumerate(parts)]
+        (folder / "a.ts").write_bytes(b"".join(file.read_bytes() for file in files))
+        return folder / "a.ts"
+
+    return make
+
+
+def in_long_packets(folder: Path) -> Path:
+    """TTA, whose packets are said to last a second each, also the last one."""
+    spec, path = Spec(count=COUNT, frame=card()), folder / "a.mkv"
+    with av.open(str(path), "w", options=REPRODUCIBLE) as output:
+        stream = add_video(output, spec, ".mkv")
+        audio = add_audio(output, beeping("tta"))
+        for frame in frames_of(spec, stream):
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+        for packet in audio:
+            packet.duration = round(Fraction(256, 245) / packet.time_base)
+            output.mux(packet)
+    return with_duration(path, SECONDS)
+
+
+def in_short_packets(folder: Path) -> Path:
+    """PCM in packets of 40 samples, several of which have the same time in whole milliseconds."""
+    spec, path = Spec(count=COUNT, frame=card()), folder / "a.mkv"
+    samples = (beeps(beeping("pcm_s16le")) * 20000).astype(np.int16)
+    with av.open(str(path), "w", options=REPRODUCIBLE) as output:
+        video_stream = add_video(output, spec, ".mkv")
+        stream = output.add_stream("pcm_s16le", rate=48000, layout="mono")
+        for frame in frames_of(spec, video_stream):
+            output.mux(video_stream.encode(frame))
+        output.mux(video_stream.encode(None))
+        for begin in range(0, len(samples), 40):
+            packet = av.Packet(samples[begin : begin + 40].tobytes())
+            packet.stream, packet.time_base, packet.pts, packet.dts = stream, Fraction(1, 48000), begin, begin
+            output.mux(packet)
+    return path
+
+
+_TWO_PARTS: dict[str, Any] = {
+    "shown": tuple(range(COUNT)) * 2,
+    "beeps": (BEEP, SECONDS + BEEP),
+    "warnings": ("The file's clock starts anew or jumps once; its parts follow each other without a gap.",),
+}
 
 
 def with_cover(folder: Path) -> Path:
@@ -120,7 +183,6 @@ AUDIO = (
         codec="aac",
         layout="5.1",
         copied=True,
-        note="MP4 keeps the channels where audio is copied; else stereo",
     ),
     heard("mu-law", "Mu-law", "a.mov", codec="pcm_mulaw", rate=8000, copied=True),
     heard("adpcm", "ADPCM", "a.avi", codec="adpcm_ms", rate=22050, copied=True),
@@ -163,6 +225,56 @@ AUDIO = (
         shown=(0,) * 13,
         note="the frame is held until the audio ends",
         warnings=("The audio lasts # seconds longer than the video; the last frame is held until it ends.",),
+    ),
+    _row(
+        "channels-change",
+        "Audio",
+        "Channels that change midway (joined TS files)",
+        joined(beeping(layout="stereo"), beeping(layout="5.1")),
+        note="all get those of the beginning",
+        **_TWO_PARTS,
+    ),
+    _row(
+        "rate-changes",
+        "Audio",
+        "A sample rate that changes midway (joined TS files)",
+        joined(beeping(), beeping(rate=44100)),
+        note="all gets that of the beginning",
+        **_TWO_PARTS,
+    ),
+    _row(
+        "silent-then-audio",
+        "Audio",
+        "A part without audio before one with audio (joined TS files)",
+        joined(None, beeping()),
+        **{**_TWO_PARTS, "beeps": (SECONDS + BEEP,)},
+    ),
+    _row(
+        "tta",
+        "Audio",
+        "TTA in MKV, whose last packet is shorter than the file says",
+        in_long_packets,
+        copied=True,
+    ),
+    _row(
+        "short-packets",
+        "Audio",
+        "Audio in packets of less than a millisecond, in MKV (as of TrueHD)",
+        in_short_packets,
+        copied=True,
+    ),
+    _row(
+        "doubled-audio-times",
+        "Audio",
+        "Audio packets whose times do not advance (MP4 with a fragment for each frame)",
+        remuxed(
+            "a.mp4",
+            "plain.mp4",
+            Spec(count=COUNT, frame=card(), audio=beeping(), options={"g": "4"}),
+            movflags="frag_every_frame+empty_moov",
+        ),
+        beeps=(BEEP + 0.02,),  # FFmpeg's muxer writes so
+        copied=True,
     ),
     _row("silent", "Audio", "No audio", video("a.mp4"), beeps=None, copied=True),
 )

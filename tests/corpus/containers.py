@@ -170,6 +170,16 @@ ROWS = (
         colors=BT601,
     ),
     _row(
+        "wmv-h264",
+        "WMV with H.264 with B-frames and WMA",
+        video(
+            "a.wmv",
+            beeping("wmav2", layout="stereo", rate=44100, bit_rate=128_000),
+            codec="libx264",
+            options={"preset": "veryfast", "bf": "3", "crf": "10"},
+        ),
+    ),
+    _row(
         "flv",
         "FLV with Sorenson H.263 and MP3",
         video("a.flv", beeping("libmp3lame", rate=44100), codec="flv", colors=BT601, options=SHARP),

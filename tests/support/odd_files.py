@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -63,6 +64,15 @@ def recorded(path: Path, times: Sequence[Fraction]) -> Path:
         length = 4 + (data[begin + 3] & 127)
         data[begin : begin + length] = bytes([0xEC, 0x80 | length - 2]) + bytes(length - 2)
         path.write_bytes(data)
+    return path
+
+
+def with_duration(path: Path, seconds: float) -> Path:
+    """Change the duration in the header of a Matroska file."""
+    data = bytearray(path.read_bytes())
+    place = data.index(b"\x44\x89\x88") + 3
+    data[place : place + 8] = struct.pack(">d", 1000 * seconds)
+    path.write_bytes(data)
     return path
 
 

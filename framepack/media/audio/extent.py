@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from framepack.units import MICROSECONDS
 
 if TYPE_CHECKING:
     from av.packet import Packet
+    from av.stream import Stream
 
 _NEAR: Final = MICROSECONDS // 4  # packets that are closer than this follow each other
 _MOST_SPANS: Final = 10_000
+_LONG: Final = MICROSECONDS // 10  # the last packet may be much shorter than a container says that all of them are
 _MOST_TICKS: Final = 2**56  # larger timestamps are damage
 
 
@@ -36,9 +39,11 @@ class AudioExtent:
 
     stream: int
     _spans: list[_Span] = field(default_factory=list)
+    _last: Packet[Stream] | None = None
 
-    def add(self, packet: Packet[Any], part: int) -> None:
+    def add(self, packet: Packet[Stream], part: int) -> None:
         """Add a packet with data, from a part of the file that has one clock."""
+        self._last = packet
         if packet.pts is None or packet.is_discard or abs(packet.pts) > _MOST_TICKS:
             return
         ticks_per_second = MICROSECONDS * packet.time_base
@@ -49,6 +54,24 @@ class AudioExtent:
             latest.end = max(latest.end, end)
         elif len(self._spans) < _MOST_SPANS:
             self._spans.append(_Span(part, begin, end))
+
+    def end_with_last_sample(self) -> None:
+        """Let the last packet, if it is long, end where its samples end; it is decoded for that."""
+        import av
+
+        packet = self._last
+        if packet is None or packet.pts is None or not isinstance(packet.stream, av.AudioStream):
+            return
+        ticks_per_second = MICROSECONDS * packet.time_base
+        duration = int((packet.duration or 0) * ticks_per_second)
+        begin = int(packet.pts * ticks_per_second)
+        if duration <= _LONG or not self._spans or self._spans[-1].end != begin + duration:
+            return
+        with suppress(av.FFmpegError):
+            frames = [frame for frame in packet.decode() if isinstance(frame, av.AudioFrame)]
+            decoded = sum(frame.samples * MICROSECONDS // frame.sample_rate for frame in frames)
+            if decoded:
+                self._spans[-1].end = begin + min(duration, decoded)
 
     def spans(self, shifts: Sequence[Fraction]) -> list[tuple[Fraction, Fraction]]:
         """Begin and end of audio without gaps, in seconds.

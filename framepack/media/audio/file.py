@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final, cast
 
@@ -15,6 +15,7 @@ from framepack.media.containers import open_input, read_packets
 if TYPE_CHECKING:
     import av
     from av.audio.stream import AudioStream
+    from av.buffer import Buffer
     from av.container import InputContainer
     from av.filter import Graph
     from av.packet import Packet
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _RATE: Final = 48_000
 _PREROLL_SECONDS: Final = Fraction(1, 10)  # audio before the first frame, which a decoder needs to converge
+_LATE_SECONDS: Final = Fraction(1, 20)  # packets whose times do not advance may be laid end to end up to so late
+_HEADER: Final = "new_extradata"  # what FFmpeg calls a header that is valid from a packet on
 
 
 @dataclass(slots=True)
@@ -45,6 +48,8 @@ class AudioFile:
         damage: Counts what cannot be read.
         clock_jumps: Where its clock starts anew or jumps; ``packets`` shifts their times to one clock.
         part: Number of jumps before the latest packet.
+        formats: The sample rates and channel layouts of what was decoded.
+        samples: Number of samples that were decoded.
     """
 
     container: InputContainer
@@ -53,6 +58,8 @@ class AudioFile:
     damage: AudioDamage
     clock_jumps: ClockJumps = ()
     part: int = 0
+    formats: set[tuple[int, str]] = field(default_factory=set)
+    samples: int = 0
 
     @property
     def codec(self) -> str:
@@ -64,7 +71,7 @@ class AudioFile:
         time_base = self.stream.time_base or Fraction(1, _RATE)
         beginning = -_PREROLL_SECONDS - self.shift_seconds
         try:
-            for packet in self._on_one_clock(read_packets(self.container, self.stream)):
+            for packet in self._in_a_row(self._on_one_clock(read_packets(self.container, self.stream))):
                 if packet.is_corrupt and not self.clock_jumps:  # where a clock jumps, continuity counters do, too
                     self.damage.packets += 1
                 elif packet.pts is None or (packet.pts + (packet.duration or 0)) * time_base > beginning:
@@ -85,15 +92,50 @@ class AudioFile:
                 number += 1
             yield packet
 
+    def _in_a_row(self, packets: Iterator[Packet[Stream]]) -> Iterator[Packet[Stream]]:
+        """Lay packets without times, or whose times do not advance, end to end, unless they become too late."""
+        begin, end, part = None, 0, self.part
+        for original in packets:
+            packet = original
+            if packet.size:
+                if self.part != part:  # the parts of a file may overlap a little
+                    begin, part = None, self.part
+                if begin is not None and begin < end:
+                    most = max(round(_LATE_SECONDS / packet.time_base), packet.duration or 0)
+                    if packet.pts is None or end - most <= packet.pts <= begin:
+                        packet = _placed(packet, end)
+                if packet.pts is not None:
+                    begin, end = packet.pts, packet.pts + (packet.duration or 0)
+            yield packet
+
     def decode(self, packet: Packet[AudioStream]) -> list[av.AudioFrame] | None:
         """The samples of a packet; None if it is damaged, which is counted."""
         import av
 
         try:
-            return packet.decode()
+            frames = packet.decode()
         except av.FFmpegError:
             self.damage.packets += 1
             return None
+        self.formats.update((frame.sample_rate, frame.layout.name) for frame in frames)
+        self.samples += sum(frame.samples for frame in frames)
+        return frames
+
+    def changes_format(self) -> bool:
+        """Whether the sample rate or the channels change midway; reads the packets up to there.
+
+        Packets that have a header of their own, such as AAC in TS files, are decoded for that.
+        """
+        header = self.stream.codec_context.extradata
+        for packet in self.packets():
+            if header:
+                if packet.has_sidedata(_HEADER) and bytes(packet.get_sidedata(_HEADER)) != header:
+                    return True
+            elif packet.size:
+                self.decode(packet)
+                if len(self.formats) > 1:
+                    return True
+        return False
 
     def resampled(self, rate: int, layout: str) -> Iterator[tuple[int, av.AudioFrame]]:
         """Decode to planar float, with silence in place of missing audio.
@@ -137,6 +179,17 @@ def open_audio(audio: AudioSource, damage: AudioDamage) -> Iterator[AudioFile]:
         stream = cast("AudioStream", container.streams[audio.stream])
         start = (stream.start_time or 0) * (stream.time_base or 0)
         yield AudioFile(container, stream, audio.delay - start, damage, audio.clock_jumps)
+
+
+def _placed(packet: Packet[Stream], time: int) -> Packet[Stream]:
+    """A copy of a packet at another time, not marked to be discarded as those whose times do not advance are."""
+    import av
+
+    placed = av.Packet(bytes(cast("Buffer", packet)))
+    placed.stream, placed.time_base, placed.duration = packet.stream, packet.time_base, packet.duration
+    placed.pts = placed.dts = time
+    placed.is_keyframe = packet.is_keyframe
+    return placed
 
 
 def _graph(frame: av.AudioFrame, rate: int, layout: str) -> Graph:

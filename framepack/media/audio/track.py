@@ -33,6 +33,7 @@ _MORE_CHANNELS: Final = {("mp4", 4): 5, ("mp4", 7): 8}  # players of AAC know no
 _LOSSLESS: Final = "flac"
 _CD_RATE: Final = 44_100
 _DVD_RATE: Final = 48_000
+_CHANGED_SECONDS: Final = Fraction(1, 10)  # a copy that decodes to a length that differs by more is wrong
 _LEFT_OUT: Final = "The audio could not be read and was left out."
 _DAMAGED: Final = "Parts of the audio could not be read."
 
@@ -64,8 +65,9 @@ def audio_track(
 ) -> Iterator[AudioTrack | None]:
     """Add the audio track of a clip, including repeats, to an output; yields None if there is none.
 
-    The audio stream of a file is copied into an MP4 file if its codec is one of ``COPIED_CODECS``. Any other audio is
-    encoded (AAC in MP4, Opus in WebM) and ends exactly, to the sample, with the video.
+    The audio stream of a file is copied into an MP4 file if its codec is one of ``COPIED_CODECS`` and its sample rate
+    and channels stay the same. Any other audio is encoded (AAC in MP4, Opus in WebM) and ends exactly, to the sample,
+    with the video.
 
     Args:
         clip: The clip; if it is repeated, its length is known.
@@ -91,7 +93,7 @@ def audio_track(
 
 
 def extract_audio(audio: AudioSource, path: Path, warn: Callable[[str], None]) -> AudioSource | None:
-    """Copy an audio stream into a Matroska file of its own; what Matroska cannot hold is encoded, losslessly.
+    """Copy an audio stream into a Matroska file of its own; if the copy decodes differently, encode it, losslessly.
 
     Args:
         audio: The audio stream.
@@ -121,7 +123,7 @@ def extract_audio(audio: AudioSource, path: Path, warn: Callable[[str], None]) -
 def _copy_into(audio: AudioSource, path: Path, damage: AudioDamage) -> Fraction:
     """Copy audio into a Matroska file and return its delay there, corrected for the file's coarser timestamps."""
     with open_audio(audio, damage) as file, open_output(path, "matroska") as output:
-        packets, codec = _copied(file, output), file.codec
+        packets = _copied(file, output)
         first = next(packets, None)
         if first is None:
             raise InvalidMedia(_LEFT_OUT)
@@ -129,11 +131,25 @@ def _copy_into(audio: AudioSource, path: Path, damage: AudioDamage) -> Fraction:
         time = (first.pts or 0) * tick + file.shift_seconds - round(file.shift_seconds / tick) * tick
         for packet in chain([first], packets):
             output.mux_one(packet)
-    with open_audio(AudioSource(path, 0), damage) as copy:
-        if copy.codec != codec:
+    return time - _begin_of_copy(path, file)
+
+
+def _begin_of_copy(path: Path, file: AudioFile) -> Fraction:
+    """The time of the first packet in a copy of ``file``, which was decoded.
+
+    Raises:
+        InvalidMedia: What is decoded from the copy is not the same.
+    """
+    with open_audio(AudioSource(path, 0), AudioDamage()) as copy:
+        first = next(copy.packets())  # an empty packet ends the file
+        begin = (first.pts or 0) * first.time_base + copy.shift_seconds
+        for packet in chain([first], copy.packets()):
+            if packet.size:
+                copy.decode(packet)
+        changed = abs(copy.samples - file.samples) > _CHANGED_SECONDS * (copy.stream.sample_rate or 1)
+        if copy.codec != file.codec or copy.damage.packets or changed or len(file.formats) > 1:
             raise InvalidMedia(_LEFT_OUT)
-        again = next(copy.packets())  # an empty packet ends the file
-        return time - (again.pts or 0) * again.time_base - copy.shift_seconds
+    return begin
 
 
 def _encode_into(audio: AudioSource, path: Path, damage: AudioDamage) -> Fraction:
@@ -157,10 +173,10 @@ def _packets(
     """Packets for the output, timed from its first frame. The output stream is added before the first packet."""
     if clip.encoding.format == "mp4" and isinstance(audio, AudioSource):
         try:
-            with open_audio(audio, damage) as file:
-                if file.codec in COPIED_CODECS:
+            if _is_copyable(audio):
+                with open_audio(audio, damage) as file:
                     yield from _copied(file, output)
-                    return
+                return
         except InvalidMedia:
             return
     rate, channels = _shape(audio, clip)
@@ -171,6 +187,12 @@ def _packets(
         blocks = at_most(blocks, count) if isinstance(audio, AudioSource) else renderer.exactly(blocks, count)
     codec, bit_rate = _ENCODERS[clip.encoding.format]
     yield from _encoded(renderer, blocks, output, codec, bit_rate * (2 + max(2, channels)) // 4)
+
+
+def _is_copyable(audio: AudioSource) -> bool:
+    """Whether players of MP4 files support the audio, and one header describes all of it."""
+    with open_audio(audio, AudioDamage()) as file:
+        return file.codec in COPIED_CODECS and not file.changes_format()
 
 
 def _copied(source: AudioFile, output: OutputContainer) -> Iterator[Packet[AudioStream]]:
@@ -186,9 +208,10 @@ def _copied(source: AudioFile, output: OutputContainer) -> Iterator[Packet[Audio
     target = output.add_stream_from_template(source.stream)
     shift = round(source.shift_seconds / (source.stream.time_base or 1))
     latest = None
+    least_step = int("matroska" not in output.format.name)  # only there packets may begin at the same time
     for packet in chain([first], packets):
         time = (packet.pts or 0) + shift
-        if latest is not None and time <= latest:
+        if latest is not None and time - latest < least_step:
             source.damage.packets += not source.clock_jumps  # parts of a file may overlap a little
             continue
         packet.pts = packet.dts = latest = time

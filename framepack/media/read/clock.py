@@ -31,6 +31,8 @@ class _Stream:
         latest: Decoding time of the latest one, in microseconds.
         jumps: Each jump as the number of the first packet after it and the number of its part.
         before: If the latest packet has jumped, the part and the time of the packet before.
+        is_early: Whether it begins long before the latest packet of its part: perhaps it belongs to the next one.
+        position: File position of its first packet; None if unknown.
     """
 
     part: int
@@ -38,6 +40,8 @@ class _Stream:
     latest: int | None = None
     jumps: list[tuple[int, int]] = field(default_factory=list)
     before: tuple[int, int] | None = None
+    is_early: bool = False
+    position: int | None = None
 
 
 @dataclass(slots=True)
@@ -82,10 +86,13 @@ class Clocks:
     def part(self, packet: Packet[Any]) -> int:
         """Count a packet with data, and return the number of the part that it belongs to."""
         index = packet.stream_index
-        stream = self._streams.setdefault(index, _Stream(self.jumps))
+        stream = self._streams.get(index)
+        if stream is None:
+            begun = [(0, self.jumps)] if self.jumps else []
+            stream = self._streams[index] = _Stream(self.jumps, jumps=begun, position=packet.pos)
         stream.count += 1
         if packet.dts is not None and not packet.is_discard:  # frames before an edit begins are out of order
-            self._follow(index, stream, _microseconds(packet.dts, packet.time_base))
+            self._follow(index, stream, _microseconds(packet.dts, packet.time_base), packet.pos)
         if index != self.video and packet.pts is not None and self._parts:
             part = self._parts[stream.part]
             begin = _microseconds(packet.pts, packet.time_base)
@@ -114,27 +121,32 @@ class Clocks:
         known = self._streams.get(stream)
         return tuple((number, shifts[part]) for number, part in known.jumps) if known else ()
 
-    def _follow(self, index: int, stream: _Stream, now: int) -> None:
-        """Move a stream's clock to the time of its next packet."""
+    def _follow(self, index: int, stream: _Stream, now: int, position: int | None) -> None:
+        """Move a stream's clock to the time of its next packet, which is at a position of the file."""
         if not self._parts:
             self._parts.append(_Part(now, now))
         part, latest, before = self._parts[stream.part], stream.latest, stream.before
         stream.latest, stream.before = now, None
+        if latest is None:
+            stream.is_early = now < part.latest - _NEXT
         if before is not None and 0 <= now - before[1] <= _NEXT:
             self._undo(index, stream, before[0])
         elif latest is not None:
             is_ahead = self.container in _JUMPING and now > max(latest, part.latest) + _AHEAD
             if is_ahead or now < latest - _BACK:
                 stream.before = stream.part, latest
-                self._jump(stream, now)
+                self._jump(stream, now, position)
         part = self._parts[stream.part]
         part.latest = max(part.latest, now)
 
-    def _jump(self, stream: _Stream, now: int) -> None:
+    def _jump(self, stream: _Stream, now: int, position: int | None) -> None:
         """Begin a new part, or follow the stream that has begun one."""
         newest = self._parts[-1]
         if stream.part == self.jumps or abs(now - newest.noticed) > _AHEAD:
             self._parts.append(_Part(now, now))
+            for other in self._streams.values():
+                if _begins_later(other, now, position):
+                    other.part, other.jumps = self.jumps, [(0, self.jumps)]
         stream.part = self.jumps
         stream.jumps.append((stream.count - 1, stream.part))
 
@@ -146,6 +158,13 @@ class Clocks:
             self.wrong.update(range(number, stream.count - 1))
         if jumped == self.jumps and all(other.part < jumped for other in self._streams.values()):
             self._parts.pop()
+
+
+def _begins_later(stream: _Stream, now: int, position: int | None) -> bool:
+    """Whether a stream begins in the part that another has just begun: packets may be read in another order."""
+    if position is not None and stream.position is not None and stream.position > position:
+        return True
+    return not stream.jumps and stream.is_early and stream.latest is not None and abs(stream.latest - now) <= _NEXT
 
 
 def _microseconds(ticks: int, time_base: Fraction) -> int:

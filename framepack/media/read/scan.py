@@ -40,7 +40,9 @@ _PEEKED_PACKETS: Final = 300
 _TIME_BASE: Final = Fraction(1, 90_000)
 _OVERHEAD: Final = {"matroska": (256, 0.0), "flv": (256, 0.0), "mpegts": (2048, 0.5)}  # others are padded at will
 _MOST_HIDDEN: Final = 4  # packets for each frame that is shown
-_WITHOUT_PTS: Final = "avi"  # presentation times are the demuxer's guesses, decoding times the places in the file
+_WITHOUT_PTS: Final = ("avi", "asf")  # presentation times are the demuxer's guesses; the file has decoding times
+_DELAYED: Final = "asf"  # the first frame is shown when the decoder returns it; AVI players show it at once
+_MOST_DELAY_SECONDS: Final = 1
 _MOST_TICKS: Final = 2**56  # larger timestamps are damage
 _LONG_SECONDS: Final = Fraction(10)
 
@@ -74,6 +76,7 @@ class Scan:
         unbelieved_seconds: Duration of the last frame that is so long that it must be wrong; 0 if there is none.
         is_corrupt: Whether the demuxer has found damage.
         audio: When the chosen audio stream has audio; None without one.
+        delay: How much later than it is decoded a frame is shown, where the file does not say it.
     """
 
     clocks: Clocks
@@ -96,6 +99,7 @@ class Scan:
     unbelieved_seconds: Fraction = Fraction(0)
     is_corrupt: bool = False
     audio: AudioExtent | None = None
+    delay: int = 0
     _bytes: int = 0
     _times: array[int] = field(default_factory=lambda: array("q"))
     _durations: array[int] = field(default_factory=lambda: array("q"))
@@ -111,7 +115,7 @@ class Scan:
     def add(self, packet: Packet[Stream], *, is_video: bool) -> None:
         """Count one packet with data."""
         time = packet.pts
-        if time is None or (is_video and self.clocks.container == _WITHOUT_PTS):
+        if time is None or (is_video and self.clocks.container in _WITHOUT_PTS):
             time = packet.dts
         if time is not None and abs(time) > _MOST_TICKS:
             time = None
@@ -134,6 +138,17 @@ class Scan:
         self.frame_count += shown
         if self.frame_count > self.max_frames or self.packet_count > _MOST_HIDDEN * self.max_frames:
             raise TooLarge(f"The video has more than {self.max_frames} frames, which is the maximum.")
+
+    def begin_with(self, frame: av.VideoFrame | None) -> None:
+        """Note the first frame, which the latest packet completes."""
+        self.frame = frame
+        if (
+            frame is not None
+            and self.clocks.container == _DELAYED
+            and NO_TIME not in (self._times[0], self._times[-1])
+        ):
+            delay = self._times[-1] - self._times[0]
+            self.delay = delay if 0 <= delay * self.time_base <= _MOST_DELAY_SECONDS else 0
 
     def _is_second_field(self, packet: Packet[Stream]) -> bool:
         """Whether a packet only completes the frame of the packet before it."""
@@ -190,6 +205,8 @@ class Scan:
             for number, part in enumerate(self._parts):
                 if times[number] != NO_TIME:
                     times[number] += shifts[part]
+        if self.delay:
+            times = array("q", (time if time == NO_TIME else time + self.delay for time in times))
         return times
 
     def _last_duration(self) -> int:
@@ -276,7 +293,9 @@ def scan(
             if packet.size:
                 result.add(packet, is_video=is_video)
             if is_video and peek and result.frame is None and result.packet_count <= _PEEKED_PACKETS:
-                result.frame = next(_decoded(packet), None)
+                result.begin_with(next(_decoded(packet), None))
+    if result.audio is not None:
+        result.audio.end_with_last_sample()
     if not result.frame_count:
         raise InvalidMedia(f"The file's video ({codec}) has no frames; at least one is needed.")
     ends_later = result.declared_seconds - result.end_seconds > _SLACK_SECONDS

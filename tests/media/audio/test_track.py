@@ -104,6 +104,23 @@ def test_audio_and_video_stay_in_sync(
         assert copied == audio_packets(source)[: len(copied)]
 
 
+@pytest.mark.parametrize(
+    ("codec", "b_frames"), [("wmv2", 0), ("mpeg4", 0), ("mpeg4", 2), ("libx264", 0), ("libx264", 3)]
+)
+@pytest.mark.parametrize("audio_codec", ["wmav2", "pcm_s16le"])
+def test_wmv_files_stay_in_sync(tmp_path: Path, codec: str, b_frames: int, audio_codec: str) -> None:
+    """Their times are those of decoding: with B-frames the first frame is shown later."""
+    audio = AudioSpec(audio_codec, 2, beeps=FLASHES, bit_rate=64_000 if audio_codec == "wmav2" else None)
+    options = {"bf": str(b_frames), **({"preset": "veryfast"} if codec == "libx264" else {})}
+    source = make_clip(tmp_path / "clip.wmv", replace(SPEC, audio=audio, codec=codec, options=options))
+    target = tmp_path / "out.mp4"
+    warnings: list[str] = []
+    write(opened(source, warnings), target, preset="ultrafast", warn=warnings.append)
+    assert flash_times(target) == pytest.approx(FLASHES)
+    assert beep_times(target) == pytest.approx(FLASHES, abs=0.012)
+    assert warnings == []
+
+
 @pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
 @pytest.mark.parametrize("start", [Fraction(0), Fraction(1, 2), Fraction(3, 25)])
 def test_audio_that_starts_late_keeps_its_delay(tmp_path: Path, codec: str, start: Fraction) -> None:

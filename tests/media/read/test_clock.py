@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any, cast
 
 import av
+import pytest
 
 from framepack.media.read.clock import Clocks
 
@@ -60,3 +63,32 @@ def test_small_disorder_and_missing_times_are_no_jumps() -> None:
     """A tenth of a second back, and packets without times."""
     clocks, parts = followed([0, FRAME, None, 3 * FRAME, 2 * FRAME, None, 5 * FRAME])
     assert (clocks.jumps, clocks.wrong, set(parts)) == (0, set(), {0})
+
+
+@dataclass
+class PlacedPacket:
+    """A packet of a stream at a place in the file."""
+
+    stream_index: int
+    dts: int
+    pos: int | None
+    time_base: Fraction = Fraction(1, 90_000)
+    duration: int = FRAME
+    is_discard: bool = False
+
+    @property
+    def pts(self) -> int:
+        """The presentation time."""
+        return self.dts
+
+
+@pytest.mark.parametrize("places", [True, False])
+def test_a_stream_that_begins_with_a_new_part_belongs_to_it(*, places: bool) -> None:
+    """Also if its first packets are read before the video has jumped, by their places or else by their times."""
+    clocks = Clocks("mpegts", 0)
+    order = [(0, time) for time in steady(50)] + [(1, 0), (1, FRAME)] + [(0, time) for time in steady(9)]
+    for place, (index, time) in enumerate(order):
+        clocks.part(cast("Any", PlacedPacket(index, time, place + 9 * index if places else None)))
+    shifts = clocks.shifts([(Fraction(0), Fraction(2)), (Fraction(0), Fraction(1))])
+    assert clocks.jumps_of(1, shifts) == ((0, Fraction(2)),)
+    assert clocks.jumps_of(0, shifts) == ((50, Fraction(2)),)
