@@ -66,14 +66,22 @@ def with_gap(packets: list[Packet]) -> Iterator[Packet]:
         yield packet
 
 
-def edited(folder: Path) -> Path:
-    """An edit list that begins at frame 3 and shows 6 frames."""
-    spec = Spec(count=COUNT, frame=card(), options=NO_B_FRAMES)
-    path = make_clip(folder / "a.mp4", spec)
+def edited(begin: Fraction, seconds: Fraction, **fields: Any) -> Callable[[Path], Path]:
+    """A maker of a video whose edit list begins at ``begin`` seconds; its audio is not shifted."""
+
+    def make(folder: Path) -> Path:
+        return with_edit(video("a.mp4", **{"options": NO_B_FRAMES, **fields})(folder), begin, seconds)
+
+    return make
+
+
+def with_edit(path: Path, begin: Fraction, seconds: Fraction) -> Path:
+    """Change the edit list of the first stream, the video, to one that begins at ``begin`` seconds."""
     data = bytearray(path.read_bytes())
     at = data.find(b"elst")
     (unit,) = struct.unpack(">I", data[data.find(b"mdhd") + 16 : data.find(b"mdhd") + 20])
-    data[at + 12 : at + 20] = struct.pack(">Ii", 240, round(Fraction(3, 25) * unit))
+    (decoded_ahead,) = struct.unpack(">i", data[at + 16 : at + 20])
+    data[at + 12 : at + 20] = struct.pack(">Ii", round(seconds * 1000), round(begin * unit) + decoded_ahead)
     path.write_bytes(data)
     return path
 
@@ -133,6 +141,7 @@ def zero_delays(folder: Path) -> Path:
 _BURST = sorted([Fraction(k, 2) for k in range(6)] + [1 + Fraction(k, 30) for k in range(1, 7)])
 _CLOSE = sorted([Fraction(k, 5) for k in range(9)] + [1 + Fraction(2 * k, 1000) for k in range(1, 4)])
 _SQUEEZED = (*(number for number in range(5) for _ in range(12)), 5, *[8] * 11, *[9] * 12, *[10] * 12, 11)
+_PAUSED = [Fraction(k + 10 * (k > 5), 25) for k in range(COUNT)]  # frame 5 stays for 11 frame durations
 _VARYING = [Fraction(k + k // 3, 25) for k in range(COUNT)]
 
 
@@ -292,7 +301,36 @@ TIMES = _rows(
         video("a.mkv", beeping("libmp3lame", start=Fraction(3)), start=Fraction(3)),
         {"copied": True},
     ),
-    ("edit-list", "An edit list that shows a part", edited, {"shown": (3, 4, 5, 6, 7, 8), "beeps": None}),
+    (
+        "edit-list",
+        "An edit list that shows a part",
+        edited(Fraction(3, 25), Fraction(6, 25), audio=None),
+        {"shown": (3, 4, 5, 6, 7, 8), "beeps": None},
+    ),
+    (
+        "edit-within",
+        "An edit list that begins within a frame that stays long, as in a trimmed screen recording",
+        edited(Fraction(10, 25), Fraction(12, 25), audio=beeping(), times=_PAUSED),
+        {"shown": (*[5] * 5, *range(5, COUNT)), "other_reader": False},
+    ),
+    (
+        "edit-within-last",
+        "An edit list that begins within the last frame",
+        edited(Fraction(201, 50), Fraction(1, 50), times=[*(Fraction(k, 25) for k in range(COUNT - 1)), Fraction(4)]),
+        {"shown": (COUNT - 1,), "beeps": None, "other_reader": False},
+    ),
+    (
+        "edit-within-slow",
+        "The same in 5 frames per second, with B-frames",
+        edited(Fraction(11, 10), Fraction(13, 10), fps=Fraction(5), options=B_FRAMES),
+        {
+            "shown": (5, *[k for k in range(6, COUNT) for _ in range(2)]),
+            "fps": Fraction(10),
+            "beeps": None,
+            "other_reader": False,
+            "note": "twice the rate, so that frames keep their times",
+        },
+    ),
     ("hidden-frames", "Hidden frames (alternate references of VP8)", hidden, {"beeps": None, "colors": VP8}),
     (
         "restart-ts",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from framepack.errors import InvalidMedia
 from framepack.media.containers import open_input, read_packets
@@ -152,6 +152,7 @@ class Decoder:
         try:
             for packet in read_packets(container, stream):
                 if packet.size:
+                    packet = _unmarked(packet) if number == self.info.order.held else packet  # noqa: PLW2901
                     packet.pts = packet.dts = number
                     number += 1
                 if number <= begin:
@@ -199,6 +200,15 @@ class Decoder:
 
     def _note(self, sentence: str) -> None:
         self.changes[sentence] = None
+
+
+def _unmarked(packet: Packet[Any]) -> Packet[Any]:
+    """The packet without the mark that its frame is to be left out."""
+    import av
+
+    copy = av.Packet(bytes(packet))
+    copy.stream, copy.is_keyframe = packet.stream, packet.is_keyframe
+    return copy
 
 
 def _alpha_decoder(stream: VideoStream) -> VideoCodecContext | None:

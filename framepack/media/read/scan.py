@@ -15,6 +15,7 @@ from framepack.errors import InvalidMedia, TooLarge
 from framepack.media.audio.extent import AudioExtent
 from framepack.media.containers import MAX_PIXELS, read_packets
 from framepack.media.read.clock import Clocks
+from framepack.media.read.edit_start import LEAST_SECONDS, EditStart
 from framepack.media.read.fields import FieldPairs
 from framepack.media.read.frame_order import NO_TIME, FrameOrder, presentation_order
 from framepack.media.read.hidden import is_shown
@@ -74,6 +75,8 @@ class Scan:
         unbelieved_seconds: Duration of the last frame that is so long that it must be wrong; 0 if there is none.
         is_corrupt: Whether the demuxer has found damage.
         audio: When the chosen audio stream has audio; None without one.
+        edit_start: The frames around the beginning of an edit list.
+        held: Number of the packet whose frame is on screen when an edit list begins within it; None if none does.
     """
 
     clocks: Clocks
@@ -96,6 +99,8 @@ class Scan:
     unbelieved_seconds: Fraction = Fraction(0)
     is_corrupt: bool = False
     audio: AudioExtent | None = None
+    edit_start: EditStart = field(default_factory=EditStart)
+    held: int | None = None
     _bytes: int = 0
     _times: array[int] = field(default_factory=lambda: array("q"))
     _durations: array[int] = field(default_factory=lambda: array("q"))
@@ -127,6 +132,7 @@ class Scan:
         shown = not packet.is_discard and not is_second_field and is_shown(self.codec, packet)
         if packet.is_keyframe:
             self._key_packets.append(len(self._times))
+        self.edit_start.add(len(self._times), time, packet)
         self._times.append(NO_TIME if time is None else time)
         self._durations.append(packet.duration or 0)
         self._parts.append(part)
@@ -163,12 +169,27 @@ class Scan:
         """The order of the frames and their timestamps, on one clock."""
         ranks, times = presentation_order(self._on_one_clock(), self._shown)
         jumps = frozenset(number for number, _ in self.clock_jumps(self.clocks.video))
-        return FrameOrder(ranks, self._key_packets, jumps), Timestamps(times, self.time_base, self._last_duration())
+        order = FrameOrder(ranks, self._key_packets, jumps, self.held)
+        return order, Timestamps(times, self.time_base, self._last_duration())
 
     @property
     def has_holes(self) -> bool:
         """Whether the demuxer has found damage, or about the bytes of a frame or more belong to no packet."""
         return self.is_corrupt or self.missing_bytes * 2 * len(self._times) > self._bytes
+
+    def hold_start(self, path: Path) -> None:
+        """Show the frame within which an edit list begins for its rest, and all others as much later."""
+        if not self.clocks.container.startswith(WITH_FRAME_INDEX):
+            return
+        held = self.edit_start.held(path, self.clocks.video)
+        if held is None or (self.frame_count and held.rest * self.time_base <= LEAST_SECONDS):
+            return
+        for number, time in enumerate(self._times):
+            if time != NO_TIME:
+                self._times[number] = time + held.rest
+        self.held = held.number
+        self._times[held.number], self._shown[held.number] = held.begin, True
+        self.frame_count += 1
 
     def clock_jumps(self, stream: int) -> ClockJumps:
         """The jumps of a stream's clock."""
@@ -277,10 +298,12 @@ def scan(
                 result.add(packet, is_video=is_video)
             if is_video and peek and result.frame is None and result.packet_count <= _PEEKED_PACKETS:
                 result.frame = next(_decoded(packet), None)
+    path = Path(container.name.removeprefix("file:"))
+    result.hold_start(path)
     if not result.frame_count:
         raise InvalidMedia(f"The file's video ({codec}) has no frames; at least one is needed.")
     ends_later = result.declared_seconds - result.end_seconds > _SLACK_SECONDS
-    result.is_whole = ends_later and is_whole(Path(container.name.removeprefix("file:")), container.format.name)
+    result.is_whole = ends_later and is_whole(path, container.format.name)
     return result
 
 
