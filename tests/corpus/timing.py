@@ -29,6 +29,12 @@ def _rows(kind: str, *rows: tuple[str, str, Callable[[Path], Path], dict[str, An
     return tuple(Row(name=name, kind=kind, says=says, make=make, **fields) for name, says, make, fields in rows)
 
 
+def _thinned(fps: str, left_out: int, count: int) -> dict[str, tuple[str, ...]]:
+    """What the export of a GIF says about frames above the most that it shows."""
+    sentence = f"The GIF shows at most {fps} frames per second: {left_out} of {count} frames were left out."
+    return {"export GIF": (sentence,)}
+
+
 def at_rate(fps: Fraction | int, name: str = "a.mp4", count: int = COUNT) -> Callable[[Path], Path]:
     """A maker of a video of this rate."""
     audio = beeping(
@@ -166,7 +172,7 @@ RATES = _rows(
         "60fps",
         "59.94 (60000/1001) frames per second",
         at_rate(2 * NTSC),
-        {"fps": 2 * NTSC, "beeps": (), "copied": True},
+        {"fps": 2 * NTSC, "beeps": (), "copied": True, "in_operations": _thinned("29.97", 6, COUNT)},
     ),
     (
         "240fps",
@@ -176,6 +182,7 @@ RATES = _rows(
             "fps": Fraction(240),
             "beeps": (),
             "copied": True,
+            "in_operations": _thinned("30", 10, COUNT),
             "refused_in": {"interpolate": "The output would have 480 frames per second; at most 240 are allowed."},
         },
     ),
