@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import av
-from PIL import Image
 
 from tests.corpus.containers import BT601, SHARP, VP8, beeping, remuxed, video
 from tests.corpus.row import COUNT, Row, card
 from tests.support.clips import Spec, make_clip
-from tests.support.odd_files import backward, doubled, gif, held, in_decoding_order, recorded, rewritten
+from tests.support.odd_files import backward, doubled, held, in_decoding_order, recorded, rewritten
 
 if TYPE_CHECKING:
     Packet = av.Packet[Any]
@@ -25,7 +24,8 @@ B_FRAMES = {"preset": "veryfast", "crf": "10", "bf": "3"}
 NO_B_FRAMES = {**B_FRAMES, "bf": "0"}
 
 
-def _rows(kind: str, *rows: tuple[str, str, Callable[[Path], Path], dict[str, Any]]) -> tuple[Row, ...]:
+def rows_of(kind: str, *rows: tuple[str, str, Callable[[Path], Path], dict[str, Any]]) -> tuple[Row, ...]:
+    """Rows of one kind: name, words, maker and further fields of each."""
     return tuple(Row(name=name, kind=kind, says=says, make=make, **fields) for name, says, make, fields in rows)
 
 
@@ -132,18 +132,6 @@ def held_card(folder: Path) -> Path:
     return held(folder / "a.mp4", 10, Fraction(2, 5), preset="veryfast", crf="10", bf="0")
 
 
-def zero_delays(folder: Path) -> Path:
-    """A GIF whose delays are zero."""
-    path = gif(folder / "a.gif", [100] * 6)
-    data = path.read_bytes()
-    for flags in (0, 4, 8):
-        data = data.replace(bytes([0x21, 0xF9, 4, flags, 10, 0]), bytes([0x21, 0xF9, 4, flags, 0, 0]))
-    path.write_bytes(data)
-    with Image.open(path) as image:
-        assert image.info["duration"] == 0
-    return path
-
-
 _BURST = sorted([Fraction(k, 2) for k in range(6)] + [1 + Fraction(k, 30) for k in range(1, 7)])
 _CLOSE = sorted([Fraction(k, 5) for k in range(9)] + [1 + Fraction(2 * k, 1000) for k in range(1, 4)])
 _SQUEEZED = (*(number for number in range(5) for _ in range(12)), 5, *[8] * 11, *[9] * 12, *[10] * 12, 11)
@@ -157,7 +145,7 @@ def _at_slots(times: list[Fraction], fps: Fraction) -> tuple[int, ...]:
     return tuple(max(k for k, slot in enumerate(slots) if slot <= place) for place in range(slots[-1] + 1))
 
 
-RATES = _rows(
+RATES = rows_of(
     "Frame rates",
     ("10fps", "10 frames per second", at_rate(10), {"fps": Fraction(10), "beeps": (), "copied": True}),
     ("film", "23.976 (24000/1001) frames per second", at_rate(FILM), {"fps": FILM, "beeps": (), "copied": True}),
@@ -234,39 +222,9 @@ RATES = _rows(
             "warnings": ("# of 12 frames were dropped, too close to others for 60 frames per second.",),
         },
     ),
-    (
-        "uneven-gif",
-        "A GIF with uneven delays",
-        lambda folder: gif(folder / "a.gif", [50, 100, 50, 150, 50]),
-        {"shown": (0, 1, 1, 2, 3, 3, 3, 4), "fps": Fraction(20), "beeps": None, "patches": ()},
-    ),
-    (
-        "gif-30ms",
-        "A GIF with delays of 30 ms",
-        lambda folder: gif(folder / "a.gif", [30] * 60),
-        {"shown": tuple(range(60)), "fps": Fraction(100, 3), "beeps": None, "patches": ()},
-    ),
-    (
-        "gif-one",
-        "A GIF of one frame with a delay of 200 ms",
-        lambda folder: gif(folder / "a.gif", [200]),
-        {"shown": (0,), "fps": Fraction(5), "beeps": None, "patches": ()},
-    ),
-    (
-        "gif-zero",
-        "A GIF with delays of zero",
-        zero_delays,
-        {
-            "shown": tuple(range(6)),
-            "fps": Fraction(10),
-            "beeps": None,
-            "patches": (),
-            "note": "10 frames per second, as in browsers",
-        },
-    ),
 )
 
-TIMES = _rows(
+TIMES = rows_of(
     "Timestamps and order",
     (
         "avi-b-frames",
@@ -364,12 +322,6 @@ TIMES = _rows(
         "A clock that wraps after 26.5 hours (TS)",
         remuxed("a.ts", "plain.ts", Spec(count=COUNT, frame=card(), audio=beeping()), output_ts_offset="95442.3"),
         {"copied": False},
-    ),
-    (
-        "gif-last",
-        "A last frame that stays longer (GIF)",
-        lambda folder: gif(folder / "a.gif", [100] * 5 + [500]),
-        {"shown": (0, 1, 2, 3, 4, 5, 5, 5, 5, 5), "fps": Fraction(10), "beeps": None, "patches": ()},
     ),
     (
         "mp4-last",

@@ -44,6 +44,9 @@ _MOST_HIDDEN: Final = 4  # packets for each frame that is shown
 _WITHOUT_PTS: Final = "avi"  # presentation times are the demuxer's guesses, decoding times the places in the file
 _MOST_TICKS: Final = 2**56  # larger timestamps are damage
 _LONG_SECONDS: Final = Fraction(10)
+_GIF: Final = "gif"
+_LEAST_GIF_TICKS: Final = 2  # browsers show frames with shorter delays, hundredths of a second, for
+_SLOW_GIF_TICKS: Final = 10
 
 WITH_FRAME_INDEX: Final = "mov"
 """In the name of containers whose header lists every frame."""
@@ -101,6 +104,7 @@ class Scan:
     audio: AudioExtent | None = None
     edit_start: EditStart = field(default_factory=EditStart)
     held: int | None = None
+    _slowed: int = 0
     _bytes: int = 0
     _times: array[int] = field(default_factory=lambda: array("q"))
     _durations: array[int] = field(default_factory=lambda: array("q"))
@@ -120,7 +124,8 @@ class Scan:
             time = packet.dts
         if time is not None and abs(time) > _MOST_TICKS:
             time = None
-        self._extend(packet, time, is_video=is_video)
+        time, duration = self._as_browsers_show(time, packet.duration or 0)
+        self._extend(packet, time, duration, is_video=is_video)
         self.is_corrupt |= packet.is_corrupt
         part = self.clocks.part(packet)
         if not is_video:
@@ -134,12 +139,22 @@ class Scan:
             self._key_packets.append(len(self._times))
         self.edit_start.add(len(self._times), time, packet)
         self._times.append(NO_TIME if time is None else time)
-        self._durations.append(packet.duration or 0)
+        self._durations.append(duration)
         self._parts.append(part)
         self._shown.append(shown)
         self.frame_count += shown
         if self.frame_count > self.max_frames or self.packet_count > _MOST_HIDDEN * self.max_frames:
             raise TooLarge(f"The video has more than {self.max_frames} frames, which is the maximum.")
+
+    def _as_browsers_show(self, time: int | None, duration: int) -> tuple[int | None, int]:
+        """Time and duration of a packet; those of a GIF are longer if its delays are very short."""
+        if self.clocks.container != _GIF or time is None:
+            return time, duration
+        time += self._slowed
+        if 0 < duration < _LEAST_GIF_TICKS:
+            self._slowed += _SLOW_GIF_TICKS - duration
+            duration = _SLOW_GIF_TICKS
+        return time, duration
 
     def _is_second_field(self, packet: Packet[Stream]) -> bool:
         """Whether a packet only completes the frame of the packet before it."""
@@ -151,10 +166,10 @@ class Scan:
             self._durations[-1] += packet.duration or 0
         return True
 
-    def _extend(self, packet: Packet[Stream], time: int | None, *, is_video: bool) -> None:
+    def _extend(self, packet: Packet[Stream], time: int | None, duration: int, *, is_video: bool) -> None:
         """Note where a packet ends, in time and in the file."""
         if time is not None:
-            end = (time + (packet.duration or 0)) * packet.time_base
+            end = (time + duration) * packet.time_base
             self.end_seconds = max(self.end_seconds, end)
             if not is_video:
                 self.others_end_seconds = max(self.others_end_seconds, end)
@@ -171,6 +186,11 @@ class Scan:
         jumps = frozenset(number for number, _ in self.clock_jumps(self.clocks.video))
         order = FrameOrder(ranks, self._key_packets, jumps, self.held)
         return order, Timestamps(times, self.time_base, self._last_duration())
+
+    @property
+    def is_retimed(self) -> bool:
+        """Whether frames have other times than the demuxer says, so that its rates are wrong, too."""
+        return self.held is not None or self._slowed > 0
 
     @property
     def has_holes(self) -> bool:
@@ -225,13 +245,13 @@ class Scan:
         seconds = duration * self.time_base
         if self.is_whole:
             seconds = self.declared_seconds - self._times[last] * self.time_base
-        if self.declared_end is not None and not self.clocks.jumps:
+        if self.declared_end is not None and not self.clocks.jumps and not self._slowed:
             left = max(self.declared_end - self._times[last] * self.time_base, Fraction(0))
             if seconds - left > _SLACK_SECONDS:
                 seconds = left
         rest = (self._times[last] - self._times[numbers[0]]) * self.time_base
         if (
-            self.clocks.container != "gif"
+            self.clocks.container != _GIF
             and rest
             and seconds > max(_LONG_SECONDS, 10 * rest, self.others_end_seconds)
         ):

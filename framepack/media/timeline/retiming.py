@@ -77,7 +77,7 @@ class FramePair(Generic[T]):
         return not self.fraction or self.before is self.after
 
     def without_mixing(self) -> FramePair[T]:
-        """The pair that shows the source frame of that moment, as a player does, instead of a position between two."""
+        """The pair that shows the source frame of that moment, not a position between two."""
         return FramePair(self.before, self.before, Fraction(0))
 
 
