@@ -236,7 +236,10 @@ DAMAGE = (
         patches=(),
         shown=(*range(15), None, None, None, *range(18, 24)),
         differs=dict.fromkeys(("loop", "join"), "copies the damaged packet as it is"),
-        on_decoding=("# of 24 frames could not be read; the nearest readable frame was repeated.",),
+        on_decoding=(
+            "1 of 24 frames could not be read; the nearest readable frame was repeated.",
+            "2 of 24 frames may show damage.",  # up to the next key frame
+        ),
     ),
     _row(
         "beheaded",
