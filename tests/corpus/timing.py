@@ -103,6 +103,22 @@ def twice(name: str, **fields: Any) -> Callable[[Path], Path]:
     return make
 
 
+def segments(folder: Path) -> Path:
+    """Two TS segments of one stream, put together: the clock runs on, continuity counters start anew."""
+    options = {**B_FRAMES, "g": "6", "x264-params": "keyint=6:scenecut=0:open-gop=0"}
+    path = make_clip(folder / "plain.ts", Spec(count=COUNT, frame=card(), options=options))
+    for part in range(2):
+        with av.open(str(path)) as source, av.open(str(folder / f"{part}.ts"), "w") as output:
+            stream = output.add_stream_from_template(source.streams.video[0])
+            packets = [packet for packet in source.demux(video=0) if packet.size]
+            begin = next(number for number, packet in enumerate(packets) if number and packet.is_keyframe)
+            for packet in packets[begin:] if part else packets[:begin]:
+                packet.stream = stream
+                output.mux(packet)
+    (folder / "a.ts").write_bytes(b"".join((folder / f"{part}.ts").read_bytes() for part in range(2)))
+    return folder / "a.ts"
+
+
 def hidden(folder: Path) -> Path:
     """VP8 with a hidden copy before every fifth frame, as two-pass encoders place alternate reference frames."""
     path = video("plain.webm", codec="libvpx", colors=VP8)(folder)
@@ -155,6 +171,12 @@ RATES = rows_of(
         "29.97 frames per second in MKV, whose times are whole milliseconds",
         at_rate(NTSC, "a.mkv"),
         {"fps": NTSC, "beeps": (), "copied": True},
+    ),
+    (
+        "60fps-mkv",
+        "59.94 frames per second in MKV, whose times are whole milliseconds",
+        at_rate(2 * NTSC, "a.mkv"),
+        {"fps": 2 * NTSC, "beeps": (), "copied": True, "in_operations": _thinned("29.97", 6, COUNT)},
     ),
     (
         "60fps",
@@ -307,6 +329,7 @@ TIMES = rows_of(
             "warnings": ("The file's clock starts anew or jumps once; its parts follow each other without a gap.",),
         },
     ),
+    ("segments", "Segments of one stream put together (TS)", segments, {"beeps": None}),
     (
         "restart-mpg",
         "The same in MPEG program streams",
