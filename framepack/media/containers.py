@@ -50,12 +50,14 @@ _OPTIONS: Final[dict[str, dict[str, str]]] = {
 }
 
 
-def open_input(path: Path, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
+def open_input(path: Path, *, max_pixels: int = MAX_PIXELS, applies_edits: bool = True) -> InputContainer:
     """Open a media file for reading.
 
     Args:
         path: A regular file.
         max_pixels: Maximum number of pixels per frame that a decoder may allocate.
+        applies_edits: Whether frames outside of an MP4 file's edit list are marked. Otherwise only its beginning
+            counts, as time 0.
 
     Raises:
         InvalidMedia: The file is not a regular file, has another container, or is unreadable.
@@ -68,6 +70,7 @@ def open_input(path: Path, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
         "enable_drefs": "0",
         "max_streams": "64",
         "max_pixels": str(max_pixels),
+        "advanced_editlist": str(int(applies_edits)),
     }
     try:
         if not stat.S_ISREG(path.stat().st_mode):

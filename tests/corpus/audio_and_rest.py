@@ -154,6 +154,17 @@ def packet_of_noise(path: Path, target: Path) -> Path:
     return target
 
 
+def broken_tag(path: Path, target: Path) -> Path:
+    """The FLV tag with frame 17, the last one before a key frame, is noise."""
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][17]
+    begin = packet.pos or 0
+    data[begin - 16 : begin + packet.size] = b"\xa5" * (16 + packet.size)
+    target.write_bytes(data)
+    return target
+
+
 def cut(path: Path, target: Path) -> Path:
     """Only the first 14 packets are there."""
     with av.open(str(path)) as container:
@@ -348,7 +359,20 @@ DAMAGE = (
         patches=(),
         shown=(*range(15), None, None, None, *range(18, 24)),
         differs=dict.fromkeys(("loop", "join"), "copies the damaged packet as it is"),
-        on_decoding=("# of 24 frames could not be read; the nearest readable frame was repeated.",),
+        on_decoding=(
+            "1 of 24 frames could not be read; the nearest readable frame was repeated.",
+            "2 of 24 frames may show damage.",  # up to the next key frame
+        ),
+    ),
+    _row(
+        "broken-tag",
+        "Damaged files",
+        "An FLV file with a damaged tag",
+        damaged("a.flv", broken_tag),
+        beeps=None,
+        shown=(*range(17), 16, *range(18, 24)),
+        warnings=("The file lacks 1 of 24 frames; the nearest readable frame was repeated.",),
+        other_reader=False,
     ),
     _row(
         "beheaded",

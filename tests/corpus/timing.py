@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import av
-from PIL import Image
 
 from tests.corpus.containers import BT601, SHARP, VP8, beeping, remuxed, video
 from tests.corpus.row import COUNT, Row, card
 from tests.support.clips import Spec, make_clip
-from tests.support.odd_files import backward, doubled, gif, held, in_decoding_order, recorded, rewritten
+from tests.support.odd_files import backward, doubled, held, in_decoding_order, recorded, rewritten
 
 if TYPE_CHECKING:
     Packet = av.Packet[Any]
@@ -25,8 +24,15 @@ B_FRAMES = {"preset": "veryfast", "crf": "10", "bf": "3"}
 NO_B_FRAMES = {**B_FRAMES, "bf": "0"}
 
 
-def _rows(kind: str, *rows: tuple[str, str, Callable[[Path], Path], dict[str, Any]]) -> tuple[Row, ...]:
+def rows_of(kind: str, *rows: tuple[str, str, Callable[[Path], Path], dict[str, Any]]) -> tuple[Row, ...]:
+    """Rows of one kind: name, words, maker and further fields of each."""
     return tuple(Row(name=name, kind=kind, says=says, make=make, **fields) for name, says, make, fields in rows)
+
+
+def _thinned(fps: str, left_out: int, count: int) -> dict[str, tuple[str, ...]]:
+    """What the export of a GIF says about frames above the most that it shows."""
+    sentence = f"The GIF shows at most {fps} frames per second: {left_out} of {count} frames were left out."
+    return {"export GIF": (sentence,)}
 
 
 def at_rate(fps: Fraction | int, name: str = "a.mp4", count: int = COUNT) -> Callable[[Path], Path]:
@@ -66,14 +72,22 @@ def with_gap(packets: list[Packet]) -> Iterator[Packet]:
         yield packet
 
 
-def edited(folder: Path) -> Path:
-    """An edit list that begins at frame 3 and shows 6 frames."""
-    spec = Spec(count=COUNT, frame=card(), options=NO_B_FRAMES)
-    path = make_clip(folder / "a.mp4", spec)
+def edited(begin: Fraction, seconds: Fraction, **fields: Any) -> Callable[[Path], Path]:
+    """A maker of a video whose edit list begins at ``begin`` seconds; its audio is not shifted."""
+
+    def make(folder: Path) -> Path:
+        return with_edit(video("a.mp4", **{"options": NO_B_FRAMES, **fields})(folder), begin, seconds)
+
+    return make
+
+
+def with_edit(path: Path, begin: Fraction, seconds: Fraction) -> Path:
+    """Change the edit list of the first stream, the video, to one that begins at ``begin`` seconds."""
     data = bytearray(path.read_bytes())
     at = data.find(b"elst")
     (unit,) = struct.unpack(">I", data[data.find(b"mdhd") + 16 : data.find(b"mdhd") + 20])
-    data[at + 12 : at + 20] = struct.pack(">Ii", 240, round(Fraction(3, 25) * unit))
+    (decoded_ahead,) = struct.unpack(">i", data[at + 16 : at + 20])
+    data[at + 12 : at + 20] = struct.pack(">Ii", round(seconds * 1000), round(begin * unit) + decoded_ahead)
     path.write_bytes(data)
     return path
 
@@ -87,6 +101,22 @@ def twice(name: str, **fields: Any) -> Callable[[Path], Path]:
         return folder / name
 
     return make
+
+
+def segments(folder: Path) -> Path:
+    """Two TS segments of one stream, put together: the clock runs on, continuity counters start anew."""
+    options = {**B_FRAMES, "g": "6", "x264-params": "keyint=6:scenecut=0:open-gop=0"}
+    path = make_clip(folder / "plain.ts", Spec(count=COUNT, frame=card(), options=options))
+    for part in range(2):
+        with av.open(str(path)) as source, av.open(str(folder / f"{part}.ts"), "w") as output:
+            stream = output.add_stream_from_template(source.streams.video[0])
+            packets = [packet for packet in source.demux(video=0) if packet.size]
+            begin = next(number for number, packet in enumerate(packets) if number and packet.is_keyframe)
+            for packet in packets[begin:] if part else packets[:begin]:
+                packet.stream = stream
+                output.mux(packet)
+    (folder / "a.ts").write_bytes(b"".join((folder / f"{part}.ts").read_bytes() for part in range(2)))
+    return folder / "a.ts"
 
 
 def hidden(folder: Path) -> Path:
@@ -118,21 +148,10 @@ def held_card(folder: Path) -> Path:
     return held(folder / "a.mp4", 10, Fraction(2, 5), preset="veryfast", crf="10", bf="0")
 
 
-def zero_delays(folder: Path) -> Path:
-    """A GIF whose delays are zero."""
-    path = gif(folder / "a.gif", [100] * 6)
-    data = path.read_bytes()
-    for flags in (0, 4, 8):
-        data = data.replace(bytes([0x21, 0xF9, 4, flags, 10, 0]), bytes([0x21, 0xF9, 4, flags, 0, 0]))
-    path.write_bytes(data)
-    with Image.open(path) as image:
-        assert image.info["duration"] == 0
-    return path
-
-
 _BURST = sorted([Fraction(k, 2) for k in range(6)] + [1 + Fraction(k, 30) for k in range(1, 7)])
 _CLOSE = sorted([Fraction(k, 5) for k in range(9)] + [1 + Fraction(2 * k, 1000) for k in range(1, 4)])
 _SQUEEZED = (*(number for number in range(5) for _ in range(12)), 5, *[8] * 11, *[9] * 12, *[10] * 12, 11)
+_PAUSED = [Fraction(k + 10 * (k > 5), 25) for k in range(COUNT)]  # frame 5 stays for 11 frame durations
 _VARYING = [Fraction(k + k // 3, 25) for k in range(COUNT)]
 
 
@@ -142,7 +161,7 @@ def _at_slots(times: list[Fraction], fps: Fraction) -> tuple[int, ...]:
     return tuple(max(k for k, slot in enumerate(slots) if slot <= place) for place in range(slots[-1] + 1))
 
 
-RATES = _rows(
+RATES = rows_of(
     "Frame rates",
     ("10fps", "10 frames per second", at_rate(10), {"fps": Fraction(10), "beeps": (), "copied": True}),
     ("film", "23.976 (24000/1001) frames per second", at_rate(FILM), {"fps": FILM, "beeps": (), "copied": True}),
@@ -154,10 +173,16 @@ RATES = _rows(
         {"fps": NTSC, "beeps": (), "copied": True},
     ),
     (
+        "60fps-mkv",
+        "59.94 frames per second in MKV, whose times are whole milliseconds",
+        at_rate(2 * NTSC, "a.mkv"),
+        {"fps": 2 * NTSC, "beeps": (), "copied": True, "in_operations": _thinned("29.97", 6, COUNT)},
+    ),
+    (
         "60fps",
         "59.94 (60000/1001) frames per second",
         at_rate(2 * NTSC),
-        {"fps": 2 * NTSC, "beeps": (), "copied": True},
+        {"fps": 2 * NTSC, "beeps": (), "copied": True, "in_operations": _thinned("29.97", 6, COUNT)},
     ),
     (
         "240fps",
@@ -167,6 +192,7 @@ RATES = _rows(
             "fps": Fraction(240),
             "beeps": (),
             "copied": True,
+            "in_operations": _thinned("30", 10, COUNT),
             "refused_in": {"interpolate": "The output would have 480 frames per second; at most 240 are allowed."},
         },
     ),
@@ -218,39 +244,9 @@ RATES = _rows(
             "warnings": ("# of 12 frames were dropped, too close to others for 60 frames per second.",),
         },
     ),
-    (
-        "uneven-gif",
-        "A GIF with uneven delays",
-        lambda folder: gif(folder / "a.gif", [50, 100, 50, 150, 50]),
-        {"shown": (0, 1, 1, 2, 3, 3, 3, 4), "fps": Fraction(20), "beeps": None, "patches": ()},
-    ),
-    (
-        "gif-30ms",
-        "A GIF with delays of 30 ms",
-        lambda folder: gif(folder / "a.gif", [30] * 60),
-        {"shown": tuple(range(60)), "fps": Fraction(100, 3), "beeps": None, "patches": ()},
-    ),
-    (
-        "gif-one",
-        "A GIF of one frame with a delay of 200 ms",
-        lambda folder: gif(folder / "a.gif", [200]),
-        {"shown": (0,), "fps": Fraction(5), "beeps": None, "patches": ()},
-    ),
-    (
-        "gif-zero",
-        "A GIF with delays of zero",
-        zero_delays,
-        {
-            "shown": tuple(range(6)),
-            "fps": Fraction(10),
-            "beeps": None,
-            "patches": (),
-            "note": "10 frames per second, as in browsers",
-        },
-    ),
 )
 
-TIMES = _rows(
+TIMES = rows_of(
     "Timestamps and order",
     (
         "avi-b-frames",
@@ -292,7 +288,36 @@ TIMES = _rows(
         video("a.mkv", beeping("libmp3lame", start=Fraction(3)), start=Fraction(3)),
         {"copied": True},
     ),
-    ("edit-list", "An edit list that shows a part", edited, {"shown": (3, 4, 5, 6, 7, 8), "beeps": None}),
+    (
+        "edit-list",
+        "An edit list that shows a part",
+        edited(Fraction(3, 25), Fraction(6, 25), audio=None),
+        {"shown": (3, 4, 5, 6, 7, 8), "beeps": None},
+    ),
+    (
+        "edit-within",
+        "An edit list that begins within a frame that stays long, as in a trimmed screen recording",
+        edited(Fraction(10, 25), Fraction(12, 25), audio=beeping(), times=_PAUSED),
+        {"shown": (*[5] * 5, *range(5, COUNT)), "other_reader": False},
+    ),
+    (
+        "edit-within-last",
+        "An edit list that begins within the last frame",
+        edited(Fraction(201, 50), Fraction(1, 50), times=[*(Fraction(k, 25) for k in range(COUNT - 1)), Fraction(4)]),
+        {"shown": (COUNT - 1,), "beeps": None, "other_reader": False},
+    ),
+    (
+        "edit-within-slow",
+        "The same in 5 frames per second, with B-frames",
+        edited(Fraction(11, 10), Fraction(13, 10), fps=Fraction(5), options=B_FRAMES),
+        {
+            "shown": (5, *[k for k in range(6, COUNT) for _ in range(2)]),
+            "fps": Fraction(10),
+            "beeps": None,
+            "other_reader": False,
+            "note": "twice the rate, so that frames keep their times",
+        },
+    ),
     ("hidden-frames", "Hidden frames (alternate references of VP8)", hidden, {"beeps": None, "colors": VP8}),
     (
         "restart-ts",
@@ -304,6 +329,7 @@ TIMES = _rows(
             "warnings": ("The file's clock starts anew or jumps once; its parts follow each other without a gap.",),
         },
     ),
+    ("segments", "Segments of one stream put together (TS)", segments, {"beeps": None}),
     (
         "restart-mpg",
         "The same in MPEG program streams",
@@ -319,12 +345,6 @@ TIMES = _rows(
         "A clock that wraps after 26.5 hours (TS)",
         remuxed("a.ts", "plain.ts", Spec(count=COUNT, frame=card(), audio=beeping()), output_ts_offset="95442.3"),
         {"copied": False},
-    ),
-    (
-        "gif-last",
-        "A last frame that stays longer (GIF)",
-        lambda folder: gif(folder / "a.gif", [100] * 5 + [500]),
-        {"shown": (0, 1, 2, 3, 4, 5, 5, 5, 5, 5), "fps": Fraction(10), "beeps": None, "patches": ()},
     ),
     (
         "mp4-last",

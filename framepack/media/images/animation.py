@@ -23,7 +23,8 @@ _WEBP_ANIMATION: Final = 2  # of the flags in the extended header
 _MOST_CHUNKS: Final = 1000
 _TIME_BASE: Final = Fraction(1, 90_000)
 _TICKS_PER_MS: Final = 90
-_DEFAULT_MS: Final = 100  # of a frame without a duration, as in a GIF
+_LEAST_MS: Final = 11
+_DEFAULT_MS: Final = 100  # browsers show frames without a duration, or with less than the least, for so long
 _PNG_OPTIONS: Final = {"compression_level": "1", "pred": "up"}
 
 Check = Callable[[int, int, int], None]
@@ -95,7 +96,8 @@ def _frames(image: Image, numbers: range, check: Check) -> Iterator[tuple[Image,
             image.load()
         except Exception:  # noqa: BLE001 - as above
             return
-        yield to_eight_bits(image), float(image.info.get("duration") or _DEFAULT_MS)
+        duration = float(image.info.get("duration") or 0)
+        yield to_eight_bits(image), duration if duration >= _LEAST_MS else _DEFAULT_MS
 
 
 def _packets(frames: Iterator[tuple[Image, float]], stream: VideoStream) -> Iterator[Any]:

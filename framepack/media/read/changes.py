@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from framepack.media.read.scan import WITH_FRAME_INDEX
-from framepack.media.read.whole_file import is_cut_off, is_transport_stream
+from framepack.media.read.whole_file import has_damaged_tags, is_cut_off, is_transport_stream
 from framepack.units import MICROSECONDS
 
 if TYPE_CHECKING:
@@ -69,7 +69,9 @@ def describe_damage(
         yield "The end of the file cannot be read."
     else:
         yield from _missing_end(container, scanned, timeline, is_cut=is_cut)
-    lacking = timeline.gaps if name.startswith(_WITHOUT_FRAME_INDEX) and scanned.has_holes else 0
+    lacking = timeline.gaps if name.startswith(_WITHOUT_FRAME_INDEX) else 0
+    if lacking and not scanned.has_holes and not (name == "flv" and has_damaged_tags(path)):
+        lacking = 0  # recorders leave out frames, too
     lacking = max(lacking, min(timeline.duplicated, scanned.last_frames.missing()))
     if lacking:
         yield f"The file lacks {lacking} of {timeline.length} frames; the nearest readable frame was repeated."

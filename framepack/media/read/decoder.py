@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from framepack.errors import InvalidMedia
 from framepack.media.containers import open_input, read_packets
 from framepack.media.read.deinterlace import Deinterlacer
-from framepack.media.read.frame_order import MOST_REORDERED, Sequencer
+from framepack.media.read.frame_order import HIDDEN, MOST_REORDERED, Sequencer
+from framepack.media.read.hidden import is_header
 from framepack.media.read.normalize import Normalizer
 from framepack.media.read.webm_alpha import alpha_decoder
 from framepack.processors import usable_threads
@@ -51,7 +52,7 @@ class Decoder:
         info: The result of ``probe`` for it.
         keep_alpha: Whether frames have alpha, instead of being put on black.
         decoded: Number of frames decoded so far.
-        damaged: Number of those in which the decoder concealed errors.
+        damaged: Number of those in which the decoder concealed errors, or which came before any key frame.
         failed: Number of packets that could not be read or decoded.
         first: Number of the first frame that could be decoded, in presentation order.
         has_key_frame: Whether a key frame has been decoded, or the codec's decoder begins with one.
@@ -69,6 +70,7 @@ class Decoder:
     has_key_frame: bool = False
     found_transparent: bool = False
     changes: dict[str, None] = field(default_factory=dict)
+    _intact: dict[int, bool] = field(default_factory=dict)  # by number of packet
 
     def frames(self, first: int = 0) -> Generator[tuple[int, av.VideoFrame]]:
         """Yield the frames, normalized, in presentation order, with their numbers in it. Close it to stop early.
@@ -101,14 +103,30 @@ class Decoder:
             yield f"{lost} of {expected} frames could not be read; the nearest readable frame was repeated."
         elif self.failed:
             yield "Some of the video's data could not be read."
-        if self.damaged:
-            yield f"{self.damaged} of {expected} frames may show damage."
+        damaged = max(self.damaged, self._after_damage() if self.failed or self.damaged else 0)
+        if damaged:
+            yield f"{damaged} of {expected} frames may show damage."
 
     def _count(self, frame: av.VideoFrame) -> av.VideoFrame:
         self.decoded += 1
         self.has_key_frame |= frame.key_frame or self.info.codec not in _WITHOUT_REFERENCES
-        self.damaged += frame.is_corrupt or not self.has_key_frame
+        is_damaged = frame.is_corrupt or not self.has_key_frame
+        self.damaged += is_damaged
+        if frame.pts is not None:
+            self._intact[frame.pts] = not is_damaged
         return frame
+
+    def _after_damage(self) -> int:
+        """Number of decoded frames from one that is damaged or lost up to the next key frame.
+
+        Decoders predict frames from the ones before, and do not say that these were damaged.
+        """
+        keys, count, is_suspect = set(self.info.order.key_packets), 0, False
+        for packet, rank in enumerate(self.info.order.ranks):
+            is_suspect &= packet not in keys
+            is_suspect |= rank != HIDDEN and not self._intact.get(packet, False)
+            count += is_suspect and packet in self._intact
+        return count
 
     def _decode_file(self, first: int, *, threaded: bool) -> Iterator[tuple[int, av.VideoFrame]]:
         """Open the file and decode it, from a key frame before frame ``first``."""
@@ -144,19 +162,16 @@ class Decoder:
         """The packets from number ``begin`` on, with their numbers as timestamps, and an empty one at the end."""
         import av
 
-        # Where clocks jump, continuity counters do, too: the demuxer marks one of the packets before.
-        number, at_jumps = (
-            0,
-            {jump - before for jump in self.info.order.clock_jumps for before in range(_JUMP_PACKETS)},
-        )
+        number, unmarked = 0, self._wrongly_marked()
         try:
             for packet in read_packets(container, stream):
                 if packet.size:
+                    packet = _unmarked(packet) if number == self.info.order.held else packet  # noqa: PLW2901
                     packet.pts = packet.dts = number
                     number += 1
                 if number <= begin:
                     continue
-                if packet.is_corrupt and number - 1 not in at_jumps:
+                if packet.is_corrupt and number - 1 not in unmarked:
                     self.failed += 1
                 yield cast("Packet[VideoStream]", packet)
         except InvalidMedia:
@@ -165,11 +180,24 @@ class Decoder:
             flush.stream = stream
             yield flush
 
+    def _wrongly_marked(self) -> set[int]:
+        """Packets that the demuxer may mark as damaged although nothing is missing.
+
+        Where two transport streams meet, continuity counters start anew, and one of the packets before is marked.
+        That is where the clock jumps or, in segments of one stream, before a key frame. If something is missing, the
+        decoder finds it.
+        """
+        order, keys = self.info.order, set(self.info.order.key_packets)
+        at_jumps = {jump - before for jump in order.clock_jumps for before in range(_JUMP_PACKETS)}
+        return at_jumps | {key - before for key in keys for before in range(1, _JUMP_PACKETS)} - keys
+
     def _decode_packet(self, packet: Packet[VideoStream], decoder: VideoCodecContext) -> list[av.VideoFrame]:
         import av
 
         if not isinstance(packet.stream, av.VideoStream):  # a damaged stream changes its kind midway
             self.failed += 1
+            return []
+        if packet.size and is_header(self.info.codec, packet):
             return []
         try:
             return list(decoder.decode(packet))
@@ -199,6 +227,15 @@ class Decoder:
 
     def _note(self, sentence: str) -> None:
         self.changes[sentence] = None
+
+
+def _unmarked(packet: Packet[Any]) -> Packet[Any]:
+    """The packet without the mark that its frame is to be left out."""
+    import av
+
+    copy = av.Packet(bytes(packet))
+    copy.stream, copy.is_keyframe = packet.stream, packet.is_keyframe
+    return copy
 
 
 def _alpha_decoder(stream: VideoStream) -> VideoCodecContext | None:

@@ -34,11 +34,13 @@ class FrameOrder:
             timestamp, or ``HIDDEN``.
         key_packets: Numbers of the packets with key frames, ascending.
         clock_jumps: Numbers of the first packets after the clock has jumped.
+        held: Number of a packet whose frame is shown although the demuxer marks it as to be left out; None for none.
     """
 
     ranks: Sequence[int] = ()
     key_packets: Sequence[int] = ()
     clock_jumps: frozenset[int] = frozenset()
+    held: int | None = None
 
     def rank(self, packet: int | None) -> int | None:
         """The rank of a packet's frame; None if it is not known."""

@@ -11,6 +11,7 @@ _VP8_SHOW: Final = 0x10  # in the first byte of the frame tag
 _VP9_MARKER: Final = 0b10
 _VP9_RESERVED_PROFILE: Final = 3  # has one more bit
 _SUPERFRAME_MARKER: Final = 0b110
+_THEORA_HEADER: Final = 0x80
 
 
 def is_shown(codec: str, packet: Packet[Any]) -> bool:
@@ -20,12 +21,24 @@ def is_shown(codec: str, packet: Packet[Any]) -> bool:
         codec: FFmpeg's name of the codec.
         packet: A packet with data.
     """
+    if is_header(codec, packet):
+        return False
     if codec not in {"vp8", "vp9"}:
         return True
     data = memoryview(cast("Any", packet))
     if codec == "vp8":
         return bool(data[0] & _VP8_SHOW)
     return any(_vp9_is_shown(data[position]) for position in _vp9_positions(data))
+
+
+def is_header(codec: str, packet: Packet[Any]) -> bool:
+    """Whether a packet holds a header instead of a frame, as at the second beginning of a chained Ogg file.
+
+    Args:
+        codec: FFmpeg's name of the codec.
+        packet: A packet with data.
+    """
+    return codec == "theora" and bool(memoryview(cast("Any", packet))[0] & _THEORA_HEADER)
 
 
 def _vp9_is_shown(header: int) -> bool:

@@ -15,6 +15,7 @@ from framepack.errors import InvalidMedia, TooLarge
 from framepack.media.audio.extent import AudioExtent
 from framepack.media.containers import MAX_PIXELS, read_packets
 from framepack.media.read.clock import Clocks
+from framepack.media.read.edit_start import LEAST_SECONDS, EditStart
 from framepack.media.read.fields import FieldPairs
 from framepack.media.read.frame_order import NO_TIME, FrameOrder, presentation_order
 from framepack.media.read.hidden import is_shown
@@ -45,6 +46,9 @@ _DELAYED: Final = "asf"  # the first frame is shown when the decoder returns it;
 _MOST_DELAY_SECONDS: Final = 1
 _MOST_TICKS: Final = 2**56  # larger timestamps are damage
 _LONG_SECONDS: Final = Fraction(10)
+_GIF: Final = "gif"
+_LEAST_GIF_TICKS: Final = 2  # browsers show frames with shorter delays, hundredths of a second, for
+_SLOW_GIF_TICKS: Final = 10
 
 WITH_FRAME_INDEX: Final = "mov"
 """In the name of containers whose header lists every frame."""
@@ -77,6 +81,8 @@ class Scan:
         is_corrupt: Whether the demuxer has found damage.
         audio: When the chosen audio stream has audio; None without one.
         delay: How much later than it is decoded a frame is shown, where the file does not say it.
+        edit_start: The frames around the beginning of an edit list.
+        held: Number of the packet whose frame is on screen when an edit list begins within it; None if none does.
     """
 
     clocks: Clocks
@@ -100,6 +106,9 @@ class Scan:
     is_corrupt: bool = False
     audio: AudioExtent | None = None
     delay: int = 0
+    edit_start: EditStart = field(default_factory=EditStart)
+    held: int | None = None
+    _slowed: int = 0
     _bytes: int = 0
     _times: array[int] = field(default_factory=lambda: array("q"))
     _durations: array[int] = field(default_factory=lambda: array("q"))
@@ -119,7 +128,8 @@ class Scan:
             time = packet.dts
         if time is not None and abs(time) > _MOST_TICKS:
             time = None
-        self._extend(packet, time, is_video=is_video)
+        time, duration = self._as_browsers_show(time, packet.duration or 0)
+        self._extend(packet, time, duration, is_video=is_video)
         self.is_corrupt |= packet.is_corrupt
         part = self.clocks.part(packet)
         if not is_video:
@@ -131,8 +141,9 @@ class Scan:
         shown = not packet.is_discard and not is_second_field and is_shown(self.codec, packet)
         if packet.is_keyframe:
             self._key_packets.append(len(self._times))
+        self.edit_start.add(len(self._times), time, packet)
         self._times.append(NO_TIME if time is None else time)
-        self._durations.append(packet.duration or 0)
+        self._durations.append(duration)
         self._parts.append(part)
         self._shown.append(shown)
         self.frame_count += shown
@@ -150,6 +161,16 @@ class Scan:
             delay = self._times[-1] - self._times[0]
             self.delay = delay if 0 <= delay * self.time_base <= _MOST_DELAY_SECONDS else 0
 
+    def _as_browsers_show(self, time: int | None, duration: int) -> tuple[int | None, int]:
+        """Time and duration of a packet; those of a GIF are longer if its delays are very short."""
+        if self.clocks.container != _GIF or time is None:
+            return time, duration
+        time += self._slowed
+        if 0 < duration < _LEAST_GIF_TICKS:
+            self._slowed += _SLOW_GIF_TICKS - duration
+            duration = _SLOW_GIF_TICKS
+        return time, duration
+
     def _is_second_field(self, packet: Packet[Stream]) -> bool:
         """Whether a packet only completes the frame of the packet before it."""
         data = memoryview(cast("Any", packet))
@@ -160,10 +181,10 @@ class Scan:
             self._durations[-1] += packet.duration or 0
         return True
 
-    def _extend(self, packet: Packet[Stream], time: int | None, *, is_video: bool) -> None:
+    def _extend(self, packet: Packet[Stream], time: int | None, duration: int, *, is_video: bool) -> None:
         """Note where a packet ends, in time and in the file."""
         if time is not None:
-            end = (time + (packet.duration or 0)) * packet.time_base
+            end = (time + duration) * packet.time_base
             self.end_seconds = max(self.end_seconds, end)
             if not is_video:
                 self.others_end_seconds = max(self.others_end_seconds, end)
@@ -178,12 +199,32 @@ class Scan:
         """The order of the frames and their timestamps, on one clock."""
         ranks, times = presentation_order(self._on_one_clock(), self._shown)
         jumps = frozenset(number for number, _ in self.clock_jumps(self.clocks.video))
-        return FrameOrder(ranks, self._key_packets, jumps), Timestamps(times, self.time_base, self._last_duration())
+        order = FrameOrder(ranks, self._key_packets, jumps, self.held)
+        return order, Timestamps(times, self.time_base, self._last_duration())
+
+    @property
+    def is_retimed(self) -> bool:
+        """Whether frames have other times than the demuxer says, so that its rates are wrong, too."""
+        return self.held is not None or self._slowed > 0
 
     @property
     def has_holes(self) -> bool:
         """Whether the demuxer has found damage, or about the bytes of a frame or more belong to no packet."""
         return self.is_corrupt or self.missing_bytes * 2 * len(self._times) > self._bytes
+
+    def hold_start(self, path: Path) -> None:
+        """Show the frame within which an edit list begins for its rest, and all others as much later."""
+        if not self.clocks.container.startswith(WITH_FRAME_INDEX):
+            return
+        held = self.edit_start.held(path, self.clocks.video)
+        if held is None or (self.frame_count and held.rest * self.time_base <= LEAST_SECONDS):
+            return
+        for number, time in enumerate(self._times):
+            if time != NO_TIME:
+                self._times[number] = time + held.rest
+        self.held = held.number
+        self._times[held.number], self._shown[held.number] = held.begin, True
+        self.frame_count += 1
 
     def clock_jumps(self, stream: int) -> ClockJumps:
         """The jumps of a stream's clock."""
@@ -221,13 +262,13 @@ class Scan:
         seconds = duration * self.time_base
         if self.is_whole:
             seconds = self.declared_seconds - self._times[last] * self.time_base
-        if self.declared_end is not None and not self.clocks.jumps:
+        if self.declared_end is not None and not self.clocks.jumps and not self._slowed:
             left = max(self.declared_end - self._times[last] * self.time_base, Fraction(0))
             if seconds - left > _SLACK_SECONDS:
                 seconds = left
         rest = (self._times[last] - self._times[numbers[0]]) * self.time_base
         if (
-            self.clocks.container != "gif"
+            self.clocks.container != _GIF
             and rest
             and seconds > max(_LONG_SECONDS, 10 * rest, self.others_end_seconds)
         ):
@@ -296,10 +337,12 @@ def scan(
                 result.begin_with(next(_decoded(packet), None))
     if result.audio is not None:
         result.audio.end_with_last_sample()
+    path = Path(container.name.removeprefix("file:"))
+    result.hold_start(path)
     if not result.frame_count:
         raise InvalidMedia(f"The file's video ({codec}) has no frames; at least one is needed.")
     ends_later = result.declared_seconds - result.end_seconds > _SLACK_SECONDS
-    result.is_whole = ends_later and is_whole(Path(container.name.removeprefix("file:")), container.format.name)
+    result.is_whole = ends_later and is_whole(path, container.format.name)
     return result
 
 

@@ -175,15 +175,29 @@ def _ends_in_tag(path: Path) -> bool:
     """Whether the last tag of an FLV file, or its size behind it, is not complete."""
     size_bytes = path.stat().st_size
     with path.open("rb") as file:
-        file.seek(_FLV_HEADER_SIZE)
-        begin = int.from_bytes(file.read(4), "big") + 4
-        while begin < size_bytes:
-            file.seek(begin)
-            tag = file.read(_FLV_TAG_BYTES)
-            if tag[0] & 31 not in _FLV_TAGS or any(tag[8:]):
-                return False  # padding, or damage
-            begin += _FLV_TAG_BYTES + int.from_bytes(tag[1:4], "big") + 4
-    return begin > size_bytes
+        return _flv_tags_end(file, size_bytes) > size_bytes
+
+
+def has_damaged_tags(path: Path) -> bool:
+    """Whether an FLV file has anything but tags and padding; readers search for the next tag, and lose some."""
+    size_bytes = path.stat().st_size
+    with path.open("rb") as file:
+        end = _flv_tags_end(file, size_bytes)
+        file.seek(min(end, size_bytes))
+        return any(file.read(_FLV_TAG_BYTES))
+
+
+def _flv_tags_end(file: BinaryIO, size_bytes: int) -> int:
+    """Where the tags of an FLV file end by their sizes, perhaps beyond the file; before damage or padding."""
+    file.seek(_FLV_HEADER_SIZE)
+    begin = int.from_bytes(file.read(4), "big") + 4
+    while begin < size_bytes:
+        file.seek(begin)
+        tag = file.read(_FLV_TAG_BYTES)
+        if tag[0] & 31 not in _FLV_TAGS or any(tag[8:]):
+            break
+        begin += _FLV_TAG_BYTES + int.from_bytes(tag[1:4], "big") + 4
+    return begin
 
 
 def _is_whole_flv(path: Path) -> bool:

@@ -32,6 +32,7 @@ _ANY_JITTER: Final = Fraction(1)  # frame durations
 _LITTLE_JITTER: Final = Fraction(2, 5)
 _FILM_FPS: Final = 23  # from here on jitter is bounded by the frame duration, below in seconds
 _CLOSE_SECONDS: Final = Fraction(1, 100)
+_ROUNDED_RATE: Final = Fraction(1, 100_000)  # MKV has frame durations in nanoseconds, FFmpeg small fractions
 _ROUNDING: Final = Fraction(98, 100)  # timestamps are rounded, for example to milliseconds
 
 
@@ -130,7 +131,7 @@ def build_timeline(frame_count: int, timestamps: Timestamps, header_rates: Itera
     near = list(_near_rates(rates, average))
     steady = _constant(timestamps, rates[:1], _ANY_JITTER) or _constant(timestamps, near, _LITTLE_JITTER)
     if steady is not None:
-        return steady
+        return _snapped(steady, timestamps)
     if base is not None:
         variable = _variable(timestamps, base)
         if not variable.dropped:
@@ -208,6 +209,15 @@ def _constant(timestamps: Timestamps, rates: Iterable[Fraction], jitter: Fractio
             latest = timestamps.times[-1]
             return Timeline(fps, length, start, latest, timestamps.time_base, range(count), duplicated=length - count)
     return None
+
+
+def _snapped(timeline: Timeline, timestamps: Timestamps) -> Timeline:
+    """The timeline at the common rate that is meant, where the header has a rounded one and all times fit both."""
+    rate = next((rate for rate in _COMMON_RATES if abs(rate - timeline.fps) <= timeline.fps * _ROUNDED_RATE), None)
+    if rate in {None, timeline.fps}:
+        return timeline
+    tick = timestamps.time_base * rate
+    return _constant(timestamps, [rate], min(tick, _ANY_JITTER)) or timeline
 
 
 def _last_duration(timestamps: Timestamps, scale: Fraction) -> int:

@@ -51,7 +51,7 @@ class Retiming:
 
     @property
     def needs_interpolation(self) -> bool:
-        """Whether frames between source frames are shown; without a factor the nearest source frame is."""
+        """Whether frames between source frames are shown; without a factor source frames are."""
         return self.factor > 1 and self.step.denominator > 1
 
     def fps(self, fps: Fraction) -> Fraction:
@@ -76,10 +76,9 @@ class FramePair(Generic[T]):
         """Whether it shows exactly the frame ``before``."""
         return not self.fraction or self.before is self.after
 
-    def nearest(self) -> FramePair[T]:
-        """The pair that shows the nearer of the two frames instead of a position between them."""
-        nearest = self.before if self.fraction <= _HALF else self.after
-        return FramePair(nearest, nearest, Fraction(0))
+    def without_mixing(self) -> FramePair[T]:
+        """The pair that shows the source frame of that moment, not a position between two."""
+        return FramePair(self.before, self.before, Fraction(0))
 
 
 def retime(frames: Iterable[T], retiming: Retiming) -> Generator[FramePair[T]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -62,10 +62,15 @@ class GifQuality:
         return cls(colors, max(1, ceil(fps / most - _LITTLE_MORE)))
 
 
-def write_gif(clip: Clip, path: Path) -> int:
+def write_gif(clip: Clip, path: Path, warn: Callable[[str], None]) -> int:
     """Write ``clip``, including repeats, as a GIF that plays forever, without audio.
 
     The frames are computed once and cached on disk, losslessly, until the palette is known.
+
+    Args:
+        clip: The clip.
+        path: The file, replaced if it exists.
+        warn: Called with a sentence for the client if frames are left out.
 
     Returns:
         The number of frames of the clip, including those that were dropped to reduce the frame rate.
@@ -97,23 +102,45 @@ def write_gif(clip: Clip, path: Path) -> int:
                 frame.pict_type = 0
                 output.mux(stream.encode(frame))
             output.mux(stream.encode(None))
+    if counter.left_out:
+        warn(
+            f"The GIF shows at most {float(clip.fps / settings.step):.4g} frames per second: "
+            f"{counter.left_out * clip.repeats} of {counter.source_frames * clip.repeats} frames were left out."
+        )
     return counter.count * clip.repeats
 
 
 @dataclass(slots=True)
 class _Counter:
-    """Keeps every ``step``-th frame, and counts all frames."""
+    """Keeps every ``step``-th frame, and counts all frames.
+
+    Attributes:
+        clip: The clip.
+        step: Distance of the frames that are kept.
+        count: Number of frames.
+        source_frames: Number of frames of which each is counted once, however long it stays.
+        left_out: Number of those that are not shown at all.
+    """
 
     clip: Clip
     step: int
     count: int = 0
+    source_frames: int = 0
+    left_out: int = 0
 
     def kept(self) -> Iterator[Frame]:
+        latest, is_shown = None, True
         with closing(self.clip.frames()) as frames:
             for index, frame in enumerate(frames):
                 self.count = index + 1
+                if frame is not latest:
+                    self.source_frames += 1
+                    self.left_out += not is_shown
+                    latest, is_shown = frame, False
                 if index % self.step == 0:
+                    is_shown = True
                     yield frame
+        self.left_out += not is_shown
 
 
 def _stream(output: OutputContainer, clip: Clip) -> VideoStream:

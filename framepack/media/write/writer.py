@@ -76,7 +76,7 @@ def write(
     encoders = encoders or EncoderChoice()
     h264 = H264Settings(crf, preset)
     if clip.encoding.format == "gif":
-        count = write_gif(checked, path)
+        count = write_gif(checked, path, warn)
         if has_texts(clip.metadata):
             warn("A GIF has no title and no comment; those of the video are left out.")
     elif clip.repeats == 1 or clip.length == 1:  # repeating the packets of one frame saves nothing

@@ -35,7 +35,7 @@ def interpolate_frames(
     """Convert frames to a new timeline and generate the frames that are missing.
 
     An output frame at the time of a source frame is that same object. Between two equal frames the first one is
-    repeated, and across a scene cut the nearer one. Every source frame is encoded at most once, and only a few frames
+    repeated, also across a scene cut. Every source frame is encoded at most once, and only a few frames
     are in memory at any time.
 
     Args:
@@ -95,13 +95,13 @@ class _SceneCuts:
     _is_cut: bool = False
 
     def without_cut(self, pair: _SourcePair) -> _SourcePair:
-        """Return the pair, with the nearer frame in place of an interpolation across a scene cut."""
+        """Return the pair, with the frame before in place of an interpolation across a scene cut."""
         if pair.is_source_frame:
             return pair
         frames = pair.before, pair.after
         if self._frames != frames:
             self._frames, self._is_cut = frames, is_cut(pair.before.thumbnail, pair.after.thumbnail)
-        return pair.nearest() if self._is_cut else pair
+        return pair.without_mixing() if self._is_cut else pair
 
 
 class _Batcher:

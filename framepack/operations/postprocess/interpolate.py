@@ -89,7 +89,7 @@ def interpolated(clip: Clip, params: InterpolateParams, ctx: Context) -> Clip:
     """Multiply the frame rate and change the speed; audio keeps its pitch.
 
     With a factor, frames between source frames are interpolated, also for slow motion. Without one, each output frame
-    is the nearest source frame, and no network is needed.
+    is the source frame of that moment, and no network is needed.
     """
     retiming = params.retiming
     if retiming.is_identity:
@@ -100,7 +100,7 @@ def interpolated(clip: Clip, params: InterpolateParams, ctx: Context) -> Clip:
     def frames() -> Iterator[Frame]:
         if not retiming.needs_interpolation:
             with closing(retime(source.frames(), retiming)) as shots:
-                yield from (shot.nearest().before for shot in shots)
+                yield from (shot.before for shot in shots)
             return
         with ctx.job.loading("RIFE"):  # the first import of torch takes seconds
             from framepack.models.interpolate.interpolate_frames import interpolate_frames

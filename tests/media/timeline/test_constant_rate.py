@@ -40,6 +40,23 @@ def test_the_true_rate_wins_over_a_wrong_header() -> None:
         assert build(times, MILLISECOND, wrong, None).fps == 25
 
 
+@pytest.mark.parametrize(
+    ("rounded", "exact"),
+    [(Fraction(19001, 317), Fraction(60000, 1001)), (Fraction(29011, 242), Fraction(120000, 1001))],
+)
+def test_a_common_rate_wins_over_the_rounded_one_of_the_header(rounded: Fraction, exact: Fraction) -> None:
+    """59.94 and 119.88 frames per second in MKV, whose header has nanoseconds and whose times are milliseconds."""
+    times = [round(1000 * index / exact) for index in range(240)]
+    assert build(times, Fraction(1, 1000), rounded, rounded).fps == exact
+
+
+def test_a_rate_near_a_common_one_stays_where_times_tell_them_apart() -> None:
+    """In a long file times tell rates apart that differ by a millionth."""
+    rate = Fraction(25) * Fraction(1_000_003, 1_000_000)
+    times = [round(90_000 * index / rate) for index in range(20_000)]
+    assert build(times, Fraction(1, 90_000), rate, rate).fps == rate
+
+
 def test_a_jittery_constant_rate_is_constant() -> None:
     """Times that tremble by less than half a frame neither drop nor repeat frames."""
     times = [round(1000 * index / 30) + (index * 7919 % 23) - 11 for index in range(900)]

@@ -154,7 +154,8 @@ def test_no_frames_give_no_output() -> None:
     assert list(retime([], Retiming.of(4, 0.25))) == []
 
 
-def test_nearest_picks_the_nearer_frame() -> None:
-    """Up to the middle it is the former frame, then the latter."""
-    frames = [pair.nearest().before for pair in retime([0, 1], Retiming.of(4, 1.0))]
-    assert frames == [0, 0, 0, 1, 1, 1, 1, 1]
+def test_a_pair_without_mixing_shows_the_frame_of_that_moment() -> None:
+    """The former frame stays until the time of the latter."""
+    pairs = [pair.without_mixing() for pair in retime([0, 1], Retiming.of(4, 1.0))]
+    assert [pair.before for pair in pairs] == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert all(pair.is_source_frame for pair in pairs)
