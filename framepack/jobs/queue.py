@@ -131,7 +131,13 @@ class JobQueue:
         self._active.close()
 
     async def submit(
-        self, operation: str, fields: dict[str, Any], job_id: str, request: str | None = None
+        self,
+        operation: str,
+        fields: dict[str, Any],
+        job_id: str,
+        request: str | None = None,
+        *,
+        lane: str | None = None,
     ) -> JobRecord:
         """Store a new job. After this returns, the job will be run even if this process dies.
 
@@ -140,6 +146,7 @@ class JobQueue:
             fields: The operation's fields, already validated.
             job_id: The job's id.
             request: Digest of the request. If given, an existing job of this id is returned instead of a new one.
+            lane: Name of the lane to run it in; None: that of its operation.
 
         Raises:
             Busy: the queue is full.
@@ -148,17 +155,23 @@ class JobQueue:
         """
         if (known := await self._known(job_id, request)) is not None:
             return known
-        await self._check_ready(self._runner.lane_of(operation))
+        owner = self._heartbeat.server_id
+        record = JobRecord(
+            id=job_id,
+            operation=operation,
+            state=State.QUEUED,
+            created=now(),
+            owner=owner,
+            request=request,
+            lane=lane,
+        )
+        await self._check_ready(self._runner.lane_of(record))
         if (known := await self._known(job_id, request)) is not None:  # submitted in the meantime
             return known
         if self.is_stopping:
             raise Unavailable(_STOPPING)
-        if self._runner.count_queued(operation) >= self._limits.queued:
+        if self._runner.count_queued(self._runner.lane_of(record)) >= self._limits.queued:
             raise Busy(f"The queue is full ({self._limits.queued} jobs are waiting); try again later.")
-        owner = self._heartbeat.server_id
-        record = JobRecord(
-            id=job_id, operation=operation, state=State.QUEUED, created=now(), owner=owner, request=request
-        )
         job = await self._active.create(record, fields, self._heartbeat.is_dead)
         if not isinstance(job, ActiveJob):  # another server was faster
             return _of_request(job, request)

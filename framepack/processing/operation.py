@@ -15,12 +15,17 @@ from typing import Any, Generic, Literal, TypeVar
 from framepack.api.schemas import CallbackRequest, Request, Response, adapted
 
 if typing.TYPE_CHECKING:
-    from framepack.processing.context import Context
+    from framepack.processing.context import BindableEffect, Context
 
 Req = TypeVar("Req", bound=Request)
 Res = TypeVar("Res", bound=Response)
 Method = Literal["GET", "POST", "DELETE"]
 Needs = Literal["worker", "light", "process", "store"]
+IsLight = Callable[[Any, Mapping[str, "BindableEffect"]], bool]
+
+
+def _never_light(_request: Any, _effects: Mapping[str, BindableEffect]) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,8 @@ class Operation(Generic[Req, Res]):
             is answered while a job runs; "store" if any process with access to the store can answer it at once.
         examples: Example requests, as the documentation shows them.
         in_query: Whether the documentation shows its fields in the query. All routes accept them in query and body.
+        is_light: Whether a request to an operation that needs a worker can run in the light lane nevertheless:
+            ``(request, effects)``.
     """
 
     run: Callable[[Req, Context], Res]
@@ -48,6 +55,7 @@ class Operation(Generic[Req, Res]):
     needs: Needs
     examples: tuple[Mapping[str, Any], ...] = ()
     in_query: bool = False
+    is_light: IsLight = _never_light
 
     @property
     def name(self) -> str:
@@ -89,6 +97,7 @@ def operation(
     needs: Needs = "worker",
     examples: Iterable[Mapping[str, Any]] = (),
     in_query: bool = False,
+    is_light: IsLight = _never_light,
 ) -> Callable[[Callable[[Req, Context], Res]], Operation[Req, Res]]:
     """Declare the function below as the operation behind ``method path``.
 
@@ -116,6 +125,7 @@ def operation(
             needs,
             tuple(examples),
             in_query,
+            is_light,
         )
         unknown = set(declared.path_fields) - set(request.model_fields)
         if unknown:

@@ -134,9 +134,10 @@ def _operation_item(operation: AnyOperation, fields: Json) -> Json:
         "description": description,
         "responses": {"200": _response("The result", _response_models(operation))},
     }
-    if operation.method != "GET":
+    is_kept = operation.response.is_kept
+    if operation.method != "GET" and is_kept:
         parameters.append(_IDEMPOTENCY)
-    if operation.needs in {"worker", "light"}:
+    if operation.needs in {"worker", "light"} and is_kept:
         parameters.append(_PREFER)
         item["responses"]["202"] = _response("The job was accepted; its path is in `Location`", "Accepted")
     if parameters:

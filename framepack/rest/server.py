@@ -17,7 +17,9 @@ from framepack.storage.open import deployment_secret, link_signer
 from framepack.units import MB
 
 if TYPE_CHECKING:
+    from framepack.api.schemas import Request
     from framepack.jobs.backends.base import Backend
+    from framepack.registry import AnyOperation
     from framepack.runtime import Runtime
     from framepack.storage.keys import Key
     from framepack.storage.links import LinkSigner, LinkStatus
@@ -72,6 +74,15 @@ class Server:
     @cached_property
     def _signer(self) -> LinkSigner:
         return link_signer(self.runtime.settings, self.runtime.storage)
+
+    def lane_of(self, operation: AnyOperation, request: Request) -> str:
+        """The lane for a request to an operation.
+
+        Raises:
+            InvalidField: A step of the request is invalid.
+        """
+        effects = self.runtime.dispatcher.registry.effects
+        return _LIGHT if operation.needs == _LIGHT or operation.is_light(request, effects) else _MAIN
 
     def _lane(self, operation: str) -> str:
         """The lane of an operation. Jobs of older versions may have operations that no longer exist."""

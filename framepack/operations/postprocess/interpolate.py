@@ -84,6 +84,7 @@ def _work(_before: Clip, after: Clip, params: InterpolateParams, _ctx: Context) 
         order=2,
     ),
     work=_work,
+    needs_model=lambda params: params.retiming.needs_interpolation,
 )
 def interpolated(clip: Clip, params: InterpolateParams, ctx: Context) -> Clip:
     """Multiply the frame rate and change the speed; audio keeps its pitch.
