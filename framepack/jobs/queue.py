@@ -18,6 +18,7 @@ from framepack.jobs.heartbeat import HEARTBEAT_SECONDS, Heartbeat
 from framepack.jobs.lane import Lane
 from framepack.jobs.records import JobRecord, JobRecords, State, now
 from framepack.jobs.runner import CANCELLED, Runner
+from framepack.storage.answers import with_new_links
 
 if TYPE_CHECKING:
     from framepack.answer import Answer
@@ -235,9 +236,10 @@ class JobQueue:
             NotFound: there is no such job.
         """
         job = self._active.get(job_id)
+        has_ended_before = job is not None and job.record.state.is_final
         async for record in self._active.follow(job_id):
-            if inline_files and record.state.is_final and job is not None and job.answer is not None:
-                yield JobStatus(record, job.answer)
+            if inline_files and record.state.is_final and job is not None and (answer := job.answer) is not None:
+                yield JobStatus(record, await self._with_new_links(answer) if has_ended_before else answer)
             else:
                 yield await self._status(record, inline_files=inline_files)
 
@@ -297,6 +299,11 @@ class JobQueue:
         job = self._active.get(record.id)
         is_passed_on = job is not None and not job.record.is_here
         return JobStatus(record, waiting_for=self._runner.delay_of(job) if job and is_passed_on else None)
+
+    async def _with_new_links(self, answer: Answer) -> Answer:
+        """An answer from before, whose links may have expired."""
+        found: Answer = await asyncio.to_thread(with_new_links, answer, self._records.storage)
+        return found
 
     async def _maintain_regularly(self) -> None:
         while not self._stopping.is_set():

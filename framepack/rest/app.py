@@ -28,10 +28,11 @@ from framepack.rest.docs_page import docs_routes
 from framepack.rest.draining import DrainBody
 from framepack.rest.errors import error_response
 from framepack.rest.fields import check_query
-from framepack.rest.files import check_link, file_routes
+from framepack.rest.files import file_routes
 from framepack.rest.health import health_routes
 from framepack.rest.idempotency import JOB_ID
 from framepack.rest.job_routes import job_routes
+from framepack.rest.links import check_link
 from framepack.rest.openapi import openapi_document
 from framepack.rest.routes import add_operations
 from framepack.rest.uploads import remove_old_uploads, upload_routes

@@ -21,7 +21,12 @@ _REF: Final = "#/components/schemas/{model}"
 _KEY: Final = "ApiKey"
 _SCHEMES: Final = {
     _KEY: {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-    "SignedLink": {"type": "apiKey", "in": "query", "name": "signature", "description": "As in an `output_url`"},
+    "SignedLink": {
+        "type": "apiKey",
+        "in": "query",
+        "name": "signature",
+        "description": "As in an `output_url` or `events_url`",
+    },
 }
 _EVENTS: Final = "text/event-stream"
 _FRAMEWORK_SCHEMAS: Final = frozenset({"HTTPValidationError", "ValidationError"})
@@ -64,6 +69,9 @@ class Accepted(BaseModel):
     message: str
     job_id: str
     status_url: str = Field(description="Path of the job")
+    events_url: str | None = Field(
+        None, description="Path of its events with a signature: `EventSource` needs no key for it until it expires"
+    )
 
 
 def openapi_document(app: FastAPI, registry: Registry) -> Json:
@@ -128,7 +136,9 @@ def _operation_item(operation: AnyOperation, fields: Json) -> Json:
     """The operation object of one operation."""
     parameters = [_parameter(name, fields, "path") for name in operation.path_fields]
     if operation.in_query:
-        parameters += [_parameter(name, fields, "query") for name in fields["properties"]]
+        parameters += [
+            _parameter(name, fields, "query") for name in fields["properties"] if name not in operation.path_fields
+        ]
     description = inspect.cleandoc(operation.run.__doc__ or "")
     item: Json = {
         "description": description,

@@ -21,6 +21,7 @@ from framepack.jobs.backends.base import WorkerLost
 from framepack.rest.errors import answer_response
 from framepack.rest.fields import request_fields
 from framepack.rest.idempotency import JOB_ID, answer_once, refuse_key, repeatable
+from framepack.rest.links import events_url
 
 if TYPE_CHECKING:
     from framepack.answer import Answer
@@ -101,7 +102,8 @@ async def _start(request: Request, body: Body, operation: AnyOperation, server: 
     job_id, digest = (uuid4().hex, None) if repeated is None else (repeated.job_id, repeated.digest)
     lane = server.lane_of(operation, parsed)
     record = await server.jobs.submit(operation.name, fields, job_id, digest, lane=lane)
-    return _immediate_response(request, operation, parsed, record) or _Started(record.id, repeated is None)
+    immediate = await _immediate_response(request, operation, parsed, record, server)
+    return immediate or _Started(record.id, repeated is None)
 
 
 def _parse(operation: AnyOperation, fields: dict[str, Any], server: Server) -> OperationRequest:
@@ -158,8 +160,8 @@ async def _disconnected(request: Request) -> None:
         pass
 
 
-def _immediate_response(
-    request: Request, operation: AnyOperation, parsed: OperationRequest, record: JobRecord
+async def _immediate_response(
+    request: Request, operation: AnyOperation, parsed: OperationRequest, record: JobRecord, server: Server
 ) -> Response | None:
     """The response to a client that does not wait: "processing" or status 202. None if the client waits."""
     headers = {JOB_ID: record.id}
@@ -167,7 +169,13 @@ def _immediate_response(
         return JSONResponse(_processing(operation, parsed, record), headers=headers)
     if operation.response.is_kept and "respond-async" in request.headers.get("prefer", "").lower():
         location = f"/jobs/{record.id}"
-        accepted = {"success": True, "message": "The job is queued", "job_id": record.id, "status_url": location}
+        accepted = {
+            "success": True,
+            "message": "The job is queued",
+            "job_id": record.id,
+            "status_url": location,
+            "events_url": await events_url(server, record.id),
+        }
         return JSONResponse(
             accepted, 202, headers={**headers, "Location": location, "Preference-Applied": "respond-async"}
         )

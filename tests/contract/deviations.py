@@ -23,6 +23,7 @@ EXTENSIONS: dict[str, dict[str, str]] = {
     "export": _TOKEN | _ALPHA,
     "extract_frames": _TOKEN | _ALPHA,
     "reassemble_frames": {**_TOKEN, "with_audio": "a video is of little use without its sound"},
+    "list_frames": {"with_urls": "a page shows the frames, and images of pages cannot send a key"},
     "enhance_prompt": {
         **_TOKEN,
         "seed": "the same seed writes the same text, which users ask for and tests need",

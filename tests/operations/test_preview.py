@@ -35,7 +35,7 @@ SLIGHT = {"type": "filters", "params": {"brightness": 1}}
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two seconds of moving colors with sound, with a key frame every 10 frames."""
+    """Two seconds of moving colors with audio, with a key frame every 10 frames."""
     spec = Spec(count=50, options={"g": "10", "crf": "4"}, audio=AudioSpec(seconds=2, beeps=(0.5, 1.5)))
     return make_clip(tmp_path_factory.mktemp("preview") / "source.mp4", spec)
 
@@ -219,7 +219,7 @@ def test_export_quality_can_be_seen(own: Bench, tmp_path: Path) -> None:
 
 
 def test_a_moment_becomes_two_short_videos(own: Bench, source: Path, tmp_path: Path) -> None:
-    """Both begin with the same frame, and have the sound of the part."""
+    """Both begin with the same frame, and have the audio of the part."""
     answer = ok(own.run("preview", source, operations=[FILTERS], at_seconds=0.4, seconds=0.6))
 
     before, after = (read_back(written(answer[side], tmp_path)).frames for side in ("before", "after"))

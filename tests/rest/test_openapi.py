@@ -163,6 +163,7 @@ def test_every_route_declares_the_key_except_health_and_files(page: JsonObject) 
         "get /ping": [],
         "get /ready": [],
         "get /outputs/{path}": [{"ApiKey": []}, {"SignedLink": []}],
+        "get /jobs/{job_id}/events": [{"ApiKey": []}, {"SignedLink": []}],
     }
 
 
