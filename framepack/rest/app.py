@@ -120,7 +120,7 @@ def _add_routes(app: FastAPI, server: Server) -> None:
     add_operations(app, server)
     strict = [job_routes(server), callback_routes(server), upload_routes(server)]
     # Proxies and browsers may add parameters to these URLs.
-    lenient = [file_routes(server), health_routes(server), docs_routes(app)]
+    lenient = [file_routes(server), health_routes(server), docs_routes()]
     for router in strict:
         app.include_router(router, dependencies=[Depends(check_query)])
     for router in lenient:

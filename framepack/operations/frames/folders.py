@@ -87,7 +87,13 @@ def list_frame_folders(_request: NoFields, ctx: Context) -> FoldersResponse:
     return FoldersResponse(folders=names, message=f"Found {len(names)} extracted frame folder(s)")
 
 
-@operation("GET", "/frames/{folder}", needs="store", in_query=True, examples=({"with_urls": True},))
+@operation(
+    "GET",
+    "/frames/{folder}",
+    needs="store",
+    in_query=True,
+    examples=({"folder": "video_extracted_every_2_241204_143522", "with_urls": True},),
+)
 def list_frames(request: FramesRequest, ctx: Context) -> FramesResponse:
     """List all frames in a folder."""
     folders = FrameFolders(ctx.outputs.storage)
