@@ -178,7 +178,7 @@ def _body(operation: AnyOperation, fields: Json) -> Json | None:
     content: Json = {"schema": {"$ref": _REF.format(model=operation.request.__name__)}}
     if operation.path_fields:
         content["schema"] = {**fields, "properties": own, "required": required}
-    examples = {f"example {number}": {"value": each} for number, each in enumerate(operation.examples, 1)}
+    examples = {name: {"summary": name, "value": each} for name, each in operation.examples.items()}
     if examples:
         content["examples"] = examples
     return {"required": bool(required) and not operation.in_query, "content": {"application/json": content}}

@@ -10,8 +10,8 @@ NOT_BUILT_YET: frozenset[str] = frozenset()
 
 # Operations the document does not know: name -> reason.
 BEYOND_THE_DOCUMENT: dict[str, str] = {
-    "get_frame": "the original has it, and without it a frame of a bucket could be listed but not seen",
     "preview": "settings are found by looking at one frame, not by waiting for a whole video",
+    "get_frame": "the original has it, and without it a frame of a bucket could be listed but not seen",
 }
 
 _ALPHA = {"keep_alpha": "overlays are of no use on black"}

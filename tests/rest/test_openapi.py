@@ -137,7 +137,7 @@ def test_every_example_is_accepted_by_its_operation() -> None:
     """At least 15 examples are documented."""
     assert len(EXAMPLES) >= 15
     for operation in OPERATIONS.values():
-        for example in operation.examples:
+        for example in operation.examples.values():
             operation.request.parse(dict(example))
 
 

@@ -92,7 +92,9 @@ def list_frame_folders(_request: NoFields, ctx: Context) -> FoldersResponse:
     "/frames/{folder}",
     needs="store",
     in_query=True,
-    examples=({"folder": "video_extracted_every_2_241204_143522", "with_urls": True},),
+    examples={
+        "With links to the images": {"folder": "video_extracted_every_2_241204_143522", "with_urls": True},
+    },
 )
 def list_frames(request: FramesRequest, ctx: Context) -> FramesResponse:
     """List all frames in a folder."""

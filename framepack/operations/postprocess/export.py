@@ -80,7 +80,9 @@ def exported(clip: Clip, params: ExportParams, _ctx: Context) -> Clip:
 @operation(
     "POST",
     "/postprocess/export",
-    examples=({"video_url": "https://example.com/video.mp4", "format": "GIF", "quality": 80, "max_width": 480},),
+    examples={
+        "Small GIF": {"video_url": "https://example.com/video.mp4", "format": "GIF", "quality": 80, "max_width": 480},
+    },
 )
 def export(request: ExportRequest, ctx: Context) -> VideoResponse:
     """Export a video to another format, with control over quality and size."""

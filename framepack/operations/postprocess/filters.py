@@ -99,15 +99,15 @@ def filtered(clip: Clip, params: FiltersParams, ctx: Context) -> Clip:
 @operation(
     "POST",
     "/postprocess/filters",
-    examples=(
-        {
+    examples={
+        "Four controls": {
             "video_url": "https://example.com/video.mp4",
             "brightness": 10,
             "contrast": 1.3,
             "saturation": 0.9,
             "vignette": 15,
         },
-    ),
+    },
 )
 def filters(request: FiltersRequest, ctx: Context) -> VideoResponse:
     """Apply visual filters or a filter preset to a video."""

@@ -65,7 +65,13 @@ def looped(clip: Clip, params: LoopParams, ctx: Context) -> Clip:
 @operation(
     "POST",
     "/postprocess/loop",
-    examples=({"video_url": "https://example.com/video.mp4", "loop_type": "ping-pong", "num_loops": 3},),
+    examples={
+        "Forwards and backwards": {
+            "video_url": "https://example.com/video.mp4",
+            "loop_type": "ping-pong",
+            "num_loops": 3,
+        },
+    },
 )
 def loop(request: LoopRequest, ctx: Context) -> VideoResponse:
     """Create a looped version of a video."""

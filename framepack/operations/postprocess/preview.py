@@ -111,19 +111,19 @@ def _is_light(request: PreviewRequest, effects: Mapping[str, BindableEffect]) ->
     "POST",
     "/postprocess/preview",
     is_light=_is_light,
-    examples=(
-        {
+    examples={
+        "One frame": {
             "video_url": "https://example.com/video.mp4",
             "operations": [{"type": "filters", "params": {"preset": "cinematic"}}],
             "at_seconds": 1.5,
         },
-        {
+        "One second": {
             "video_url": "https://example.com/video.mp4",
             "operations": [{"type": "interpolate", "params": {"fps_mode": "2x"}}],
             "at_seconds": 1.5,
             "seconds": 1,
         },
-    ),
+    },
 )
 def preview(request: PreviewRequest, ctx: Context) -> PreviewResponse:
     """Preview operations on one frame or up to two seconds of a video, before and after, without storing anything."""
