@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urljoin
@@ -12,10 +10,10 @@ from urllib.parse import urljoin
 import pytest
 
 from framepack.rest.docs_page import PAGES
+from tests.support.browser import needs_browser, opened
 from tests.support.rest_server import KEY, LocalServer
 
 FOREIGN = re.compile(r"""(?:https?:)?//[\w.-]+\.\w+""")
-CHROMIUM = shutil.which("chromium")
 
 
 class Page(HTMLParser):
@@ -90,10 +88,13 @@ def test_another_method_on_the_page_is_405_with_the_allowed_ones(server: LocalSe
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium to open the page")
+@needs_browser
 def test_a_browser_without_internet_shows_the_api_once_it_has_the_key(server: LocalServer, tmp_path: Path) -> None:
     """The key may be in the address; a wrong one is named in a sentence, and without one there is a field for it."""
-    right, wrong, none = (opened(server, tmp_path / str(index), each) for index, each in enumerate((KEY, "no", None)))
+    right, wrong, none = (
+        opened(f"{server.url}/docs{end}", tmp_path / f"profile{index}")
+        for index, end in enumerate((f"#key={KEY}", "#key=no", ""))
+    )
 
     assert 'data-path="/postprocess/preview"' in right
     assert right.count("authorization__btn") == right.count('aria-label="authorization button locked"') > 30
@@ -102,14 +103,3 @@ def test_a_browser_without_internet_shows_the_api_once_it_has_the_key(server: Lo
         assert '<form id="login">' in page
         assert "/postprocess/preview" not in page
     assert "not valid" not in none
-
-
-def opened(server: LocalServer, profile: Path, key: str | None) -> str:
-    """The page as a browser makes it that reaches nothing but this machine."""
-    command = [
-        str(CHROMIUM),
-        *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", f"--user-data-dir={profile}"),
-        *("--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1", "--virtual-time-budget=20000", "--dump-dom"),
-        f"{server.url}/docs" + ("" if key is None else f"#key={key}"),
-    ]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
