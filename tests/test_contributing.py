@@ -50,7 +50,7 @@ FOUND: Final = {
     ),
     "no example": (
         OPERATION,
-        ', examples=({"video_url": "https://example.com/video.mp4"},)',
+        ', examples={"A video": {"video_url": "https://example.com/video.mp4"}}',
         "",
         "reverse needs an example",
     ),

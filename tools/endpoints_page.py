@@ -74,11 +74,11 @@ def _section(operation: AnyOperation) -> str:
 
 def _examples(operation: AnyOperation) -> str:
     """The examples that an operation declares, as inputs of jobs."""
-    if not operation.examples:
-        return ""
-    inputs = [json.dumps({"input": {"endpoint": operation.name, **each}}, indent=2) for each in operation.examples]
-    title = "Example" if len(inputs) == 1 else "Examples"
-    return f"\n{title}:\n" + "".join(f"\n```json\n{each}\n```\n" for each in inputs)
+    shown = ""
+    for name, fields in operation.examples.items():
+        job = json.dumps({"input": {"endpoint": operation.name, **fields}}, indent=2)
+        shown += f"\nExample: {name[0].lower()}{name[1:]}\n\n```json\n{job}\n```\n"
+    return shown
 
 
 def _upscale_models() -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import cache, reduce
 from operator import or_
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar, Union, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -148,6 +148,9 @@ class Response(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    is_kept: ClassVar[bool] = True
+    """Whether it can be read again later. If not, its files are only in the answer to the waiting client."""
 
     def payload(self) -> dict[str, Any]:
         """The answer as JSON data, without top-level fields that have a default and no value."""

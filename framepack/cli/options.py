@@ -59,6 +59,7 @@ _ALTERNATIVES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "batch": "all operations accept several: framepack run pipeline a.mp4 b.mp4 -o FOLDER --operations FILE",
         "save_video": "your files are already saved",
+        "preview": "every operation takes --seconds for a part of a video, and `framepack compare` shows two videos",
     }
 )
 

@@ -18,6 +18,7 @@ from framepack.jobs.heartbeat import HEARTBEAT_SECONDS, Heartbeat
 from framepack.jobs.lane import Lane
 from framepack.jobs.records import JobRecord, JobRecords, State, now
 from framepack.jobs.runner import CANCELLED, Runner
+from framepack.storage.answers import with_new_links
 
 if TYPE_CHECKING:
     from framepack.answer import Answer
@@ -131,7 +132,13 @@ class JobQueue:
         self._active.close()
 
     async def submit(
-        self, operation: str, fields: dict[str, Any], job_id: str, request: str | None = None
+        self,
+        operation: str,
+        fields: dict[str, Any],
+        job_id: str,
+        request: str | None = None,
+        *,
+        lane: str | None = None,
     ) -> JobRecord:
         """Store a new job. After this returns, the job will be run even if this process dies.
 
@@ -140,6 +147,7 @@ class JobQueue:
             fields: The operation's fields, already validated.
             job_id: The job's id.
             request: Digest of the request. If given, an existing job of this id is returned instead of a new one.
+            lane: Name of the lane to run it in; None: that of its operation.
 
         Raises:
             Busy: the queue is full.
@@ -148,17 +156,23 @@ class JobQueue:
         """
         if (known := await self._known(job_id, request)) is not None:
             return known
-        await self._check_ready(self._runner.lane_of(operation))
+        owner = self._heartbeat.server_id
+        record = JobRecord(
+            id=job_id,
+            operation=operation,
+            state=State.QUEUED,
+            created=now(),
+            owner=owner,
+            request=request,
+            lane=lane,
+        )
+        await self._check_ready(self._runner.lane_of(record))
         if (known := await self._known(job_id, request)) is not None:  # submitted in the meantime
             return known
         if self.is_stopping:
             raise Unavailable(_STOPPING)
-        if self._runner.count_queued(operation) >= self._limits.queued:
+        if self._runner.count_queued(self._runner.lane_of(record)) >= self._limits.queued:
             raise Busy(f"The queue is full ({self._limits.queued} jobs are waiting); try again later.")
-        owner = self._heartbeat.server_id
-        record = JobRecord(
-            id=job_id, operation=operation, state=State.QUEUED, created=now(), owner=owner, request=request
-        )
         job = await self._active.create(record, fields, self._heartbeat.is_dead)
         if not isinstance(job, ActiveJob):  # another server was faster
             return _of_request(job, request)
@@ -222,9 +236,10 @@ class JobQueue:
             NotFound: there is no such job.
         """
         job = self._active.get(job_id)
+        has_ended_before = job is not None and job.record.state.is_final
         async for record in self._active.follow(job_id):
-            if inline_files and record.state.is_final and job is not None and job.answer is not None:
-                yield JobStatus(record, job.answer)
+            if inline_files and record.state.is_final and job is not None and (answer := job.answer) is not None:
+                yield JobStatus(record, await self._with_new_links(answer) if has_ended_before else answer)
             else:
                 yield await self._status(record, inline_files=inline_files)
 
@@ -284,6 +299,11 @@ class JobQueue:
         job = self._active.get(record.id)
         is_passed_on = job is not None and not job.record.is_here
         return JobStatus(record, waiting_for=self._runner.delay_of(job) if job and is_passed_on else None)
+
+    async def _with_new_links(self, answer: Answer) -> Answer:
+        """An answer from before, whose links may have expired."""
+        found: Answer = await asyncio.to_thread(with_new_links, answer, self._records.storage)
+        return found
 
     async def _maintain_regularly(self) -> None:
         while not self._stopping.is_set():

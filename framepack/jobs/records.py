@@ -83,6 +83,7 @@ class JobRecord(BaseModel):
         progress: The last progress update: frames done, frames in total, percent, seconds left, as far as known.
         is_here: Whether its owner runs it without a backend. No other server can resume it.
         code: The error code of a job that has failed.
+        lane: Name of the lane that it waits and runs in; None: that of its operation.
     """
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
@@ -102,6 +103,7 @@ class JobRecord(BaseModel):
     progress: dict[str, Any] | None = None
     is_here: bool = False
     code: str | None = None
+    lane: str | None = None
 
     @property
     def may_run_again(self) -> bool:

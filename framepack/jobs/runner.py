@@ -66,18 +66,17 @@ class Runner:
         self._clean_ups: set[asyncio.Task[None]] = set()
         self._is_stopping = False
 
-    def lane_of(self, operation: str) -> Lane:
-        """The lane in which the jobs of an operation run."""
-        return self._lanes[self._lane_name(operation)]
+    def lane_of(self, record: JobRecord) -> Lane:
+        """The lane in which a job waits and runs."""
+        return self._lanes.get(record.lane or "") or self._lanes[self._lane_name(record.operation)]
 
-    def count_queued(self, operation: str) -> int:
-        """The number of jobs that wait in the lane of an operation."""
-        lane = self.lane_of(operation)
-        return sum(self.lane_of(record.operation) is lane for record in self._jobs.in_state(State.QUEUED))
+    def count_queued(self, lane: Lane) -> int:
+        """The number of jobs that wait in a lane."""
+        return sum(self.lane_of(record) is lane for record in self._jobs.in_state(State.QUEUED))
 
     def delay_of(self, job: ActiveJob) -> str | None:
         """Why an unfinished job waits for anything but its turn, as a sentence; None if it does not."""
-        return self.lane_of(job.record.operation).delay_of(job)
+        return self.lane_of(job.record).delay_of(job)
 
     def start(self) -> None:
         """Start to run jobs."""
@@ -90,7 +89,7 @@ class Runner:
         if server_deaths > _FREE_ATTEMPTS:
             pause = min(_MAX_PAUSE_SECONDS, 10 * 2.0 ** (server_deaths - _FREE_ATTEMPTS))
             job.pause = f"The server died {server_deaths} times during this job; it starts again in {pause:.0f} s."
-        self.lane_of(job.record.operation).add(job, pause)
+        self.lane_of(job.record).add(job, pause)
 
     async def stop(self, grace_seconds: float) -> None:
         """Start no more jobs, let running jobs end for a while, and leave unfinished jobs to the next server."""
@@ -314,7 +313,7 @@ class Runner:
             queued_seconds=((started or ended) - record.created).total_seconds(),
             frames=(record.progress or {}).get("frames_done"),
             attempts=record.attempts,
-            device=(self.lane_of(record.operation).backend.device or {}).get("device"),
+            device=(self.lane_of(record).backend.device or {}).get("device"),
         )
 
     async def _release(self, job: ActiveJob) -> None:

@@ -36,6 +36,10 @@ class BindableEffect(Protocol):
     def params(self) -> type[Request]:
         """Model of its parameters."""
 
+    @property
+    def needs_model(self) -> Callable[[Any], bool]:
+        """Whether it runs a network with the given parameters."""
+
     def bind(self, params: Any) -> Callable[[Clip, Context], Clip]:
         """The effect with its parameters fixed."""
 

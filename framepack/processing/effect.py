@@ -24,6 +24,16 @@ def frames_made(_before: Clip, after: Clip, _params: Any, _ctx: Context) -> Work
     return Work(after.length or 0, after.width, after.height)
 
 
+def always(_params: Any) -> bool:
+    """Whatever the parameters are."""
+    return True
+
+
+def never(_params: Any) -> bool:
+    """Whatever the parameters are, it is not so."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Effect(Generic[P]):
     """A named change of a clip, and a type of step for pipelines, batches and, if it says how, presets.
@@ -39,6 +49,7 @@ class Effect(Generic[P]):
         order: Place among the types of steps, where they are listed; those without one follow by name.
         preset: How workflow presets have it; None: they do not.
         work: What it computes to make the second clip from the first; by default, every frame of the second once.
+        needs_model: Whether it runs a network with the given parameters; by default it does.
     """
 
     name: str
@@ -48,6 +59,7 @@ class Effect(Generic[P]):
     order: float = LAST
     preset: PresetStep | None = None
     work: Callable[[Clip, Clip, Any, Context], Work] = frames_made
+    needs_model: Callable[[Any], bool] = always
 
     def bind(self, params: P) -> ClipTransform:
         """This effect with its parameters fixed; applying it charges the job's budget with its work."""
@@ -68,6 +80,7 @@ def effect(
     order: float = LAST,
     preset: PresetStep | None = None,
     work: Callable[[Clip, Clip, Any, Context], Work] = frames_made,
+    needs_model: Callable[[Any], bool] = always,
 ) -> Callable[[Callable[[Clip, P, Context], Clip]], Effect[P]]:
     """Declare the function below, ``(clip, params, context) -> clip``, as the effect called ``name``; see `Effect`.
 
@@ -82,6 +95,6 @@ def effect(
         lacking = set() if preset is None else {*preset.params.values()} - params.model_fields.keys()
         if lacking:
             raise TypeError(f"{name}: presets name {sorted(lacking)}, which the parameters lack")
-        return Effect(name, typing.cast("type[P]", params), apply, other_names, order, preset, work)
+        return Effect(name, typing.cast("type[P]", params), apply, other_names, order, preset, work, needs_model)
 
     return declare

@@ -8,19 +8,25 @@ from __future__ import annotations
 import inspect
 import re
 import typing
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeVar
 
 from framepack.api.schemas import CallbackRequest, Request, Response, adapted
 
 if typing.TYPE_CHECKING:
-    from framepack.processing.context import Context
+    from framepack.processing.context import BindableEffect, Context
 
 Req = TypeVar("Req", bound=Request)
 Res = TypeVar("Res", bound=Response)
 Method = Literal["GET", "POST", "DELETE"]
 Needs = Literal["worker", "light", "process", "store"]
+IsLight = Callable[[Any, Mapping[str, "BindableEffect"]], bool]
+
+
+def _never_light(_request: Any, _effects: Mapping[str, BindableEffect]) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +42,10 @@ class Operation(Generic[Req, Res]):
         needs: "worker" if it runs as a job of the GPU worker; "light" if it runs as a job in a lane of its own,
             because it only copies a file or decodes little of it; "process" if it asks the worker about itself and
             is answered while a job runs; "store" if any process with access to the store can answer it at once.
-        examples: Example requests, as the documentation shows them.
+        examples: Example requests, as the documentation shows them, each under its name.
         in_query: Whether the documentation shows its fields in the query. All routes accept them in query and body.
+        is_light: Whether a request to an operation that needs a worker can run in the light lane nevertheless:
+            ``(request, effects)``.
     """
 
     run: Callable[[Req, Context], Res]
@@ -46,8 +54,9 @@ class Operation(Generic[Req, Res]):
     request: type[Req]
     response: type[Res]
     needs: Needs
-    examples: tuple[Mapping[str, Any], ...] = ()
+    examples: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     in_query: bool = False
+    is_light: IsLight = _never_light
 
     @property
     def name(self) -> str:
@@ -87,8 +96,9 @@ def operation(
     path: str,
     *,
     needs: Needs = "worker",
-    examples: Iterable[Mapping[str, Any]] = (),
+    examples: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     in_query: bool = False,
+    is_light: IsLight = _never_light,
 ) -> Callable[[Callable[[Req, Context], Res]], Operation[Req, Res]]:
     """Declare the function below as the operation behind ``method path``.
 
@@ -114,8 +124,9 @@ def operation(
             typing.cast("type[Req]", request),
             typing.cast("type[Res]", response),
             needs,
-            tuple(examples),
+            examples,
             in_query,
+            is_light,
         )
         unknown = set(declared.path_fields) - set(request.model_fields)
         if unknown:

@@ -30,6 +30,15 @@ if TYPE_CHECKING:
 
 
 def open_source(request: VideoRequest, ctx: Context) -> tuple[Source, VideoInfo]:
+    """Bring the request's video into the workspace, check it, and charge the job's budget; see `bring_source`."""
+    source, info = bring_source(request, ctx)
+    section = ctx.section
+    decoded = max(info.frame_count, info.length) if section is None else len(section.frame_range(info.timeline))
+    ctx.budget.decode(decoded, info.width, info.height, ctx.settings)
+    return source, info
+
+
+def bring_source(request: VideoRequest, ctx: Context) -> tuple[Source, VideoInfo]:
     """Bring the request's video into the workspace, probe it, and check it against the limits.
 
     Raises:
@@ -45,9 +54,6 @@ def open_source(request: VideoRequest, ctx: Context) -> tuple[Source, VideoInfo]
             source = Source.from_base64(request.video_base64 or "", ctx.workspace, limit)
         source, info = _probed(source, ctx)
     check_source(info, ctx.settings)
-    section = ctx.section
-    decoded = max(info.frame_count, info.length) if section is None else len(section.frame_range(info.timeline))
-    ctx.budget.decode(decoded, info.width, info.height, ctx.settings)
     return source, info
 
 

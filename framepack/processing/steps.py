@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
@@ -13,8 +13,9 @@ from framepack.processing.limits import Budget, check_output
 from framepack.processing.preloading import Preloading
 
 if TYPE_CHECKING:
+    from framepack.api.schemas import Request
     from framepack.api.workflow import Step
-    from framepack.processing.context import Context
+    from framepack.processing.context import BindableEffect, Context
     from framepack.processing.effect import ClipTransform
 
 _EMPTY_CLIP: Final = Clip(frames=lambda: iter(()), fps=Fraction(25), width=16, height=16, length=2)
@@ -26,11 +27,13 @@ class Chain:
 
     Attributes:
         types: Type of each step.
+        params: The parameters of each step, in the same order.
         transforms: What each step does, in the same order.
         output_name: The name that the client chose for the result; None derives it from the source's name.
     """
 
     types: tuple[str, ...]
+    params: tuple[Request, ...]
     transforms: tuple[ClipTransform, ...]
     output_name: str | None = None
 
@@ -77,12 +80,22 @@ def build_chain(steps: Sequence[Step], ctx: Context) -> Chain:
     """
     if len(steps) > ctx.settings.max_operations:
         raise TooLarge(f"Too many operations: {len(steps)} (maximum {ctx.settings.max_operations}).")
-    transforms, output_name = [], None
-    for index, step in enumerate(steps):
-        effect = ctx.effects[step.type_name]
-        params = effect.params.parse(step.params, f"operations[{index}].params")
-        transforms.append(effect.bind(params))
-        output_name = getattr(params, "output_name", None) or output_name
-    chain = Chain(tuple(step.type_name for step in steps), tuple(transforms), output_name)
+    params = parse_steps(steps, ctx.effects)
+    transforms = [ctx.effects[step.type_name].bind(own) for step, own in zip(steps, params, strict=True)]
+    names = [name for own in params if (name := getattr(own, "output_name", None))]
+    types = tuple(step.type_name for step in steps)
+    chain = Chain(types, tuple(params), tuple(transforms), names[-1] if names else None)
     chain.dry_run(ctx)
     return chain
+
+
+def parse_steps(steps: Sequence[Step], effects: Mapping[str, BindableEffect]) -> list[Request]:
+    """Parse the parameters of every step.
+
+    Raises:
+        InvalidField: A parameter is missing, unknown or out of range; the message names the step.
+    """
+    return [
+        effects[step.type_name].params.parse(step.params, f"operations[{index}].params")
+        for index, step in enumerate(steps)
+    ]

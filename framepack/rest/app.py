@@ -28,10 +28,11 @@ from framepack.rest.docs_page import docs_routes
 from framepack.rest.draining import DrainBody
 from framepack.rest.errors import error_response
 from framepack.rest.fields import check_query
-from framepack.rest.files import check_link, file_routes
+from framepack.rest.files import file_routes
 from framepack.rest.health import health_routes
 from framepack.rest.idempotency import JOB_ID
 from framepack.rest.job_routes import job_routes
+from framepack.rest.links import check_link
 from framepack.rest.openapi import openapi_document
 from framepack.rest.routes import add_operations
 from framepack.rest.uploads import remove_old_uploads, upload_routes
@@ -119,7 +120,7 @@ def _add_routes(app: FastAPI, server: Server) -> None:
     add_operations(app, server)
     strict = [job_routes(server), callback_routes(server), upload_routes(server)]
     # Proxies and browsers may add parameters to these URLs.
-    lenient = [file_routes(server), health_routes(server), docs_routes(app)]
+    lenient = [file_routes(server), health_routes(server), docs_routes()]
     for router in strict:
         app.include_router(router, dependencies=[Depends(check_query)])
     for router in lenient:

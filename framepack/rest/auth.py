@@ -1,4 +1,4 @@
-"""Authentication: an API key in ``X-API-Key`` on every route, except health checks and signed links."""
+"""Authentication: an API key in ``X-API-Key`` on every route, except health checks, open pages and signed links."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 OPEN_PATHS: Final = frozenset({"/health", "/ping", "/ready"})
 
-PASSWORD_PATHS: Final = DOCS_PAGES | {"/metrics"}
+PASSWORD_PATHS: Final = frozenset({"/openapi.json", "/metrics"})
 """Paths that also accept the API key as a password (Basic authentication), as browsers and Prometheus send it."""
 
 CheckLink = Callable[[str, bytes], Awaitable[None]]
@@ -106,7 +106,7 @@ class RequireApiKey:
             await self._app(scope, receive, send)
             return
         caller = self._caller(path, scope["headers"])
-        if path in OPEN_PATHS or caller is not None:
+        if path in OPEN_PATHS or path in DOCS_PAGES or caller is not None:
             await self._app({**scope, _CALLER: caller}, receive, send)
             return
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.requests import Request as HttpRequest
@@ -16,6 +16,8 @@ from framepack.rest.bodies import Body
 from framepack.spelling import shortened
 
 if TYPE_CHECKING:
+    from fastapi.dependencies.models import Dependant
+
     from framepack.registry import AnyOperation
 
 _MAX_DEPTH: Final = 32
@@ -65,12 +67,19 @@ def check_query(request: HttpRequest) -> None:
     Raises:
         InvalidField: the query has an unknown parameter.
     """
-    known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
+    known = set(_query_parameters(request.scope["route"].dependant))
     for name in request.query_params:
         if name not in known:
             raise InvalidField(
                 f"Unknown field '{shortened(name)}'. Allowed fields: {', '.join(sorted(known)) or 'none'}."
             )
+
+
+def _query_parameters(dependant: Dependant) -> Iterator[str]:
+    """The parameters that a route declares, or what it depends on."""
+    yield from (parameter.alias for parameter in dependant.query_params)
+    for each in dependant.dependencies:
+        yield from _query_parameters(each)
 
 
 def _parsed(text: str) -> Any:

@@ -12,21 +12,20 @@ from email.utils import format_datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field
 
-from framepack.errors import Conflict, FramepackError, InvalidField, NotFound, RangeNotSatisfiable, Unauthorized
-from framepack.rest.auth import missing_key
+from framepack.errors import Conflict, FramepackError, NotFound, RangeNotSatisfiable
 from framepack.rest.errors import error_response
 from framepack.rest.fields import check_query
+from framepack.rest.links import OPENAPI, key_of
 from framepack.storage.base import object_not_found
 from framepack.storage.claims import is_in_use
 from framepack.storage.documents import STATE
 from framepack.storage.keys import Key
-from framepack.storage.links import LinkStatus
 from framepack.storage.open import has_own_links
 from framepack.storage.outputs import PUBLIC_ROOT, ResultFolder
 from framepack.storage.uploads import UPLOADS
@@ -63,7 +62,7 @@ _LINK: Final = {
     "parameters": [
         {"name": "expires", "in": "query", "schema": {"type": "string"}, "description": "As in an `output_url`"}
     ],
-    "security": [{"ApiKey": []}, {"SignedLink": []}],
+    **OPENAPI,
 }
 _PIECE_BYTES: Final = 4 << 20
 _RANGE: Final = r"\s*(?:\d{1,18}-\d{0,18}|-\d{1,18})\s*"
@@ -78,7 +77,7 @@ def file_routes(server: Server) -> APIRouter:
     @router.get("/outputs/{path:path}", response_class=Response, responses=_ANSWERS, openapi_extra=_LINK)
     async def get_output(request: Request, path: str) -> Response:
         """Download a result or a part of it. A signed link (`output_url`) needs no API key."""
-        key = _key(path)
+        key = key_of(path)
         if key is None or key.segments[0] == STATE.text:
             raise object_not_found()
         return await asyncio.to_thread(_response, server, key, request)
@@ -113,7 +112,7 @@ def _deleted(server: Server, path: str) -> Key:
         Conflict: a running job has made it and is not done with it.
     """
     storage, settings = server.runtime.storage, server.runtime.settings
-    key = _key(path)
+    key = key_of(path)
     if key is None:
         raise object_not_found()
     given = [key] if len(key.segments) > 1 else [folder / key.text for folder in _DELETABLE]
@@ -125,23 +124,6 @@ def _deleted(server: Server, path: str) -> Key:
         if storage.delete(each):
             return each
     raise object_not_found()
-
-
-async def check_link(server: Server, path: str, query: bytes) -> None:
-    """Check that a request without a key has a valid signed link to a file of a store with links to this server.
-
-    Raises:
-        Unauthorized: it has no signed link, or an invalid or expired one.
-    """
-    given = dict(parse_qsl(query.decode("latin-1"), errors="replace"))
-    key = _key(path.removeprefix(PUBLIC_ROOT)) if path.startswith(PUBLIC_ROOT) and "signature" in given else None
-    if key is None or not has_own_links(server.runtime.settings):
-        raise missing_key()
-    status = await asyncio.to_thread(server.link_status, key, given.get("expires", ""), given["signature"])
-    if status is LinkStatus.EXPIRED:
-        raise Unauthorized("This link has expired; request the job again for a new one, or send an API key.")
-    if status is LinkStatus.INVALID:
-        raise missing_key()
 
 
 def _response(server: Server, key: Key, request: Request) -> Response:
@@ -261,10 +243,3 @@ def _bounds(part: str, size_bytes: int) -> tuple[int, int]:
     if not first:
         return max(0, size_bytes - int(last)), size_bytes - 1
     return int(first), min(int(last), size_bytes - 1) if last else size_bytes - 1
-
-
-def _key(path: str) -> Key | None:
-    try:
-        return Key(path)
-    except (InvalidField, UnicodeEncodeError):
-        return None

@@ -15,6 +15,7 @@ from framepack.job import WAITING_FOR
 from framepack.jobs.records import JobRecord, State
 from framepack.rest.callback_routes import CallbackView
 from framepack.rest.idempotency import refuse_key
+from framepack.rest.links import OPENAPI, events_url, link_parameters
 
 if TYPE_CHECKING:
     from framepack.jobs.queue import JobStatus
@@ -49,6 +50,9 @@ class JobView(JobSummary):
     result: dict[str, Any] | None = Field(
         None, description="The answer of an ended job, or its `error`, `code` and `status`; never has inline files"
     )
+    events_url: str | None = Field(
+        None, description="Path of its events with a signature: `EventSource` needs no key for it until it expires"
+    )
     callback: CallbackView | None = Field(None, description="The callback of an ended job, if it has one")
 
 
@@ -79,11 +83,17 @@ def job_routes(server: Server) -> APIRouter:
         """Show a job: state, progress, time left, result."""
         status = await jobs.read(job_id)
         view = _view(status)
+        view.events_url = await events_url(server, job_id)
         if status.record.state.is_final and (found := await asyncio.to_thread(callbacks.of, status.record)):
             view.callback = CallbackView.of(found)
         return view
 
-    @router.get("/{job_id}/events", response_class=EventSourceResponse, dependencies=[Depends(check_job)])
+    @router.get(
+        "/{job_id}/events",
+        response_class=EventSourceResponse,
+        dependencies=[Depends(check_job), Depends(link_parameters)],
+        openapi_extra=OPENAPI,
+    )
     async def follow_job(job_id: str) -> AsyncIterator[ServerSentEvent]:
         """Follow a job as server-sent events: `progress` events until it ends, then `end` with the result."""
         async for status in jobs.follow(job_id):

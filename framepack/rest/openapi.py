@@ -21,7 +21,12 @@ _REF: Final = "#/components/schemas/{model}"
 _KEY: Final = "ApiKey"
 _SCHEMES: Final = {
     _KEY: {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-    "SignedLink": {"type": "apiKey", "in": "query", "name": "signature", "description": "As in an `output_url`"},
+    "SignedLink": {
+        "type": "apiKey",
+        "in": "query",
+        "name": "signature",
+        "description": "As in an `output_url` or `events_url`",
+    },
 }
 _EVENTS: Final = "text/event-stream"
 _FRAMEWORK_SCHEMAS: Final = frozenset({"HTTPValidationError", "ValidationError"})
@@ -64,6 +69,9 @@ class Accepted(BaseModel):
     message: str
     job_id: str
     status_url: str = Field(description="Path of the job")
+    events_url: str | None = Field(
+        None, description="Path of its events with a signature: `EventSource` needs no key for it until it expires"
+    )
 
 
 def openapi_document(app: FastAPI, registry: Registry) -> Json:
@@ -128,15 +136,18 @@ def _operation_item(operation: AnyOperation, fields: Json) -> Json:
     """The operation object of one operation."""
     parameters = [_parameter(name, fields, "path") for name in operation.path_fields]
     if operation.in_query:
-        parameters += [_parameter(name, fields, "query") for name in fields["properties"]]
+        parameters += [
+            _parameter(name, fields, "query") for name in fields["properties"] if name not in operation.path_fields
+        ]
     description = inspect.cleandoc(operation.run.__doc__ or "")
     item: Json = {
         "description": description,
         "responses": {"200": _response("The result", _response_models(operation))},
     }
-    if operation.method != "GET":
+    is_kept = operation.response.is_kept
+    if operation.method != "GET" and is_kept:
         parameters.append(_IDEMPOTENCY)
-    if operation.needs in {"worker", "light"}:
+    if operation.needs in {"worker", "light"} and is_kept:
         parameters.append(_PREFER)
         item["responses"]["202"] = _response("The job was accepted; its path is in `Location`", "Accepted")
     if parameters:
@@ -167,7 +178,7 @@ def _body(operation: AnyOperation, fields: Json) -> Json | None:
     content: Json = {"schema": {"$ref": _REF.format(model=operation.request.__name__)}}
     if operation.path_fields:
         content["schema"] = {**fields, "properties": own, "required": required}
-    examples = {f"example {number}": {"value": each} for number, each in enumerate(operation.examples, 1)}
+    examples = {name: {"summary": name, "value": each} for name, each in operation.examples.items()}
     if examples:
         content["examples"] = examples
     return {"required": bool(required) and not operation.in_query, "content": {"application/json": content}}

@@ -20,7 +20,8 @@ from framepack.job import Job
 from framepack.jobs.backends.base import WorkerLost
 from framepack.rest.errors import answer_response
 from framepack.rest.fields import request_fields
-from framepack.rest.idempotency import JOB_ID, answer_once, repeatable
+from framepack.rest.idempotency import JOB_ID, answer_once, refuse_key, repeatable
+from framepack.rest.links import events_url
 
 if TYPE_CHECKING:
     from framepack.answer import Answer
@@ -89,6 +90,8 @@ async def _start(request: Request, body: Body, operation: AnyOperation, server: 
     parsed before they are accepted, and once more by the worker, which is another process.
     """
     fields = await request_fields(request, operation, body)
+    if not operation.response.is_kept:
+        await refuse_key(request)
     is_safe = operation.method == "GET"  # such requests may be repeated anyway
     repeated = None if is_safe else await repeatable(request, operation.name, fields, server)
     if operation.needs == "store":
@@ -96,11 +99,11 @@ async def _start(request: Request, body: Body, operation: AnyOperation, server: 
     parsed = await asyncio.to_thread(_parse, operation, fields, server)
     if operation.needs == "process":
         return await answer_once(operation.name, repeated, partial(_query_worker, operation, fields, server), server)
-    if repeated is None:
-        record = await server.jobs.submit(operation.name, fields, uuid4().hex)
-    else:
-        record = await server.jobs.submit(operation.name, fields, repeated.job_id, repeated.digest)
-    return _immediate_response(request, operation, parsed, record) or _Started(record.id, repeated is None)
+    job_id, digest = (uuid4().hex, None) if repeated is None else (repeated.job_id, repeated.digest)
+    lane = server.lane_of(operation, parsed)
+    record = await server.jobs.submit(operation.name, fields, job_id, digest, lane=lane)
+    immediate = await _immediate_response(request, operation, parsed, record, server)
+    return immediate or _Started(record.id, repeated is None)
 
 
 def _parse(operation: AnyOperation, fields: dict[str, Any], server: Server) -> OperationRequest:
@@ -157,16 +160,22 @@ async def _disconnected(request: Request) -> None:
         pass
 
 
-def _immediate_response(
-    request: Request, operation: AnyOperation, parsed: OperationRequest, record: JobRecord
+async def _immediate_response(
+    request: Request, operation: AnyOperation, parsed: OperationRequest, record: JobRecord, server: Server
 ) -> Response | None:
     """The response to a client that does not wait: "processing" or status 202. None if the client waits."""
     headers = {JOB_ID: record.id}
     if isinstance(parsed, CallbackRequest) and parsed.callback_url:
         return JSONResponse(_processing(operation, parsed, record), headers=headers)
-    if "respond-async" in request.headers.get("prefer", "").lower():
+    if operation.response.is_kept and "respond-async" in request.headers.get("prefer", "").lower():
         location = f"/jobs/{record.id}"
-        accepted = {"success": True, "message": "The job is queued", "job_id": record.id, "status_url": location}
+        accepted = {
+            "success": True,
+            "message": "The job is queued",
+            "job_id": record.id,
+            "status_url": location,
+            "events_url": await events_url(server, record.id),
+        }
         return JSONResponse(
             accepted, 202, headers={**headers, "Location": location, "Preference-Applied": "respond-async"}
         )

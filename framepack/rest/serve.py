@@ -182,7 +182,7 @@ class DrainingServer(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             url = _local_url(self.config.host, self.config.port)
-            log.info("Open %s/docs in a browser (any user name; the password is the API key).", url)
+            log.info("Open %s/docs in a browser; it asks for the API key.", url)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Start to drain at the first signal, and stop immediately at the second."""

@@ -17,10 +17,11 @@ from framepack.storage.open import deployment_secret, link_signer
 from framepack.units import MB
 
 if TYPE_CHECKING:
+    from framepack.api.schemas import Request
     from framepack.jobs.backends.base import Backend
+    from framepack.registry import AnyOperation
     from framepack.runtime import Runtime
-    from framepack.storage.keys import Key
-    from framepack.storage.links import LinkSigner, LinkStatus
+    from framepack.storage.links import LinkSigner
 
 _MAIN: Final = "worker"
 _LIGHT: Final = "light"
@@ -56,10 +57,6 @@ class Server:
         self.max_upload_bytes = round(settings.max_source_mb * MB) + _FORM_BYTES
         self._add_gauges()
 
-    def link_status(self, key: Key, expires: str, signature: str) -> LinkStatus:
-        """The status of a signed link to a file."""
-        return self._signer.verify(key, expires, signature)
-
     @cached_property
     def secret(self) -> bytes:
         """The secret that all servers of the deployment share. Reading it for the first time blocks.
@@ -70,8 +67,22 @@ class Server:
         return deployment_secret(self.runtime.settings, self.runtime.storage)
 
     @cached_property
-    def _signer(self) -> LinkSigner:
+    def signer(self) -> LinkSigner:
+        """The signer of links to this server. Asking for it for the first time blocks.
+
+        Raises:
+            FramepackError: the store failed.
+        """
         return link_signer(self.runtime.settings, self.runtime.storage)
+
+    def lane_of(self, operation: AnyOperation, request: Request) -> str:
+        """The lane for a request to an operation.
+
+        Raises:
+            InvalidField: A step of the request is invalid.
+        """
+        effects = self.runtime.dispatcher.registry.effects
+        return _LIGHT if operation.needs == _LIGHT or operation.is_light(request, effects) else _MAIN
 
     def _lane(self, operation: str) -> str:
         """The lane of an operation. Jobs of older versions may have operations that no longer exist."""

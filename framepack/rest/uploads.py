@@ -63,6 +63,7 @@ class Upload(BaseModel):
     success: bool = True
     message: str = "File uploaded successfully"
     video_url: str = Field(description="Value for `video_url` or `image_url` in a request")
+    url: str | None = Field(None, description="Link that shows the file without an API key, until it expires")
     filename: str = Field(description="Name of the file, without unsafe characters")
     size_bytes: int = Field(description="Size of the file")
 
@@ -174,9 +175,7 @@ def upload_routes(server: Server) -> APIRouter:
             filename = clean_filename(file.filename or "")
 
             async def keep() -> Answer:
-                key = await asyncio.to_thread(_stored, server, file, filename, owner)
-                video_url, size_bytes = f"{PUBLIC_ROOT}{key}", file.size or 0
-                return Upload(video_url=video_url, filename=filename, size_bytes=size_bytes).model_dump()
+                return (await asyncio.to_thread(_kept, server, file, filename, owner)).model_dump()
 
             content = await asyncio.to_thread(_identity, file, filename) if HEADER in request.headers else None
             repeated = await repeatable(request, "upload", content, server)
@@ -239,6 +238,12 @@ async def _form_file(request: Request, max_bytes: int, space: UploadSpace) -> As
         yield file
     finally:
         await form.close()
+
+
+def _kept(server: Server, file: UploadFile, filename: str, owner: str) -> Upload:
+    key = _stored(server, file, filename, owner)
+    url = server.runtime.storage.url(key, filename=key.name)
+    return Upload(video_url=f"{PUBLIC_ROOT}{key}", url=url, filename=filename, size_bytes=file.size or 0)
 
 
 def _stored(server: Server, file: UploadFile, filename: str, owner: str) -> Key:

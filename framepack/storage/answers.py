@@ -14,20 +14,25 @@ if TYPE_CHECKING:
     from framepack.storage.base import Storage
 
 _PATHS: Final = ("output_path", "saved_path", "path")
+_PATHS_OF_URL: Final = ("path", "video_url")
 _STORED: Final = "stored"
 _NO_FILE: Final = "The file of this result was deleted, so it is not inline."
 
 
 def with_new_links(value: Any, storage: Storage) -> Any:
-    """``value`` with a new ``NAME_url`` for every ``NAME_path`` in the store, at any depth."""
+    """``value`` with a new link for every path in the store that has one, at any depth.
+
+    The link of ``NAME_path`` is ``NAME_url``, and that of ``path`` and of an upload's ``video_url`` is ``url``.
+    """
     if isinstance(value, list):
         return [with_new_links(each, storage) for each in value]
     if not isinstance(value, dict):
         return value
     found = {name: with_new_links(each, storage) for name, each in value.items()}
     for name, path in value.items():
-        url_name = f"{name.removesuffix('_path')}_url"
-        if name.endswith("_path") and found.get(url_name) and str(path).startswith(PUBLIC_ROOT):
+        url_name = "url" if name in _PATHS_OF_URL else f"{name.removesuffix('_path')}_url"
+        is_path = name in _PATHS_OF_URL or name.endswith("_path")
+        if is_path and found.get(url_name) and str(path).startswith(PUBLIC_ROOT):
             key = Key(path.removeprefix(PUBLIC_ROOT))
             found[url_name] = storage.url(key, filename=key.name) or found[url_name]
     return found

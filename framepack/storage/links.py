@@ -1,4 +1,4 @@
-"""Signed links, which expire, to files of a local store; for browsers and receivers that have no API key."""
+"""Signed links to the REST server, which expire; for browsers and receivers that have no API key."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ class LinkStatus(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LinkSigner:
-    """Signs links below ``/outputs/`` and verifies them.
+    """Signs links to the REST server and verifies them.
+
+    A link opens one resource: an object, given by its key, or another path of the server, given with its slash at the
+    beginning. No key begins with one, so that a link to one of them never opens the other.
 
     Attributes:
         secret: The signing key, the same in every process of a deployment.
@@ -53,22 +56,22 @@ class LinkSigner:
     lifetime_seconds: int
     clock: Callable[[], float] = time.time
 
-    def query(self, key: Key) -> str:
-        """The query of a link: with it, the object is served without an API key."""
+    def query(self, resource: Key | str) -> str:
+        """The query of a link: with it, the resource is served without an API key."""
         expires = int(self.clock()) + self.lifetime_seconds
-        return urlencode({"expires": expires, "signature": self._signature(key, expires)})
+        return urlencode({"expires": expires, "signature": self._signature(resource, expires)})
 
-    def verify(self, key: Key, expires: str, signature: str) -> LinkStatus:
+    def verify(self, resource: Key | str, expires: str, signature: str) -> LinkStatus:
         """Check the two values in the query of a link."""
         if not (expires.isascii() and expires.isdecimal() and len(expires) <= _MAX_DIGITS):
             return LinkStatus.INVALID
-        expected = self._signature(key, int(expires))
+        expected = self._signature(resource, int(expires))
         if not hmac.compare_digest(expected.encode(), signature.encode("utf-8", "replace")):
             return LinkStatus.INVALID
         return LinkStatus.VALID if self.clock() < int(expires) else LinkStatus.EXPIRED
 
-    def _signature(self, key: Key, expires: int) -> str:
-        return hmac.new(self.secret, f"{expires}\n{key}".encode(), hashlib.sha256).hexdigest()
+    def _signature(self, resource: Key | str, expires: int) -> str:
+        return hmac.new(self.secret, f"{expires}\n{resource}".encode(), hashlib.sha256).hexdigest()
 
 
 def load_or_create_secret(state: Storage) -> bytes:

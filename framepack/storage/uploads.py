@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import mimetypes
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
+from framepack.storage.base import DEFAULT_CONTENT_TYPE
 from framepack.storage.documents import STATE
 from framepack.storage.keys import Key
 from framepack.storage.outputs import Outputs
@@ -49,7 +51,8 @@ def keep_upload(storage: Storage, path: Path, filename: str, owner: str = "") ->
     key = UPLOADS / f"{name.stem}_{Outputs(storage, 0).stamp()}{name.suffix}"
     if owner:  # first: otherwise it would count against nobody if this process ended in between
         storage.put_bytes(_OWNERS / owner / key.name, b"")
-    storage.put_file(key, path)
+    content_type = mimetypes.guess_type(name.name)[0] or DEFAULT_CONTENT_TYPE
+    storage.put_file(key, path, content_type=content_type)
     return key
 
 

@@ -10,6 +10,7 @@ NOT_BUILT_YET: frozenset[str] = frozenset()
 
 # Operations the document does not know: name -> reason.
 BEYOND_THE_DOCUMENT: dict[str, str] = {
+    "preview": "settings are found by looking at one frame, not by waiting for a whole video",
     "get_frame": "the original has it, and without it a frame of a bucket could be listed but not seen",
 }
 
@@ -22,6 +23,7 @@ EXTENSIONS: dict[str, dict[str, str]] = {
     "export": _TOKEN | _ALPHA,
     "extract_frames": _TOKEN | _ALPHA,
     "reassemble_frames": {**_TOKEN, "with_audio": "a video is of little use without its sound"},
+    "list_frames": {"with_urls": "a page shows the frames, and images of pages cannot send a key"},
     "enhance_prompt": {
         **_TOKEN,
         "seed": "the same seed writes the same text, which users ask for and tests need",

@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
+import requests
 
 from framepack.errors import StorageFailed
 from framepack.jobs.backends.base import Readiness
@@ -29,6 +30,7 @@ from tests.support.s3_server import s3_server
 CLIP = {"video_base64": "AAAA"}
 LOOP = "/postprocess/loop"
 ANALYZE = "/postprocess/analyze"
+PREVIEW = "/postprocess/preview"
 PROBLEM = "The working folder cannot be written."
 
 
@@ -134,6 +136,47 @@ def test_a_light_job_does_not_wait_behind_a_heavy_one(
     light.wait_for(job_id).finish(success=True)
     assert server.wait_for(job_id)["state"] == "completed"
     assert set(backend.held) == {heavy}
+
+
+def new_job(lane: HeldBackend, known: set[str]) -> str:
+    """Wait for a job in a lane beside the known ones, and return its id."""
+    assert eventually(lambda: set(lane.held) - known)
+    (job_id,) = set(lane.held) - known
+    return job_id
+
+
+def test_a_preview_waits_for_the_worker_only_if_it_needs_a_model(
+    server: LocalServer, backend: HeldBackend, light: HeldBackend
+) -> None:
+    """Its client waits for it, whatever it prefers, and the steps are checked at once."""
+    backend.wait_for(server.start_job(LOOP, CLIP))
+
+    def preview(step: dict[str, Any]) -> requests.Response:
+        return server.post(PREVIEW, {**CLIP, "operations": [step]}, headers={"Prefer": "respond-async"})
+
+    with ThreadPoolExecutor() as pool:
+        for step, lane in (({"type": "filters"}, light), ({"type": "interpolate"}, backend)):
+            known = set(lane.held)
+            waiting = pool.submit(preview, step)
+            if lane is backend:
+                next(iter(backend.held.values())).finish(success=True)
+            job_id = new_job(lane, known)
+            lane.wait_for(job_id).finish(success=True, before={"base64": "AAAA"})
+            answer = waiting.result()
+            assert (answer.status_code, answer.json()["before"]) == (200, {"base64": "AAAA"})
+            assert server.job(job_id)["result"]["before"] == {}
+    refused = preview({"type": "filters", "params": {"contrast": 99}})
+    assert (refused.status_code, refused.json()["detail"][:37]) == (400, "operations[0].params.contrast must be")
+
+
+def test_a_preview_cannot_be_repeated_by_its_key(server: LocalServer) -> None:
+    """Its images are not kept."""
+    body = {**CLIP, "operations": [{"type": "filters"}]}
+
+    answer = server.post(PREVIEW, body, headers={"Idempotency-Key": "k"})
+
+    assert answer.status_code == 400
+    assert answer.json()["detail"] == "This route does not support Idempotency-Key."
 
 
 def test_a_full_queue_of_heavy_jobs_refuses_no_light_one(tmp_path: Path, backend: HeldBackend) -> None:

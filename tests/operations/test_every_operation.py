@@ -27,5 +27,5 @@ def test_it_has_an_example(operation: AnyOperation) -> None:
     assert operation.examples or not taken, (
         f"{operation.name} needs an example: @operation(..., examples=({{...}},)) in {operation.run.__module__}"
     )
-    for example in operation.examples:
+    for example in operation.examples.values():
         assert operation.request.parse({**in_path, **example})

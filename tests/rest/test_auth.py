@@ -24,9 +24,7 @@ ROUTES = [
     ("GET", "/jobs"),
     ("GET", "/metrics"),
     ("POST", "/uploads"),
-    ("GET", "/docs"),
     ("GET", "/openapi.json"),
-    ("GET", "/docs/swagger-ui.css"),
     ("GET", "/docs/no-such-file"),
     ("GET", "/no/such/route"),
     ("GET", "/"),
@@ -113,7 +111,7 @@ def test_a_request_with_the_key_reaches_its_route(client: Client) -> None:
     assert (wrong.status_code, wrong.json()["code"], wrong.headers["allow"]) == (405, "method_not_allowed", "POST")
 
 
-@pytest.mark.parametrize("path", ["/jobs", "/docs", "/outputs/a.mp4"])
+@pytest.mark.parametrize("path", ["/jobs", "/openapi.json", "/outputs/a.mp4"])
 def test_a_bearer_token_is_refused_with_the_name_of_the_right_header(client: Client, path: str) -> None:
     """The key is right, but in the wrong header."""
     answer = client.get(path, headers={"X-API-Key": None, "Authorization": f"Bearer {KEY}"})
@@ -128,7 +126,7 @@ def test_a_bearer_token_is_refused_with_the_name_of_the_right_header(client: Cli
 
 
 @pytest.mark.parametrize("path", sorted(PASSWORD_PATHS))
-def test_documentation_pages_and_metrics_accept_the_key_as_a_basic_auth_password(client: Client, path: str) -> None:
+def test_the_openapi_document_and_metrics_accept_the_key_as_a_basic_auth_password(client: Client, path: str) -> None:
     """Browsers ask for a user name and a password, and Prometheus sends them; any user name works."""
     closed = client.get(path, headers={"X-API-Key": None})
     assert closed.headers["www-authenticate"].startswith("Basic ")
@@ -147,12 +145,12 @@ def test_documentation_pages_and_metrics_accept_the_key_as_a_basic_auth_password
 )
 def test_a_wrong_basic_auth_password_is_refused(client: Client, authorization: str) -> None:
     """This includes passwords that cannot be decoded."""
-    answer = client.get("/docs", headers={"X-API-Key": None, "Authorization": authorization})
+    answer = client.get("/openapi.json", headers={"X-API-Key": None, "Authorization": authorization})
 
     assert (answer.status_code, answer.json()) == (401, REFUSAL)
 
 
-def test_basic_auth_is_refused_outside_the_documentation_pages(client: Client) -> None:
+def test_basic_auth_is_refused_on_other_routes(client: Client) -> None:
     """Browsers resend a password automatically, so other sites could use it to call the API."""
     answer = client.get("/jobs", headers={"X-API-Key": None}, auth=("anybody", KEY))
 

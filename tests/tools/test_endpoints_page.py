@@ -34,8 +34,8 @@ def test_every_declared_example_is_shown_as_a_job(operation: AnyOperation) -> No
     """Each is valid JSON with valid fields."""
     shown = [json.loads(each) for each in re.findall(r"```json\n(.*?)```", SECTIONS[operation.name], re.DOTALL)]
 
-    assert shown == [{"input": {"endpoint": operation.name, **each}} for each in operation.examples]
-    for each in operation.examples:
+    assert shown == [{"input": {"endpoint": operation.name, **each}} for each in operation.examples.values()]
+    for each in operation.examples.values():
         assert operation.request.parse(dict(each))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, Generic, TypeVar
@@ -20,6 +20,7 @@ from framepack.closing import closing
 T = TypeVar("T")
 
 _HALF: Final = Fraction(1, 2)
+_MOST_NEEDED: Final = 9  # source frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,3 +117,52 @@ def _drop(window: deque[T], count: int, index: int) -> None:
     """Drop frames before number ``index``, but not the last of the ``count`` so far: the end may show it."""
     while len(window) > count - min(index, count - 1):
         window.popleft()
+
+
+@dataclass(frozen=True, slots=True)
+class FramePosition:
+    """What one frame of a retimed clip shows.
+
+    Attributes:
+        position: The moment, counted in source frames.
+        is_between: Whether the frame is computed from two others.
+    """
+
+    position: Fraction
+    is_between: bool = False
+
+
+def frame_positions(count: int, retimings: Iterable[Retiming]) -> list[FramePosition]:
+    """What the frames of a clip of ``count`` frames show after some retimings in a row."""
+    shown = [FramePosition(Fraction(index)) for index in range(count)]
+    for retiming in retimings:
+        pairs = retime(iter(shown), retiming)
+        shown = [_position_of(pair if retiming.needs_interpolation else pair.nearest()) for pair in pairs]
+    return shown
+
+
+def in_between(retimings: Sequence[Retiming], available: int) -> tuple[int, int, FramePosition]:
+    """Find a frame that is computed between two source frames, as near to their middle as there is one.
+
+    Args:
+        retimings: The changes of the clip, in their order.
+        available: Number of its frames.
+
+    Returns:
+        How many source frames are needed, the number of the frame among those made of them, and what it shows. Where
+        nothing is computed between frames, these are the first source frame and itself.
+    """
+    for count in range(2, min(available, _MOST_NEEDED) + 1):
+        found = [(index, each) for index, each in enumerate(frame_positions(count, retimings)) if each.is_between]
+        if found:
+            middle = math.floor(found[0][1].position) + _HALF
+            index, place = min(found, key=lambda each: (abs(each[1].position - middle), each[0]))
+            return count, index, place
+    return 1, 0, FramePosition(Fraction(0))
+
+
+def _position_of(pair: FramePair[FramePosition]) -> FramePosition:
+    if pair.is_source_frame:
+        return pair.before
+    before, after = pair.before.position, pair.after.position
+    return FramePosition(before + pair.fraction * (after - before), is_between=True)

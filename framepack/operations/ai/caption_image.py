@@ -47,7 +47,13 @@ class CaptionImageResponse(SuccessResponse):
     message: Message
 
 
-@operation("POST", "/caption-image", examples=({"image_url": "https://example.com/cat.jpg"},))
+@operation(
+    "POST",
+    "/caption-image",
+    examples={
+        "Image at an address": {"image_url": "https://example.com/cat.jpg"},
+    },
+)
 def caption_image(request: CaptionImageRequest, ctx: Context) -> CaptionImageResponse:
     """Generate a descriptive caption from an image."""
     image = _image(request, ctx)

@@ -45,7 +45,13 @@ class EnhancePromptResponse(SuccessResponse):
     message: Message
 
 
-@operation("POST", "/enhance-prompt", examples=({"prompt": "a cat playing with yarn"},))
+@operation(
+    "POST",
+    "/enhance-prompt",
+    examples={
+        "Short prompt": {"prompt": "a cat playing with yarn"},
+    },
+)
 def enhance_prompt(request: EnhancePromptRequest, ctx: Context) -> EnhancePromptResponse:
     """Enhance a simple prompt into a detailed, cinematic video prompt."""
     sections = sum(bool(part.text) for part in split_prompt(request.prompt))

@@ -50,7 +50,14 @@ def ai_status(_request: NoFields, ctx: Context) -> AiStatusResponse:
     return AiStatusResponse(enhancer=_status("enhancer", ctx), captioner=_status("captioner", ctx))
 
 
-@operation("POST", "/ai/unload", needs="process", examples=({"model": "all"},))
+@operation(
+    "POST",
+    "/ai/unload",
+    needs="process",
+    examples={
+        "All models": {"model": "all"},
+    },
+)
 def unload_ai_models(request: UnloadAiModelsRequest, ctx: Context) -> UnloadAiModelsResponse:
     """Unload AI models from memory to free up VRAM and RAM."""
     chosen = _GROUPS if request.model == "all" else (request.model,)

@@ -56,8 +56,8 @@ def list_filter_presets(_request: NoFields, ctx: Context) -> FilterPresetsRespon
     "POST",
     "/filters/presets",
     needs="store",
-    examples=(
-        {
+    examples={
+        "Look of your own": {
             "name": "my_custom_look",
             "settings": {
                 "brightness": 0,
@@ -68,7 +68,7 @@ def list_filter_presets(_request: NoFields, ctx: Context) -> FilterPresetsRespon
                 "s_curve_contrast": 12,
             },
         },
-    ),
+    },
 )
 def save_filter_preset(request: FilterPresetRequest, ctx: Context) -> FilterPresetAnswer:
     """Save a filter preset, or replace the preset of that name."""

@@ -68,7 +68,11 @@ class ExtractResponse(SuccessResponse):
 
 
 @operation(
-    "POST", "/frames/extract", examples=({"video_url": "https://example.com/video.mp4", "extraction_rate": 2},)
+    "POST",
+    "/frames/extract",
+    examples={
+        "Every second frame": {"video_url": "https://example.com/video.mp4", "extraction_rate": 2},
+    },
 )
 def extract_frames(request: ExtractRequest, ctx: Context) -> ExtractResponse:
     """Extract every Nth frame of a video as PNG files into a folder."""

@@ -30,11 +30,22 @@ class FolderRequest(Request):
     folder: Name = Field(description="Folder name from `/frames/folders`")
 
 
+class FramesRequest(FolderRequest):
+    """A folder, and what to say of its frames."""
+
+    with_urls: bool = Field(default=False, description="Whether each frame has a `url`, for the images of a page")
+
+
 class ListedFrame(BaseModel):
     """One frame of a folder."""
 
     filename: str = Field(description="Name of the file")
     path: str = Field(description="Path of the frame in the store")
+    url: str | None = Field(
+        None,
+        exclude_if=lambda url: url is None,
+        description="URL to download the frame, which needs no API key; only with `with_urls`",
+    )
     index: int = Field(description="Index in this list, from 0")
     source_index: int | None = Field(None, description="Index of the frame in the video, if known")
 
@@ -76,8 +87,16 @@ def list_frame_folders(_request: NoFields, ctx: Context) -> FoldersResponse:
     return FoldersResponse(folders=names, message=f"Found {len(names)} extracted frame folder(s)")
 
 
-@operation("GET", "/frames/{folder}", needs="store")
-def list_frames(request: FolderRequest, ctx: Context) -> FramesResponse:
+@operation(
+    "GET",
+    "/frames/{folder}",
+    needs="store",
+    in_query=True,
+    examples={
+        "With links to the images": {"folder": "video_extracted_every_2_241204_143522", "with_urls": True},
+    },
+)
+def list_frames(request: FramesRequest, ctx: Context) -> FramesResponse:
     """List all frames in a folder."""
     folders = FrameFolders(ctx.outputs.storage)
     stored = folders.frames(request.folder)
@@ -86,6 +105,7 @@ def list_frames(request: FolderRequest, ctx: Context) -> FramesResponse:
         ListedFrame(
             filename=each.key.name,
             path=f"{PUBLIC_ROOT}{each.key}",
+            url=ctx.outputs.storage.url(each.key, filename=each.key.name) if request.with_urls else None,
             index=index,
             source_index=record.source_index(each.key.name) if record else None,
         )

@@ -72,9 +72,13 @@ class _StoredImages:
 @operation(
     "POST",
     "/frames/reassemble",
-    examples=(
-        {"folder_name": "video_extracted_every_1_241204_140000", "output_fps": 24, "output_name": "edited_video"},
-    ),
+    examples={
+        "24 frames per second": {
+            "folder_name": "video_extracted_every_1_241204_140000",
+            "output_fps": 24,
+            "output_name": "edited_video",
+        },
+    },
 )
 def reassemble_frames(request: ReassembleRequest, ctx: Context) -> VideoResponse:
     """Reassemble the images of a folder into a video."""

@@ -53,7 +53,9 @@ class AnalyzeResponse(SuccessResponse):
     "POST",
     "/postprocess/analyze",
     needs="light",
-    examples=({"video_url": "https://example.com/video.mp4"},),
+    examples={
+        "Video at an address": {"video_url": "https://example.com/video.mp4"},
+    },
 )
 def analyze(request: AnalyzeRequest, ctx: Context) -> AnalyzeResponse:
     """Analyze a video and get detailed metadata."""

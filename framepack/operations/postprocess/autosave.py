@@ -30,7 +30,14 @@ def get_autosave(_request: NoFields, ctx: Context) -> AutosaveResponse:
     return AutosaveResponse(message=f"Autosave is {_state_name(enabled=enabled)}", autosave_enabled=enabled)
 
 
-@operation("POST", "/postprocess/autosave", needs="store", examples=({"enabled": True},))
+@operation(
+    "POST",
+    "/postprocess/autosave",
+    needs="store",
+    examples={
+        "Keep every result": {"enabled": True},
+    },
+)
 def set_autosave(request: AutosaveRequest, ctx: Context) -> AutosaveResponse:
     """Set the autosave mode: when enabled, finished videos go to the folder of saved videos."""
     save_autosave(ctx.state, enabled=request.enabled)

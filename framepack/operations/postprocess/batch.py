@@ -94,8 +94,8 @@ class BatchResponse(Response):
 @operation(
     "POST",
     "/postprocess/batch",
-    examples=(
-        {
+    examples={
+        "Three videos": {
             "videos": [
                 {"video_url": "https://example.com/video1.mp4"},
                 {"video_url": "https://example.com/video2.mp4"},
@@ -106,7 +106,7 @@ class BatchResponse(Response):
                 {"type": "filters", "params": {"brightness": 5, "contrast": 1.2}},
             ],
         },
-    ),
+    },
 )
 def batch(request: BatchRequest, ctx: Context) -> BatchResponse:
     """Run the same operations on many videos, each on its own."""

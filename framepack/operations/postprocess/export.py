@@ -17,7 +17,7 @@ from framepack.media.clip import Clip, Encoding, Format, Frame, HostFrame
 from framepack.media.frames.scale import Scaler, export_size
 from framepack.media.iteration import convert_each
 from framepack.processing.context import Context
-from framepack.processing.effect import effect
+from framepack.processing.effect import effect, never
 from framepack.processing.operation import operation
 from framepack.processing.render import open_source_clip, publish_video, video_response
 
@@ -65,6 +65,7 @@ class ExportRequest(VideoRequest, ExportParams, CallbackRequest):
         {"export_format": "format", "export_quality": "quality", "export_max_width": "max_width"},
         order=5,
     ),
+    needs_model=never,
 )
 def exported(clip: Clip, params: ExportParams, _ctx: Context) -> Clip:
     """Set format and quality of the file, and scale frames to square pixels and at most ``max_width``."""
@@ -79,7 +80,9 @@ def exported(clip: Clip, params: ExportParams, _ctx: Context) -> Clip:
 @operation(
     "POST",
     "/postprocess/export",
-    examples=({"video_url": "https://example.com/video.mp4", "format": "GIF", "quality": 80, "max_width": 480},),
+    examples={
+        "Small GIF": {"video_url": "https://example.com/video.mp4", "format": "GIF", "quality": 80, "max_width": 480},
+    },
 )
 def export(request: ExportRequest, ctx: Context) -> VideoResponse:
     """Export a video to another format, with control over quality and size."""

@@ -26,7 +26,7 @@ from framepack.media.clip import Clip, Frame, HostFrame
 from framepack.media.frames.colors import is_hdr
 from framepack.media.iteration import convert_each
 from framepack.processing.context import Context
-from framepack.processing.effect import effect
+from framepack.processing.effect import effect, never
 from framepack.processing.operation import operation
 from framepack.processing.render import render
 
@@ -84,6 +84,7 @@ class FiltersRequest(VideoRequest, _WholeControls, CallbackRequest):
         defaults={control.name: control.default for control in CONTROLS},
         order=4,
     ),
+    needs_model=never,
 )
 def filtered(clip: Clip, params: FiltersParams, ctx: Context) -> Clip:
     """Change how every frame looks; size, rate, length and audio stay. Without an effect, frames pass untouched."""
@@ -98,15 +99,15 @@ def filtered(clip: Clip, params: FiltersParams, ctx: Context) -> Clip:
 @operation(
     "POST",
     "/postprocess/filters",
-    examples=(
-        {
+    examples={
+        "Four controls": {
             "video_url": "https://example.com/video.mp4",
             "brightness": 10,
             "contrast": 1.3,
             "saturation": 0.9,
             "vignette": 15,
         },
-    ),
+    },
 )
 def filters(request: FiltersRequest, ctx: Context) -> VideoResponse:
     """Apply visual filters or a filter preset to a video."""

@@ -84,6 +84,7 @@ def _work(_before: Clip, after: Clip, params: InterpolateParams, _ctx: Context) 
         order=2,
     ),
     work=_work,
+    needs_model=lambda params: params.retiming.needs_interpolation,
 )
 def interpolated(clip: Clip, params: InterpolateParams, ctx: Context) -> Clip:
     """Multiply the frame rate and change the speed; audio keeps its pitch.
@@ -120,7 +121,9 @@ def interpolated(clip: Clip, params: InterpolateParams, ctx: Context) -> Clip:
 @operation(
     "POST",
     "/postprocess/interpolate",
-    examples=({"video_url": "https://example.com/video.mp4", "fps_mode": "2x", "speed_factor": 0.5},),
+    examples={
+        "Smooth slow motion": {"video_url": "https://example.com/video.mp4", "fps_mode": "2x", "speed_factor": 0.5},
+    },
 )
 def interpolate(request: InterpolateRequest, ctx: Context) -> VideoResponse:
     """Interpolate frames to increase a video's frame rate, or to change its speed."""

@@ -44,8 +44,8 @@ class JoinRequest(CallbackRequest):
 @operation(
     "POST",
     "/postprocess/join",
-    examples=(
-        {
+    examples={
+        "Three videos": {
             "video_urls": [
                 "https://example.com/video1.mp4",
                 "https://example.com/video2.mp4",
@@ -53,7 +53,7 @@ class JoinRequest(CallbackRequest):
             ],
             "output_name": "combined_video",
         },
-    ),
+    },
 )
 def join(request: JoinRequest, ctx: Context) -> VideoResponse:
     """Join several videos into one."""

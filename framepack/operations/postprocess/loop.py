@@ -14,7 +14,7 @@ from framepack.media.mux.repeat import copyable_video, write_repeated
 from framepack.media.read.reader import open_clip
 from framepack.media.timeline.loops import ping_pong, repeated
 from framepack.processing.context import Context
-from framepack.processing.effect import effect
+from framepack.processing.effect import effect, never
 from framepack.processing.operation import operation
 from framepack.processing.render import open_source, publish_video, video_response
 
@@ -53,6 +53,7 @@ class LoopRequest(VideoRequest, LoopParams, CallbackRequest):
     preset=PresetStep(
         "Loop", {"loop_type": "loop_type", "num_loops": "num_loops"}, off=("loop_type", "none"), order=3
     ),
+    needs_model=never,
 )
 def looped(clip: Clip, params: LoopParams, ctx: Context) -> Clip:
     """Repeat the clip ``num_loops + 1`` times, or play it forwards and backwards ``num_loops`` times, with audio."""
@@ -64,7 +65,13 @@ def looped(clip: Clip, params: LoopParams, ctx: Context) -> Clip:
 @operation(
     "POST",
     "/postprocess/loop",
-    examples=({"video_url": "https://example.com/video.mp4", "loop_type": "ping-pong", "num_loops": 3},),
+    examples={
+        "Forwards and backwards": {
+            "video_url": "https://example.com/video.mp4",
+            "loop_type": "ping-pong",
+            "num_loops": 3,
+        },
+    },
 )
 def loop(request: LoopRequest, ctx: Context) -> VideoResponse:
     """Create a looped version of a video."""

@@ -61,8 +61,8 @@ class PipelineResponse(VideoResponse):
 @operation(
     "POST",
     "/postprocess/pipeline",
-    examples=(
-        {
+    examples={
+        "Upscale, filter and export": {
             "video_url": "https://example.com/video.mp4",
             "operations": [
                 {"type": "upscale", "params": {"model": "RealESRGAN_x2plus", "scale_factor": 2.0}},
@@ -70,7 +70,7 @@ class PipelineResponse(VideoResponse):
                 {"type": "export", "params": {"format": "MP4", "quality": 90}},
             ],
         },
-    ),
+    },
 )
 def pipeline(request: PipelineRequest, ctx: Context) -> PipelineResponse:
     """Run several operations on a video, decoding and encoding it once."""
@@ -81,7 +81,9 @@ def pipeline(request: PipelineRequest, ctx: Context) -> PipelineResponse:
     "POST",
     "/postprocess/pipeline/from-preset",
     in_query=True,
-    examples=({"preset_name": "4K Upscale + Cinematic", "video_url": "https://example.com/video.mp4"},),
+    examples={
+        "Preset by its name": {"preset_name": "4K Upscale + Cinematic", "video_url": "https://example.com/video.mp4"},
+    },
 )
 def pipeline_from_preset(request: PresetRequest, ctx: Context) -> PipelineResponse:
     """Run the steps of a saved workflow preset on a video."""

@@ -51,7 +51,9 @@ class SaveResponse(SuccessResponse):
     "POST",
     "/postprocess/save",
     needs="light",
-    examples=({"video_url": "https://example.com/video.mp4", "custom_name": "my_video"},),
+    examples={
+        "Under a name": {"video_url": "https://example.com/video.mp4", "custom_name": "my_video"},
+    },
 )
 def save_video(request: SaveRequest, ctx: Context) -> SaveResponse:
     """Save a video to permanent storage, byte for byte."""

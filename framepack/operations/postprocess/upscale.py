@@ -124,25 +124,25 @@ def prepare_models(params: UpscaleParams, ctx: Context) -> None:
 @operation(
     "POST",
     "/postprocess/upscale",
-    examples=(
-        {
+    examples={
+        "Twice the size, with restored faces": {
             "video_url": "https://example.com/video.mp4",
             "model": "RealESRGAN_x4plus",
             "scale_factor": 2.0,
             "enhance_face": True,
         },
-        {
+        "With a callback": {
             "video_url": "https://example.com/video.mp4",
             "model": "RealESRGAN_x4plus",
             "callback_url": "https://myapp.com/webhooks/video-processed",
         },
-        {
+        "Twice the size, with a callback": {
             "video_url": "https://example.com/video.mp4",
             "model": "RealESRGAN_x4plus",
             "scale_factor": 2.0,
             "callback_url": "https://myapp.com/webhooks/video-processed",
         },
-    ),
+    },
 )
 def upscale(request: UpscaleRequest, ctx: Context) -> VideoResponse:
     """Upscale a video with a Real-ESRGAN model."""

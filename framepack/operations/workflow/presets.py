@@ -54,8 +54,8 @@ def list_workflow_presets(_request: NoFields, ctx: Context) -> WorkflowPresetsRe
     "POST",
     "/workflow/presets",
     needs="store",
-    examples=(
-        {
+    examples={
+        "Upscale and filter": {
             "name": "My Custom Workflow",
             "preset_data": {
                 "active_steps": ["Upscale", "Filters"],
@@ -70,7 +70,7 @@ def list_workflow_presets(_request: NoFields, ctx: Context) -> WorkflowPresetsRe
                 },
             },
         },
-    ),
+    },
 )
 def save_workflow_preset(request: WorkflowPresetRequest, ctx: Context) -> WorkflowPresetAnswer:
     """Save a workflow preset, or replace the preset of that name."""
