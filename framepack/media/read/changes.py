@@ -69,12 +69,17 @@ def describe_damage(
         yield "The end of the file cannot be read."
     else:
         yield from _missing_end(container, scanned, timeline, is_cut=is_cut)
-    lacking = timeline.gaps if name.startswith(_WITHOUT_FRAME_INDEX) else 0
-    if lacking and not scanned.has_holes and not (name == "flv" and has_damaged_tags(path)):
-        lacking = 0  # recorders leave out frames, too
-    lacking = max(lacking, min(timeline.duplicated, scanned.last_frames.missing()))
+    lacking = max(_gaps(path, name, scanned, timeline), min(timeline.duplicated, scanned.last_frames.missing()))
     if lacking:
         yield f"The file lacks {lacking} of {timeline.length} frames; the nearest readable frame was repeated."
+
+
+def _gaps(path: Path, name: str, scanned: Scan, timeline: Timeline) -> int:
+    """Number of frames that are missing between others because of damage; recorders leave out frames, too."""
+    if not timeline.gaps or not name.startswith(_WITHOUT_FRAME_INDEX):
+        return 0
+    is_damaged = scanned.has_holes or (name == "flv" and has_damaged_tags(path))
+    return timeline.gaps if is_damaged else 0
 
 
 def _missing_end(container: InputContainer, scanned: Scan, timeline: Timeline, *, is_cut: bool) -> Iterator[str]:
