@@ -137,7 +137,7 @@ def frame_positions(count: int, retimings: Iterable[Retiming]) -> list[FramePosi
     shown = [FramePosition(Fraction(index)) for index in range(count)]
     for retiming in retimings:
         pairs = retime(iter(shown), retiming)
-        shown = [_position_of(pair if retiming.needs_interpolation else pair.nearest()) for pair in pairs]
+        shown = [_position_of(pair) if retiming.needs_interpolation else pair.before for pair in pairs]
     return shown
 
 
