@@ -12,10 +12,10 @@ from PIL import Image
 
 
 def gif_of_patches(path: Path, *, side: int = 3000, count: int = 30_000) -> Path:
-    """An animated GIF whose frames are patches of one pixel, 23 bytes each."""
+    """An animated GIF whose frames are patches of one pixel, 23 bytes and 20 ms each."""
     screen = b"GIF89a" + struct.pack("<HHBBB", side, side, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff"
     loop = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\0\0\0"
-    control = b"\x21\xf9\x04\0" + struct.pack("<H", 1) + b"\0\0"
+    control = b"\x21\xf9\x04\0" + struct.pack("<H", 2) + b"\0\0"
     patch = b"\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\x00"
     path.write_bytes(screen + loop + (control + patch) * count + b";")
     return path
