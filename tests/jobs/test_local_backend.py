@@ -108,7 +108,7 @@ def test_a_job_whose_worker_is_killed_runs_again_in_a_new_worker(
     body = {**SLOW, "video_base64": clip, "callback_url": f"{receiver.url}/hook"}
     job_id = server.post(UPSCALE, body).json()["job_id"]
     killed = kill_worker(server, job_id)
-    assert eventually(lambda: server.worker is not None and server.worker.pid != killed)
+    assert eventually(lambda: (worker := server.worker) is not None and worker.pid != killed)
     assert eventually(lambda: "progress" in server.job(job_id))
     assert server.delete(f"/jobs/{job_id}").json()["state"] == "cancelled"
     assert eventually(lambda: not list((server.outputs / "state" / "job_inputs").glob("*")))
