@@ -102,9 +102,10 @@ def test_an_ended_job_answers_the_same_after_a_restart(server: RestServer, clip:
 
 
 def unlinked(view: dict[str, Any]) -> dict[str, Any]:
-    """What is told of a job, without the link to its result."""
+    """What is told of a job, without the links to its events and its result."""
+    assert view["events_url"]
     assert view["result"]["output_url"]
-    return {**view, "result": {**view["result"], "output_url": ""}}
+    return {**view, "events_url": "", "result": {**view["result"], "output_url": ""}}
 
 
 def test_after_sigterm_the_running_job_ends_and_new_jobs_are_refused(server: RestServer, clip: str) -> None:
