@@ -45,4 +45,4 @@ def test_an_unknown_part_is_refused_with_those_there_are() -> None:
     done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
 
     assert done.returncode == 2
-    assert "there is no part upscaler; there are ceilings, upscalers, interpolation" in done.stderr
+    assert "there is no part upscaler; there are ceilings, kernels, upscalers, interpolation" in done.stderr
