@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import chain, islice
 from typing import Final, TypeVar
 
 T = TypeVar("T")
@@ -15,7 +14,12 @@ WORKERS: Final = 8
 
 
 def in_parallel(
-    work: Callable[[T], R], items: Iterable[T], *, ahead: int = 2 * WORKERS, workers: int = WORKERS
+    work: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    ahead: int = 2 * WORKERS,
+    workers: int = WORKERS,
+    name: str = "store",
 ) -> Iterator[R]:
     """Yield ``work(item)`` for each item, in order.
 
@@ -24,15 +28,12 @@ def in_parallel(
         items: Iterated by the calling thread.
         ahead: Maximum number of items submitted before their results are taken.
         workers: Number of threads. They have ended when the iterator ends, however it ends.
+        name: First part of the threads' names.
     """
-    iterator = iter(items)
-    first = list(islice(iterator, 1))
-    if not first:
-        return  # without threads: a pool costs more than a list that is empty
     waiting: deque[Future[R]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="store") as pool:
+    with ThreadPoolExecutor(workers, thread_name_prefix=name) as pool:
         try:
-            for item in chain(first, iterator):
+            for item in items:
                 waiting.append(pool.submit(work, item))
                 if len(waiting) >= ahead:
                     yield waiting.popleft().result()

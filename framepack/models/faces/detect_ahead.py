@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
+from framepack.files.parallel import in_parallel
 from framepack.media.iteration import count_repeats
 from framepack.models.faces.detector import Detection, Detector, find_faces
+from framepack.models.frames.scene_cuts import thumbnail
 
 if TYPE_CHECKING:
     from framepack.media.clip import Colors, Frame
+    from framepack.models.frames.scene_cuts import Thumbnail
 
 _AHEAD: Final = {"cuda": 4, "cpu": 0}  # on a CPU the detector would only take cores from the network
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DetectedFrame:
-    """A source frame, the number of times it is repeated, and the faces in it."""
+    """A source frame, the number of times it is repeated, its thumbnail, and the faces in it."""
 
     frame: Frame
     count: int
+    thumbnail: Thumbnail
     faces: list[Detection]
 
 
@@ -48,28 +50,10 @@ def detect_ahead(
     Yields:
         The frames in order. An error of the detector is raised in the place of its frame.
     """
-    counted = count_repeats(frames, check)
-    ahead = _AHEAD[device.type]
-    if not ahead:
-        for frame, count in counted:
-            yield DetectedFrame(frame, count, find_faces(frame, detector, device, colors))
-        return
     detect = _InStream(detector, device, colors)
-    waiting: deque[tuple[Frame, int, Future[list[Detection]]]] = deque()
-    pool = ThreadPoolExecutor(1, thread_name_prefix="faces")
-    try:
-        for frame, count in counted:
-            waiting.append((frame, count, pool.submit(detect, frame, detect.event())))
-            if len(waiting) > ahead:
-                yield _finished(*waiting.popleft())
-        while waiting:
-            yield _finished(*waiting.popleft())
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _finished(frame: Frame, count: int, faces: Future[list[Detection]]) -> DetectedFrame:
-    return DetectedFrame(frame, count, faces.result())
+    items = ((frame, count, detect.event()) for frame, count in count_repeats(frames, check))
+    ahead = _AHEAD[device.type]
+    return in_parallel(detect, items, ahead=ahead + 1, workers=1, name="faces") if ahead else map(detect, items)
 
 
 class _InStream:
@@ -87,9 +71,11 @@ class _InStream:
         """An event after the work that was given to the GPU so far, which may compute the frame."""
         return None if self._stream is None else torch.cuda.current_stream(self._device).record_event()
 
-    def __call__(self, frame: Frame, event: Any) -> list[Detection]:
-        """Return the faces of a frame that exists after an event."""
+    def __call__(self, item: tuple[Frame, int, Any]) -> DetectedFrame:
+        """Detect the faces of a frame, which comes so many times and exists after an event."""
+        frame, count, event = item
         if self._stream is not None:
             self._stream.wait_event(event)
         with nullcontext() if self._stream is None else torch.cuda.stream(self._stream):
-            return find_faces(frame, self._detector, self._device, self._colors)
+            small = thumbnail(frame)
+            return DetectedFrame(frame, count, small, find_faces(frame, self._detector, self._device, self._colors))

@@ -22,7 +22,7 @@ from framepack.models.faces.blending import paste_faces
 from framepack.models.faces.detect_ahead import detect_ahead
 from framepack.models.faces.tracking import Face, Tracker
 from framepack.models.frames.device_frame import DeviceFrame
-from framepack.models.frames.scene_cuts import is_cut, thumbnail
+from framepack.models.frames.scene_cuts import is_cut
 
 if TYPE_CHECKING:
     from framepack.media.clip import Colors, Frame
@@ -121,10 +121,9 @@ def _tracked(
     device = models.restorer.device.torch_device
     with closing(frames), closing(detect_ahead(frames, models.detector, device, colors, check)) as detected:
         for each in detected:
-            current = thumbnail(each.frame)
-            if previous is not None and is_cut(previous, current):
+            if previous is not None and is_cut(previous, each.thumbnail):
                 yield from release(tracker.end_scene())
-            previous = current
+            previous = each.thumbnail
             waiting.append((each.frame, each.count))
             yield from release(tracker.update(each.faces))
         yield from release(tracker.end_scene())
