@@ -207,6 +207,11 @@ class Clip:
         return None if self.length is None else self.length * self.repeats
 
     @property
+    def encoded_frames(self) -> int | None:
+        """Number of frames that are encoded, or None if unknown: except in GIFs, packets are repeated as they are."""
+        return self.total_frames if self.encoding.format == "gif" else self.length
+
+    @property
     def duration_seconds(self) -> float | None:
         """Duration in seconds including repeats, or None if unknown."""
         return None if self.total_frames is None else float(self.total_frames / self.fps)

@@ -32,10 +32,19 @@ if TYPE_CHECKING:
 def open_source(request: VideoRequest, ctx: Context) -> tuple[Source, VideoInfo]:
     """Bring the request's video into the workspace, check it, and charge the job's budget; see `bring_source`."""
     source, info = bring_source(request, ctx)
+    charge_decoding(info, ctx)
+    return source, info
+
+
+def charge_decoding(info: VideoInfo, ctx: Context) -> None:
+    """Charge the job's budget with the frames of a source that are used.
+
+    Raises:
+        TooLarge: They are more than the settings allow.
+    """
     section = ctx.section
     decoded = max(info.frame_count, info.length) if section is None else len(section.frame_range(info.timeline))
     ctx.budget.decode(decoded, info.width, info.height, ctx.settings)
-    return source, info
 
 
 def bring_source(request: VideoRequest, ctx: Context) -> tuple[Source, VideoInfo]:
@@ -133,8 +142,7 @@ def publish_video(
     if ctx.final_transform is not None:
         clip = ctx.final_transform(clip, ctx)
     check_output(clip, ctx.settings)
-    encoded = clip.total_frames if clip.encoding.format == "gif" else clip.length  # packets are repeated as they are
-    ctx.budget.encode(encoded or 0, clip.width, clip.height, ctx.settings)
+    ctx.budget.encode(clip.encoded_frames or 0, clip.width, clip.height, ctx.settings)
     # Asked of the store before the work, so that a store that is down fails the job early.
     folder = ResultFolder.SAVED_VIDEOS if autosave_enabled(ctx.state) else unsaved
     target = ctx.workspace.path(f"output{clip.encoding.extension}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -22,6 +23,14 @@ def zero_delays(folder: Path) -> Path:
         assert image.info["duration"] == 0
     return path
 
+
+_AS_IN_BROWSERS: dict[str, Any] = {
+    "shown": tuple(range(6)),
+    "fps": Fraction(10),
+    "beeps": None,
+    "patches": (),
+    "note": "10 frames per second, as in browsers",
+}
 
 ROWS = rows_of(
     "Animations",
@@ -47,25 +56,13 @@ ROWS = rows_of(
         "gif-zero",
         "A GIF with delays of zero",
         zero_delays,
-        {
-            "shown": tuple(range(6)),
-            "fps": Fraction(10),
-            "beeps": None,
-            "patches": (),
-            "note": "10 frames per second, as in browsers",
-        },
+        _AS_IN_BROWSERS,
     ),
     (
         "gif-10ms",
         "A GIF with delays of 10 ms",
         lambda folder: gif(folder / "a.gif", [10] * 6),
-        {
-            "shown": tuple(range(6)),
-            "fps": Fraction(10),
-            "beeps": None,
-            "patches": (),
-            "note": "10 frames per second, as in browsers",
-        },
+        _AS_IN_BROWSERS,
     ),
     (
         "gif-some-10ms",
@@ -83,27 +80,13 @@ ROWS = rows_of(
         "webp-10ms",
         "An animated WebP with delays of 10 ms",
         lambda folder: animated(folder / "a.webp", [10] * 6),
-        {
-            "shown": tuple(range(6)),
-            "fps": Fraction(10),
-            "beeps": None,
-            "patches": (),
-            "other_reader": False,
-            "note": "10 frames per second, as in browsers",
-        },
+        {**_AS_IN_BROWSERS, "other_reader": False},
     ),
     (
         "apng-10ms",
         "An animated PNG with delays of 10 ms",
         lambda folder: animated(folder / "a.png", [10] * 6),
-        {
-            "shown": tuple(range(6)),
-            "fps": Fraction(10),
-            "beeps": None,
-            "patches": (),
-            "other_reader": False,
-            "note": "10 frames per second, as in browsers",
-        },
+        {**_AS_IN_BROWSERS, "other_reader": False},
     ),
     (
         "gif-last",

@@ -27,7 +27,7 @@ from framepack.processing.context import BindableEffect, Context
 from framepack.processing.limits import Budget
 from framepack.processing.operation import operation
 from framepack.processing.preloading import Preloading
-from framepack.processing.render import bring_source
+from framepack.processing.render import bring_source, charge_decoding
 from framepack.processing.steps import build_chain, parse_steps
 from framepack.units import MB
 
@@ -182,10 +182,9 @@ def _whole_result(path: Path, info: VideoInfo, chain: Chain, ctx: Context) -> Pr
     """What the whole video would become; None if it would be refused, about which there is a warning then."""
     trial = replace(ctx, budget=Budget(), preloading=Preloading(is_trial=True))
     try:
-        trial.budget.decode(max(info.frame_count, info.length), info.width, info.height, ctx.settings)
+        charge_decoding(info, trial)
         clip = chain.apply(open_clip(path, info, warn=ctx.job.warn), trial)[-1]
-        encoded = clip.total_frames if clip.encoding.format == "gif" else clip.length
-        trial.budget.encode(encoded or 0, clip.width, clip.height, ctx.settings)
+        trial.budget.encode(clip.encoded_frames or 0, clip.width, clip.height, ctx.settings)
     except TooLarge as error:
         ctx.job.warn(f"The whole video would be refused: {error.message}")
         return None
