@@ -31,6 +31,8 @@ from tests.support.runs import Bench, bench
 BRIGHTER: dict[str, Any] = {"brightness": 20, "contrast": 1.2}
 FILTERS = {"type": "filters", "params": BRIGHTER}
 SLIGHT = {"type": "filters", "params": {"brightness": 1}}
+SAME_FRAME = 32
+"""Decibels above which two frames are the same but for its encoding, on any CPU; neighbors have under 30.5."""
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +81,8 @@ def test_a_frame_before_and_after_filters_is_that_of_the_whole_job(own: Bench, s
 
     answer = ok(own.run("preview", source, operations=[FILTERS], at_seconds=number / 25))
 
-    assert psnr(shown(answer["before"]), before) > 35
-    assert psnr(shown(answer["after"]), whole) > 35
+    assert psnr(shown(answer["before"]), before) > SAME_FRAME
+    assert psnr(shown(answer["after"]), whole) > SAME_FRAME
     assert psnr(shown(answer["after"]), before) < 25
     assert (answer["frame"], answer["before"]["seconds"], answer["after"]["seconds"]) == (number, *[number / 25] * 2)
 
@@ -142,7 +144,7 @@ def test_an_upscaled_frame_has_the_new_size(own: Bench, source: Path) -> None:
 
     answer = ok(own.run("preview", source, operations=[step], at_seconds=7 / 25))
 
-    assert psnr(shown(answer["after"]), whole) > 35
+    assert psnr(shown(answer["after"]), whole) > SAME_FRAME
     assert (answer["before"]["width"], answer["after"]["width"], answer["after"]["height"]) == (64, 128, 96)
     assert answer["result"] == {
         "format": "mp4", "width": 128, "height": 96, "fps": 25.0, "frames": 50, "duration_seconds": 2.0,
@@ -171,8 +173,8 @@ def test_interpolation_shows_the_frame_in_the_middle_after_that_frame(
     answer = ok(own.run("preview", source, operations=[step], at_seconds=number / 25))
 
     assert answer["frame"] == int(position)
-    assert psnr(shown(answer["before"]), sources[int(position)]) > 35
-    assert psnr(shown(answer["after"]), whole[of_whole]) > 35
+    assert psnr(shown(answer["before"]), sources[int(position)]) > SAME_FRAME
+    assert psnr(shown(answer["after"]), whole[of_whole]) > SAME_FRAME
     assert psnr(shown(answer["after"]), sources[int(position)]) < psnr(shown(answer["after"]), whole[of_whole]) - 1
     assert answer["after"]["seconds"] == pytest.approx(float(position / 25))
     assert answer["after"]["fps"] == answer["result"]["fps"]
@@ -226,7 +228,7 @@ def test_a_moment_becomes_two_short_videos(own: Bench, source: Path, tmp_path: P
     sources = read_back(source).frames
     assert (len(before), len(after), answer["frame"]) == (15, 15, 10)
     assert (answer["before"]["frames"], answer["after"]["frames"]) == (15, 15)
-    assert min(psnr(frame, sources[10 + index]) for index, frame in enumerate(before)) > 35
+    assert min(psnr(frame, sources[10 + index]) for index, frame in enumerate(before)) > SAME_FRAME
     assert all(psnr(frame, sources[10 + index]) < 25 for index, frame in enumerate(after))
     with av.open(str(written(answer["after"], tmp_path))) as container:
         assert len(container.streams.audio) == 1
