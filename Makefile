@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIPS := $(VENV)/pips/.ready
+CLIENTS := $(VENV)/clients/.ready
+NODE := tools/node/node_modules/.package-lock.json
 COMMAND := $(BIN)/framepack
 TOOLS := .venv-tools/bin
 TOOLS_READY := .venv-tools/.ready
@@ -25,7 +27,7 @@ help:  ## List the targets
 quick: $(READY)  ## While you work: all fast checks, and for a minute the tests nearest to what you changed
 	@$(BIN)/python -m tools.quick
 
-test: check $(PIPS)  ## Everything that guards the project, except the long tests; ends early if much of it fails
+test: check $(PIPS) $(CLIENTS) $(NODE)  ## Everything that guards the project, except the long tests; ends early if much of it fails
 	$(BIN)/pytest $(IN_PARALLEL) --maxfail 30
 
 test-long: $(READY)  ## The tests that take minutes
@@ -40,7 +42,7 @@ check: $(READY)  ## Format, lint, types and architecture
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-coverage: $(READY) $(PIPS)  ## Run the tests and show how much of the code they run; the lines are in build/coverage/
+coverage: $(READY) $(PIPS) $(CLIENTS) $(NODE)  ## Run the tests and show how much of the code they run; the lines are in build/coverage/
 	$(BIN)/pytest $(IN_PARALLEL) --cov --cov-report=term:skip-covered --cov-report=html:build/coverage
 
 docs: $(READY)  ## Write the generated documentation
@@ -64,7 +66,7 @@ upgrade:  ## Lock the newest version of everything
 	$(MAKE) lock UPGRADE=--upgrade
 
 audit: $(TOOLS_READY)  ## Ask the advisory database about every locked package
-	@$(TOOLS)/python tools/audit.py builder/requirements-dev.txt builder/requirements-tools.txt
+	@$(TOOLS)/python tools/audit.py builder/requirements-dev.txt builder/requirements-tools.txt builder/requirements-clients.txt
 
 sbom: $(TOOLS_READY)  ## Write build/sbom.cdx.json: what an installation consists of, as CycloneDX
 	@mkdir -p build
@@ -91,6 +93,15 @@ $(PIPS): builder/requirements-pips.txt $(READY)
 	  --require-hashes --disable-pip-version-check --dest $(@D) -r $(@D).txt || exit 1; done
 	@touch $@
 
+# The generator of Python clients, which wants other versions than the worker.
+$(CLIENTS): builder/requirements-clients.txt
+	@sh builder/install.sh $(PYTHON) builder/requirements-clients.txt $(@D)
+	@touch $@
+
+# TypeScript's checker and generator of clients; the tests that need them are skipped where there is no npm.
+$(NODE): tools/node/package-lock.json
+	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund --prefix $(<D) && touch $@; fi
+
 clean:  ## Remove the environments, caches, build/ and dist/; outputs/ and weights/ may be yours, so they stay
-	rm -rf $(VENV) .venv-tools build dist .*_cache .hypothesis .coverage* *.egg-info
+	rm -rf $(VENV) .venv-tools tools/node/node_modules build dist .*_cache .hypothesis .coverage* *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -18,10 +18,11 @@ compile() {
 compile pyproject.toml -o builder/requirements.txt "$@"
 compile pyproject.toml --extra weights --group dev -c builder/requirements.txt -o builder/requirements-dev.txt "$@"
 compile --group tools -o builder/requirements-tools.txt "$@"
+compile --group clients -o builder/requirements-clients.txt "$@"
 
 nowhere=$(mktemp -d)
 trap 'rm -rf "$nowhere"' EXIT
-for lock in builder/requirements-dev.txt builder/requirements-tools.txt; do # the first holds all of requirements.txt
+for lock in builder/requirements-dev.txt builder/requirements-tools.txt builder/requirements-clients.txt; do # the first holds all of requirements.txt
   for version in 3.11 3.12 3.13 3.14; do
     for machine in x86_64 aarch64; do
       if ! "$uv" pip install --quiet --dry-run --target "$nowhere" --no-deps --require-hashes --only-binary :all: \

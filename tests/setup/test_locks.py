@@ -15,7 +15,12 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 RUNTIME = PROJECT["project"]["dependencies"]
 GROUPS = PROJECT["dependency-groups"]
 DEVELOPMENT = [*RUNTIME, *PROJECT["project"]["optional-dependencies"]["weights"], *GROUPS["dev"]]
-LOCKS = {"requirements": RUNTIME, "requirements-dev": DEVELOPMENT, "requirements-tools": GROUPS["tools"]}
+LOCKS = {
+    "requirements": RUNTIME,
+    "requirements-dev": DEVELOPMENT,
+    "requirements-tools": GROUPS["tools"],
+    "requirements-clients": GROUPS["clients"],
+}
 """Each lock, and what it is resolved from."""
 
 
