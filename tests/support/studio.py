@@ -66,6 +66,18 @@ class Tab:
         if address.hostname != "127.0.0.1" and address.scheme not in _OWN_SCHEMES:
             self.faults.append(f"request to {url}")
 
+    def wait_until(self, expression: str, seconds: float = 20) -> None:
+        """Wait until a JavaScript expression is true; Playwright's own wait needs a policy that allows ``eval``."""
+        ended = self.page.evaluate(
+            f"""new Promise((done) => {{
+              const end = performance.now() + {1000 * seconds};
+              const look = () =>
+                ({expression}) ? done(true) : performance.now() > end ? done(false) : setTimeout(look, 20);
+              look();
+            }})"""
+        )
+        assert ended, f"never true: {expression}"
+
     @property
     def accessibility_violations(self) -> str:
         """What axe-core finds wrong with the page as it is shown, one rule in a line; empty if nothing."""

@@ -1,0 +1,287 @@
+// @ts-check
+// <compare-view>: two images or videos at the same displayed size, under one divider and one clock.
+
+import { loadClip } from "./compare-clip.js";
+import { viewControls } from "./compare-controls.js";
+import { facts } from "./compare-facts.js";
+import { followKeys, keyHelp } from "./compare-keys.js";
+import { loupeOf } from "./compare-loupe.js";
+import { playbackOf } from "./compare-playback.js";
+import { followPointers } from "./compare-pointer.js";
+import { stageOf } from "./compare-stage.js";
+import { zoomOf } from "./compare-zoom.js";
+import { h } from "./dom.js";
+
+/** @typedef {import("./compare-clip.js").Side} Side */
+/** @typedef {import("./compare-controls.js").Mode} Mode */
+/** @typedef {import("./compare-timeline.js").Timing} Timing */
+
+export class CompareView extends HTMLElement {
+  static observedAttributes = ["position"];
+
+  #position = 50;
+  /** @type {Mode} */
+  #mode = "divider";
+  #isHeld = false;
+  #isHelp = false;
+  #isLoupeKey = false;
+  #loads = 0;
+  /** @type {Side[]} */
+  #sides = [];
+  /** @type {{x: number, y: number} | null} */
+  #pointer = null;
+  #listening = new AbortController();
+
+  #stage = stageOf();
+  #zoom = zoomOf(() => this.#place());
+  #loupe = loupeOf(() => this.#underLoupe());
+  #help = keyHelp();
+  #playback = playbackOf();
+  #facts = h("dl", { class: "compare-facts" });
+  #sizes = new ResizeObserver(() => this.#fit());
+  #view = viewControls({
+    setMode: (mode) => this.#setMode(mode),
+    hold: (isHeld) => this.#hold(isHeld),
+    toggleLoupe: () => this.#turnLoupe(!this.#loupe.isOn()),
+    zoom: (steps) => this.#zoom.steps(steps),
+    fit: () => this.#zoom.to(1),
+    toPixels: () => this.#zoom.to(this.#zoom.atPixels()),
+    toggleFullscreen: () => this.#toggleFullscreen(),
+    toggleHelp: () => this.#toggleHelp(),
+  });
+
+  connectedCallback() {
+    if (!this.firstChild) {
+      this.#stage.element.append(this.#loupe.element);
+      const controls = h("div", { class: "compare-controls" }, this.#playback.element, this.#view.element);
+      this.append(this.#stage.element, controls, this.#playback.timingRow, this.#facts, this.#help);
+      this.hidden = this.#sides.length === 0;
+      this.#updateView();
+    }
+    this.#listening = new AbortController();
+    this.#sizes.observe(this.#stage.element);
+    this.#listen(this.#listening.signal);
+  }
+
+  disconnectedCallback() {
+    this.#listening.abort();
+    this.#sizes.disconnect();
+    this.#playback.pause();
+    this.#loupe.turn(false);
+  }
+
+  /** @param {string} _name @param {string | null} _old @param {string | null} value */
+  attributeChangedCallback(_name, _old, value) {
+    const number = Number(value ?? 50);
+    if (Number.isFinite(number)) {
+      this.#position = Math.min(100, Math.max(0, number));
+      this.#divide();
+    }
+  }
+
+  /** Where the divider is: the share of the width that shows the first side, 0 to 100. */
+  get position() {
+    return this.#position;
+  }
+
+  set position(value) {
+    this.setAttribute("position", String(Math.min(100, Math.max(0, value))));
+  }
+
+  /**
+   * Show two sides. Ends when both are there; a side that the browser cannot show has a sentence in its place.
+   *
+   * @param {Side} before
+   * @param {Side} after
+   * @param {Timing} [timing] what is shown together if one is longer
+   */
+  async show(before, after, timing = "moment") {
+    this.clear();
+    const load = this.#loads;
+    this.#sides = [before, after];
+    this.hidden = false;
+    this.#stage.expect(this.#sides);
+    this.#fit();
+    const loaded = await Promise.allSettled(this.#sides.map(loadClip));
+    const clips = loaded.map((each) => (each.status === "fulfilled" ? each.value : null));
+    if (load !== this.#loads) {
+      clips.forEach((clip) => clip?.close()); // something else is shown in the meantime
+      return;
+    }
+    const problems = loaded.map((each) => (each.status === "rejected" ? each.reason.message : ""));
+    this.#stage.show(this.#sides, clips, problems);
+    this.#fit();
+    this.#describe();
+    await this.#playback.start(clips, timing);
+  }
+
+  /** What is known of a side only later, such as its rate. @param {Partial<Side>[]} details of before and after */
+  describe(details) {
+    this.#sides = this.#sides.map((side, index) => ({ ...side, ...details[index] }));
+    this.#describe();
+  }
+
+  /** Show nothing. */
+  clear() {
+    this.#loads++;
+    this.#playback.stop();
+    this.#stage.clips().forEach((clip) => clip?.close());
+    this.#sides = [];
+    this.#turnLoupe(false);
+    this.#zoom.to(1);
+    this.#stage.expect([]);
+    this.#facts.replaceChildren();
+    this.hidden = true;
+  }
+
+  /** @param {AbortSignal} signal */
+  #listen(signal) {
+    followPointers(
+      this.#stage.element,
+      {
+        isOnDivider: (event) => this.#mode === "divider" && this.#stage.divider.contains(/** @type {Node} */ (event.target)),
+        drag: () => this.#dragAction(),
+        moveDivider: (clientX) => this.#moveDividerTo(clientX),
+        pan: (x, y) => this.#zoom.pan(x, y),
+        zoom: (factor, client) => this.#zoomAt(factor, client),
+        hold: (isHeld) => this.#hold(isHeld),
+        point: (client) => (this.#pointer = client ?? (this.#loupe.isOn() ? this.#pointer : null)),
+      },
+      signal,
+    );
+    followKeys(
+      this,
+      this.#stage.divider,
+      {
+        togglePlay: () => this.#playback.toggle(),
+        move: (count) => this.#playback.move(count),
+        zoom: (steps) => this.#zoom.steps(steps),
+        fit: () => this.#zoom.to(1),
+        toPixels: () => this.#zoom.to(this.#zoom.atPixels()),
+        pan: (x, y) => this.#zoom.pan(x, y),
+        hold: (isHeld) => this.#hold(isHeld),
+        loupe: (isHeld) => this.#holdLoupe(isHeld),
+        toggleSide: () => this.#setMode(this.#mode === "side" ? "divider" : "side"),
+        toggleSound: () => this.#playback.toggleSound(),
+        toggleFullscreen: () => this.#toggleFullscreen(),
+        toggleHelp: () => this.#toggleHelp(),
+        moveDivider: (move) => (this.position = move(this.position)),
+      },
+      signal,
+    );
+  }
+
+  #describe() {
+    const clips = this.#stage.clips();
+    const rows = this.#sides.flatMap((side, index) => [
+      h("dt", {}, side.label),
+      h("dd", {}, facts(side, clips[index]).join(" · ")),
+    ]);
+    this.#facts.replaceChildren(...rows);
+  }
+
+  #fit() {
+    this.#stage.fit(this.#zoom);
+  }
+
+  #place() {
+    this.#stage.place(this.#zoom);
+    this.#updateView();
+  }
+
+  #divide() {
+    const shown = { divider: this.#position, flip: 0, side: 50 }[this.#mode];
+    this.#stage.divide(this.#position, this.#isHeld && this.#mode !== "side" ? 100 : shown);
+  }
+
+  #updateView() {
+    const [scale, pixelScale] = [this.#zoom.scale(), this.#zoom.atPixels()];
+    const { dataset, classList } = this.#stage.element;
+    dataset.mode = this.#mode;
+    classList.toggle("is-held", this.#isHeld);
+    classList.toggle("is-zoomed", scale > 1);
+    classList.toggle("is-loupe", this.#loupe.isOn());
+    this.#view.update({ mode: this.#mode, isHeld: this.#isHeld, isLoupe: this.#loupe.isOn(), scale, pixelScale, isHelp: this.#isHelp });
+    this.#divide();
+  }
+
+  #toggleHelp() {
+    this.#isHelp = !this.#isHelp;
+    this.#help.hidden = !this.#isHelp;
+    this.#updateView();
+  }
+
+  #toggleFullscreen() {
+    document.fullscreenElement === this ? document.exitFullscreen() : this.requestFullscreen();
+  }
+
+  /** @param {Mode} mode */
+  #setMode(mode) {
+    this.#mode = mode;
+    this.#updateView();
+    this.#fit();
+  }
+
+  /** @param {boolean} isHeld whether the first side is shown whole */
+  #hold(isHeld) {
+    if (this.#isHeld !== isHeld) {
+      this.#isHeld = isHeld;
+      this.#updateView();
+    }
+  }
+
+  /** @param {boolean} isHeld */
+  #holdLoupe(isHeld) {
+    if (isHeld !== this.#isLoupeKey) {
+      this.#isLoupeKey = isHeld;
+      this.#turnLoupe(isHeld);
+    }
+  }
+
+  /** @param {boolean} isOn */
+  #turnLoupe(isOn) {
+    this.#loupe.turn(isOn);
+    this.#updateView();
+  }
+
+  /** What the loupe looks at: the place under the pointer, or else the middle of the stage. */
+  #underLoupe() {
+    const stage = this.#stage.element.getBoundingClientRect();
+    const client = this.#pointer ?? { x: stage.left + stage.width / 2, y: stage.top + stage.height / 2 };
+    const { width, height } = this.#stage.box();
+    const [at, offset, scale] = [this.#stage.pointAt(client), this.#zoom.offset(), this.#zoom.scale()];
+    return {
+      clips: this.#stage.clips(),
+      stage,
+      place: { x: client.x - stage.left, y: client.y - stage.top },
+      share: { x: (at.x - offset.x) / (width * scale), y: (at.y - offset.y) / (height * scale) },
+      width: width * scale,
+    };
+  }
+
+  #dragAction() {
+    if (this.#loupe.isOn()) {
+      return "loupe";
+    }
+    if (this.#zoom.scale() > 1) {
+      return "pan";
+    }
+    return /** @type {const} */ ({ divider: "divider", flip: "hold", side: null })[this.#mode];
+  }
+
+  /** @param {number} clientX */
+  #moveDividerTo(clientX) {
+    const { left, width } = this.#stage.element.getBoundingClientRect();
+    this.position = ((clientX - left) / width) * 100;
+    this.#stage.divider.focus({ preventScroll: true });
+  }
+
+  /** @param {number} factor @param {{x: number, y: number}} client */
+  #zoomAt(factor, client) {
+    const scale = this.#zoom.scale();
+    this.#zoom.by(factor, this.#stage.pointAt(client));
+    return this.#zoom.scale() !== scale;
+  }
+}
+
+customElements.define("compare-view", CompareView);
