@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
-from pathlib import Path
 from urllib.parse import urljoin
 
 import pytest
 
 from framepack.rest.docs_page import PAGES
-from tests.support.browser import needs_browser, opened
 from tests.support.rest_server import KEY, LocalServer
+from tests.support.studio import Tab, needs_browser
 
 FOREIGN = re.compile(r"""(?:https?:)?//[\w.-]+\.\w+""")
 
@@ -89,17 +88,22 @@ def test_another_method_on_the_page_is_405_with_the_allowed_ones(server: LocalSe
 
 
 @needs_browser
-def test_a_browser_without_internet_shows_the_api_once_it_has_the_key(server: LocalServer, tmp_path: Path) -> None:
+def test_a_browser_without_internet_shows_the_api_once_it_has_the_key(server: LocalServer, tab: Tab) -> None:
     """The key may be in the address; a wrong one is named in a sentence, and without one there is a field for it."""
-    right, wrong, none = (
-        opened(f"{server.url}/docs{end}", tmp_path / f"profile{index}")
-        for index, end in enumerate((f"#key={KEY}", "#key=no", ""))
-    )
+    page = tab.page
+    page.goto(f"{server.url}/docs")
+    page.locator("form#login").wait_for()
+    assert "not valid" not in page.content()
+    page.goto("about:blank")
+    page.goto(f"{server.url}/docs#key=no")
+    page.get_by_text("This API key is not valid.").wait_for()
+    assert page.locator("form#login").is_visible()
+    assert "/postprocess/preview" not in page.content()
+    page.goto("about:blank")
 
-    assert 'data-path="/postprocess/preview"' in right
-    assert right.count("authorization__btn") == right.count('aria-label="authorization button locked"') > 30
-    assert "This API key is not valid." in wrong
-    for page in (wrong, none):
-        assert '<form id="login">' in page
-        assert "/postprocess/preview" not in page
-    assert "not valid" not in none
+    page.goto(f"{server.url}/docs#key={KEY}")
+
+    page.locator('[data-path="/postprocess/preview"]').first.wait_for()
+    buttons = page.locator(".authorization__btn")
+    locked = page.locator('[aria-label="authorization button locked"]')
+    assert buttons.count() == locked.count() > 30
