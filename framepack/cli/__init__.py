@@ -1,4 +1,4 @@
-"""The command line: ``framepack run``, ``operations``, ``weights``, ``compare``, ``doctor``, ``serve`` and ``studio``."""
+"""The command line: ``run``, ``operations``, ``weights``, ``compare``, ``doctor``, ``serve`` and ``studio``."""
 
 from __future__ import annotations
 

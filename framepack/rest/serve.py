@@ -200,7 +200,10 @@ class DrainingServer(uvicorn.Server):
     """A server that lets its jobs end before it stops, and keeps responding in the meantime."""
 
     def __init__(
-        self, config: uvicorn.Config, drain: Callable[[], Awaitable[None]], on_started: Callable[[], None] | None = None
+        self,
+        config: uvicorn.Config,
+        drain: Callable[[], Awaitable[None]],
+        on_started: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(config)
         self._drain = drain

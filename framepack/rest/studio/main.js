@@ -1,12 +1,12 @@
 // @ts-check
 // The start of the page: the key, then its parts.
 
+import "./frames.js";
 import { Api } from "./api.js";
 import { byId } from "./dom.js";
 import { healthView } from "./health.js";
 import { forgetKey, signIn } from "./key.js";
 import { studio } from "./studio.js";
-import { framesView } from "./frames-view.js";
 
 const TITLE = "FramePack studio";
 
@@ -46,18 +46,24 @@ export async function start() {
   byId("page-nav").hidden = false;
   byId("forget").hidden = false;
   byId("parts").hidden = false;
-  const frames = framesView(api, byId("frames-half"));
-  const openFrames = (/** @type {string} */ folder) => {
-    showHalf("frames");
-    frames.open(folder);
-  };
+  const frames = /** @type {import("./frames.js").FramesStudio} */ (window.document.createElement("frames-studio"));
+  frames.api = api;
+  byId("frames").append(frames);
+  const page = studio(api, document, {
+    onSource: (source) => (frames.source = source && { url: source.path, name: source.name }),
+    openFrames(folder) {
+      showHalf("frames");
+      frames.open(folder);
+    },
+    onTitle: (text) => (window.document.title = text ? `${text} · ${TITLE}` : TITLE),
+  });
   byId("clip-tab").addEventListener("click", () => showHalf("clip"));
   byId("frames-tab").addEventListener("click", () => {
     showHalf("frames");
     frames.refresh();
   });
-  studio(api, document, {
-    openFrames,
-    onTitle: (text) => (window.document.title = text ? `${text} · ${TITLE}` : TITLE),
+  frames.addEventListener("result", (event) => {
+    showHalf("clip");
+    page.showAnswer("reassemble_frames", /** @type {CustomEvent} */ (event).detail);
   });
 }

@@ -158,7 +158,7 @@ export function operationsOf(document) {
  */
 function operationOf(document, path, method, route) {
   const body = route.requestBody?.content?.["application/json"]?.schema;
-  if (method !== "post" || !body || NOT_SHOWN.has(route.operationId)) {
+  if (method !== "post" || !body || path.includes("{") || NOT_SHOWN.has(route.operationId)) {
     return null;
   }
   const { properties = {} } = resolved(document, body);

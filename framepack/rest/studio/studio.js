@@ -27,9 +27,9 @@ const POSTER = [{ type: "loop", params: {} }]; // leaves the frame as it is, and
  *
  * @param {import("./api.js").Api} api
  * @param {import("./schema.js").Schema} document the server's OpenAPI document
- * @param {{openFrames: (folder: string) => void, onTitle: (text: string) => void}} listeners
+ * @param {{onSource: (source: Source | null) => void, openFrames: (folder: string) => void, onTitle: (text: string) => void}} listeners
  */
-export function studio(api, document, { openFrames, onTitle }) {
+export function studio(api, document, listeners) {
   const operations = operationsOf(document);
   const types = stepTypesOf(document, operations);
   /** @type {Map<string, Promise<Settings>>} */
@@ -98,6 +98,7 @@ export function studio(api, document, { openFrames, onTitle }) {
   /** @param {Source | null} given */
   function onSource(given) {
     source = given;
+    listeners.onSource(given);
     showPreview();
     if (given) {
       present?.setSource(given);
@@ -174,7 +175,7 @@ export function studio(api, document, { openFrames, onTitle }) {
     recent.refresh();
     changed("opened");
     if (view.state === "completed") {
-      showResult(view);
+      showAnswer(view.operation, view.result, recall(view.job_id)?.source);
     } else if (view.state === "failed") {
       const { error = "The job has failed.", status = 500, code = "unknown" } = view.result ?? {};
       const failure = new ApiError(error, status, code);
@@ -184,11 +185,16 @@ export function studio(api, document, { openFrames, onTitle }) {
     }
   }
 
-  /** @param {any} view */
-  function showResult({ job_id: id, operation, result: answer }) {
+  /**
+   * Show what an operation has made.
+   *
+   * @param {string} operation
+   * @param {any} answer
+   * @param {Source | null} [before] what it was made of, if this tab knows
+   */
+  function showAnswer(operation, answer, before = null) {
     const isVideo = typeof answer?.output_url === "string";
-    const before = recall(id)?.source;
-    byId("answer").replaceChildren(...(isVideo ? [] : [answerView(answer ?? {}, openFrames)]));
+    byId("answer").replaceChildren(...(isVideo ? [] : [answerView(answer ?? {}, listeners.openFrames)]));
     result.element.hidden = !isVideo;
     if (isVideo) {
       result.show({ operation, source: before ? sideOf(before) : null, answer });
@@ -236,13 +242,14 @@ export function studio(api, document, { openFrames, onTitle }) {
   /** @param {import("./run.js").State} state @param {number | null} percent */
   function onState(state, percent) {
     const text = { sending: "…", queued: "Waiting", running: percent === null ? "…" : `${Math.floor(percent)} %` }[String(state)];
-    onTitle(text ?? "");
+    listeners.onTitle(text ?? "");
   }
 
   cards.select(operations[0].name);
   recent.refresh();
   setInterval(() => window.document.visibilityState === "visible" && recent.refresh(), 10000);
   openAddressed();
+  return { showAnswer };
 }
 
 /**
