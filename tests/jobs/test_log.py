@@ -118,7 +118,7 @@ def test_on_a_terminal_the_server_shows_the_docs_url_and_the_generated_key(tmp_p
     command = [sys.executable, "-m", "framepack", "serve", "--port", str(port)]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=child) as process:
         try:
-            assert eventually(lambda: says(f"Open http://127.0.0.1:{port}/docs in a browser")), written
+            assert eventually(lambda: says(f"Open http://127.0.0.1:{port}/ in a browser")), written
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(30)

@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 
 import pytest
 
-from framepack.rest.docs_page import PAGES
+from framepack.rest.docs_page import DOCS
 from tests.support.rest_server import KEY, LocalServer
 from tests.support.studio import Tab, needs_browser
 
@@ -46,7 +46,7 @@ def test_everything_that_the_page_loads_comes_from_the_server_without_a_key(serv
         "/docs/docs.js": "text/javascript; charset=utf-8",
         "/docs/docs.css": "text/css; charset=utf-8",
     }
-    assert {"/docs", *loaded} == PAGES
+    assert {"/docs", *loaded} == DOCS.paths
     assert FOREIGN.search(answers["/docs/docs.js"].text) is None
 
 
@@ -54,8 +54,8 @@ def test_the_page_behind_a_path_prefix_loads_its_files_below_the_prefix(server: 
     """Its URLs are relative, and so is that of the OpenAPI document."""
     loaded = Page(server.get("/docs").text).addresses
 
-    assert {urljoin("/a/prefix/docs", each) for each in loaded} == {f"/a/prefix{path}" for path in PAGES - {"/docs"}}
-    assert set(re.findall(r'"([^"]*openapi[^"]*)"', server.get("/docs/docs.js").text)) == {"./openapi.json"}
+    assert {urljoin("/a/prefix/docs", each) for each in loaded} == {f"/a/prefix{path}" for path in DOCS.paths - {"/docs"}}
+    assert re.findall(r'url: "([^"]*)"', server.get("/docs/docs.js").text) == ["./openapi.json"]
 
 
 def test_only_scripts_of_the_server_run_in_the_page(server: LocalServer) -> None:
