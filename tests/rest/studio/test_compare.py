@@ -100,6 +100,31 @@ def test_a_longer_result_is_compared_with_the_moments_that_belong_to_it(
         assert compared.numbers() == numbers
 
 
+@pytest.mark.parametrize(("after", "factor"), [("long.mp4", 1), ("slow.mp4", 2)])
+def test_both_sides_are_within_a_frame_of_each_other_while_they_play(
+    compared: Compared, after: str, factor: int
+) -> None:
+    """At least half of the time, however busy the machine is."""
+    compared.show("bars.mp4" if factor == 2 else "long.mp4", after)
+    compared.script(
+        """(() => {
+          const [before, after] = view.querySelectorAll("video");
+          window.pairs = [];
+          const note = () => {
+            before.paused || pairs.push([before.currentTime, after.currentTime]);
+            requestAnimationFrame(note);
+          };
+          note();
+        })()"""
+    )
+    compared.play_past(40)
+
+    pairs = np.array(compared.script("pairs"))
+    assert len(pairs) > 5
+    assert np.ptp(pairs[:, 1]) > 1
+    assert np.median(np.abs(pairs[:, 0] * factor - pairs[:, 1])) < 1 / RATE
+
+
 @pytest.mark.parametrize(("after", "timing"), [("slow.mp4", "moment"), ("round_trips.webm", "round trip")])
 def test_both_sides_of_different_lengths_play_together(compared: Compared, after: str, timing: str) -> None:
     """Also where the side before runs backwards, which no browser plays."""
