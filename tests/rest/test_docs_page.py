@@ -54,7 +54,9 @@ def test_the_page_behind_a_path_prefix_loads_its_files_below_the_prefix(server: 
     """Its URLs are relative, and so is that of the OpenAPI document."""
     loaded = Page(server.get("/docs").text).addresses
 
-    assert {urljoin("/a/prefix/docs", each) for each in loaded} == {f"/a/prefix{path}" for path in DOCS.paths - {"/docs"}}
+    assert {urljoin("/a/prefix/docs", each) for each in loaded} == {
+        f"/a/prefix{path}" for path in DOCS.paths - {"/docs"}
+    }
     assert re.findall(r'url: "([^"]*)"', server.get("/docs/docs.js").text) == ["./openapi.json"]
 
 

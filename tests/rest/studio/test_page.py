@@ -43,7 +43,9 @@ class Html(HTMLParser):
     @property
     def addresses(self) -> list[str]:
         """What the page loads and links to."""
-        return [value for _, each in self.elements for name, value in each.items() if name in {"src", "href"} and value]
+        return [
+            value for _, each in self.elements for name, value in each.items() if name in {"src", "href"} and value
+        ]
 
 
 def test_the_page_and_its_files_are_served_without_a_key(server: LocalServer) -> None:
