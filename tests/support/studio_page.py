@@ -42,11 +42,13 @@ class StudioPage:
     Attributes:
         url: The page's address.
         files: Files by their names in the address.
+        answers: Other answers by path, such as ``/postprocess/analyze``.
         asked: Names of the files that were asked for.
     """
 
     url: str = ""
     files: dict[str, Path] = field(default_factory=dict)
+    answers: dict[str, Answer] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
     def answer(self, received: Received, pages: dict[str, tuple[str, str]]) -> Answer:
@@ -55,6 +57,8 @@ class StudioPage:
         if name in pages:
             kind, text = pages[name]
             return Answer(200, text.encode(), {"Content-Type": kind, "Content-Security-Policy": _POLICY})
+        if received.path in self.answers:
+            return self.answers[received.path]
         path = self.files.get(name, STUDIO / name)
         if not path.is_file():
             return Answer(404)

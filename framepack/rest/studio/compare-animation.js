@@ -140,23 +140,27 @@ function painter(decoder, canvas) {
   /** @type {Promise<void> | null} */
   let running = null;
   const run = async () => {
-    while (wanted !== drawn) {
-      const frameIndex = wanted;
-      const { image } = await decoder.decode({ frameIndex });
-      if (drawn < 0) {
-        canvas.width = image.displayWidth;
-        canvas.height = image.displayHeight;
+    try {
+      while (wanted !== drawn) {
+        const frameIndex = wanted;
+        const { image } = await decoder.decode({ frameIndex });
+        if (drawn < 0) {
+          canvas.width = image.displayWidth;
+          canvas.height = image.displayHeight;
+        }
+        context?.clearRect(0, 0, canvas.width, canvas.height);
+        context?.drawImage(image, 0, 0);
+        image.close();
+        drawn = frameIndex;
       }
-      context?.clearRect(0, 0, canvas.width, canvas.height);
-      context?.drawImage(image, 0, 0);
-      image.close();
-      drawn = frameIndex;
+    } finally {
+      running = null;
     }
-    running = null;
   };
-  return (frameIndex) => {
+  return async (frameIndex) => {
     wanted = frameIndex;
-    running ??= run();
-    return running;
+    if (wanted !== drawn) {
+      await (running ??= run());
+    }
   };
 }

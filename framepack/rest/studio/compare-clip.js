@@ -102,7 +102,7 @@ async function videoClip(side) {
   const seek = seeker(video);
   await seek(0);
   const fps = side.fps ?? (await measuredRate(video));
-  const length = side.frames && fps ? Math.min(side.frames / fps, video.duration) : video.duration;
+  const length = side.frames && fps ? side.frames / fps : video.duration;
   let shown = 0;
   const note = (/** @type {number} */ _now, /** @type {VideoFrameCallbackMetadata} */ { mediaTime }) => {
     shown = mediaTime;
@@ -157,13 +157,16 @@ function seeker(video) {
   /** @type {Promise<void> | null} */
   let running = null;
   const run = async () => {
-    while (target !== null) {
-      const done = happened(video, "seeked");
-      video.currentTime = target;
-      target = null;
-      await done;
+    try {
+      while (target !== null) {
+        const done = happened(video, "seeked");
+        video.currentTime = target;
+        target = null;
+        await done;
+      }
+    } finally {
+      running = null;
     }
-    running = null;
   };
   return (time) => {
     target = Math.max(0, time);

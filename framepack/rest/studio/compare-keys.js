@@ -119,6 +119,6 @@ export function followKeys(element, divider, actions, signal) {
     actions.loupe(false);
   };
   element.addEventListener("keydown", down, { signal });
-  element.addEventListener("keyup", up, { signal });
+  window.addEventListener("keyup", up, { signal });
   window.addEventListener("blur", release, { signal });
 }

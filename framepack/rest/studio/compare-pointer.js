@@ -40,7 +40,8 @@ export function followPointers(stage, actions, signal) {
       return;
     }
     dragging = actions.isOnDivider(event) ? "divider" : actions.drag();
-    dragging === "divider" && actions.moveDivider(event.clientX);
+    // A finger may be the first one of two, so the divider waits for it to move or to be lifted.
+    dragging === "divider" && event.pointerType === "mouse" && actions.moveDivider(event.clientX);
     dragging === "hold" && actions.hold(true);
   };
 
@@ -66,6 +67,7 @@ export function followPointers(stage, actions, signal) {
   const up = (/** @type {PointerEvent} */ event) => {
     pointers.delete(event.pointerId);
     dragging === "hold" && actions.hold(false);
+    dragging === "divider" && event.type === "pointerup" && actions.moveDivider(event.clientX);
     dragging = null;
     event.pointerType !== "mouse" && actions.point(null);
   };

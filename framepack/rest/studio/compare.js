@@ -183,7 +183,7 @@ export class CompareView extends HTMLElement {
     const clips = this.#stage.clips();
     const columns = this.#sides.map(
       (side, index) =>
-        side && h("div", {}, h("dt", {}, side.label), h("dd", {}, ...facts(side, clips[index]).map((fact) => h("span", {}, fact)))),
+        side && h("div", {}, h("dt", {}, side.label), h("dd", {}, ...facts(side, clips[index]).flatMap((fact, place) => [place > 0 && " · ", h("span", {}, fact)]))),
     );
     this.#facts.replaceChildren(...columns.filter((column) => column !== null));
   }

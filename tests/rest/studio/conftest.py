@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,12 +14,15 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser
 
-from tests.support.clips import Pixels, Spec, make_clip, scene
+from tests.support.clips import Pixels, Spec, barred, bars_of, make_clip, scene
 from tests.support.studio import Tab, opened_tab
 from tests.support.studio_page import StudioPage, studio_page
+from tests.support.transparency import animation
 
 RATE: Final = Fraction(24)
 COUNT: Final = 48
+RATES: Final = dict.fromkeys(("before.mp4", "after.mp4", "bars.mp4", "slow.mp4", "repeated.mp4", "long.mp4"), 24)
+"""Frames per second that a page knows; the element measures those of other videos."""
 _SCRIPT: Final = """import "./compare.js";
 const view = document.createElement("compare-view");
 document.querySelector("main").append(view);
@@ -34,6 +37,16 @@ def negative(index: int, width: int, height: int) -> Pixels:
     return np.repeat(np.repeat(255 - scene(index, width // 2, height // 2), 2, 0), 2, 1)
 
 
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of the window."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
 @dataclass
 class Compared:
     """The element in a tab."""
@@ -42,13 +55,13 @@ class Compared:
     server: StudioPage
 
     def show(self, before: str, after: str, *more: str, **known: Any) -> None:
-        """Show two of the server's files; ``known`` is told of both."""
+        """Show two of the server's files; ``known`` is told of both, by default the rate of a video."""
         sides = [
             {
                 "url": name,
                 "kind": "image" if name.endswith((".gif", ".png", ".webp")) else "video",
                 "label": label,
-                **known,
+                **(known or {"fps": RATES.get(name)}),
             }
             for name, label in ((before, "Before"), (after, "After"))
         ]
@@ -86,6 +99,29 @@ class Compared:
         shot = self.tab.page.locator(".compare-stage").screenshot()
         return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB"))
 
+    def numbers(self) -> tuple[int, int]:
+        """The frame numbers that both sides show, which `barred` drew; each side is shown whole for it."""
+        found = []
+        for position in (100, 0):
+            self.script(f"view.position = {position}")
+            found.append(bars_of(self.stage()))
+        return found[0], found[1]
+
+    def play_past(self, step: int) -> None:
+        """Play until a frame is passed, then pause."""
+        self.button("play").click()
+        self.tab.wait_until(f"view.querySelector('.compare-seek').valueAsNumber > {step}")
+        self.button("play").click()
+        self.tab.wait_until("view.querySelector('[data-action=play]').title === 'Play'")
+
+    def rect(self, selector: str) -> Box:
+        """Where an element is, in pixels of the window."""
+        x, y, width, height = self.script(
+            f"(({{x, y, width, height}}) => [x, y, width, height])"
+            f"(view.querySelector({selector!r}).getBoundingClientRect())"
+        )
+        return Box(x, y, width, height)
+
     def halves(self) -> tuple[Pixels, Pixels]:
         """What is on the stage left and right of the divider, beside its handle and below the labels."""
         shown = self.stage()
@@ -105,13 +141,27 @@ def resized(frame: Pixels, width: int, height: int) -> Pixels:
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Two seconds of `scene` at 24 frames per second, and its negative in twice the size."""
+    """Two seconds of `scene` at 24 frames per second, its negative in twice the size, and clips of `barred`."""
     folder = tmp_path_factory.mktemp("clips")
+
+    def bars(count: int, shown: Callable[[int], int], fps: Fraction = RATE) -> Spec:
+        return Spec(size=(128, 96), fps=fps, count=count, frame=lambda index, *size: barred(shown(index), *size))
+
     specs = {
         "before.mp4": Spec(size=(96, 64), fps=RATE, count=COUNT),
         "after.mp4": Spec(size=(192, 128), fps=RATE, count=COUNT, frame=negative),
+        "bars.mp4": bars(24, lambda index: index),
+        "slow.mp4": bars(48, lambda index: index // 2),
+        "smooth.mp4": bars(48, lambda index: index // 2, 2 * RATE),
+        "repeated.mp4": bars(72, lambda index: index % 24),
+        "round_trips.webm": bars(92, lambda index: min(index % 46, 46 - index % 46)),
+        "long.mp4": bars(48, lambda index: index),
     }
-    return {name: make_clip(folder / name, spec) for name, spec in specs.items()}
+    made = {name: make_clip(folder / name, spec) for name, spec in specs.items()}
+    made["bars.gif"] = animation(folder / "bars.gif", barred, (128, 96), [80] * 25)
+    made["broken.mp4"] = folder / "broken.mp4"
+    made["broken.mp4"].write_bytes(b"This is no video." * 100)
+    return made
 
 
 @pytest.fixture(scope="module")
