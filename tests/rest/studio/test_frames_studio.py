@@ -33,7 +33,7 @@ PAGE: Final = """<!doctype html>
 <head>
 <meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Frames</title>
 <link rel="stylesheet" href="studio.css"><link rel="stylesheet" href="frames.css">
-<link rel="stylesheet" href="test.css">
+<link rel="stylesheet" href="form.css"><link rel="stylesheet" href="test.css">
 <script type="module" src="test.js"></script>
 </head>
 <body><main><h1>Studio</h1><h2>Frames</h2><frames-studio></frames-studio></main></body>
@@ -222,8 +222,8 @@ def test_many_frames_are_deleted_only_after_a_question(tab: Tab, studio_server: 
     expect(dialog).to_be_hidden()
     assert len(studio.stored(folder)) == COUNT
 
-    studio.page.get_by_label("First frame").fill("2")
-    studio.page.get_by_label("Last frame").fill("29")
+    studio.page.get_by_label("First frame").fill("1")
+    studio.page.get_by_label("Last frame").fill("28")
     studio.page.get_by_role("button", name="Select").click()
     expect(studio.page.get_by_text("28 frames selected")).to_be_visible()
     studio.page.get_by_role("button", name="Delete", exact=True).click()
