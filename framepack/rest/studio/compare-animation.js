@@ -22,6 +22,7 @@ export async function animatedClip(side) {
     return null;
   }
   const decoder = new ImageDecoder({ data: await data.arrayBuffer(), type });
+  await decoder.tracks.ready;
   await decoder.completed;
   if ((decoder.tracks.selectedTrack?.frameCount ?? 1) < 2) {
     decoder.close();

@@ -6,12 +6,12 @@ import { icon } from "./compare-icons.js";
 import { h } from "./dom.js";
 
 /** @typedef {import("./compare-icons.js").IconName} IconName */
-/** @typedef {"divider" | "flip" | "side"} Mode */
+/** @typedef {"divider" | "flip" | "side" | "single"} Mode `single` if there is one side alone */
 
 const SPEEDS = [0.1, 0.25, 0.5, 1, 2];
-const MODES = /** @type {[Mode, string][]} */ ([
+const MODES = /** @type {[Exclude<Mode, "single">, string][]} */ ([
   ["divider", "Divider"],
-  ["flip", "Whole frame, hold to flip"],
+  ["flip", "Flip"],
   ["side", "Side by side"],
 ]);
 
@@ -84,7 +84,7 @@ export function transportControls(actions) {
     bar.value = String(step);
     const [now, whole] = [timeText(step / rate), timeText(steps / rate)];
     bar.setAttribute("aria-valuetext", `Frame ${step + 1} of ${steps}, ${now}`);
-    time.textContent = `${now} / ${whole} · ${step + 1} / ${steps}`;
+    time.textContent = `${now} / ${whole} · frame ${step + 1} / ${steps}`;
     press(loop, isLooping);
     sound.hidden = !hasSound;
     if (sound.getAttribute("aria-pressed") !== String(!isMuted)) {
@@ -112,9 +112,10 @@ export function transportControls(actions) {
 /** @param {ViewActions} actions */
 export function viewControls(actions) {
   const modes = MODES.map(([mode, label]) =>
-    button(mode, label, { onclick: () => actions.setMode(mode), "data-mode": mode }),
+    button(mode, label, { onclick: () => actions.setMode(mode), "data-mode": mode }, label),
   );
-  const hold = button("flip", "Hold to show the original", { class: "compare-button compare-hold", "data-action": "hold" }, "Hold: before");
+  const modeButtons = h("div", { class: "compare-buttons compare-modes", role: "group", "aria-label": "Arrangement" }, ...modes);
+  const hold = button("eye", "Before: hold to show it whole", { class: "compare-button compare-hold", "data-action": "hold" }, "Before");
   holdable(hold, actions.hold);
   const loupe = button("loupe", "Loupe", { onclick: actions.toggleLoupe, "data-action": "loupe" });
   const out = button("zoomOut", "Zoom out", { onclick: () => actions.zoom(-2), "data-action": "zoom-out" });
@@ -128,7 +129,7 @@ export function viewControls(actions) {
   const element = h(
     "div",
     { class: "compare-view-controls", role: "group", "aria-label": "View" },
-    h("div", { class: "compare-buttons compare-modes", role: "group", "aria-label": "Arrangement" }, ...modes),
+    modeButtons,
     h("div", { class: "compare-buttons" }, hold, loupe),
     h("div", { class: "compare-buttons" }, out, fit, button("zoomIn", "Zoom in", { onclick: () => actions.zoom(2), "data-action": "zoom-in" }), pixels),
     h(
@@ -142,6 +143,7 @@ export function viewControls(actions) {
   /** @param {ViewState} state */
   const update = ({ mode, isHeld, isLoupe, scale, pixelScale, isHelp }) => {
     modes.forEach((each) => press(each, each.dataset.mode === mode));
+    modeButtons.hidden = hold.hidden = mode === "single";
     hold.disabled = mode === "side";
     press(hold, isHeld);
     press(loupe, isLoupe);

@@ -2,9 +2,10 @@
 // The icons of the comparison's buttons, drawn with lines on a grid of 24 x 24.
 
 const PATHS = {
+  eye: "M2.5 12S6 5.5 12 5.5 21.5 12 21.5 12 18 18.5 12 18.5 2.5 12 2.5 12M14.8 12a2.8 2.8 0 1 1-5.6 0 2.8 2.8 0 0 1 5.6 0",
   back: "M15 6 9 12l6 6M5 6v12",
   divider: "M12 3v18M8 8l-4 4 4 4M16 8l4 4-4 4",
-  flip: "M4 8h13l-3-3M20 16H7l3 3",
+  flip: "M5 4h14v16H5zM5 12h14M10 8l2-2 2 2M10 16l2 2 2-2",
   forward: "m9 6 6 6-6 6M19 6v12",
   fullscreen: "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5",
   help: "M9.2 9a2.9 2.9 0 1 1 4.3 2.5c-1 .6-1.5 1.1-1.5 2.3M12 17.5v.1M21 12a9 9 0 1 1-18 0 9 9 0 0 1 18 0",

@@ -64,6 +64,7 @@ export function playbackOf() {
   };
 
   const retime = async () => {
+    const [step, steps, wasPlaying] = [transport?.step() ?? 0, timeline?.steps, transport?.isPlaying()];
     await transport?.pause();
     const [before, after] = clips;
     timeline = timelineOf(before, after, /** @type {Timing} */ (timing.value));
@@ -74,7 +75,10 @@ export function playbackOf() {
     after?.mute?.(isMuted);
     transport?.setSpeed(speed);
     transport?.setLooping(isLooping);
-    await transport?.seek(0);
+    // Another version of the same clip, such as the next preview, goes on where the last one was.
+    const isSame = timeline?.steps === steps;
+    await transport?.seek(isSame ? step : 0);
+    isSame && wasPlaying && transport?.play();
   };
 
   return {

@@ -90,7 +90,7 @@ export function followPointers(stage, actions, signal) {
   stage.addEventListener("pointercancel", up, { signal });
   stage.addEventListener("pointerleave", () => actions.point(null), { signal });
   stage.addEventListener("wheel", wheel, { signal, passive: false });
-  document.addEventListener("scroll", () => (scrolled = performance.now()), { signal, passive: true });
+  document.addEventListener("scroll", () => (scrolled = performance.now()), { signal, passive: true, capture: true });
 }
 
 /** @param {Point} a @param {Point} b */

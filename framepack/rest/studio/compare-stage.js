@@ -46,9 +46,9 @@ export function stageOf() {
   /** @type {(Clip | null)[]} */
   let clips = [null, null];
 
-  /** @param {Side[]} sides  Take the place that they will need. */
+  /** Take the place that two sides will need, and show nothing yet. @param {(Side | null)[]} sides */
   const expect = (sides) => {
-    const known = [...sides].reverse().find((side) => side.width && side.height);
+    const known = [...sides].reverse().find((side) => side?.width && side.height);
     ratio = known?.width && known.height ? known.width / known.height : ratio;
     panes.forEach((pane, index) => {
       pane.content.replaceChildren();
@@ -61,21 +61,23 @@ export function stageOf() {
   };
 
   /**
-   * @param {Side[]} sides
+   * @param {(Side | null)[]} sides
    * @param {(Clip | null)[]} loaded
    * @param {string[]} problems
    */
   const show = (sides, loaded, problems) => {
     clips = loaded;
     loading.textContent = "";
+    element.hidden = false;
     const main = clips[1] ?? clips[0];
     ratio = main ? main.width / main.height : ratio;
     panes.forEach((pane, index) => {
+      pane.tag.textContent = sides[index]?.label ?? "";
       pane.problem.textContent = problems[index];
       const clip = clips[index];
       pane.content.replaceChildren(...(clip ? [clip.element] : []));
       if (clip) {
-        pane.content.classList.toggle("is-translucent", !OPAQUE.test(sides[index].mime ?? ""));
+        pane.content.classList.toggle("is-translucent", !OPAQUE.test(sides[index]?.mime ?? ""));
         fill(clip.element, clip.width / clip.height / ratio);
       }
     });

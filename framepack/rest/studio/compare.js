@@ -26,7 +26,7 @@ export class CompareView extends HTMLElement {
   #isHelp = false;
   #isLoupeKey = false;
   #loads = 0;
-  /** @type {Side[]} */
+  /** @type {(Side | null)[]} */
   #sides = [];
   /** @type {{x: number, y: number} | null} */
   #pointer = null;
@@ -39,15 +39,19 @@ export class CompareView extends HTMLElement {
   #playback = playbackOf();
   #facts = h("dl", { class: "compare-facts" });
   #sizes = new ResizeObserver(() => this.#fit());
-  #view = viewControls({
-    setMode: (mode) => this.#setMode(mode),
-    hold: (isHeld) => this.#hold(isHeld),
-    toggleLoupe: () => this.#turnLoupe(!this.#loupe.isOn()),
-    zoom: (steps) => this.#zoom.steps(steps),
+  /** What buttons as well as keys do. */
+  #actions = {
+    zoom: (/** @type {number} */ steps) => this.#zoom.steps(steps),
     fit: () => this.#zoom.to(1),
     toPixels: () => this.#zoom.to(this.#zoom.atPixels()),
+    hold: (/** @type {boolean} */ isHeld) => this.#hold(isHeld),
     toggleFullscreen: () => this.#toggleFullscreen(),
     toggleHelp: () => this.#toggleHelp(),
+  };
+  #view = viewControls({
+    ...this.#actions,
+    setMode: (mode) => this.#setMode(mode),
+    toggleLoupe: () => this.#turnLoupe(!this.#loupe.isOn()),
   });
 
   connectedCallback() {
@@ -89,35 +93,44 @@ export class CompareView extends HTMLElement {
   }
 
   /**
-   * Show two sides. Ends when both are there; a side that the browser cannot show has a sentence in its place.
+   * Show two sides, or the second one alone. Ends when they are there; until then, what was shown before stays. A side
+   * that the browser cannot show has a sentence in its place.
    *
-   * @param {Side} before
+   * @param {Side | null} before
    * @param {Side} after
    * @param {Timing} [timing] what is shown together if one is longer
    */
   async show(before, after, timing = "moment") {
-    this.clear();
-    const load = this.#loads;
-    this.#sides = [before, after];
-    this.hidden = false;
-    this.#stage.expect(this.#sides);
-    this.#fit();
-    const loaded = await Promise.allSettled(this.#sides.map(loadClip));
+    const load = ++this.#loads;
+    const sides = [before, after];
+    if (this.hidden) {
+      this.#sides = sides;
+      this.hidden = false;
+      this.#stage.expect(sides);
+      this.#fit();
+    }
+    this.#stage.element.setAttribute("aria-busy", "true");
+    const loaded = await Promise.allSettled(sides.map((side) => side && loadClip(side)));
     const clips = loaded.map((each) => (each.status === "fulfilled" ? each.value : null));
     if (load !== this.#loads) {
       clips.forEach((clip) => clip?.close()); // something else is shown in the meantime
       return;
     }
     const problems = loaded.map((each) => (each.status === "rejected" ? each.reason.message : ""));
-    this.#stage.show(this.#sides, clips, problems);
+    const old = this.#stage.clips();
+    this.#sides = sides;
+    this.#stage.show(sides, clips, problems);
+    this.#stage.element.removeAttribute("aria-busy");
+    this.#updateView();
     this.#fit();
     this.#describe();
     await this.#playback.start(clips, timing);
+    old.forEach((clip) => clip?.close());
   }
 
   /** What is known of a side only later, such as its rate. @param {Partial<Side>[]} details of before and after */
   describe(details) {
-    this.#sides = this.#sides.map((side, index) => ({ ...side, ...details[index] }));
+    this.#sides = this.#sides.map((side, index) => side && { ...side, ...details[index] });
     this.#describe();
   }
 
@@ -139,7 +152,7 @@ export class CompareView extends HTMLElement {
     followPointers(
       this.#stage.element,
       {
-        isOnDivider: (event) => this.#mode === "divider" && this.#stage.divider.contains(/** @type {Node} */ (event.target)),
+        isOnDivider: (event) => this.#stage.divider.contains(/** @type {Node} */ (event.target)),
         drag: () => this.#dragAction(),
         moveDivider: (clientX) => this.#moveDividerTo(clientX),
         pan: (x, y) => this.#zoom.pan(x, y),
@@ -154,17 +167,12 @@ export class CompareView extends HTMLElement {
       this.#stage.divider,
       {
         togglePlay: () => this.#playback.toggle(),
+        ...this.#actions,
         move: (count) => this.#playback.move(count),
-        zoom: (steps) => this.#zoom.steps(steps),
-        fit: () => this.#zoom.to(1),
-        toPixels: () => this.#zoom.to(this.#zoom.atPixels()),
         pan: (x, y) => this.#zoom.pan(x, y),
-        hold: (isHeld) => this.#hold(isHeld),
         loupe: (isHeld) => this.#holdLoupe(isHeld),
         toggleSide: () => this.#setMode(this.#mode === "side" ? "divider" : "side"),
         toggleSound: () => this.#playback.toggleSound(),
-        toggleFullscreen: () => this.#toggleFullscreen(),
-        toggleHelp: () => this.#toggleHelp(),
         moveDivider: (move) => (this.position = move(this.position)),
       },
       signal,
@@ -173,11 +181,11 @@ export class CompareView extends HTMLElement {
 
   #describe() {
     const clips = this.#stage.clips();
-    const rows = this.#sides.flatMap((side, index) => [
-      h("dt", {}, side.label),
-      h("dd", {}, facts(side, clips[index]).join(" · ")),
-    ]);
-    this.#facts.replaceChildren(...rows);
+    const columns = this.#sides.map(
+      (side, index) =>
+        side && h("div", {}, h("dt", {}, side.label), h("dd", {}, ...facts(side, clips[index]).map((fact) => h("span", {}, fact)))),
+    );
+    this.#facts.replaceChildren(...columns.filter((column) => column !== null));
   }
 
   #fit() {
@@ -190,18 +198,24 @@ export class CompareView extends HTMLElement {
   }
 
   #divide() {
-    const shown = { divider: this.#position, flip: 0, side: 50 }[this.#mode];
-    this.#stage.divide(this.#position, this.#isHeld && this.#mode !== "side" ? 100 : shown);
+    const mode = this.#shownMode();
+    const shown = mode === "divider" ? this.#position : mode === "side" ? 50 : 0;
+    this.#stage.divide(this.#position, this.#isHeld && (mode === "divider" || mode === "flip") ? 100 : shown);
+  }
+
+  /** A side alone has nothing to be compared with. @returns {Mode} */
+  #shownMode() {
+    return this.#sides[0] || this.#sides.length === 0 ? this.#mode : "single";
   }
 
   #updateView() {
     const [scale, pixelScale] = [this.#zoom.scale(), this.#zoom.atPixels()];
     const { dataset, classList } = this.#stage.element;
-    dataset.mode = this.#mode;
+    dataset.mode = this.#shownMode();
     classList.toggle("is-held", this.#isHeld);
     classList.toggle("is-zoomed", scale > 1);
     classList.toggle("is-loupe", this.#loupe.isOn());
-    this.#view.update({ mode: this.#mode, isHeld: this.#isHeld, isLoupe: this.#loupe.isOn(), scale, pixelScale, isHelp: this.#isHelp });
+    this.#view.update({ mode: this.#shownMode(), isHeld: this.#isHeld, isLoupe: this.#loupe.isOn(), scale, pixelScale, isHelp: this.#isHelp });
     this.#divide();
   }
 
@@ -266,7 +280,7 @@ export class CompareView extends HTMLElement {
     if (this.#zoom.scale() > 1) {
       return "pan";
     }
-    return /** @type {const} */ ({ divider: "divider", flip: "hold", side: null })[this.#mode];
+    return /** @type {const} */ ({ divider: "divider", flip: "hold", side: null, single: null })[this.#shownMode()];
   }
 
   /** @param {number} clientX */

@@ -7,7 +7,7 @@ import { h, shown } from "./dom.js";
 /** @typedef {import("./pipeline.js").Step} Step */
 /** @typedef {{path: string, at: number, operations: Step[]}} Wish what to preview */
 /** @typedef {"opened" | "changed"} Reason a person has opened something, or changed a setting or the playhead */
-/** @typedef {import("./compare.js").Side} Side */
+/** @typedef {import("./compare-clip.js").Side} Side */
 
 const PAUSE_MS = 350; // after a change, before the request
 const SLOW_SECONDS = 5; // previews that take longer start with the button only

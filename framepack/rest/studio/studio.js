@@ -1,7 +1,6 @@
 // @ts-check
 // The clip's way through the page: source, operation, settings, preview, run, result.
 
-import { answerView } from "./answer.js";
 import { ApiError } from "./api.js";
 import { byId } from "./dom.js";
 import { recall, remember } from "./memory.js";
@@ -43,7 +42,7 @@ export function studio(api, document, listeners) {
   const clip = sourceView(api, { onSource, onTime: () => !run.isBusy() && preview.changed("changed") });
   const preview = previewView(api, { wish, onError: showAtField, onBefore: clip.setPoster });
   const run = runView(api, { onDone, onState });
-  const result = resultView(api, { onContinue: (path) => goOn(path) });
+  const result = resultView(api, { onContinue: goOn, onFrames: listeners.openFrames });
   const recent = recentView(api, { operations: new Set([...operations.map((each) => each.name), "reassemble_frames"]), onOpen: (id) => (location.hash = `job=${id}`) });
   const same = sameAsView(api.url("/").href, call);
   const runButton = /** @type {HTMLButtonElement} */ (byId("run"));
@@ -175,7 +174,7 @@ export function studio(api, document, listeners) {
     recent.refresh();
     changed("opened");
     if (view.state === "completed") {
-      showAnswer(view.operation, view.result, recall(view.job_id)?.source);
+      showAnswer(view.operation, view.result, recall(view.job_id));
     } else if (view.state === "failed") {
       const { error = "The job has failed.", status = 500, code = "unknown" } = view.result ?? {};
       const failure = new ApiError(error, status, code);
@@ -190,15 +189,10 @@ export function studio(api, document, listeners) {
    *
    * @param {string} operation
    * @param {any} answer
-   * @param {Source | null} [before] what it was made of, if this tab knows
+   * @param {import("./memory.js").Memory | null} [memory] what this tab knows of the job
    */
-  function showAnswer(operation, answer, before = null) {
-    const isVideo = typeof answer?.output_url === "string";
-    byId("answer").replaceChildren(...(isVideo ? [] : [answerView(answer ?? {}, listeners.openFrames)]));
-    result.element.hidden = !isVideo;
-    if (isVideo) {
-      result.show({ operation, source: before ? sideOf(before) : null, answer });
-    }
+  function showAnswer(operation, answer, memory = null) {
+    result.show({ operation, source: memory?.source ? sideOf(memory.source) : null, answer: answer ?? {}, body: memory?.body });
     byId("preview-part").hidden = true;
     byId("result-part").hidden = false;
     byId("result-part").focus();
@@ -256,7 +250,7 @@ export function studio(api, document, listeners) {
  * A source as the left side of a comparison.
  *
  * @param {Source} source
- * @returns {import("./compare.js").Side}
+ * @returns {import("./compare-clip.js").Side}
  */
 function sideOf({ url, mime, bytes, facts }) {
   const kind = mime.startsWith("image/") ? "image" : "video";
