@@ -16,6 +16,9 @@ from tests.support.studio_walk import Studio
 pytestmark = needs_browser
 
 PHONE = 360
+NAME_OF_FOCUSED = """
+(({labels, textContent}) => labels?.length ? labels[0].textContent : textContent)(document.activeElement)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -78,18 +81,13 @@ def test_a_clip_is_finished_by_keyboard_alone(tab: Tab, server: LocalServer) -> 
     def to(name: str) -> None:
         for _ in range(60):
             tab.page.keyboard.press("Tab")
-            if (
-                tab.page.evaluate(
-                    "document.activeElement.matches(':focus-visible') && document.activeElement.labels?.[0]?.textContent || document.activeElement.textContent"
-                )
-                == name
-            ):
+            if tab.page.evaluate(NAME_OF_FOCUSED) == name:
                 return
         pytest.fail(f"the keyboard does not reach {name}")
 
     to("Use the sample clip")
     tab.page.keyboard.press("Enter")
-    expect(tab.page.locator(".clip .facts li").first).to_have_text("256 × 144")
+    expect(tab.page.locator(".clip .facts li").first).to_have_text("256 \u00d7 144")
     to("Upscale")
     for _ in range(3):
         tab.page.keyboard.press("ArrowRight")

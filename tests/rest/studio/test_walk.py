@@ -41,11 +41,13 @@ def test_the_sample_clip_is_finished_and_compared(studio: Studio) -> None:
     """Progress moves on the way; the result is used as the next clip; nothing is fetched from elsewhere or twice."""
     studio.open()
     studio.page.click("text=Use the sample clip")
-    expect(studio.page.locator(".clip .facts li").first).to_have_text("256 × 144")
+    expect(studio.page.locator(".clip .facts li").first).to_have_text("256 \u00d7 144")
     studio.operation("upscale")
     studio.select("model", "tiny")
     expect(studio.page.locator(".preview .status")).to_contain_text("Frame 0 at 0 s, computed in")
-    expect(studio.page.locator(".preview")).to_contain_text("The whole clip becomes 512 × 288, 25 fps, 1 s, mp4.")
+    expect(studio.page.locator(".preview")).to_contain_text(
+        "The whole clip becomes 1024 \u00d7 576, 25 fps, 1 s, mp4."
+    )
     studio.page.evaluate(PERCENTS)
     studio.run()
 
@@ -56,12 +58,12 @@ def test_the_sample_clip_is_finished_and_compared(studio: Studio) -> None:
     sizes = studio.page.evaluate(
         "[...document.querySelectorAll('#result video')].map((each) => [each.videoWidth, each.videoHeight])"
     )
-    assert sizes == [[256, 144], [512, 288]]
+    assert sizes == [[256, 144], [1024, 576]]
     assert len(studio.page.evaluate("[...window.percents]")) >= 2
     assert not [each for each in studio.tab.requests if "/outputs/uploads/" in each]
 
     studio.page.locator("#result").get_by_role("button", name=re.compile("continue", re.IGNORECASE)).click()
-    expect(studio.page.locator(".clip .facts li").first).to_have_text("512 × 288")
+    expect(studio.page.locator(".clip .facts li").first).to_have_text("1024 \u00d7 576")
     assert urlsplit(studio.page.url).fragment == ""
 
 
@@ -97,7 +99,7 @@ def test_a_preview_is_given_up_for_the_one_of_newer_settings(studio: Studio, cli
     asked: list[float] = []
 
     def slow(route: Route) -> None:
-        body = route.request.post_data_json
+        body = route.request.post_data_json or {}
         asked.append(body["operations"][0]["params"]["brightness"])
         if len(asked) > 1:
             route.continue_()  # the first one is never answered
@@ -177,21 +179,19 @@ def test_a_page_without_scripts_or_one_of_its_modules_says_so(browser: Browser, 
         expect(tab.page.locator("#loading span")).to_be_visible()
 
 
-def test_a_job_outlives_its_server_and_the_page_follows_it(browser: Browser, tmp_path: Path) -> None:
+def test_a_job_outlives_its_server_and_the_page_follows_it(
+    studio: Studio, studio_server: RestServer, tmp_path: Path
+) -> None:
     """Killed in mid-job, and started again at its address, as a platform does."""
-    clip = make_clip(tmp_path / "clip.mp4", Spec(size=(320, 192), count=100))
-    server = RestServer(tmp_path)
-    server.start()
-    with opened_tab(browser) as tab:
-        studio = Studio(tab, server)
-        studio.open()
-        studio.choose(clip)
-        studio.operation("filters")
-        studio.set_number("denoise", 10)
-        studio.run()
-        expect(studio.page.locator(".percent")).to_have_text(re.compile("%"))
-        server.kill()
-        expect(studio.page.locator(".run-card")).to_contain_text("The server does not respond; trying again")
-        server.start(ready=False, port=urlsplit(server.url).port)
-        expect(studio.page.locator("#result-part")).to_be_visible(timeout=60_000)
-    server.stop()
+    studio.open()
+    studio.choose(make_clip(tmp_path / "clip.mp4", Spec(size=(320, 192), count=100)))
+    studio.operation("filters")
+    studio.set_number("denoise", 10)
+    studio.run()
+    expect(studio.page.locator(".percent")).to_have_text(re.compile("%"))
+    studio_server.kill()
+    expect(studio.page.locator(".run-card")).to_contain_text("The server does not respond; trying again")
+
+    studio_server.start(ready=False, port=urlsplit(studio_server.url).port)
+
+    expect(studio.page.locator("#result-part")).to_be_visible(timeout=60_000)
