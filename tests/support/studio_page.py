@@ -69,7 +69,7 @@ class StudioPage:
 def _part(path: Path, asked: str | None) -> Answer:
     content = path.read_bytes()
     kind = "text/javascript" if path.suffix == ".js" else mimetypes.guess_type(path.name)[0] or ""
-    headers = {"Content-Type": kind, "Accept-Ranges": "bytes"}
+    headers = {"Content-Type": kind, "Accept-Ranges": "bytes", "Cache-Control": "max-age=3600"}
     if (match := re.fullmatch(r"bytes=(\d+)-(\d*)", asked or "")) is None:
         return Answer(200, content, headers)
     begin, end = int(match[1]), int(match[2] or len(content) - 1)

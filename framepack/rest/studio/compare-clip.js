@@ -209,7 +209,7 @@ async function measuredRate(video) {
 }
 
 /**
- * Wait for an event of a media element.
+ * Wait for an event of a media element, or until its file is taken away.
  *
  * @param {HTMLMediaElement} media
  * @param {string} name
@@ -217,13 +217,12 @@ async function measuredRate(video) {
  * @throws {Error} the media cannot be played
  */
 function happened(media, name) {
+  const names = [name, "error", "emptied"];
   return new Promise((resolve, reject) => {
     const end = () => {
-      media.removeEventListener(name, end);
-      media.removeEventListener("error", end);
+      names.forEach((each) => media.removeEventListener(each, end));
       media.error ? reject(new Error(media.error.message)) : resolve();
     };
-    media.addEventListener(name, end);
-    media.addEventListener("error", end);
+    names.forEach((each) => media.addEventListener(each, end));
   });
 }

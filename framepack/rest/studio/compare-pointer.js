@@ -9,7 +9,7 @@
  * @property {(event: PointerEvent) => boolean} isOnDivider
  * @property {(clientX: number) => void} moveDivider
  * @property {(x: number, y: number) => void} pan
- * @property {(factor: number, client: Point) => boolean} zoom around a point; false if nothing has changed
+ * @property {(factor: number, client: Point) => boolean} zoom around a point; false if the page may scroll instead
  * @property {(isHeld: boolean) => void} hold
  * @property {(client: Point | null) => void} point where the pointer is; null if it has left
  */

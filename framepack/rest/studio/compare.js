@@ -15,6 +15,7 @@ import { h } from "./dom.js";
 /** @typedef {import("./compare-clip.js").Side} Side */
 /** @typedef {import("./compare-controls.js").Mode} Mode */
 /** @typedef {import("./compare-timeline.js").Timing} Timing */
+/** @typedef {{x: number, y: number}} Point */
 
 export class CompareView extends HTMLElement {
   static observedAttributes = ["position"];
@@ -28,17 +29,17 @@ export class CompareView extends HTMLElement {
   #loads = 0;
   /** @type {(Side | null)[]} */
   #sides = [];
-  /** @type {{x: number, y: number} | null} */
+  /** @type {Point | null} */
   #pointer = null;
   #listening = new AbortController();
 
   #stage = stageOf();
-  #zoom = zoomOf(() => this.#place());
+  #zoom = zoomOf(() => this.#updateView());
   #loupe = loupeOf(() => this.#underLoupe());
   #help = keyHelp();
   #playback = playbackOf();
   #facts = h("dl", { class: "compare-facts" });
-  #sizes = new ResizeObserver(() => this.#fit());
+  #sizes = new ResizeObserver(() => this.#stage.fit(this.#zoom));
   /** What buttons as well as keys do. */
   #actions = {
     zoom: (/** @type {number} */ steps) => this.#zoom.steps(steps),
@@ -60,6 +61,8 @@ export class CompareView extends HTMLElement {
       const controls = h("div", { class: "compare-controls" }, this.#playback.element, this.#view.element);
       this.append(this.#stage.element, controls, this.#playback.timingRow, this.#facts, this.#help);
       this.hidden = this.#sides.length === 0;
+      this.role = "group";
+      this.ariaLabel = "Comparison of before and after";
       this.#updateView();
     }
     this.#listening = new AbortController();
@@ -107,7 +110,7 @@ export class CompareView extends HTMLElement {
       this.#sides = sides;
       this.hidden = false;
       this.#stage.expect(sides);
-      this.#fit();
+      this.#stage.fit(this.#zoom);
     }
     this.#stage.element.setAttribute("aria-busy", "true");
     const loaded = await Promise.allSettled(sides.map((side) => side && loadClip(side)));
@@ -122,7 +125,7 @@ export class CompareView extends HTMLElement {
     this.#stage.show(sides, clips, problems);
     this.#stage.element.removeAttribute("aria-busy");
     this.#updateView();
-    this.#fit();
+    this.#stage.fit(this.#zoom);
     this.#describe();
     await this.#playback.start(clips, timing);
     old.forEach((clip) => clip?.close());
@@ -188,15 +191,6 @@ export class CompareView extends HTMLElement {
     this.#facts.replaceChildren(...columns.filter((column) => column !== null));
   }
 
-  #fit() {
-    this.#stage.fit(this.#zoom);
-  }
-
-  #place() {
-    this.#stage.place(this.#zoom);
-    this.#updateView();
-  }
-
   #divide() {
     const mode = this.#shownMode();
     const shown = mode === "divider" ? this.#position : mode === "side" ? 50 : 0;
@@ -209,6 +203,7 @@ export class CompareView extends HTMLElement {
   }
 
   #updateView() {
+    this.#stage.place(this.#zoom);
     const [scale, pixelScale] = [this.#zoom.scale(), this.#zoom.atPixels()];
     const { dataset, classList } = this.#stage.element;
     dataset.mode = this.#shownMode();
@@ -233,7 +228,7 @@ export class CompareView extends HTMLElement {
   #setMode(mode) {
     this.#mode = mode;
     this.#updateView();
-    this.#fit();
+    this.#stage.fit(this.#zoom);
   }
 
   /** @param {boolean} isHeld whether the first side is shown whole */
@@ -290,11 +285,11 @@ export class CompareView extends HTMLElement {
     this.#stage.divider.focus({ preventScroll: true });
   }
 
-  /** @param {number} factor @param {{x: number, y: number}} client */
+  /** @param {number} factor @param {Point} client */
   #zoomAt(factor, client) {
     const scale = this.#zoom.scale();
     this.#zoom.by(factor, this.#stage.pointAt(client));
-    return this.#zoom.scale() !== scale;
+    return this.#zoom.scale() !== scale || scale > 1;
   }
 }
 

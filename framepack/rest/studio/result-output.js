@@ -28,9 +28,9 @@ export function outputOf(answer) {
  * @param {((path: string) => void) | null} onContinue null if it cannot be a source
  */
 export function outputActions(api, { path, name, bytes, link }, onContinue) {
-  const text = bytes ? `Download ${name} (${sizeText(bytes)})` : `Download ${name}`;
   return [
-    link && h("a", { class: "button primary", href: api.url(link), download: name }, text),
+    link && h("a", { class: "button primary", href: api.url(link), download: name }, "Download"),
     onContinue && h("button", { type: "button", onclick: () => onContinue(path) }, "Continue with this"),
+    h("span", { class: "muted" }, bytes ? `${name}, ${sizeText(bytes)}` : name),
   ].filter((each) => each !== null);
 }

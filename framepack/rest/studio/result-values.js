@@ -45,7 +45,7 @@ function item(api, result, onContinue) {
   return h(
     "li",
     {},
-    h("p", {}, output ? output.name : h("span", { class: "error" }, result.error ?? "There is no output.")),
+    !output && h("p", { class: "error" }, result.error ?? "There is no output."),
     sentences.length > 0 && h("ul", { class: "warnings" }, ...sentences.map((/** @type {string} */ each) => h("li", {}, each))),
     output && h("div", { class: "result-actions" }, ...outputActions(api, output, onContinue)),
   );

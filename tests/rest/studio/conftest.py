@@ -172,9 +172,17 @@ def compare_page(clips: dict[str, Path]) -> Iterator[StudioPage]:
         yield page
 
 
+@pytest.fixture(scope="module")
+def compare_tab(browser: Browser) -> Iterator[Tab]:
+    """A small window."""
+    with opened_tab(browser, 420, 560) as tab:
+        yield tab
+
+
 @pytest.fixture
-def compared(browser: Browser, compare_page: StudioPage) -> Iterator[Compared]:
-    """The element in a small window."""
-    with opened_tab(browser, 560, 640) as tab:
-        tab.page.goto(compare_page.url)
-        yield Compared(tab, compare_page)
+def compared(compare_tab: Tab, compare_page: StudioPage) -> Iterator[Compared]:
+    """The element in a window where it is loaded anew."""
+    compare_tab.page.mouse.move(0, 0)
+    compare_tab.page.goto(compare_page.url)
+    yield Compared(compare_tab, compare_page)
+    assert compare_tab.faults == []

@@ -235,7 +235,7 @@ def test_full_screen_has_room_for_the_stage_and_its_controls(shown: Compared) ->
     shown.press("f")
     shown.tab.wait_until("document.fullscreenElement === view")
     stage, controls = shown.rect(".compare-stage"), shown.rect(".compare-controls")
-    assert (stage.y >= 0, controls.y + controls.height <= 640) == (True, True)
+    assert (stage.y >= 0, controls.y + controls.height <= 560) == (True, True)
     shown.press("f")
     shown.tab.wait_until("document.fullscreenElement === null")
 
@@ -273,6 +273,22 @@ def test_the_last_of_several_calls_decides_what_is_shown(compared: Compared) -> 
 
     compared.script("Promise.all([view.show(null, {url: 'after.mp4', kind: 'video', label: 'x'}), view.clear()])")
     assert compared.script("view.hidden && view.querySelectorAll('video').length === 0")
+
+
+def test_a_call_ends_whenever_the_element_is_cleared(compared: Compared) -> None:
+    """While it loads, measures or seeks: whoever waits for it goes on."""
+    assert compared.script(
+        """(async () => {
+          const sides = ["before.mp4", "after.mp4"].map((url) => ({ url, kind: "video", label: url }));
+          for (let ms = 0; ms < 400; ms += 80) {
+            const shown = view.show(...sides);
+            await new Promise((resolve) => setTimeout(resolve, ms));
+            view.clear();
+            await shown;
+          }
+          return view.hidden;
+        })()"""
+    )
 
 
 def test_a_side_alone_is_shown_without_a_divider(compared: Compared) -> None:
@@ -348,10 +364,9 @@ def test_a_recording_without_a_duration_can_be_sought(compared: Compared, tmp_pa
     assert compared.script("view.querySelector('.compare-seek').max") == "23"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1280, "light")])
 def test_the_element_is_accessible_and_fits_the_window(
-    browser: Browser, compare_page: StudioPage, scheme: str, width: int
+    browser: Browser, compare_page: StudioPage, width: int, scheme: str
 ) -> None:
     """Every control is 44 pixels large, in phones and on desktops, with the list of keys open."""
     with opened_tab(browser, width, 740, color_scheme=scheme) as tab:
