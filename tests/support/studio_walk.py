@@ -38,9 +38,9 @@ class Studio:
 
     def operation(self, name: str) -> None:
         """Choose the card of an operation, and wait for its settings."""
-        card = self.page.locator(f'input[name="operation"][value="{name}"]')
-        card.check(force=True)
-        summary = self.page.locator("label.card", has=card).get_attribute("title") or ""
+        card = self.page.locator("label.card", has=self.page.locator(f'input[value="{name}"]'))
+        card.click()
+        summary = card.get_attribute("title") or ""
         expect(self.page.locator("#settings .help").first).to_have_text(summary)
 
     def field(self, name: str) -> Locator:

@@ -29,9 +29,9 @@ export function folderView(api, { onBusy, onChange }) {
   const deleteButton = h("button", { type: "button", class: "danger", onclick: remove }, "Delete");
   const replaceButton = h("button", { type: "button", onclick: () => picker.click() }, "Replace …");
   const viewButton = h("button", { type: "button", onclick: () => view(grid.selection.indexes[0]) }, "View");
-  const first = h("input", { type: "number", min: 1, value: 1, "aria-label": "First frame" });
-  const last = h("input", { type: "number", min: 1, value: 1, "aria-label": "Last frame" });
-  const size = h("input", { type: "range", min: 0, max: SIZES.length - 1, value: 1, "aria-label": "Size of the thumbnails", oninput: () => grid.resize(SIZES[Number(size.value)]) });
+  const first = h("input", { type: "number", min: 0, "aria-label": "First frame" });
+  const last = h("input", { type: "number", min: 0, "aria-label": "Last frame" });
+  const size = h("input", { type: "range", min: 0, max: SIZES.length - 1, value: 1, oninput: () => grid.resize(SIZES[Number(size.value)]) });
   const grid = frameGrid({ onSelect: selected, onDelete: remove, onOpen: view, onDrop: (index, file) => replace([index], [file]) });
   const viewer = frameViewer((index) => {
     grid.selection.only(index);
@@ -53,7 +53,7 @@ export function folderView(api, { onBusy, onChange }) {
       "div",
       { class: "frames-toolbar" },
       h("form", { class: "frames-range", onsubmit: selectRange }, h("span", {}, "Frames"), first, h("span", {}, "to"), last, h("button", {}, "Select")),
-      h("span", { class: "frames-size" }, size),
+      h("label", { class: "frames-size frames-muted" }, "Size ", size),
     ),
     grid.element,
     h("div", { class: "frames-toolbar frames-selected" }, count, viewButton, replaceButton, deleteButton),
@@ -92,13 +92,16 @@ export function folderView(api, { onBusy, onChange }) {
   /** @param {SubmitEvent} event */
   function selectRange(event) {
     event.preventDefault();
-    if (thumbnails.length > 0) {
-      const [from, to] = [Number(first.value) - 1, Number(last.value) - 1];
-      grid.selection.only(Math.min(from, to));
-      grid.selection.extendTo(Math.max(from, to));
+    const [from, to] = [Number(first.value), Number(last.value)];
+    const found = thumbnails.flatMap(({ filename }, index) => (from <= numberOf(filename, index) && numberOf(filename, index) <= to ? [index] : []));
+    if (found.length > 0) {
+      grid.selection.only(found[0]);
+      grid.selection.choose(found);
       grid.reveal();
-      grid.changed();
+    } else {
+      grid.selection.clear();
     }
+    grid.changed();
   }
 
   /** List the frames. Those that are known keep their links, so that no image is loaded twice, and stay selected. @param {number} active */
@@ -119,7 +122,6 @@ export function folderView(api, { onBusy, onChange }) {
       label: frame.source_index === undefined || frame.source_index === null ? frame.filename : `${frame.filename}, frame ${frame.source_index} of the clip`,
     }));
     facts.textContent = described(thumbnails.length, source);
-    last.max = first.max = String(Math.max(1, thumbnails.length));
     grid.show(thumbnails, { ratio, active });
     grid.selection.choose(thumbnails.flatMap(({ filename }, index) => (chosen.has(filename) ? [index] : [])));
     grid.changed();
@@ -247,16 +249,27 @@ export function folderView(api, { onBusy, onChange }) {
       changed = new Map();
       setKept([]);
       status.textContent = error.textContent = facts.textContent = "";
-      first.value = last.value = "1";
+      first.value = last.value = "";
       grid.show([], { ratio, active: 0 });
       try {
         await load(0);
-        last.value = String(Math.max(1, thumbnails.length));
+        first.value = String(numberOf(thumbnails[0]?.filename ?? "", 0));
+        last.value = String(numberOf(thumbnails.at(-1)?.filename ?? "", 0));
       } catch (failed) {
         error.textContent = sentence(failed);
       }
     },
   };
+}
+
+/**
+ * The number in the name of a frame; its place in the list if there is none.
+ *
+ * @param {string} filename
+ * @param {number} index
+ */
+function numberOf(filename, index) {
+  return Number(/(\d+)\.\w+$/.exec(filename)?.[1] ?? index);
 }
 
 /**

@@ -128,7 +128,7 @@ export function frameGrid({ onSelect, onDelete, onOpen, onDrop }) {
       selection.all();
     } else if (event.key === "Escape" && selection.size > 0) {
       selection.clear();
-    } else if (event.key === "Delete") {
+    } else if (event.key === "Delete" || event.key === "Backspace") {
       onDelete();
     } else if (event.key === "Enter" && thumbnails.length > 0) {
       onOpen(selection.active);

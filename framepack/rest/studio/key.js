@@ -7,15 +7,15 @@ const KEPT = "framepack.key";
 const PRINTABLE = /^[\x21-\x7e]+$/;
 const NOT_VALID = "This API key is not valid.";
 
-/** The key after `#key=` in the address, which is removed from there, or else the kept one; null without either. */
-function takeKey() {
+/** The key after `#key=` in the address, which is removed from there; empty without one. */
+function keyInAddress() {
   const rest = new URLSearchParams(location.hash.slice(1));
   const given = rest.get("key");
   if (given !== null) {
     rest.delete("key");
     history.replaceState(null, "", location.pathname + location.search + (rest.size ? `#${rest}` : ""));
   }
-  return given?.trim() || sessionStorage.getItem(KEPT);
+  return given?.trim() ?? "";
 }
 
 /** Forget the key in this tab. */
@@ -34,7 +34,7 @@ export function forgetKey() {
  * @returns {Promise<{key: string, answer: Answer}>}
  */
 export async function signIn(form, open, reason = "") {
-  let key = takeKey();
+  let key = keyInAddress() || sessionStorage.getItem(KEPT);
   let message = reason;
   for (;;) {
     if (!key) {
@@ -88,12 +88,24 @@ function ask(form, message) {
   field.setAttribute("aria-invalid", String(message === NOT_VALID));
   field.focus();
   return new Promise((resolve) => {
-    form.onsubmit = (event) => {
-      event.preventDefault();
+    /** @param {string} key */
+    const take = (key) => {
+      window.removeEventListener("hashchange", takeFromAddress);
       if (alert) {
         alert.textContent = "";
       }
-      resolve(field.value.trim());
+      resolve(key);
+    };
+    const takeFromAddress = () => {
+      const key = keyInAddress();
+      if (key) {
+        take(key);
+      }
+    };
+    window.addEventListener("hashchange", takeFromAddress);
+    form.onsubmit = (event) => {
+      event.preventDefault();
+      take(field.value.trim());
     };
   });
 }

@@ -26,12 +26,18 @@ export async function settings(api, operation, types, listings, onChange) {
   const own = await form(operation.fields, listings, onChange);
   const steps = operation.hasSteps ? pipeline(types, listings, onChange) : null;
   const clips = operation.takes === "videos" ? clipList(api, onChange) : null;
-  const isStep = types.some((each) => each.name === operation.name);
+  const step = types.find((each) => each.name === operation.name);
   const parts = [steps?.element, clips?.element, (!steps || operation.fields.length > 0) && own.element];
 
   /** What this sends, without the source. */
   function sent() {
     return { ...own.values(), ...(steps ? { operations: steps.steps() } : {}), ...(clips ? { [SOURCES.videos]: clips.paths() } : {}) };
+  }
+
+  /** The values of the fields that the operation has as a step, too. @param {StepType} type */
+  function paramsOf(type) {
+    const names = new Set(type.fields.map((each) => each.name));
+    return Object.fromEntries(Object.entries(own.values()).filter(([name]) => names.has(name)));
   }
 
   return {
@@ -44,7 +50,7 @@ export async function settings(api, operation, types, listings, onChange) {
       return { ...at, ...sent() };
     },
     /** The steps to preview; null if this cannot be previewed. @returns {Step[] | null} */
-    steps: () => (steps ? steps.steps() : isStep ? [{ type: operation.name, params: own.values() }] : null),
+    steps: () => (steps ? steps.steps() : step ? [{ type: step.name, params: paramsOf(step) }] : null),
     /** Why there is nothing to preview. */
     whyNone: () => (steps ? "Add a step to see what it does." : "This operation has no preview."),
     /** Show the fields of a request that was sent. @param {Record<string, any>} body */

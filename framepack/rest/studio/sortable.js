@@ -79,9 +79,11 @@ export function sortable(label, onChange) {
       event.dataTransfer?.setDragImage(element, 20, 20);
       event.dataTransfer?.setData("text/plain", entry.title); // without data, Firefox does not drag
       element.classList.add("dragged");
+      setTimeout(() => list.classList.add("sorting")); // a change at this moment would end the drag
     });
     handle.addEventListener("dragend", () => {
       element.classList.remove("dragged");
+      list.classList.remove("sorting");
       dragged = null;
     });
     element.addEventListener("dragover", (event) => {

@@ -5,12 +5,11 @@ import { ApiError } from "./api.js";
 import { h } from "./dom.js";
 import { icon } from "./icons.js";
 import { player } from "./player.js";
+import { SAMPLE } from "./sample.js";
 
 /** @typedef {import("./player.js").Source} Source */
 /** @typedef {import("./player.js").Facts} Facts */
 
-const SAMPLE = "/studio/sample.mp4";
-const CREDIT = "Sample: Big Buck Bunny, © 2008 Blender Foundation, CC BY 3.0";
 
 /**
  * What the server says of a video.
@@ -23,7 +22,7 @@ const CREDIT = "Sample: Big Buck Bunny, © 2008 Blender Foundation, CC BY 3.0";
 async function analyze(api, path, signal) {
   const { analysis, warnings } = await api.json("POST", "/postprocess/analyze", { video_url: path }, { signal });
   const [width, height] = analysis.resolution.split("x").map(Number);
-  const audio = analysis.has_audio ? `sound: ${analysis.audio_codec}` : "no sound";
+  const audio = analysis.has_audio ? `audio: ${analysis.audio_codec}` : "no audio";
   const frames = `${analysis.total_frames} frame${analysis.total_frames === 1 ? "" : "s"}`;
   const lines = [`${width} × ${height}`, `${analysis.fps} fps`, frames, analysis.duration, audio, analysis.codec, analysis.file_size, analysis.bitrate];
   return { facts: { width, height, fps: analysis.fps, frames: analysis.total_frames, lines }, warnings: warnings ?? [] };
@@ -33,9 +32,9 @@ async function analyze(api, path, signal) {
  * The part of the page where the clip is chosen and shown.
  *
  * @param {import("./api.js").Api} api
- * @param {{onSource: (source: Source | null) => void, onTime: () => void}} listeners
+ * @param {{onSource: (source: Source | null) => void, onSample: () => void, onTime: () => void}} listeners
  */
-export function sourceView(api, { onSource, onTime }) {
+export function sourceView(api, { onSource, onSample, onTime }) {
   const file = h("input", { type: "file", id: "file", class: "visually-hidden", accept: "video/*,image/*,.mkv,.ts,.mov,.avi,.wmv,.flv,.mpg", onchange: chosen });
   const address = h("input", { type: "text", inputmode: "url", id: "address", placeholder: "https://…", autocomplete: "off", spellcheck: "false", required: true });
   const drop = h(
@@ -43,7 +42,7 @@ export function sourceView(api, { onSource, onTime }) {
     { class: "drop" },
     icon("upload"),
     h("p", {}, h("label", { for: "file", class: "button primary" }, "Choose a clip"), file, h("span", { class: "muted" }, " or drop it here")),
-    h("button", { type: "button", class: "quiet", onclick: useSample, title: CREDIT }, "Use the sample clip"),
+    h("button", { type: "button", class: "quiet", onclick: useSample, title: SAMPLE.credit }, "Use the sample clip"),
   );
   const open = h("form", { class: "address", onsubmit: openAddress }, h("label", { for: "address" }, "Or the address of a clip"), h("div", { class: "inline" }, address, h("button", {}, "Load")));
   const chooser = h("div", { class: "chooser" }, drop, open);
@@ -84,9 +83,10 @@ export function sourceView(api, { onSource, onTime }) {
   }
 
   async function useSample() {
+    onSample();
     await attempt(async (signal) => {
       say("Loading the sample");
-      const response = await api.request("GET", SAMPLE, undefined, { signal });
+      const response = await api.request("GET", SAMPLE.path, undefined, { signal });
       await uploaded(new File([await response.blob()], "sample.mp4", { type: "video/mp4" }), signal);
     });
   }

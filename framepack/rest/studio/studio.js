@@ -11,6 +11,7 @@ import { recentView } from "./recent.js";
 import { resultView } from "./result.js";
 import { runView } from "./run.js";
 import { sameAsView } from "./same-as-view.js";
+import { SAMPLE } from "./sample.js";
 import { operationsOf, stepTypesOf } from "./schema.js";
 import { settings } from "./settings.js";
 import { sourceView } from "./source.js";
@@ -39,7 +40,7 @@ export function studio(api, document, listeners) {
   let source = null;
 
   const cards = operationCards(operations, select);
-  const clip = sourceView(api, { onSource, onTime: () => !run.isBusy() && preview.changed("changed") });
+  const clip = sourceView(api, { onSource, onSample, onTime: () => !run.isBusy() && preview.changed("changed") });
   const preview = previewView(api, { wish, onError: showAtField, onBefore: clip.setPoster });
   const run = runView(api, { onDone, onState });
   const result = resultView(api, { onContinue: goOn, onFrames: listeners.openFrames });
@@ -105,6 +106,13 @@ export function studio(api, document, listeners) {
     }
     preview.clear();
     changed("opened");
+  }
+
+  /** Take settings that suit the sample, unless some are chosen already. */
+  function onSample() {
+    if (present?.operation.name === SAMPLE.operation && Object.keys(present.body(null)).length === 0) {
+      present.set(SAMPLE.body);
+    }
   }
 
   /** A frame of a clip that this browser cannot play. @param {Source} given */

@@ -18,7 +18,7 @@ from framepack.storage.frames.folders import folder_key
 from tests.support.clips import AudioSpec, Spec, barred, bars_of, make_clip
 from tests.support.control_plane import ROOT
 from tests.support.readback import rgb_of
-from tests.support.rest_server import KEY, RestServer, upload
+from tests.support.rest_server import KEY, Client, HeldBackend, LocalServer, RestServer, eventually, upload
 from tests.support.studio import Tab, needs_browser, opened_tab
 
 pytestmark = needs_browser
@@ -33,7 +33,7 @@ PAGE: Final = """<!doctype html>
 <head>
 <meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Frames</title>
 <link rel="stylesheet" href="studio.css"><link rel="stylesheet" href="frames.css">
-<link rel="stylesheet" href="test.css">
+<link rel="stylesheet" href="form.css"><link rel="stylesheet" href="test.css">
 <script type="module" src="test.js"></script>
 </head>
 <body><main><h1>Studio</h1><h2>Frames</h2><frames-studio></frames-studio></main></body>
@@ -57,7 +57,7 @@ WIDTH, HEIGHT, COUNT = 96, 64, 30
 class Studio:
     """The element in a page of the test's, which has the policy and the address of the real one."""
 
-    def __init__(self, tab: Tab, server: RestServer, source: dict[str, str] | None = None, key: str = KEY) -> None:
+    def __init__(self, tab: Tab, server: Client, source: dict[str, str] | None = None, key: str = KEY) -> None:
         self.page: Page = tab.page
         self.server = server
         self._files = {
@@ -222,8 +222,8 @@ def test_many_frames_are_deleted_only_after_a_question(tab: Tab, studio_server: 
     expect(dialog).to_be_hidden()
     assert len(studio.stored(folder)) == COUNT
 
-    studio.page.get_by_label("First frame").fill("2")
-    studio.page.get_by_label("Last frame").fill("29")
+    studio.page.get_by_label("First frame").fill("1")
+    studio.page.get_by_label("Last frame").fill("28")
     studio.page.get_by_role("button", name="Select").click()
     expect(studio.page.get_by_text("28 frames selected")).to_be_visible()
     studio.page.get_by_role("button", name="Delete", exact=True).click()
@@ -282,6 +282,47 @@ def test_errors_are_shown_where_they_belong(tab: Tab, studio_server: RestServer,
     studio_server.delete(f"/frames/{folder}")
     page.get_by_role("button", name=folder).click()
     expect(page.get_by_role("alert").filter(has_text=f"Folder '{folder}' not found")).to_be_visible()
+
+
+def test_an_image_that_is_dropped_on_a_frame_replaces_it(tab: Tab, studio_server: RestServer, folder: str) -> None:
+    """Not the selected one; the other size is a warning."""
+    studio = Studio(tab, studio_server)
+    studio.page.get_by_role("button", name=folder).click()
+    studio.thumbnail(name(1)).click()
+    content = list(png((48, 32)))
+    dropped = studio.page.evaluate_handle(DROPPED, content)
+    studio.thumbnail(name(3)).dispatch_event("dragover", {"dataTransfer": dropped})
+    studio.thumbnail(name(3)).dispatch_event("drop", {"dataTransfer": dropped})
+    expect(
+        studio.page.get_by_text("Replaced 1 frame. The image has 48 x 32 pixels, other frames 96 x 64")
+    ).to_be_visible()
+    place = studio_server.outputs / str(folder_key(folder))
+    assert (place / name(3)).read_bytes() == bytes(content)
+    assert (place / name(1)).read_bytes() != bytes(content)
+
+
+DROPPED: Final = """(bytes) => {
+  const data = new DataTransfer();
+  data.items.add(new File([new Uint8Array(bytes)], "other.png", { type: "image/png" }));
+  return data;
+}"""
+
+
+def test_stop_cancels_the_job(tab: Tab, backend: HeldBackend, server: LocalServer) -> None:
+    """Progress is shown before; afterwards the form is as it was."""
+    studio = Studio(tab, server, {"url": "https://example.com/a.mp4", "name": "a.mp4"})
+    page = studio.page
+    page.get_by_role("button", name="Extract frames").click()
+    assert eventually(lambda: backend.held)
+    job_id, held = next(iter(backend.held.items()))
+    held.progress(frames_done=7, frames_total=1200)
+    expect(page.get_by_text("7 of 1,200 frames")).to_be_visible()
+    expect(page.get_by_role("button", name="Extract frames")).to_be_disabled()
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("alert").filter(has_text="cancelled")).to_be_visible()
+    assert backend.cancelled == [job_id]
+    expect(page.get_by_role("button", name="Extract frames")).to_be_enabled()
+    expect(page.get_by_role("button", name="Stop")).to_be_hidden()
 
 
 def test_a_wrong_key_is_one_sentence(tab: Tab, studio_server: RestServer) -> None:

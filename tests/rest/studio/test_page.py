@@ -7,6 +7,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin
 
 import pytest
@@ -83,7 +84,7 @@ def test_the_policy_allows_files_of_this_server_alone(server: LocalServer) -> No
 
 def test_outputs_in_a_bucket_may_be_loaded_from_it_and_from_nowhere_else(tmp_path: Path, s3: S3Server) -> None:
     """The policy names the origin of presigned links."""
-    chosen = {
+    chosen: dict[str, Any] = {
         "storage": f"s3://{s3.make_bucket()}/x",
         "bucket_endpoint_url": s3.endpoint_url,
         "bucket_access_key_id": s3.access_key,
@@ -107,11 +108,18 @@ def test_other_files_beside_those_of_the_studio_are_404(server: LocalServer, nam
     assert (answer.status_code, answer.json()) == (404, {"detail": "Not Found.", "code": "not_found"})
 
 
-def test_the_sample_clip_is_that_of_the_test_input() -> None:
+def test_the_sample_clip_and_its_settings_are_those_of_the_test_input() -> None:
     """There is one sample."""
-    job = json.loads((ROOT / "test_input.json").read_text())
+    job = json.loads((ROOT / "test_input.json").read_text())["input"]
+    module = (FOLDER / "sample.js").read_text()
+    operation = re.search(r'operation: "(\w+)"', module)
+    body = re.search(r"body: (\{.*\})", module)
+    assert operation is not None
+    assert body is not None
 
-    assert (FOLDER / "sample.mp4").read_bytes() == base64.b64decode(job["input"]["video_base64"])
+    assert (FOLDER / "sample.mp4").read_bytes() == base64.b64decode(job.pop("video_base64"))
+    assert job.pop("endpoint") == operation[1]
+    assert json.loads(re.sub(r"(\w+):", r'"\1":', body[1])) == job
 
 
 def test_every_module_is_short_and_asks_to_be_checked() -> None:
