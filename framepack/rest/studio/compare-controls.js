@@ -43,7 +43,7 @@ export function button(name, label, attributes, text) {
 /** @param {TransportActions} actions */
 export function transportControls(actions) {
   const play = button("play", "Play", { onclick: actions.toggle, "data-action": "play" });
-  const sound = button("muted", "Sound of the result", { onclick: actions.toggleSound, "data-action": "sound" });
+  const sound = button("muted", "Audio of the result", { onclick: actions.toggleSound, "data-action": "sound" });
   const loop = button("loop", "Play again and again", { onclick: actions.toggleLoop, "data-action": "loop" });
   const bar = h("input", {
     type: "range",

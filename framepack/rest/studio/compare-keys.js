@@ -14,7 +14,7 @@ const KEYS = [
   ["Shift + arrows", "Move the enlarged frame"],
   ["L", "Hold: loupe"],
   ["S", "Side by side, or back to the divider"],
-  ["M", "Sound of the result on or off"],
+  ["M", "Audio of the result on or off"],
   ["F", "Full screen"],
   ["?", "Show or hide this list"],
 ];
