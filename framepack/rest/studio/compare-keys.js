@@ -38,7 +38,7 @@ export function keyHelp() {
  * @property {(isHeld: boolean) => void} hold
  * @property {(isHeld: boolean) => void} loupe
  * @property {() => void} toggleSide
- * @property {() => void} toggleSound
+ * @property {() => void} toggleAudio
  * @property {() => void} toggleFullscreen
  * @property {() => void} toggleHelp
  * @property {(position: (now: number) => number) => void} moveDivider
@@ -80,7 +80,7 @@ export function followKeys(element, divider, actions, signal) {
     1: actions.toPixels,
     l: () => actions.loupe(true),
     s: actions.toggleSide,
-    m: actions.toggleSound,
+    m: actions.toggleAudio,
     f: actions.toggleFullscreen,
     "?": actions.toggleHelp,
   };

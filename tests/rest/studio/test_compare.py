@@ -206,12 +206,12 @@ def test_playing_ends_at_the_last_frame_and_begins_again_when_it_loops(compared:
 
 
 def test_only_the_result_is_heard_and_only_if_asked_for(compared: Compared) -> None:
-    """Sound is off at first, by the button and by the key."""
+    """Audio is off at first, by the button and by the key."""
     compared.show("bars.mp4", "bars.mp4")
     muted = "[...view.querySelectorAll('video')].map((video) => video.muted)"
     assert compared.script(muted) == [True, True]
 
-    compared.button("sound").click()
+    compared.button("audio").click()
     assert compared.script(muted) == [True, False]
     compared.press("m")
     assert compared.script(muted) == [True, True]
