@@ -203,7 +203,10 @@ export function studio(api, document, listeners) {
     result.show({ operation, source: memory?.source ? sideOf(memory.source) : null, answer: answer ?? {}, body: memory?.body });
     byId("preview-part").hidden = true;
     byId("result-part").hidden = false;
-    byId("result-part").focus();
+    if (window.document.activeElement?.matches("body, #run, #run-state *")) { // else a person does something else
+      byId("result-part").focus({ preventScroll: true });
+      byId("result-part").scrollIntoView({ block: "start" });
+    }
   }
 
   function showPreview() {
