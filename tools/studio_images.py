@@ -20,7 +20,6 @@ from tests.support.studio_walk import Studio
 
 DOCS: Final = Path(__file__).parent.parent / "docs"
 SIZES: Final = {"studio-1280.png": (1280, 900), "studio-360.png": (360, 720)}
-COLORS: Final = 256  # as many as a page of few colors and one photo needs
 
 
 def main() -> None:
@@ -45,9 +44,8 @@ def main() -> None:
 
 
 def save(png: bytes, path: Path) -> None:
-    """Write a screenshot with a palette, which makes it a third of its size."""
-    image = Image.open(io.BytesIO(png)).convert("RGB")
-    image.quantize(COLORS, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
+    """Write a screenshot as small as possible."""
+    Image.open(io.BytesIO(png)).convert("RGB").save(path, optimize=True)
 
 
 if __name__ == "__main__":

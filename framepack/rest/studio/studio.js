@@ -202,13 +202,14 @@ export function studio(api, document, listeners) {
    * @param {any} answer
    * @param {import("./memory.js").Memory | null} [memory] what this tab knows of the job
    */
-  function showAnswer(operation, answer, memory = null) {
+  async function showAnswer(operation, answer, memory = null) {
     answered = answer;
-    result.show({ operation, source: memory?.source ? sideOf(memory.source) : null, answer: answer ?? {}, body: memory?.body });
+    const shown = result.show({ operation, source: memory?.source ? sideOf(memory.source) : null, answer: answer ?? {}, body: memory?.body });
     byId("preview-part").hidden = true;
     byId("result-part").hidden = false;
     if (window.document.activeElement?.matches("body, #run, #run-state *")) { // else a person does something else
       byId("result-part").focus({ preventScroll: true });
+      await shown; // what is below it moves until then
       byId("result-part").scrollIntoView({ block: "start" });
     }
   }
