@@ -93,7 +93,7 @@ export function studio(api, document, listeners) {
     } else if (wish()) {
       preview.changed(reason);
     } else {
-      preview.clear(source && present ? present.whyNone() : undefined);
+      preview.clear(present && (source || !present.needsSource) ? present.whyNone() : undefined);
     }
   }
 

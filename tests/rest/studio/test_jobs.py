@@ -232,7 +232,9 @@ def test_a_recent_job_is_opened_again(studio: Studio, held: Held) -> None:
     studio.page.evaluate("sessionStorage.removeItem('framepack.jobs')")
     studio.open(f"?other#key={KEY}")
 
-    studio.page.locator(".recent button").first.click()
+    newest = studio.page.locator(".recent button").first
+    expect(newest.locator("canvas")).to_be_visible()
+    newest.click()
 
     expect(studio.page.locator("#result-part")).to_be_visible()
     assert studio.page.url.endswith(f"#job={job_id}")
