@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SHARE_OF_FREE: Final = {"cuda": 0.8, "cpu": 0.5}
-_BATCH_PIXELS: Final = {"cuda": 1 << 20, "cpu": 1 << 16}  # enough to keep a GPU busy, or two threads of a CPU
+_SIDE_BY_SIDE_PIXELS: Final = 1 << 16  # of two frames on a CPU; larger ones keep all threads busy one by one
+_CUDA_BATCH_PIXELS: Final = 1 << 20  # enough to keep a GPU busy
 # The blocks of ESRGAN keep 192 channels: with more pixels, one block does not fit into a GPU's cache of 50 to 72 MB.
-_CUDA_BATCH_PIXELS: Final = {ESRGAN: 1 << 17}
+_CUDA_BATCH_PIXELS_OF: Final = {ESRGAN: 1 << 17}
 _MAX_BATCH: Final = {"cuda": 16, "cpu": COUNT}
 _TILE_STEP: Final = 32
 _PROBE_SIDE: Final = 32  # pixels of the frame with which memory is measured
@@ -67,11 +68,11 @@ class Upscaler:
         self._multiple = network.size_multiple
         self._minimum = network.minimum_size
         self.bytes_per_pixel = measure_bytes_per_pixel(network, self.dtype)
-        self._batch_pixels = _BATCH_PIXELS[device.torch_device.type]
         self._runs_side_by_side = not device.is_cuda and can_halve_threads()
+        self._batch_pixels = _SIDE_BY_SIDE_PIXELS if self._runs_side_by_side else 0
         self._max_pixels: int | None = None  # of one call of the network
         if device.is_cuda:
-            self._batch_pixels = _CUDA_BATCH_PIXELS.get(network.architecture, self._batch_pixels)
+            self._batch_pixels = _CUDA_BATCH_PIXELS_OF.get(network.architecture, _CUDA_BATCH_PIXELS)
             self._max_pixels = MAX_CUDA_ELEMENTS // measure_elements_per_pixel(network, self.dtype)
         self._fallback = OomFallback(device)
 
