@@ -61,6 +61,9 @@ class Request(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
 
+    sources: ClassVar[tuple[str, ...]] = ()
+    """Names of the fields of which exactly one must be given."""
+
     @model_validator(mode="before")
     @classmethod
     def _without_unset(cls, data: object) -> object:
@@ -100,12 +103,14 @@ class NoFields(Request):
 class VideoRequest(Request):
     """A request about one video, given as an address or as base64."""
 
+    sources = ("video_base64", "video_url")
+
     video_base64: str | None = Field(None, description="Base64-encoded video", repr=False)
     video_url: Url | None = Field(None, description="URL to download video from")
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        one_source(video_base64=self.video_base64, video_url=self.video_url)
+        one_source(**{name: getattr(self, name) for name in self.sources})
         return self
 
 

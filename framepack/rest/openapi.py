@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
+from framepack.api.json_schema import ClientSchemas
 from framepack.rest.auth import OPEN_PATHS
 
 if TYPE_CHECKING:
@@ -99,10 +101,39 @@ def _document(app: FastAPI, registry: Registry) -> Json:
     for operation in registry:
         route = document["paths"][operation.path][operation.method.lower()]
         route.update(_operation_item(operation, schemas[operation.request.__name__]))
+    _require_sources(document)
     for path, methods in document["paths"].items():
         for route in methods.values():
             _complete(route, is_open=path in OPEN_PATHS)
     return document
+
+
+def _require_sources(document: Json) -> None:
+    """Move the rule that a request has one source from its schema to the references to it.
+
+    Within the schema, generators of clients take the rule for alternatives of the whole request.
+    """
+    schemas = document["components"]["schemas"]
+    rules = {
+        _REF.format(model=name): each.pop("oneOf")
+        for name, each in schemas.items()
+        if "properties" in each and "oneOf" in each
+    }
+    for reference in _references(document):
+        if reference["$ref"] in rules:
+            reference["oneOf"] = rules[reference["$ref"]]
+
+
+def _references(value: Any) -> Iterator[Json]:
+    """Every object with a reference, at any depth."""
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value
+        for each in value.values():
+            yield from _references(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _references(each)
 
 
 def _complete(route: Json, *, is_open: bool) -> None:
@@ -125,11 +156,23 @@ def _schemas(registry: Registry) -> dict[str, Json]:
     models: list[tuple[type[BaseModel], Any]] = [(each.request, "validation") for each in registry]
     answers: list[type[BaseModel]] = [*(each.response for each in registry), Problem, Processing, Accepted]
     models += [(each, "serialization") for each in answers]
-    refs, definitions = models_json_schema(list(dict.fromkeys(models)), ref_template=_REF)
+    refs, definitions = models_json_schema(
+        list(dict.fromkeys(models)), ref_template=_REF, schema_generator=ClientSchemas
+    )
+    schemas = dict(definitions["$defs"])
     for (model, _), schema in refs.items():
         if schema["$ref"] != _REF.format(model=model.__name__):
             raise ValueError(f"several models have the name {model.__name__}")
-    return dict(definitions["$defs"])
+    return _plainly_named(schemas)
+
+
+def _plainly_named(schemas: Json) -> Json:
+    """The schemas of models that are part of requests and of answers, named and titled ``NameInput`` and ``Name``."""
+    names = {name: name.removesuffix("-Output").replace("-Input", "Input") for name in schemas}
+    references = {_REF.format(model=name): _REF.format(model=new) for name, new in names.items()}
+    for reference in _references(schemas):
+        reference["$ref"] = references[reference["$ref"]]
+    return {new: schemas[name] if name == new else {**schemas[name], "title": new} for name, new in names.items()}
 
 
 def _operation_item(operation: AnyOperation, fields: Json) -> Json:

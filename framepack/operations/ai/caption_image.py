@@ -23,12 +23,14 @@ _ENOUGH = 1536  # pixels: twice the side that Florence-2 sees
 class CaptionImageRequest(CallbackRequest):
     """An image to describe."""
 
+    sources = ("image_base64", "image_url")
+
     image_base64: str | None = Field(None, description="Base64-encoded image", repr=False)
     image_url: Url | None = Field(None, description="URL to download image from")
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        one_source(image_base64=self.image_base64, image_url=self.image_url)
+        one_source(**{name: getattr(self, name) for name in self.sources})
         return self
 
     def callback_metadata(self) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class BatchRequest(StepsRequest, CallbackRequest):
         for index, video in enumerate(videos if isinstance(videos, list) else ()):
             if isinstance(video, dict):
                 try:
-                    one_source(**{name: video.get(name) for name in ("video_base64", "video_url")})
+                    one_source(**{name: video.get(name) for name in VideoRequest.sources})
                 except InvalidSource as error:
                     raise InvalidSource(f"videos[{index}]: {error.message}") from error
         return videos
