@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache, reduce
 from operator import or_
 from types import UnionType
@@ -15,7 +16,9 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     SecretStr,
+    TypeAdapter,
     ValidationError,
     create_model,
     model_validator,
@@ -51,6 +54,21 @@ def _trimmed(value: object) -> object:
 
 Url = Annotated[str, Field(min_length=1, max_length=MAX_URL_CHARACTERS), BeforeValidator(_trimmed)]
 """An http or https address, without blanks around it; whether it is allowed is checked when it is used."""
+
+
+@dataclass(frozen=True)
+class DocumentedAs:
+    """Metadata of a field whose type documents show more precisely than it is validated.
+
+    Attributes:
+        type: What documents show.
+    """
+
+    type: Any
+
+    def __get_pydantic_json_schema__(self, _schema: object, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The schema of that type."""
+        return handler(TypeAdapter(self.type).core_schema)
 
 
 class Request(BaseModel):

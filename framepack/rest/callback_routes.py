@@ -6,10 +6,11 @@ import asyncio
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Final, Self
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
 from framepack.outbox.message import CallbackRecord, CallbackState
+from framepack.rest.fields import check_query
 
 if TYPE_CHECKING:
     from framepack.rest.server import Server
@@ -50,7 +51,7 @@ class CallbackList(BaseModel):
 
 def callback_routes(server: Server) -> APIRouter:
     """The routes about callbacks."""
-    router = APIRouter(prefix="/callbacks", tags=["callbacks"])
+    router = APIRouter(prefix="/callbacks", tags=["callbacks"], dependencies=[Depends(check_query)])
     outbox, deliverer = server.runtime.outbox, server.runtime.deliverer
 
     @router.get("", response_model_exclude_none=True)

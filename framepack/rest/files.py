@@ -18,6 +18,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field
 
+from framepack.api.failures import Problem
 from framepack.errors import Conflict, FramepackError, NotFound, RangeNotSatisfiable
 from framepack.rest.errors import error_response
 from framepack.rest.fields import check_query
@@ -52,11 +53,27 @@ _SAFE_HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "cross-origin",
     "Cache-Control": "private, max-age=3600",
 }
+_BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
+# Generators of clients take the first type that they know.
+_CONTENT: Final = dict.fromkeys(("application/octet-stream", *sorted(_SHOWN_INLINE), "*/*"), _BINARY)
+_HEADERS: Final = {
+    name: {"description": meaning, "schema": {"type": "string"}}
+    for name, meaning in {
+        "Accept-Ranges": "`bytes`: parts can be requested with `Range`",
+        "Content-Disposition": "Whether browsers show or save the file, and its name",
+        "ETag": "Identifies the content, for `If-None-Match`",
+    }.items()
+}
+_PART: Final = {"Content-Range": {"description": "Which bytes these are, of how many", "schema": {"type": "string"}}}
 _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"description": "The file", "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}},
-    206: {"description": "The parts that `Range` requests"},
+    200: {"description": "The file", "content": _CONTENT, "headers": _HEADERS},
+    206: {"description": "The parts that `Range` requests", "content": _CONTENT, "headers": _HEADERS | _PART},
     304: {"description": "The file matches `If-None-Match`"},
-    307: {"description": "The file is in a bucket, at the URL in `Location`"},
+    307: {
+        "description": "The file is in a bucket, at the URL in `Location`",
+        "headers": {"Location": {"description": "URL of the file", "schema": {"type": "string"}}},
+    },
+    416: {"description": "The range starts after the end of the file", "model": Problem},
 }
 _LINK: Final = {
     "parameters": [
@@ -70,7 +87,7 @@ _RANGES: Final = re.compile(rf"bytes=({_RANGE}(?:,{_RANGE})*)", re.ASCII)
 
 
 def file_routes(server: Server) -> APIRouter:
-    """The route of result files."""
+    """The routes of result files. Proxies and browsers may add parameters to the URLs of downloads."""
     router = APIRouter(tags=["files"])
 
     @router.head("/outputs/{path:path}", include_in_schema=False)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -25,6 +25,7 @@ from framepack.filenames import clean_filename
 from framepack.files.workspace import Workspace
 from framepack.rest.auth import caller_id
 from framepack.rest.bodies import Pace, body_chunks, check_free, check_length, stated_length
+from framepack.rest.fields import check_query
 from framepack.rest.idempotency import HEADER, answer_once, repeatable
 from framepack.storage.base import CHUNK_BYTES, Storage, storage_errors
 from framepack.storage.keys import Key
@@ -154,7 +155,7 @@ class UploadQuota:
 
 def upload_routes(server: Server) -> APIRouter:
     """The route of uploads."""
-    router = APIRouter(tags=["files"])
+    router = APIRouter(tags=["files"], dependencies=[Depends(check_query)])
     settings = server.runtime.settings
     quota = UploadQuota(
         server.runtime.storage,
