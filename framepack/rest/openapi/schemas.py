@@ -111,11 +111,15 @@ def _plainly_named(schemas: Json) -> Json:
 def _job_result(registry: Registry, schemas: Json) -> Json:
     """The schema of the result of a job.
 
-    Several answers may fit, so this is no ``oneOf``. Generated clients take the first one that has all it requires:
-    therefore those that require more come first.
+    Several answers may fit, so this is no ``oneOf``. Generated clients take the first one that has all it requires,
+    and drop other fields: so those that require more come first, then those of jobs, then those that know more.
     """
-    listed = [each for each in registry if each.is_job or each.takes_idempotency_key]
-    names = {each.response.__name__ for each in listed} | {Upload.__name__, Failure.__name__}
-    ordered = sorted(names, key=lambda name: (-len(schemas[name].get("required", ())), name))
+    jobs = {each.response.__name__ for each in registry if each.is_job}
+    others = {each.response.__name__ for each in registry if each.takes_idempotency_key}
+
+    def rank(name: str) -> tuple[int, bool, int]:
+        return len(schemas[name].get("required", ())), name in jobs, len(schemas[name]["properties"])
+
+    ordered = sorted(sorted({*jobs, *others, Upload.__name__, Failure.__name__}), key=rank, reverse=True)
     description = "The answer of the job's operation, or a failure. Never has inline files."
     return {"title": JOB_RESULT, "description": description, **alternatives(ordered)}
