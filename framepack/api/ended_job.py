@@ -26,7 +26,7 @@ class EndedJob(BaseModel):
 class SucceededJob(EndedJob):
     """The callback of a job that has succeeded. Only operations that make a file have the fields of one."""
 
-    success: Literal[True]
+    success: Literal[True] = Field(description="Distinguishes it from a failure")
     output_path: str | None = Field(None, description="Path of the output in the store")
     output_filename: str | None = Field(None, description="Output filename")
     output_url: str | None = Field(None, description="URL to download the output file")
@@ -40,7 +40,7 @@ class SucceededJob(EndedJob):
 class FailedJob(EndedJob):
     """The callback of a job that has failed or was cancelled."""
 
-    success: Literal[False]
+    success: Literal[False] = Field(description="Distinguishes it from a success")
     error: str = Field(description="One sentence: what was wrong")
     code: Code | None = Field(None, description="Stable code of the error; missing if only videos of a batch failed")
     metadata: dict[str, Any] | None = Field(

@@ -186,10 +186,14 @@ Message = Annotated[str, Field(description="What was done, for people")]
 """The sentence that most answers have."""
 
 
+Success = Annotated[bool, Field(description="Always true: a failure has an error instead")]
+"""The field ``success`` of answers that are never failures."""
+
+
 class SuccessResponse(Response):
     """Base of the answers with a field ``success``."""
 
-    success: bool = Field(default=True, description="Always true: a failure has an error instead")
+    success: Success = True
 
 
 class VideoResponse(SuccessResponse):

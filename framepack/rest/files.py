@@ -11,14 +11,16 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request
+from fastapi import Path as PathField
 from fastapi.responses import FileResponse, RedirectResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field
 
 from framepack.api.failures import Problem
+from framepack.api.schemas import Message, Success
 from framepack.errors import Conflict, FramepackError, NotFound, RangeNotSatisfiable
 from framepack.rest.errors import error_response
 from framepack.rest.fields import check_query
@@ -81,6 +83,8 @@ _LINK: Final = {
     ],
     **OPENAPI,
 }
+FilePath = Annotated[str, PathField(description="Path of the file below `/outputs/`")]
+
 _PIECE_BYTES: Final = 4 << 20
 _RANGE: Final = r"\s*(?:\d{1,18}-\d{0,18}|-\d{1,18})\s*"
 _RANGES: Final = re.compile(rf"bytes=({_RANGE}(?:,{_RANGE})*)", re.ASCII)
@@ -92,7 +96,7 @@ def file_routes(server: Server) -> APIRouter:
 
     @router.head("/outputs/{path:path}", include_in_schema=False)
     @router.get("/outputs/{path:path}", response_class=Response, responses=_ANSWERS, openapi_extra=_LINK)
-    async def get_output(request: Request, path: str) -> Response:
+    async def get_output(request: Request, path: FilePath) -> Response:
         """Download a result or a part of it. A signed link (`output_url`) needs no API key."""
         key = key_of(path)
         if key is None or key.segments[0] == STATE.text:
@@ -106,8 +110,8 @@ def file_routes(server: Server) -> APIRouter:
 class DeletedOutput(BaseModel):
     """A result or an upload was deleted."""
 
-    success: bool = True
-    message: str
+    success: Success = True
+    message: Message
     output_path: str = Field(description="Its path")
 
 
@@ -115,7 +119,7 @@ def _add_deletion(router: APIRouter, server: Server) -> None:
     """Add the route that deletes a result."""
 
     @router.delete("/outputs/{path:path}", dependencies=[Depends(check_query)])
-    async def delete_output(path: str) -> DeletedOutput:
+    async def delete_output(path: FilePath) -> DeletedOutput:
         """Delete a result or an upload, by its path or its file name. Frame folders have a route of their own."""
         key = await asyncio.to_thread(_deleted, server, path)
         return DeletedOutput(message=f"Deleted '{key.name}'", output_path=f"{PUBLIC_ROOT}{key}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, Response
@@ -40,15 +40,15 @@ class Health(BaseModel):
     problem: str | None = Field(description="Why queued jobs wait and how to fix it; with an API key only")
     device: HealthDevice | None = Field(description="Device of a local worker, once it is ready")
     backend: str = Field(description="`local` or `runpod`")
-    jobs_queued: int
-    jobs_running: int
-    version: str
+    jobs_queued: int = Field(description="Number of waiting jobs")
+    jobs_running: int = Field(description="Number of running jobs")
+    version: str = Field(description="Version of the server")
 
 
 class Ready(BaseModel):
     """The server can run jobs."""
 
-    ready: bool = True
+    ready: Literal[True] = Field(True, description="Always true: otherwise the response is an error")  # noqa: FBT003
 
 
 def health_routes(server: Server) -> APIRouter:

@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query
+from fastapi import Path as PathField
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 
-from framepack.api.schemas import DocumentedAs
+from framepack.api.schemas import DocumentedAs, Success
 from framepack.job import WAITING_FOR
 from framepack.jobs.records import JobRecord, State
 from framepack.rest.callback_routes import CallbackView
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 _MAX_LISTED: Final = 1000
 _DEFAULT_LISTED: Final = 100
+
+
+JobId = Annotated[str, PathField(description="Id of the job")]
 
 
 class JobProgress(BaseModel):
@@ -41,9 +45,9 @@ class JobProgress(BaseModel):
 class JobSummary(BaseModel):
     """A job, without its result."""
 
-    job_id: str
+    job_id: str = Field(description="Id of the job")
     operation: str = Field(description="Name of the operation, such as `upscale`")
-    state: State
+    state: State = Field(description="State of the job; the last three are final")
     created: datetime = Field(description="When it was submitted")
     started: datetime | None = Field(None, description="When its last attempt started")
     ended: datetime | None = Field(None, description="When it ended")
@@ -70,8 +74,8 @@ class JobView(JobSummary):
 class JobList(BaseModel):
     """The jobs of the deployment, the newest first."""
 
-    success: bool = True
-    jobs: list[JobSummary]
+    success: Success = True
+    jobs: list[JobSummary] = Field(description="The newest jobs")
     total_count: int = Field(description="Number of all jobs that are remembered")
 
 
@@ -99,17 +103,19 @@ def job_routes(server: Server) -> APIRouter:
     jobs, callbacks = server.jobs, server.callbacks
     router = APIRouter(prefix="/jobs", tags=["jobs"], dependencies=[Depends(check_query)])
 
-    async def check_job(job_id: str) -> None:
+    async def check_job(job_id: JobId) -> None:
         await jobs.read(job_id)  # raises NotFound, which must happen before the response starts
 
     @router.get("", response_model_exclude_none=True)
-    async def list_jobs(limit: Annotated[int, Query(ge=1, le=_MAX_LISTED)] = _DEFAULT_LISTED) -> JobList:
+    async def list_jobs(
+        limit: Annotated[int, Query(ge=1, le=_MAX_LISTED, description="How many at most")] = _DEFAULT_LISTED,
+    ) -> JobList:
         """List waiting, running and recently ended jobs."""
         records, count = await jobs.list_newest(limit)
         return JobList(jobs=[JobSummary(**_fields(record)) for record in records], total_count=count)
 
     @router.get("/{job_id}", response_model_exclude_none=True)
-    async def get_job(job_id: str) -> JobView:
+    async def get_job(job_id: JobId) -> JobView:
         """Show a job: state, progress, time left, result."""
         status = await jobs.read(job_id)
         view = _view(status)
@@ -124,14 +130,14 @@ def job_routes(server: Server) -> APIRouter:
         dependencies=[Depends(check_job), Depends(link_parameters)],
         openapi_extra={**OPENAPI, "responses": {"200": _EVENTS}},
     )
-    async def follow_job(job_id: str) -> AsyncIterator[ServerSentEvent]:
+    async def follow_job(job_id: JobId) -> AsyncIterator[ServerSentEvent]:
         """Follow a job as server-sent events: `progress` events until it ends, then `end` with the result."""
         async for status in jobs.follow(job_id):
             view = _view(status).model_dump(mode="json", exclude_none=True)
             yield ServerSentEvent(event="end" if status.record.state.is_final else "progress", data=view)
 
     @router.delete("/{job_id}", response_model_exclude_none=True, dependencies=[Depends(refuse_key)])
-    async def cancel_job(job_id: str) -> JobView:
+    async def cancel_job(job_id: JobId) -> JobView:
         """Cancel a job. A running job stops within a frame."""
         return _view(await jobs.cancel(job_id))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import BaseModel, Field
 
@@ -16,14 +16,17 @@ NOTE: Final = (
 )
 
 
+Started = Annotated[Literal[True], Field(description="Always true: the job is stored")]
+
+
 class Processing(BaseModel):
     """The immediate response to a request with a `callback_url`, which gets the result."""
 
-    success: Literal[True] = True
+    success: Started = True
     message: str = Field(description="What was started, for people")
     processing: Literal[True] = Field(True, description="Distinguishes this response from a result")  # noqa: FBT003
     callback_url: str = Field(description="Where the result will be sent")
-    note: str = NOTE
+    note: str = Field(NOTE, description="What will be sent there, for people")
     job_id: str = Field(description="Id of the job")
 
     @classmethod
@@ -36,7 +39,7 @@ class Processing(BaseModel):
 class Accepted(BaseModel):
     """The response to `Prefer: respond-async`."""
 
-    success: Literal[True] = True
+    success: Started = True
     message: str = Field("The job is queued", description="What was done, for people")
     job_id: str = Field(description="Id of the job")
     status_url: str = Field(description="Path of the job")

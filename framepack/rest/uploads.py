@@ -20,6 +20,7 @@ from pydantic import BaseModel, Field
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from framepack.api.schemas import Message, Success
 from framepack.errors import Busy, FramepackError, InvalidSource, NotFound
 from framepack.filenames import clean_filename
 from framepack.files.workspace import Workspace
@@ -61,8 +62,8 @@ _FORM: Final = {
 class Upload(BaseModel):
     """An uploaded file."""
 
-    success: bool = True
-    message: str = "File uploaded successfully"
+    success: Success = True
+    message: Message = "File uploaded successfully"
     video_url: str = Field(description="Value for `video_url` or `image_url` in a request")
     url: str | None = Field(None, description="Link that shows the file without an API key, until it expires")
     filename: str = Field(description="Name of the file, without unsafe characters")

@@ -118,3 +118,12 @@ def test_the_result_of_every_job_becomes_the_answer_of_its_operation(made: Path)
     assert [name for name, _ in found] == list(answers)
     assert [content for _, content in found] == list(answers.values())
     assert codes == ["<ErrorCode.BUSY: 'busy'>", "'new_one'"]
+
+
+def test_a_client_sends_only_what_it_was_given(made: Path) -> None:
+    """Otherwise the defaults of filters would win over those of a preset."""
+    request = 'FiltersRequest(video_url="https://example.com/a.mp4", preset="cinematic")'
+
+    done = run_python("-c", f"from {PACKAGE}.models import *; print({request}.to_dict())", folder=made)
+
+    assert done.stdout == "{'preset': 'cinematic', 'video_url': 'https://example.com/a.mp4'}\n", done.stderr

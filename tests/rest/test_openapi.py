@@ -229,6 +229,23 @@ def all_source() -> str:
     return "\n".join(each.read_text() for each in (ROOT / "framepack").rglob("*.py"))
 
 
+def test_every_field_and_every_parameter_is_described(page: JsonObject) -> None:
+    """Pages and clients show these sentences."""
+    fields = {
+        f"{name}.{field}": each
+        for name, schema in page["components"]["schemas"].items()
+        for field, each in schema.get("properties", {}).items()
+    }
+    parameters = {
+        f"{path} {each['name']}": each
+        for path, routes in page["paths"].items()
+        for route in routes.values()
+        for each in route.get("parameters", ())
+    }
+
+    assert [name for name, each in (fields | parameters).items() if not each.get("description")] == []
+
+
 def test_known_error_codes_are_listed_and_others_are_allowed(page: JsonObject) -> None:
     """Every code of ours, with its meaning."""
     schemas = page["components"]["schemas"]
