@@ -132,6 +132,20 @@ class VideoRequest(Request):
         return self
 
 
+class ImageRequest(Request):
+    """A request about one image, given as an address or as base64."""
+
+    sources = ("image_base64", "image_url")
+
+    image_base64: str | None = Field(None, description="Base64-encoded image", repr=False)
+    image_url: Url | None = Field(None, description="URL to download image from")
+
+    @model_validator(mode="after")
+    def _one_image(self) -> Self:
+        one_source(**{name: getattr(self, name) for name in self.sources})
+        return self
+
+
 def _token(value: object) -> object:
     """Check a token that becomes part of a header. The message does not repeat it."""
     given = value.get_secret_value() if isinstance(value, SecretStr) else value

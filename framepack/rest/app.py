@@ -24,7 +24,7 @@ from framepack.errors import BadRequest, FramepackError, InvalidField, MethodNot
 from framepack.rest.access import AccessLog
 from framepack.rest.auth import OPEN_PATHS, ApiKeys, RequireApiKey
 from framepack.rest.callback_routes import callback_routes
-from framepack.rest.docs_page import docs_routes
+from framepack.rest.docs_page import DOCS
 from framepack.rest.draining import DrainBody
 from framepack.rest.errors import error_response
 from framepack.rest.files import file_routes
@@ -33,7 +33,9 @@ from framepack.rest.idempotency import JOB_ID
 from framepack.rest.job_routes import job_routes
 from framepack.rest.links import check_link
 from framepack.rest.openapi.document import openapi_document
+from framepack.rest.pages import page_routes
 from framepack.rest.routes import add_operations
+from framepack.rest.studio_page import STUDIO, bucket_origins
 from framepack.rest.uploads import remove_old_uploads, upload_routes
 from framepack.storage.outputs import PUBLIC_ROOT
 
@@ -126,7 +128,8 @@ def _add_routes(app: FastAPI, server: Server) -> None:
         upload_routes(server),
         file_routes(server),
         health_routes(server),
-        docs_routes(),
+        page_routes(DOCS),
+        page_routes(STUDIO, partial(bucket_origins, server)),
     )
     for router in routers:
         app.include_router(router)
