@@ -176,13 +176,14 @@ def test_from_preset_has_its_documented_query_parameters(page: JsonObject) -> No
     documented = {param.path: param for param in BY_NAME["pipeline_from_preset"].params if param.location == "query"}
     route = page["paths"]["/postprocess/pipeline/from-preset"]["post"]
     parameters = {each["name"]: each for each in route["parameters"] if each["in"] == "query"}
-    body = route["requestBody"]
+    body, schemas = route["requestBody"], page["components"]["schemas"]
+    name = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
 
     assert set(documented) <= set(parameters)
     assert {name for name, each in parameters.items() if each["required"]} == {"preset_name"}
     assert documented["preset_name"].required
     assert not body["required"]
-    assert set(body["content"]["application/json"]["schema"]["properties"]) == set(parameters) - {"preset_name"}
+    assert set(schemas[name]["properties"]) == set(parameters) - {"preset_name"}
 
 
 def test_a_request_that_needs_a_field_or_a_source_needs_a_body(page: JsonObject) -> None:

@@ -114,7 +114,7 @@ def _document(app: FastAPI, registry: Registry, public_url: str | None) -> Json:
             name = item["operationId"]
             operation = operations.get(name)
             if operation is not None:
-                item.update(_operation_item(operation, schemas[operation.request.__name__]))
+                item.update(_operation_item(operation, schemas))
             traits = _traits(routes[name], item) if operation is None else _operation_traits(operation, item)
             item["responses"] = _responses(item["responses"], traits)
             item.setdefault("security", _security(path))
@@ -180,8 +180,9 @@ def _operation_traits(operation: AnyOperation, item: Json) -> Traits:
     )
 
 
-def _operation_item(operation: AnyOperation, fields: Json) -> Json:
-    """The operation object of one operation, without its errors."""
+def _operation_item(operation: AnyOperation, schemas: Json) -> Json:
+    """The operation object of one operation, without its errors. May add the schema of its body."""
+    fields = schemas[operation.request.__name__]
     parameters = [_parameter(name, fields, "path", operation) for name in operation.path_fields]
     if operation.in_query:
         parameters += [
@@ -204,7 +205,7 @@ def _operation_item(operation: AnyOperation, fields: Json) -> Json:
         item["responses"]["202"] = with_headers(accepted, [JOB_ID, "Location", "Preference-Applied"])
     if parameters:
         item["parameters"] = parameters
-    if (body := _body(operation, fields)) is not None:
+    if (body := _body(operation, schemas)) is not None:
         item["requestBody"] = body
     return item
 
@@ -220,21 +221,26 @@ def _parameter(name: str, fields: Json, location: str, operation: AnyOperation) 
     return {**parameter, "examples": examples} if examples else parameter
 
 
-def _body(operation: AnyOperation, fields: Json) -> Json | None:
+def _body(operation: AnyOperation, schemas: Json) -> Json | None:
     """The request body: the fields that are neither in the path nor required in the query."""
-    properties, required = fields.get("properties", {}), fields.get("required", ())
+    name = operation.request.__name__
+    fields = schemas[name]
+    required = fields.get("required", ())
     elsewhere = {*operation.path_fields, *(required if operation.in_query else ())}
-    own = {name: each for name, each in properties.items() if name not in elsewhere}
+    own = {field: each for field, each in fields.get("properties", {}).items() if field not in elsewhere}
     if not own or operation.method == "GET":
         return None
-    content: Json = {"schema": reference(operation.request.__name__)}
+    rest = {"properties": own, "required": [each for each in required if each in own]}
+    is_required = not operation.in_query and bool(rest["required"] or "oneOf" in fields)
+    content: Json = {"schema": reference(name)}
     if elsewhere:
-        kept = {key: value for key, value in fields.items() if key != "oneOf"}
-        content["schema"] = {**kept, "properties": own, "required": [name for name in required if name in own]}
-    examples = {name: {"summary": name, "value": each} for name, each in operation.examples.items()}
+        content["schema"] = reference(f"{name}Body")
+        schemas[f"{name}Body"] = {**fields, "title": f"{name}Body", **rest}
+        if operation.in_query:  # where the source may be
+            schemas[f"{name}Body"].pop("oneOf", None)
+    examples = {title: {"summary": title, "value": each} for title, each in operation.examples.items()}
     if examples and not elsewhere:
         content["examples"] = examples
-    is_required = not operation.in_query and bool(content["schema"].get("required", required) or "oneOf" in fields)
     return {"required": is_required, "content": {"application/json": content}}
 
 
