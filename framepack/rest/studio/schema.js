@@ -173,10 +173,24 @@ function operationOf(document, path, method, route) {
     path,
     method: "POST",
     takes,
-    fields: fieldsOf(document, body),
+    fields: [...requiredInQuery(document, route), ...fieldsOf(document, body)],
     hasSteps: "operations" in properties,
     givesVideo: answersOf(document, route).some((/** @type {Schema} */ each) => "output_url" in (each.properties ?? {})),
   };
+}
+
+/**
+ * The fields that a route requires in its query. The page sends them in the body, which the server accepts as well.
+ *
+ * @param {Schema} document
+ * @param {Schema} route
+ * @returns {Field[]}
+ */
+function requiredInQuery(document, route) {
+  return (route.parameters ?? [])
+    .filter((/** @type {Schema} */ each) => each.in === "query" && each.required)
+    .map((/** @type {Schema} */ each) => fieldOf(each.name, resolved(document, { ...each.schema, description: each.description }), true))
+    .filter((/** @type {Field | null} */ each) => each !== null);
 }
 
 /** @param {Schema} document @param {Schema} route */
