@@ -232,7 +232,7 @@ class LimitSettings(_Group):
         description="Maximum frames x pixels that a job encodes, in 10^9, into videos and images.",
     )
     max_extracted_frames: int = Field(10_000, gt=0, le=_MILLION, description="Maximum frames per extraction.")
-    max_image_mb: float = Field(25, gt=0, le=_MILLION, description="Maximum size of an image to caption.")
+    max_image_mb: float = Field(25, gt=0, le=_MILLION, description="Maximum size of an image in a request.")
     max_image_pixels: int = Field(
         50_000_000, gt=0, le=1000 * _MILLION, description="Maximum pixels of an image to caption."
     )

@@ -20,6 +20,7 @@ from framepack.settings import GROUPS
 from tools.code_map import contracts, layers, map_of_modules, map_of_packages
 from tools.endpoints_page import endpoints_page
 from tools.formats_page import formats_page
+from tools.job_schema import job_schema
 from tools.ratio_chart import ratio_chart
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def pages(root: Path = _ROOT) -> dict[Path, str]:
             root / "docs" / "architecture.md", **{name: write(root) for name, write in architecture.items()}
         ),
         root / "docs" / "endpoints.md": endpoints_page(registry, _GENERATED),
+        root / "docs" / "job.schema.json": job_schema(registry, _GENERATED),
         root / "docs" / "formats.md": formats_page(_GENERATED),
         root / "docs" / "settings.md": settings_page(),
         root / "docs" / "errors.md": errors_page(),

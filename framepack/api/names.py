@@ -6,7 +6,7 @@ import re
 import unicodedata
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, JsonValue
 
 MAX_CHARACTERS: Final = 100
 MAX_BYTES: Final = 200
@@ -65,6 +65,16 @@ def is_name(text: str) -> bool:
         return checked_name(text) == text
     except ValueError:
         return False
+
+
+def listed_by(path: str, member: str) -> dict[str, JsonValue]:
+    """What a field's schema says of its values: where a client finds them, such as a form that offers a choice.
+
+    Args:
+        path: The route that lists them, to GET.
+        member: The member of its answer that has them, by name.
+    """
+    return {"x-choices": {"path": path, "member": member}}
 
 
 def _without_spaces(value: object) -> object:

@@ -1,4 +1,4 @@
-"""The command line: ``framepack run``, ``operations``, ``weights``, ``compare``, ``doctor`` and ``serve``."""
+"""The command line: ``run``, ``operations``, ``weights``, ``compare``, ``doctor``, ``serve`` and ``studio``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _FAILED: Final = 1
 _INTERRUPTED: Final = 130
-_SERVE: Final = "serve"
+_SERVERS: Final = ("serve", "studio")
 
 
 class Interrupted(BaseException):
@@ -65,7 +65,7 @@ def _main(given: list[str], *, is_process: bool) -> int:
                 sys.stdout.flush()
             return status
     except Interrupted:
-        if given[:1] != [_SERVE]:  # the server logs that it stops
+        if not given or given[0] not in _SERVERS:  # the server logs that it stops
             print("framepack: Interrupted.", file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:  # the reader of stdout has ended

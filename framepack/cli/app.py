@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 RUN: Final = "run"
 
+_Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")]
+_Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")]
 _STATES: Final = {"folder": "here", "cache": "in a cache", "wheel": "in a package", "wrong": "damaged"}
 
 
@@ -46,7 +48,8 @@ def build_app(registry: Registry) -> typer.Typer:
     app.add_typer(callbacks, name="callbacks")
     app.command("compare", help="Draw a frame of two videos side by side, as a whole and in detail.")(_compare)
     app.command("doctor", help="Check settings, device, codecs, store, disk and weights.")(_doctor)
-    app.command("serve", help="Serve the REST API.")(_serve)
+    app.command("serve", help="Serve the REST API and the studio page.")(_serve)
+    app.command("studio", help="Serve, and open the studio page in the browser.")(_studio)
     return app
 
 
@@ -168,11 +171,13 @@ def _doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print the f
     return FAILED if any(each.state == "error" for each in findings) else 0
 
 
-def _serve(
-    *,
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8000,
-) -> None:
-    from framepack.rest.serve import serve  # only this command needs FastAPI
+def _serve(*, host: _Host = "127.0.0.1", port: _Port = 8000) -> None:
+    from framepack.rest.serve import serve  # only these commands need FastAPI
 
     serve(load_settings(), host, port)
+
+
+def _studio(*, host: _Host = "127.0.0.1", port: _Port = 8000) -> None:
+    from framepack.rest.serve import serve
+
+    serve(load_settings(), host, port, opens_browser=True)

@@ -12,13 +12,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from framepack.errors import FramepackError, Unauthorized
-from framepack.rest.docs_page import PAGES as DOCS_PAGES
+from framepack.rest.docs_page import DOCS
 from framepack.rest.errors import error_response
+from framepack.rest.studio_page import STUDIO
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 OPEN_PATHS: Final = frozenset({"/health", "/ping", "/ready"})
+
+PAGES: Final = DOCS.paths | STUDIO.paths
+"""Paths of pages and of the files that they load. They hold no secret and need no key."""
 
 PASSWORD_PATHS: Final = frozenset({"/openapi.json", "/metrics"})
 """Paths that also accept the API key as a password (Basic authentication), as browsers and Prometheus send it."""
@@ -106,7 +110,7 @@ class RequireApiKey:
             await self._app(scope, receive, send)
             return
         caller = self._caller(path, scope["headers"])
-        if path in OPEN_PATHS or path in DOCS_PAGES or caller is not None:
+        if path in OPEN_PATHS or path in PAGES or caller is not None:
             await self._app({**scope, _CALLER: caller}, receive, send)
             return
         try:

@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import socket
+import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 from types import FrameType
@@ -18,9 +19,10 @@ from framepack.checks.store import lost_with_container, store_error, try_store
 from framepack.errors import DiskFull, FramepackError, InvalidSettings, Unavailable
 from framepack.jobs.backends.local import LIGHT_SLOTS, LIGHT_WORKER, LocalBackend
 from framepack.jobs.backends.runpod import RunpodBackend, fit_request
-from framepack.logs import log_start, start_logging
+from framepack.logs import is_terminal, log_start, start_logging
 from framepack.rest.app import create_app
 from framepack.rest.auth import ApiKeys, new_key
+from framepack.rest.browser import open_in_browser
 from framepack.rest.connections import ConnectionLimits
 from framepack.rest.server import Server
 from framepack.runtime import Runtime
@@ -39,8 +41,14 @@ _BACKLOG: Final = 2048
 _CLOSE_SECONDS: Final = 5  # for responses that are still being sent when everything else has ended
 
 
-def serve(settings: Settings, host: str, port: int) -> None:
+def serve(settings: Settings, host: str, port: int, *, opens_browser: bool = False) -> None:
     """Serve until SIGTERM or Ctrl-C.
+
+    Args:
+        settings: Of the server.
+        host: Address to listen on.
+        port: Port to listen on; 0 for a free one.
+        opens_browser: Whether to open the studio in a browser of this machine.
 
     Raises:
         InvalidSettings: the RunPod endpoint is not configured.
@@ -55,9 +63,30 @@ def serve(settings: Settings, host: str, port: int) -> None:
     _check_store_folder(settings)
     if (sentence := lost_with_container(settings)) is not None:
         log.warning(sentence)
-    server, app = build(settings)
+    generated = None if settings.api_keys else new_key()
+    server, app = build(settings, generated)
     config = http_config(app, host, port)
-    DrainingServer(config, lambda: server.jobs.stop(settings.shutdown_grace_seconds)).run([listening])
+    greet = partial(_greet, _local_url(host, port), generated, opens_browser=opens_browser)
+    DrainingServer(config, lambda: server.jobs.stop(settings.shutdown_grace_seconds), greet).run([listening])
+
+
+def _greet(url: str, generated: str | None, *, opens_browser: bool) -> None:
+    """Tell whoever started the server how to open the studio.
+
+    Args:
+        url: The server's URL on this machine.
+        generated: The API key of this run, which nobody knows yet; keys of the settings are not shown.
+        opens_browser: Whether to open it.
+    """
+    address = f"{url}/#key={generated}" if generated else f"{url}/"
+    if generated is None:
+        log.info("Open %s in a browser; it asks for the API key.", address)
+    elif is_terminal():
+        print(f"Open {address} in a browser.", file=sys.stderr)  # noqa: T201 - for the person at the terminal
+    else:
+        log.info("Open %s/ in a browser; it asks for the API key.", url)
+    if opens_browser:
+        open_in_browser(address)
 
 
 def http_config(app: FastAPI, host: str, port: int, limits: ConnectionLimits | None = None) -> uvicorn.Config:
@@ -130,17 +159,21 @@ def _check_store_folder(settings: Settings) -> None:
         raise Unavailable(str(store_error(settings, error))) from error
 
 
-def build(settings: Settings) -> tuple[Server, FastAPI]:
+def build(settings: Settings, generated: str | None = None) -> tuple[Server, FastAPI]:
     """Build the server and its ASGI application.
+
+    Args:
+        settings: Of the server.
+        generated: Its API key, if the settings have none.
 
     Raises:
         InvalidSettings: the RunPod endpoint is not configured.
     """
     keys = [key.get_secret_value() for key in settings.api_keys]
-    if not keys:
-        keys = [new_key()]
+    if generated is not None:
+        keys = [generated]
         level = max(logging.WARNING, logging.root.level)  # must be visible: it is shown nowhere else
-        log.log(level, "FRAMEPACK_API_KEYS is not set: the API key of this run is %s", keys[0])
+        log.log(level, "FRAMEPACK_API_KEYS is not set: the API key of this run is %s", generated)
     runtime = Runtime(settings)
     light = LocalBackend(_worker_environment(settings), LIGHT_WORKER, slots=LIGHT_SLOTS, is_lazy=True)
     server = Server(runtime, _backend(settings, runtime), light)
@@ -166,9 +199,15 @@ def _worker_environment(settings: Settings) -> dict[str, str]:
 class DrainingServer(uvicorn.Server):
     """A server that lets its jobs end before it stops, and keeps responding in the meantime."""
 
-    def __init__(self, config: uvicorn.Config, drain: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        drain: Callable[[], Awaitable[None]],
+        on_started: Callable[[], None] | None = None,
+    ) -> None:
         super().__init__(config)
         self._drain = drain
+        self._on_started = on_started
         self._loop: asyncio.AbstractEventLoop | None = None
         self._draining: asyncio.Task[None] | None = None
 
@@ -178,11 +217,10 @@ class DrainingServer(uvicorn.Server):
         await super().serve(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to serve, and log the URL of the documentation."""
+        """Start to serve, then say so."""
         await super().startup(sockets)
-        if self.started:
-            url = _local_url(self.config.host, self.config.port)
-            log.info("Open %s/docs in a browser; it asks for the API key.", url)
+        if self.started and self._on_started is not None:
+            self._on_started()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Start to drain at the first signal, and stop immediately at the second."""

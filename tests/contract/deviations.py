@@ -12,6 +12,7 @@ NOT_BUILT_YET: frozenset[str] = frozenset()
 BEYOND_THE_DOCUMENT: dict[str, str] = {
     "preview": "settings are found by looking at one frame, not by waiting for a whole video",
     "get_frame": "the original has it, and without it a frame of a bucket could be listed but not seen",
+    "put_frame": "an edited frame could go back only past the API, into the store itself",
 }
 
 _ALPHA = {"keep_alpha": "overlays are of no use on black"}

@@ -101,7 +101,7 @@ def test_a_job_cancelled_while_queued_logs_only_its_end(
     assert end["queued_seconds"] >= 0
 
 
-def test_on_a_terminal_the_server_shows_the_docs_url_and_the_generated_key(tmp_path: Path) -> None:
+def test_on_a_terminal_the_server_shows_the_address_of_the_studio_with_the_generated_key(tmp_path: Path) -> None:
     """The lines are plain text, not JSON."""
     environment = {**RestServer(tmp_path).environment, "FRAMEPACK_API_KEYS": ""}
     port = free_port()
@@ -118,7 +118,7 @@ def test_on_a_terminal_the_server_shows_the_docs_url_and_the_generated_key(tmp_p
     command = [sys.executable, "-m", "framepack", "serve", "--port", str(port)]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=child) as process:
         try:
-            assert eventually(lambda: says(f"Open http://127.0.0.1:{port}/docs in a browser")), written
+            assert eventually(lambda: says(f"Open http://127.0.0.1:{port}/#key=fp_")), written
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(30)

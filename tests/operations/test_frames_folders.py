@@ -21,6 +21,7 @@ OPERATIONS: dict[str, dict[str, Any]] = {
     "get_frame": {"frame": "frame_000000.png"},
     "delete_frame": {"frame": "frame_000000.png"},
     "save_frame": {"frame": "frame_000000.png"},
+    "put_frame": {"frame": "frame_000000.png", "image_base64": "AAAA"},
 }
 
 

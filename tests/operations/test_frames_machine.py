@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from pathlib import Path
+import io
+from pathlib import Path, PurePath
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -16,6 +17,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from PIL import Image
 
 from framepack.files.removed import RemovedFiles
 from framepack.storage.frames.folders import folder_key, natural, remove_unfinished_folders
@@ -28,6 +30,15 @@ from tests.support.runs import Bench, bench
 FOLDERS = st.sampled_from(["a", "a_extracted_every_1_241204_143522", "A folder", "größe", "b.c"])
 HAND_MADE = st.sampled_from(["frame2.png", "frame10.jpg", "1.WEBP", "frame_000001.png", "naïve [1].bmp"])
 CONTENT = st.binary(min_size=1, max_size=20)
+
+
+def _image(kind: str) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (2, 2), (200, 30, 30)).save(file, kind)
+    return file.getvalue()
+
+
+IMAGES = {".png": _image("PNG"), ".jpg": _image("JPEG"), ".bmp": _image("BMP"), ".webp": _image("WEBP")}
 
 
 class Frames(RuleBasedStateMachine):
@@ -85,6 +96,19 @@ class Frames(RuleBasedStateMachine):
             del self.model[folder][name]
             if not self.model[folder] and folder not in self.extracted:
                 del self.model[folder]
+
+    @rule(target=frames, folder=FOLDERS, name=HAND_MADE)
+    def put_frame(self, folder: str, name: str) -> Any:
+        """Replace a frame, or add one to a folder that is there."""
+        data = IMAGES[PurePath(name).suffix.lower()]
+        text = base64.b64encode(data).decode()
+        answer = self.worker.run("put_frame", folder=folder, frame=name, image_base64=text)
+        if folder not in self.model:
+            assert answer["code"] == "not_found"
+            return multiple()
+        assert ("replaced" in answer["message"]) == (name in self.model[folder])
+        self.model[folder][name] = data
+        return folder, name
 
     @rule(frame=frames)
     def get(self, frame: tuple[str, str]) -> None:

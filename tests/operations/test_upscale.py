@@ -174,6 +174,7 @@ def test_a_second_job_loads_no_model(own: Bench, tmp_path: Path) -> None:
         ({"model": "RealESRGAN_x8"}, "invalid_field", "Valid models: RealESRGAN_x2plus, RealESRGAN_x4plus"),
         ({"scale_factor": 4.01}, "invalid_field", "scale_factor must be between 1 and 4"),
         ({"tile_size": 300}, "invalid_field", "tile_size must be 0, 256 or 512"),
+        ({"tile_size": False}, "invalid_field", "tile_size must be 0, 256 or 512, not False"),
         ({"denoise_strength": -0.1}, "invalid_field", "denoise_strength must be between 0 and 1"),
         ({"model": "RealESRGAN_x2plus"}, "model_unavailable", "framepack weights fetch"),
     ],

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
-from pathlib import Path
 from urllib.parse import urljoin
 
 import pytest
 
-from framepack.rest.docs_page import PAGES
-from tests.support.browser import needs_browser, opened
+from framepack.rest.docs_page import DOCS
 from tests.support.rest_server import KEY, LocalServer
+from tests.support.studio import Tab, needs_browser
 
 FOREIGN = re.compile(r"""(?:https?:)?//[\w.-]+\.\w+""")
 
@@ -47,7 +46,7 @@ def test_everything_that_the_page_loads_comes_from_the_server_without_a_key(serv
         "/docs/docs.js": "text/javascript; charset=utf-8",
         "/docs/docs.css": "text/css; charset=utf-8",
     }
-    assert {"/docs", *loaded} == PAGES
+    assert {"/docs", *loaded} == DOCS.paths
     assert FOREIGN.search(answers["/docs/docs.js"].text) is None
 
 
@@ -55,8 +54,10 @@ def test_the_page_behind_a_path_prefix_loads_its_files_below_the_prefix(server: 
     """Its URLs are relative, and so is that of the OpenAPI document."""
     loaded = Page(server.get("/docs").text).addresses
 
-    assert {urljoin("/a/prefix/docs", each) for each in loaded} == {f"/a/prefix{path}" for path in PAGES - {"/docs"}}
-    assert set(re.findall(r'"([^"]*openapi[^"]*)"', server.get("/docs/docs.js").text)) == {"./openapi.json"}
+    assert {urljoin("/a/prefix/docs", each) for each in loaded} == {
+        f"/a/prefix{path}" for path in DOCS.paths - {"/docs"}
+    }
+    assert re.findall(r'url: "([^"]*)"', server.get("/docs/docs.js").text) == ["./openapi.json"]
 
 
 def test_only_scripts_of_the_server_run_in_the_page(server: LocalServer) -> None:
@@ -89,17 +90,22 @@ def test_another_method_on_the_page_is_405_with_the_allowed_ones(server: LocalSe
 
 
 @needs_browser
-def test_a_browser_without_internet_shows_the_api_once_it_has_the_key(server: LocalServer, tmp_path: Path) -> None:
+def test_a_browser_without_internet_shows_the_api_once_it_has_the_key(server: LocalServer, tab: Tab) -> None:
     """The key may be in the address; a wrong one is named in a sentence, and without one there is a field for it."""
-    right, wrong, none = (
-        opened(f"{server.url}/docs{end}", tmp_path / f"profile{index}")
-        for index, end in enumerate((f"#key={KEY}", "#key=no", ""))
-    )
+    page = tab.page
+    page.goto(f"{server.url}/docs")
+    page.locator("form#login").wait_for()
+    assert "not valid" not in page.content()
+    page.goto("about:blank")
+    page.goto(f"{server.url}/docs#key=no")
+    page.get_by_text("This API key is not valid.").wait_for()
+    assert page.locator("form#login").is_visible()
+    assert "/postprocess/preview" not in page.content()
+    page.goto("about:blank")
 
-    assert 'data-path="/postprocess/preview"' in right
-    assert right.count("authorization__btn") == right.count('aria-label="authorization button locked"') > 30
-    assert "This API key is not valid." in wrong
-    for page in (wrong, none):
-        assert '<form id="login">' in page
-        assert "/postprocess/preview" not in page
-    assert "not valid" not in none
+    page.goto(f"{server.url}/docs#key={KEY}")
+
+    page.locator('[data-path="/postprocess/preview"]').first.wait_for()
+    buttons = page.locator(".authorization__btn")
+    locked = page.locator('[aria-label="authorization button locked"]')
+    assert buttons.count() == locked.count() > 30

@@ -8,10 +8,10 @@ from pathlib import Path
 from PIL import Image
 
 from framepack.storage.frames.folders import folder_key
-from tests.support.browser import needs_browser, opened
 from tests.support.clips import Spec, make_clip
 from tests.support.http_server import Answer, HttpServer
 from tests.support.rest_server import HeldBackend, server_in_thread, upload
+from tests.support.studio import Tab, needs_browser
 
 PAGE = """<!doctype html><img id="frame"><video id="clip" muted></video><script type="module">
 const note = (text) => document.body.append(`[${text}]`);
@@ -29,7 +29,7 @@ clip.src = "%(clip)s";
 
 
 @needs_browser
-def test_a_page_of_another_origin_shows_a_frame_and_an_upload_and_follows_a_job(tmp_path: Path) -> None:
+def test_a_page_of_another_origin_shows_a_frame_and_an_upload_and_follows_a_job(tmp_path: Path, tab: Tab) -> None:
     """The upload can be sought in; VP8, because not every Chromium plays H.264."""
     video = make_clip(tmp_path / "clip.webm", Spec(codec="libvpx", size=(96, 64)))
     page: dict[str, Answer] = {}
@@ -50,12 +50,11 @@ def test_a_page_of_another_origin_shows_a_frame_and_an_upload_and_follows_a_job(
         }
         page["/"] = Answer(200, (PAGE % links).encode(), {"Content-Type": "text/html"})
 
-        shown = opened(f"{other.url}/", tmp_path / "profile")
+        tab.page.goto(f"{other.url}/")
 
-    assert "[job completed]" in shown
-    assert "[frame 48 x 32]" in shown
-    assert "[clip 96 at 0.5]" in shown
-    assert "failed]" not in shown
+        for note in ("job completed", "frame 48 x 32", "clip 96 at 0.5"):
+            tab.page.get_by_text(f"[{note}]").wait_for()
+        assert "failed]" not in tab.page.inner_text("body")
 
 
 def png(width: int, height: int) -> bytes:

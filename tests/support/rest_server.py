@@ -171,9 +171,9 @@ class RestServer(Client):
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self, *, ready: bool = True) -> None:
+    def start(self, *, ready: bool = True, port: int | None = None) -> None:
         """Start the process, and wait until it answers (and, if ``ready``, until its worker is ready)."""
-        port = free_port()
+        port = port or free_port()
         self.url = f"http://127.0.0.1:{port}"
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(

@@ -72,6 +72,14 @@ def read_image(
         raise InvalidMedia(f"{subject} is damaged or not a PNG, JPEG, BMP, WebP or GIF image.") from error
 
 
+def image_format(data: bytes) -> str:
+    """The format of a file that `read_image` accepts: "PNG", "JPEG", "BMP", "WEBP" or "GIF"."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        return "JPEG" if image.format == _MULTI_PICTURE else str(image.format)
+
+
 def _check(image: Image, subject: str, max_pixels: int) -> None:
     width, height = image.size
     if width * height > max_pixels:

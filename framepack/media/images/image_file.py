@@ -1,16 +1,26 @@
-"""A frame as an image file of limited size: PNG, or JPEG where that would be too large."""
+"""Image files: of a frame, in limited size, and of pixels, in a certain format."""
 
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from framepack.media.images.convert import png, to_rgb
 
 if TYPE_CHECKING:
+    from numpy import uint8
+    from numpy.typing import NDArray
+
     from framepack.media.clip import Frame
 
 _QUALITIES: Final = (95, 90, 80, 65)
+_OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "PNG": {"compress_level": 1},
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "BMP": {},
+    "WEBP": {"lossless": True},
+}
 _SHARP_CHROMA: Final = 90  # from this quality on, chroma has every pixel
 
 
@@ -33,3 +43,17 @@ def image_file(frame: Frame, max_bytes: int) -> tuple[bytes, str]:
         if len(data) <= max_bytes:
             break
     return data, "image/jpeg"
+
+
+def encoded_image(rgb: NDArray[uint8], file_format: str) -> bytes:
+    """Encode pixels, without loss except for JPEG.
+
+    Args:
+        rgb: Array of shape (height, width, 3), 0 to 255.
+        file_format: "PNG", "JPEG", "BMP" or "WEBP".
+    """
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(rgb).save(file, file_format, **_OPTIONS[file_format])
+    return file.getvalue()

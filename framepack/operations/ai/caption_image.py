@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from framepack.api.schemas import CallbackRequest, Message, SuccessResponse, Url, one_source
+from framepack.api.schemas import CallbackRequest, ImageRequest, Message, SuccessResponse
 from framepack.processing.context import Context
+from framepack.processing.image_source import image_bytes
 from framepack.processing.operation import operation
-from framepack.units import MB
 
 if TYPE_CHECKING:
     from numpy import uint8
@@ -20,16 +20,8 @@ _WHITE = 255
 _ENOUGH = 1536  # pixels: twice the side that Florence-2 sees
 
 
-class CaptionImageRequest(CallbackRequest):
+class CaptionImageRequest(ImageRequest, CallbackRequest):
     """An image to describe."""
-
-    image_base64: str | None = Field(None, description="Base64-encoded image", repr=False)
-    image_url: Url | None = Field(None, description="URL to download image from")
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        one_source(image_base64=self.image_base64, image_url=self.image_url)
-        return self
 
     def callback_metadata(self) -> dict[str, Any]:
         """Nothing: the image is the only parameter."""
@@ -64,14 +56,7 @@ def caption_image(request: CaptionImageRequest, ctx: Context) -> CaptionImageRes
 
 def _image(request: CaptionImageRequest, ctx: Context) -> NDArray[uint8]:
     """The request's image at a size that suffices, upright, transparent parts on white; see `read_image`."""
-    from framepack.files.source import Source
     from framepack.media.images.decode import read_image
 
-    settings = ctx.settings
-    if request.image_url is not None:
-        source = ctx.fetch(request.image_url, settings.max_image_mb)
-    else:
-        limit = round(settings.max_image_mb * MB)
-        source = Source.from_base64(request.image_base64 or "", ctx.workspace, limit, "image")
-    data = source.path.read_bytes()
-    return read_image(data, "The image", settings.max_image_pixels, background=_WHITE, enough=_ENOUGH)
+    data = image_bytes(request, ctx)
+    return read_image(data, "The image", ctx.settings.max_image_pixels, background=_WHITE, enough=_ENOUGH)

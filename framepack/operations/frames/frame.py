@@ -1,4 +1,4 @@
-"""``/frames/{folder}/{frame}``: get, delete or save one frame."""
+"""``/frames/{folder}/{frame}``: get, delete, replace or save one frame."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from framepack.api.names import Name
-from framepack.api.schemas import Message, Request, SuccessResponse
-from framepack.errors import NotFound
+from framepack.api.schemas import ImageRequest, Message, Request, SuccessResponse
+from framepack.errors import InvalidField, NotFound
 from framepack.filenames import clean_stem, safe_name
 from framepack.processing.context import Context
+from framepack.processing.image_source import image_bytes
 from framepack.processing.operation import operation
-from framepack.storage.frames.folders import MEDIA_TYPES, FrameFolders, no_such_frame
+from framepack.storage.frames.folders import MEDIA_TYPES, FrameFolders, folder_key, is_frame, no_such_frame
 from framepack.storage.outputs import PUBLIC_ROOT
 from framepack.units import MB
+
+if TYPE_CHECKING:
+    from framepack.storage.frames.record import FolderRecord
 
 
 class FrameRequest(Request):
@@ -46,6 +51,22 @@ class DeleteFrameResponse(SuccessResponse):
     folder: str = Field(description="Name of the folder")
     frame: str = Field(description="Name of the deleted file")
     message: Message
+
+
+class PutFrameRequest(FrameRequest, ImageRequest):
+    """A frame, and the image that it becomes."""
+
+
+class PutFrameResponse(SuccessResponse):
+    """The frame that was replaced or added."""
+
+    message: Message
+    folder: str = Field(description="Name of the folder")
+    filename: str = Field(description="Name of the file")
+    size: int = Field(description="Size in bytes")
+    path: str = Field(description="Path of the frame in the store")
+    url: str | None = Field(None, description="URL to download the frame")
+    warnings: list[str] | None = Field(None, description="Non-fatal problems, such as another size")
 
 
 class SaveFrameResponse(SuccessResponse):
@@ -107,6 +128,59 @@ def save_frame(request: FrameRequest, ctx: Context) -> SaveFrameResponse:
         output_url=saved.url,
         output_file_size=saved.size_bytes,
     )
+
+
+@operation(
+    "POST",
+    "/frames/{folder}/{frame}",
+    needs="light",
+    examples={
+        "Image at an address": {
+            "folder": "video_extracted_every_2_241204_143522",
+            "frame": "frame_000042.png",
+            "image_url": "https://example.com/frame.png",
+        },
+    },
+)
+def put_frame(request: PutFrameRequest, ctx: Context) -> PutFrameResponse:
+    """Replace a frame by an image, or add one. It keeps its bytes if it has the format of the name."""
+    if not is_frame(request.frame):
+        raise InvalidField(f"frame must end in {', '.join(MEDIA_TYPES)}, not {request.frame!r:.60}.")
+    folders = FrameFolders(ctx.outputs.storage)
+    folders.check(request.folder)
+    data = _frame_file(request, folders.record(request.folder), ctx)
+    ctx.job.check()
+    is_replaced = folders.put_frame(request.folder, request.frame, data)
+    key = folder_key(request.folder) / request.frame
+    return PutFrameResponse(
+        message=f"Successfully {'replaced' if is_replaced else 'added'} frame '{request.frame}'",
+        folder=request.folder,
+        filename=request.frame,
+        size=len(data),
+        path=f"{PUBLIC_ROOT}{key}",
+        url=ctx.outputs.storage.url(key, filename=request.frame),
+        warnings=ctx.job.warnings or None,
+    )
+
+
+def _frame_file(request: PutFrameRequest, record: FolderRecord | None, ctx: Context) -> bytes:
+    """The request's image in the format of the frame's name; it is decoded in any case."""
+    from framepack.media.images.decode import image_format, read_image
+    from framepack.media.images.image_file import encoded_image
+
+    wanted = MEDIA_TYPES[PurePath(request.frame).suffix.lower()].removeprefix("image/").upper()
+    data = image_bytes(request, ctx)
+    rgb = read_image(data, "The image", ctx.settings.max_pixels)
+    height, width, _ = rgb.shape
+    if record is not None and (width, height) != (record.width, record.height):
+        ctx.job.warn(
+            f"The image has {width} x {height} pixels, other frames {record.width} x {record.height}: a video gets "
+            "the size of its first frame."
+        )
+    if image_format(data) == wanted:
+        return data
+    ctx.job.warn(f"The image was converted to {wanted}, the format of the frame's name.")
+    return encoded_image(rgb, wanted)
 
 
 @contextmanager

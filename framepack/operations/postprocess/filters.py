@@ -18,7 +18,7 @@ from framepack.api.filter_settings import (
     control_fields,
     find_preset,
 )
-from framepack.api.names import PresetName  # noqa: TC001 - pydantic reads it
+from framepack.api.names import PresetName, listed_by
 from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse
 from framepack.api.workflow import PresetStep
 from framepack.closing import closing
@@ -44,6 +44,7 @@ class FiltersParams(_Controls):
     preset: PresetName | None = Field(
         None,
         description=f"Filter preset name ({', '.join(FILTER_PRESETS)}, or a saved one); sent fields win over it",
+        json_schema_extra=listed_by("/filters/presets", "presets"),
     )
 
     @model_validator(mode="before")

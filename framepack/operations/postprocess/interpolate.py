@@ -50,7 +50,11 @@ class InterpolateParams(Request):
         "2x", description="Factor of the frame rate; with No Interpolation, a changed speed repeats or drops frames"
     )
     speed_factor: float = Field(1.0, ge=0.25, le=4, description="Speed: 0.5 is slow motion at half the speed")
-    use_streaming: bool = Field(default=False, description="Accepted for compatibility; every video is streamed")
+    use_streaming: bool = Field(
+        default=False,
+        description="Accepted for compatibility; every video is streamed",
+        json_schema_extra={"deprecated": True},
+    )
 
     @property
     def retiming(self) -> Retiming:

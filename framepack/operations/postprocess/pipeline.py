@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
-from framepack.api.names import PresetName
+from framepack.api.names import PresetName, listed_by
 from framepack.api.schemas import CallbackRequest, VideoRequest, VideoResponse
 from framepack.api.workflow import StepsRequest
 from framepack.errors import BadRequest, NotFound
@@ -49,7 +49,9 @@ class PipelineRequest(VideoRequest, StepsRequest, CallbackRequest):
 class PresetRequest(VideoRequest, CallbackRequest):
     """A video and the workflow preset to run on it."""
 
-    preset_name: PresetName = Field(description="Name of the workflow preset")
+    preset_name: PresetName = Field(
+        description="Name of the workflow preset", json_schema_extra=listed_by("/workflow/presets", "presets")
+    )
 
 
 class PipelineResponse(VideoResponse):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from framepack.api.names import listed_by
 from framepack.api.schemas import CallbackRequest, Request, VideoRequest, VideoResponse, whole
 from framepack.api.workflow import PresetStep
 from framepack.media.clip import Clip, Frame
@@ -20,20 +21,36 @@ from framepack.processing.render import render
 if TYPE_CHECKING:
     from framepack.models.frames.device_frame import DeviceFrame
 
-TileSize = Annotated[Literal[0, 256, 512], BeforeValidator(whole)]
+
+def _tile_size(value: object) -> object:
+    """Like `whole`, and refuse false, which Python counts as equal to 0."""
+    if isinstance(value, bool):
+        raise ValueError("0, 256 or 512")  # noqa: TRY004 - pydantic makes a sentence of it
+    return whole(value)
+
+
+TileSize = Annotated[Literal[0, 256, 512], BeforeValidator(_tile_size)]
 
 
 class UpscaleParams(Request):
     """Model and size."""
 
-    model: str = Field("RealESRGAN_x4plus", description="Upscale model to use")
+    model: str = Field(
+        "RealESRGAN_x4plus",
+        description="Upscale model to use",
+        json_schema_extra=listed_by("/postprocess/models", "models"),
+    )
     scale_factor: float = Field(2.0, ge=1, le=4, description="Target scale factor")
     tile_size: TileSize = Field(0, description="Tile size for processing (0=auto, 256, 512). Smaller uses less VRAM.")
     enhance_face: bool = Field(default=False, description="Enable GFPGAN face enhancement")
     denoise_strength: float = Field(
         0.5, ge=0, le=1, description="Denoise strength (only for RealESR-general-x4v3): 0 keeps noise, 1 removes most"
     )
-    use_streaming: bool = Field(default=False, description="Accepted for compatibility; every video is streamed")
+    use_streaming: bool = Field(
+        default=False,
+        description="Accepted for compatibility; every video is streamed",
+        json_schema_extra={"deprecated": True},
+    )
 
 
 class UpscaleRequest(VideoRequest, UpscaleParams, CallbackRequest):

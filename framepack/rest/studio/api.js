@@ -29,6 +29,8 @@ export class Api {
     this.base = base;
     /** @type {string | null} */
     this.key = null;
+    /** Called when the server no longer accepts the key. */
+    this.onUnauthorized = () => {};
   }
 
   /**
@@ -69,7 +71,7 @@ export class Api {
       throw options.signal?.aborted ? error : new ApiError("The server does not respond.", 0, "no_response");
     }
     if (!response.ok) {
-      throw refusal(response.status, await response.text());
+      throw this.refusal(response.status, await response.text());
     }
     return response;
   }
@@ -103,7 +105,7 @@ export class Api {
     return new Promise((resolve, reject) => {
       request.upload.onprogress = (event) => event.lengthComputable && onProgress?.(event.loaded / event.total);
       request.onload = () =>
-        request.status === 200 ? resolve(JSON.parse(request.responseText)) : reject(refusal(request.status, request.responseText));
+        request.status === 200 ? resolve(JSON.parse(request.responseText)) : reject(this.refusal(request.status, request.responseText));
       request.onerror = () => reject(new ApiError("The server does not respond.", 0, "no_response"));
       request.onabort = () => reject(new DOMException("The upload was stopped.", "AbortError"));
       signal?.addEventListener("abort", () => request.abort());
@@ -112,22 +114,25 @@ export class Api {
       request.send(form);
     });
   }
-}
 
-/**
- * The error of a response. A proxy's may not be ours.
- *
- * @param {number} status
- * @param {string} text
- */
-function refusal(status, text) {
-  try {
-    const { detail, code } = JSON.parse(text);
-    if (typeof detail === "string") {
-      return new ApiError(detail, status, String(code ?? "unknown"));
+  /**
+   * The error of a response. A proxy's may not be ours.
+   *
+   * @param {number} status
+   * @param {string} text
+   */
+  refusal(status, text) {
+    if (status === 401) {
+      this.onUnauthorized();
     }
-  } catch {
-    // not JSON
+    try {
+      const { detail, code } = JSON.parse(text);
+      if (typeof detail === "string") {
+        return new ApiError(detail, status, String(code ?? "unknown"));
+      }
+    } catch {
+      // not JSON
+    }
+    return new ApiError(`The server responded with status ${status}.`, status, "unknown");
   }
-  return new ApiError(`The server responded with status ${status}.`, status, "unknown");
 }

@@ -31,3 +31,31 @@ export function h(tag, attributes = {}, ...children) {
 function isShown(child) {
   return child !== null && child !== undefined && child !== false;
 }
+
+/**
+ * A text of the API as nodes: parts between backticks are code.
+ *
+ * @param {string} text
+ */
+export function prose(text) {
+  return text.split("`").map((part, index) => (index % 2 ? h("code", {}, part) : part));
+}
+
+/**
+ * The element of the page with this id.
+ *
+ * @param {string} id
+ */
+export function byId(id) {
+  return /** @type {HTMLElement} */ (document.getElementById(id));
+}
+
+/**
+ * A number as text, with the decimals that it needs.
+ *
+ * @param {number} value
+ * @param {number} [decimals] at most
+ */
+export function shown(value, decimals = 2) {
+  return String(Number(value.toFixed(decimals)));
+}

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from framepack.api.names import is_name
-from framepack.errors import NotFound
+from framepack.errors import InvalidField, NotFound
 from framepack.files.parallel import in_parallel
 from framepack.files.removed import RemovedFiles
 from framepack.storage.frames.record import FolderRecord, audio_key, folder_records
@@ -129,6 +129,41 @@ class FrameFolders:
         """
         if not self.storage.delete(self.frame(folder, frame).key):
             raise no_such_frame(folder, frame)
+
+    def check(self, folder: str) -> None:
+        """Return if there is such a folder, which may be empty.
+
+        Raises:
+            NotFound: There is not.
+        """
+        self._check_complete(folder)
+        self._check_exists(folder)
+
+    def put_frame(self, folder: str, frame: str, data: bytes) -> bool:
+        """Replace a frame, or add one to a folder that exists.
+
+        Args:
+            folder: Its name.
+            frame: Name of the frame, with the extension of an image.
+            data: The image file.
+
+        Returns:
+            Whether the frame was replaced.
+
+        Raises:
+            NotFound: There is no such folder, or it is deleted meanwhile.
+            InvalidField: There is a folder of the frame's name in it.
+        """
+        self.check(folder)
+        key = folder_key(folder) / frame
+        is_replaced = self.storage.stat(key) is not None
+        if not is_replaced and next(self.storage.list(key), None) is not None:
+            raise InvalidField(f"frame must be the name of a frame, and '{frame}' is a folder.")
+        self.storage.put_bytes(key, data, content_type=MEDIA_TYPES[PurePosixPath(frame).suffix.lower()])
+        if is_unfinished(self.storage, folder):
+            self.storage.delete(key)
+            raise _no_such_folder(folder)
+        return is_replaced
 
     def _check_complete(self, folder: str) -> None:
         if not is_name(folder) or is_unfinished(self.storage, folder):

@@ -1,0 +1,76 @@
+// @ts-check
+// The form of an operation or step, made from its fields.
+
+import { control } from "./field.js";
+import { h } from "./dom.js";
+
+/** @typedef {import("./schema.js").Field} Field */
+/** @typedef {import("./field.js").Control} Control */
+/** @typedef {{element: HTMLElement, values: () => Record<string, unknown>, set: (values: Record<string, unknown>) => void, setError: (name: string, message: string) => boolean, clearErrors: () => void}} Form */
+/** @typedef {(listing: import("./schema.js").Listing) => Promise<Record<string, unknown>>} Listings */
+
+/**
+ * A form. Only what was changed is sent.
+ *
+ * @param {Field[]} fields
+ * @param {Listings} listings asks the server for the values of fields
+ * @param {() => void} onChange
+ * @returns {Promise<Form>}
+ */
+export async function form(fields, listings, onChange) {
+  const listed = await Promise.all(fields.map((each) => (each.listing ? listings(each.listing).catch(() => null) : null)));
+  /** @type {Map<string, Control>} */
+  const controls = new Map();
+  fields.forEach((field, index) => {
+    const values = listed[index];
+    const change = () => {
+      if (values) {
+        follow(values[String(controls.get(field.name)?.value())]);
+      }
+      onChange();
+    };
+    controls.set(field.name, control(field, change, values));
+  });
+
+  /**
+   * Show what a preset sets in the fields that it sets.
+   *
+   * @param {unknown} preset
+   */
+  function follow(preset) {
+    const settings = new Map(Object.entries(preset && typeof preset === "object" ? preset : {}));
+    for (const [name, each] of controls) {
+      if (settings.has(name)) {
+        each.set(undefined);
+      }
+      each.setBase(settings.get(name));
+    }
+  }
+
+  const resetAll = h("button", { type: "button", class: "quiet", onclick: () => (set({}), onChange()) }, "Reset all");
+  const listedFirst = [...fields].sort((a, b) => Number(Boolean(b.listing)) - Number(Boolean(a.listing)));
+  const rows = listedFirst.map((each) => /** @type {Control} */ (controls.get(each.name)).element);
+  const none = fields.length === 0 && h("p", { class: "help" }, "Nothing to set.");
+  const element = h("div", { class: "form" }, none, ...rows, fields.length > 2 && resetAll);
+
+  /** @param {Record<string, unknown>} values */
+  function set(values) {
+    fields.forEach((field, index) => listed[index] && follow(listed[index][String(values[field.name])]));
+    for (const [name, each] of controls) {
+      each.set(values[name]);
+    }
+  }
+
+  return {
+    element,
+    values: () => Object.fromEntries([...controls].map(([name, each]) => [name, each.value()]).filter(([, value]) => value !== undefined)),
+    set,
+    setError(name, message) {
+      const found = controls.get(name);
+      found?.setError(message);
+      found?.element.scrollIntoView({ block: "nearest" });
+      return found !== undefined;
+    },
+    clearErrors: () => controls.forEach((each) => each.setError(null)),
+  };
+}

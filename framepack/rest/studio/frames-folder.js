@@ -1,0 +1,289 @@
+// @ts-check
+// One folder of the frames studio: its thumbnails, and what can be done with them.
+
+import { h } from "./dom.js";
+import { MAX_KEPT, deleteFrames, keptFrames, putBack, replaceFrames } from "./frames-edit.js";
+import { frameGrid } from "./frames-grid.js";
+import { frameViewer } from "./frames-viewer.js";
+import { counted, framePath, sentence } from "./frames-work.js";
+
+/** @typedef {import("./api.js").Api} Api */
+/** @typedef {import("./frames-grid.js").Thumbnail} Thumbnail */
+/** @typedef {{name: string, fps: string, extraction_rate: number, width: number, height: number, has_audio: boolean}} Source */
+
+const IMAGES = "image/png,image/jpeg,image/webp,image/bmp,image/gif";
+const SIZES = [96, 132, 196, 300];
+
+/**
+ * @param {() => Api} api
+ * @param {{onBusy: (isBusy: boolean) => void, onChange: (frames: number, source: Source | null) => void}} listeners
+ *   onChange: with the number of frames, and what is known of their clip
+ */
+export function folderView(api, { onBusy, onChange }) {
+  const facts = h("p", { class: "frames-muted" });
+  const count = h("span", { class: "frames-count", role: "status" });
+  const status = h("span", { role: "status" });
+  const undoButton = h("button", { type: "button", hidden: true, onclick: undo }, "Undo");
+  const error = h("p", { class: "frames-error", role: "alert" });
+  const picker = h("input", { type: "file", accept: IMAGES, multiple: true, hidden: true, onchange: picked });
+  const deleteButton = h("button", { type: "button", class: "danger", onclick: remove }, "Delete");
+  const replaceButton = h("button", { type: "button", onclick: () => picker.click() }, "Replace …");
+  const viewButton = h("button", { type: "button", onclick: () => view(grid.selection.indexes[0]) }, "View");
+  const first = h("input", { type: "number", min: 0, "aria-label": "First frame" });
+  const last = h("input", { type: "number", min: 0, "aria-label": "Last frame" });
+  const size = h("input", { type: "range", min: 0, max: SIZES.length - 1, value: 1, oninput: () => grid.resize(SIZES[Number(size.value)]) });
+  const grid = frameGrid({ onSelect: selected, onDelete: remove, onOpen: view, onDrop: (index, file) => replace([index], [file]) });
+  const viewer = frameViewer((index) => {
+    grid.selection.only(index);
+    grid.reveal();
+    grid.changed();
+  });
+  const question = h("p");
+  const confirmation = h(
+    "dialog",
+    { class: "frames-dialog", "aria-label": "Delete frames" },
+    question,
+    h("form", { method: "dialog", class: "frames-actions" }, h("button", { value: "delete", class: "danger" }, "Delete"), h("button", { value: "" }, "Keep")),
+  );
+  const element = h(
+    "div",
+    { class: "frames-folder" },
+    facts,
+    h(
+      "div",
+      { class: "frames-toolbar" },
+      h("form", { class: "frames-range", onsubmit: selectRange }, h("span", {}, "Frames"), first, h("span", {}, "to"), last, h("button", {}, "Select")),
+      h("label", { class: "frames-size frames-muted" }, "Size ", size),
+    ),
+    grid.element,
+    h("div", { class: "frames-toolbar frames-selected" }, count, viewButton, replaceButton, deleteButton),
+    h("p", { class: "frames-status" }, status, " ", undoButton),
+    error,
+    picker,
+    viewer.element,
+    confirmation,
+  );
+  let folder = "";
+  /** @type {Thumbnail[]} */
+  let thumbnails = [];
+  let ratio = 9 / 16;
+  let isBusy = false;
+  /** @type {import("./frames-edit.js").KeptFrame[]} */
+  let kept = [];
+  /** Images of this tab in place of those that were changed: the browser may still have the old ones. @type {Map<string, string>} */
+  let changed = new Map();
+
+  function selected() {
+    const { size: chosen } = grid.selection;
+    count.textContent = chosen === 0 ? "No frame selected" : `${counted(chosen)} selected`;
+    replaceButton.disabled = deleteButton.disabled = isBusy || chosen === 0;
+    viewButton.disabled = chosen !== 1;
+  }
+
+  /** @param {boolean} busy */
+  function setBusy(busy) {
+    isBusy = busy;
+    undoButton.disabled = busy;
+    grid.element.setAttribute("aria-busy", String(busy));
+    selected();
+    onBusy(busy);
+  }
+
+  /** @param {SubmitEvent} event */
+  function selectRange(event) {
+    event.preventDefault();
+    const [from, to] = [Number(first.value), Number(last.value)];
+    const found = thumbnails.flatMap(({ filename }, index) => (from <= numberOf(filename, index) && numberOf(filename, index) <= to ? [index] : []));
+    if (found.length > 0) {
+      grid.selection.only(found[0]);
+      grid.selection.choose(found);
+      grid.reveal();
+    } else {
+      grid.selection.clear();
+    }
+    grid.changed();
+  }
+
+  /** List the frames. Those that are known keep their links, so that no image is loaded twice, and stay selected. @param {number} active */
+  async function load(active = grid.selection.active) {
+    const wanted = folder;
+    const answer = await api().json("GET", `${framePath(wanted)}?with_urls=true`);
+    if (wanted !== folder) {
+      return;
+    }
+    const chosen = new Set(grid.selection.indexes.map((index) => thumbnails[index]?.filename));
+    const known = new Map(thumbnails.map(({ filename, url }) => [filename, url]));
+    /** @type {Source | null} */
+    const source = answer.source ?? null;
+    ratio = source ? source.height / source.width : ratio;
+    thumbnails = answer.frames.map((/** @type {any} */ frame) => ({
+      filename: frame.filename,
+      url: changed.get(frame.filename) ?? known.get(frame.filename) ?? (frame.url ? api().url(frame.url).href : null),
+      label: frame.source_index === undefined || frame.source_index === null ? frame.filename : `${frame.filename}, frame ${frame.source_index} of the clip`,
+    }));
+    facts.textContent = described(thumbnails.length, source);
+    grid.show(thumbnails, { ratio, active });
+    grid.selection.choose(thumbnails.flatMap(({ filename }, index) => (chosen.has(filename) ? [index] : [])));
+    grid.changed();
+    onChange(thumbnails.length, source);
+  }
+
+  /** Show an image as it is stored now. @param {string} filename */
+  async function refresh(filename) {
+    const { url } = await api().json("GET", framePath(folder, filename));
+    try {
+      const response = await fetch(api().url(url), { cache: "reload", credentials: "omit" });
+      changed.set(filename, URL.createObjectURL(await response.blob()));
+    } catch {
+      changed.set(filename, api().url(url).href); // a bucket that only shows images
+    }
+  }
+
+  /**
+   * Work that changes the folder; its errors are shown, and the list afterwards is what the server has.
+   *
+   * @param {() => Promise<void>} work
+   */
+  async function change(work) {
+    setBusy(true);
+    error.textContent = "";
+    try {
+      await work();
+    } catch (failed) {
+      status.textContent = "";
+      error.textContent = sentence(failed);
+    }
+    await load().catch((failed) => (error.textContent = sentence(failed)));
+    setBusy(false);
+  }
+
+  async function remove() {
+    const names = grid.selection.indexes.map((index) => thumbnails[index].filename);
+    if (isBusy || names.length === 0) {
+      return;
+    }
+    const place = folder;
+    await change(async () => {
+      status.textContent = "";
+      const copies = await keptFrames(api(), place, names);
+      if (copies === null && !(await confirmed(names.length))) {
+        return;
+      }
+      setKept([]);
+      grid.selection.moveTo(grid.selection.indexes[0]);
+      await deleteFrames(api(), place, names, (text) => (status.textContent = text));
+      setKept(copies ?? []);
+      status.textContent = `Deleted ${counted(names.length)}.`;
+    });
+    grid.element.focus();
+  }
+
+  /** Ask before what cannot be undone. @param {number} frames @returns {Promise<boolean>} */
+  function confirmed(frames) {
+    const reason = frames > MAX_KEPT ? "" : " They are too large to be kept here.";
+    question.textContent = `Delete ${counted(frames)}? This cannot be undone.${reason}`;
+    confirmation.returnValue = "";
+    confirmation.showModal();
+    return new Promise((resolve) => confirmation.addEventListener("close", () => resolve(confirmation.returnValue === "delete"), { once: true }));
+  }
+
+  /** @param {import("./frames-edit.js").KeptFrame[]} frames */
+  function setKept(frames) {
+    kept = frames;
+    undoButton.hidden = frames.length === 0;
+  }
+
+  async function undo() {
+    const frames = kept;
+    await change(async () => {
+      await putBack(api(), folder, frames);
+      setKept([]);
+      status.textContent = `Put back ${counted(frames.length)}.`;
+    });
+    const back = thumbnails.findIndex(({ filename }) => filename === frames[0]?.filename);
+    if (back >= 0) {
+      grid.selection.only(back);
+      grid.reveal();
+      grid.changed();
+    }
+    grid.element.focus();
+  }
+
+  function picked() {
+    const files = [...(picker.files ?? [])];
+    picker.value = "";
+    if (files.length > 0) {
+      replace(grid.selection.indexes, files);
+    }
+  }
+
+  /** @param {number[]} indexes @param {File[]} files */
+  async function replace(indexes, files) {
+    const names = indexes.map((index) => thumbnails[index].filename);
+    if (isBusy) {
+      return;
+    }
+    await change(async () => {
+      const warnings = await replaceFrames(api(), folder, names, files, (text) => (status.textContent = text));
+      await Promise.all(names.map(refresh));
+      setKept([]);
+      status.textContent = [`Replaced ${counted(names.length)}.`, ...warnings].join(" ");
+    });
+  }
+
+  /** @param {number | undefined} index */
+  function view(index) {
+    if (index !== undefined && thumbnails[index]) {
+      viewer.open(thumbnails, index);
+    }
+  }
+
+  return {
+    element,
+    /** Show a folder. @param {string} name */
+    async open(name) {
+      folder = name;
+      thumbnails = [];
+      grid.selection.clear();
+      changed.forEach((url) => URL.revokeObjectURL(url));
+      changed = new Map();
+      setKept([]);
+      status.textContent = error.textContent = facts.textContent = "";
+      first.value = last.value = "";
+      grid.show([], { ratio, active: 0 });
+      try {
+        await load(0);
+        first.value = String(numberOf(thumbnails[0]?.filename ?? "", 0));
+        last.value = String(numberOf(thumbnails.at(-1)?.filename ?? "", 0));
+      } catch (failed) {
+        error.textContent = sentence(failed);
+      }
+    },
+  };
+}
+
+/**
+ * The number in the name of a frame; its place in the list if there is none.
+ *
+ * @param {string} filename
+ * @param {number} index
+ */
+function numberOf(filename, index) {
+  return Number(/(\d+)\.\w+$/.exec(filename)?.[1] ?? index);
+}
+
+/**
+ * What a folder is, in one sentence.
+ *
+ * @param {number} frames
+ * @param {Source | null} source
+ */
+function described(frames, source) {
+  if (source === null) {
+    return `${counted(frames)}.`;
+  }
+  const [fps, per = 1] = source.fps.split("/").map(Number);
+  const which = source.extraction_rate === 1 ? "" : `, every ${source.extraction_rate} frames`;
+  const rate = `${Number((fps / per).toFixed(3))} frames per second`;
+  return `${counted(frames)} of ${source.name}: ${source.width} × ${source.height}, ${rate}${which}${source.has_audio ? ", with audio" : ""}.`;
+}

@@ -1,0 +1,87 @@
+// @ts-check
+// The newest jobs of the server, to reopen.
+
+import { h } from "./dom.js";
+import { icon } from "./icons.js";
+import { titleOf } from "./schema.js";
+
+const MOST = 12;
+const STATES = /** @type {Record<string, string>} */ ({
+  queued: "waiting",
+  running: "running",
+  completed: "done",
+  failed: "failed",
+  cancelled: "stopped",
+});
+
+/** How long ago, for people. @param {string} time */
+function ago(time) {
+  const minutes = Math.max(0, Math.round((Date.now() - Date.parse(time)) / 60000));
+  return minutes < 1 ? "just now" : minutes < 60 ? `${minutes} min ago` : minutes < 1440 ? `${Math.round(minutes / 60)} h ago` : `${Math.round(minutes / 1440)} d ago`;
+}
+
+/**
+ * The list of recent jobs.
+ *
+ * @param {import("./api.js").Api} api
+ * @param {{operations: Set<string>, onOpen: (jobId: string) => void}} options
+ */
+export function recentView(api, { operations, onOpen }) {
+  const list = h("ul", { class: "recent" });
+  const none = h("p", { class: "muted" }, "None so far.");
+  const element = h("div", {}, list, none);
+  /** @type {Map<string, {state: string, element: HTMLLIElement}>} */
+  let items = new Map();
+
+  async function refresh() {
+    const { jobs } = await api.json("GET", "/jobs?limit=100").catch(() => ({ jobs: null }));
+    if (!jobs) {
+      return; // the next time
+    }
+    /** @type {any[]} */
+    const newest = jobs.filter((/** @type {any} */ each) => operations.has(each.operation)).slice(0, MOST);
+    const old = items;
+    items = new Map(newest.map((job) => [job.job_id, sameOr(old.get(job.job_id), job)]));
+    list.replaceChildren(...[...items.values()].map((each) => each.element));
+    none.hidden = newest.length > 0;
+  }
+
+  /**
+   * @param {{state: string, element: HTMLLIElement} | undefined} item as it was shown
+   * @param {any} job
+   * @returns {{state: string, element: HTMLLIElement}}
+   */
+  function sameOr(item, job) {
+    const state = STATES[job.state] ?? job.state;
+    if (item && item.state === job.state) {
+      const time = item.element.querySelector("time");
+      if (time) {
+        time.textContent = ago(job.created);
+      }
+      return item;
+    }
+    const thumbnail = h("span", { class: "thumbnail" }, icon(job.operation));
+    const about = h("span", { class: "about" }, h("strong", {}, titleOf(job.operation)), h("span", { class: `state ${job.state}` }, state), h("time", { datetime: job.created }, ago(job.created)));
+    const element = h("li", {}, h("button", { type: "button", onclick: () => onOpen(job.job_id) }, thumbnail, about));
+    if (job.state === "completed") {
+      fill(thumbnail, job.job_id);
+    }
+    return { state: job.state, element };
+  }
+
+  /** @param {HTMLElement} thumbnail @param {string} id */
+  async function fill(thumbnail, id) {
+    const view = await api.json("GET", `/jobs/${id}`).catch(() => null);
+    const link = view?.result?.output_url;
+    if (typeof link !== "string") {
+      return;
+    }
+    const src = String(api.url(link));
+    const isImage = /\.(gif|png|jpe?g)(\?|$)/.test(src);
+    const image = isImage ? h("img", { src, alt: "", loading: "lazy" }) : h("video", { src: `${src}#t=0.1`, muted: true, preload: "metadata", tabindex: -1, "aria-hidden": "true" });
+    image.addEventListener("error", () => thumbnail.replaceChildren(icon("clip")));
+    thumbnail.replaceChildren(image);
+  }
+
+  return { element, refresh };
+}

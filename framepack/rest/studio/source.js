@@ -1,0 +1,227 @@
+// @ts-check
+// The clip to work on: dropped, chosen, at an address, or the sample; uploaded, then analyzed by the server.
+
+import { ApiError } from "./api.js";
+import { h } from "./dom.js";
+import { icon } from "./icons.js";
+import { player } from "./player.js";
+import { SAMPLE } from "./sample.js";
+
+/** @typedef {import("./player.js").Source} Source */
+/** @typedef {import("./player.js").Facts} Facts */
+
+
+/**
+ * What the server says of a video.
+ *
+ * @param {import("./api.js").Api} api
+ * @param {string} path
+ * @param {AbortSignal} signal
+ * @returns {Promise<{facts: Facts, warnings: string[]}>}
+ */
+async function analyze(api, path, signal) {
+  const { analysis, warnings } = await api.json("POST", "/postprocess/analyze", { video_url: path }, { signal });
+  const [width, height] = analysis.resolution.split("x").map(Number);
+  const audio = analysis.has_audio ? `audio: ${analysis.audio_codec}` : "no audio";
+  const frames = `${analysis.total_frames} frame${analysis.total_frames === 1 ? "" : "s"}`;
+  const lines = [`${width} × ${height}`, `${analysis.fps} fps`, frames, analysis.duration, audio, analysis.codec, analysis.file_size, analysis.bitrate];
+  return { facts: { width, height, fps: analysis.fps, frames: analysis.total_frames, lines }, warnings: warnings ?? [] };
+}
+
+/**
+ * The part of the page where the clip is chosen and shown.
+ *
+ * @param {import("./api.js").Api} api
+ * @param {{onSource: (source: Source | null) => void, onSample: () => void, onTime: () => void}} listeners
+ */
+export function sourceView(api, { onSource, onSample, onTime }) {
+  const file = h("input", { type: "file", id: "file", class: "visually-hidden", accept: "video/*,image/*,.mkv,.ts,.mov,.avi,.wmv,.flv,.mpg", onchange: chosen });
+  const address = h("input", { type: "text", inputmode: "url", id: "address", placeholder: "https://…", autocomplete: "off", spellcheck: "false", required: true });
+  const drop = h(
+    "div",
+    { class: "drop" },
+    icon("upload"),
+    h("p", {}, h("label", { for: "file", class: "button primary" }, "Choose a clip"), file, h("span", { class: "muted" }, " or drop it here")),
+    h("button", { type: "button", class: "quiet", onclick: useSample, title: SAMPLE.credit }, "Use the sample clip"),
+  );
+  const open = h("form", { class: "address", onsubmit: openAddress }, h("label", { for: "address" }, "Or the address of a clip"), h("div", { class: "inline" }, address, h("button", {}, "Load")));
+  const chooser = h("div", { class: "chooser" }, drop, open);
+  const shownClip = h("div", { class: "clip", hidden: true });
+  const bar = h("progress", { max: 1, "aria-label": "Upload" });
+  const status = h("span", { role: "status" });
+  const stop = h("button", { type: "button", class: "quiet", onclick: clear }, "Cancel");
+  const work = h("div", { class: "upload", hidden: true }, bar, h("div", { class: "row" }, status, stop));
+  const error = h("p", { class: "error", role: "alert" });
+  const element = h("div", {}, chooser, shownClip, work, error);
+  /** @type {ReturnType<typeof player> | null} */
+  let shown = null;
+  let loading = new AbortController();
+
+  for (const name of ["dragenter", "dragover"]) {
+    element.addEventListener(name, (event) => {
+      event.preventDefault();
+      element.classList.add("dropping");
+    });
+  }
+  for (const name of ["dragleave", "drop"]) {
+    element.addEventListener(name, () => element.classList.remove("dropping"));
+  }
+  element.addEventListener("drop", (event) => {
+    const dropped = /** @type {DragEvent} */ (event).dataTransfer?.files[0];
+    event.preventDefault();
+    if (dropped) {
+      openFile(dropped);
+    }
+  });
+
+  function chosen() {
+    const given = file.files?.[0];
+    if (given) {
+      openFile(given);
+    }
+    file.value = "";
+  }
+
+  async function useSample() {
+    onSample();
+    await attempt(async (signal) => {
+      say("Loading the sample");
+      const response = await api.request("GET", SAMPLE.path, undefined, { signal });
+      await uploaded(new File([await response.blob()], "sample.mp4", { type: "video/mp4" }), signal);
+    });
+  }
+
+  /** @param {Event} event */
+  async function openAddress(event) {
+    event.preventDefault();
+    await openPath(address.value.trim());
+  }
+
+  /** @param {File} given */
+  const openFile = (given) => attempt((signal) => uploaded(given, signal));
+
+  /**
+   * Open a file of the server, or one that the server fetches.
+   *
+   * @param {string} path
+   * @param {string | null} [link] where this browser finds it
+   */
+  const openPath = (path, link = null) =>
+    attempt(async (signal) => {
+      const name = decodeURIComponent(path.split(/[?#]/)[0].split("/").pop() || path);
+      const url = link ?? (path.startsWith("/outputs/") ? await blobOf(path, signal) : null);
+      const mime = /\.(gif|png|jpe?g|webp)$/i.exec(name) ? "image/*" : "video/*";
+      await analyzed({ path, name, url, link, mime, file: null, bytes: undefined, facts: null, warnings: [] }, signal);
+    });
+
+  /** @param {string} path @param {AbortSignal} signal */
+  async function blobOf(path, signal) {
+    return URL.createObjectURL(await (await api.request("GET", path, undefined, { signal })).blob());
+  }
+
+  /** @param {File} given @param {AbortSignal} signal */
+  async function uploaded(given, signal) {
+    const url = URL.createObjectURL(given); // so that it need not be fetched back
+    show({ url, mime: given.type, name: given.name });
+    say(`Uploading ${given.name}`);
+    const onProgress = (/** @type {number} */ fraction) => (bar.value = fraction);
+    const { video_url: path, url: link } = await api.upload(given, { onProgress, signal });
+    const own = { file: given.name, bytes: given.size };
+    await analyzed({ path, name: given.name, url, link, mime: given.type, ...own, facts: null, warnings: [] }, signal);
+  }
+
+  /** @param {Source} source @param {AbortSignal} signal */
+  async function analyzed(source, signal) {
+    say("Analyzing");
+    if (shown === null) {
+      show(source);
+    }
+    try {
+      Object.assign(source, await analyze(api, source.path, signal));
+    } catch (refused) {
+      if (!(refused instanceof ApiError) || !source.mime.startsWith("image/") || refused.status !== 400) {
+        throw refused; // an image that is no video can still be described
+      }
+    }
+    present(source);
+  }
+
+  /** Show a source that is known already, such as that of a job. @param {Source} source */
+  function reopen(source) {
+    clear();
+    present(source);
+  }
+
+  /** @param {Source} source */
+  function present(source) {
+    work.hidden = true;
+    if (shown === null) {
+      show(source);
+    }
+    const warnings = source.warnings.map((line) => h("li", {}, line));
+    shownClip.append(
+      h("div", { class: "row" }, h("strong", { class: "name" }, source.name), h("button", { type: "button", class: "quiet", onclick: clear }, "Another clip")),
+      h("ul", { class: "facts", "aria-label": "About the clip" }, ...(source.facts?.lines ?? []).map((line) => h("li", {}, line))),
+      ...(warnings.length > 0 ? [h("ul", { class: "warnings", "aria-label": "Warnings" }, ...warnings)] : []),
+    );
+    if (source.facts) {
+      shown?.setLength(source.facts);
+    }
+    onSource(source);
+  }
+
+  /** @param {{url: string | null, mime: string, name: string}} source */
+  function show(source) {
+    shown?.pause();
+    shown = player(source, onTime);
+    shownClip.replaceChildren(shown.element);
+    shownClip.hidden = false;
+    chooser.hidden = true;
+  }
+
+  /** @param {string} what */
+  function say(what) {
+    status.textContent = `${what} …`;
+    bar.removeAttribute("value");
+    work.hidden = false;
+  }
+
+  /** @param {(signal: AbortSignal) => Promise<void>} load */
+  async function attempt(load) {
+    clear();
+    const { signal } = loading;
+    try {
+      await load(signal);
+    } catch (failure) {
+      if (!signal.aborted) {
+        clear();
+        error.textContent = failure instanceof Error ? failure.message : String(failure);
+      }
+    }
+  }
+
+  function clear() {
+    loading.abort();
+    loading = new AbortController();
+    shown?.pause();
+    shown = null;
+    shownClip.replaceChildren();
+    shownClip.hidden = true;
+    work.hidden = true;
+    chooser.hidden = false;
+    error.textContent = "";
+    onSource(null);
+  }
+
+  return {
+    element,
+    openPath,
+    reopen,
+    /** The moment of the playhead in seconds. */
+    time: () => shown?.time() ?? 0,
+    pause: () => shown?.pause(),
+    /** Show a frame of a clip that this browser cannot play. @param {string} image */
+    setPoster: (image) => shown && !shown.isShown() && shown.setPoster(image),
+    needsPoster: () => shown !== null && !shown.isShown(),
+  };
+}

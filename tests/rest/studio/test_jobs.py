@@ -1,0 +1,205 @@
+"""Jobs in the studio: progress, the queue, stop, reload, errors; a backend of the test says how they go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from framepack.storage.outputs import PUBLIC_ROOT
+from tests.support.clips import Spec, make_clip
+from tests.support.rest_server import KEY, HeldBackend, LocalServer, server_in_thread
+from tests.support.studio import Tab, needs_browser
+from tests.support.studio_walk import Studio
+
+pytestmark = needs_browser
+
+
+@dataclass
+class Held:
+    """A server whose jobs wait for the test, though it analyzes and previews by itself."""
+
+    server: LocalServer
+    backend: HeldBackend
+    clip: Path
+
+
+@pytest.fixture(scope="module")
+def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Held]:
+    """The server, and a clip."""
+    folder = tmp_path_factory.mktemp("held")
+    clip = make_clip(folder / "a clip.mp4", Spec(size=(96, 64)))
+    backend = HeldBackend()
+    with server_in_thread(folder, backend) as server:
+        yield Held(server, backend, clip)
+
+
+@pytest.fixture
+def studio(tab: Tab, held: Held) -> Iterator[Studio]:
+    """The page, with the clip. No job is left at the end."""
+    studio = Studio(tab, held.server)
+    studio.open()
+    studio.choose(held.clip)
+    yield studio
+    for job in held.backend.held.values():
+        job.finish()
+
+
+def finish(held: Held, job_id: str) -> None:
+    """End a job with the clip as its result."""
+    storage = held.server.server.runtime.storage
+    path = f"{PUBLIC_ROOT}uploads/"
+    stored = next(each for each in held.server.server.runtime.storage.list() if each.key.text.startswith("uploads/"))
+    assert storage.url(stored.key)
+    held.backend.wait_for(job_id).finish(
+        success=True, message="Done", output_path=f"{path}{stored.key.name}", output_url=storage.url(stored.key)
+    )
+
+
+def drag(page: Page, handle: Locator, target: str) -> None:
+    """Drag something; where to is looked up when the drag has begun, which makes the items of a list small."""
+    handle.hover()
+    page.mouse.down()
+    begin = handle.bounding_box()
+    assert begin is not None
+    page.mouse.move(begin["x"], begin["y"] - 20, steps=3)
+    page.wait_for_timeout(100)
+    for _ in range(2):  # the first one enters it
+        page.locator(target).hover(force=True)
+    page.mouse.up()
+
+
+def percent(page: Page) -> str:
+    """What is shown of the progress."""
+    return page.locator(".percent").inner_text()
+
+
+def test_progress_moves_with_the_frames_and_the_time_that_is_left(studio: Studio, held: Held) -> None:
+    """The tab's title has it, too."""
+    job_id = studio.run()
+    job = held.backend.wait_for(job_id)
+
+    job.progress(frames_done=5, frames_total=25, percent=20.0, seconds_left=75.2)
+    expect(studio.page.locator(".run-card")).to_contain_text("5 of 25 frames, about 1 min 15 s left")
+    first = percent(studio.page), studio.page.locator(".run-card progress").get_attribute("value")
+    job.progress(frames_done=20, frames_total=25, percent=80.0, seconds_left=4.0)
+    expect(studio.page.locator(".run-card")).to_contain_text("20 of 25 frames, about 4 s left")
+
+    assert first[0] == "20 %"
+    assert percent(studio.page) == "80 %"
+    assert studio.page.title() == "80 % · FramePack studio"
+    finish(held, job_id)
+    expect(studio.page.locator("#result-part")).to_be_visible()
+    assert studio.page.title() == "FramePack studio"
+
+
+def test_a_job_that_waits_says_how_many_are_ahead_of_it(studio: Studio, held: Held) -> None:
+    """Until it runs."""
+    ahead = held.server.start_job("/postprocess/loop", {"video_base64": "AAAA"})
+    held.backend.wait_for(ahead)
+    job_id = studio.run()
+
+    expect(studio.page.locator(".run-card")).to_contain_text("1 job is ahead.")
+    held.backend.wait_for(ahead).finish()
+    held.backend.wait_for(job_id).progress(percent=10.0)
+    expect(studio.page.locator(".percent")).to_have_text("10 %")
+    finish(held, job_id)
+
+
+def test_stop_cancels_the_job_on_the_server(studio: Studio, held: Held) -> None:
+    """The settings are there to run it again."""
+    job_id = studio.run()
+    held.backend.wait_for(job_id).progress(percent=30.0)
+    studio.page.click("text=Stop")
+
+    expect(studio.page.locator(".run [role=alert]")).to_contain_text("cancelled")
+    assert held.server.job(job_id)["state"] == "cancelled"
+    expect(studio.page.locator("#run")).to_be_enabled()
+
+
+def test_a_page_that_is_loaded_anew_goes_on_with_its_job(studio: Studio, held: Held) -> None:
+    """The clip, the operation and its settings are as they were; the result is beside the source."""
+    studio.operation("filters")
+    studio.set_number("brightness", 12)
+    job_id = studio.run()
+    job = held.backend.wait_for(job_id)
+    job.progress(percent=40.0)
+    expect(studio.page.locator(".percent")).to_have_text("40 %")
+
+    studio.page.reload()
+
+    expect(studio.page.locator(".percent")).to_have_text("40 %")
+    expect(studio.page.locator(".clip .name")).to_have_text("a clip.mp4")
+    expect(studio.field("brightness").locator('input[type="number"]')).to_have_value("12")
+    finish(held, job_id)
+    expect(studio.page.locator("#result-part")).to_be_visible()
+    expect(studio.page.locator("#result video")).to_have_count(2)
+
+
+def test_a_failed_job_says_why_at_the_field_that_it_names_or_above_all(studio: Studio, held: Held) -> None:
+    """A field of another operation is no place for it."""
+    studio.operation("loop")
+    job_id = studio.run()
+    held.backend.wait_for(job_id).finish(
+        success=False, error="num_loops must be smaller for this video.", code="invalid_field", status=400
+    )
+    expect(studio.error_of("num_loops")).to_have_text("Num loops must be smaller for this video.")
+
+    job_id = studio.run()
+    held.backend.wait_for(job_id).finish(success=False, error="The GPU has failed.", code="device_lost", status=503)
+    expect(studio.page.locator(".run [role=alert]")).to_have_text("The GPU has failed.")
+
+
+def test_only_what_was_changed_is_sent(studio: Studio, held: Held) -> None:
+    """A preset fills the other fields, which are not sent either; a reset takes a value back."""
+    studio.operation("filters")
+    studio.set_number("sharpen", 2)
+    studio.select("preset", "cinematic")
+    expect(studio.field("contrast").locator('input[type="number"]')).not_to_have_value("1")
+    studio.set_number("brightness", 5)
+    studio.set_number("blur", 1)
+    studio.field("blur").locator("text=Reset").click()
+    job_id = studio.run()
+
+    fields = held.backend.wait_for(job_id).item.read_fields()
+    assert fields.pop("video_url").startswith("/outputs/uploads/a clip")
+    assert fields == {"preset": "cinematic", "brightness": 5}
+    finish(held, job_id)
+
+
+def test_the_steps_of_a_pipeline_are_sent_in_the_order_they_were_put_in(studio: Studio, held: Held) -> None:
+    """With buttons or by dragging."""
+    studio.operation("pipeline")
+    for name in ("Filters", "Loop", "Export"):
+        studio.page.click(f".chip:has-text('{name}')")
+        expect(studio.page.locator(f".sortable strong:text-is('{name}')")).to_be_visible()
+    studio.page.locator("li", has_text="Loop").locator('[data-field="num_loops"] input[type="number"]').fill("3")
+    studio.page.click("[aria-label='Move up Loop']")
+    expect(studio.page.locator(".sortable strong")).to_have_text(["Loop", "Filters", "Export"])
+    drag(studio.page, studio.page.locator("li", has_text="Export").locator(".handle"), ".sortable li >> nth=0")
+    expect(studio.page.locator(".sortable strong")).to_have_text(["Export", "Loop", "Filters"])
+    studio.page.click("[aria-label='Remove Filters']")
+    job_id = studio.run()
+
+    assert held.backend.wait_for(job_id).item.read_fields()["operations"] == [
+        {"type": "export", "params": {}},
+        {"type": "loop", "params": {"num_loops": 3}},
+    ]
+    finish(held, job_id)
+
+
+def test_a_recent_job_is_opened_again(studio: Studio, held: Held) -> None:
+    """Also by a tab that did not start it."""
+    job_id = studio.run()
+    finish(held, job_id)
+    expect(studio.page.locator("#result-part")).to_be_visible()
+    studio.page.evaluate("sessionStorage.removeItem('framepack.jobs')")
+    studio.open(f"?other#key={KEY}")
+
+    studio.page.locator(".recent button").first.click()
+
+    expect(studio.page.locator("#result-part")).to_be_visible()
+    assert studio.page.url.endswith(f"#job={job_id}")
