@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, sync_playwright
 
 from tests.support.rest_server import RestServer, tiny_weights
 
@@ -84,13 +84,18 @@ class Tab:
         return str(Axe().run(self.page).generate_snapshot())
 
 
+def launched(playwright: Playwright) -> Browser:
+    """The browser, which whoever starts it closes."""
+    return playwright.chromium.launch(executable_path=_CHROMIUM, args=list(_FLAGS))
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """The browser, for tests marked with `needs_browser`."""
     if _CHROMIUM is None:
         pytest.skip("there is no Chromium to open pages")
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=_CHROMIUM, args=list(_FLAGS))
+        running = launched(playwright)
         yield running
         running.close()
 

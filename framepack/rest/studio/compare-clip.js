@@ -38,7 +38,7 @@ import { h } from "./dom.js";
  * @property {(rate: number) => void} play
  * @property {(rate: number) => void} setRate
  * @property {() => void} pause
- * @property {((isMuted: boolean) => void) | null} mute null if it never has sound
+ * @property {((isMuted: boolean) => void) | null} mute null if it never has audio
  * @property {() => void} close
  */
 
@@ -176,7 +176,7 @@ function seeker(video) {
 }
 
 /**
- * The frame rate of a video, from the times of a few frames that are played without sound; null if the browser does
+ * The frame rate of a video, from the times of a few frames that are played without audio; null if the browser does
  * not tell them.
  *
  * @param {HTMLVideoElement} video

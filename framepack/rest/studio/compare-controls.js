@@ -34,16 +34,16 @@ export function button(name, label, attributes, text) {
  * @property {(count: number) => void} move
  * @property {(step: number) => void} seek
  * @property {(speed: number) => void} setSpeed
- * @property {() => void} toggleSound
+ * @property {() => void} toggleAudio
  * @property {() => void} toggleLoop
  */
 
-/** @typedef {{isPlaying: boolean, step: number, steps: number, rate: number, isMuted: boolean, isLooping: boolean, hasSound: boolean}} TransportState */
+/** @typedef {{isPlaying: boolean, step: number, steps: number, rate: number, isMuted: boolean, isLooping: boolean, hasAudio: boolean}} TransportState */
 
 /** @param {TransportActions} actions */
 export function transportControls(actions) {
   const play = button("play", "Play", { onclick: actions.toggle, "data-action": "play" });
-  const sound = button("muted", "Sound of the result", { onclick: actions.toggleSound, "data-action": "sound" });
+  const audio = button("muted", "Audio of the result", { onclick: actions.toggleAudio, "data-action": "audio" });
   const loop = button("loop", "Play again and again", { onclick: actions.toggleLoop, "data-action": "loop" });
   const bar = h("input", {
     type: "range",
@@ -70,12 +70,12 @@ export function transportControls(actions) {
       button("forward", "Next frame", { onclick: () => actions.move(1), "data-action": "forward" }),
     ),
     h("div", { class: "compare-bar" }, bar, time),
-    h("div", { class: "compare-buttons" }, speed, sound, loop),
+    h("div", { class: "compare-buttons" }, speed, audio, loop),
   );
 
   let wasPlaying = false;
   /** @param {TransportState} state */
-  const update = ({ isPlaying, step, steps, rate, isMuted, isLooping, hasSound }) => {
+  const update = ({ isPlaying, step, steps, rate, isMuted, isLooping, hasAudio }) => {
     if (isPlaying !== wasPlaying) {
       wasPlaying = isPlaying;
       relabel(play, isPlaying ? "pause" : "play", isPlaying ? "Pause" : "Play");
@@ -86,10 +86,10 @@ export function transportControls(actions) {
     bar.setAttribute("aria-valuetext", `Frame ${step + 1} of ${steps}, ${now}`);
     time.textContent = `${now} / ${whole} · frame ${step + 1} / ${steps}`;
     press(loop, isLooping);
-    sound.hidden = !hasSound;
-    if (sound.getAttribute("aria-pressed") !== String(!isMuted)) {
-      press(sound, !isMuted);
-      sound.firstElementChild?.replaceWith(icon(isMuted ? "muted" : "sound"));
+    audio.hidden = !hasAudio;
+    if (audio.getAttribute("aria-pressed") !== String(!isMuted)) {
+      press(audio, !isMuted);
+      audio.firstElementChild?.replaceWith(icon(isMuted ? "muted" : "audio"));
     }
   };
   return { element, update };

@@ -15,7 +15,7 @@ const PATHS = {
   pause: "M8 5v14M16 5v14",
   play: "M7 4.5v15l12-7.5z",
   side: "M3.5 5.5h7v13h-7zM13.5 5.5h7v13h-7z",
-  sound: "M4 9.5v5h3.5L12 18.5v-13L7.5 9.5zM15.5 9a4 4 0 0 1 0 6M18 6.5a7.5 7.5 0 0 1 0 11",
+  audio: "M4 9.5v5h3.5L12 18.5v-13L7.5 9.5zM15.5 9a4 4 0 0 1 0 6M18 6.5a7.5 7.5 0 0 1 0 11",
   zoomIn: "M12 5v14M5 12h14",
   zoomOut: "M5 12h14",
 };

@@ -14,7 +14,7 @@ const KEYS = [
   ["Shift + arrows", "Move the enlarged frame"],
   ["L", "Hold: loupe"],
   ["S", "Side by side, or back to the divider"],
-  ["M", "Sound of the result on or off"],
+  ["M", "Audio of the result on or off"],
   ["F", "Full screen"],
   ["?", "Show or hide this list"],
 ];
@@ -38,7 +38,7 @@ export function keyHelp() {
  * @property {(isHeld: boolean) => void} hold
  * @property {(isHeld: boolean) => void} loupe
  * @property {() => void} toggleSide
- * @property {() => void} toggleSound
+ * @property {() => void} toggleAudio
  * @property {() => void} toggleFullscreen
  * @property {() => void} toggleHelp
  * @property {(position: (now: number) => number) => void} moveDivider
@@ -80,7 +80,7 @@ export function followKeys(element, divider, actions, signal) {
     1: actions.toPixels,
     l: () => actions.loupe(true),
     s: actions.toggleSide,
-    m: actions.toggleSound,
+    m: actions.toggleAudio,
     f: actions.toggleFullscreen,
     "?": actions.toggleHelp,
   };

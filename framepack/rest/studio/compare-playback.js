@@ -29,7 +29,7 @@ export function playbackOf() {
     await transport?.pause();
     await transport?.seek(step);
   };
-  const toggleSound = () => {
+  const toggleAudio = () => {
     isMuted = !isMuted;
     clips[1]?.mute?.(isMuted);
     update();
@@ -44,7 +44,7 @@ export function playbackOf() {
     transport?.setSpeed(speed);
   };
   const move = (/** @type {number} */ count) => transport?.move(count);
-  const controls = transportControls({ toggle, move, seek, setSpeed, toggleSound, toggleLoop });
+  const controls = transportControls({ toggle, move, seek, setSpeed, toggleAudio, toggleLoop });
 
   const timing = h(
     "select",
@@ -57,9 +57,9 @@ export function playbackOf() {
 
   const update = () => {
     if (transport && timeline) {
-      const hasSound = Boolean(clips[1]?.mute);
+      const hasAudio = Boolean(clips[1]?.mute);
       const { rate, steps } = timeline;
-      controls.update({ isPlaying: transport.isPlaying(), step: transport.step(), steps, rate, isMuted, isLooping, hasSound });
+      controls.update({ isPlaying: transport.isPlaying(), step: transport.step(), steps, rate, isMuted, isLooping, hasAudio });
     }
   };
 
@@ -99,7 +99,7 @@ export function playbackOf() {
     },
     toggle,
     move,
-    toggleSound,
+    toggleAudio,
   };
 }
 

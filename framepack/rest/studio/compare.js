@@ -175,7 +175,7 @@ export class CompareView extends HTMLElement {
         pan: (x, y) => this.#zoom.pan(x, y),
         loupe: (isHeld) => this.#holdLoupe(isHeld),
         toggleSide: () => this.#setMode(this.#mode === "side" ? "divider" : "side"),
-        toggleSound: () => this.#playback.toggleSound(),
+        toggleAudio: () => this.#playback.toggleAudio(),
         moveDivider: (move) => (this.position = move(this.position)),
       },
       signal,

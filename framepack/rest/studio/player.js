@@ -28,9 +28,10 @@ import { h, shown } from "./dom.js";
  * A source with its playhead.
  *
  * @param {{url: string | null, mime: string, name: string}} source
- * @param {() => void} onTime the playhead rests at another moment
+ * @param {{onTime: () => void, onUnplayable: () => void}} listeners
+ *   `onTime`: the playhead rests at another moment; `onUnplayable`: the browser cannot show it
  */
-export function player({ url, mime, name }, onTime) {
+export function player({ url, mime, name }, { onTime, onUnplayable }) {
   const element = h("div", { class: "player" });
   const slider = h("input", { type: "range", min: 0, max: 0, step: "any", value: 0, "aria-label": "Position in the clip" });
   const position = h("output", {}, "0 s");
@@ -67,12 +68,13 @@ export function player({ url, mime, name }, onTime) {
     note.hidden = false;
     scrubber.hidden = Number(slider.max) === 0;
     element.replaceChildren(poster, scrubber, note);
+    onUnplayable();
   }
 
   return {
     element,
-    /** Whether the browser shows it by itself. */
-    isShown: () => video !== null || mime.startsWith("image/"),
+    /** Whether a frame is wanted in place of what the browser cannot show. */
+    needsPoster: () => video === null && !mime.startsWith("image/") && poster.hidden,
     /** The moment of the playhead in seconds. */
     time: () => video?.currentTime ?? Number(slider.value),
     /** Stop the playback, such as before the clip is shown elsewhere. */

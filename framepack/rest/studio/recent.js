@@ -6,6 +6,7 @@ import { icon } from "./icons.js";
 import { titleOf } from "./schema.js";
 
 const MOST = 12;
+const WIDTH = 320; // of a thumbnail, in pixels
 const STATES = /** @type {Record<string, string>} */ ({
   queued: "waiting",
   running: "running",
@@ -21,6 +22,28 @@ function ago(time) {
 }
 
 /**
+ * A frame of a video, drawn: a video that is shown may keep one of the six connections that a browser has to a server.
+ *
+ * @param {string} src
+ * @returns {Promise<HTMLCanvasElement>}
+ */
+function frameOf(src) {
+  const video = h("video", { preload: "auto", muted: true, src: `${src}#t=0.1` });
+  return new Promise((resolve, reject) => {
+    video.addEventListener("error", () => reject(new Error("This browser cannot show it.")));
+    video.addEventListener("loadeddata", () => {
+      const { videoWidth, videoHeight } = video;
+      const canvas = h("canvas", { width: WIDTH, height: Math.round((WIDTH * videoHeight) / videoWidth) });
+      canvas.getContext("2d")?.drawImage(video, 0, 0, canvas.width, canvas.height);
+      resolve(canvas);
+    });
+  }).finally(() => {
+    video.removeAttribute("src");
+    video.load();
+  });
+}
+
+/**
  * The list of recent jobs.
  *
  * @param {import("./api.js").Api} api
@@ -32,6 +55,7 @@ export function recentView(api, { operations, onOpen }) {
   const element = h("div", {}, list, none);
   /** @type {Map<string, {state: string, element: HTMLLIElement}>} */
   let items = new Map();
+  let filling = Promise.resolve();
 
   async function refresh() {
     const { jobs } = await api.json("GET", "/jobs?limit=100").catch(() => ({ jobs: null }));
@@ -64,7 +88,7 @@ export function recentView(api, { operations, onOpen }) {
     const about = h("span", { class: "about" }, h("strong", {}, titleOf(job.operation)), h("span", { class: `state ${job.state}` }, state), h("time", { datetime: job.created }, ago(job.created)));
     const element = h("li", {}, h("button", { type: "button", onclick: () => onOpen(job.job_id) }, thumbnail, about));
     if (job.state === "completed") {
-      fill(thumbnail, job.job_id);
+      filling = filling.then(() => fill(thumbnail, job.job_id)); // one after the other
     }
     return { state: job.state, element };
   }
@@ -78,8 +102,7 @@ export function recentView(api, { operations, onOpen }) {
     }
     const src = String(api.url(link));
     const isImage = /\.(gif|png|jpe?g)(\?|$)/.test(src);
-    const image = isImage ? h("img", { src, alt: "", loading: "lazy" }) : h("video", { src: `${src}#t=0.1`, muted: true, preload: "metadata", tabindex: -1, "aria-hidden": "true" });
-    image.addEventListener("error", () => thumbnail.replaceChildren(icon("clip")));
+    const image = isImage ? h("img", { src, alt: "", loading: "lazy" }) : await frameOf(src).catch(() => icon("clip"));
     thumbnail.replaceChildren(image);
   }
 

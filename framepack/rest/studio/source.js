@@ -32,9 +32,9 @@ async function analyze(api, path, signal) {
  * The part of the page where the clip is chosen and shown.
  *
  * @param {import("./api.js").Api} api
- * @param {{onSource: (source: Source | null) => void, onSample: () => void, onTime: () => void}} listeners
+ * @param {{onSource: (source: Source | null) => void, onSample: () => void, onTime: () => void, onUnplayable: () => void}} listeners
  */
-export function sourceView(api, { onSource, onSample, onTime }) {
+export function sourceView(api, { onSource, onSample, onTime, onUnplayable }) {
   const file = h("input", { type: "file", id: "file", class: "visually-hidden", accept: "video/*,image/*,.mkv,.ts,.mov,.avi,.wmv,.flv,.mpg", onchange: chosen });
   const address = h("input", { type: "text", inputmode: "url", id: "address", placeholder: "https://…", autocomplete: "off", spellcheck: "false", required: true });
   const drop = h(
@@ -173,7 +173,7 @@ export function sourceView(api, { onSource, onSample, onTime }) {
   /** @param {{url: string | null, mime: string, name: string}} source */
   function show(source) {
     shown?.pause();
-    shown = player(source, onTime);
+    shown = player(source, { onTime, onUnplayable });
     shownClip.replaceChildren(shown.element);
     shownClip.hidden = false;
     chooser.hidden = true;
@@ -221,7 +221,7 @@ export function sourceView(api, { onSource, onSample, onTime }) {
     time: () => shown?.time() ?? 0,
     pause: () => shown?.pause(),
     /** Show a frame of a clip that this browser cannot play. @param {string} image */
-    setPoster: (image) => shown && !shown.isShown() && shown.setPoster(image),
-    needsPoster: () => shown !== null && !shown.isShown(),
+    setPoster: (image) => shown?.needsPoster() && shown.setPoster(image),
+    needsPoster: () => shown !== null && shown.needsPoster(),
   };
 }

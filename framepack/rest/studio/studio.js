@@ -38,9 +38,11 @@ export function studio(api, document, listeners) {
   let present = null;
   /** @type {Source | null} */
   let source = null;
+  /** @type {any} the latest answer */
+  let answered = null;
 
   const cards = operationCards(operations, select);
-  const clip = sourceView(api, { onSource, onSample, onTime: () => !run.isBusy() && preview.changed("changed") });
+  const clip = sourceView(api, { onSource, onSample, onTime: () => !run.isBusy() && preview.changed("changed"), onUnplayable: showPoster });
   const preview = previewView(api, { wish, onError: showAtField, onBefore: clip.setPoster });
   const run = runView(api, { onDone, onState });
   const result = resultView(api, { onContinue: goOn, onFrames: listeners.openFrames });
@@ -91,7 +93,7 @@ export function studio(api, document, listeners) {
     } else if (wish()) {
       preview.changed(reason);
     } else {
-      preview.clear(source && present ? present.whyNone() : undefined);
+      preview.clear(present && (source || !present.needsSource) ? present.whyNone() : undefined);
     }
   }
 
@@ -102,7 +104,7 @@ export function studio(api, document, listeners) {
     showPreview();
     if (given) {
       present?.setSource(given);
-      showPoster(given);
+      showPoster();
     }
     preview.clear();
     changed("opened");
@@ -115,11 +117,12 @@ export function studio(api, document, listeners) {
     }
   }
 
-  /** A frame of a clip that this browser cannot play. @param {Source} given */
-  async function showPoster({ path, facts }) {
-    if (!facts || !clip.needsPoster()) {
+  /** Show a frame of a clip that this browser cannot play. */
+  async function showPoster() {
+    if (!source?.facts || !clip.needsPoster()) {
       return;
     }
+    const { path } = source;
     const { before } = await api.json("POST", "/postprocess/preview", { video_url: path, operations: POSTER }).catch(() => ({ before: null }));
     if (before && source?.path === path) {
       clip.setPoster(`data:${before.mime_type};base64,${before.base64}`);
@@ -199,11 +202,16 @@ export function studio(api, document, listeners) {
    * @param {any} answer
    * @param {import("./memory.js").Memory | null} [memory] what this tab knows of the job
    */
-  function showAnswer(operation, answer, memory = null) {
-    result.show({ operation, source: memory?.source ? sideOf(memory.source) : null, answer: answer ?? {}, body: memory?.body });
+  async function showAnswer(operation, answer, memory = null) {
+    answered = answer;
+    const shown = result.show({ operation, source: memory?.source ? sideOf(memory.source) : null, answer: answer ?? {}, body: memory?.body });
     byId("preview-part").hidden = true;
     byId("result-part").hidden = false;
-    byId("result-part").focus();
+    if (window.document.activeElement?.matches("body, #run, #run-state *")) { // else a person does something else
+      byId("result-part").focus({ preventScroll: true });
+      await shown; // what is below it moves until then
+      byId("result-part").scrollIntoView({ block: "start" });
+    }
   }
 
   function showPreview() {
@@ -216,7 +224,7 @@ export function studio(api, document, listeners) {
   async function goOn(path) {
     history.pushState(null, "", location.pathname + location.search);
     run.leave();
-    await clip.openPath(path);
+    await clip.openPath(path, answered?.output_path === path ? api.url(answered.output_url).href : null);
     byId("source-part").scrollIntoView({ block: "start" });
   }
 

@@ -100,6 +100,31 @@ def test_a_longer_result_is_compared_with_the_moments_that_belong_to_it(
         assert compared.numbers() == numbers
 
 
+@pytest.mark.parametrize(("after", "factor"), [("long.mp4", 1), ("slow.mp4", 2)])
+def test_both_sides_are_within_a_frame_of_each_other_while_they_play(
+    compared: Compared, after: str, factor: int
+) -> None:
+    """At least half of the time, however busy the machine is."""
+    compared.show("bars.mp4" if factor == 2 else "long.mp4", after)
+    compared.script(
+        """(() => {
+          const [before, after] = view.querySelectorAll("video");
+          window.pairs = [];
+          const note = () => {
+            before.paused || pairs.push([before.currentTime, after.currentTime]);
+            requestAnimationFrame(note);
+          };
+          note();
+        })()"""
+    )
+    compared.play_past(40)
+
+    pairs = np.array(compared.script("pairs"))
+    assert len(pairs) > 5
+    assert np.ptp(pairs[:, 1]) > 1
+    assert np.median(np.abs(pairs[:, 0] * factor - pairs[:, 1])) < 1 / RATE
+
+
 @pytest.mark.parametrize(("after", "timing"), [("slow.mp4", "moment"), ("round_trips.webm", "round trip")])
 def test_both_sides_of_different_lengths_play_together(compared: Compared, after: str, timing: str) -> None:
     """Also where the side before runs backwards, which no browser plays."""
@@ -181,12 +206,12 @@ def test_playing_ends_at_the_last_frame_and_begins_again_when_it_loops(compared:
 
 
 def test_only_the_result_is_heard_and_only_if_asked_for(compared: Compared) -> None:
-    """Sound is off at first, by the button and by the key."""
+    """Audio is off at first, by the button and by the key."""
     compared.show("bars.mp4", "bars.mp4")
     muted = "[...view.querySelectorAll('video')].map((video) => video.muted)"
     assert compared.script(muted) == [True, True]
 
-    compared.button("sound").click()
+    compared.button("audio").click()
     assert compared.script(muted) == [True, False]
     compared.press("m")
     assert compared.script(muted) == [True, True]

@@ -191,6 +191,39 @@ def test_the_steps_of_a_pipeline_are_sent_in_the_order_they_were_put_in(studio: 
     finish(held, job_id)
 
 
+def test_a_key_that_is_no_longer_accepted_is_asked_for_again(studio: Studio, held: Held) -> None:
+    """Such as that of a server that was started anew; the clip and the settings stay."""
+    refused = {"detail": "Invalid or missing API key", "code": "unauthorized"}
+    studio.page.route("**/postprocess/upscale", lambda route: route.fulfill(status=401, json=refused))
+    studio.page.click("#run")
+
+    expect(studio.page.locator("#sign-in [role=alert]")).to_contain_text("does not accept the API key any more")
+    studio.page.unroute("**/postprocess/upscale")
+    studio.page.fill("#key", KEY)
+    studio.page.click("#sign-in button")
+    expect(studio.page.locator("#sign-in")).to_be_hidden()
+    finish(held, studio.run())
+    expect(studio.page.locator("#result-part")).to_be_visible()
+
+
+def test_clips_are_joined_in_the_order_of_their_list(studio: Studio, held: Held) -> None:
+    """The one that is open comes first; others are uploaded or at addresses."""
+    studio.operation("join")
+    studio.page.set_input_files("#more-files", [held.clip])
+    expect(studio.page.locator(".sortable li")).to_have_count(2)
+    studio.page.get_by_label("Address of another clip").fill("https://example.com/b.mp4?x=1")
+    studio.page.click("text=Add >> nth=-1")
+    expect(studio.page.locator(".sortable strong")).to_have_text(["a clip.mp4", "a clip.mp4", "b.mp4"])
+    studio.page.click("[aria-label='Move up b.mp4']")
+    job_id = studio.run()
+
+    first, second, third = held.backend.wait_for(job_id).item.read_fields()["video_urls"]
+    assert second == "https://example.com/b.mp4?x=1"
+    assert first.startswith("/outputs/uploads/")
+    assert third.startswith("/outputs/uploads/")
+    assert first != third
+
+
 def test_a_recent_job_is_opened_again(studio: Studio, held: Held) -> None:
     """Also by a tab that did not start it."""
     job_id = studio.run()
@@ -199,7 +232,9 @@ def test_a_recent_job_is_opened_again(studio: Studio, held: Held) -> None:
     studio.page.evaluate("sessionStorage.removeItem('framepack.jobs')")
     studio.open(f"?other#key={KEY}")
 
-    studio.page.locator(".recent button").first.click()
+    newest = studio.page.locator(".recent button").first
+    expect(newest.locator("canvas")).to_be_visible()
+    newest.click()
 
     expect(studio.page.locator("#result-part")).to_be_visible()
     assert studio.page.url.endswith(f"#job={job_id}")

@@ -10,12 +10,13 @@ import pytest
 from playwright.sync_api import Browser, Route, expect
 
 from tests.support.clips import Spec, make_clip
-from tests.support.rest_server import KEY, RestServer
+from tests.support.rest_server import KEY, Client, RestServer
 from tests.support.studio import Tab, needs_browser, opened_tab
 from tests.support.studio_walk import Studio
 
 pytestmark = needs_browser
 
+LOADED = "[...document.querySelectorAll('#result video')].filter((each) => each.readyState >= 2).length === 2"
 PERCENTS = """
 window.percents = new Set();
 new MutationObserver(() => {
@@ -52,9 +53,7 @@ def test_the_sample_clip_is_finished_and_compared(studio: Studio) -> None:
     studio.run()
 
     expect(studio.page.locator("#result-part")).to_be_visible(timeout=60_000)
-    studio.tab.wait_until(
-        "[...document.querySelectorAll('#result video')].filter((each) => each.readyState >= 2).length === 2"
-    )
+    studio.tab.wait_until(LOADED)
     sizes = studio.page.evaluate(
         "[...document.querySelectorAll('#result video')].map((each) => [each.videoWidth, each.videoHeight])"
     )
@@ -65,6 +64,28 @@ def test_the_sample_clip_is_finished_and_compared(studio: Studio) -> None:
     studio.page.locator("#result").get_by_role("button", name=re.compile("continue", re.IGNORECASE)).click()
     expect(studio.page.locator(".clip .facts li").first).to_have_text("1024 \u00d7 576")
     assert urlsplit(studio.page.url).fragment == ""
+
+
+def test_behind_a_path_prefix_nothing_is_asked_for_outside_of_it(studio: Studio) -> None:
+    """Also links in answers of the server, which does not know of the prefix."""
+    server = studio.server.url
+
+    def forward(route: Route) -> None:
+        route.continue_(url=route.request.url.replace("/a/prefix/", "/"))
+
+    studio.page.route(f"{server}/a/prefix/**", forward)
+    studio.server = Client(f"{server}/a/prefix")
+    studio.open()
+    studio.page.click("text=Use the sample clip")
+    expect(studio.page.locator(".clip .facts li").first).to_be_visible()
+    studio.operation("loop")
+    studio.run()
+    expect(studio.page.locator("#result-part")).to_be_visible(timeout=60_000)
+    studio.tab.wait_until(LOADED)
+
+    asked = [each for each in studio.tab.requests if each.startswith("http")]
+    assert [each for each in asked if not each.startswith(f"{server}/a/prefix/")] == []
+    assert [each for each in asked if "/outputs/" in each or "/events?" in each] != []
 
 
 def test_a_field_out_of_range_is_marked_with_what_is_allowed(studio: Studio, clip: Path) -> None:
