@@ -13,7 +13,7 @@ from framepack.client.network import run_now
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 A = TypeVar("A", bound="Answer")
