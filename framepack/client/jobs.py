@@ -154,7 +154,7 @@ class Job(Generic[T]):
         return self._job.id
 
     def __repr__(self) -> str:
-        return f"<Job {self.id}>"
+        return f"{type(self).__name__}({self.id!r})"
 
     def view(self) -> JobView:
         """Ask the server about the job.
@@ -213,7 +213,7 @@ class AsyncJob(Generic[T]):
         return self._job.id
 
     def __repr__(self) -> str:
-        return f"<AsyncJob {self.id}>"
+        return f"{type(self).__name__}({self.id!r})"
 
     async def view(self) -> JobView:
         """Ask the server about the job.
