@@ -35,7 +35,7 @@ async def download(api: Api, address: str, to: str | os.PathLike[str]) -> Path:
         ServerUnreachable: The server does not answer, or cuts every connection before anything arrives.
         OSError: The file cannot be written.
     """
-    target = await api.network.call(partial(_target, Path(to), address))
+    target = await api.network.call(partial(_target, to, address))
     part = target.with_name(f".{target.name}.{uuid4().hex[:8]}.part")
     try:
         with part.open("xb") as file:
@@ -48,8 +48,14 @@ async def download(api: Api, address: str, to: str | os.PathLike[str]) -> Path:
     return target
 
 
-def _target(to: Path, address: str) -> Path:
-    return to / unquote(urlsplit(address).path.rpartition("/")[2]) if to.is_dir() else to
+def _target(to: str | os.PathLike[str], address: str) -> Path:
+    """The path of the file to write."""
+    path = Path(to)
+    if path.is_dir():
+        return path / unquote(urlsplit(address).path.rpartition("/")[2])
+    if os.fspath(to).endswith(("/", os.sep)):
+        raise NotADirectoryError(f"{to} is not a folder.")
+    return path
 
 
 async def _fetch(api: Api, address: str, file: BinaryIO) -> None:

@@ -72,6 +72,8 @@ def test_a_failed_download_leaves_what_was_there(tmp_path: Path) -> None:
             Client(server.url, timing=Timing(first_pause=0.01, longest_pause=0.01)).download(PATH, target)
     with HttpServer(Flaky(9)) as server, pytest.raises(FileNotFoundError):
         Client(server.url, timing=HASTY).download(PATH, tmp_path / "no folder" / "a.mp4")
+    with HttpServer(Flaky(9)) as server, pytest.raises(NotADirectoryError, match="is not a folder"):
+        Client(server.url, timing=HASTY).download(PATH, f"{tmp_path}/no folder/")
 
     assert server.requests == []
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a.mp4", b"older")]

@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
 from framepack.client import ApiError, AsyncClient, Client, JobCancelled, JobFailed, Source
+from framepack.filenames import clean_filename
 from framepack.media.read.probe import probe
 from tests.client.conftest import HASTY
+from tests.support.control_plane import ROOT
 from tests.support.rest_server import KEY, HeldBackend, LocalServer, RestServer, eventually, server_in_thread
 
 
@@ -25,6 +30,9 @@ def test_the_client_uploads_runs_follows_and_downloads(
     client: Client, server: RestServer, clip: Path, tmp_path: Path
 ) -> None:
     """The result of one operation is the source of the next; files lie where they are asked for."""
+    named = client.upload(clip, name="Größe 1 “x”.mp4")
+    assert named.filename == clean_filename("Größe 1 “x”.mp4")
+    client.delete(named)
     upload = client.upload(clip)
     assert (upload.filename, upload.size_bytes) == ("clip.mp4", clip.stat().st_size)
 
@@ -39,8 +47,8 @@ def test_the_client_uploads_runs_follows_and_downloads(
 
     steps = client.pipeline(video=result, operations=[{"type": "filters", "params": {"blur": 1}}, {"type": "loop"}])
     assert [step.type for step in steps.operations_completed] == ["filters", "loop"]
-    named = steps.download(tmp_path)
-    assert (named.name, probe(named).frame_count) == (steps.output_filename, 24)
+    kept = steps.download(tmp_path)
+    assert (kept.name, probe(kept).frame_count) == (steps.output_filename, 24)
     assert client.analyze(video=steps).analysis.total_frames == 24
 
     client.delete(upload)
@@ -154,6 +162,27 @@ def test_a_job_is_cancelled_once(held: LocalServer) -> None:
             job.result()
         assert (raised.value.job_id, raised.value.code) == (job.id, "cancelled")
         assert job.cancel().state == "cancelled"
+
+
+INTERRUPTED = """
+import sys
+from framepack.client import Client
+Client(sys.argv[1], sys.argv[2]).loop(video="http://127.0.0.1/clip.mp4")
+"""
+
+
+def test_an_interrupted_program_cancels_its_job(held: LocalServer) -> None:
+    """As the server does when a client that waits for a response closes the connection."""
+    with Client(held.url, KEY, timing=HASTY) as client:
+        program = subprocess.Popen(
+            [sys.executable, "-c", INTERRUPTED, held.url, KEY], cwd=ROOT, stderr=subprocess.PIPE, text=True
+        )
+        assert eventually(lambda: any(view.state == "running" for view in client.jobs()))
+        program.send_signal(signal.SIGINT)
+        _, printed = program.communicate(timeout=30)
+
+        assert "KeyboardInterrupt" in printed
+        assert [view.state for view in client.jobs()] == ["cancelled"]
 
 
 def test_a_cancelled_task_cancels_its_job(held: LocalServer) -> None:
