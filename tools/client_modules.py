@@ -98,7 +98,7 @@ def _typed_dict(name: str, model: Json) -> str:
         lines += [f"    {field}: Required[{given}]", _doc("Path, open file, address, upload or earlier result")]
         for each in (wire, wire.replace("_url", "_base64")):
             properties.pop(each, None)
-    for field in sorted(properties, key=lambda each: (each in _LAST, each not in required)):
+    for field in _ordered(properties, required):
         schema = properties[field]
         kind = _type(schema, items="Sequence[{}]", entries="Mapping[str, {}]")
         lines += [f"    {field}: {f'Required[{kind}]' if field in required else kind}", _doc(_described(schema))]
@@ -266,9 +266,28 @@ def _method(operation: AnyOperation, *, is_async: bool, job: str = "") -> str:
     result = f"{job}[{answer}]" if job else answer
     return (
         f"\n    {'async ' * is_async}def {operation.name}({', '.join(parameters)}) -> {result}:\n"
-        f'        """{operation.summary}"""\n'
+        f"{_method_doc(operation)}\n"
         f"        return {'await ' * is_async}{call}\n"
     )
+
+
+def _method_doc(operation: AnyOperation) -> str:
+    """The docstring of a method: what it does, and the names of its fields."""
+    model = operation.request.model_json_schema()
+    names = [name for name, _, _ in _sources(model)]
+    hidden = {each for name, wire, _ in _sources(model) for each in (name, wire, wire.replace("_url", "_base64"))}
+    names += [
+        name for name in _ordered(model.get("properties", {}), set(model.get("required", ()))) if name not in hidden
+    ]
+    if not names:
+        return f'        """{operation.summary}"""'
+    lines = wrap(f"Fields: {', '.join(names)}.", _WIDTH - 4)
+    return "\n        ".join([f'        """{operation.summary}', "", *lines, '"""']).replace("\n        \n", "\n\n")
+
+
+def _ordered(properties: Json, required: set[str]) -> list[str]:
+    """The names of fields: required ones first, those of callbacks last."""
+    return sorted(properties, key=lambda each: (each in _LAST, each not in required))
 
 
 def _is_job(operation: AnyOperation) -> bool:

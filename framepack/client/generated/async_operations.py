@@ -22,19 +22,28 @@ class AsyncOperations(AsyncRunner):
     async def unload_ai_models(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.UnloadAiModelsFields]
     ) -> answers.UnloadAiModelsResponse:
-        """Unload AI models from memory to free up VRAM and RAM."""
+        """Unload AI models from memory to free up VRAM and RAM.
+
+        Fields: model.
+        """
         return await self._run(routes.UNLOAD_AI_MODELS, answers.UnloadAiModelsResponse, fields, idempotency_key)
 
     async def caption_image(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.CaptionImageFields]
     ) -> answers.CaptionImageResponse:
-        """Generate a descriptive caption from an image."""
+        """Generate a descriptive caption from an image.
+
+        Fields: image, callback_url, callback_token.
+        """
         return await self._run(routes.CAPTION_IMAGE, answers.CaptionImageResponse, fields, idempotency_key)
 
     async def enhance_prompt(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.EnhancePromptFields]
     ) -> answers.EnhancePromptResponse:
-        """Enhance a simple prompt into a detailed, cinematic video prompt."""
+        """Enhance a simple prompt into a detailed, cinematic video prompt.
+
+        Fields: prompt, seed, callback_url, callback_token.
+        """
         return await self._run(routes.ENHANCE_PROMPT, answers.EnhancePromptResponse, fields, idempotency_key)
 
     async def list_filter_presets(self) -> answers.FilterPresetsResponse:
@@ -44,19 +53,28 @@ class AsyncOperations(AsyncRunner):
     async def save_filter_preset(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.SaveFilterPresetFields]
     ) -> answers.FilterPresetAnswer:
-        """Save a filter preset, or replace the preset of that name."""
+        """Save a filter preset, or replace the preset of that name.
+
+        Fields: name, settings.
+        """
         return await self._run(routes.SAVE_FILTER_PRESET, answers.FilterPresetAnswer, fields, idempotency_key)
 
     async def delete_filter_preset(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.DeleteFilterPresetFields]
     ) -> answers.FilterPresetAnswer:
-        """Delete a saved filter preset. If it replaced a built-in preset, the built-in one applies again."""
+        """Delete a saved filter preset. If it replaced a built-in preset, the built-in one applies again.
+
+        Fields: name.
+        """
         return await self._run(routes.DELETE_FILTER_PRESET, answers.FilterPresetAnswer, fields, idempotency_key)
 
     async def extract_frames(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.ExtractFramesFields]
     ) -> answers.ExtractResponse:
-        """Extract every Nth frame of a video as PNG files into a folder."""
+        """Extract every Nth frame of a video as PNG files into a folder.
+
+        Fields: video, extraction_rate, keep_alpha, callback_url, callback_token.
+        """
         return await self._run(routes.EXTRACT_FRAMES, answers.ExtractResponse, fields, idempotency_key)
 
     async def list_frame_folders(self) -> answers.FoldersResponse:
@@ -66,33 +84,51 @@ class AsyncOperations(AsyncRunner):
     async def reassemble_frames(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.ReassembleFramesFields]
     ) -> answers.AsyncVideoResult:
-        """Reassemble the images of a folder into a video."""
+        """Reassemble the images of a folder into a video.
+
+        Fields: folder_name, output_fps, output_name, with_audio, callback_url, callback_token.
+        """
         return await self._run(routes.REASSEMBLE_FRAMES, answers.AsyncVideoResult, fields, idempotency_key)
 
     async def delete_frame_folder(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.DeleteFrameFolderFields]
     ) -> answers.DeleteFolderResponse:
-        """Delete a folder with all its frames."""
+        """Delete a folder with all its frames.
+
+        Fields: folder.
+        """
         return await self._run(routes.DELETE_FRAME_FOLDER, answers.DeleteFolderResponse, fields, idempotency_key)
 
     async def list_frames(self, **fields: Unpack[requests.ListFramesFields]) -> answers.FramesResponse:
-        """List all frames in a folder."""
+        """List all frames in a folder.
+
+        Fields: folder, with_urls.
+        """
         return await self._run(routes.LIST_FRAMES, answers.FramesResponse, fields)
 
     async def save_frame(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.SaveFrameFields]
     ) -> answers.AsyncSaveFrameResult:
-        """Save one frame, byte for byte, to permanent storage."""
+        """Save one frame, byte for byte, to permanent storage.
+
+        Fields: folder, frame.
+        """
         return await self._run(routes.SAVE_FRAME, answers.AsyncSaveFrameResult, fields, idempotency_key)
 
     async def delete_frame(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.DeleteFrameFields]
     ) -> answers.DeleteFrameResponse:
-        """Delete one frame; the others keep their names."""
+        """Delete one frame; the others keep their names.
+
+        Fields: folder, frame.
+        """
         return await self._run(routes.DELETE_FRAME, answers.DeleteFrameResponse, fields, idempotency_key)
 
     async def get_frame(self, **fields: Unpack[requests.GetFrameFields]) -> answers.AsyncFrameResult:
-        """Get one frame as an image."""
+        """Get one frame as an image.
+
+        Fields: folder, frame.
+        """
         return await self._run(routes.GET_FRAME, answers.AsyncFrameResult, fields)
 
     async def model_status(self) -> answers.ModelStatusResponse:
@@ -106,7 +142,10 @@ class AsyncOperations(AsyncRunner):
     async def analyze(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.AnalyzeFields]
     ) -> answers.AnalyzeResponse:
-        """Analyze a video and get detailed metadata."""
+        """Analyze a video and get detailed metadata.
+
+        Fields: video.
+        """
         return await self._run(routes.ANALYZE, answers.AnalyzeResponse, fields, idempotency_key)
 
     async def get_autosave(self) -> answers.AutosaveResponse:
@@ -116,43 +155,65 @@ class AsyncOperations(AsyncRunner):
     async def set_autosave(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.SetAutosaveFields]
     ) -> answers.AutosaveResponse:
-        """Set the autosave mode: when enabled, finished videos go to the folder of saved videos."""
+        """Set the autosave mode: when enabled, finished videos go to the folder of saved videos.
+
+        Fields: enabled.
+        """
         return await self._run(routes.SET_AUTOSAVE, answers.AutosaveResponse, fields, idempotency_key)
 
     async def batch(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.BatchFields]
     ) -> answers.BatchResponse:
-        """Run the same operations on many videos, each on its own."""
+        """Run the same operations on many videos, each on its own.
+
+        Fields: videos, operations, callback_url, callback_token.
+        """
         return await self._run(routes.BATCH, answers.BatchResponse, fields, idempotency_key)
 
     async def export(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.ExportFields]
     ) -> answers.AsyncVideoResult:
-        """Export a video to another format, with control over quality and size."""
+        """Export a video to another format, with control over quality and size.
+
+        Fields: video, format, quality, max_width, output_name, keep_alpha, callback_url, callback_token.
+        """
         return await self._run(routes.EXPORT, answers.AsyncVideoResult, fields, idempotency_key)
 
     async def filters(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.FiltersFields]
     ) -> answers.AsyncVideoResult:
-        """Apply visual filters or a filter preset to a video."""
+        """Apply visual filters or a filter preset to a video.
+
+        Fields: video, brightness, contrast, saturation, temperature, sharpen, blur, denoise, vignette,
+        s_curve_contrast, film_grain, preset, callback_url, callback_token.
+        """
         return await self._run(routes.FILTERS, answers.AsyncVideoResult, fields, idempotency_key)
 
     async def interpolate(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.InterpolateFields]
     ) -> answers.AsyncVideoResult:
-        """Interpolate frames to increase a video's frame rate, or to change its speed."""
+        """Interpolate frames to increase a video's frame rate, or to change its speed.
+
+        Fields: video, fps_mode, speed_factor, use_streaming, callback_url, callback_token.
+        """
         return await self._run(routes.INTERPOLATE, answers.AsyncVideoResult, fields, idempotency_key)
 
     async def join(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.JoinFields]
     ) -> answers.AsyncVideoResult:
-        """Join several videos into one."""
+        """Join several videos into one.
+
+        Fields: videos, output_name, callback_url, callback_token.
+        """
         return await self._run(routes.JOIN, answers.AsyncVideoResult, fields, idempotency_key)
 
     async def loop(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.LoopFields]
     ) -> answers.AsyncVideoResult:
-        """Create a looped version of a video."""
+        """Create a looped version of a video.
+
+        Fields: video, loop_type, num_loops, callback_url, callback_token.
+        """
         return await self._run(routes.LOOP, answers.AsyncVideoResult, fields, idempotency_key)
 
     async def list_models(self) -> answers.ListModelsResponse:
@@ -162,29 +223,45 @@ class AsyncOperations(AsyncRunner):
     async def pipeline(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.PipelineFields]
     ) -> answers.AsyncPipelineResult:
-        """Run several operations on a video, decoding and encoding it once."""
+        """Run several operations on a video, decoding and encoding it once.
+
+        Fields: video, operations, callback_url, callback_token.
+        """
         return await self._run(routes.PIPELINE, answers.AsyncPipelineResult, fields, idempotency_key)
 
     async def pipeline_from_preset(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.PipelineFromPresetFields]
     ) -> answers.AsyncPipelineResult:
-        """Run the steps of a saved workflow preset on a video."""
+        """Run the steps of a saved workflow preset on a video.
+
+        Fields: video, preset_name, callback_url, callback_token.
+        """
         return await self._run(routes.PIPELINE_FROM_PRESET, answers.AsyncPipelineResult, fields, idempotency_key)
 
     async def preview(self, **fields: Unpack[requests.PreviewFields]) -> answers.PreviewResponse:
-        """Preview operations on one frame or up to two seconds of a video, before and after, without storing anything."""
+        """Preview operations on one frame or up to two seconds of a video, before and after, without storing anything.
+
+        Fields: video, operations, at_seconds, seconds.
+        """
         return await self._run(routes.PREVIEW, answers.PreviewResponse, fields)
 
     async def save_video(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.SaveVideoFields]
     ) -> answers.AsyncSaveResult:
-        """Save a video to permanent storage, byte for byte."""
+        """Save a video to permanent storage, byte for byte.
+
+        Fields: video, custom_name.
+        """
         return await self._run(routes.SAVE_VIDEO, answers.AsyncSaveResult, fields, idempotency_key)
 
     async def upscale(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.UpscaleFields]
     ) -> answers.AsyncVideoResult:
-        """Upscale a video with a Real-ESRGAN model."""
+        """Upscale a video with a Real-ESRGAN model.
+
+        Fields: video, model, scale_factor, tile_size, enhance_face, denoise_strength, use_streaming,
+        callback_url, callback_token.
+        """
         return await self._run(routes.UPSCALE, answers.AsyncVideoResult, fields, idempotency_key)
 
     async def clear_temp(self, *, idempotency_key: str | None = None) -> answers.ClearTempResponse:
@@ -202,13 +279,19 @@ class AsyncOperations(AsyncRunner):
     async def save_workflow_preset(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.SaveWorkflowPresetFields]
     ) -> answers.WorkflowPresetAnswer:
-        """Save a workflow preset, or replace the preset of that name."""
+        """Save a workflow preset, or replace the preset of that name.
+
+        Fields: name, preset_data.
+        """
         return await self._run(routes.SAVE_WORKFLOW_PRESET, answers.WorkflowPresetAnswer, fields, idempotency_key)
 
     async def delete_workflow_preset(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.DeleteWorkflowPresetFields]
     ) -> answers.WorkflowPresetAnswer:
-        """Delete a workflow preset."""
+        """Delete a workflow preset.
+
+        Fields: name.
+        """
         return await self._run(routes.DELETE_WORKFLOW_PRESET, answers.WorkflowPresetAnswer, fields, idempotency_key)
 
 
@@ -218,89 +301,136 @@ class AsyncSubmissions(AsyncSubmitter):
     async def caption_image(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.CaptionImageFields]
     ) -> AsyncJob[answers.CaptionImageResponse]:
-        """Generate a descriptive caption from an image."""
+        """Generate a descriptive caption from an image.
+
+        Fields: image, callback_url, callback_token.
+        """
         return await self._submit(routes.CAPTION_IMAGE, answers.CaptionImageResponse, fields, idempotency_key)
 
     async def enhance_prompt(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.EnhancePromptFields]
     ) -> AsyncJob[answers.EnhancePromptResponse]:
-        """Enhance a simple prompt into a detailed, cinematic video prompt."""
+        """Enhance a simple prompt into a detailed, cinematic video prompt.
+
+        Fields: prompt, seed, callback_url, callback_token.
+        """
         return await self._submit(routes.ENHANCE_PROMPT, answers.EnhancePromptResponse, fields, idempotency_key)
 
     async def extract_frames(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.ExtractFramesFields]
     ) -> AsyncJob[answers.ExtractResponse]:
-        """Extract every Nth frame of a video as PNG files into a folder."""
+        """Extract every Nth frame of a video as PNG files into a folder.
+
+        Fields: video, extraction_rate, keep_alpha, callback_url, callback_token.
+        """
         return await self._submit(routes.EXTRACT_FRAMES, answers.ExtractResponse, fields, idempotency_key)
 
     async def reassemble_frames(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.ReassembleFramesFields]
     ) -> AsyncJob[answers.AsyncVideoResult]:
-        """Reassemble the images of a folder into a video."""
+        """Reassemble the images of a folder into a video.
+
+        Fields: folder_name, output_fps, output_name, with_audio, callback_url, callback_token.
+        """
         return await self._submit(routes.REASSEMBLE_FRAMES, answers.AsyncVideoResult, fields, idempotency_key)
 
     async def analyze(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.AnalyzeFields]
     ) -> AsyncJob[answers.AnalyzeResponse]:
-        """Analyze a video and get detailed metadata."""
+        """Analyze a video and get detailed metadata.
+
+        Fields: video.
+        """
         return await self._submit(routes.ANALYZE, answers.AnalyzeResponse, fields, idempotency_key)
 
     async def batch(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.BatchFields]
     ) -> AsyncJob[answers.BatchResponse]:
-        """Run the same operations on many videos, each on its own."""
+        """Run the same operations on many videos, each on its own.
+
+        Fields: videos, operations, callback_url, callback_token.
+        """
         return await self._submit(routes.BATCH, answers.BatchResponse, fields, idempotency_key)
 
     async def export(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.ExportFields]
     ) -> AsyncJob[answers.AsyncVideoResult]:
-        """Export a video to another format, with control over quality and size."""
+        """Export a video to another format, with control over quality and size.
+
+        Fields: video, format, quality, max_width, output_name, keep_alpha, callback_url, callback_token.
+        """
         return await self._submit(routes.EXPORT, answers.AsyncVideoResult, fields, idempotency_key)
 
     async def filters(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.FiltersFields]
     ) -> AsyncJob[answers.AsyncVideoResult]:
-        """Apply visual filters or a filter preset to a video."""
+        """Apply visual filters or a filter preset to a video.
+
+        Fields: video, brightness, contrast, saturation, temperature, sharpen, blur, denoise, vignette,
+        s_curve_contrast, film_grain, preset, callback_url, callback_token.
+        """
         return await self._submit(routes.FILTERS, answers.AsyncVideoResult, fields, idempotency_key)
 
     async def interpolate(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.InterpolateFields]
     ) -> AsyncJob[answers.AsyncVideoResult]:
-        """Interpolate frames to increase a video's frame rate, or to change its speed."""
+        """Interpolate frames to increase a video's frame rate, or to change its speed.
+
+        Fields: video, fps_mode, speed_factor, use_streaming, callback_url, callback_token.
+        """
         return await self._submit(routes.INTERPOLATE, answers.AsyncVideoResult, fields, idempotency_key)
 
     async def join(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.JoinFields]
     ) -> AsyncJob[answers.AsyncVideoResult]:
-        """Join several videos into one."""
+        """Join several videos into one.
+
+        Fields: videos, output_name, callback_url, callback_token.
+        """
         return await self._submit(routes.JOIN, answers.AsyncVideoResult, fields, idempotency_key)
 
     async def loop(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.LoopFields]
     ) -> AsyncJob[answers.AsyncVideoResult]:
-        """Create a looped version of a video."""
+        """Create a looped version of a video.
+
+        Fields: video, loop_type, num_loops, callback_url, callback_token.
+        """
         return await self._submit(routes.LOOP, answers.AsyncVideoResult, fields, idempotency_key)
 
     async def pipeline(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.PipelineFields]
     ) -> AsyncJob[answers.AsyncPipelineResult]:
-        """Run several operations on a video, decoding and encoding it once."""
+        """Run several operations on a video, decoding and encoding it once.
+
+        Fields: video, operations, callback_url, callback_token.
+        """
         return await self._submit(routes.PIPELINE, answers.AsyncPipelineResult, fields, idempotency_key)
 
     async def pipeline_from_preset(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.PipelineFromPresetFields]
     ) -> AsyncJob[answers.AsyncPipelineResult]:
-        """Run the steps of a saved workflow preset on a video."""
+        """Run the steps of a saved workflow preset on a video.
+
+        Fields: video, preset_name, callback_url, callback_token.
+        """
         return await self._submit(routes.PIPELINE_FROM_PRESET, answers.AsyncPipelineResult, fields, idempotency_key)
 
     async def save_video(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.SaveVideoFields]
     ) -> AsyncJob[answers.AsyncSaveResult]:
-        """Save a video to permanent storage, byte for byte."""
+        """Save a video to permanent storage, byte for byte.
+
+        Fields: video, custom_name.
+        """
         return await self._submit(routes.SAVE_VIDEO, answers.AsyncSaveResult, fields, idempotency_key)
 
     async def upscale(
         self, *, idempotency_key: str | None = None, **fields: Unpack[requests.UpscaleFields]
     ) -> AsyncJob[answers.AsyncVideoResult]:
-        """Upscale a video with a Real-ESRGAN model."""
+        """Upscale a video with a Real-ESRGAN model.
+
+        Fields: video, model, scale_factor, tile_size, enhance_face, denoise_strength, use_streaming,
+        callback_url, callback_token.
+        """
         return await self._submit(routes.UPSCALE, answers.AsyncVideoResult, fields, idempotency_key)
