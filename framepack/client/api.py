@@ -148,7 +148,7 @@ class Api:
             params=sending.query,
             files=sending.files,
             headers={**key, **sending.headers},
-            timeout=httpx.Timeout(sending.silence or self.timing.response, connect=self.timing.connect),
+            timeout=httpx.Timeout(sending.silence or self.timing.response, connect=self.timing.connect, pool=None),
         )
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _HEADERS: Final = {"User-Agent": f"framepack-client/{__version__}", "Accept": "application/json"}
+_LIMITS: Final = httpx.Limits(max_connections=None)
+"""Every job that is followed holds a connection; the server has the limit."""
 
 
 class Client(Operations):
@@ -44,7 +46,7 @@ class Client(Operations):
     def __init__(
         self, url: str, key: str | None = None, *, timing: Timing | None = None, http: httpx.Client | None = None
     ) -> None:
-        network = ThreadNetwork(http or httpx.Client(headers=_HEADERS))
+        network = ThreadNetwork(http or httpx.Client(headers=_HEADERS, limits=_LIMITS))
         super().__init__(_api(url, key, network, timing))
         self.submit = Submissions(self._api)
 
@@ -127,7 +129,7 @@ class AsyncClient(AsyncOperations):
     def __init__(
         self, url: str, key: str | None = None, *, timing: Timing | None = None, http: httpx.AsyncClient | None = None
     ) -> None:
-        network = TaskNetwork(http or httpx.AsyncClient(headers=_HEADERS))
+        network = TaskNetwork(http or httpx.AsyncClient(headers=_HEADERS, limits=_LIMITS))
         super().__init__(_api(url, key, network, timing))
         self.submit = AsyncSubmissions(self._api)
 

@@ -36,7 +36,7 @@ def test_the_examples_work(
     Path("previews").mkdir()
     now = datetime.now(UTC)
     signature = Webhook(SECRET).sign("msg_1", now, MESSAGE)
-    headers = {"webhook-id": "msg_1", "webhook-timestamp": f"{now.timestamp():.0f}", "webhook-signature": signature}
+    headers = {"webhook-id": "msg_1", "webhook-timestamp": str(int(now.timestamp())), "webhook-signature": signature}
     names: dict[str, Any] = {"client": client, "body": MESSAGE, "headers": headers, "__name__": "example"}
     text = (ROOT / "docs" / "client.md").read_text()
     for long, quick in {

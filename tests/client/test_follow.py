@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from framepack.client import Client, JobView, ServerUnreachable, Timing
+from framepack.client import AsyncClient, Client, JobView, ServerUnreachable, Timing
+from framepack.client.jobs import AsyncJobResult
 from framepack.jobs.records import State
 from framepack.rest.job_routes import JobView as ServersView
 from tests.client.conftest import HASTY
@@ -106,6 +108,22 @@ def test_a_stream_without_a_sign_of_life_counts_as_broken() -> None:
         closing.set()
 
     assert states == ["running", "completed"]
+
+
+def test_more_jobs_can_be_followed_than_a_pool_has_connections() -> None:
+    """Each holds one; the streams end only when all are open."""
+    everybody = threading.Barrier(120)
+
+    def body() -> Iterator[bytes]:
+        everybody.wait(20)
+        yield event("end", DONE)
+
+    async def follow() -> list[AsyncJobResult]:
+        async with AsyncClient(server.url, timing=HASTY) as client:
+            return await asyncio.gather(*(client.job("j1").result() for _ in range(everybody.parties)))
+
+    with HttpServer(lambda _: Answer(body=body(), headers=STREAM)) as server:
+        assert len(asyncio.run(follow())) == len(server.requests) == everybody.parties
 
 
 def test_a_server_that_stays_away_ends_the_patience() -> None:
