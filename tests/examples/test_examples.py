@@ -14,16 +14,17 @@ from pathlib import Path
 
 import pytest
 import requests
+from playwright.sync_api import sync_playwright
 from standardwebhooks import Webhook
 
 from framepack.media.read.probe import probe
 from tests.examples.conftest import EXAMPLES, SECRET
-from tests.support.browser import needs_browser
 from tests.support.client_side import ACCOUNT_KEY, ENDPOINT, Platform, before, working
 from tests.support.control_plane import ROOT
 from tests.support.http_server import Answer, HttpServer
 from tests.support.node import needs_node, node
 from tests.support.rest_server import KEY, RestServer, eventually, free_port, upload
+from tests.support.studio import launched, needs_browser, opened_tab
 
 NODE = shutil.which("node")
 LOOP = "/postprocess/loop"
@@ -125,17 +126,11 @@ def test_the_page_uploads_follows_and_shows_the_result(
     server: RestServer, other: HttpServer, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In Chromium, from another origin; a wrong key is the server's own sentence."""
-    from playwright.sync_api import sync_playwright
-
     other.answers = {
         "/": Answer(body=(EXAMPLES / "browser.html").read_bytes(), headers={"Content-Type": "text/html"})
     }
-    with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-dev-shm-usage"]
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
-        page = browser.new_page()
-        faults: list[str] = []
-        page.on("pageerror", lambda error: faults.append(str(error)))
+    with sync_playwright() as playwright, launched(playwright) as browser, opened_tab(browser) as tab:
+        page = tab.page
         page.goto(other.url)
         page.get_by_label("Server").fill(server.url)
         page.get_by_label("Video").set_input_files(clip)
@@ -146,9 +141,7 @@ def test_the_page_uploads_follows_and_shows_the_result(
         page.get_by_role("button", name="Brighten").click()
         page.get_by_text("Filters applied successfully").wait_for()
         shown = str(page.locator("video").get_attribute("src"))
-        browser.close()
 
-    assert faults == []
     assert shown.startswith(f"{server.url}/outputs/")
     assert len(requests.get(shown, timeout=30).content) > 1000
 
