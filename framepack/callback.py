@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from framepack.answer import Answer, is_failure
+from framepack.api.ended_job import EndedJob, FailedJob, SucceededJob
 from framepack.api.schemas import CallbackRequest, Request
 from framepack.errors import FramepackError, InvalidField, SourceNotAllowed
 from framepack.outbox.message import CallbackRecord, CallbackState, Message, message_id
@@ -71,10 +72,13 @@ class Callbacks:
             return None
         outputs = {shown: answer[name] for name, shown in _OUTPUT_FIELDS.items() if name in answer}
         metadata = {**request.callback_metadata(), **request.callback_results(answer)}
-        success = answer.get("success") is not False
-        error = {} if success else {"error": answer.get("message")}
-        body = {**self._head(operation, job.id, success=success), **outputs, **error, "metadata": metadata}
-        return self._message(request, operation, body, answer, job.id)
+        head = self._head(operation, job.id)
+        ended: EndedJob = (
+            FailedJob(**head, success=False, error=answer.get("message") or "", metadata=metadata)
+            if answer.get("success") is False
+            else SucceededJob(**head, success=True, **outputs, metadata=metadata)
+        )
+        return self._message(request, operation, ended, answer)
 
     def about_failure(
         self, operation: AnyOperation, fields: Mapping[str, Any], failed: Answer, job_id: str, *, is_checked: bool
@@ -100,28 +104,19 @@ class Callbacks:
             extra = {"job_id": job_id, "operation": operation.name}
             log.warning("job %s: callback not delivered: %s", job_id, error.message, extra=extra)
             return None
-        head = self._head(operation, job_id, success=False)
-        body = {**head, "error": failed["error"], "code": failed["code"], "metadata": None}
-        return self._message(request, operation, body, failed, job_id)
+        head, why = self._head(operation, job_id), {name: failed[name] for name in ("error", "code")}
+        return self._message(request, operation, FailedJob(**head, success=False, **why, metadata=None), failed)
 
-    def _head(self, operation: AnyOperation, job_id: str, *, success: bool) -> dict[str, Any]:
+    def _head(self, operation: AnyOperation, job_id: str) -> dict[str, Any]:
         timestamp = self.now().replace(tzinfo=None).isoformat(timespec="microseconds")
-        return {
-            "type": "postprocess",
-            "operation": operation.name,
-            "job_id": job_id,
-            "success": success,
-            "timestamp": timestamp,
-        }
+        return {"type": "postprocess", "operation": operation.name, "job_id": job_id, "timestamp": timestamp}
 
-    def _message(
-        self, request: CallbackRequest, operation: AnyOperation, body: dict[str, Any], answer: Answer, job_id: str
-    ) -> Message:
-        url = request.callback_url or ""
+    def _message(self, request: CallbackRequest, operation: AnyOperation, ended: EndedJob, answer: Answer) -> Message:
+        url, body = request.callback_url or "", ended.body()
         outcome = {name: value for name, value in body.items() if name not in _PASSING}
         record = CallbackRecord(
-            id=message_id(job_id, outcome),
-            job_id=job_id,
+            id=message_id(ended.job_id, outcome),
+            job_id=ended.job_id,
             operation=operation.name,
             receiver=self._origin(url),
             created=self.now(),

@@ -1,4 +1,4 @@
-"""Writes generated documentation: pages and charts of ``docs/``, tables of README and notices, and weights.json.
+"""Writes what is generated: documentation, charts, tables of README and notices, weights.json, parts of the client.
 
 Run ``python -m tools.docs`` after changing an operation, a setting, a model or the results of benchmarks. A test
 fails if it was forgotten.
@@ -17,9 +17,11 @@ from framepack.models.weights.catalog import CATALOG
 from framepack.models.weights.language_catalog import REPOSITORIES
 from framepack.registry import Registry, discover
 from framepack.settings import GROUPS
+from tools.client_modules import client_modules
 from tools.code_map import contracts, layers, map_of_modules, map_of_packages
 from tools.endpoints_page import endpoints_page
 from tools.formats_page import formats_page
+from tools.job_schema import job_schema
 from tools.ratio_chart import ratio_chart
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ _GENERATED = "Generated from the code by `python -m tools.docs`; do not edit."
 def pages(root: Path = _ROOT) -> dict[Path, str]:
     """The content of every generated file, by its path."""
     registry = discover()
+    client = client_modules(registry, _GENERATED)
     results = (root / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
     architecture = {"packages": map_of_packages, "modules": map_of_modules, "layers": layers, "contracts": contracts}
     return {
@@ -41,6 +44,7 @@ def pages(root: Path = _ROOT) -> dict[Path, str]:
             root / "docs" / "architecture.md", **{name: write(root) for name, write in architecture.items()}
         ),
         root / "docs" / "endpoints.md": endpoints_page(registry, _GENERATED),
+        root / "docs" / "job.schema.json": job_schema(registry, _GENERATED),
         root / "docs" / "formats.md": formats_page(_GENERATED),
         root / "docs" / "settings.md": settings_page(),
         root / "docs" / "errors.md": errors_page(),
@@ -48,6 +52,7 @@ def pages(root: Path = _ROOT) -> dict[Path, str]:
         root / "THIRD_PARTY_NOTICES.md": _filled(root / "THIRD_PARTY_NOTICES.md", weights=weights_table()),
         root / "builder" / "weights.json": weights_for_image(),
         root / "docs" / "speed.svg": ratio_chart(results),
+        **{root / "framepack" / "client" / "generated" / name: text for name, text in client.items()},
     }
 
 

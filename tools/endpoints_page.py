@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from framepack.registry import AnyOperation, Registry
 
 _UPSCALERS: Final = {row.name for row in CATALOG.group("upscaler")}
+_TEXT: Final = {"type": "string"}
 _HEAD: Final = """# Endpoints
 
 {generated}
@@ -131,7 +132,10 @@ def _options(field: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _type(field: dict[str, Any], schema: Mapping[str, Any]) -> str:
-    return " or ".join(_one_type(each, schema) for each in _options(field))
+    """The type of a field. Known values of an open enumeration are not listed: errors.md has those of error codes."""
+    options = _options(field)
+    shown = [_TEXT] if _TEXT in options else options
+    return " or ".join(_one_type(each, schema) for each in shown)
 
 
 def _one_type(field: dict[str, Any], schema: Mapping[str, Any]) -> str:

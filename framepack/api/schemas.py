@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache, reduce
 from operator import or_
 from types import UnionType
@@ -15,7 +16,9 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     SecretStr,
+    TypeAdapter,
     ValidationError,
     create_model,
     model_validator,
@@ -53,6 +56,21 @@ Url = Annotated[str, Field(min_length=1, max_length=MAX_URL_CHARACTERS), BeforeV
 """An http or https address, without blanks around it; whether it is allowed is checked when it is used."""
 
 
+@dataclass(frozen=True)
+class DocumentedAs:
+    """Metadata of a field whose type documents show more precisely than it is validated.
+
+    Attributes:
+        type: What documents show.
+    """
+
+    type: Any
+
+    def __get_pydantic_json_schema__(self, _schema: object, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The schema of that type."""
+        return handler(TypeAdapter(self.type).core_schema)
+
+
 class Request(BaseModel):
     """Base of all requests: strict types and no unknown fields.
 
@@ -60,6 +78,9 @@ class Request(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+    sources: ClassVar[tuple[str, ...]] = ()
+    """Names of the fields of which exactly one must be given."""
 
     @model_validator(mode="before")
     @classmethod
@@ -100,24 +121,28 @@ class NoFields(Request):
 class VideoRequest(Request):
     """A request about one video, given as an address or as base64."""
 
+    sources = ("video_base64", "video_url")
+
     video_base64: str | None = Field(None, description="Base64-encoded video", repr=False)
     video_url: Url | None = Field(None, description="URL to download video from")
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        one_source(video_base64=self.video_base64, video_url=self.video_url)
+        one_source(**{name: getattr(self, name) for name in self.sources})
         return self
 
 
 class ImageRequest(Request):
     """A request about one image, given as an address or as base64."""
 
+    sources = ("image_base64", "image_url")
+
     image_base64: str | None = Field(None, description="Base64-encoded image", repr=False)
     image_url: Url | None = Field(None, description="URL to download image from")
 
     @model_validator(mode="after")
     def _one_image(self) -> Self:
-        one_source(image_base64=self.image_base64, image_url=self.image_url)
+        one_source(**{name: getattr(self, name) for name in self.sources})
         return self
 
 
@@ -175,10 +200,14 @@ Message = Annotated[str, Field(description="What was done, for people")]
 """The sentence that most answers have."""
 
 
+Success = Annotated[bool, Field(description="Always true: a failure has an error instead")]
+"""The field ``success`` of answers that are never failures."""
+
+
 class SuccessResponse(Response):
     """Base of the answers with a field ``success``."""
 
-    success: bool = Field(default=True, description="Always true: a failure has an error instead")
+    success: Success = True
 
 
 class VideoResponse(SuccessResponse):

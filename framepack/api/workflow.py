@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Final, Literal, Protocol, Self, TypeVar, get_args, get_origin
 
@@ -102,6 +103,7 @@ class StepTypes:
 
     def __init__(self, found: Iterable[StepType] = ()) -> None:
         types = sorted(found, key=lambda each: (each.order, each.name))
+        self._types = tuple(types)
         self.names = tuple(each.name for each in types)
         self.in_presets = MappingProxyType({each.name: each.preset for each in types if each.preset is not None})
         self._spellings = _single(
@@ -119,6 +121,11 @@ class StepTypes:
     def models(self) -> Mapping[type, type]:
         """The models that know these types, by the base of each."""
         return {Step: self.step, WorkflowPreset: self.preset}
+
+    @cached_property
+    def documented(self) -> Mapping[str, type[Request]]:
+        """Models for documents, by type of step: with the type's proper name only, and with typed parameters."""
+        return MappingProxyType({each.name: _documented_step(each) for each in self._types})
 
     def type_of(self, name: str) -> str | None:
         """The type of step that ``name`` means, in any case of its letters; None if there is no such step."""
@@ -267,6 +274,18 @@ def _own_names(presets: Iterable[PresetStep]) -> dict[str, str]:
     taken = Counter(own for own, _ in pairs)
     taken.update(name for _, name in pairs)
     return {own: name for own, name in pairs if taken[own] == 1}
+
+
+def _documented_step(each: StepType) -> type[Request]:
+    shown = Step.model_fields
+    needs_params = any(field.is_required() for field in each.params.model_fields.values())
+    default: dict[str, Any] = {} if needs_params else {"default_factory": each.params}
+    fields: dict[str, Any] = {
+        "type": (Literal[each.name], Field(description=shown["type"].description)),
+        "params": (each.params, Field(description=shown["params"].description, **default)),
+    }
+    name, doc = f"{each.name.title().replace('_', '')}Step", f"A step of the type `{each.name}`."
+    return create_model(name, __base__=Request, __module__=Step.__module__, __doc__=doc, **fields)
 
 
 def _type_field(names: tuple[str, ...]) -> Any:

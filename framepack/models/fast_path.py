@@ -21,7 +21,9 @@ from framepack.models.memory.device import is_device_lost, is_out_of_memory, rel
 
 log = logging.getLogger("framepack.models")
 
-_MIN_DECIBELS: Final = 60.0
+MIN_DECIBELS: Final = 60.0
+"""PSNR from which on two ways compute the same, in the same precision."""
+
 _REPETITIONS: Final = 3
 _BUDGET_SECONDS: Final = 8.0  # for all candidates; the one that is being tried is finished
 _LONGEST_REASON: Final = 200
@@ -58,6 +60,7 @@ def fastest(
     plain: Path,
     candidates: Sequence[Path],
     *,
+    min_decibels: float = MIN_DECIBELS,
     milliseconds: Callable[[Callable[[], Tensor]], float] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Path | None:
@@ -67,11 +70,12 @@ def fastest(
         what: What is computed, for the log.
         plain: The way that is always right.
         candidates: Other ways, the most promising first. After 8 seconds, compiling included, no other is tried.
+        min_decibels: PSNR that a candidate needs: less for one in lower precision.
         milliseconds: Measures the time of a call; None: by the GPU's own clock.
         clock: Returns seconds.
 
     Returns:
-        The fastest candidate, if it computes the same as the plain way (60 dB or more) and is faster; else None.
+        The fastest candidate, if it computes the same as the plain way and is faster; else None.
 
     Raises:
         RuntimeError: A candidate has made the GPU unusable for this process.
@@ -85,7 +89,7 @@ def fastest(
         for path in candidates:
             if trials and clock() - started > _BUDGET_SECONDS:
                 break
-            trials.append(_try(path, expected, measure))
+            trials.append(_try(path, expected, min_decibels, measure))
     except Exception as error:
         if is_device_lost(error):
             raise
@@ -106,7 +110,9 @@ def fastest(
     return None
 
 
-def _try(path: Path, expected: Sequence[Tensor], measure: Callable[[Callable[[], Tensor]], float]) -> _Trial:
+def _try(
+    path: Path, expected: Sequence[Tensor], min_decibels: float, measure: Callable[[Callable[[], Tensor]], float]
+) -> _Trial:
     """Compare a candidate with the expected results, and time it.
 
     Raises:
@@ -115,7 +121,7 @@ def _try(path: Path, expected: Sequence[Tensor], measure: Callable[[Callable[[],
     try:
         outputs = path.outputs()
         decibels = min(_psnr(output, right) for output, right in zip(outputs, expected, strict=True))
-        if not decibels >= _MIN_DECIBELS:  # NaN is none of both
+        if not decibels >= min_decibels:  # NaN is none of both
             return _Trial(path, problem=f"its results differ ({decibels:.1f} dB)")
         return _Trial(path, decibels, measure(path.work))
     except Exception as error:

@@ -83,6 +83,16 @@ class Operation(Generic[Req, Res]):
         """Whether it accepts a ``callback_url``."""
         return issubclass(self.request, CallbackRequest)
 
+    @property
+    def is_job(self) -> bool:
+        """Whether it is queued, and its answer can be read later."""
+        return self.needs in {"worker", "light"}
+
+    @property
+    def takes_idempotency_key(self) -> bool:
+        """Whether requests can be repeated with an ``Idempotency-Key``; those that only read need none."""
+        return self.method != "GET" and self.response.is_kept
+
     def adapted(self, types: Mapping[type, type]) -> Operation[Req, Res]:
         """This operation with other types of fields; see `framepack.api.schemas.adapted`."""
         request, response = adapted(self.request, types), adapted(self.response, types)

@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
@@ -27,13 +27,12 @@ from framepack.rest.callback_routes import callback_routes
 from framepack.rest.docs_page import DOCS
 from framepack.rest.draining import DrainBody
 from framepack.rest.errors import error_response
-from framepack.rest.fields import check_query
 from framepack.rest.files import file_routes
 from framepack.rest.health import health_routes
 from framepack.rest.idempotency import JOB_ID
 from framepack.rest.job_routes import job_routes
 from framepack.rest.links import check_link
-from framepack.rest.openapi import openapi_document
+from framepack.rest.openapi.document import openapi_document
 from framepack.rest.pages import page_routes
 from framepack.rest.routes import add_operations
 from framepack.rest.studio_page import STUDIO, bucket_origins
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("framepack.rest")
 
 _TITLE: Final = "FramePack worker"
+_CONTACT: Final = {"name": "The FramePack worker authors"}
 _LICENSE: Final = {"name": "MIT", "identifier": "MIT"}
 _DESCRIPTION: Final = """\
 Post-processes AI-generated videos: upscaling, interpolation, filters, looping, joining and export, with progress,
@@ -92,6 +92,7 @@ def create_app(server: Server, keys: ApiKeys) -> FastAPI:
         title=_TITLE,
         description=_DESCRIPTION,
         version=__version__,
+        contact=_CONTACT,
         license_info=_LICENSE,
         lifespan=lifespan,
         docs_url=None,
@@ -106,7 +107,8 @@ def create_app(server: Server, keys: ApiKeys) -> FastAPI:
         },
     )
     _add_routes(app, server)
-    app.openapi = lambda: openapi_document(app, server.runtime.dispatcher.registry)  # type: ignore[method-assign]
+    registry, public_url = server.runtime.dispatcher.registry, server.runtime.settings.public_url
+    app.openapi = lambda: openapi_document(app, registry, public_url)  # type: ignore[method-assign]
     app.add_middleware(HeadAsGet)
     app.add_middleware(RequireApiKey, keys=keys, check_link=partial(check_link, server))
     app.add_middleware(RequestThrottle)
@@ -120,15 +122,18 @@ def create_app(server: Server, keys: ApiKeys) -> FastAPI:
 
 def _add_routes(app: FastAPI, server: Server) -> None:
     add_operations(app, server)
-    strict = [job_routes(server), callback_routes(server), upload_routes(server)]
-    # Proxies and browsers may add parameters to these URLs.
-    pages = [page_routes(DOCS), page_routes(STUDIO, partial(bucket_origins, server))]
-    lenient = [file_routes(server), health_routes(server), *pages]
-    for router in strict:
-        app.include_router(router, dependencies=[Depends(check_query)])
-    for router in lenient:
+    routers = (
+        job_routes(server),
+        callback_routes(server),
+        upload_routes(server),
+        file_routes(server),
+        health_routes(server),
+        page_routes(DOCS),
+        page_routes(STUDIO, partial(bucket_origins, server)),
+    )
+    for router in routers:
         app.include_router(router)
-    routes = [*app.routes, *(route for router in (*strict, *lenient) for route in router.routes)]
+    routes = [*app.routes, *(route for router in routers for route in router.routes)]
     app.state.routes = [route for route in routes if isinstance(route, APIRoute)]
 
 

@@ -11,13 +11,16 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request
+from fastapi import Path as PathField
 from fastapi.responses import FileResponse, RedirectResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field
 
+from framepack.api.failures import Problem
+from framepack.api.schemas import Message, Success
 from framepack.errors import Conflict, FramepackError, NotFound, RangeNotSatisfiable
 from framepack.rest.errors import error_response
 from framepack.rest.fields import check_query
@@ -52,11 +55,27 @@ _SAFE_HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "cross-origin",
     "Cache-Control": "private, max-age=3600",
 }
+_BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
+# Generators of clients take the first type that they know.
+_CONTENT: Final = dict.fromkeys(("application/octet-stream", *sorted(_SHOWN_INLINE), "*/*"), _BINARY)
+_HEADERS: Final = {
+    name: {"description": meaning, "schema": {"type": "string"}}
+    for name, meaning in {
+        "Accept-Ranges": "`bytes`: parts can be requested with `Range`",
+        "Content-Disposition": "Whether browsers show or save the file, and its name",
+        "ETag": "Identifies the content, for `If-None-Match`",
+    }.items()
+}
+_PART: Final = {"Content-Range": {"description": "Which bytes these are, of how many", "schema": {"type": "string"}}}
 _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"description": "The file", "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}},
-    206: {"description": "The parts that `Range` requests"},
+    200: {"description": "The file", "content": _CONTENT, "headers": _HEADERS},
+    206: {"description": "The parts that `Range` requests", "content": _CONTENT, "headers": _HEADERS | _PART},
     304: {"description": "The file matches `If-None-Match`"},
-    307: {"description": "The file is in a bucket, at the URL in `Location`"},
+    307: {
+        "description": "The file is in a bucket, at the URL in `Location`",
+        "headers": {"Location": {"description": "URL of the file", "schema": {"type": "string"}}},
+    },
+    416: {"description": "The range starts after the end of the file", "model": Problem},
 }
 _LINK: Final = {
     "parameters": [
@@ -64,18 +83,20 @@ _LINK: Final = {
     ],
     **OPENAPI,
 }
+FilePath = Annotated[str, PathField(description="Path of the file below `/outputs/`")]
+
 _PIECE_BYTES: Final = 4 << 20
 _RANGE: Final = r"\s*(?:\d{1,18}-\d{0,18}|-\d{1,18})\s*"
 _RANGES: Final = re.compile(rf"bytes=({_RANGE}(?:,{_RANGE})*)", re.ASCII)
 
 
 def file_routes(server: Server) -> APIRouter:
-    """The route of result files."""
+    """The routes of result files. Proxies and browsers may add parameters to the URLs of downloads."""
     router = APIRouter(tags=["files"])
 
     @router.head("/outputs/{path:path}", include_in_schema=False)
     @router.get("/outputs/{path:path}", response_class=Response, responses=_ANSWERS, openapi_extra=_LINK)
-    async def get_output(request: Request, path: str) -> Response:
+    async def get_output(request: Request, path: FilePath) -> Response:
         """Download a result or a part of it. A signed link (`output_url`) needs no API key."""
         key = key_of(path)
         if key is None or key.segments[0] == STATE.text:
@@ -89,8 +110,8 @@ def file_routes(server: Server) -> APIRouter:
 class DeletedOutput(BaseModel):
     """A result or an upload was deleted."""
 
-    success: bool = True
-    message: str
+    success: Success = True
+    message: Message
     output_path: str = Field(description="Its path")
 
 
@@ -98,7 +119,7 @@ def _add_deletion(router: APIRouter, server: Server) -> None:
     """Add the route that deletes a result."""
 
     @router.delete("/outputs/{path:path}", dependencies=[Depends(check_query)])
-    async def delete_output(path: str) -> DeletedOutput:
+    async def delete_output(path: FilePath) -> DeletedOutput:
         """Delete a result or an upload, by its path or its file name. Frame folders have a route of their own."""
         key = await asyncio.to_thread(_deleted, server, path)
         return DeletedOutput(message=f"Deleted '{key.name}'", output_path=f"{PUBLIC_ROOT}{key}")

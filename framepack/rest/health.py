@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi.responses import PlainTextResponse, Response
 from pydantic import BaseModel, Field
 
 from framepack import __version__
+from framepack.api.failures import Problem
 from framepack.errors import Unavailable
 from framepack.jobs.backends.base import Readiness, why_not_ready
 from framepack.rest.auth import has_key
@@ -39,15 +40,15 @@ class Health(BaseModel):
     problem: str | None = Field(description="Why queued jobs wait and how to fix it; with an API key only")
     device: HealthDevice | None = Field(description="Device of a local worker, once it is ready")
     backend: str = Field(description="`local` or `runpod`")
-    jobs_queued: int
-    jobs_running: int
-    version: str
+    jobs_queued: int = Field(description="Number of waiting jobs")
+    jobs_running: int = Field(description="Number of running jobs")
+    version: str = Field(description="Version of the server")
 
 
 class Ready(BaseModel):
     """The server can run jobs."""
 
-    ready: bool = True
+    ready: Literal[True] = Field(True, description="Always true: otherwise the response is an error")  # noqa: FBT003
 
 
 def health_routes(server: Server) -> APIRouter:
@@ -80,7 +81,11 @@ def health_routes(server: Server) -> APIRouter:
         """Show whether the server can run jobs: 200 yes, 204 starting, 503 no. Needs no API key."""
         return Response(status_code=503 if server.jobs.is_stopping else _PING[server.backend.readiness])
 
-    @router.get("/ready", response_model=Ready, responses={503: {"description": "starting, broken or stopping"}})
+    @router.get(
+        "/ready",
+        response_model=Ready,
+        responses={503: {"description": "starting, broken or stopping", "model": Problem}},
+    )
     async def ready(request: Request) -> Ready:
         """Show whether the server can run jobs: 200 yes, 503 no, with the reason. Needs no API key.
 
@@ -96,7 +101,7 @@ def health_routes(server: Server) -> APIRouter:
 
 
 def _add_metrics(router: APIRouter, server: Server) -> None:
-    @router.get("/metrics", response_class=Response)
+    @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Metrics for Prometheus: jobs, durations, queue, frames, memory."""
         body, content_type = server.metrics.render()

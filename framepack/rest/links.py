@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import parse_qsl
+
+from fastapi import Query
 
 from framepack.errors import FramepackError, InvalidField, Unauthorized
 from framepack.rest.auth import missing_key
@@ -24,8 +26,13 @@ if TYPE_CHECKING:
 OPENAPI: Final[dict[str, Any]] = {"security": [{"ApiKey": []}, {"SignedLink": []}]}
 """What routes with signed links add to the OpenAPI document."""
 
+_OF_LINK: Final = "As in an `events_url`"
 
-def link_parameters(expires: str | None = None, signature: str | None = None) -> None:
+
+def link_parameters(
+    expires: Annotated[str | None, Query(description=_OF_LINK)] = None,
+    signature: Annotated[str | None, Query(description=_OF_LINK)] = None,
+) -> None:
     """A dependency of routes with signed links, which declares the parameters of these. They are checked before."""
 
 

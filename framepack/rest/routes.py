@@ -22,6 +22,7 @@ from framepack.rest.errors import answer_response
 from framepack.rest.fields import request_fields
 from framepack.rest.idempotency import JOB_ID, answer_once, refuse_key, repeatable
 from framepack.rest.links import events_url
+from framepack.rest.started import Accepted, Processing
 
 if TYPE_CHECKING:
     from framepack.answer import Answer
@@ -30,11 +31,6 @@ if TYPE_CHECKING:
     from framepack.registry import AnyOperation
     from framepack.rest.bodies import Body
     from framepack.rest.server import Server
-
-NOTE: Final = (
-    "Results will be sent to your callback URL when processing completes. "
-    "This may take several minutes for large videos."
-)
 
 _CLIENT_LEFT: Final = "The job was cancelled, because its client closed the connection."
 
@@ -166,29 +162,10 @@ async def _immediate_response(
     """The response to a client that does not wait: "processing" or status 202. None if the client waits."""
     headers = {JOB_ID: record.id}
     if isinstance(parsed, CallbackRequest) and parsed.callback_url:
-        return JSONResponse(_processing(operation, parsed, record), headers=headers)
+        return JSONResponse(Processing.of(operation, parsed, record.id).model_dump(), headers=headers)
     if operation.response.is_kept and "respond-async" in request.headers.get("prefer", "").lower():
         location = f"/jobs/{record.id}"
-        accepted = {
-            "success": True,
-            "message": "The job is queued",
-            "job_id": record.id,
-            "status_url": location,
-            "events_url": await events_url(server, record.id),
-        }
-        return JSONResponse(
-            accepted, 202, headers={**headers, "Location": location, "Preference-Applied": "respond-async"}
-        )
+        accepted = Accepted(job_id=record.id, status_url=location, events_url=await events_url(server, record.id))
+        applied = {"Location": location, "Preference-Applied": "respond-async"}
+        return JSONResponse(accepted.model_dump(), 202, headers={**headers, **applied})
     return None
-
-
-def _processing(operation: AnyOperation, parsed: CallbackRequest, record: JobRecord) -> dict[str, Any]:
-    """The documented answer to a request with a callback, plus the job's id."""
-    return {
-        "success": True,
-        "message": f"{parsed.described_work(operation.name)} started in background",
-        "processing": True,
-        "callback_url": parsed.callback_url,
-        "note": NOTE,
-        "job_id": record.id,
-    }

@@ -15,16 +15,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from framepack.api.schemas import Message, Success
 from framepack.errors import Busy, FramepackError, InvalidSource, NotFound
 from framepack.filenames import clean_filename
 from framepack.files.workspace import Workspace
 from framepack.rest.auth import caller_id
 from framepack.rest.bodies import Pace, body_chunks, check_free, check_length, stated_length
+from framepack.rest.fields import check_query
 from framepack.rest.idempotency import HEADER, answer_once, repeatable
 from framepack.storage.base import CHUNK_BYTES, Storage, storage_errors
 from framepack.storage.keys import Key
@@ -60,8 +62,8 @@ _FORM: Final = {
 class Upload(BaseModel):
     """An uploaded file."""
 
-    success: bool = True
-    message: str = "File uploaded successfully"
+    success: Success = True
+    message: Message = "File uploaded successfully"
     video_url: str = Field(description="Value for `video_url` or `image_url` in a request")
     url: str | None = Field(None, description="Link that shows the file without an API key, until it expires")
     filename: str = Field(description="Name of the file, without unsafe characters")
@@ -154,7 +156,7 @@ class UploadQuota:
 
 def upload_routes(server: Server) -> APIRouter:
     """The route of uploads."""
-    router = APIRouter(tags=["files"])
+    router = APIRouter(tags=["files"], dependencies=[Depends(check_query)])
     settings = server.runtime.settings
     quota = UploadQuota(
         server.runtime.storage,

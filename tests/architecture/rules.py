@@ -26,9 +26,14 @@ def sources(root: Path) -> list[Path]:
 
 
 def long_files(root: Path) -> list[str]:
-    """Files with more lines than allowed."""
+    """Files with more lines than allowed, generated ones aside."""
     counts = {path: path.read_text(encoding="utf-8").count("\n") for path in sources(root)}
-    return [f"{path.relative_to(root)}: {lines} lines" for path, lines in counts.items() if lines > FILE_LINES]
+    generated = root / "framepack" / "client" / "generated"
+    return [
+        f"{path.relative_to(root)}: {lines} lines"
+        for path, lines in counts.items()
+        if lines > FILE_LINES and path.parent != generated
+    ]
 
 
 def long_functions(root: Path) -> list[str]:

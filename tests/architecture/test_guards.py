@@ -58,6 +58,8 @@ def importing(path: str, target: str, contract: str, *, statement: str | None = 
     return Plant(path, plant.code, contract, f"{plant.module} -> {target}")
 
 
+CLIENT: Final = "The client needs no more than its own libraries and the signatures of net"
+
 IMPORTS: Final = [
     importing("environment.py", "framepack.files.removed", "Imports point down"),
     Plant("planted.py", "import json\n", "Imports point down", "framepack.planted"),
@@ -95,6 +97,7 @@ IMPORTS: Final = [
     importing("runtime.py", "runpod", "Only the entries import the RunPod SDK"),
     importing("models/weights/planted.py", "requests", "Only net makes HTTP requests"),
     importing("rest/planted.py", "numpy", "Web server and jobs import no NumPy, OpenCV or Pillow"),
+    importing("client/planted.py", "framepack.settings", CLIENT),
 ]
 """What import-linter must find; most of it within functions, where nothing is imported at start."""
 

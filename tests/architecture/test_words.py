@@ -16,7 +16,7 @@ import pytest
 from tests.support.distribution import tracked
 
 ROOT: Final = Path(__file__).parents[2]
-SEARCHED: Final = ("framepack/", "tests/", "tools/", "docs/", "builder/", "benchmarks/")
+SEARCHED: Final = ("framepack/", "tests/", "tools/", "docs/", "builder/", "benchmarks/", "examples/")
 PAGES: Final = (
     "README.md",
     "CONTRIBUTING.md",

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from framepack.registry import discover
-from framepack.rest.routes import NOTE
+from framepack.rest.started import NOTE
 from tests.contract.contract_types import Endpoint, JsonObject
 from tests.contract.deviations import NOT_BUILT_YET
 from tests.contract.document import ENDPOINTS

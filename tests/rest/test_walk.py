@@ -18,7 +18,8 @@ from tests.support.control_plane import ROOT
 from tests.support.http_server import Answer, HttpServer
 from tests.support.rest_server import KEY, RestServer, eventually
 
-EXAMPLE = re.compile(r"## From Python\n\n```python\n(.*?)```", re.DOTALL)
+SECTION = re.compile(r"## From Python\n(.*?)\n## ", re.DOTALL)
+EXAMPLE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 WALK = re.compile(r"<!-- walk -->\n```bash\n(.*?)```", re.DOTALL)
 
 
@@ -55,28 +56,32 @@ def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
     assert '"state":"cancelled"' in done.stdout.splitlines()[-1]
 
 
-def test_the_python_example_of_rest_md_works(tmp_path: Path) -> None:
-    """The test replaces the operation by one that needs no weights, and checks the message of a failed job."""
+def test_the_python_examples_of_rest_md_work(tmp_path: Path) -> None:
+    """The test replaces the operation by one that needs no weights, and checks the message of a wrong field."""
     make_clip(tmp_path / "video.mp4", Spec(size=(96, 64), count=12))
-    found = EXAMPLE.search((ROOT / "docs" / "rest.md").read_text())
-    assert found is not None
+    section = SECTION.search((ROOT / "docs" / "rest.md").read_text())
+    assert section is not None
+    replaced = {"interpolate": "filters", 'fps_mode="2x"': "blur=1", '"fps_mode": "2x"': '"blur": 1', "my-key": KEY}
     with RestServer(tmp_path) as server:
-        lines = found[1].replace("http://localhost:8000", server.url).replace("my-key", KEY)
-        good = lines.replace("postprocess/interpolate", "postprocess/filters").replace(
-            '"fps_mode": "2x"', '"blur": 1'
-        )
-        assert good != lines
-        bad = good.replace("json={", 'json={"preset": "unknown", ')
-        outcomes = [
-            subprocess.run(
-                [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
-            )
-            for code in (good, bad)
-        ]
+        for example in EXAMPLE.findall(section[1]):
+            good = example.replace("http://localhost:8000", server.url)
+            for long, quick in replaced.items():
+                good = good.replace(long, quick)
+            bad = good.replace("blur=1", "blur=9").replace('"blur": 1', '"blur": 9')
+            outcomes = [run_python(code, tmp_path) for code in (good, bad)]
 
-    assert outcomes[0].returncode == 0, outcomes[0].stderr
-    assert outcomes[0].stdout.splitlines()[-1].startswith("completed")
-    assert probe(tmp_path / "smooth.mp4").width == 96
-    assert outcomes[1].returncode == 1
-    assert "unknown" in outcomes[1].stderr
-    assert "Traceback" not in outcomes[1].stderr
+            assert outcomes[0].returncode == 0, outcomes[0].stderr
+            assert probe(tmp_path / "smooth.mp4").width == 96
+            (tmp_path / "smooth.mp4").unlink()
+            assert outcomes[1].returncode == 1
+            assert "blur must be between 0 and 5" in outcomes[1].stderr
+            assert "Traceback" not in outcomes[1].stderr
+
+
+def run_python(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The finished run of a program that finds the package."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )

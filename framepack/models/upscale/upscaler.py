@@ -17,6 +17,7 @@ from framepack.models.memory.oom import MIN_TILE, BatchPlan, OomFallback, WorkSh
 from framepack.models.networks.network import ESRGAN
 from framepack.models.upscale.fused import fuse_if_faster
 from framepack.models.upscale.precision import prepare
+from framepack.models.upscale.side_by_side import COUNT, can_halve_threads, side_by_side
 from framepack.models.upscale.tiling import plan_tiles, tile_overlap
 
 if TYPE_CHECKING:
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SHARE_OF_FREE: Final = {"cuda": 0.8, "cpu": 0.5}
-_BATCH_PIXELS: Final = {"cuda": 1 << 20, "cpu": 0}  # enough to keep a GPU busy; for a CPU one frame is enough
+_SIDE_BY_SIDE_PIXELS: Final = 1 << 16  # of two frames on a CPU; larger ones keep all threads busy one by one
+_CUDA_BATCH_PIXELS: Final = 1 << 20  # enough to keep a GPU busy
 # The blocks of ESRGAN keep 192 channels: with more pixels, one block does not fit into a GPU's cache of 50 to 72 MB.
-_CUDA_BATCH_PIXELS: Final = {ESRGAN: 1 << 17}
-_MAX_BATCH: Final = 16
+_CUDA_BATCH_PIXELS_OF: Final = {ESRGAN: 1 << 17}
+_MAX_BATCH: Final = {"cuda": 16, "cpu": COUNT}
 _TILE_STEP: Final = 32
 _PROBE_SIDE: Final = 32  # pixels of the frame with which memory is measured
 _KERNEL_WORKSPACE: Final = 1.25  # factor for what kernels need besides the input and output of their layer
@@ -66,10 +68,11 @@ class Upscaler:
         self._multiple = network.size_multiple
         self._minimum = network.minimum_size
         self.bytes_per_pixel = measure_bytes_per_pixel(network, self.dtype)
-        self._batch_pixels = _BATCH_PIXELS[device.torch_device.type]
+        self._runs_side_by_side = not device.is_cuda and can_halve_threads()
+        self._batch_pixels = _SIDE_BY_SIDE_PIXELS if self._runs_side_by_side else 0
         self._max_pixels: int | None = None  # of one call of the network
         if device.is_cuda:
-            self._batch_pixels = _CUDA_BATCH_PIXELS.get(network.architecture, self._batch_pixels)
+            self._batch_pixels = _CUDA_BATCH_PIXELS_OF.get(network.architecture, _CUDA_BATCH_PIXELS)
             self._max_pixels = MAX_CUDA_ELEMENTS // measure_elements_per_pixel(network, self.dtype)
         self._fallback = OomFallback(device)
 
@@ -136,7 +139,10 @@ class Upscaler:
         return output[..., : height * self.scale, : width * self.scale]
 
     def _upscale(self, frames: Tensor) -> Tensor:
-        return self._network(frames.contiguous(memory_format=torch.channels_last))
+        frames = frames.contiguous(memory_format=torch.channels_last)
+        if len(frames) == COUNT and self._runs_side_by_side:
+            return side_by_side(self._network, frames)
+        return self._network(frames)
 
     def _plan(self, shape: WorkShape) -> BatchPlan:
         return self._fallback.known(shape) or self._initial_plan(shape)
@@ -157,7 +163,7 @@ class Upscaler:
             fitting = max(MIN_TILE, side // _TILE_STEP * _TILE_STEP)
             tile = min(tile or fitting, fitting)
         frames = min(pixels, self._batch_pixels) // self._input_pixels(shape, tile)
-        return BatchPlan(min(max(frames, 1), _MAX_BATCH), tile)
+        return BatchPlan(min(max(frames, 1), _MAX_BATCH[device_type]), tile)
 
     def _input_pixels(self, shape: WorkShape, tile: int) -> int:
         """Return the number of input pixels of one tile with its overlap, at most those of the frame."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, Field, field_validator
 
+from framepack.api.failures import Code
 from framepack.api.metrics import OptionalMetrics
 from framepack.api.schemas import CallbackRequest, Message, Response, VideoRequest, one_source
 from framepack.api.workflow import StepsRequest
@@ -42,7 +43,7 @@ class BatchRequest(StepsRequest, CallbackRequest):
         for index, video in enumerate(videos if isinstance(videos, list) else ()):
             if isinstance(video, dict):
                 try:
-                    one_source(**{name: video.get(name) for name in ("video_base64", "video_url")})
+                    one_source(**{name: video.get(name) for name in VideoRequest.sources})
                 except InvalidSource as error:
                     raise InvalidSource(f"videos[{index}]: {error.message}") from error
         return videos
@@ -72,7 +73,7 @@ class BatchResult(BaseModel):
     output_file_size: int | None = Field(None, description="Output file size in bytes")
     warnings: list[str] | None = Field(None, description="Non-fatal problems, such as unreadable frames")
     error: str | None = Field(None, description="Why there is no output")
-    code: str | None = Field(None, description="Stable code of the error")
+    code: Code | None = Field(None, description="Stable code of the error")
 
 
 class BatchResponse(Response):

@@ -21,7 +21,15 @@ from framepack.processing.render import render
 if TYPE_CHECKING:
     from framepack.models.frames.device_frame import DeviceFrame
 
-TileSize = Annotated[Literal[0, 256, 512], BeforeValidator(whole)]
+
+def _tile_size(value: object) -> object:
+    """Like `whole`, and refuse false, which Python counts as equal to 0."""
+    if isinstance(value, bool):
+        raise ValueError("0, 256 or 512")  # noqa: TRY004 - pydantic makes a sentence of it
+    return whole(value)
+
+
+TileSize = Annotated[Literal[0, 256, 512], BeforeValidator(_tile_size)]
 
 
 class UpscaleParams(Request):

@@ -173,10 +173,24 @@ function operationOf(document, path, method, route) {
     path,
     method: "POST",
     takes,
-    fields: fieldsOf(document, body),
+    fields: [...requiredInQuery(document, route), ...fieldsOf(document, body)],
     hasSteps: "operations" in properties,
     givesVideo: answersOf(document, route).some((/** @type {Schema} */ each) => "output_url" in (each.properties ?? {})),
   };
+}
+
+/**
+ * The fields that a route requires in its query. The page sends them in the body, which the server accepts as well.
+ *
+ * @param {Schema} document
+ * @param {Schema} route
+ * @returns {Field[]}
+ */
+function requiredInQuery(document, route) {
+  return (route.parameters ?? [])
+    .filter((/** @type {Schema} */ each) => each.in === "query" && each.required)
+    .map((/** @type {Schema} */ each) => fieldOf(each.name, resolved(document, { ...each.schema, description: each.description }), true))
+    .filter((/** @type {Field | null} */ each) => each !== null);
 }
 
 /** @param {Schema} document @param {Schema} route */
@@ -198,7 +212,7 @@ export function stepTypesOf(document, operations) {
     return [];
   }
   const body = document.paths[pipeline.path].post.requestBody.content["application/json"].schema;
-  const items = resolved(document, resolved(document, body).properties.operations).items;
+  const items = resolved(document, resolved(document, resolved(document, body).properties.operations).items);
   const variants = (items.oneOf ?? items.anyOf ?? []).map((/** @type {Schema} */ each) => resolved(document, each));
   if (variants.length === 0) {
     return operations.filter((each) => each.takes === "video" && each.givesVideo && !each.hasSteps && !needsName(each));

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from framepack.errors import ModelUnavailable, OutOfMemory
+from framepack.models.faces import restorer as restorer_module
 from framepack.models.faces.restorer import FaceRestorer, load_face_network
+from framepack.models.fast_path import fastest
+from framepack.models.memory.device import Device
 from framepack.models.weights.catalog import CATALOG
 from framepack.models.weights.checkpoints import parse_checkpoint, read_published
 from tests.support.at_hand import at_hand
@@ -137,3 +143,51 @@ def test_out_of_memory_for_one_face_raises() -> None:
     """When not even one face fits, the sentence says what to do."""
     with pytest.raises(OutOfMemory, match="set enhance_face to false"):
         FaceRestorer(Changing(_Small(most=0)), CPU)(noise(2, 512, 512))
+
+
+@pytest.mark.parametrize(
+    ("sharp", "low_milliseconds", "log"),
+    [
+        (0.0, 5.0, "the fast path (torch.bfloat16) takes 5.00 ms where the plain one takes 9.00"),
+        (0.0, 9.5, "the fast path is not used: it takes 9.50 ms"),
+        (40.0, 5.0, "the fast path is not used: its results differ"),
+    ],
+    ids=["equal and faster", "equal and slower", "different"],
+)
+def test_on_a_gpu_bfloat16_is_used_where_it_is_faster_and_keeps_48_decibels(
+    sharp: float, low_milliseconds: float, log: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """These very weights decide, when they are loaded, and one line in the log tells the choice."""
+    caplog.set_level("INFO")
+    times = iter((9.0, low_milliseconds))
+    monkeypatch.setattr(Device, "is_cuda", True)
+    monkeypatch.setattr(restorer_module, "fastest", partial(fastest, milliseconds=lambda _: next(times)))
+    network = _Convolution(sharp)
+    faces = noise(1, 512, 512)
+
+    made = FaceRestorer(network, CPU)(faces)
+
+    assert log in caplog.messages[-1]
+    is_low = "takes 5.00 ms" in log
+    assert network.dtypes[-1] == (torch.bfloat16 if is_low else torch.float32)
+    assert made.dtype == torch.float32
+    if not sharp:
+        assert psnr(made, faces) > (48 if is_low else 100)
+
+
+class _Convolution(nn.Module):
+    """In GFPGAN's place: a convolution that keeps a face, or sharpens it so that errors grow; notes its precision."""
+
+    def __init__(self, sharp: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(3, 3, 3, 3), requires_grad=False)
+        for channel in range(3):
+            self.weight[channel, channel, 1, 1] = 1 + sharp
+            self.weight[channel, channel, 0, 0] = -sharp
+        self.dtypes: list[torch.dtype] = []
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """Return what GFPGAN returns."""
+        made = functional.conv2d(faces, self.weight, padding=1)
+        self.dtypes.append(made.dtype)
+        return made

@@ -155,7 +155,7 @@ def test_out_of_memory_in_the_smallest_tiles_raises() -> None:
     with pytest.raises(OutOfMemory, match="64 pixels") as caught:
         upscaler(torch.rand(2, 3, 150, 200))
     assert caught.value.status == 503
-    assert len(watched.shapes) == 3
+    assert len(watched.shapes) in {3, 5}  # with an even number of threads two frames are tried at once, and one alone
     assert caught.value.__context__ is None
 
 

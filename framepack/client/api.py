@@ -1,0 +1,188 @@
+"""Requests to one server: errors become exceptions, and what may be tried again is."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import IO, TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+import httpx
+
+from framepack.client.errors import UNKNOWN, ApiError, ClientError, ServerUnreachable, UnexpectedAnswer
+
+if TYPE_CHECKING:
+    from framepack.client.network import Network
+    from framepack.client.timing import Timing
+
+Files = Mapping[str, tuple[str, IO[bytes]]]
+"""Files of a form: name and open file, by field."""
+
+_PASSING: Final = frozenset({429, 503})
+_OF_PROXIES: Final = frozenset({502, 504})
+_LASTING: Final = frozenset({"model_unavailable", "out_of_memory"})
+"""Codes of status 503 that do not pass by waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A request to be sent, once or several times.
+
+    Attributes:
+        method: Method of HTTP.
+        path: A path of the server, or a whole address elsewhere, which gets no key.
+        body: Sent as JSON.
+        query: Parameters.
+        files: Sent as a form. Each is sent from its start.
+        headers: More headers.
+        silence: For how long the response may pause, in seconds; None for what responses may take.
+        is_streamed: Whether the body of the response is left to be read, and the response to be closed.
+        may_redirect: Whether a redirect is an answer.
+    """
+
+    method: str
+    path: str
+    body: Mapping[str, Any] | None = None
+    query: Mapping[str, Any] | None = None
+    files: Files | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    silence: float | None = None
+    is_streamed: bool = False
+    may_redirect: bool = False
+
+
+@dataclass(slots=True)
+class Api:
+    """One server, with the key that it asks for.
+
+    Attributes:
+        network: Sends the requests.
+        url: Address of the server, without a slash at its end.
+        key: The API key; None for none.
+        timing: How long to wait.
+        has_answered: Whether the server has answered before.
+    """
+
+    network: Network
+    url: str
+    key: str | None
+    timing: Timing
+    has_answered: bool = False
+
+    async def send(self, sending: Sending) -> httpx.Response:
+        """Send a request until it is answered, and return the response.
+
+        Raises:
+            ApiError: The server refused.
+            ServerUnreachable: It did not answer.
+        """
+        started, pauses = time.monotonic(), self.timing.pauses()
+        while True:
+            failure, pause = await self._attempt(sending)
+            if isinstance(failure, httpx.Response):
+                return failure
+            pause = max(pause, next(pauses))
+            is_new = isinstance(failure, ServerUnreachable) and not self.has_answered
+            patience = min(self.timing.patience, self.timing.first_patience) if is_new else self.timing.patience
+            if time.monotonic() + pause > started + patience:
+                raise failure
+            await self.network.sleep(pause)
+
+    async def json(self, sending: Sending) -> dict[str, Any]:
+        """Send a request until it is answered, and return the answer.
+
+        Raises:
+            ApiError: The server refused.
+            ServerUnreachable: It did not answer.
+            UnexpectedAnswer: The answer is no JSON object.
+        """
+        response = await self.send(sending)
+        try:
+            answer = json.loads(response.content)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise UnexpectedAnswer(f"{self.url} does not answer as a server of this API.")
+        return answer
+
+    def is_own(self, address: str) -> bool:
+        """Whether a path or an address is one of this server."""
+        return address.startswith(("/", f"{self.url}/"))
+
+    async def _attempt(self, sending: Sending) -> tuple[httpx.Response | ClientError, float]:
+        """The response of one attempt, or an error that may pass and the pause that the server asks for.
+
+        Raises:
+            ApiError: The server refused for good.
+        """
+        try:
+            response = await self.network.send(self._request(sending))
+            is_answer = response.is_success or (response.has_redirect_location and sending.may_redirect)
+            content = b"" if is_answer and sending.is_streamed else await self.network.read(response)
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise ServerUnreachable(f"{self.url} is not an http or https address.") from error
+        except httpx.TransportError as error:
+            failed = _unreachable(self.url, error)
+            failed.__cause__ = error
+            return failed, 0
+        self.has_answered = True
+        if is_answer:
+            return response, 0
+        refusal = _refusal(response, content)
+        is_passing = response.status_code in _PASSING and refusal.code not in _LASTING
+        if is_passing or (response.status_code in _OF_PROXIES and refusal.code == UNKNOWN):
+            return refusal, _asked_pause(response)
+        raise refusal
+
+    def _request(self, sending: Sending) -> httpx.Request:
+        is_own = self.is_own(sending.path)
+        key = {"X-API-Key": self.key} if self.key and is_own else {}
+        return self.network.client.build_request(
+            sending.method,
+            f"{self.url}{sending.path}" if sending.path.startswith("/") else sending.path,
+            json=None if sending.body is None else dict(sending.body),
+            params=sending.query,
+            files=sending.files,
+            headers={**key, **sending.headers},
+            timeout=httpx.Timeout(sending.silence or self.timing.response, connect=self.timing.connect, pool=None),
+        )
+
+
+def new_key() -> str:
+    """An Idempotency-Key that nobody has used."""
+    return uuid4().hex
+
+
+def _unreachable(url: str, error: httpx.TransportError) -> ServerUnreachable:
+    reason = str(error) or type(error).__name__
+    return ServerUnreachable(f"{url} does not answer ({reason}).")
+
+
+def _refusal(response: httpx.Response, content: bytes) -> ApiError:
+    """The error of a response, which may be that of a proxy."""
+    status = response.status_code
+    try:
+        answer = json.loads(content)
+    except ValueError:
+        answer = None
+    if isinstance(answer, dict) and isinstance(answer.get("detail"), str):
+        return ApiError(answer["detail"], str(answer.get("code", UNKNOWN)), status, answer.get("field"))
+    place = response.headers.get("location")
+    more = f" and redirects to {place}" if place else ""
+    return ApiError(f"{response.request.url.host} responded with status {status}{more}.", UNKNOWN, status)
+
+
+def _asked_pause(response: httpx.Response) -> float:
+    """The pause that ``Retry-After`` asks for, in seconds; 0 if it asks for none."""
+    text = response.headers.get("retry-after", "")
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return 0
+    return max(0, (moment - datetime.now(UTC)).total_seconds()) if moment.tzinfo else 0

@@ -1,0 +1,125 @@
+"""The sources of an operation: paths and open files are uploaded, everything else is named to the server."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from shutil import copyfileobj
+from typing import IO, TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from framepack.client.answer import StoredFile
+from framepack.client.api import Api, Sending
+from framepack.client.errors import ClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Source: TypeAlias = str | os.PathLike[str] | IO[bytes] | StoredFile
+"""A file: a path or an open file, which is uploaded; an address or a path of the server; an upload or a result."""
+
+_ADDRESSES: Final = ("http://", "https://", "/outputs/")
+
+
+class Upload(StoredFile):
+    """An uploaded file, which can be the source of operations."""
+
+    video_url: str
+    """Its path on the server."""
+    filename: str
+    """Its name, without unsafe characters."""
+    size_bytes: int
+    """Its size."""
+    url: str | None = None
+    """Link that shows the file without an API key, until it expires."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceField:
+    """A field of the client that holds sources.
+
+    Attributes:
+        name: Its name, such as ``video``.
+        wire_name: The field of the API that holds the address.
+        shape: One source; several; or several objects with a ``video_url`` each.
+    """
+
+    name: str
+    wire_name: str
+    shape: Literal["one", "several", "objects"] = "one"
+
+
+@dataclass(slots=True)
+class Uploads:
+    """Uploads the sources of one request.
+
+    Attributes:
+        api: The server.
+        key: Idempotency-Key of the request. Those of its uploads begin with it, so that a repeated request has the
+            same sources.
+        made: Paths of the files it has uploaded.
+    """
+
+    api: Api
+    key: str
+    made: list[str] = field(default_factory=list)
+
+    async def fields(self, given: Mapping[str, Any], sources: tuple[SourceField, ...]) -> dict[str, Any]:
+        """The fields of a request with the addresses of its sources; fields that are None are left out."""
+        found = {name: value for name, value in given.items() if value is not None}
+        for each in sources:
+            if each.name not in found:
+                continue
+            value = found.pop(each.name)
+            if each.shape == "one":
+                found[each.wire_name] = await self._address(value)
+            else:
+                addresses = [await self._address(source) for source in value]
+                is_list = each.shape == "several"
+                found[each.wire_name] = addresses if is_list else [{"video_url": url} for url in addresses]
+        return found
+
+    async def _address(self, source: Source) -> str:
+        if isinstance(source, StoredFile):
+            return source.server_path
+        if isinstance(source, str) and source.startswith(_ADDRESSES):
+            return source
+        key = f"{self.key}/{len(self.made)}"
+        uploaded = await upload(self.api, source, key)
+        self.made.append(uploaded.video_url)
+        return uploaded.video_url
+
+
+async def upload(api: Api, source: str | os.PathLike[str] | IO[bytes], key: str, name: str | None = None) -> Upload:
+    """Upload a file.
+
+    Args:
+        api: The server.
+        source: Its path, or the open file, which is read from its start if it can be.
+        key: Idempotency-Key, so that a repeated request does not store it twice.
+        name: What the file is called on the server; by default its own name.
+
+    Raises:
+        ClientError: An open file is not open in binary mode.
+        ApiError: The server refused.
+        OSError: The file cannot be read.
+    """
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        with path.open("rb") as file:  # noqa: ASYNC230 - HTTPX reads it in this thread, too
+            return await _sent(api, file, name or path.name, key)
+    if isinstance(source.read(0), str):
+        raise ClientError("A file must be open in binary mode.")
+    own_name = getattr(source, "name", None)
+    name = name or (Path(own_name).name if isinstance(own_name, str) else "upload")
+    if source.seekable():
+        return await _sent(api, source, name, key)
+    with tempfile.TemporaryFile() as copy:  # a stream can be sent only once, and its size is not known
+        await api.network.call(lambda: copyfileobj(source, copy))
+        return await _sent(api, copy, name, key)
+
+
+async def _sent(api: Api, file: IO[bytes], name: str, key: str) -> Upload:
+    sending = Sending("POST", "/uploads", files={"file": (name, file)}, headers={"Idempotency-Key": key})
+    return Upload.of(await api.json(sending), api)
