@@ -27,7 +27,7 @@ ROUTES = [
     ("GET", "/openapi.json"),
     ("GET", "/docs/no-such-file"),
     ("GET", "/no/such/route"),
-    ("GET", "/"),
+    ("GET", "/studio/no-such-file.js"),
     ("GET", "/health//"),
     ("DELETE", "/health/"),
     ("GET", "//health"),

@@ -14,7 +14,7 @@ const TITLE = "FramePack studio";
 function showHalf(half) {
   for (const each of ["clip", "frames"]) {
     byId(`${each}-half`).hidden = each !== half;
-    byId(`${each}-tab`).toggleAttribute("aria-current", each === half);
+    byId(`${each}-tab`).setAttribute("aria-current", String(each === half));
   }
 }
 

@@ -66,6 +66,21 @@ def test_the_sample_clip_is_finished_and_compared(studio: Studio) -> None:
     assert urlsplit(studio.page.url).fragment == ""
 
 
+def test_frames_of_a_clip_are_extracted_looked_at_and_made_a_video_again(studio: Studio, clip: Path) -> None:
+    """The video is the result on the page."""
+    studio.open()
+    studio.choose(clip)
+    studio.operation("extract_frames")
+    studio.run()
+    studio.page.get_by_role("button", name="Open in the frames studio").click()
+    expect(studio.page.locator("#frames-tab")).to_have_attribute("aria-current", "true")
+    expect(studio.page.locator("frames-studio")).to_contain_text("25 frames of clip")
+    studio.page.get_by_role("button", name="Make a video").click()
+
+    expect(studio.page.locator("#result-part")).to_be_visible(timeout=60_000)
+    studio.tab.wait_until("document.querySelector('#result video')?.videoWidth === 96")
+
+
 def test_behind_a_path_prefix_nothing_is_asked_for_outside_of_it(studio: Studio) -> None:
     """Also links in answers of the server, which does not know of the prefix."""
     server = studio.server.url
