@@ -41,11 +41,17 @@ export class Api {
    */
   url(path) {
     const link = new URL(path, this.base);
-    if (!path.startsWith("/") && !link.pathname.includes("/outputs/")) {
+    const isOfBucket = link.origin !== this.base.origin && !link.searchParams.has("signature");
+    if (isOfBucket) {
       return link;
     }
-    const isPresigned = link.origin !== this.base.origin && !link.searchParams.has("signature");
-    return isPresigned ? link : new URL(link.pathname.replace(/^.*?(?=\/outputs\/)|^\//, "").replace(/^\//, "") + link.search, this.base);
+    const isPath = path.startsWith("/");
+    const outputs = link.pathname.indexOf("/outputs/"); // the server may be known below another path, too
+    if (!isPath && outputs < 0) {
+      return link;
+    }
+    const own = isPath ? link.pathname : link.pathname.slice(outputs);
+    return new URL(`.${own}${link.search}`, this.base);
   }
 
   /**
