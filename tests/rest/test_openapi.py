@@ -248,7 +248,7 @@ def test_every_field_and_every_parameter_is_described(page: JsonObject) -> None:
 
 
 def test_every_bound_is_a_keyword_of_json_schema(page: JsonObject) -> None:
-    """pydantic writes those that it cannot express as they are, such as "ge", which no client knows."""
+    """What pydantic cannot express it writes as it is, such as "ge", which no client knows."""
     assert re.findall(r'"(?:ge|le|gt|lt|min_length|max_length)":', json.dumps(page)) == []
 
 
