@@ -63,10 +63,19 @@ class Callbacks:
             except SourceNotAllowed as error:
                 raise SourceNotAllowed(f"callback_url: {error.message}") from error
 
-    def about_answer(self, operation: AnyOperation, request: Request, answer: Answer, job: Job) -> Message | None:
+    def about_answer(
+        self, operation: AnyOperation, request: Request, answer: Answer, job: Job, *, has_own_store: bool = False
+    ) -> Message | None:
         """The message about an answer; None if the request has no callback address.
 
         An answer with ``success`` false is reported as a failure, with its message as the error.
+
+        Args:
+            operation: The operation.
+            request: Its request.
+            answer: What it answers.
+            job: The job.
+            has_own_store: Whether the files are in a store that the job has brought.
         """
         if not isinstance(request, CallbackRequest) or not request.callback_url:
             return None
@@ -78,7 +87,8 @@ class Callbacks:
             if answer.get("success") is False
             else SucceededJob(**head, success=True, **outputs, metadata=metadata)
         )
-        return self._message(request, operation, ended, answer)
+        message = self._message(request, operation, ended, answer)
+        return message.model_copy(update={"renews_links": not has_own_store})
 
     def about_failure(
         self, operation: AnyOperation, fields: Mapping[str, Any], failed: Answer, job_id: str, *, is_checked: bool

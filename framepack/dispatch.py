@@ -137,7 +137,8 @@ class Dispatcher:
         with self.job_context(job, replace(job_input, is_short=operation.needs == "store")) as context:
             response = run_measured(operation, request, context)
         payload: Answer = response.payload()
-        return payload, self.callbacks.about_answer(operation, request, payload, job)
+        has_own_store = job_input.s3_config is not None
+        return payload, self.callbacks.about_answer(operation, request, payload, job, has_own_store=has_own_store)
 
 
 def _logged(error: Exception, job: Job) -> FramepackError:

@@ -70,7 +70,9 @@ class Message(BaseModel):
         record: How far its delivery had come when it was stored.
         url: The receiver's address, which may hold secrets.
         token: Sent as ``Authorization: Bearer``; None if the client gave none.
-        body: The body of every attempt.
+        body: The body of the first attempt.
+        renews_links: Whether later attempts have new links in it, since links expire: not if the files are in a store
+            that the job has brought.
         headers: Headers of every attempt, without the signature and the token.
         answer: The job's answer or error envelope, detached from its files.
     """
@@ -81,6 +83,7 @@ class Message(BaseModel):
     url: str = Field("", repr=False)
     token: str | None = Field(None, repr=False)
     body: str = Field("", repr=False)
+    renews_links: bool = False
     headers: dict[str, str] = Field(default_factory=dict)
     answer: dict[str, Any] = Field(default_factory=dict, repr=False)
 

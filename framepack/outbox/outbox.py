@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -17,6 +19,7 @@ from framepack.outbox.message import CallbackRecord, CallbackState, Message
 from framepack.outbox.messages import Messages
 from framepack.outbox.schedule import pause_after
 from framepack.spelling import shortened
+from framepack.storage.answers import with_new_links
 from framepack.storage.patience import Check, Patience, never_cancelled, patiently
 
 if TYPE_CHECKING:
@@ -271,7 +274,15 @@ class Outbox:
         headers = {**message.headers, "webhook-id": message.id}
         if message.token is not None:
             headers["Authorization"] = f"Bearer {message.token}"
-        return self.send(message.url, message.id, message.body.encode(), headers, limit_seconds)
+        return self.send(message.url, message.id, self._body(message).encode(), headers, limit_seconds)
+
+    def _body(self, message: Message) -> str:
+        if message.renews_links and message.record.attempts:
+            with suppress(
+                FramepackError
+            ):  # the store cannot be asked for its secret: the first links may still be valid
+                return json.dumps(with_new_links(json.loads(message.body), self.open_storage()))
+        return message.body
 
     def _save_outcome(self, message: Message, record: CallbackRecord, claim: Claim) -> None:
         """Record an attempt. If that is not possible before its claim expires, the next attempt is made.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -352,3 +353,53 @@ def back_after(simulated: Simulated, seconds: float, away: float) -> None:
     """Wait, and let the store come back once it was away for so long."""
     simulated.sleep(seconds)
     simulated.store.is_away = sum(simulated.slept) < away
+
+
+@pytest.mark.parametrize("has_own_store", [False, True], ids=["deployment's store", "job's own store"])
+def test_later_attempts_have_new_links_unless_the_job_has_a_store_of_its_own(
+    simulated: Simulated,
+    has_own_store: bool,  # noqa: FBT001 - a parameter of pytest
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Links expire after a day, and receivers may be away for three; the rest of the body stays as it is."""
+    body = {
+        "success": True,
+        "output_path": "/outputs/temp/clip.mp4",
+        "output_url": "first",
+        "metadata": {"a": [None]},
+    }
+    sent = message("job", simulated.clock)
+    sent = sent.model_copy(update={"body": json.dumps(body), "renews_links": not has_own_store})
+    made: list[str] = []
+
+    def url(key: Key, *, filename: str) -> str:
+        made.append(f"{key} as {filename}, link {len(made)}")
+        return made[-1]
+
+    monkeypatch.setattr(simulated.store, "url", url, raising=False)
+    simulated.answer = lambda number: Delivery(200) if number == 3 else Delivery(503, "HTTP 503")
+    simulated.outbox.add(sent)
+    live(simulated, 4)
+
+    bodies = [json.loads(each) for _, _, each, _ in simulated.sent]
+    new = ["temp/clip.mp4 as clip.mp4, link 0", "temp/clip.mp4 as clip.mp4, link 1"]
+    assert [each["output_url"] for each in bodies] == ["first", *(["first"] * 2 if has_own_store else new)]
+    assert [{**each, "output_url": "first"} for each in bodies] == [body] * 3
+
+
+def test_while_no_new_link_can_be_made_the_first_one_is_sent(
+    simulated: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may still be valid, and the attempt is due."""
+
+    def url(_key: Key, *, filename: str) -> str:
+        raise StorageUnavailable(filename)
+
+    monkeypatch.setattr(simulated.store, "url", url, raising=False)
+    sent = message("job", simulated.clock)
+    body = json.dumps({"output_path": "/outputs/clip.mp4", "output_url": "first"})
+    simulated.answer = lambda number: Delivery(200) if number == 2 else Delivery(503, "HTTP 503")
+    simulated.outbox.add(sent.model_copy(update={"body": body, "renews_links": True}))
+    live(simulated, 1)
+
+    assert [each.decode() for _, _, each, _ in simulated.sent] == [body, body]

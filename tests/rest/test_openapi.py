@@ -247,6 +247,11 @@ def test_every_field_and_every_parameter_is_described(page: JsonObject) -> None:
     assert [name for name, each in (fields | parameters).items() if not each.get("description")] == []
 
 
+def test_every_bound_is_a_keyword_of_json_schema(page: JsonObject) -> None:
+    """What pydantic cannot express it writes as it is, such as "ge", which no client knows."""
+    assert re.findall(r'"(?:ge|le|gt|lt|min_length|max_length)":', json.dumps(page)) == []
+
+
 def test_known_error_codes_are_listed_and_others_are_allowed(page: JsonObject) -> None:
     """Every code of ours, with its meaning."""
     schemas = page["components"]["schemas"]

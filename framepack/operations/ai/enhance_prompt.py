@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from framepack.api.names import encodable
-from framepack.api.schemas import CallbackRequest, Message, SuccessResponse, Whole
+from framepack.api.schemas import CallbackRequest, Message, SuccessResponse, whole
 from framepack.errors import InvalidField
 from framepack.models.language.prompts import split_prompt
 from framepack.processing.context import Context
@@ -30,7 +30,9 @@ class EnhancePromptRequest(CallbackRequest):
     prompt: Annotated[str, AfterValidator(_checked)] = Field(
         description="The simple prompt to enhance; sections such as `[1s: text]` are enhanced one by one"
     )
-    seed: Whole | None = Field(None, ge=0, le=_MAX_SEED, description="The same seed gives the same text")
+    seed: Annotated[int, Field(ge=0, le=_MAX_SEED), BeforeValidator(whole)] | None = Field(
+        None, description="The same seed gives the same text"
+    )
 
     def callback_results(self, answer: Mapping[str, Any]) -> dict[str, Any]:
         """The enhanced prompt, because callbacks have no other field for it."""

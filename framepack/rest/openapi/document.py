@@ -61,7 +61,6 @@ _PREFER: Final = {
     "in": "header",
     "schema": {"type": "string"},
     "description": "`respond-async`: respond with 202 and the job's URL immediately; other values are ignored",
-    "example": "respond-async",
 }
 _IDEMPOTENCY: Final = {
     "name": "Idempotency-Key",
