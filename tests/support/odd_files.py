@@ -108,3 +108,14 @@ def animated(path: Path, durations: list[int], mode: str = "RGB", **options: Any
     lossless: dict[str, Any] = {"lossless": True} if path.suffix == ".webp" else {}
     images[0].save(path, save_all=True, append_images=images[1:], duration=durations, loop=0, **lossless, **options)
     return path
+
+
+def with_speakers(path: Path, positions: Sequence[int]) -> Path:
+    """Change a MOV file of PCM audio, in place, to say where the speaker of each channel is (ISO/IEC 23091-3)."""
+    content = path.read_bytes()
+    begin = content.index(b"chan") - 4
+    size = int.from_bytes(content[begin : begin + 4], "big")
+    box = (size.to_bytes(4, "big") + b"chnl" + bytes(4) + b"\1\0" + bytes(positions)).ljust(size, b"\0")
+    assert len(box) == size
+    path.write_bytes(content[:begin] + box + content[begin + size :])
+    return path

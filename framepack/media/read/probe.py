@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from framepack.errors import InvalidMedia
+from framepack.media.audio.channels import MAX_SOURCE_CHANNELS, channel_names
 from framepack.media.containers import ACCEPTED, UNREADABLE, open_input
 from framepack.media.frames.colors import has_alpha, resolve
 from framepack.media.metadata import describe_left_out, read_metadata
@@ -258,10 +259,12 @@ def _best_audio(container: InputContainer) -> AudioStream | None:
     from av.stream import Disposition
 
     streams = [stream for stream in container.streams.audio if stream.codec_context is not None]
-    streams = [stream for stream in streams if stream.sample_rate and stream.channels and stream.time_base]
+    streams = [stream for stream in streams if stream.sample_rate and stream.time_base]
+    channels = {stream.index: len(channel_names(stream.layout)) for stream in streams}
+    streams = [stream for stream in streams if 0 < channels[stream.index] <= MAX_SOURCE_CHANNELS]
 
     def rank(stream: AudioStream) -> tuple[bool, int, int]:
-        return bool(stream.disposition & Disposition.default), stream.channels, -stream.index
+        return bool(stream.disposition & Disposition.default), channels[stream.index], -stream.index
 
     return max(streams, key=rank, default=None)
 
