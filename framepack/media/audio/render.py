@@ -109,9 +109,11 @@ class AudioRenderer:
     def frame(self, block: AudioSamples, position: int) -> av.AudioFrame:
         """Convert a block to a PyAV frame; ``position``, the number of its first sample, is its timestamp."""
         import av
+        import numpy as np
 
         # Packed: PyAV finds the planes of a frame by looking for the first one that is missing, beyond the eighth.
-        frame = av.AudioFrame.from_ndarray(block.T.reshape(1, -1), "flt", self.layout)
+        packed = np.ascontiguousarray(block.T).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(packed, "flt", self.layout)
         frame.sample_rate, frame.pts, frame.time_base = self.rate, position, Fraction(1, self.rate)
         return frame
 
