@@ -24,24 +24,9 @@ from tests.support.clips import (
     make_clip,
     truncate,
 )
-from tests.support.odd_files import with_duration, with_speakers
+from tests.support.odd_files import with_duration
 
 TITLE = "Über dem Meer 海"
-_WITH_AUDIO = (
-    "export MP4",
-    "export WebM",
-    "filters",
-    "upscale",
-    "interpolate",
-    "slow motion",
-    "loop",
-    "ping-pong",
-    "join",
-    "pipeline",
-    "pipeline_from_preset",
-    "batch",
-    "reassemble_frames",
-)
 _NO_GIF_TITLE = {"export GIF": ("A GIF has no title and no comment; those of the video are left out.",)}
 
 
@@ -209,26 +194,6 @@ AUDIO = (
         codec="aac",
         layout="5.1",
         copied=True,
-    ),
-    heard("7.1", "7.1 channels", "a.mkv", codec="flac", layout="7.1", copied=True),
-    heard("6.1", "6.1 channels", "a.mkv", codec="flac", layout="6.1", copied=True, note="as 7.1"),
-    _row(
-        "film-order",
-        "Audio",
-        "7.1 channels of PCM in the order of film (MOV)",
-        lambda folder: with_speakers(
-            video("a.mov", beeping("pcm_s16le", layout="7.1"))(folder), (0, 2, 1, 4, 5, 3, 8, 9)
-        ),
-        copied=True,
-    ),
-    heard(
-        "16-channels",
-        "16 channels without names (PCM in MKV)",
-        "a.mkv",
-        codec="pcm_s16le",
-        layout="hexadecagonal",
-        copied=True,
-        in_operations=dict.fromkeys(_WITH_AUDIO, ("The audio's # channels were mixed to stereo.",)),
     ),
     heard("mu-law", "Mu-law", "a.mov", codec="pcm_mulaw", rate=8000, copied=True),
     heard("adpcm", "ADPCM", "a.avi", codec="adpcm_ms", rate=22050, copied=True),
