@@ -37,12 +37,19 @@ class AudioDamage:
     Attributes:
         packets: Number of damaged packets.
         files: Number of files that could not be read.
+        earlier: Whether there is audio before the first frame, which is left out.
         mixes: Sentences about channels that were mixed, each once.
     """
 
     packets: int = 0
     files: int = 0
+    earlier: bool = False
     mixes: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def is_outside(self) -> bool:
+        """If no audio was found: whether that is because all of it comes before the first frame."""
+        return self.earlier and not self.packets and not self.files
 
 
 @dataclass(slots=True)
@@ -89,6 +96,8 @@ class AudioFile:
                     self.damage.packets += 1
                 elif packet.pts is None or (packet.pts + (packet.duration or 0)) * time_base > beginning:
                     yield cast("Packet[AudioStream]", packet)
+                else:
+                    self.damage.earlier = True
         except InvalidMedia:
             self.damage.packets += 1
 

@@ -134,6 +134,8 @@ class AudioRenderer:
                     position += block.shape[1]
                     if block.size:
                         yield block
+                    else:
+                        self.damage.earlier = True
         except InvalidMedia:
             self.damage.files += 1
 

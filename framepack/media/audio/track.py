@@ -89,7 +89,8 @@ def audio_track(
     packets = _packets(audio, clip, output, folder, damage)
     first = next(packets, None)
     if first is None:
-        warn(_LEFT_OUT)
+        if not damage.is_outside:  # otherwise the source's own sentence says it
+            warn(_LEFT_OUT)
         yield None
         return
     output.streams.audio[0].metadata.update((name, value) for name, value in clip.metadata if name == LANGUAGE)
@@ -121,7 +122,8 @@ def extract_audio(audio: AudioSource, path: Path, warn: Callable[[str], None]) -
         try:
             delay = _encode_into(audio, path, damage)
         except (av.FFmpegError, InvalidMedia):
-            warn(_LEFT_OUT)
+            if not damage.is_outside:
+                warn(_LEFT_OUT)
             return None
     if damage.packets:
         warn(_DAMAGED)
