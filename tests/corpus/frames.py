@@ -23,6 +23,9 @@ KEPT = "The video is HDR and stays so, with 8 bits per color."
 ON_BLACK = "Transparent pixels were put on black."
 KEPT_ON_DEMAND = "`keep_alpha` keeps it"
 DEINTERLACED = "The video is interlaced; each of its frames was deinterlaced to one frame."
+UNFLAGGED = (
+    "The video is interlaced, although its frames are not flagged so; each of them was deinterlaced to one frame."
+)
 _ENCODES = (
     "export MP4",
     "export WebM",
@@ -258,6 +261,19 @@ SHAPES = (
         beeps=None,
         patches=(),
         on_decoding=(DEINTERLACED,),
+        copied=True,
+    ),
+    _row(
+        "interlaced-unflagged",
+        "Shape of frames",
+        "Interlaced frames that are coded as progressive ones",
+        lambda folder: encoded(
+            folder, Coding("a.mp4", "libx264", options={"crf": "4", "x264-params": _TAGS}), woven, [(64, 64)], COUNT
+        ),
+        size=(64, 64),
+        beeps=None,
+        patches=(),
+        on_decoding=(UNFLAGGED,),
         copied=True,
     ),
     _row(

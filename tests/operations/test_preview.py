@@ -339,3 +339,55 @@ def test_a_preview_without_a_model_is_light(steps: list[dict[str, Any]], is_ligh
     request = operation.request.parse({"video_url": "https://a.example/b.mp4", "operations": steps})
 
     assert operation.is_light(request, registry.effects) is is_light
+
+
+_GIF = {"type": "export", "params": {"format": "GIF"}}
+_LOOP = {"type": "loop", "params": {"num_loops": 2}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "operations"),
+    [
+        (Spec(count=12, size=(63, 47), pix_fmt="yuv444p"), [SLIGHT]),
+        (
+            Spec(count=12, size=(63, 47), pix_fmt="yuv444p"),
+            [{**SLIGHT}, {"type": "export", "params": {"format": "WebM"}}],
+        ),
+        (Spec(count=12, size=(63, 47), pix_fmt="yuv444p"), [_GIF]),
+        (Spec(count=31, fps=Fraction(60), frame=barred), [_GIF]),
+        (Spec(count=31, fps=Fraction(60), frame=barred), [_LOOP, _GIF]),
+        (
+            Spec(count=31, fps=Fraction(60), frame=barred),
+            [{"type": "export", "params": {"format": "GIF", "quality": 0}}],
+        ),
+    ],
+)
+def test_the_foreseen_result_is_the_one_of_the_job(
+    own: Bench, tmp_path: Path, spec: Spec, operations: list[dict[str, Any]]
+) -> None:
+    """Size, rate, frames and length; where a GIF leaves frames out, a sentence says so in both answers."""
+    clip = make_clip(tmp_path / "clip.mp4", spec)
+    answer = ok(own.run("pipeline", clip, operations=operations))
+    made = own.output(answer)
+
+    preview = ok(own.run("preview", clip, operations=operations))
+
+    result = preview["result"]
+    with av.open(str(made)) as container:
+        stream = container.streams.video[0]
+        size = stream.width, stream.height
+        times = [frame.time or 0 for frame in container.decode(stream)]
+    assert (result["width"], result["height"], result["frames"]) == (*size, len(times))
+    assert result["fps"] == pytest.approx((len(times) - 1) / (times[-1] - times[0]), rel=0.06)
+    said = [sentence.partition(":")[0] for sentence in answer.get("warnings") or []]
+    assert [sentence.partition(";")[0] for sentence in preview.get("warnings") or []] == said
+
+
+def test_a_previewed_part_of_a_gif_says_its_own_frames(own: Bench, tmp_path: Path) -> None:
+    """Not those of the clip from which it is made."""
+    clip = make_clip(tmp_path / "clip.mp4", Spec(count=60, fps=Fraction(60), frame=barred))
+
+    after = ok(own.run("preview", clip, operations=[_GIF], at_seconds=0.2, seconds=0.5))["after"]
+
+    with Image.open(written(after, tmp_path)) as image:
+        assert (after["frames"], after["fps"]) == (getattr(image, "n_frames", 1), 20)

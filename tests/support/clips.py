@@ -223,8 +223,8 @@ def add_audio(output: av.container.OutputContainer, audio: AudioSpec) -> Iterato
         stream.codec_context.format.name, audio.layout, audio.rate, stream.frame_size or 1024
     )
     tone = beeps(audio)
-    samples = np.repeat((tone * 20000).astype(np.int16)[None], stream.codec_context.channels, axis=0)
-    frame = av.AudioFrame.from_ndarray(samples, "s16p", audio.layout)
+    samples = np.repeat((tone * 20000).astype(np.int16), stream.codec_context.channels)[None]
+    frame = av.AudioFrame.from_ndarray(samples, "s16", audio.layout)
     frame.sample_rate, frame.pts, frame.time_base = (
         audio.rate,
         round(audio.start * audio.rate),

@@ -108,3 +108,33 @@ def animated(path: Path, durations: list[int], mode: str = "RGB", **options: Any
     lossless: dict[str, Any] = {"lossless": True} if path.suffix == ".webp" else {}
     images[0].save(path, save_all=True, append_images=images[1:], duration=durations, loop=0, **lossless, **options)
     return path
+
+
+def with_speakers(path: Path, positions: Sequence[int]) -> Path:
+    """Change a MOV file of PCM audio, in place, to say where the speaker of each channel is (ISO/IEC 23091-3)."""
+    content = path.read_bytes()
+    begin = content.index(b"chan") - 4
+    size = int.from_bytes(content[begin : begin + 4], "big")
+    box = (size.to_bytes(4, "big") + b"chnl" + bytes(4) + b"\1\0" + bytes(positions)).ljust(size, b"\0")
+    assert len(box) == size
+    path.write_bytes(content[:begin] + box + content[begin + size :])
+    return path
+
+
+def with_sample_box(path: Path, name: bytes, content: bytes) -> Path:
+    """Add a box to the description of the samples of the first video in an MP4 file, in place.
+
+    The index comes last, so that no sample moves.
+    """
+    data = path.read_bytes()
+    assert data.index(b"mdat") < data.index(b"moov")
+    box = (8 + len(content)).to_bytes(4, "big") + name + content
+    entry = data.index(b"stsd", data.index(b"vide")) + 12  # after version, flags and count
+    end = entry + int.from_bytes(data[entry : entry + 4], "big")
+    data = data[:end] + box + data[end:]
+    places = [data.rindex(each, 0, entry) - 4 for each in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")]
+    for place in (*places, entry):
+        length = int.from_bytes(data[place : place + 4], "big") + len(box)
+        data = data[:place] + length.to_bytes(4, "big") + data[place + 4 :]
+    path.write_bytes(data)
+    return path

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
+from framepack.media.audio.channels import channel_names
 from framepack.units import MICROSECONDS
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class AudioExtent:
             return
         with suppress(av.FFmpegError):
             frames = [frame for frame in packet.decode() if isinstance(frame, av.AudioFrame)]
+            for frame in frames:
+                channel_names(frame.layout)
             decoded = sum(frame.samples * MICROSECONDS // frame.sample_rate for frame in frames)
             if decoded:
                 self._spans[-1].end = begin + min(duration, decoded)

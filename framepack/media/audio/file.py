@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final, cast
 
 from framepack.errors import InvalidMedia
+from framepack.media.audio.channels import Mix, channel_names, layout_of, mix_of
 from framepack.media.containers import open_input, read_packets
 
 if TYPE_CHECKING:
@@ -31,10 +32,24 @@ _HEADER: Final = "new_extradata"  # what FFmpeg calls a header that is valid fro
 
 @dataclass(slots=True)
 class AudioDamage:
-    """Counts what could not be read of a clip's audio: damaged ``packets`` and whole ``files``."""
+    """What could not be read of a clip's audio, damaged ``packets`` and whole ``files``; and how channels were mixed.
+
+    Attributes:
+        packets: Number of damaged packets.
+        files: Number of files that could not be read.
+        earlier: Whether there is audio before the first frame, which is left out.
+        mixes: Sentences about channels that were mixed, each once.
+    """
 
     packets: int = 0
     files: int = 0
+    earlier: bool = False
+    mixes: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def is_outside(self) -> bool:
+        """If no audio was found: whether that is because all of it comes before the first frame."""
+        return self.earlier and not self.packets and not self.files
 
 
 @dataclass(slots=True)
@@ -48,7 +63,7 @@ class AudioFile:
         damage: Counts what cannot be read.
         clock_jumps: Where its clock starts anew or jumps; ``packets`` shifts their times to one clock.
         part: Number of jumps before the latest packet.
-        formats: The sample rates and channel layouts of what was decoded.
+        formats: The sample rates and channels of what was decoded.
         samples: Number of samples that were decoded.
     """
 
@@ -58,13 +73,18 @@ class AudioFile:
     damage: AudioDamage
     clock_jumps: ClockJumps = ()
     part: int = 0
-    formats: set[tuple[int, str]] = field(default_factory=set)
+    formats: set[tuple[int, tuple[str, ...]]] = field(default_factory=set)
     samples: int = 0
 
     @property
     def codec(self) -> str:
         """FFmpeg's name of the codec."""
         return self.stream.codec_context.codec.canonical_name
+
+    @property
+    def mix(self) -> Mix:
+        """How the stream's channels become those of an output."""
+        return mix_of(channel_names(self.stream.layout))
 
     def packets(self) -> Iterator[Packet[AudioStream]]:
         """The packets from shortly before the first frame, and at the end an empty packet to flush the decoder."""
@@ -76,6 +96,8 @@ class AudioFile:
                     self.damage.packets += 1
                 elif packet.pts is None or (packet.pts + (packet.duration or 0)) * time_base > beginning:
                     yield cast("Packet[AudioStream]", packet)
+                else:
+                    self.damage.earlier = True
         except InvalidMedia:
             self.damage.packets += 1
 
@@ -117,7 +139,7 @@ class AudioFile:
         except av.FFmpegError:
             self.damage.packets += 1
             return None
-        self.formats.update((frame.sample_rate, frame.layout.name) for frame in frames)
+        self.formats.update((frame.sample_rate, channel_names(frame.layout)) for frame in frames)
         self.samples += sum(frame.samples for frame in frames)
         return frames
 
@@ -138,7 +160,7 @@ class AudioFile:
         return False
 
     def resampled(self, rate: int, layout: str) -> Iterator[tuple[int, av.AudioFrame]]:
-        """Decode to planar float, with silence in place of missing audio.
+        """Decode to packed float, with silence in place of missing audio.
 
         Args:
             rate: Samples per second.
@@ -147,6 +169,9 @@ class AudioFile:
         Yields:
             Frames, each with the number of its first sample counted from the clip's first frame, which may be
             negative.
+
+        Raises:
+            InvalidMedia: The audio is of a kind that cannot be converted.
         """
         frames = (frame for packet in self.packets() for frame in self.decode(packet) or ())
         shift, end = round(self.shift_seconds * rate), 0
@@ -156,14 +181,43 @@ class AudioFile:
             yield begin, frame
 
     def _converted(self, frames: Iterator[av.AudioFrame], rate: int, layout: str) -> Iterator[av.AudioFrame]:
+        import av
+
         key, graph = None, None
-        for frame in frames:
-            shape = frame.format.name, frame.layout.name, frame.sample_rate, self.part
-            if shape != key:
-                yield from filter_frames(graph, None)
-                key, graph = shape, _graph(frame, rate, layout)
-            yield from filter_frames(graph, frame)
-        yield from filter_frames(graph, None)
+        try:
+            for frame in frames:
+                names = channel_names(frame.layout)
+                shape = frame.format.name, names, frame.sample_rate, self.part
+                if shape != key:
+                    yield from filter_frames(graph, None)
+                    key, graph = shape, self._graph(frame, names, rate, layout)
+                yield from filter_frames(graph, frame)
+            yield from filter_frames(graph, None)
+        except av.FFmpegError as error:
+            raise InvalidMedia("The audio cannot be converted.") from error
+
+    def _graph(self, frame: av.AudioFrame, names: tuple[str, ...], rate: int, layout: str) -> Graph:
+        from av.filter import Graph
+
+        mix, graph = mix_of(names), Graph()
+        if mix.is_lossy:
+            self.damage.mixes[f"The audio's {len(names)} channels were mixed to {mix.layout}."] = None
+        source = graph.add(
+            "abuffer",
+            sample_rate=str(frame.sample_rate),
+            sample_fmt=frame.format.name,
+            channel_layout=layout_of(names),
+            time_base=str(frame.time_base),
+        )
+        pan = [graph.add("pan", mix.pan)] if mix.pan else []
+        graph.link_nodes(
+            source,
+            *pan,
+            graph.add("aresample", f"{rate}:async=1:min_hard_comp=0.02"),
+            graph.add("aformat", f"sample_fmts=flt:sample_rates={rate}:channel_layouts={layout}"),
+            graph.add("abuffersink"),
+        ).configure()
+        return graph
 
 
 @contextmanager
@@ -190,24 +244,6 @@ def _placed(packet: Packet[Stream], time: int) -> Packet[Stream]:
     placed.pts = placed.dts = time
     placed.is_keyframe = packet.is_keyframe
     return placed
-
-
-def _graph(frame: av.AudioFrame, rate: int, layout: str) -> Graph:
-    from av.filter import Graph
-
-    graph = Graph()
-    graph.link_nodes(
-        graph.add_abuffer(
-            sample_rate=frame.sample_rate,
-            format=frame.format.name,
-            layout=frame.layout.name,
-            time_base=frame.time_base,
-        ),
-        graph.add("aresample", f"{rate}:async=1:min_hard_comp=0.02"),
-        graph.add("aformat", f"sample_fmts=fltp:sample_rates={rate}:channel_layouts={layout}"),
-        graph.add("abuffersink"),
-    ).configure()
-    return graph
 
 
 def filter_frames(graph: Graph | None, frame: av.AudioFrame | None) -> Iterator[av.AudioFrame]:

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Final, cast
 
 from framepack.errors import InvalidMedia
 from framepack.files.scratch import disk_errors, scratch_file
+from framepack.media.audio.channels import LAYOUTS
 from framepack.media.audio.file import AudioDamage, filter_frames, open_audio
 from framepack.media.clip import AudioPlan, AudioSequence, AudioSource, ReversedAudio, StretchedAudio
 
@@ -26,10 +27,7 @@ if TYPE_CHECKING:
 
 _BLOCK: Final = 16_384  # samples at a time
 _SAMPLE_BYTES: Final = 4
-_LAYOUTS: Final = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")
-
-MAX_CHANNELS: Final = len(_LAYOUTS)
-"""Number of channels that are kept; more are mixed."""
+_LAYOUTS: Final = tuple(LAYOUTS)
 
 
 def audio_sources(audio: AudioPlan | None) -> Iterator[AudioSource]:
@@ -113,7 +111,9 @@ class AudioRenderer:
         import av
         import numpy as np
 
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), "fltp", self.layout)
+        # Packed: PyAV finds the planes of a frame by looking for the first one that is missing, beyond the eighth.
+        packed = np.ascontiguousarray(block.T).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(packed, "flt", self.layout)
         frame.sample_rate, frame.pts, frame.time_base = self.rate, position, Fraction(1, self.rate)
         return frame
 
@@ -130,10 +130,12 @@ class AudioRenderer:
                 for begin, frame in file.resampled(self.rate, self.layout):
                     yield from self._silence(begin - position)
                     position = max(position, begin)
-                    block = cast("AudioSamples", frame.to_ndarray())[:, position - begin :]
+                    block = self._samples(frame)[:, position - begin :]
                     position += block.shape[1]
                     if block.size:
                         yield block
+                    else:
+                        self.damage.earlier = True
         except InvalidMedia:
             self.damage.files += 1
 
@@ -165,9 +167,13 @@ class AudioRenderer:
         for block in blocks:
             frame = self.frame(block, position)
             position += block.shape[1]
-            output = [cast("AudioSamples", result.to_ndarray()) for result in filter_frames(graph, frame)]
+            output = [self._samples(result) for result in filter_frames(graph, frame)]
             yield _TempoBlock(block.shape[1], output)
-        yield _TempoBlock(0, [cast("AudioSamples", result.to_ndarray()) for result in filter_frames(graph, None)])
+        yield _TempoBlock(0, [self._samples(result) for result in filter_frames(graph, None)])
+
+    def _samples(self, frame: av.AudioFrame) -> AudioSamples:
+        """The samples of a packed frame."""
+        return cast("AudioSamples", frame.to_ndarray()).reshape(-1, self.channels).T
 
     def _reversed(self, plan: ReversedAudio) -> Iterator[AudioSamples]:
         count = round(plan.seconds * self.rate)
@@ -247,8 +253,8 @@ def _tempo_graph(rate: int, layout: str, speed: float) -> Graph:
     stages = max(1, ceil(abs(log2(speed)) - 1e-9))
     advance = 2 ** ceil(log2(rate / 24)) // 4
     graph = Graph()
-    chain = [graph.add_abuffer(sample_rate=rate, format="fltp", layout=layout, time_base=Fraction(1, rate))]
+    chain = [graph.add_abuffer(sample_rate=rate, format="flt", layout=layout, time_base=Fraction(1, rate))]
     for _ in range(stages):
         chain += [graph.add("adelay", f"{advance}S:all=1"), graph.add("atempo", f"{speed ** (1 / stages):.15f}")]
-    graph.link_nodes(*chain, graph.add("aformat", "sample_fmts=fltp"), graph.add("abuffersink")).configure()
+    graph.link_nodes(*chain, graph.add("aformat", "sample_fmts=flt"), graph.add("abuffersink")).configure()
     return graph

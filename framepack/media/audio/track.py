@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from framepack.errors import InvalidMedia
+from framepack.media.audio.channels import named
 from framepack.media.audio.file import AudioDamage, AudioFile, open_audio
-from framepack.media.audio.render import MAX_CHANNELS, AudioRenderer, at_most, audio_sources
+from framepack.media.audio.render import AudioRenderer, at_most, audio_sources
 from framepack.media.clip import AudioSource
 from framepack.media.containers import open_output
 from framepack.media.metadata import LANGUAGE
@@ -29,7 +30,12 @@ COPIED_CODECS: Final = frozenset({"aac", "mp3", "ac3", "eac3"})
 """Audio codecs that browsers and players support in an MP4 file."""
 
 _ENCODERS: Final = {"mp4": ("aac", 192_000), "webm": ("libopus", 128_000)}  # with the bit rate of stereo
-_MORE_CHANNELS: Final = {("mp4", 4): 5, ("mp4", 7): 8}  # players of AAC know no layout of this many channels
+_MORE_CHANNELS: Final = {  # players of AAC know no layout of 4 or 7 channels, and FFmpeg mixes up 5 or 7 of Opus
+    ("mp4", 4): 5,
+    ("mp4", 7): 8,
+    ("webm", 5): 6,
+    ("webm", 7): 8,
+}
 _LOSSLESS: Final = "flac"
 _CD_RATE: Final = 44_100
 _DVD_RATE: Final = 48_000
@@ -83,13 +89,16 @@ def audio_track(
     packets = _packets(audio, clip, output, folder, damage)
     first = next(packets, None)
     if first is None:
-        warn(_LEFT_OUT)
+        if not damage.is_outside:  # otherwise the source's own sentence says it
+            warn(_LEFT_OUT)
         yield None
         return
     output.streams.audio[0].metadata.update((name, value) for name, value in clip.metadata if name == LANGUAGE)
     yield AudioTrack(output, damage, packets, first)
     if damage.packets or damage.files:
         warn(_DAMAGED)
+    for sentence in damage.mixes:
+        warn(sentence)
 
 
 def extract_audio(audio: AudioSource, path: Path, warn: Callable[[str], None]) -> AudioSource | None:
@@ -113,10 +122,13 @@ def extract_audio(audio: AudioSource, path: Path, warn: Callable[[str], None]) -
         try:
             delay = _encode_into(audio, path, damage)
         except (av.FFmpegError, InvalidMedia):
-            warn(_LEFT_OUT)
+            if not damage.is_outside:
+                warn(_LEFT_OUT)
             return None
     if damage.packets:
         warn(_DAMAGED)
+    for sentence in damage.mixes:
+        warn(sentence)
     return AudioSource(path, 0, delay)
 
 
@@ -147,15 +159,21 @@ def _begin_of_copy(path: Path, file: AudioFile) -> Fraction:
             if packet.size:
                 copy.decode(packet)
         changed = abs(copy.samples - file.samples) > _CHANGED_SECONDS * (copy.stream.sample_rate or 1)
+        changed |= _channels(copy) != _channels(file)  # Matroska has no channel layouts
         if copy.codec != file.codec or copy.damage.packets or changed or len(file.formats) > 1:
             raise InvalidMedia(_LEFT_OUT)
     return begin
 
 
+def _channels(file: AudioFile) -> set[tuple[str, ...]]:
+    """The channels of what was decoded."""
+    return {named(names) for _, names in file.formats}
+
+
 def _encode_into(audio: AudioSource, path: Path, damage: AudioDamage) -> Fraction:
     """Encode audio, from the clip's first frame on, into a Matroska file and return its delay there."""
     with open_audio(audio, AudioDamage()) as file:
-        rate, channels = file.stream.sample_rate, min(MAX_CHANNELS, file.stream.channels)
+        rate, channels = file.stream.sample_rate, file.mix.channels
     renderer = AudioRenderer(rate, channels, path.parent, damage)
     with open_output(path, "matroska") as output:
         packets = _encoded(renderer, renderer.blocks(audio), output, _LOSSLESS)
@@ -226,7 +244,7 @@ def _shape(audio: AudioPlan, clip: Clip) -> tuple[int, int]:
         try:
             with open_audio(source, AudioDamage()) as file:
                 rates.add(file.stream.sample_rate)
-                channels = max(channels, min(MAX_CHANNELS, file.stream.channels))
+                channels = max(channels, file.mix.channels)
         except InvalidMedia:
             continue
     is_cd = (

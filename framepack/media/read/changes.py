@@ -84,6 +84,8 @@ def _gaps(path: Path, name: str, scanned: Scan, timeline: Timeline) -> int:
 
 def _missing_end(container: InputContainer, scanned: Scan, timeline: Timeline, *, is_cut: bool) -> Iterator[str]:
     declared = Fraction(container.duration or 0, MICROSECONDS)
+    if container.format.name == "avi":  # which counts empty audio packets: before audio that begins late, too
+        declared = min(declared, scanned.declared_end or declared)
     start = Fraction(container.start_time or 0, MICROSECONDS)
     present = scanned.end_seconds - min(start, Fraction(0))  # some muxers count the time before the first packet
     slack = 1 / (2 * timeline.fps) if is_cut else _SLACK_SECONDS + 1 / timeline.fps

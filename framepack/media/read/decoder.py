@@ -157,6 +157,8 @@ class Decoder:
             for frame in self._normalized(self._guarded(deinterlacer.flush()), normalize):
                 yield from sequence.add(frame.pts, frame)
             yield from sequence.flush()
+            for sentence in deinterlacer.describe_combs():
+                self._note(sentence)
 
     def _packets(self, container: InputContainer, stream: VideoStream, begin: int) -> Iterator[Packet[VideoStream]]:
         """The packets from number ``begin`` on, with their numbers as timestamps, and an empty one at the end."""

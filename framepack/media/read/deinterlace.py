@@ -1,4 +1,4 @@
-"""Deinterlace frames that are flagged as interlaced and whose fields show different times."""
+"""Deinterlace frames whose fields show different times."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from framepack.media.frames.graph import build_graph
+from framepack.media.read.combs import JUDGE, KIND, CombFinder, results
 
 if TYPE_CHECKING:
     import av
@@ -15,9 +16,12 @@ if TYPE_CHECKING:
 DEINTERLACED: Final = "The video is interlaced; each of its frames was deinterlaced to one frame."
 """The sentence for the client."""
 
-_JUDGE: Final = ("idet",)  # it also changes the flags of frames, so it has a graph of its own
-_REPLACE: Final = ("bwdif=mode=send_frame:deint=interlaced",)
-_KIND: Final = "lavfi.idet.single.current_frame"
+UNFLAGGED: Final = (
+    "The video is interlaced, although its frames are not flagged so; each of them was deinterlaced to one frame."
+)
+"""The sentence about frames that are interlaced without saying so."""
+
+_BWDIF: Final = "bwdif=mode=send_frame"
 _INTERLACED: Final = {"tff": True, "bff": True, "progressive": False}
 _MOST_UNDECIDED: Final = 8
 
@@ -25,7 +29,8 @@ _MOST_UNDECIDED: Final = 8
 class Deinterlacer:
     """Replaces interlaced frames of one stream by deinterlaced ones; all others pass through as they are.
 
-    Whole films are flagged as interlaced although both fields of a frame were taken at once. So a flagged frame is
+    Frames that are not flagged as interlaced are replaced from where a ``CombFinder`` is sure that they are. Whole
+    films are flagged as interlaced although both fields of a frame were taken at once. So a flagged frame is
     only replaced if motion shows that they were not: in two frames, of which neither contradicts the other. Where
     nothing moves, the frame before decides.
 
@@ -38,6 +43,7 @@ class Deinterlacer:
 
     def __init__(self, note: Callable[[str], None]) -> None:
         self._note = note
+        self._finder = CombFinder()
         self._graphs: tuple[Graph, Graph] | None = None
         self._shape: tuple[str, int, int] | None = None
         self._count = 0
@@ -53,11 +59,21 @@ class Deinterlacer:
         shape = (frame.format.name, frame.width, frame.height)
         if self._graphs is not None and shape != self._shape:
             yield from self.flush()
+        if self._graphs is not None or frame.interlaced_frame or self._finder.parity is not None:
+            yield from self._finder.flush()
+            yield from self._add_interlaced(frame)
+            return
+        ready = self._finder.add(frame)
+        if self._finder.parity is None:
+            yield from ready
+            return
+        for each in ready:
+            yield from self._add_interlaced(each)
+
+    def _add_interlaced(self, frame: av.VideoFrame) -> Iterator[av.VideoFrame]:
         if self._graphs is None:
-            if not frame.interlaced_frame:
-                yield frame
-                return
-            self._graphs, self._shape = (build_graph(frame, _JUDGE), build_graph(frame, _REPLACE)), shape
+            self._shape = (frame.format.name, frame.width, frame.height)
+            self._graphs = build_graph(frame, JUDGE), build_graph(frame, self._filters)
         time, frame.pts = frame.pts, self._count
         for graph in self._graphs:
             graph.vpush(frame)
@@ -66,8 +82,28 @@ class Deinterlacer:
         self._given.append(frame)
         yield from self._pulled(*self._graphs)
 
+    @property
+    def _filters(self) -> tuple[str, ...]:
+        """The filters that deinterlace frames."""
+        if self._finder.parity is None:
+            return (f"{_BWDIF}:deint=interlaced",)
+        return f"setfield={self._finder.parity}", f"{_BWDIF}:deint=all"
+
+    def describe_combs(self) -> Iterator[str]:
+        """After the last frame, describe combs that were kept."""
+        combed, known = self._finder.likely_frames
+        if combed:
+            yield (
+                f"Of {known} frames that were looked at, {combed} look interlaced, although they are not flagged so; "
+                "they were not deinterlaced."
+            )
+
     def flush(self) -> Iterator[av.VideoFrame]:
         """Yield the frames that are left."""
+        ready = self._finder.flush()
+        is_found = self._graphs is None and self._finder.parity is not None
+        for each in ready:
+            yield from self._add_interlaced(each) if is_found else (each,)
         if self._graphs is not None:
             graphs, self._graphs = self._graphs, None
             for graph in graphs:
@@ -79,8 +115,8 @@ class Deinterlacer:
             waiting.clear()
 
     def _pulled(self, judge: Graph, replace: Graph) -> Iterator[av.VideoFrame]:
-        self._judged.extend(_results(judge))
-        self._replaced.extend(_results(replace))
+        self._judged.extend(results(judge))
+        self._replaced.extend(results(replace))
         while self._judged and self._replaced:
             self._undecided.append((self._given.popleft(), self._replaced.popleft()))
             self._judge(self._judged.popleft())
@@ -89,7 +125,7 @@ class Deinterlacer:
 
     def _judge(self, judged: av.VideoFrame) -> None:
         """Take one frame's kind into account; it is unknown where little moves. One frame may be misjudged."""
-        kind = _INTERLACED.get(str(judged.metadata.get(_KIND)))
+        kind = _INTERLACED.get(str(judged.metadata.get(KIND)))
         if kind is None:
             return
         if kind in {self._is_interlaced, self._maybe}:
@@ -106,22 +142,12 @@ class Deinterlacer:
         is_interlaced = known is not False  # in doubt as the flag says
         undecided, self._undecided = self._undecided, []
         for frame, result in undecided:
-            if not (is_interlaced and frame.interlaced_frame):
+            is_unflagged = self._finder.parity is not None
+            if not (is_interlaced and (frame.interlaced_frame or is_unflagged)):
                 yield frame
                 continue
-            self._note(DEINTERLACED)
+            self._note(UNFLAGGED if is_unflagged else DEINTERLACED)
             result.pts = frame.pts
             if frame.time_base is not None:
                 result.time_base = frame.time_base
             yield result
-
-
-def _results(graph: Graph) -> Iterator[av.VideoFrame]:
-    """The frames that a graph has ready."""
-    import av
-
-    while True:
-        try:
-            yield graph.vpull()
-        except (av.BlockingIOError, av.EOFError):
-            return

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from framepack.errors import InvalidMedia
+from framepack.media.audio.channels import MAX_SOURCE_CHANNELS, channel_names
 from framepack.media.containers import ACCEPTED, UNREADABLE, open_input
 from framepack.media.frames.colors import has_alpha, resolve
 from framepack.media.metadata import describe_left_out, read_metadata
@@ -18,6 +19,7 @@ from framepack.media.read.changes import describe_changes, describe_damage
 from framepack.media.read.frame_order import FrameOrder
 from framepack.media.read.overhang import fit_to_audio
 from framepack.media.read.scan import MAX_FRAMES, Scan, scan
+from framepack.media.read.video_header import describe_shown, read_video_header, refuse_dolby_vision
 from framepack.media.read.webm_alpha import alpha_decoder
 from framepack.media.timeline.constant_rate import Timeline, build_timeline
 
@@ -90,7 +92,8 @@ class VideoInfo:
         audio: The default audio stream, or None.
         warnings: Sentences for the client about missing parts of the file, and about what its timeline changes.
         notes: Sentences for the client about audio outside of the frames; the video itself is whole.
-        left_out: A sentence for the client about streams and metadata that outputs do not have.
+        left_out: Sentences for the client about what outputs do not have, such as streams and metadata, or do have
+            although the file hides it.
         metadata: The metadata that outputs have, too.
     """
 
@@ -164,7 +167,7 @@ def probe(path: Path, *, max_frames: int = MAX_FRAMES) -> VideoInfo:
     """
     try:
         with open_input(path) as container:
-            return _describe(path.stat().st_size, container, max_frames)
+            return _describe(path, container, max_frames)
     finally:
         gc.collect(1)  # PyAV: a frame whose side data was read is part of a reference cycle
 
@@ -206,13 +209,15 @@ def _codec_names(streams: Sequence[Stream]) -> str:
     return f" ({', '.join(names)})" if names else ""
 
 
-def _describe(size_bytes: int, container: InputContainer, max_frames: int) -> VideoInfo:
+def _describe(path: Path, container: InputContainer, max_frames: int) -> VideoInfo:
     stream = _best_video(container)
     audio = _best_audio(container)
     context = stream.codec_context  # its tags are the container's until a frame is decoded
     tags = context.colorspace, context.color_primaries, context.color_trc
     found = scan(container, stream, min(max_frames, MAX_FRAMES), audio)
     frame = found.frame
+    header = read_video_header(path, container.format.name, container.streams.video.index(stream))
+    refuse_dolby_vision(header, frame)
     order, timestamps = found.ordered()
     rates = () if found.is_retimed else (stream.base_rate, stream.average_rate)
     timeline = build_timeline(found.frame_count, timestamps, rates)
@@ -224,7 +229,7 @@ def _describe(size_bytes: int, container: InputContainer, max_frames: int) -> Vi
     width, height = (stream.width, stream.height) if frame is None else (frame.width, frame.height)
     return VideoInfo(
         container=container.format.name,
-        size_bytes=size_bytes,
+        size_bytes=path.stat().st_size,
         stream=stream.index,
         codec=stream.codec_context.codec.canonical_name,
         pixel_format=pixel_format.name,
@@ -241,7 +246,7 @@ def _describe(size_bytes: int, container: InputContainer, max_frames: int) -> Vi
         audio=_describe_audio(audio, (timeline.start or 0) * found.time_base, found) if audio else None,
         warnings=(*damage, *describe_changes(found, timeline)),
         notes=tuple(notes),
-        left_out=tuple(describe_left_out(container, stream, audio)),
+        left_out=(*describe_shown(header, width, height), *describe_left_out(container, stream, audio)),
         metadata=read_metadata(container, audio),
     )
 
@@ -258,10 +263,12 @@ def _best_audio(container: InputContainer) -> AudioStream | None:
     from av.stream import Disposition
 
     streams = [stream for stream in container.streams.audio if stream.codec_context is not None]
-    streams = [stream for stream in streams if stream.sample_rate and stream.channels and stream.time_base]
+    streams = [stream for stream in streams if stream.sample_rate and stream.time_base]
+    channels = {stream.index: len(channel_names(stream.layout)) for stream in streams}
+    streams = [stream for stream in streams if 0 < channels[stream.index] <= MAX_SOURCE_CHANNELS]
 
     def rank(stream: AudioStream) -> tuple[bool, int, int]:
-        return bool(stream.disposition & Disposition.default), stream.channels, -stream.index
+        return bool(stream.disposition & Disposition.default), channels[stream.index], -stream.index
 
     return max(streams, key=rank, default=None)
 

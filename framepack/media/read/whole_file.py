@@ -141,7 +141,7 @@ def _elements_end(path: Path) -> int | None:
             name_bytes = 9 - head[0].bit_length()
             if name_bytes > _MOST_ID_BYTES:
                 return None
-            name, size = head[:name_bytes], _number(head[name_bytes:])
+            name, size = head[:name_bytes], ebml_number(head[name_bytes:])
             if size is None:
                 return size_bytes + 1
             begin += name_bytes + size[0]
@@ -154,11 +154,11 @@ def _matroska_bytes(path: Path) -> int | None:
     """The size of a Matroska file as its segment, which holds everything, says; None if that is unknown."""
     head = _head(path)
     begin = head.find(_SEGMENT) + len(_SEGMENT)
-    size = None if begin < len(_SEGMENT) else _number(head[begin:])
+    size = None if begin < len(_SEGMENT) else ebml_number(head[begin:])
     return None if size is None or size[1] is None else begin + size[0] + size[1]
 
 
-def _number(data: bytes) -> tuple[int, int | None] | None:
+def ebml_number(data: bytes) -> tuple[int, int | None] | None:
     """The size of a Matroska element: how many bytes the number has, and its value, None for unknown.
 
     None if data ends within the number, or begins with none.

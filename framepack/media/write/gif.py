@@ -61,6 +61,11 @@ class GifQuality:
         most = _FPS[0] + Fraction(quality, 100) * (_FPS[1] - _FPS[0])
         return cls(colors, max(1, ceil(fps / most - _LITTLE_MORE)))
 
+    @classmethod
+    def of_clip(cls, clip: Clip) -> GifQuality:
+        """The settings for a clip."""
+        return cls.of(DEFAULT_QUALITY if clip.encoding.quality is None else clip.encoding.quality, clip.fps)
+
 
 def write_gif(clip: Clip, path: Path, warn: Callable[[str], None]) -> int:
     """Write ``clip``, including repeats, as a GIF that plays forever, without audio.
@@ -79,8 +84,7 @@ def write_gif(clip: Clip, path: Path, warn: Callable[[str], None]) -> int:
         InvalidMedia: The clip has no frames.
         DiskFull: The disk is full.
     """
-    quality = DEFAULT_QUALITY if clip.encoding.quality is None else clip.encoding.quality
-    settings = GifQuality.of(quality, clip.fps)
+    settings = GifQuality.of_clip(clip)
     counter = _Counter(clip, settings.step)
     thinned = replace(clip, frames=counter.kept)
     with open_frame_cache(thinned, path.parent) as cache:
@@ -104,10 +108,22 @@ def write_gif(clip: Clip, path: Path, warn: Callable[[str], None]) -> int:
             output.mux(stream.encode(None))
     if counter.left_out:
         warn(
-            f"The GIF shows at most {float(clip.fps / settings.step):.4g} frames per second: "
-            f"{counter.left_out * clip.repeats} of {counter.source_frames * clip.repeats} frames were left out."
+            f"{_at_most(clip, settings)}: {counter.left_out * clip.repeats} of "
+            f"{counter.source_frames * clip.repeats} frames were left out."
         )
     return counter.count * clip.repeats
+
+
+def foresee_gif(clip: Clip) -> tuple[Fraction, int | None, str | None]:
+    """The frame rate and the number of frames of the GIF of a clip, and the sentence about what it may leave out."""
+    settings = GifQuality.of_clip(clip)
+    frames = None if clip.length is None else ceil(clip.length / settings.step) * clip.repeats
+    sentence = f"{_at_most(clip, settings)}; others are left out." if settings.step > 1 else None
+    return clip.fps / settings.step, frames, sentence
+
+
+def _at_most(clip: Clip, settings: GifQuality) -> str:
+    return f"The GIF shows at most {float(clip.fps / settings.step):.4g} frames per second"
 
 
 @dataclass(slots=True)

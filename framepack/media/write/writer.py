@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from framepack.closing import closing
 from framepack.errors import FramepackError, InvalidMedia
@@ -19,7 +20,7 @@ from framepack.media.mux.repeat import write_file_repeated
 from framepack.media.prefetch import prefetch
 from framepack.media.write.encoder_choice import EncoderChoice
 from framepack.media.write.encoders import H264Settings, add_video
-from framepack.media.write.gif import write_gif
+from framepack.media.write.gif import foresee_gif, write_gif
 from framepack.media.write.nvenc import EncoderFailed, encode_with_nvenc, open_nvenc
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from framepack.media.clip import Clip, Frame
 
     Encode = Callable[[av.VideoFrame | None], list[Packet[VideoStream]]]
+
+
+_NO_TEXTS: Final = "A GIF has no title and no comment; those of the video are left out."
 
 
 def _ignore(_sentence: str) -> None:
@@ -78,7 +82,7 @@ def write(
     if clip.encoding.format == "gif":
         count = write_gif(checked, path, warn)
         if has_texts(clip.metadata):
-            warn("A GIF has no title and no comment; those of the video are left out.")
+            warn(_NO_TEXTS)
     elif clip.repeats == 1 or clip.length == 1:  # repeating the packets of one frame saves nothing
         count = _encode(checked.expand_repeats(), path, h264, encoders, warn)
     else:
@@ -89,6 +93,35 @@ def write(
         finally:
             unit.unlink(missing_ok=True)
     return count
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What the file of a clip would be.
+
+    Attributes:
+        width: Width in pixels.
+        height: Height in pixels.
+        fps: Frame rate; that of a GIF may be lower than its clip's.
+        frames: Number of frames; None if the clip's length is not known.
+        sentences: Sentences for the client about what would be lost.
+    """
+
+    width: int
+    height: int
+    fps: Fraction
+    frames: int | None
+    sentences: tuple[str, ...] = ()
+
+
+def foresee(clip: Clip) -> Foreseen:
+    """What ``write`` would make of a clip, without computing any of its frames."""
+    size = clip.width + clip.width % 2, clip.height + clip.height % 2
+    if clip.encoding.format != "gif":
+        return Foreseen(*size, clip.fps, clip.total_frames)
+    fps, frames, sentence = foresee_gif(clip)
+    no_texts = _NO_TEXTS if has_texts(clip.metadata) else None
+    return Foreseen(*size, fps, frames, tuple(each for each in (sentence, no_texts) if each is not None))
 
 
 def _checked(clip: Clip) -> Iterator[Frame]:

@@ -22,7 +22,7 @@ from framepack.media.read.probe import VideoInfo, probe
 from framepack.media.read.reader import open_clip
 from framepack.media.section import Section
 from framepack.media.timeline.retiming import Retiming, in_between
-from framepack.media.write.writer import write
+from framepack.media.write.writer import foresee, write
 from framepack.processing.context import BindableEffect, Context
 from framepack.processing.limits import Budget
 from framepack.processing.operation import operation
@@ -188,12 +188,15 @@ def _whole_result(path: Path, info: VideoInfo, chain: Chain, ctx: Context) -> Pr
     except TooLarge as error:
         ctx.job.warn(f"The whole video would be refused: {error.message}")
         return None
+    foreseen = foresee(clip)
+    for sentence in foreseen.sentences:
+        ctx.job.warn(sentence)
     return PreviewedVideo(
         format=clip.encoding.format,
-        width=clip.width,
-        height=clip.height,
-        fps=float(clip.fps),
-        frames=clip.total_frames,
+        width=foreseen.width,
+        height=foreseen.height,
+        fps=float(foreseen.fps),
+        frames=foreseen.frames,
         duration_seconds=clip.duration_seconds,
     )
 
@@ -210,7 +213,9 @@ def _images(clip: Clip, changed: Clip, part: _Part, ctx: Context) -> tuple[Previ
     write_one = replace(changed, frames=lambda: iter([shown]), length=1, repeats=1, audio=None, metadata=())
     write(write_one, target, crf=ctx.settings.video_crf, preset=ctx.settings.video_preset)
     decoded = open_clip(target, probe(target), warn=lambda _: None)
-    after = _image(_frame(decoded, 0, ctx), replace(decoded, fps=changed.fps), (begin + part.position) / clip.fps)
+    after = _image(
+        _frame(decoded, 0, ctx), replace(decoded, fps=foresee(changed).fps), (begin + part.position) / clip.fps
+    )
     return before, after
 
 
@@ -241,10 +246,10 @@ def _videos(clip: Clip, changed: Clip, part: _Part, ctx: Context) -> tuple[Previ
 def _video(clip: Clip, name: str, seconds: Fraction, ctx: Context) -> PreviewFile:
     target = ctx.workspace.path(f"{name}{clip.encoding.extension}")
     watched = replace(clip, frames=lambda: ctx.job.watch(clip.frames(), clip.length), metadata=())
+    made = foresee(clip)
     write(watched, target, crf=ctx.settings.video_crf, preset=ctx.settings.video_preset, warn=ctx.job.warn)
-    made = probe(target)
-    size = replace(clip, width=made.width, height=made.height)  # even, where the clip's is not
-    return _file(target.read_bytes(), _MIME_TYPES[clip.encoding.format], size, seconds)
+    changed = replace(clip, width=made.width, height=made.height, fps=made.fps, length=made.frames, repeats=1)
+    return _file(target.read_bytes(), _MIME_TYPES[clip.encoding.format], changed, seconds)
 
 
 def _file(data: bytes, mime_type: str, clip: Clip, seconds: Fraction) -> PreviewFile:

@@ -161,3 +161,16 @@ def test_a_damaged_element_that_ends_the_reading_is_no_whole_file(tmp_path: Path
     numbers, warnings = shown(path)
     assert 30 <= len(numbers) < 40
     assert "The end of the file is missing: of 2.4 seconds it holds 1.2." in warnings
+
+
+@pytest.mark.parametrize(("fps", "count"), [(1, 4), (7, 14), (10, 30)])
+@pytest.mark.parametrize("codec", ["ac3", "libmp3lame", "pcm_s16le"])
+def test_a_whole_avi_of_a_low_rate_is_no_cut_one(tmp_path: Path, fps: int, count: int, codec: str) -> None:
+    """With B-frames, its audio begins with empty packets, which its header counts."""
+    audio = AudioSpec(codec=codec, seconds=count / fps)
+    spec = Spec(count=count, fps=Fraction(fps), frame=barred, options={"bf": "2"}, audio=audio)
+    path = make_clip(tmp_path / "a.avi", spec)
+    numbers, warnings = shown(path)
+    assert (numbers, warnings) == (list(range(count)), [])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    assert "The end of the file is missing" in " ".join(shown(path)[1])

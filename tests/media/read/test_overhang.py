@@ -143,3 +143,23 @@ def test_audio_of_a_clock_that_starts_anew_is_not_left_out(tmp_path: Path) -> No
     info = probe(whole)
     assert info.length == 100
     assert info.notes == ()
+
+
+@pytest.mark.parametrize("codec", ["aac", "libopus"])
+@pytest.mark.parametrize(
+    ("operation", "params"),
+    [
+        ("export", {"format": "MP4"}),
+        ("export", {"format": "WebM"}),
+        ("loop", {"num_loops": 1}),
+        ("extract_frames", {}),
+    ],
+)
+def test_audio_that_ends_before_the_first_frame_has_one_sentence(
+    tmp_path: Path, codec: str, operation: str, params: dict[str, Any]
+) -> None:
+    """It can be read, but no output has it."""
+    audio = AudioSpec(codec=codec, seconds=1, beeps=(0.5,))
+    source = make_clip(tmp_path / "late.mkv", Spec(count=12, start=Fraction(2), audio=audio))
+    answer = bench(tmp_path, video_preset="ultrafast").run(operation, source, **params)
+    assert answer["warnings"] == ["1.0 seconds of audio before the first frame are left out."]
