@@ -14,7 +14,7 @@ import av
 from tests.corpus.containers import BT601, SHARP, VP8, beeping, remuxed, video
 from tests.corpus.row import COUNT, Row, card
 from tests.support.clips import Spec, make_clip
-from tests.support.odd_files import backward, doubled, held, in_decoding_order, recorded, rewritten
+from tests.support.odd_files import backward, doubled, held, held_last, in_decoding_order, recorded, rewritten
 
 if TYPE_CHECKING:
     Packet = av.Packet[Any]
@@ -152,6 +152,8 @@ _BURST = sorted([Fraction(k, 2) for k in range(6)] + [1 + Fraction(k, 30) for k 
 _CLOSE = sorted([Fraction(k, 5) for k in range(9)] + [1 + Fraction(2 * k, 1000) for k in range(1, 4)])
 _SQUEEZED = (*(number for number in range(5) for _ in range(12)), 5, *[8] * 11, *[9] * 12, *[10] * 12, 11)
 _PAUSED = [Fraction(k + 10 * (k > 5), 25) for k in range(COUNT)]  # frame 5 stays for 11 frame durations
+_SLOWER = [*(Fraction(k) for k in range(6)), *(5 + Fraction(3 * k, 2) for k in range(1, 7))]
+_SLOW = [Fraction(k, 2) for k in range(6)]
 _VARYING = [Fraction(k + k // 3, 25) for k in range(COUNT)]
 
 
@@ -215,6 +217,17 @@ RATES = rows_of(
             "shown": _at_slots(_VARYING, Fraction(25)),
             "beeps": None,
             "note": "the rate of the grid; frames are repeated",
+        },
+    ),
+    (
+        "slower",
+        "One frame per second, later one every 1.5 seconds",
+        lambda folder: held_last(video("plain.mp4", times=_SLOWER, options=NO_B_FRAMES)(folder), Fraction(3, 2)),
+        {
+            "shown": (*_at_slots(_SLOWER, Fraction(2)), COUNT - 1, COUNT - 1),
+            "fps": Fraction(2),
+            "beeps": None,
+            "note": "a rate at which every frame is within 10 ms of its time",
         },
     ),
     (
@@ -345,6 +358,17 @@ TIMES = rows_of(
         "A clock that wraps after 26.5 hours (TS)",
         remuxed("a.ts", "plain.ts", Spec(count=COUNT, frame=card(), audio=beeping()), output_ts_offset="95442.3"),
         {"copied": False},
+    ),
+    (
+        "mp4-short-last",
+        "A last frame that is shorter than the others (MP4)",
+        lambda folder: held_last(video("plain.mp4", times=_SLOW, options=NO_B_FRAMES)(folder), Fraction(1, 10)),
+        {
+            "shown": (*(k for k in range(5) for _ in range(5)), 5),
+            "fps": Fraction(10),
+            "beeps": None,
+            "note": "a multiple of the rate, so that it ends in time",
+        },
     ),
     (
         "mp4-last",

@@ -86,7 +86,12 @@ def gif(path: Path, delays: list[int]) -> Path:
 def held(path: Path, count: int, seconds: Fraction, audio: AudioSpec | None = None, **options: str) -> Path:
     """Frames at 25 fps of which the last one stays for ``seconds``."""
     spec = Spec(count=count, frame=barred, options=options, audio=audio)
-    plain = make_clip(path.with_name("plain.mp4"), spec)
+    return held_last(make_clip(path.with_name("plain.mp4"), spec), seconds, path)
+
+
+def held_last(plain: Path, seconds: Fraction, path: Path | None = None) -> Path:
+    """Copy a file; the last frame stays for ``seconds``."""
+    path = path or plain.with_name("a.mp4")
     with av.open(str(plain)) as source, av.open(str(path), "w", options=REPRODUCIBLE) as output:
         streams = {
             stream.index: output.add_stream_from_template(stream)

@@ -39,6 +39,11 @@ def describe_changes(scanned: Scan, timeline: Timeline) -> Iterator[str]:
             f"{timeline.dropped} of {scanned.frame_count} frames {verb} dropped, too close to others for "
             f"{float(timeline.fps):.5g} frames per second."
         )
+    if timeline.off_seconds:
+        yield (
+            f"Frames are shown up to {float(timeline.off_seconds):.2f} seconds off their times: at more than "
+            f"{float(timeline.fps):.5g} frames per second there would be too many."
+        )
     if scanned.clocks.jumps:
         times = "once" if scanned.clocks.jumps == 1 else f"{scanned.clocks.jumps} times"
         yield f"The file's clock starts anew or jumps {times}; its parts follow each other without a gap."

@@ -215,7 +215,7 @@ def _describe(size_bytes: int, container: InputContainer, max_frames: int) -> Vi
     frame = found.frame
     order, timestamps = found.ordered()
     rates = () if found.is_retimed else (stream.base_rate, stream.average_rate)
-    timeline = build_timeline(found.frame_count, timestamps, rates)
+    timeline = build_timeline(found.frame_count, timestamps, rates, max_frames)
     damage = tuple(describe_damage(container, stream, found, timeline))
     timeline, notes = fit_to_audio(timeline, found.frame_count, found.audio_spans(), max_frames)
     pixel_format = _pixel_format(stream, frame)

@@ -200,7 +200,7 @@ class Scan:
         ranks, times = presentation_order(self._on_one_clock(), self._shown)
         jumps = frozenset(number for number, _ in self.clock_jumps(self.clocks.video))
         order = FrameOrder(ranks, self._key_packets, jumps, self.held)
-        return order, Timestamps(times, self.time_base, self._last_duration())
+        return order, Timestamps(times, self.time_base, self._last_duration(), self._is_end_exact())
 
     @property
     def is_retimed(self) -> bool:
@@ -275,6 +275,14 @@ class Scan:
             self.unbelieved_seconds = seconds
             return 0
         return int(seconds / self.time_base)
+
+    def _is_end_exact(self) -> bool:
+        """Whether the file has durations of single frames."""
+        name = self.clocks.container
+        if name == _GIF or name.startswith(WITH_FRAME_INDEX):
+            return True
+        shown = zip(self._durations, self._shown, strict=True)
+        return name.startswith("matroska") and len({duration for duration, is_shown in shown if is_shown}) > 1
 
     def _extents(self) -> list[tuple[Fraction, Fraction] | None]:
         """For each part of the file, begin and end of its video in seconds of its own clock."""
