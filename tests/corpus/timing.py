@@ -14,7 +14,16 @@ import av
 from tests.corpus.containers import BT601, SHARP, VP8, beeping, remuxed, video
 from tests.corpus.row import COUNT, Row, card
 from tests.support.clips import Spec, make_clip
-from tests.support.odd_files import backward, doubled, held, held_last, in_decoding_order, recorded, rewritten
+from tests.support.odd_files import (
+    backward,
+    doubled,
+    held,
+    held_last,
+    in_decoding_order,
+    recorded,
+    rewritten,
+    without_pes_times,
+)
 
 if TYPE_CHECKING:
     Packet = av.Packet[Any]
@@ -290,6 +299,26 @@ TIMES = rows_of(
     ),
     ("missing-times", "Packets without presentation times", changed("a.ts", without_times), {"beeps": None}),
     (
+        "sparse-times-ts",
+        "Timestamps of only some frames, with B-frames (TS)",
+        lambda folder: without_pes_times(video("a.ts", options=B_FRAMES)(folder), lambda number: number % 5 == 3),
+        {"beeps": None},
+    ),
+    (
+        "first-time-ts",
+        "A timestamp of only the first frame (TS)",
+        lambda folder: without_pes_times(
+            video("a.ts", beeping(), options=B_FRAMES)(folder), lambda number: not number
+        ),
+        {},
+    ),
+    (
+        "h264-mpg",
+        "H.264 in an MPEG program stream, whose packs have one timestamp each",
+        video("a.mpg", beeping("mp2"), options=B_FRAMES),
+        {},
+    ),
+    (
         "gap",
         "A pause of three frames",
         changed("a.mkv", with_gap),
@@ -347,6 +376,16 @@ TIMES = rows_of(
         "restart-mpg",
         "The same in MPEG program streams",
         twice("a.mpg", codec="mpeg2video", options=SHARP),
+        {
+            "shown": tuple(range(COUNT)) * 2,
+            "beeps": (0.2, 0.2 + COUNT / 25),
+            "warnings": ("The file's clock starts anew or jumps once; its parts follow each other without a gap.",),
+        },
+    ),
+    (
+        "restart-mpg-h264",
+        "The same with H.264, of which few frames have timestamps",
+        twice("a.mpg", options=B_FRAMES),
         {
             "shown": tuple(range(COUNT)) * 2,
             "beeps": (0.2, 0.2 + COUNT / 25),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
@@ -112,4 +113,18 @@ def animated(path: Path, durations: list[int], mode: str = "RGB", **options: Any
     images = [Image.fromarray(barred(index, 64, 48)).convert(mode) for index in range(len(durations))]
     lossless: dict[str, Any] = {"lossless": True} if path.suffix == ".webp" else {}
     images[0].save(path, save_all=True, append_images=images[1:], duration=durations, loop=0, **lossless, **options)
+    return path
+
+
+def without_pes_times(path: Path, keeps: Callable[[int], bool]) -> Path:
+    """Remove the timestamps of a TS file's video frames, except of those for whose numbers ``keeps`` is true."""
+    data = bytearray(path.read_bytes())
+    headers = [found.start() for found in re.finditer(rb"\x00\x00\x01\xe0", bytes(data))]
+    timed = [at for at in headers if data[at + 6] >> 6 == 2 and data[at + 7] >> 6]
+    for number, at in enumerate(timed):
+        if not keeps(number):
+            time_bytes = 10 if data[at + 7] >> 6 == 3 else 5
+            data[at + 7] &= 0x3F
+            data[at + 9 : at + 9 + time_bytes] = b"\xff" * time_bytes
+    path.write_bytes(data)
     return path

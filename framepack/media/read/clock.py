@@ -30,7 +30,7 @@ class _Stream:
         count: Number of its packets so far.
         latest: Decoding time of the latest one, in microseconds.
         jumps: Each jump as the number of the first packet after it and the number of its part.
-        before: If the latest packet has jumped, the part and the time of the packet before.
+        before: If the latest packet with a time has jumped, the part and the time of the one before.
         is_early: Whether it begins long before the latest packet of its part: perhaps it belongs to the next one.
         position: File position of its first packet; None if unknown.
     """
@@ -92,7 +92,8 @@ class Clocks:
             stream = self._streams[index] = _Stream(self.jumps, jumps=begun, position=packet.pos)
         stream.count += 1
         if packet.dts is not None and not packet.is_discard:  # frames before an edit begins are out of order
-            self._follow(index, stream, _microseconds(packet.dts, packet.time_base), packet.pos)
+            duration = _microseconds(packet.duration or 0, packet.time_base)
+            self._follow(index, stream, _microseconds(packet.dts, packet.time_base), duration, packet.pos)
         if index != self.video and packet.pts is not None and self._parts:
             part = self._parts[stream.part]
             begin = _microseconds(packet.pts, packet.time_base)
@@ -121,7 +122,7 @@ class Clocks:
         known = self._streams.get(stream)
         return tuple((number, shifts[part]) for number, part in known.jumps) if known else ()
 
-    def _follow(self, index: int, stream: _Stream, now: int, position: int | None) -> None:
+    def _follow(self, index: int, stream: _Stream, now: int, duration: int, position: int | None) -> None:
         """Move a stream's clock to the time of its next packet, which is at a position of the file."""
         if not self._parts:
             self._parts.append(_Part(now, now))
@@ -129,7 +130,7 @@ class Clocks:
         stream.latest, stream.before = now, None
         if latest is None:
             stream.is_early = now < part.latest - _NEXT
-        if before is not None and 0 <= now - before[1] <= _NEXT:
+        if before is not None and latest is not None and self._goes_on(stream, before[1], latest, now, duration):
             self._undo(index, stream, before[0])
         elif latest is not None:
             is_ahead = self.container in _JUMPING and now > max(latest, part.latest) + _AHEAD
@@ -138,6 +139,14 @@ class Clocks:
                 self._jump(stream, now, position)
         part = self._parts[stream.part]
         part.latest = max(part.latest, now)
+
+    @staticmethod
+    def _goes_on(stream: _Stream, before: int, jumped: int, now: int, duration: int) -> bool:
+        """Whether the time after a jump goes on from the time before it, rather than from the one it jumped to."""
+        if not 0 <= now - before <= _NEXT:
+            return False
+        between = stream.count - 1 - stream.jumps[-1][0]  # packets, the others of which have no times
+        return between == 1 or abs(now - before - (between + 1) * duration) <= abs(now - jumped - between * duration)
 
     def _jump(self, stream: _Stream, now: int, position: int | None) -> None:
         """Begin a new part, or follow the stream that has begun one."""

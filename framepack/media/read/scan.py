@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from math import inf
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from framepack.errors import InvalidMedia, TooLarge
@@ -19,6 +20,7 @@ from framepack.media.read.edit_start import LEAST_SECONDS, EditStart
 from framepack.media.read.fields import FieldPairs
 from framepack.media.read.frame_order import NO_TIME, FrameOrder, presentation_order
 from framepack.media.read.hidden import is_shown
+from framepack.media.read.missing_times import with_all_times
 from framepack.media.read.order_counts import LastFrames
 from framepack.media.read.whole_file import is_whole
 from framepack.media.timeline.constant_rate import Timestamps
@@ -111,6 +113,7 @@ class Scan:
     _slowed: int = 0
     _bytes: int = 0
     _times: array[int] = field(default_factory=lambda: array("q"))
+    _decoding_times: array[int] = field(default_factory=lambda: array("q"))
     _durations: array[int] = field(default_factory=lambda: array("q"))
     _parts: array[int] = field(default_factory=lambda: array("i"))
     _shown: bytearray = field(default_factory=bytearray)
@@ -126,8 +129,7 @@ class Scan:
         time = packet.pts
         if time is None or (is_video and self.clocks.container in _WITHOUT_PTS):
             time = packet.dts
-        if time is not None and abs(time) > _MOST_TICKS:
-            time = None
+        time, decoding_time = _believed(time), _believed(packet.dts)
         time, duration = self._as_browsers_show(time, packet.duration or 0)
         self._extend(packet, time, duration, is_video=is_video)
         self.is_corrupt |= packet.is_corrupt
@@ -143,6 +145,7 @@ class Scan:
             self._key_packets.append(len(self._times))
         self.edit_start.add(len(self._times), time, packet)
         self._times.append(NO_TIME if time is None else time)
+        self._decoding_times.append(NO_TIME if decoding_time is None else decoding_time)
         self._durations.append(duration)
         self._parts.append(part)
         self._shown.append(shown)
@@ -211,6 +214,20 @@ class Scan:
     def has_holes(self) -> bool:
         """Whether the demuxer has found damage, or about the bytes of a frame or more belong to no packet."""
         return self.is_corrupt or self.missing_bytes * 2 * len(self._times) > self._bytes
+
+    def fill_times(self) -> None:
+        """Give frames without a timestamp the one that they must have."""
+        keys = set(self._key_packets)
+        for part in set(self._parts):
+            numbers = [n for n, shown in enumerate(self._shown) if shown and self._parts[n] == part]
+            times = with_all_times(
+                [self._times[number] for number in numbers],
+                [self._decoding_times[number] for number in numbers],
+                [number in keys for number in numbers],
+                Fraction(median(self._durations)),
+            )
+            for number, time in zip(numbers, times, strict=True):
+                self._times[number] = time
 
     def hold_start(self, path: Path) -> None:
         """Show the frame within which an edit list begins for its rest, and all others as much later."""
@@ -345,6 +362,7 @@ def scan(
                 result.begin_with(next(_decoded(packet), None))
     if result.audio is not None:
         result.audio.end_with_last_sample()
+    result.fill_times()
     path = Path(container.name.removeprefix("file:"))
     result.hold_start(path)
     if not result.frame_count:
@@ -352,6 +370,11 @@ def scan(
     ends_later = result.declared_seconds - result.end_seconds > _SLACK_SECONDS
     result.is_whole = ends_later and is_whole(path, container.format.name)
     return result
+
+
+def _believed(ticks: int | None) -> int | None:
+    """A timestamp, unless it is so large that it must be damage."""
+    return None if ticks is None or abs(ticks) > _MOST_TICKS else ticks
 
 
 def _declared_end(container: InputContainer, video: VideoStream) -> Fraction | None:
