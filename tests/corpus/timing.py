@@ -16,6 +16,7 @@ from tests.corpus.row import COUNT, Row, card
 from tests.support.clips import Spec, make_clip
 from tests.support.odd_files import (
     backward,
+    cut_in_open_group,
     doubled,
     held,
     held_last,
@@ -162,6 +163,8 @@ _CLOSE = sorted([Fraction(k, 5) for k in range(9)] + [1 + Fraction(2 * k, 1000) 
 _SQUEEZED = (*(number for number in range(5) for _ in range(12)), 5, *[8] * 11, *[9] * 12, *[10] * 12, 11)
 _PAUSED = [Fraction(k + 10 * (k > 5), 25) for k in range(COUNT)]  # frame 5 stays for 11 frame durations
 _SLOWER = [*(Fraction(k) for k in range(6)), *(5 + Fraction(3 * k, 2) for k in range(1, 7))]
+_OPEN_GROUPS = {"bf": "2", "g": "6", **SHARP}
+_CUT_AT = 6
 _SLOW = [Fraction(k, 2) for k in range(6)]
 _VARYING = [Fraction(k + k // 3, 25) for k in range(COUNT)]
 
@@ -298,6 +301,34 @@ TIMES = rows_of(
         {"shown": tuple(range(24)), "beeps": None},
     ),
     ("missing-times", "Packets without presentation times", changed("a.ts", without_times), {"beeps": None}),
+    *(
+        (
+            name,
+            says,
+            lambda folder, codec=codec: rewritten(
+                video("plain.mkv", codec=codec, count=18, colors=BT601, options=_OPEN_GROUPS)(folder),
+                folder / "a.mkv",
+                cut_in_open_group,
+            ),
+            {
+                "shown": (*[_CUT_AT] * 2, *range(_CUT_AT, 18)),
+                "beeps": None,
+                "colors": BT601,
+                "patches": (),
+                "on_decoding": ("2 of # frames could not be read; the nearest readable frame was repeated.",),
+                "other_reader": False,
+                "note": "frames that need one before the cut are those after it, and a warning counts them",
+            },
+        )
+        for name, says, codec in (
+            (
+                "cut-open-group",
+                "A cut within an open group of frames, without encoding (MPEG-2)",
+                "mpeg2video",
+            ),
+            ("cut-open-group-mpeg4", "The same in MPEG-4", "mpeg4"),
+        )
+    ),
     (
         "sparse-times-ts",
         "Timestamps of only some frames, with B-frames (TS)",

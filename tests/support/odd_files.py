@@ -45,6 +45,16 @@ def doubled(packets: list[Packet]) -> Iterator[Packet]:
         yield packet
 
 
+def cut_in_open_group(packets: list[Packet]) -> Iterator[Packet]:
+    """Packets from the second key frame on, as FFmpeg cuts them: the frames shown before it get its time."""
+    begin = next(number for number, packet in enumerate(packets) if number and packet.is_keyframe)
+    first, decoded = packets[begin].pts or 0, 0
+    for packet in packets[begin:]:
+        packet.pts = max(0, (packet.pts or 0) - first)
+        packet.dts = decoded = max(decoded, min(packet.pts, (packet.dts or 0) - first))
+        yield packet
+
+
 def backward(packets: list[Packet]) -> Iterator[Packet]:
     """Two frames whose times have been exchanged, and one that is far too early."""
     for number, packet in enumerate(packets):

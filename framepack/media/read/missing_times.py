@@ -67,3 +67,27 @@ def _steps(times: Sequence[int], known: list[int]) -> list[Fraction]:
 def _agree(times: Sequence[int], before: int, after: int, usual: Fraction) -> bool:
     """Whether frames between two come at the usual interval. FFmpeg gives some times to the frame before theirs."""
     return abs(times[after] - times[before] - (after - before) * usual) < usual / 4
+
+
+def with_leading_frames(times: Sequence[int]) -> Sequence[int]:
+    """Move frames that belong before the key frame at the beginning to their places.
+
+    Where a file is cut before an open group of frames, without a new encoding, B-frames come after the key frame that
+    are shown before it. FFmpeg allows no times before the beginning, and gives them that of the key frame or the next
+    free ones.
+
+    Args:
+        times: The presentation time of each frame, in order of decoding, from a key frame on.
+
+    Returns:
+        The times themselves if there are no such frames.
+    """
+    count = next((number for number, time in enumerate(times) if not 0 <= time - times[0] <= number), len(times))
+    later = times[count:]
+    steps = [after - before for before, after in pairwise(sorted(later))]
+    if count < 2 or len(later) < 3 or NO_TIME in times or later[0] < later[1]:  # noqa: PLR2004 - see below
+        return times  # no other frame has the time of the first, or no B-frames follow
+    usual = int(median(steps))
+    if min(steps) <= count or later[1] - times[0] <= 2 * count:  # frames are that close everywhere
+        return times
+    return [times[0], *(times[0] - (count - number) * usual for number in range(1, count)), *later]

@@ -20,7 +20,7 @@ from framepack.media.read.edit_start import LEAST_SECONDS, EditStart
 from framepack.media.read.fields import FieldPairs
 from framepack.media.read.frame_order import NO_TIME, FrameOrder, presentation_order
 from framepack.media.read.hidden import is_shown
-from framepack.media.read.missing_times import with_all_times
+from framepack.media.read.missing_times import with_all_times, with_leading_frames
 from framepack.media.read.order_counts import LastFrames
 from framepack.media.read.whole_file import is_whole
 from framepack.media.timeline.constant_rate import Timestamps
@@ -216,7 +216,7 @@ class Scan:
         return self.is_corrupt or self.missing_bytes * 2 * len(self._times) > self._bytes
 
     def fill_times(self) -> None:
-        """Give frames without a timestamp the one that they must have."""
+        """Give frames without a timestamp, or with a wrong one at the beginning, the one that they must have."""
         keys = set(self._key_packets)
         for part in set(self._parts):
             numbers = [n for n, shown in enumerate(self._shown) if shown and self._parts[n] == part]
@@ -226,7 +226,7 @@ class Scan:
                 [number in keys for number in numbers],
                 Fraction(median(self._durations)),
             )
-            for number, time in zip(numbers, times, strict=True):
+            for number, time in zip(numbers, with_leading_frames(times), strict=True):
                 self._times[number] = time
 
     def hold_start(self, path: Path) -> None:

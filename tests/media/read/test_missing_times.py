@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import pytest
+
 from framepack.media.read.frame_order import NO_TIME
-from framepack.media.read.missing_times import with_all_times
+from framepack.media.read.missing_times import with_all_times, with_leading_frames
 
 FRAME = 3600
 NO = NO_TIME
@@ -59,3 +61,27 @@ def test_without_any_known_interval_nothing_is_invented() -> None:
     """One time and no duration; no decoding time at all."""
     assert filled([1, NO, NO], [0, NO, NO], usual=0) == [1, NO, NO]
     assert filled([1, NO, NO], [NO, NO, NO]) == [1, NO, NO]
+
+
+@pytest.mark.parametrize("tick", [0, 1])
+def test_frames_with_the_time_of_the_first_key_frame_come_before_it(tick: int) -> None:
+    """FFmpeg gives frames that are shown before the cut the time of the key frame, or the next free ones."""
+    rest = [4 * FRAME, 2 * FRAME, 3 * FRAME, 7 * FRAME, 5 * FRAME, 6 * FRAME]
+    times = [FRAME, FRAME + tick, FRAME + 2 * tick, *rest]
+    assert with_leading_frames(times) == [FRAME, -FRAME, 0, *rest]
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        [0, 0, 2, 2, 4, 4, 6, 6],
+        [0, 0, 40, 80, 120, 160],
+        [0, 1, 3, 2, 5, 4, 7],
+        [0, 90, 30, 60, 180, 120, 150],
+        [5, 5, 5],
+        [0, 0, NO, 90, 60],
+    ],
+)
+def test_other_times_at_the_beginning_stay(times: list[int]) -> None:
+    """Doubled times, a burst without B-frames, frames one tick apart, usual B-frames, equal and missing times."""
+    assert with_leading_frames(times) == times
