@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from framepack.media.read.scan import WITH_FRAME_INDEX
-from framepack.media.read.whole_file import has_damaged_tags, is_cut_off, is_transport_stream
+from framepack.media.read.whole_file import has_damaged_tags, has_unread_blocks, is_cut_off, is_transport_stream
 from framepack.units import MICROSECONDS
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def describe_damage(
     """Describe what is missing from a scanned file."""
     name = container.format.name
     path = Path(container.name.removeprefix("file:"))
-    is_cut = is_cut_off(path, name)
+    is_cut = is_cut_off(path, name) or has_unread_blocks(path, name, scanned.end_bytes)
     if WITH_FRAME_INDEX in name:
         listed = len(video.index_entries)
         if listed > scanned.packet_count:

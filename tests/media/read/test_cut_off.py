@@ -17,6 +17,7 @@ from framepack.media.images.convert import to_rgb
 from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
 from tests.support.clips import AudioSpec, Spec, add_audio, add_video, barred, bars_of, frames_of, make_clip
+from tests.support.odd_files import recorded
 
 COUNT = 60
 TS = 188
@@ -161,3 +162,17 @@ def test_a_damaged_element_that_ends_the_reading_is_no_whole_file(tmp_path: Path
     numbers, warnings = shown(path)
     assert 30 <= len(numbers) < 40
     assert "The end of the file is missing: of 2.4 seconds it holds 1.2." in warnings
+
+
+def test_frames_after_a_place_at_which_reading_ends_are_missing_although_the_file_goes_on(tmp_path: Path) -> None:
+    """A WebM file without a duration, with a block of a track that does not exist, at which FFmpeg ends."""
+    path = recorded(tmp_path / "a.webm", [Fraction(k, 5) for k in range(12)])
+    assert probe(path).warnings == ()
+    with av.open(str(path)) as container:
+        places = [packet.pos or 0 for packet in container.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes().replace(b"\x44\x89\x88", b"\x44\x8d\x88"))
+    data[places[4]] = 0x89
+    path.write_bytes(data)
+    info = probe(path)
+    assert info.frame_count < 12
+    assert info.warnings == ("The end of the file is missing or cannot be read.",)
