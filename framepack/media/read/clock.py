@@ -28,7 +28,8 @@ class _Stream:
     Attributes:
         part: The part that its latest packet belongs to.
         count: Number of its packets so far.
-        latest: Decoding time of the latest one, in microseconds.
+        latest: Decoding time of the latest one that has one, in microseconds.
+        untimed: How long those after it last.
         jumps: Each jump as the number of the first packet after it and the number of its part.
         before: If the latest packet with a time has jumped, the part and the time of the one before.
         is_early: Whether it begins long before the latest packet of its part: perhaps it belongs to the next one.
@@ -38,6 +39,7 @@ class _Stream:
     part: int
     count: int = 0
     latest: int | None = None
+    untimed: int = 0
     jumps: list[tuple[int, int]] = field(default_factory=list)
     before: tuple[int, int] | None = None
     is_early: bool = False
@@ -91,8 +93,10 @@ class Clocks:
             begun = [(0, self.jumps)] if self.jumps else []
             stream = self._streams[index] = _Stream(self.jumps, jumps=begun, position=packet.pos)
         stream.count += 1
-        if packet.dts is not None and not packet.is_discard:  # frames before an edit begins are out of order
-            duration = _microseconds(packet.duration or 0, packet.time_base)
+        duration = _microseconds(packet.duration or 0, packet.time_base)
+        if packet.dts is None:
+            stream.untimed += duration
+        elif not packet.is_discard:  # frames before an edit begins are out of order
             self._follow(index, stream, _microseconds(packet.dts, packet.time_base), duration, packet.pos)
         if index != self.video and packet.pts is not None and self._parts:
             part = self._parts[stream.part]
@@ -127,6 +131,7 @@ class Clocks:
         if not self._parts:
             self._parts.append(_Part(now, now))
         part, latest, before = self._parts[stream.part], stream.latest, stream.before
+        untimed, stream.untimed = stream.untimed, 0
         stream.latest, stream.before = now, None
         if latest is None:
             stream.is_early = now < part.latest - _NEXT
@@ -134,7 +139,8 @@ class Clocks:
             self._undo(index, stream, before[0])
         elif latest is not None:
             is_ahead = self.container in _JUMPING and now > max(latest, part.latest) + _AHEAD
-            if is_ahead or now < latest - _BACK:
+            stands_still = now <= latest and untimed > _BACK
+            if is_ahead or stands_still or now < latest - _BACK:
                 stream.before = stream.part, latest
                 self._jump(stream, now, position)
         part = self._parts[stream.part]
