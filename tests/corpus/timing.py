@@ -23,6 +23,7 @@ from tests.support.odd_files import (
     in_decoding_order,
     recorded,
     rewritten,
+    with_edit_lists,
     without_pes_times,
 )
 
@@ -165,6 +166,11 @@ _PAUSED = [Fraction(k + 10 * (k > 5), 25) for k in range(COUNT)]  # frame 5 stay
 _SLOWER = [*(Fraction(k) for k in range(6)), *(5 + Fraction(3 * k, 2) for k in range(1, 7))]
 _OPEN_GROUPS = {"bf": "2", "g": "6", **SHARP}
 _CUT_AT = 6
+_FIRST, _PART, _REST, _ONCE = Fraction(0), Fraction(7, 25), Fraction(5, 25), Fraction(1)
+_BACKWARD = (
+    "The file's edit list plays 1 of its 2 parts backward, which is not followed: all of the video is "
+    "played once, in order."
+)
 _SLOW = [Fraction(k, 2) for k in range(6)]
 _VARYING = [Fraction(k + k // 3, 25) for k in range(COUNT)]
 
@@ -390,6 +396,79 @@ TIMES = rows_of(
             "other_reader": False,
             "note": "twice the rate, so that frames keep their times",
         },
+    ),
+    *(
+        (
+            name,
+            f"An edit list {says}",
+            lambda folder, parts=parts: with_edit_lists(
+                video("a.mp4", beeping(), options=B_FRAMES)(folder), parts, parts
+            ),
+            {"other_reader": False, **fields},
+        )
+        for name, says, parts, fields in (
+            (
+                "edit-reordered",
+                "that plays a later part first",
+                [(_REST, _PART, _ONCE), (_PART, _FIRST, _ONCE), (_REST, _PART, _ONCE)],
+                {"shown": (*range(7, 12), *range(12)), "beeps": (0.4,)},
+            ),
+            (
+                "edit-repeated",
+                "that repeats a part",
+                [(_PART, Fraction(2, 25), _ONCE)] * 3,
+                {"shown": (*range(2, 9),) * 3, "beeps": (0.12, 0.4, 0.68)},
+            ),
+            (
+                "edit-pause",
+                "with a pause in the middle",
+                [(_PART, _FIRST, _ONCE), (_PART, None, _ONCE), (_REST, _PART, _ONCE)],
+                {"shown": (*range(7), *[6] * 7, *range(7, 12)), "note": "the frame before the pause is held"},
+            ),
+            (
+                "edit-dwell",
+                "that holds a frame",
+                [(_PART, _FIRST, _ONCE), (_PART, Fraction(6, 25), Fraction(0)), (_REST, _PART, _ONCE)],
+                {"shown": (*range(7), *[6] * 7, *range(7, 12))},
+            ),
+            (
+                "edit-slow",
+                "that plays at half the speed",
+                [(2 * (_PART + _REST), _FIRST, Fraction(1, 2))],
+                {
+                    "shown": tuple(k for k in range(12) for _ in range(2)),
+                    "beeps": (0.4,),
+                    "note": "the pitch of the audio is kept",
+                    "differs": {"ping-pong": "the beep lasts twice as long"},
+                },
+            ),
+            (
+                "edit-fast",
+                "that plays at double speed",
+                [((_PART + _REST) / 2, _FIRST, Fraction(2))],
+                {
+                    "fps": Fraction(50),
+                    "beeps": (0.1,),
+                    "note": "twice the rate, so that no frame is lost",
+                    "in_operations": _thinned("25", 6, COUNT),
+                },
+            ),
+            (
+                "edit-to-the-end",
+                "with a duration of 0, which means up to the end",
+                [(_FIRST, _FIRST, _ONCE)],
+                {},
+            ),
+            (
+                "edit-backward",
+                "that plays a part backward",
+                [(_PART, _FIRST, _ONCE), (_REST, _PART, Fraction(-1))],
+                {
+                    "note": "all is played forward, with a warning",
+                    "warnings": (_BACKWARD,),
+                },
+            ),
+        )
     ),
     ("hidden-frames", "Hidden frames (alternate references of VP8)", hidden, {"beeps": None, "colors": VP8}),
     (

@@ -138,3 +138,48 @@ def without_pes_times(path: Path, keeps: Callable[[int], bool]) -> Path:
             data[at + 9 : at + 9 + time_bytes] = b"\xff" * time_bytes
     path.write_bytes(data)
     return path
+
+
+EditEntries = Sequence[tuple[Fraction, Fraction | None, Fraction]]
+"""Seconds, begin in the track (None for nothing) and rate of the parts that are played."""
+
+
+def with_edit_lists(path: Path, *lists: EditEntries) -> Path:
+    """Replace the edit lists of an MP4 file's tracks, whose index is at its end; begins count from the old ones."""
+    data = path.read_bytes()
+    boxes = _boxes(data)
+    movie = _boxes(dict(boxes)[b"moov"])
+    (units,) = struct.unpack_from(">I", dict(movie)[b"mvhd"], 12)
+    waiting = list(lists)
+    changed = [(name, _edited(box, units, waiting.pop(0)) if name == b"trak" else box) for name, box in movie]
+    assert boxes[-1][0] == b"moov"
+    path.write_bytes(b"".join(_box(name, _join(changed) if name == b"moov" else box) for name, box in boxes))
+    return path
+
+
+def _edited(track: bytes, movie_units: int, entries: EditEntries) -> bytes:
+    boxes = _boxes(track)
+    (units,) = struct.unpack_from(">I", dict(_boxes(dict(boxes)[b"mdia"]))[b"mdhd"], 12)
+    (first,) = struct.unpack_from(">i", dict(boxes)[b"edts"], 8 + 12)
+    table = struct.pack(">II", 0, len(entries))
+    for seconds, begin, rate in entries:
+        place = -1 if begin is None else first + round(begin * units)
+        table += struct.pack(">Iii", round(seconds * movie_units), place, round(rate * 2**16))
+    return _join([(name, _box(b"elst", table) if name == b"edts" else box) for name, box in boxes])
+
+
+def _boxes(data: bytes) -> list[tuple[bytes, bytes]]:
+    found, begin = [], 0
+    while begin < len(data):
+        length = int.from_bytes(data[begin : begin + 4], "big")
+        found.append((data[begin + 4 : begin + 8], data[begin + 8 : begin + length]))
+        begin += length
+    return found
+
+
+def _box(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", 8 + len(content)) + name + content
+
+
+def _join(boxes: Sequence[tuple[bytes, bytes]]) -> bytes:
+    return b"".join(_box(name, content) for name, content in boxes)
