@@ -356,6 +356,12 @@ TIMES = rows_of(
         {},
     ),
     (
+        "silent-mpg",
+        "A silent MPEG program stream, of which FFmpeg gives some times to other frames",
+        video("a.mpg", codec="mpeg2video", count=60, options={"bf": "2", "b": "2M"}, colors=BT601),
+        {"shown": tuple(range(60)), "beeps": None, "colors": BT601},
+    ),
+    (
         "gap",
         "A pause of three frames",
         changed("a.mkv", with_gap),

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from math import inf
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from framepack.errors import InvalidMedia, TooLarge
@@ -20,8 +19,8 @@ from framepack.media.read.edit_start import LEAST_SECONDS, EditStart
 from framepack.media.read.fields import FieldPairs
 from framepack.media.read.frame_order import NO_TIME, FrameOrder, presentation_order
 from framepack.media.read.hidden import is_shown
-from framepack.media.read.missing_times import with_all_times, with_leading_frames
 from framepack.media.read.order_counts import LastFrames
+from framepack.media.read.repaired_times import frame_duration, repaired_times
 from framepack.media.read.whole_file import is_whole
 from framepack.media.timeline.constant_rate import Timestamps
 from framepack.units import MICROSECONDS
@@ -215,18 +214,17 @@ class Scan:
         """Whether the demuxer has found damage, or about the bytes of a frame or more belong to no packet."""
         return self.is_corrupt or self.missing_bytes * 2 * len(self._times) > self._bytes
 
-    def fill_times(self) -> None:
-        """Give frames without a timestamp, or with a wrong one at the beginning, the one that they must have."""
+    def repair_times(self, frame_duration: Fraction) -> None:
+        """Give frames that have no timestamp, or a wrong one, the one that they must have."""
         keys = set(self._key_packets)
         for part in set(self._parts):
             numbers = [n for n, shown in enumerate(self._shown) if shown and self._parts[n] == part]
-            times = with_all_times(
-                [self._times[number] for number in numbers],
-                [self._decoding_times[number] for number in numbers],
-                [number in keys for number in numbers],
-                Fraction(median(self._durations)),
+            times, decoding_times = (
+                [all_times[n] for n in numbers] for all_times in (self._times, self._decoding_times)
             )
-            for number, time in zip(numbers, with_leading_frames(times), strict=True):
+            are_keys = [n in keys for n in numbers]
+            repaired = repaired_times(self.clocks.container, times, decoding_times, are_keys, frame_duration)
+            for number, time in zip(numbers, repaired, strict=True):
                 self._times[number] = time
 
     def hold_start(self, path: Path) -> None:
@@ -362,7 +360,7 @@ def scan(
                 result.begin_with(next(_decoded(packet), None))
     if result.audio is not None:
         result.audio.end_with_last_sample()
-    result.fill_times()
+    result.repair_times(frame_duration(video) / result.time_base)
     path = Path(container.name.removeprefix("file:"))
     result.hold_start(path)
     if not result.frame_count:

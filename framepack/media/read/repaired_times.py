@@ -1,4 +1,4 @@
-"""Times of frames whose packets have none, as in MPEG streams, which need a timestamp only every 0.7 seconds."""
+"""Times of frames whose packets have none, as in MPEG streams, or wrong ones."""
 
 from __future__ import annotations
 
@@ -6,8 +6,44 @@ from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
 from statistics import median
+from typing import TYPE_CHECKING, Final
 
 from framepack.media.read.frame_order import NO_TIME
+from framepack.media.timeline.constant_rate import MAX_FPS
+
+if TYPE_CHECKING:
+    from av.video.stream import VideoStream
+
+_PROGRAM_STREAM: Final = "mpeg"
+_SAME: Final = Fraction(1, 10)  # of a frame
+_MOST_MISPLACED: Final = 4  # frames
+_LONGEST_STRETCH: Final = 200  # frames
+
+
+def frame_duration(video: VideoStream) -> Fraction:
+    """The duration of a frame in seconds, as the header or the first frames tell it; 0 if they do not."""
+    rates = (video.average_rate, video.guessed_rate)
+    return next((1 / rate for rate in rates if rate and rate <= MAX_FPS), Fraction(0))
+
+
+def repaired_times(
+    container: str,
+    times: Sequence[int],
+    decoding_times: Sequence[int],
+    are_keys: Sequence[bool],
+    usual_duration: Fraction,
+) -> Sequence[int]:
+    """The presentation times of frames, repaired; see the functions below.
+
+    Args:
+        container: FFmpeg's name of the container.
+        times: The presentation time of each frame, in order of decoding; ``NO_TIME`` if it has none.
+        decoding_times: Its decoding time; ``NO_TIME`` if it has none.
+        are_keys: Whether it is a key frame.
+        usual_duration: The duration of a frame, if no two decoding times tell it; 0 if it is not known.
+    """
+    times = with_leading_frames(with_all_times(times, decoding_times, are_keys, usual_duration))
+    return without_misplaced_stretches(times, usual_duration) if container == _PROGRAM_STREAM else times
 
 
 def with_all_times(
@@ -19,14 +55,7 @@ def with_all_times(
     ascend from packet to packet, so missing ones are known; and in all, frames are shown at the times at which they
     are decoded, some frames later.
 
-    Args:
-        times: The presentation time of each frame, in order of decoding; ``NO_TIME`` if it has none.
-        decoding_times: Its decoding time; ``NO_TIME`` if it has none.
-        are_keys: Whether it is a key frame.
-        usual_duration: The duration of a frame, if no two decoding times tell it; 0 if it is not known.
-
-    Returns:
-        The times themselves if none is missing, or nothing is known about decoding.
+    Returns the times themselves if none is missing, or nothing is known about decoding.
     """
     if NO_TIME not in times:
         return times
@@ -91,3 +120,41 @@ def with_leading_frames(times: Sequence[int]) -> Sequence[int]:
     if min(steps) <= count or later[1] - times[0] <= 2 * count:  # frames are that close everywhere
         return times
     return [times[0], *(times[0] - (count - number) * usual for number in range(1, count)), *later]
+
+
+def without_misplaced_stretches(times: Sequence[int], usual_duration: Fraction) -> Sequence[int]:
+    """Move frames to their places that are early or late by whole frames for a while.
+
+    In program streams FFmpeg gives some timestamps to a frame before or after theirs, and counts on from there up to
+    the next one. So times are missing and others doubled, and then frames are again where they would have been. A
+    frame that is really missing moves all that follow.
+
+    Args:
+        times: The presentation times of frames at a constant rate, in any order, all known.
+        usual_duration: The duration of a frame; 0 if it is not known.
+    """
+    order = sorted(range(len(times)), key=times.__getitem__)
+    steps = [times[after] - times[before] for before, after in pairwise(order)]
+    if NO_TIME in times or not usual_duration or 0 not in steps or abs(median(steps) - usual_duration) > 1:
+        return times
+    first = times[order[0]]
+    late = [(times[number] - first) / usual_duration - place for place, number in enumerate(order)]
+    repaired, usually, place = list(times), Fraction(0), 0
+    while place < len(order):
+        end = _end_of_stretch(late, place, usually)
+        for shown in range(place, end):
+            repaired[order[shown]] = first + round((shown + usually) * usual_duration)
+        if end == place:
+            usually, end = late[place], place + 1
+        place = end
+    return repaired
+
+
+def _end_of_stretch(late: Sequence[Fraction], begin: int, usually: Fraction) -> int:
+    """The place from which frames are as late as usually; ``begin`` if they are there, or do not become so again."""
+    for place in range(begin, min(begin + _LONGEST_STRETCH, len(late))):
+        if abs(late[place] - usually) <= _SAME:
+            return place
+        if abs(late[place] - usually) > _MOST_MISPLACED:
+            break
+    return begin

@@ -1,4 +1,4 @@
-"""Times of frames whose packets have none."""
+"""Times of frames whose packets have none, or wrong ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 
 from framepack.media.read.frame_order import NO_TIME
-from framepack.media.read.missing_times import with_all_times, with_leading_frames
+from framepack.media.read.repaired_times import with_all_times, with_leading_frames, without_misplaced_stretches
 
 FRAME = 3600
 NO = NO_TIME
@@ -85,3 +85,37 @@ def test_frames_with_the_time_of_the_first_key_frame_come_before_it(tick: int) -
 def test_other_times_at_the_beginning_stay(times: list[int]) -> None:
     """Doubled times, a burst without B-frames, frames one tick apart, usual B-frames, equal and missing times."""
     assert with_leading_frames(times) == times
+
+
+def placed(frames: list[float]) -> list[float]:
+    """The repaired times of frames at 30000/1001 per second, in units of one frame."""
+    times = [round(3003 * frame) for frame in frames]
+    return [time / 3003 for time in without_misplaced_stretches(times, Fraction(3003))]
+
+
+def test_frames_that_are_misplaced_for_a_while_are_put_back() -> None:
+    """As FFmpeg reads program streams: late after a hole, early after doubled times, and with B-frames."""
+    assert placed([0, 1, 2, 4, 5, 6, 6, 7]) == list(range(8))
+    assert placed([0, 1, 2, 2, 3, 3, 4, 5, 8, 9]) == list(range(10))
+    assert placed([0, 4, 1, 2, 6, 5, 6, 9, 7, 8]) == [0, 3, 1, 2, 5, 4, 6, 9, 7, 8]
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [0, 1, 2, 4, 5, 6, 7],  # a frame is missing
+        [0, 1, 2, 2, 3, 4, 5],  # there is one too many
+        [0, 1, 1.5, 2.5, 3.5, 3.5, 4.5],  # half frames
+        [0, 1, 2, 9, 10, 10, 10, 10, 10, 10, 10],  # much too late
+    ],
+)
+def test_frames_that_do_not_come_back_to_their_places_stay(frames: list[float]) -> None:
+    """What is missing or too many moves all that follow."""
+    assert placed(frames) == [round(3003 * frame) / 3003 for frame in frames]
+
+
+def test_frames_of_an_unknown_rate_stay() -> None:
+    """No duration, or another one than that of most frames."""
+    times = [0, 10, 20, 40, 50, 50, 60]
+    for duration in (0, 20):
+        assert without_misplaced_stretches(times, Fraction(duration)) == times
