@@ -151,10 +151,14 @@ def without_misplaced_stretches(times: Sequence[int], usual_duration: Fraction) 
 
 
 def _end_of_stretch(late: Sequence[Fraction], begin: int, usually: Fraction) -> int:
-    """The place from which frames are as late as usually; ``begin`` if they are there, or do not become so again."""
-    for place in range(begin, min(begin + _LONGEST_STRETCH, len(late))):
+    """The place from which frames are as late as usually; ``begin`` if they are there, or do not become so again.
+
+    Those that are early by a whole frame may stay so up to the end: only doubled times make them early.
+    """
+    most = min(begin + _LONGEST_STRETCH, len(late))
+    for place in range(begin, most):
         if abs(late[place] - usually) <= _SAME:
             return place
         if abs(late[place] - usually) > _MOST_MISPLACED:
-            break
-    return begin
+            return begin
+    return most if most == len(late) and late[begin] - usually <= _SAME - 1 else begin
