@@ -60,7 +60,7 @@ def describe_damage(
     """Describe what is missing from a scanned file."""
     name = container.format.name
     path = Path(container.name.removeprefix("file:"))
-    is_cut = is_cut_off(path, name) or has_unread_blocks(path, name, scanned.end_bytes)
+    is_cut = is_cut_off(path, name) or has_unread_blocks(path, name, scanned.end_bytes) or scanned.ends_in_error
     if WITH_FRAME_INDEX in name:
         listed = len(video.index_entries)
         if listed > scanned.packet_count:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import inf
@@ -80,6 +79,7 @@ class Scan:
         is_whole: Whether the file ends later than its packets, and its structure shows that nothing is missing.
         unbelieved_seconds: Duration of the last frame that is so long that it must be wrong; 0 if there is none.
         is_corrupt: Whether the demuxer has found damage.
+        ends_in_error: Whether there is damage behind which nothing could be read.
         audio: When the chosen audio stream has audio; None without one.
         delay: How much later than it is decoded a frame is shown, where the file does not say it.
         edit_start: The frames around the beginning of an edit list.
@@ -105,6 +105,7 @@ class Scan:
     is_whole: bool = False
     unbelieved_seconds: Fraction = Fraction(0)
     is_corrupt: bool = False
+    ends_in_error: bool = False
     audio: AudioExtent | None = None
     delay: int = 0
     edit_start: EditStart = field(default_factory=EditStart)
@@ -351,13 +352,15 @@ def scan(
     peek = video.width * video.height <= MAX_PIXELS
     video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     video.codec_context.thread_count = 1  # for one frame, threads only add delay
-    with suppress(InvalidMedia):  # the rest is lost, which describe_damage() reports
+    try:
         for packet in read_packets(container):
             is_video = packet.stream_index == video.index
             if packet.size:
                 result.add(packet, is_video=is_video)
             if is_video and peek and result.frame is None and result.packet_count <= _PEEKED_PACKETS:
                 result.begin_with(next(_decoded(packet), None))
+    except InvalidMedia:
+        result.ends_in_error = True
     if result.audio is not None:
         result.audio.end_with_last_sample()
     result.repair_times(frame_duration(video) / result.time_base)

@@ -176,3 +176,22 @@ def test_frames_after_a_place_at_which_reading_ends_are_missing_although_the_fil
     info = probe(path)
     assert info.frame_count < 12
     assert info.warnings == ("The end of the file is missing or cannot be read.",)
+
+
+def test_an_error_that_ends_the_reading_is_a_loss(tmp_path: Path) -> None:
+    """A fragment whose audio is said to be before the beginning of the file, and none behind it that tells more."""
+    kind = Kind("a.mp4", muxer={"movflags": "frag_every_frame+empty_moov"}, audio="aac")
+    path = kind.make(tmp_path)
+    data = path.read_bytes()
+    losses = 0
+    for found in list(re.finditer(b"trun", data))[40:60]:
+        place = found.start()
+        path.write_bytes(
+            data[: place + 12]
+            + b"\xd1\0\0\0"
+            + data[place + 16 :].replace(b"moof", b"free").replace(b"mfra", b"free")
+        )
+        info = probe(path)
+        losses += info.frame_count < COUNT
+        assert any("The end of the file" in warning for warning in info.warnings), found
+    assert losses == 20
