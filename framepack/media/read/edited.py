@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _SLACK_FRAMES: Final = Fraction(1, 10)  # edits are rounded to milliseconds or coarser
 _MAX_FPS: Final = 60
 _LONGEST_SKIP: Final = 100
+_FEW: Final = 10  # one in so many: perhaps a number is damaged
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +109,11 @@ class EditedVideo:
         )
         return cls(own, timeline, places, skipped, _parts(audio, audio_end), origin)
 
-    def describe_skipped(self) -> Iterator[str]:
-        """Describe what is not shown because a part is played very fast."""
+    def describe_left_out(self) -> Iterator[str]:
+        """Describe what is not shown because a part is played very fast, or since nearly nothing is played."""
+        count, played = len(self.own.indices), len({self.own.frame_at(place) for place in self.places})
+        if played * _FEW <= count:
+            yield f"The file's edit list plays only {played} of {count} frames."
         if self.skipped:
             yield (
                 f"The file's edit list plays parts so fast that {self.skipped} of their frames are left out at "

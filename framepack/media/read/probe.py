@@ -244,7 +244,7 @@ def _describe(
         end = max((end for _, end in spans), default=Fraction(0))
         audio_edits = lists.get(audio.id, []) if audio else []
         edited = EditedVideo.of(timeline, lists.get(stream.id, []), audio_edits, end, max_frames)
-        lost = (*lost, *edited.describe_skipped())
+        lost = (*lost, *edited.describe_left_out())
         timeline, frame_count, spans = edited.timeline, edited.timeline.length, edited.audio_spans()
     timeline, notes = fit_to_audio(timeline, frame_count, spans, max_frames)
     pixel_format = _pixel_format(stream, frame)

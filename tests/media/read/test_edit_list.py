@@ -77,6 +77,13 @@ def test_an_edit_list_that_plays_for_years_is_too_large(tmp_path: Path) -> None:
         probe(clip(tmp_path, [(Fraction(1_000_000), NOTHING, HALF)]), max_frames=1000)
 
 
+def test_an_edit_list_that_plays_nearly_nothing_is_said(tmp_path: Path) -> None:
+    """Perhaps one of its numbers is damaged."""
+    numbers, warnings = shown(clip(tmp_path, [(Fraction(1, 25), NOTHING, HALF)]))
+    assert (numbers, warnings) == ([0], ["The file's edit list plays only 1 of 20 frames."])
+    assert shown(clip(tmp_path, [(Fraction(1, 5), NOTHING, HALF)])) == ([0, 0, 1, 1, 2], [])
+
+
 def test_audio_after_the_last_part_is_said_to_be_left_out(tmp_path: Path) -> None:
     """The audio has a list of its own."""
     path = clip(tmp_path, [(Fraction(1, 5), NOTHING, ONE)] * 2, [(Fraction(4, 5), NOTHING, ONE)], audio=True)
