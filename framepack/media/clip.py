@@ -112,12 +112,14 @@ class AudioSource:
         stream: Index of the audio stream in the file.
         delay: Seconds from the clip's first frame to the first audio sample; may be negative.
         clock_jumps: Where its clock starts anew or jumps.
+        ignores_edits: Whether the edit list of the stream does not count.
     """
 
     path: Path
     stream: int
     delay: Fraction = Fraction(0)
     clock_jumps: ClockJumps = ()
+    ignores_edits: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,9 @@ _OPTIONS: Final[dict[str, dict[str, str]]] = {
 }
 
 
-def open_input(path: Path, *, max_pixels: int = MAX_PIXELS, applies_edits: bool = True) -> InputContainer:
+def open_input(
+    path: Path, *, max_pixels: int = MAX_PIXELS, applies_edits: bool = True, ignores_edits: bool = False
+) -> InputContainer:
     """Open a media file for reading.
 
     Args:
@@ -58,6 +60,7 @@ def open_input(path: Path, *, max_pixels: int = MAX_PIXELS, applies_edits: bool 
         max_pixels: Maximum number of pixels per frame that a decoder may allocate.
         applies_edits: Whether frames outside of an MP4 file's edit list are marked. Otherwise only its beginning
             counts, as time 0.
+        ignores_edits: Whether edit lists do not count at all, so that times are those of the tracks.
 
     Raises:
         InvalidMedia: The file is not a regular file, has another container, or is unreadable.
@@ -71,6 +74,7 @@ def open_input(path: Path, *, max_pixels: int = MAX_PIXELS, applies_edits: bool 
         "max_streams": "64",
         "max_pixels": str(max_pixels),
         "advanced_editlist": str(int(applies_edits)),
+        "ignore_editlist": str(int(ignores_edits)),
     }
     try:
         if not stat.S_ISREG(path.stat().st_mode):

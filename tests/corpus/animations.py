@@ -32,6 +32,14 @@ _AS_IN_BROWSERS: dict[str, Any] = {
     "note": "10 frames per second, as in browsers",
 }
 
+_SHORT_LAST: dict[str, Any] = {
+    "shown": (*[0] * 5, *[1] * 5, 2),
+    "fps": Fraction(10),
+    "beeps": None,
+    "patches": (),
+    "note": "a multiple of the rate, so that it ends in time",
+}
+
 ROWS = rows_of(
     "Animations",
     (
@@ -93,5 +101,17 @@ ROWS = rows_of(
         "A last frame that stays longer (GIF)",
         lambda folder: gif(folder / "a.gif", [100] * 5 + [500]),
         {"shown": (0, 1, 2, 3, 4, 5, 5, 5, 5, 5), "fps": Fraction(10), "beeps": None, "patches": ()},
+    ),
+    (
+        "gif-short-last",
+        "A last frame that is shorter than the others (GIF)",
+        lambda folder: gif(folder / "a.gif", [500, 500, 100]),
+        _SHORT_LAST,
+    ),
+    (
+        "apng-short-last",
+        "The same in an animated PNG",
+        lambda folder: animated(folder / "a.png", [500, 500, 100]),
+        {**_SHORT_LAST, "other_reader": False},
     ),
 )

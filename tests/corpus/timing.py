@@ -13,8 +13,19 @@ import av
 
 from tests.corpus.containers import BT601, SHARP, VP8, beeping, remuxed, video
 from tests.corpus.row import COUNT, Row, card
-from tests.support.clips import Spec, make_clip
-from tests.support.odd_files import backward, doubled, held, in_decoding_order, recorded, rewritten
+from tests.support.clips import Spec, barred, make_clip
+from tests.support.odd_files import (
+    backward,
+    cut_in_open_group,
+    doubled,
+    held,
+    held_last,
+    in_decoding_order,
+    recorded,
+    rewritten,
+    with_edit_lists,
+    without_pes_times,
+)
 
 if TYPE_CHECKING:
     Packet = av.Packet[Any]
@@ -152,6 +163,15 @@ _BURST = sorted([Fraction(k, 2) for k in range(6)] + [1 + Fraction(k, 30) for k 
 _CLOSE = sorted([Fraction(k, 5) for k in range(9)] + [1 + Fraction(2 * k, 1000) for k in range(1, 4)])
 _SQUEEZED = (*(number for number in range(5) for _ in range(12)), 5, *[8] * 11, *[9] * 12, *[10] * 12, 11)
 _PAUSED = [Fraction(k + 10 * (k > 5), 25) for k in range(COUNT)]  # frame 5 stays for 11 frame durations
+_SLOWER = [*(Fraction(k) for k in range(6)), *(5 + Fraction(3 * k, 2) for k in range(1, 7))]
+_OPEN_GROUPS = {"bf": "2", "g": "6", **SHARP}
+_CUT_AT = 6
+_FIRST, _PART, _REST, _ONCE = Fraction(0), Fraction(7, 25), Fraction(5, 25), Fraction(1)
+_BACKWARD = (
+    "The file's edit list plays 1 of its 2 parts backward, which is not followed: all of the video is "
+    "played once, in order."
+)
+_SLOW = [Fraction(k, 2) for k in range(6)]
 _VARYING = [Fraction(k + k // 3, 25) for k in range(COUNT)]
 
 
@@ -218,6 +238,17 @@ RATES = rows_of(
         },
     ),
     (
+        "slower",
+        "One frame per second, later one every 1.5 seconds",
+        lambda folder: held_last(video("plain.mp4", times=_SLOWER, options=NO_B_FRAMES)(folder), Fraction(3, 2)),
+        {
+            "shown": (*_at_slots(_SLOWER, Fraction(2)), COUNT - 1, COUNT - 1),
+            "fps": Fraction(2),
+            "beeps": None,
+            "note": "a rate at which every frame is within 10 ms of its time",
+        },
+    ),
+    (
         "burst",
         "A screen recording that is slow, with a burst of 30 frames per second",
         lambda folder: recorded(folder / "a.webm", _BURST),
@@ -276,6 +307,60 @@ TIMES = rows_of(
         {"shown": tuple(range(24)), "beeps": None},
     ),
     ("missing-times", "Packets without presentation times", changed("a.ts", without_times), {"beeps": None}),
+    *(
+        (
+            name,
+            says,
+            lambda folder, codec=codec: rewritten(
+                video("plain.mkv", codec=codec, count=18, colors=BT601, options=_OPEN_GROUPS)(folder),
+                folder / "a.mkv",
+                cut_in_open_group,
+            ),
+            {
+                "shown": (*[_CUT_AT] * 2, *range(_CUT_AT, 18)),
+                "beeps": None,
+                "colors": BT601,
+                "patches": (),
+                "on_decoding": ("2 of # frames could not be read; the nearest readable frame was repeated.",),
+                "other_reader": False,
+                "note": "frames that need one before the cut are those after it, and a warning counts them",
+            },
+        )
+        for name, says, codec in (
+            (
+                "cut-open-group",
+                "A cut within an open group of frames, without encoding (MPEG-2)",
+                "mpeg2video",
+            ),
+            ("cut-open-group-mpeg4", "The same in MPEG-4", "mpeg4"),
+        )
+    ),
+    (
+        "sparse-times-ts",
+        "Timestamps of only some frames, with B-frames (TS)",
+        lambda folder: without_pes_times(video("a.ts", options=B_FRAMES)(folder), lambda number: number % 5 == 3),
+        {"beeps": None},
+    ),
+    (
+        "first-time-ts",
+        "A timestamp of only the first frame (TS)",
+        lambda folder: without_pes_times(
+            video("a.ts", beeping(), options=B_FRAMES)(folder), lambda number: not number
+        ),
+        {},
+    ),
+    (
+        "h264-mpg",
+        "H.264 in an MPEG program stream, whose packs have one timestamp each",
+        video("a.mpg", beeping("mp2"), options=B_FRAMES),
+        {},
+    ),
+    (
+        "silent-mpg",
+        "A silent MPEG program stream, of which FFmpeg gives some times to other frames",
+        video("a.mpg", codec="mpeg2video", count=48, frame=barred, options={"bf": "2", "b": "2M"}, colors=BT601),
+        {"shown": tuple(range(48)), "beeps": None, "colors": BT601, "patches": ()},
+    ),
     (
         "gap",
         "A pause of three frames",
@@ -318,6 +403,79 @@ TIMES = rows_of(
             "note": "twice the rate, so that frames keep their times",
         },
     ),
+    *(
+        (
+            name,
+            f"An edit list {says}",
+            lambda folder, parts=parts: with_edit_lists(
+                video("a.mp4", beeping(), options=B_FRAMES)(folder), parts, parts
+            ),
+            {"other_reader": False, **fields},
+        )
+        for name, says, parts, fields in (
+            (
+                "edit-reordered",
+                "that plays a later part first",
+                [(_REST, _PART, _ONCE), (_PART, _FIRST, _ONCE), (_REST, _PART, _ONCE)],
+                {"shown": (*range(7, 12), *range(12)), "beeps": (0.4,)},
+            ),
+            (
+                "edit-repeated",
+                "that repeats a part",
+                [(_PART, Fraction(2, 25), _ONCE)] * 3,
+                {"shown": (*range(2, 9),) * 3, "beeps": (0.12, 0.4, 0.68)},
+            ),
+            (
+                "edit-pause",
+                "with a pause in the middle",
+                [(_PART, _FIRST, _ONCE), (_PART, None, _ONCE), (_REST, _PART, _ONCE)],
+                {"shown": (*range(7), *[6] * 7, *range(7, 12)), "note": "the frame before the pause is held"},
+            ),
+            (
+                "edit-dwell",
+                "that holds a frame",
+                [(_PART, _FIRST, _ONCE), (_PART, Fraction(6, 25), Fraction(0)), (_REST, _PART, _ONCE)],
+                {"shown": (*range(7), *[6] * 7, *range(7, 12))},
+            ),
+            (
+                "edit-slow",
+                "that plays at half the speed",
+                [(2 * (_PART + _REST), _FIRST, Fraction(1, 2))],
+                {
+                    "shown": tuple(k for k in range(12) for _ in range(2)),
+                    "beeps": (0.4,),
+                    "note": "the pitch of the audio is kept",
+                    "differs": {"ping-pong": "the beep lasts twice as long"},
+                },
+            ),
+            (
+                "edit-fast",
+                "that plays at double speed",
+                [((_PART + _REST) / 2, _FIRST, Fraction(2))],
+                {
+                    "fps": Fraction(50),
+                    "beeps": (0.1,),
+                    "note": "twice the rate, so that no frame is lost",
+                    "in_operations": _thinned("25", 6, COUNT),
+                },
+            ),
+            (
+                "edit-to-the-end",
+                "with a duration of 0, which means up to the end",
+                [(_FIRST, _FIRST, _ONCE)],
+                {},
+            ),
+            (
+                "edit-backward",
+                "that plays a part backward",
+                [(_PART, _FIRST, _ONCE), (_REST, _PART, Fraction(-1))],
+                {
+                    "note": "all is played forward, with a warning",
+                    "warnings": (_BACKWARD,),
+                },
+            ),
+        )
+    ),
     ("hidden-frames", "Hidden frames (alternate references of VP8)", hidden, {"beeps": None, "colors": VP8}),
     (
         "restart-ts",
@@ -341,10 +499,31 @@ TIMES = rows_of(
         },
     ),
     (
+        "restart-mpg-h264",
+        "The same with H.264, of which few frames have timestamps",
+        twice("a.mpg", options=B_FRAMES),
+        {
+            "shown": tuple(range(COUNT)) * 2,
+            "beeps": (0.2, 0.2 + COUNT / 25),
+            "warnings": ("The file's clock starts anew or jumps once; its parts follow each other without a gap.",),
+        },
+    ),
+    (
         "wrap",
         "A clock that wraps after 26.5 hours (TS)",
         remuxed("a.ts", "plain.ts", Spec(count=COUNT, frame=card(), audio=beeping()), output_ts_offset="95442.3"),
         {"copied": False},
+    ),
+    (
+        "mp4-short-last",
+        "A last frame that is shorter than the others (MP4)",
+        lambda folder: held_last(video("plain.mp4", times=_SLOW, options=NO_B_FRAMES)(folder), Fraction(1, 10)),
+        {
+            "shown": (*(k for k in range(5) for _ in range(5)), 5),
+            "fps": Fraction(10),
+            "beeps": None,
+            "note": "a multiple of the rate, so that it ends in time",
+        },
     ),
     (
         "mp4-last",

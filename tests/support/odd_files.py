@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
@@ -41,6 +42,16 @@ def doubled(packets: list[Packet]) -> Iterator[Packet]:
     for number, packet in enumerate(packets):
         packet.dts, packet.pts = number, number // 2 * 2 + 2
         packet.duration, packet.time_base = 1, Fraction(1, 25)
+        yield packet
+
+
+def cut_in_open_group(packets: list[Packet]) -> Iterator[Packet]:
+    """Packets from the second key frame on, as FFmpeg cuts them: the frames shown before it get its time."""
+    begin = next(number for number, packet in enumerate(packets) if number and packet.is_keyframe)
+    first, decoded = packets[begin].pts or 0, 0
+    for packet in packets[begin:]:
+        packet.pts = max(0, (packet.pts or 0) - first)
+        packet.dts = decoded = max(decoded, min(packet.pts, (packet.dts or 0) - first))
         yield packet
 
 
@@ -86,7 +97,12 @@ def gif(path: Path, delays: list[int]) -> Path:
 def held(path: Path, count: int, seconds: Fraction, audio: AudioSpec | None = None, **options: str) -> Path:
     """Frames at 25 fps of which the last one stays for ``seconds``."""
     spec = Spec(count=count, frame=barred, options=options, audio=audio)
-    plain = make_clip(path.with_name("plain.mp4"), spec)
+    return held_last(make_clip(path.with_name("plain.mp4"), spec), seconds, path)
+
+
+def held_last(plain: Path, seconds: Fraction, path: Path | None = None) -> Path:
+    """Copy a file; the last frame stays for ``seconds``."""
+    path = path or plain.with_name("a.mp4")
     with av.open(str(plain)) as source, av.open(str(path), "w", options=REPRODUCIBLE) as output:
         streams = {
             stream.index: output.add_stream_from_template(stream)
@@ -138,3 +154,62 @@ def with_sample_box(path: Path, name: bytes, content: bytes) -> Path:
         data = data[:place] + length.to_bytes(4, "big") + data[place + 4 :]
     path.write_bytes(data)
     return path
+
+
+def without_pes_times(path: Path, keeps: Callable[[int], bool]) -> Path:
+    """Remove the timestamps of a TS file's video frames, except of those for whose numbers ``keeps`` is true."""
+    data = bytearray(path.read_bytes())
+    headers = [found.start() for found in re.finditer(rb"\x00\x00\x01\xe0", bytes(data))]
+    timed = [at for at in headers if data[at + 6] >> 6 == 2 and data[at + 7] >> 6]
+    for number, at in enumerate(timed):
+        if not keeps(number):
+            time_bytes = 10 if data[at + 7] >> 6 == 3 else 5
+            data[at + 7] &= 0x3F
+            data[at + 9 : at + 9 + time_bytes] = b"\xff" * time_bytes
+    path.write_bytes(data)
+    return path
+
+
+EditEntries = Sequence[tuple[Fraction, Fraction | None, Fraction]]
+"""Seconds, begin in the track (None for nothing) and rate of the parts that are played."""
+
+
+def with_edit_lists(path: Path, *lists: EditEntries) -> Path:
+    """Replace the edit lists of an MP4 file's tracks, whose index is at its end; begins count from the old ones."""
+    data = path.read_bytes()
+    boxes = _boxes(data)
+    movie = _boxes(dict(boxes)[b"moov"])
+    (units,) = struct.unpack_from(">I", dict(movie)[b"mvhd"], 12)
+    waiting = list(lists)
+    changed = [(name, _edited(box, units, waiting.pop(0)) if name == b"trak" else box) for name, box in movie]
+    assert boxes[-1][0] == b"moov"
+    path.write_bytes(b"".join(_box(name, _join(changed) if name == b"moov" else box) for name, box in boxes))
+    return path
+
+
+def _edited(track: bytes, movie_units: int, entries: EditEntries) -> bytes:
+    boxes = _boxes(track)
+    (units,) = struct.unpack_from(">I", dict(_boxes(dict(boxes)[b"mdia"]))[b"mdhd"], 12)
+    (first,) = struct.unpack_from(">i", dict(boxes)[b"edts"], 8 + 12)
+    table = struct.pack(">II", 0, len(entries))
+    for seconds, begin, rate in entries:
+        place = -1 if begin is None else first + round(begin * units)
+        table += struct.pack(">Iii", round(seconds * movie_units), place, round(rate * 2**16))
+    return _join([(name, _box(b"elst", table) if name == b"edts" else box) for name, box in boxes])
+
+
+def _boxes(data: bytes) -> list[tuple[bytes, bytes]]:
+    found, begin = [], 0
+    while begin < len(data):
+        length = int.from_bytes(data[begin : begin + 4], "big")
+        found.append((data[begin + 4 : begin + 8], data[begin + 8 : begin + length]))
+        begin += length
+    return found
+
+
+def _box(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", 8 + len(content)) + name + content
+
+
+def _join(boxes: Sequence[tuple[bytes, bytes]]) -> bytes:
+    return b"".join(_box(name, content) for name, content in boxes)

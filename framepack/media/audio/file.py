@@ -227,7 +227,7 @@ def open_audio(audio: AudioSource, damage: AudioDamage) -> Iterator[AudioFile]:
     Raises:
         InvalidMedia: The file cannot be read or has no such stream.
     """
-    with open_input(audio.path) as container:
+    with open_input(audio.path, ignores_edits=audio.ignores_edits) as container:
         if not any(stream.index == audio.stream for stream in container.streams.audio):
             raise InvalidMedia("The file has no such audio stream.")
         stream = cast("AudioStream", container.streams[audio.stream])

@@ -101,11 +101,11 @@ def audio_track(
         warn(sentence)
 
 
-def extract_audio(audio: AudioSource, path: Path, warn: Callable[[str], None]) -> AudioSource | None:
+def extract_audio(audio: AudioPlan, path: Path, warn: Callable[[str], None]) -> AudioSource | None:
     """Copy an audio stream into a Matroska file of its own; if the copy decodes differently, encode it, losslessly.
 
     Args:
-        audio: The audio stream.
+        audio: The audio stream, or parts of it, which are encoded.
         path: The new file, replaced if it exists.
         warn: Called with sentences about audio that was lost. Audio that cannot be read is no error.
 
@@ -116,6 +116,8 @@ def extract_audio(audio: AudioSource, path: Path, warn: Callable[[str], None]) -
 
     damage = AudioDamage()
     try:
+        if not isinstance(audio, AudioSource):
+            raise InvalidMedia(_LEFT_OUT)  # noqa: TRY301 - as if it could not be copied
         delay = _copy_into(audio, path, damage)
     except (av.FFmpegError, InvalidMedia, ValueError):  # PyAV raises ValueError for a codec that Matroska cannot hold
         damage = AudioDamage()
@@ -170,9 +172,9 @@ def _channels(file: AudioFile) -> set[tuple[str, ...]]:
     return {named(names) for _, names in file.formats}
 
 
-def _encode_into(audio: AudioSource, path: Path, damage: AudioDamage) -> Fraction:
+def _encode_into(audio: AudioPlan, path: Path, damage: AudioDamage) -> Fraction:
     """Encode audio, from the clip's first frame on, into a Matroska file and return its delay there."""
-    with open_audio(audio, AudioDamage()) as file:
+    with open_audio(next(audio_sources(audio)), AudioDamage()) as file:
         rate, channels = file.stream.sample_rate, file.mix.channels
     renderer = AudioRenderer(rate, channels, path.parent, damage)
     with open_output(path, "matroska") as output:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from framepack.media.read.scan import WITH_FRAME_INDEX
-from framepack.media.read.whole_file import has_damaged_tags, is_cut_off, is_transport_stream
+from framepack.media.read.whole_file import has_damaged_tags, has_unread_blocks, is_cut_off, is_transport_stream
 from framepack.units import MICROSECONDS
 
 if TYPE_CHECKING:
@@ -39,6 +39,11 @@ def describe_changes(scanned: Scan, timeline: Timeline) -> Iterator[str]:
             f"{timeline.dropped} of {scanned.frame_count} frames {verb} dropped, too close to others for "
             f"{float(timeline.fps):.5g} frames per second."
         )
+    if timeline.off_seconds:
+        yield (
+            f"Frames are shown up to {float(timeline.off_seconds):.2f} seconds off their times: at more than "
+            f"{float(timeline.fps):.5g} frames per second there would be too many."
+        )
     if scanned.clocks.jumps:
         times = "once" if scanned.clocks.jumps == 1 else f"{scanned.clocks.jumps} times"
         yield f"The file's clock starts anew or jumps {times}; its parts follow each other without a gap."
@@ -55,7 +60,7 @@ def describe_damage(
     """Describe what is missing from a scanned file."""
     name = container.format.name
     path = Path(container.name.removeprefix("file:"))
-    is_cut = is_cut_off(path, name)
+    is_cut = is_cut_off(path, name) or has_unread_blocks(path, name, scanned.end_bytes) or scanned.ends_in_error
     if WITH_FRAME_INDEX in name:
         listed = len(video.index_entries)
         if listed > scanned.packet_count:

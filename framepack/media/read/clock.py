@@ -28,9 +28,10 @@ class _Stream:
     Attributes:
         part: The part that its latest packet belongs to.
         count: Number of its packets so far.
-        latest: Decoding time of the latest one, in microseconds.
+        latest: Decoding time of the latest one that has one, in microseconds.
+        untimed: How long those after it last.
         jumps: Each jump as the number of the first packet after it and the number of its part.
-        before: If the latest packet has jumped, the part and the time of the packet before.
+        before: If the latest packet with a time has jumped, the part and the time of the one before.
         is_early: Whether it begins long before the latest packet of its part: perhaps it belongs to the next one.
         position: File position of its first packet; None if unknown.
     """
@@ -38,6 +39,7 @@ class _Stream:
     part: int
     count: int = 0
     latest: int | None = None
+    untimed: int = 0
     jumps: list[tuple[int, int]] = field(default_factory=list)
     before: tuple[int, int] | None = None
     is_early: bool = False
@@ -91,8 +93,11 @@ class Clocks:
             begun = [(0, self.jumps)] if self.jumps else []
             stream = self._streams[index] = _Stream(self.jumps, jumps=begun, position=packet.pos)
         stream.count += 1
-        if packet.dts is not None and not packet.is_discard:  # frames before an edit begins are out of order
-            self._follow(index, stream, _microseconds(packet.dts, packet.time_base), packet.pos)
+        duration = _microseconds(packet.duration or 0, packet.time_base)
+        if packet.dts is None:
+            stream.untimed += duration
+        elif not packet.is_discard:  # frames before an edit begins are out of order
+            self._follow(index, stream, _microseconds(packet.dts, packet.time_base), duration, packet.pos)
         if index != self.video and packet.pts is not None and self._parts:
             part = self._parts[stream.part]
             begin = _microseconds(packet.pts, packet.time_base)
@@ -121,23 +126,33 @@ class Clocks:
         known = self._streams.get(stream)
         return tuple((number, shifts[part]) for number, part in known.jumps) if known else ()
 
-    def _follow(self, index: int, stream: _Stream, now: int, position: int | None) -> None:
+    def _follow(self, index: int, stream: _Stream, now: int, duration: int, position: int | None) -> None:
         """Move a stream's clock to the time of its next packet, which is at a position of the file."""
         if not self._parts:
             self._parts.append(_Part(now, now))
         part, latest, before = self._parts[stream.part], stream.latest, stream.before
+        untimed, stream.untimed = stream.untimed, 0
         stream.latest, stream.before = now, None
         if latest is None:
             stream.is_early = now < part.latest - _NEXT
-        if before is not None and 0 <= now - before[1] <= _NEXT:
+        if before is not None and latest is not None and self._goes_on(stream, before[1], latest, now, duration):
             self._undo(index, stream, before[0])
         elif latest is not None:
             is_ahead = self.container in _JUMPING and now > max(latest, part.latest) + _AHEAD
-            if is_ahead or now < latest - _BACK:
+            stands_still = now <= latest and untimed > _BACK
+            if is_ahead or stands_still or now < latest - _BACK:
                 stream.before = stream.part, latest
                 self._jump(stream, now, position)
         part = self._parts[stream.part]
         part.latest = max(part.latest, now)
+
+    @staticmethod
+    def _goes_on(stream: _Stream, before: int, jumped: int, now: int, duration: int) -> bool:
+        """Whether the time after a jump goes on from the time before it, rather than from the one it jumped to."""
+        if not 0 <= now - before <= _NEXT:
+            return False
+        between = stream.count - 1 - stream.jumps[-1][0]  # packets, the others of which have no times
+        return between == 1 or abs(now - before - (between + 1) * duration) <= abs(now - jumped - between * duration)
 
     def _jump(self, stream: _Stream, now: int, position: int | None) -> None:
         """Begin a new part, or follow the stream that has begun one."""

@@ -134,7 +134,8 @@ class Decoder:
         from av.stream import Discard
 
         max_pixels = max(_GROWTH * self.info.coded_width * self.info.coded_height, _SMALL_FRAME)
-        with open_input(self.path, max_pixels=max_pixels) as container:
+        ignores_edits = self.info.edited is not None
+        with open_input(self.path, max_pixels=max_pixels, ignores_edits=ignores_edits) as container:
             for other in container.streams:
                 if other.index != self.info.stream:
                     other.discard = Discard.all

@@ -80,7 +80,8 @@ def _filled(times: list[int]) -> list[int]:
     known = [index for index, time in enumerate(times) if time != NO_TIME]
     if not known or len(known) == len(times):
         return times if known else []
-    interval = _interval([times[index] for index in known])
+    steps = [Fraction(times[after] - times[before], after - before) for before, after in pairwise(known)]
+    interval = median([step for step in steps if step > 0] or [Fraction(0)])
     filled = list(times)
     for index in range(known[0]):
         filled[index] = times[known[0]] - round((known[0] - index) * interval)

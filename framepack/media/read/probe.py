@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
@@ -16,9 +16,11 @@ from framepack.media.containers import ACCEPTED, UNREADABLE, open_input
 from framepack.media.frames.colors import has_alpha, resolve
 from framepack.media.metadata import describe_left_out, read_metadata
 from framepack.media.read.changes import describe_changes, describe_damage
+from framepack.media.read.edit_list import Edit, EditLists, needs_own_reading, obstacle, played_once, read_edit_lists
+from framepack.media.read.edited import EditedVideo
 from framepack.media.read.frame_order import FrameOrder
 from framepack.media.read.overhang import fit_to_audio
-from framepack.media.read.scan import MAX_FRAMES, Scan, scan
+from framepack.media.read.scan import MAX_FRAMES, WITH_FRAME_INDEX, Scan, scan
 from framepack.media.read.video_header import describe_shown, read_video_header, refuse_dolby_vision
 from framepack.media.read.webm_alpha import alpha_decoder
 from framepack.media.timeline.constant_rate import Timeline, build_timeline
@@ -95,6 +97,7 @@ class VideoInfo:
         left_out: Sentences for the client about what outputs do not have, such as streams and metadata, or do have
             although the file hides it.
         metadata: The metadata that outputs have, too.
+        edited: The parts that are played, where FFmpeg does not follow the file's edit lists; else None.
     """
 
     container: str
@@ -117,6 +120,7 @@ class VideoInfo:
     notes: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     metadata: Metadata = field(default=(), repr=False)
+    edited: EditedVideo | None = field(default=None, repr=False)
 
     @property
     def width(self) -> int:
@@ -167,9 +171,24 @@ def probe(path: Path, *, max_frames: int = MAX_FRAMES) -> VideoInfo:
     """
     try:
         with open_input(path) as container:
-            return _describe(path, container, max_frames)
+            lists = read_edit_lists(path) if container.format.name.startswith(WITH_FRAME_INDEX) else {}
+            wanted = _own_reading(container, lists)
+            obstacles = tuple(sentence for edits in wanted if (sentence := obstacle(edits)))
+            if not wanted:
+                return _describe(path, container, max_frames)
+            lists = {track: played_once(edits) for track, edits in lists.items()} if obstacles else lists
+        with open_input(path, ignores_edits=True) as container:
+            info = _describe(path, container, max_frames, lists)
+            return replace(info, warnings=(*info.warnings, *obstacles))
     finally:
         gc.collect(1)  # PyAV: a frame whose side data was read is part of a reference cycle
+
+
+def _own_reading(container: InputContainer, lists: EditLists) -> list[list[Edit]]:
+    """The edit lists of the video and its audio, if FFmpeg does not follow one of them; else none."""
+    streams = [stream for stream in (_best_video(container), _best_audio(container)) if stream is not None]
+    found = [lists.get(stream.id, []) for stream in streams]
+    return found if any(map(needs_own_reading, found)) else []
 
 
 def _best_video(container: InputContainer) -> VideoStream:
@@ -209,7 +228,8 @@ def _codec_names(streams: Sequence[Stream]) -> str:
     return f" ({', '.join(names)})" if names else ""
 
 
-def _describe(path: Path, container: InputContainer, max_frames: int) -> VideoInfo:
+def _describe(path: Path, container: InputContainer, max_frames: int, lists: EditLists | None = None) -> VideoInfo:
+    """Describe a file; with edit lists, one that is opened without them."""
     stream = _best_video(container)
     audio = _best_audio(container)
     context = stream.codec_context  # its tags are the container's until a frame is decoded
@@ -220,9 +240,16 @@ def _describe(path: Path, container: InputContainer, max_frames: int) -> VideoIn
     refuse_dolby_vision(header, frame)
     order, timestamps = found.ordered()
     rates = () if found.is_retimed else (stream.base_rate, stream.average_rate)
-    timeline = build_timeline(found.frame_count, timestamps, rates)
-    damage = tuple(describe_damage(container, stream, found, timeline))
-    timeline, notes = fit_to_audio(timeline, found.frame_count, found.audio_spans(), max_frames)
+    timeline = build_timeline(found.frame_count, timestamps, rates, max_frames)
+    lost = (*describe_damage(container, stream, found, timeline), *describe_changes(found, timeline))
+    edited, frame_count, spans = None, found.frame_count, found.audio_spans()
+    if lists is not None:
+        end = max((end for _, end in spans), default=Fraction(0))
+        audio_edits = lists.get(audio.id, []) if audio else []
+        edited = EditedVideo.of(timeline, lists.get(stream.id, []), audio_edits, end, max_frames)
+        lost = (*lost, *edited.describe_left_out())
+        timeline, frame_count, spans = edited.timeline, edited.timeline.length, edited.audio_spans()
+    timeline, notes = fit_to_audio(timeline, frame_count, spans, max_frames)
     pixel_format = _pixel_format(stream, frame)
     rotation, upright = _orientation(frame)
     aspect = stream.sample_aspect_ratio or Fraction(1)
@@ -244,10 +271,11 @@ def _describe(path: Path, container: InputContainer, max_frames: int) -> VideoIn
         frame_count=found.frame_count,
         order=order,
         audio=_describe_audio(audio, (timeline.start or 0) * found.time_base, found) if audio else None,
-        warnings=(*damage, *describe_changes(found, timeline)),
+        warnings=lost,
         notes=tuple(notes),
         left_out=(*describe_shown(header, width, height), *describe_left_out(container, stream, audio)),
         metadata=read_metadata(container, audio),
+        edited=edited,
     )
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from framepack.errors import InvalidMedia
-from framepack.media.clip import AudioSource, Clip, Frame, HostFrame
+from framepack.media.clip import AudioPlan, AudioSource, Clip, Frame, HostFrame
 from framepack.media.frames.alpha import NOTHING_TRANSPARENT
 from framepack.media.prefetch import prefetch
 from framepack.media.read.decoder import Decoder
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     import av
 
     from framepack.media.read.probe import VideoInfo
@@ -53,13 +55,12 @@ def open_clip(
     """
     for sentence in (*info.warnings, *(() if section is not None else info.notes), *info.left_out):
         warn(sentence)
-    audio = info.audio
     has_alpha = keep_alpha and info.has_alpha
     indices = range(info.length) if section is None else section.frame_range(info.timeline)
 
     def frames() -> Iterator[Frame]:
         return prefetch(
-            lambda: _frames(Decoder(path, info, has_alpha), indices, warn, keep_alpha=keep_alpha),
+            lambda: _played(path, info, indices, warn, keep_alpha=keep_alpha),
             size_bytes=lambda frame: frame.size_bytes,
         )
 
@@ -70,15 +71,42 @@ def open_clip(
         height=info.height,
         length=len(indices),
         colors=info.colors,
-        audio=(
-            AudioSource(path, audio.stream, audio.delay - indices.start / info.fps, audio.clock_jumps)
-            if audio
-            else None
-        ),
+        audio=_audio(path, info, indices.start / info.fps),
         pixel_aspect=info.pixel_aspect,
         has_alpha=has_alpha,
         metadata=info.metadata,
     )
+
+
+def _audio(path: Path, info: VideoInfo, begin: Fraction) -> AudioPlan | None:
+    """The audio of a video from ``begin`` seconds on."""
+    audio = info.audio
+    if audio is None:
+        return None
+    if info.edited is None:
+        return AudioSource(path, audio.stream, audio.delay - begin, audio.clock_jumps)
+    start_seconds = audio.delay + (info.timeline.start or 0) * info.timeline.time_base
+    return info.edited.audio(path, audio.stream, start_seconds, begin)
+
+
+def _played(
+    path: Path, info: VideoInfo, indices: range, warn: Callable[[str], None], *, keep_alpha: bool
+) -> Generator[HostFrame]:
+    """The frames of a video, in the parts in which it is played."""
+    has_alpha = keep_alpha and info.has_alpha
+    if info.edited is None:
+        yield from _frames(Decoder(path, info, has_alpha), indices, warn, keep_alpha=keep_alpha)
+        return
+    own = replace(info, timeline=info.edited.own)
+    for run in info.edited.runs(indices):
+        needed = range(run.first, run.first + len(run.repeats))
+        decoder = Decoder(path, own, has_alpha)
+        with closing(_frames(decoder, needed, warn, keep_alpha=keep_alpha)) as frames:
+            for frame, repeats in zip(frames, run.repeats, strict=False):
+                for _ in range(repeats):
+                    yield frame
+        if (decoder.failed or decoder.damaged) and len(indices) == info.length:
+            warn("Some of the video's data could not be read.")
 
 
 def _frames(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import inf
@@ -20,6 +19,7 @@ from framepack.media.read.fields import FieldPairs
 from framepack.media.read.frame_order import NO_TIME, FrameOrder, presentation_order
 from framepack.media.read.hidden import is_shown
 from framepack.media.read.order_counts import LastFrames
+from framepack.media.read.repaired_times import frame_duration, repaired_times
 from framepack.media.read.whole_file import is_whole
 from framepack.media.timeline.constant_rate import Timestamps
 from framepack.units import MICROSECONDS
@@ -79,6 +79,7 @@ class Scan:
         is_whole: Whether the file ends later than its packets, and its structure shows that nothing is missing.
         unbelieved_seconds: Duration of the last frame that is so long that it must be wrong; 0 if there is none.
         is_corrupt: Whether the demuxer has found damage.
+        ends_in_error: Whether there is damage behind which nothing could be read.
         audio: When the chosen audio stream has audio; None without one.
         delay: How much later than it is decoded a frame is shown, where the file does not say it.
         edit_start: The frames around the beginning of an edit list.
@@ -104,6 +105,7 @@ class Scan:
     is_whole: bool = False
     unbelieved_seconds: Fraction = Fraction(0)
     is_corrupt: bool = False
+    ends_in_error: bool = False
     audio: AudioExtent | None = None
     delay: int = 0
     edit_start: EditStart = field(default_factory=EditStart)
@@ -111,6 +113,7 @@ class Scan:
     _slowed: int = 0
     _bytes: int = 0
     _times: array[int] = field(default_factory=lambda: array("q"))
+    _decoding_times: array[int] = field(default_factory=lambda: array("q"))
     _durations: array[int] = field(default_factory=lambda: array("q"))
     _parts: array[int] = field(default_factory=lambda: array("i"))
     _shown: bytearray = field(default_factory=bytearray)
@@ -126,8 +129,7 @@ class Scan:
         time = packet.pts
         if time is None or (is_video and self.clocks.container in _WITHOUT_PTS):
             time = packet.dts
-        if time is not None and abs(time) > _MOST_TICKS:
-            time = None
+        time, decoding_time = _believed(time), _believed(packet.dts)
         time, duration = self._as_browsers_show(time, packet.duration or 0)
         self._extend(packet, time, duration, is_video=is_video)
         self.is_corrupt |= packet.is_corrupt
@@ -143,6 +145,7 @@ class Scan:
             self._key_packets.append(len(self._times))
         self.edit_start.add(len(self._times), time, packet)
         self._times.append(NO_TIME if time is None else time)
+        self._decoding_times.append(NO_TIME if decoding_time is None else decoding_time)
         self._durations.append(duration)
         self._parts.append(part)
         self._shown.append(shown)
@@ -200,7 +203,7 @@ class Scan:
         ranks, times = presentation_order(self._on_one_clock(), self._shown)
         jumps = frozenset(number for number, _ in self.clock_jumps(self.clocks.video))
         order = FrameOrder(ranks, self._key_packets, jumps, self.held)
-        return order, Timestamps(times, self.time_base, self._last_duration())
+        return order, Timestamps(times, self.time_base, self._last_duration(), self._is_end_exact())
 
     @property
     def is_retimed(self) -> bool:
@@ -211,6 +214,19 @@ class Scan:
     def has_holes(self) -> bool:
         """Whether the demuxer has found damage, or about the bytes of a frame or more belong to no packet."""
         return self.is_corrupt or self.missing_bytes * 2 * len(self._times) > self._bytes
+
+    def repair_times(self, frame_duration: Fraction) -> None:
+        """Give frames that have no timestamp, or a wrong one, the one that they must have."""
+        keys = set(self._key_packets)
+        for part in set(self._parts):
+            numbers = [n for n, shown in enumerate(self._shown) if shown and self._parts[n] == part]
+            times, decoding_times = (
+                [all_times[n] for n in numbers] for all_times in (self._times, self._decoding_times)
+            )
+            are_keys = [n in keys for n in numbers]
+            repaired = repaired_times(self.clocks.container, times, decoding_times, are_keys, frame_duration)
+            for number, time in zip(numbers, repaired, strict=True):
+                self._times[number] = time
 
     def hold_start(self, path: Path) -> None:
         """Show the frame within which an edit list begins for its rest, and all others as much later."""
@@ -276,6 +292,14 @@ class Scan:
             return 0
         return int(seconds / self.time_base)
 
+    def _is_end_exact(self) -> bool:
+        """Whether the file has durations of single frames."""
+        name = self.clocks.container
+        if name == _GIF or name.startswith(WITH_FRAME_INDEX):
+            return True
+        shown = zip(self._durations, self._shown, strict=True)
+        return name.startswith("matroska") and len({duration for duration, is_shown in shown if is_shown}) > 1
+
     def _extents(self) -> list[tuple[Fraction, Fraction] | None]:
         """For each part of the file, begin and end of its video in seconds of its own clock."""
         numbers: list[list[int]] = [[] for _ in range(self.clocks.jumps + 1)]
@@ -328,15 +352,18 @@ def scan(
     peek = video.width * video.height <= MAX_PIXELS
     video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     video.codec_context.thread_count = 1  # for one frame, threads only add delay
-    with suppress(InvalidMedia):  # the rest is lost, which describe_damage() reports
+    try:
         for packet in read_packets(container):
             is_video = packet.stream_index == video.index
             if packet.size:
                 result.add(packet, is_video=is_video)
             if is_video and peek and result.frame is None and result.packet_count <= _PEEKED_PACKETS:
                 result.begin_with(next(_decoded(packet), None))
+    except InvalidMedia:
+        result.ends_in_error = True
     if result.audio is not None:
         result.audio.end_with_last_sample()
+    result.repair_times(frame_duration(video) / result.time_base)
     path = Path(container.name.removeprefix("file:"))
     result.hold_start(path)
     if not result.frame_count:
@@ -344,6 +371,11 @@ def scan(
     ends_later = result.declared_seconds - result.end_seconds > _SLACK_SECONDS
     result.is_whole = ends_later and is_whole(path, container.format.name)
     return result
+
+
+def _believed(ticks: int | None) -> int | None:
+    """A timestamp, unless it is so large that it must be damage."""
+    return None if ticks is None or abs(ticks) > _MOST_TICKS else ticks
 
 
 def _declared_end(container: InputContainer, video: VideoStream) -> Fraction | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
 _HEAD_BYTES: Final = 4096
 _SEGMENT: Final = b"\x18\x53\x80\x67"
 _CLUSTER: Final = b"\x1f\x43\xb6\x75"
+_BLOCKS: Final = (b"\xa3", b"\xa0")
 _MOST_ID_BYTES: Final = 4
 _MOST_SIZE_BYTES: Final = 8
 _FLV_TAGS: Final = (8, 9, 18)
@@ -131,8 +133,34 @@ def _ends_in_page(path: Path) -> bool:
     return begin > size_bytes
 
 
+def has_unread_blocks(path: Path, container: str, end_bytes: int) -> bool:
+    """Whether a Matroska file has frames from ``end_bytes`` on, where the last packet that could be read ends."""
+    if not container.startswith("matroska"):
+        return False
+    return any(begin >= end_bytes for name, begin, _ in _elements(path, end_bytes) if name in _BLOCKS)
+
+
 def _elements_end(path: Path) -> int | None:
     """Where the last element of a Matroska file ends by its size, perhaps beyond the file; None after damage."""
+    size_bytes, end = path.stat().st_size, 0
+    for name, _, until in _elements(path):
+        if name is None:
+            return None
+        end = size_bytes + 1 if until is None else until
+    return end
+
+
+def _elements(path: Path, first: int = 0) -> Iterator[tuple[bytes | None, int, int | None]]:
+    """The elements in the segment and the clusters of a Matroska file, and these where they are opened.
+
+    Args:
+        path: The file.
+        first: Clusters that end before are not opened.
+
+    Yields:
+        Name, begin and end. An element without an end, since its size is cut off, or without a name, since it is
+        damaged, is the last one.
+    """
     size_bytes, begin = path.stat().st_size, 0
     with path.open("rb") as file:
         while begin < size_bytes:
@@ -140,14 +168,18 @@ def _elements_end(path: Path) -> int | None:
             head = file.read(_MOST_ID_BYTES + _MOST_SIZE_BYTES)
             name_bytes = 9 - head[0].bit_length()
             if name_bytes > _MOST_ID_BYTES:
-                return None
+                yield None, begin, None
+                return
             name, size = head[:name_bytes], ebml_number(head[name_bytes:])
             if size is None:
-                return size_bytes + 1
-            begin += name_bytes + size[0]
-            if name not in {_SEGMENT, _CLUSTER}:  # the elements in these follow
-                begin += size[1] or 0
-    return begin
+                yield name, begin, None
+                return
+            end = begin + name_bytes + size[0]
+            is_read = name == _CLUSTER and end + (size[1] or 0) <= first
+            if name not in {_SEGMENT, _CLUSTER} or is_read:  # the elements in these follow
+                end += size[1] or 0
+            yield name, begin, end
+            begin = end
 
 
 def _matroska_bytes(path: Path) -> int | None:

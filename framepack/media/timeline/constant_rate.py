@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
 from typing import Final
@@ -32,6 +33,7 @@ _ANY_JITTER: Final = Fraction(1)  # frame durations
 _LITTLE_JITTER: Final = Fraction(2, 5)
 _FILM_FPS: Final = 23  # from here on jitter is bounded by the frame duration, below in seconds
 _CLOSE_SECONDS: Final = Fraction(1, 100)
+_CLOSE_END_SECONDS: Final = Fraction(1, 20)  # a whole frame of usual rates
 _ROUNDED_RATE: Final = Fraction(1, 100_000)  # MKV has frame durations in nanoseconds, FFmpeg small fractions
 _ROUNDING: Final = Fraction(98, 100)  # timestamps are rounded, for example to milliseconds
 
@@ -44,11 +46,13 @@ class Timestamps:
         times: Sorted timestamps; empty if the frames have none.
         time_base: Seconds per unit of a timestamp.
         last_duration: Duration of the last frame, 0 if unknown.
+        is_end_exact: Whether the file says the duration of this frame, not one for all frames, and not about.
     """
 
     times: Sequence[int]
     time_base: Fraction
     last_duration: int = 0
+    is_end_exact: bool = False
 
     @property
     def average_rate(self) -> Fraction | None:
@@ -76,6 +80,8 @@ class Timeline:
         dropped: Source frames that are not shown, because a later one takes the same output frame.
         duplicated: Output frames that show the same source frame as the output frame before.
         gaps: Output frames without a source frame of their own, where source frames otherwise come regularly.
+        off_seconds: Most by which a frame appears, or the last one ends, off its time, where a higher rate would have
+            too many frames; else 0.
     """
 
     fps: Fraction
@@ -88,6 +94,7 @@ class Timeline:
     dropped: int = 0
     duplicated: int = 0
     gaps: int = 0
+    off_seconds: Fraction = Fraction(0)
 
     def index_of(self, rank: int) -> int:
         """Number of the output frame at which source frame ``rank`` appears; those beyond the last come after it."""
@@ -99,24 +106,31 @@ class Timeline:
         return max(0, bisect_right(self.indices, index) - 1)
 
 
-def build_timeline(frame_count: int, timestamps: Timestamps, header_rates: Iterable[Fraction | None]) -> Timeline:
+def build_timeline(
+    frame_count: int,
+    timestamps: Timestamps,
+    header_rates: Iterable[Fraction | None],
+    max_frames: int = sys.maxsize,
+) -> Timeline:
     """Choose the constant frame rate of a stream.
 
     These are tried in order:
 
     1. A plausible rate at which every source frame has an output frame of its own, in order and without gaps. The
        stream then has a constant rate, and all its frames are kept.
-    2. The header's base rate, up to 60 fps, if no source frame is dropped. Frames are duplicated up to the next one.
+    2. The header's base rate, up to 60 fps, if no source frame is dropped and each appears within 10 ms of its time,
+       or frames come regularly apart from gaps. Frames are duplicated up to the next one.
     3. A constant rate as in 1, with timestamps that jitter by up to a whole frame (10 ms at slow rates).
     4. The lowest common rate at which no source frame is dropped and each appears within 10 ms of its time, up to
        60 fps, or up to ``MAX_FPS`` if most frames come faster than 60 fps.
 
-    The last frame stays as long as the file says.
+    The last frame stays as long as the file says: if a slow rate has no frame near the end, a multiple of it is used.
 
     Args:
         frame_count: Number of source frames, at least 1.
         timestamps: Their timestamps.
         header_rates: The container's base rate (the lowest that fits all timestamps), then its average rate.
+        max_frames: Number of output frames above which rates are not raised for exact times.
 
     Raises:
         InvalidMedia: The rate is over ``MAX_FPS``, or, without timestamps, under ``MIN_FPS``.
@@ -131,12 +145,20 @@ def build_timeline(frame_count: int, timestamps: Timestamps, header_rates: Itera
     near = list(_near_rates(rates, average))
     steady = _constant(timestamps, rates[:1], _ANY_JITTER) or _constant(timestamps, near, _LITTLE_JITTER)
     if steady is not None:
-        return _snapped(steady, timestamps)
+        return _ending(_snapped(steady, timestamps), timestamps, max_frames)
+    coarse = None
     if base is not None:
-        variable = _variable(timestamps, base)
-        if not variable.dropped:
-            return variable
-    return _constant(timestamps, near, _ANY_JITTER) or _finest(timestamps, base, average)
+        coarse = _variable(timestamps, base)
+        if _fits(coarse, timestamps):
+            return coarse
+    steady = _constant(timestamps, near, _ANY_JITTER)
+    if steady is not None:
+        return _ending(steady, timestamps, max_frames)
+    finest = _finest(timestamps, base, average)
+    if coarse is None or coarse.dropped or finest.length <= max_frames:
+        return finest
+    off_seconds = max(_off_seconds(coarse, timestamps), _end_off_seconds(coarse, timestamps))
+    return replace(coarse, off_seconds=off_seconds)
 
 
 def _frame_index(ticks: int, frames_per_tick: Fraction) -> int:
@@ -162,7 +184,8 @@ def _rate_of_one(timestamps: Timestamps, header_rate: Fraction) -> Fraction:
     Then it is the lowest common rate at which the frame lasts whole frame durations, or that at which it lasts one.
     """
     seconds = timestamps.last_duration * timestamps.time_base
-    if header_rate <= _MAX_BASE_RATE or seconds * _MAX_BASE_RATE < 1:
+    is_near = header_rate <= _MAX_BASE_RATE and _ends_in_time(_variable(timestamps, header_rate), timestamps)
+    if is_near or seconds * _MAX_BASE_RATE < 1:
         return header_rate
     whole = (rate for rate in _COMMON_RATES if rate <= _MAX_BASE_RATE and (seconds * rate).denominator == 1)
     return next(whole, 1 / seconds)
@@ -237,20 +260,72 @@ def _finest(timestamps: Timestamps, base: Fraction | None, average: Fraction) ->
     rates = [rate for rate in _COMMON_RATES if wanted <= rate <= most] or [max(wanted, most)]
     for fps in rates:
         timeline = _variable(timestamps, fps)
-        if not timeline.dropped and (fps == rates[-1] or _is_close(timeline, timestamps)):
+        if _fits(timeline, timestamps) or (fps == rates[-1] and not timeline.dropped):
             return timeline
     return _variable(timestamps, rates[-1], shift=1)
 
 
-def _is_close(timeline: Timeline, timestamps: Timestamps) -> bool:
-    """Whether every frame appears within 10 ms of its time."""
+def _fits(timeline: Timeline, timestamps: Timestamps) -> bool:
+    """Whether every frame appears within 10 ms of its time, and the last one ends in time.
+
+    Frames that come regularly, apart from gaps, may be farther off where a constant rate may tremble.
+    """
+    if timeline.dropped or not _ends_in_time(timeline, timestamps):
+        return False
+    may_tremble = timeline.gaps > 0 and timeline.fps >= _FILM_FPS
+    return may_tremble or _off_seconds(timeline, timestamps) <= _CLOSE_SECONDS
+
+
+def _off_seconds(timeline: Timeline, timestamps: Timestamps) -> Fraction:
+    """Most by which a frame appears off its time."""
     numerator, denominator = (timestamps.time_base * timeline.fps).as_integer_ratio()
-    allowed = _CLOSE_SECONDS * timeline.fps * denominator
     first = timestamps.times[0]
-    return all(
-        abs((time - first) * numerator - index * denominator) <= allowed
+    most = max(
+        abs((time - first) * numerator - index * denominator)
         for time, index in zip(timestamps.times, timeline.indices, strict=True)
     )
+    return most / (denominator * timeline.fps)
+
+
+def _ending(timeline: Timeline, timestamps: Timestamps, max_frames: int) -> Timeline:
+    """The timeline of a constant rate, or of a multiple of it if only that has a frame where the last one ends."""
+    if _ends_in_time(timeline, timestamps):
+        return timeline
+    seconds = timestamps.last_duration * timestamps.time_base
+
+    def duration(factor: int) -> int:
+        return max(1, round(seconds * timeline.fps * factor))
+
+    def off(factor: int) -> Fraction:
+        return abs(duration(factor) / (timeline.fps * factor) - seconds)
+
+    most = min(int(_MAX_BASE_RATE / timeline.fps), max_frames // timeline.length)
+    factors = range(1, max(1, most) + 1)
+    factor = next((factor for factor in factors if off(factor) <= _CLOSE_SECONDS), min(factors, key=off))
+    count = len(timestamps.times)
+    length = (count - 1) * factor + duration(factor)
+    return replace(
+        timeline,
+        fps=timeline.fps * factor,
+        length=length,
+        indices=range(0, count * factor, factor),
+        vfr=factor > 1,
+        duplicated=length - count,
+        off_seconds=off(factor) if off(factor) > _CLOSE_END_SECONDS else Fraction(0),
+    )
+
+
+def _end_off_seconds(timeline: Timeline, timestamps: Timestamps) -> Fraction:
+    """By how much the last frame ends off its time; 0 if the file says no time, or one that is too short to show."""
+    seconds = timestamps.last_duration * timestamps.time_base
+    if not timestamps.is_end_exact or seconds < _CLOSE_SECONDS:
+        return Fraction(0)
+    return abs((timeline.length - timeline.indices[-1]) / timeline.fps - seconds)
+
+
+def _ends_in_time(timeline: Timeline, timestamps: Timestamps) -> bool:
+    """Whether the last frame ends within 50 ms of its time."""
+    return _end_off_seconds(timeline, timestamps) <= _CLOSE_END_SECONDS
 
 
 def _variable(timestamps: Timestamps, fps: Fraction, *, shift: int = 0) -> Timeline:

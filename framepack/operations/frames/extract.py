@@ -15,8 +15,8 @@ from framepack.closing import closing
 from framepack.errors import TooLarge
 from framepack.filenames import clean_stem
 from framepack.files.parallel import WORKERS, in_parallel
+from framepack.media.audio.render import audio_sources
 from framepack.media.audio.track import extract_audio
-from framepack.media.clip import AudioSource
 from framepack.media.frames.colors import is_hdr
 from framepack.media.frames.hdr import SDR, TONE_MAPPED
 from framepack.media.images.contact_sheet import ContactSheet
@@ -31,7 +31,7 @@ from framepack.storage.frames.writer import FolderWriter, new_folder
 from framepack.storage.outputs import PUBLIC_ROOT
 
 if TYPE_CHECKING:
-    from framepack.media.clip import Clip, Frame
+    from framepack.media.clip import AudioSource, Clip, Frame
 
 _MAX_STEM = 55  # so that the folder's name has at most 100 characters
 _MAX_PACKED = 50_000  # characters of metadata in a record
@@ -156,7 +156,7 @@ def _ahead(clip: Clip) -> int:
 
 def _store_audio(clip: Clip, writer: FolderWriter, ctx: Context) -> AudioSource | None:
     """Store the audio of the video, unchanged, for a later reassembly."""
-    if not isinstance(clip.audio, AudioSource):
+    if clip.audio is None or not any(audio_sources(clip.audio)):
         return None
     path = ctx.workspace.path("audio.mka")
     kept = extract_audio(clip.audio, path, ctx.job.warn)

@@ -21,7 +21,7 @@ def followed(times: Sequence[int | None], container: str = "mpegts") -> tuple[Cl
     for time in times:
         packet = av.Packet(b"data")
         packet.pts = packet.dts = time
-        packet.time_base = Fraction(1, 90_000)
+        packet.time_base, packet.duration = Fraction(1, 90_000), FRAME
         parts.append(clocks.part(packet))
     return clocks, parts
 
@@ -92,3 +92,24 @@ def test_a_stream_that_begins_with_a_new_part_belongs_to_it(*, places: bool) -> 
     shifts = clocks.shifts([(Fraction(0), Fraction(2)), (Fraction(0), Fraction(1))])
     assert clocks.jumps_of(1, shifts) == ((0, Fraction(2)),)
     assert clocks.jumps_of(0, shifts) == ((50, Fraction(2)),)
+
+
+@pytest.mark.parametrize("every", [12, 20, 40])
+def test_a_restart_is_found_where_few_packets_have_times(every: int) -> None:
+    """Two parts of 40 packets; the only time of the second may be that of the first."""
+    times = [time if number % every == 0 else None for number, time in enumerate(steady(40))]
+    clocks, parts = followed(times * 2)
+    assert parts == [0] * 40 + [1] * 40
+    assert clocks.wrong == set()
+
+
+def test_a_wrong_time_among_few_times_is_no_jump() -> None:
+    """The next time, ten packets later, goes on from the one before it."""
+    times: list[int | None] = [time if number % 10 == 0 else None for number, time in enumerate(steady(60, 900_000))]
+    times[30] = 0
+    assert followed(times)[0].jumps == 0
+
+
+def test_packets_without_times_between_ascending_ones_are_no_jump() -> None:
+    """Whatever durations a parser gives them."""
+    assert followed([0, None, None, None, 2 * FRAME, None, None, 4 * FRAME])[0].jumps == 0

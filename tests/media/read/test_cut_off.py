@@ -17,6 +17,7 @@ from framepack.media.images.convert import to_rgb
 from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
 from tests.support.clips import AudioSpec, Spec, add_audio, add_video, barred, bars_of, frames_of, make_clip
+from tests.support.odd_files import recorded
 
 COUNT = 60
 TS = 188
@@ -174,3 +175,36 @@ def test_a_whole_avi_of_a_low_rate_is_no_cut_one(tmp_path: Path, fps: int, count
     assert (numbers, warnings) == (list(range(count)), [])
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     assert "The end of the file is missing" in " ".join(shown(path)[1])
+
+
+def test_frames_after_a_place_at_which_reading_ends_are_missing_although_the_file_goes_on(tmp_path: Path) -> None:
+    """A WebM file without a duration, with a block of a track that does not exist, at which FFmpeg ends."""
+    path = recorded(tmp_path / "a.webm", [Fraction(k, 5) for k in range(12)])
+    assert probe(path).warnings == ()
+    with av.open(str(path)) as container:
+        places = [packet.pos or 0 for packet in container.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes().replace(b"\x44\x89\x88", b"\x44\x8d\x88"))
+    data[places[4]] = 0x89
+    path.write_bytes(data)
+    info = probe(path)
+    assert info.frame_count < 12
+    assert info.warnings == ("The end of the file is missing or cannot be read.",)
+
+
+def test_an_error_that_ends_the_reading_is_a_loss(tmp_path: Path) -> None:
+    """A fragment whose audio is said to be before the beginning of the file, and none behind it that tells more."""
+    kind = Kind("a.mp4", muxer={"movflags": "frag_every_frame+empty_moov"}, audio="aac")
+    path = kind.make(tmp_path)
+    data = path.read_bytes()
+    losses = 0
+    for found in list(re.finditer(b"trun", data))[40:60]:
+        place = found.start()
+        path.write_bytes(
+            data[: place + 12]
+            + b"\xd1\0\0\0"
+            + data[place + 16 :].replace(b"moof", b"free").replace(b"mfra", b"free")
+        )
+        info = probe(path)
+        losses += info.frame_count < COUNT
+        assert any("The end of the file" in warning for warning in info.warnings), found
+    assert losses == 20

@@ -17,9 +17,12 @@ MILLISECOND = Fraction(1, 1000)
 RATES = [Fraction(24000, 1001), Fraction(24), Fraction(25), NTSC, Fraction(30), Fraction(50), Fraction(60000, 1001)]
 
 
-def build(times: list[int], time_base: Fraction, *header: Fraction | None, last: int = 0) -> Timeline:
-    """The timeline of frames at these times."""
-    return build_timeline(len(times), Timestamps(times, time_base, last), header)
+def build(
+    times: list[int], time_base: Fraction, *header: Fraction | None, last: int = 0, max_frames: int = 10**9
+) -> Timeline:
+    """The timeline of frames at these times, the last of which lasts exactly so long."""
+    timestamps = Timestamps(times, time_base, last, is_end_exact=True)
+    return build_timeline(len(times), timestamps, header, max_frames)
 
 
 @pytest.mark.parametrize("rate", [*RATES, Fraction(1, 2), Fraction(240), Fraction(12)])
@@ -86,6 +89,59 @@ def test_a_useless_base_rate_is_replaced_by_a_common_rate() -> None:
     timeline = build(times, MILLISECOND, Fraction(1000), Fraction(8, 5))
     assert (timeline.fps, timeline.dropped) == (NTSC, 0)
     assert list(timeline.indices) == [0, 1, 2, 3, 60, 61, 62, 150]
+
+
+@pytest.mark.parametrize(
+    ("delays", "base", "fps"),
+    [([1000] * 3 + [1500] * 3, 1, 2), ([200] * 4 + [300] * 3, 5, 10), ([300, 200, 200], 5, 10)],
+)
+def test_a_base_rate_that_shows_frames_off_their_times_is_raised(delays: list[int], base: int, fps: int) -> None:
+    """Frames between the slots of the header's rate get a rate at which they are within 10 ms."""
+    times = list(accumulate(delays, initial=0))
+    timeline = build(times, MILLISECOND, Fraction(base), Fraction(base), last=delays[-1])
+    assert (timeline.fps, timeline.off_seconds) == (Fraction(fps), Fraction(0))
+    assert [1000 * index / timeline.fps for index in timeline.indices] == times
+    assert timeline.length / timeline.fps == Fraction(times[-1] + delays[-1], 1000)
+
+
+def test_a_base_rate_is_kept_if_a_higher_one_has_too_many_frames() -> None:
+    """A long recording is not refused for half a second, but says by how much its frames are off."""
+    times = list(accumulate([1000] * 3 + [1500] * 3, initial=0))
+    timeline = build(times, MILLISECOND, Fraction(1), Fraction(1), last=1500, max_frames=16)
+    assert (timeline.fps, timeline.off_seconds) == (Fraction(1), Fraction(1, 2))
+
+
+def test_a_regular_rate_with_gaps_may_tremble() -> None:
+    """25 a second with a gap, off by up to 15 ms as from cameras, stays at 25."""
+    times = [40 * index + index * 7 % 16 for index in range(100) if index != 50]
+    assert build(times, MILLISECOND, Fraction(25), Fraction(25), last=40).fps == 25
+
+
+@pytest.mark.parametrize(
+    ("interval", "last", "fps"),
+    [(1000, 100, 10), (500, 100, 10), (150, 50, 20), (1000, 1400, 5), (100, 60, 10), (40, 1, 25)],
+)
+def test_the_last_frame_ends_in_time_at_slow_rates(interval: int, last: int, fps: int) -> None:
+    """At a multiple of the rate, all frames stay regular; up to 50 ms are not worth it."""
+    times = [interval * index for index in range(6)]
+    timeline = build(times, MILLISECOND, Fraction(1000, interval), last=last)
+    assert timeline.fps == fps
+    assert [1000 * index / timeline.fps for index in timeline.indices] == times
+    assert abs(timeline.length / timeline.fps - Fraction(times[-1] + last, 1000)) <= Fraction(1, 20)
+
+
+def test_the_last_frame_is_longer_if_a_multiple_of_the_rate_has_too_many_frames() -> None:
+    """The rate stays, and it says by how much the end is off."""
+    timeline = build([1000 * index for index in range(6)], MILLISECOND, Fraction(1), last=100, max_frames=6)
+    assert (timeline.fps, timeline.length) == (Fraction(1), 6)
+    assert timeline.off_seconds == Fraction(9, 10)
+
+
+def test_a_duration_that_is_one_for_all_frames_does_not_end_the_last_one() -> None:
+    """Headers that say 25 a second for a slow recording do not raise its rate."""
+    times = [1000 * index for index in range(6)]
+    timeline = build_timeline(6, Timestamps(times, MILLISECOND, 40), [Fraction(1)])
+    assert (timeline.fps, timeline.length) == (Fraction(1), 6)
 
 
 def test_frames_too_close_for_the_rate_are_dropped_and_counted() -> None:

@@ -1,0 +1,125 @@
+"""The edit lists of an MP4 file: which parts of its tracks are played, in which order and how fast."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from itertools import dropwhile
+from pathlib import Path
+from typing import Final, NamedTuple
+
+_MOST_MOOV_BYTES: Final = 2**27
+_MOST_EDITS: Final = 200
+_NOTHING: Final = -1
+_FIXED_POINT: Final = 2**16
+
+
+class Edit(NamedTuple):
+    """One entry of an edit list.
+
+    Attributes:
+        seconds: How long it plays; 0 if up to the end of the track.
+        begin: Where it begins, in seconds of the track's own clock; None if nothing is played.
+        rate: How fast it plays; 0 holds one frame.
+    """
+
+    seconds: Fraction
+    begin: Fraction | None
+    rate: Fraction = Fraction(1)
+
+
+EditLists = dict[int, list[Edit]]
+"""By number of the track; tracks without a list are missing."""
+
+
+def read_edit_lists(path: Path) -> EditLists:
+    """The edit lists of an MP4 file; none if it has no complete index, or its frames are in fragments."""
+    movie = _movie(path)
+    boxes = list(_boxes(movie))
+    names = [name for name, _ in boxes]
+    if b"mvhd" not in names or b"mvex" in names:
+        return {}
+    try:
+        units = _units(dict(boxes)[b"mvhd"])
+        return {number: edits for name, track in boxes if name == b"trak" for number, edits in _edits(track, units)}
+    except (struct.error, KeyError, IndexError, ZeroDivisionError):  # damaged
+        return {}
+
+
+def needs_own_reading(edits: Sequence[Edit]) -> bool:
+    """Whether FFmpeg does not follow a list: it knows a pause at the beginning, then one part at normal speed."""
+    played = list(dropwhile(lambda edit: edit.begin is None, edits))
+    return len(played) > 1 or any(edit.rate != 1 or not edit.seconds for edit in played)
+
+
+def obstacle(edits: Sequence[Edit]) -> str | None:
+    """Why a list cannot be followed, as a sentence for the client; None if it can."""
+    backward = sum(edit.rate < 0 for edit in edits)
+    if len(edits) <= _MOST_EDITS and not backward:
+        return None
+    reason = f"has {len(edits)} parts, more than the {_MOST_EDITS} that can be followed"
+    if backward:
+        reason = f"plays {backward} of its {len(edits)} parts backward, which is not followed"
+    return f"The file's edit list {reason}: all of the video is played once, in order."
+
+
+def played_once(edits: Sequence[Edit]) -> list[Edit]:
+    """A list that plays all from the earliest part on."""
+    return [Edit(Fraction(0), min((edit.begin for edit in edits if edit.begin is not None), default=Fraction(0)))]
+
+
+def _movie(path: Path) -> bytes:
+    """The content of the box that describes all tracks; nothing if there is none."""
+    size_bytes, begin = path.stat().st_size, 0
+    with path.open("rb") as file:
+        while begin + 8 <= size_bytes:
+            file.seek(begin)
+            head = file.read(16)
+            length = int.from_bytes(head[:4], "big")
+            header_bytes = 8
+            if length == 1:  # the size follows, in 64 bits
+                length, header_bytes = int.from_bytes(head[8:16], "big"), 16
+            length = length or size_bytes - begin
+            if head[4:8] == b"moov":
+                file.seek(begin + header_bytes)
+                return file.read(min(length - header_bytes, _MOST_MOOV_BYTES)) if length > header_bytes else b""
+            if length < header_bytes:
+                break
+            begin += length
+    return b""
+
+
+def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Names and contents of the boxes in a box."""
+    begin = 0
+    while begin + 8 <= len(data):
+        length = int.from_bytes(data[begin : begin + 4], "big") or len(data) - begin
+        if length < 8:  # noqa: PLR2004 - a length and a name
+            return
+        yield data[begin + 4 : begin + 8], data[begin + 8 : begin + length]
+        begin += length
+
+
+def _edits(track: bytes, movie_units: int) -> Iterator[tuple[int, list[Edit]]]:
+    """The number of a track and its edit list, if it has one."""
+    boxes = dict(_boxes(track))
+    entries = dict(_boxes(boxes.get(b"edts", b""))).get(b"elst")
+    if entries is None:
+        return
+    units = _units(dict(_boxes(boxes[b"mdia"]))[b"mdhd"])
+    header = boxes[b"tkhd"]
+    (number,) = struct.unpack_from(">I", header, 20 if header[0] else 12)
+    layout = struct.Struct(">Qqi" if entries[0] else ">Iii")
+    (count,) = struct.unpack_from(">I", entries, 4)
+    edits = []
+    for duration, begin, rate in layout.iter_unpack(entries[8 : 8 + count * layout.size]):
+        place = None if begin == _NOTHING else Fraction(begin, units)
+        edits.append(Edit(Fraction(duration, movie_units), place, Fraction(rate, _FIXED_POINT)))
+    yield number, edits
+
+
+def _units(header: bytes) -> int:
+    """Units per second of a header of the movie or of a track's content."""
+    (units,) = struct.unpack_from(">I", header, 20 if header[0] else 12)
+    return int(units)
