@@ -55,7 +55,7 @@ class CombFinder:
     _shape: tuple[str, int, int] | None = None
     _count: int = 0
     _held: list[av.VideoFrame] = field(default_factory=list)
-    _judged: list[str] = field(default_factory=list)  # kinds of the first of the held frames
+    _judged: list[str] = field(default_factory=list)  # kinds of the first frames that are kept
     _kinds: Counter[str] = field(default_factory=Counter)
 
     def add(self, frame: av.VideoFrame) -> list[av.VideoFrame]:

@@ -230,8 +230,7 @@ def _codec_names(streams: Sequence[Stream]) -> str:
 
 def _describe(path: Path, container: InputContainer, max_frames: int, lists: EditLists | None = None) -> VideoInfo:
     """Describe a file; with edit lists, one that is opened without them."""
-    stream = _best_video(container)
-    audio = _best_audio(container)
+    stream, audio = _best_video(container), _best_audio(container)
     context = stream.codec_context  # its tags are the container's until a frame is decoded
     tags = context.colorspace, context.color_primaries, context.color_trc
     found = scan(container, stream, min(max_frames, MAX_FRAMES), audio)
@@ -252,7 +251,6 @@ def _describe(path: Path, container: InputContainer, max_frames: int, lists: Edi
     timeline, notes = fit_to_audio(timeline, frame_count, spans, max_frames)
     pixel_format = _pixel_format(stream, frame)
     rotation, upright = _orientation(frame)
-    aspect = stream.sample_aspect_ratio or Fraction(1)
     width, height = (stream.width, stream.height) if frame is None else (frame.width, frame.height)
     return VideoInfo(
         container=container.format.name,
@@ -265,7 +263,7 @@ def _describe(path: Path, container: InputContainer, max_frames: int, lists: Edi
         coded_height=height,
         rotation=rotation,
         upright=upright,
-        pixel_aspect=1 / aspect if rotation in {90, 270} else aspect,
+        pixel_aspect=(stream.sample_aspect_ratio or Fraction(1)) ** (-1 if rotation in {90, 270} else 1),
         colors=resolve(frame or stream.codec_context, pixel_format, tags),
         timeline=timeline,
         frame_count=found.frame_count,

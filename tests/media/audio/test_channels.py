@@ -54,7 +54,7 @@ def clip(path: Path, codec: str, layout: str) -> Path:
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
         audio = cast("av.AudioStream", output.add_stream(codec, rate=RATE, layout=layout))
         for index in range(25):
-            frame = av.VideoFrame(64, 48, "yuv420p")
+            frame = av.VideoFrame.from_ndarray(np.full((72, 64), 16 + 8 * index, np.uint8), "yuv420p")
             frame.pts, frame.time_base = index, Fraction(1, 25)
             output.mux(video.encode(frame))
         output.mux(video.encode(None))

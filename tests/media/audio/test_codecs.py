@@ -109,7 +109,7 @@ def test_six_channels_are_kept(
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
         audio = cast("av.AudioStream", output.add_stream(codec, rate=rate, layout=layout))
         for index in range(25):
-            frame = av.VideoFrame(64, 48, "yuv420p")
+            frame = av.VideoFrame.from_ndarray(np.full((72, 64), 16 + 8 * index, np.uint8), "yuv420p")
             frame.pts, frame.time_base = index, Fraction(1, 25)
             output.mux(video.encode(frame))
         output.mux(video.encode(None))
