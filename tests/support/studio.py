@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, expect, sync_playwright
 
 from tests.support.rest_server import RestServer, tiny_weights
 
@@ -28,6 +28,8 @@ _FLAGS: Final = (
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 )
 _OWN_SCHEMES: Final = frozenset({"blob", "data", "about"})
+
+expect.set_options(timeout=30_000)  # for machines that do other things, too
 
 needs_browser = pytest.mark.skipif(_CHROMIUM is None, reason="there is no Chromium to open pages")
 
@@ -111,7 +113,7 @@ def opened_tab(browser: Browser, width: int = 1280, height: int = 800, **options
         options: More arguments of `Browser.new_context`, such as ``color_scheme`` and ``has_touch``.
     """
     context = browser.new_context(viewport={"width": width, "height": height}, **options)
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(30_000)
     try:
         tab = Tab(context.new_page())
         yield tab

@@ -13,8 +13,6 @@ from tests.support.rest_server import KEY, Client
 if TYPE_CHECKING:
     from tests.support.studio import Tab
 
-expect.set_options(timeout=30_000)  # for machines that do other things, too
-
 
 @dataclass
 class Studio:
