@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import IO, TYPE_CHECKING, Any, Final
+from urllib.parse import quote, unquote
 from uuid import uuid4
 
 import httpx
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 Files = Mapping[str, tuple[str, IO[bytes]]]
 """Files of a form: name and open file, by field."""
 
+_QUERY: Final = re.compile(r"[?#]")
 _PASSING: Final = frozenset({429, 503})
 _OF_PROXIES: Final = frozenset({502, 504})
 _LASTING: Final = frozenset({"model_unavailable", "out_of_memory"})
@@ -139,17 +142,59 @@ class Api:
         raise refusal
 
     def _request(self, sending: Sending) -> httpx.Request:
+        """A new request.
+
+        Raises:
+            ClientError: No request can have these fields or this address.
+        """
         is_own = self.is_own(sending.path)
+        if is_own and _has_dots(sending.path.removeprefix(self.url)):
+            raise ClientError(f"The path {sending.path!r} leads to another one, because of its dots.")
         key = {"X-API-Key": self.key} if self.key and is_own else {}
-        return self.network.client.build_request(
-            sending.method,
-            f"{self.url}{sending.path}" if sending.path.startswith("/") else sending.path,
-            json=None if sending.body is None else dict(sending.body),
-            params=sending.query,
-            files=sending.files,
-            headers={**key, **sending.headers},
-            timeout=httpx.Timeout(sending.silence or self.timing.response, connect=self.timing.connect, pool=None),
-        )
+        headers = {**key, **sending.headers}
+        wrong = next((name for name, value in headers.items() if not (value.isascii() and value.isprintable())), None)
+        if wrong is not None:
+            raise ClientError(f"{wrong} must have no other characters than those of ASCII, and no line breaks.")
+        try:
+            return self.network.client.build_request(
+                sending.method,
+                f"{self.url}{sending.path}" if sending.path.startswith("/") else sending.path,
+                json=None if sending.body is None else dict(sending.body),
+                params=sending.query,
+                files=sending.files,
+                headers=headers,
+                timeout=httpx.Timeout(
+                    sending.silence or self.timing.response, connect=self.timing.connect, pool=None
+                ),
+            )
+        except httpx.InvalidURL:
+            raise
+        except (ValueError, TypeError, RecursionError) as error:  # such as NaN, half a surrogate pair, or an object
+            raise ClientError(f"The request cannot be written as HTTP and JSON ({error}).") from error
+
+
+def segment(name: str, value: object) -> str:
+    """One segment of a path, which can never become a part of another route.
+
+    Args:
+        name: What the value is called in errors.
+        value: A name or an id, as the server knows it; None if it is missing.
+
+    Raises:
+        ClientError: It is empty, has a slash, or is one of the names that lead to another folder.
+    """
+    text = "" if value is None else str(value)
+    if text in {"", ".", ".."} or "/" in text:
+        raise ClientError(f"{name} must be a name without slashes, not {text!r}.")
+    try:
+        return quote(text, safe="")
+    except UnicodeEncodeError as error:
+        raise ClientError(f"{name} has a character that UTF-8 does not have: {text!r}.") from error
+
+
+def _has_dots(path: str) -> bool:
+    """Whether a path has segments that HTTPX, a proxy or a server could resolve to another path."""
+    return any(unquote(part) in {".", ".."} for part in _QUERY.split(path, maxsplit=1)[0].split("/"))
 
 
 def new_key() -> str:

@@ -10,6 +10,7 @@ from framepack import __version__
 from framepack.client.answer import StoredFile
 from framepack.client.api import Api, Sending, new_key
 from framepack.client.download import download
+from framepack.client.errors import ClientError
 from framepack.client.generated.async_operations import AsyncOperations, AsyncSubmissions
 from framepack.client.generated.operations import Operations, Submissions
 from framepack.client.jobs import AsyncJob, AsyncJobResult, FollowedJob, Job, JobResult, JobView
@@ -95,7 +96,7 @@ class Client(Operations):
         Raises:
             ApiError: There is no such file, or a running job needs it.
         """
-        run_now(self._api.json(Sending("DELETE", _address(file))))
+        run_now(self._api.json(_deletion(self._api, file)))
 
     def job(self, job_id: str) -> Job[JobResult]:
         """The handle of a job that was submitted before. The server is not asked yet."""
@@ -178,7 +179,7 @@ class AsyncClient(AsyncOperations):
         Raises:
             ApiError: There is no such file, or a running job needs it.
         """
-        await self._api.json(Sending("DELETE", _address(file)))
+        await self._api.json(_deletion(self._api, file))
 
     def job(self, job_id: str) -> AsyncJob[AsyncJobResult]:
         """The handle of a job that was submitted before. The server is not asked yet."""
@@ -199,6 +200,18 @@ def _api(url: str, key: str | None, network: Network, timing: Timing | None) -> 
 
 def _address(file: str | StoredFile) -> str:
     return file.server_path if isinstance(file, StoredFile) else file
+
+
+def _deletion(api: Api, file: str | StoredFile) -> Sending:
+    """The request that deletes a file.
+
+    Raises:
+        ClientError: It is not a file of the server.
+    """
+    address = _address(file)
+    if not (api.is_own(address) and address.removeprefix(api.url).startswith("/outputs/")):
+        raise ClientError(f"{address!r} is not a file of {api.url}, whose paths begin with /outputs/.")
+    return Sending("DELETE", address)
 
 
 def _listing(limit: int) -> Sending:

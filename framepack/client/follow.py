@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
 
 import httpx
 
-from framepack.client.api import Api, Sending
+from framepack.client.api import Api, Sending, segment
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -20,8 +19,12 @@ _FINAL: Final = frozenset({"completed", "failed", "cancelled"})
 
 
 def job_path(job_id: str) -> str:
-    """The path of a job."""
-    return f"/jobs/{quote(job_id, safe='')}"
+    """The path of a job.
+
+    Raises:
+        ClientError: It cannot be the id of a job.
+    """
+    return f"/jobs/{segment('job_id', job_id)}"
 
 
 def is_final(view: dict[str, Any]) -> bool:

@@ -6,10 +6,9 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
-from urllib.parse import quote
 
 from framepack.client.answer import Answer
-from framepack.client.api import Api, Sending, new_key
+from framepack.client.api import Api, Sending, new_key, segment
 from framepack.client.errors import ClientError
 from framepack.client.jobs import AsyncJob, FollowedJob, Job
 from framepack.client.network import run_now
@@ -123,8 +122,8 @@ async def _sending(
     route: Route, fields: Mapping[str, Any], uploads: Uploads, headers: Mapping[str, str] | None = None
 ) -> Sending:
     """The request of an operation, with its sources uploaded."""
-    wire = await uploads.fields(fields, route.sources)
-    places = {name: quote(str(wire.pop(name, "")), safe="") for name in route.path_fields}
+    places = {name: segment(name, fields.get(name)) for name in route.path_fields}
+    wire = await uploads.fields({name: fields[name] for name in fields if name not in places}, route.sources)
     repeatable = {"Idempotency-Key": uploads.key} if route.is_once and route.method != "GET" else {}
     given = {**repeatable, **(headers or {})}
     path = route.path.format(**places)
