@@ -128,7 +128,7 @@ class _Work:
         """Delete the uploads. Those that cannot be deleted now expire on the server."""
         for path in () if self.may_repeat else self.uploads.made:
             with suppress(ClientError):
-                await self._hasty.json(Sending("DELETE", path))
+                await self._hasty.delete(path)
 
     async def _cancel(self, request: Sending) -> bool:
         """Cancel the job, and return whether it has ended. If its id is not known, the same request finds it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from shutil import copyfileobj
 from typing import IO, TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 Source: TypeAlias = str | os.PathLike[str] | IO[bytes] | StoredFile
 """A file: a path or an open file, which is uploaded; an address or a path of the server; an upload or a result."""
 
+_LONGEST_KEY: Final = 255
 _ADDRESSES: Final = ("http://", "https://", "/outputs/")
 
 
@@ -56,7 +58,7 @@ class Uploads:
 
     Attributes:
         api: The server.
-        key: Idempotency-Key of the request. Those of its uploads begin with it, so that a repeated request has the
+        key: Idempotency-Key of the request. Those of its uploads are made from it, so that a repeated request has the
             same sources.
         made: Paths of the files it has uploaded.
     """
@@ -86,6 +88,7 @@ class Uploads:
         if isinstance(source, str) and source.startswith(_ADDRESSES):
             return source
         key = f"{self.key}/{len(self.made)}"
+        key = key if len(key) <= _LONGEST_KEY else sha256(key.encode(errors="replace")).hexdigest()
         uploaded = await upload(self.api, source, key)
         self.made.append(uploaded.video_url)
         return uploaded.video_url
@@ -107,6 +110,8 @@ async def upload(api: Api, source: str | os.PathLike[str] | IO[bytes], key: str,
     """
     if isinstance(source, str | os.PathLike):
         path = Path(source)
+        if "\0" in str(path):
+            raise ClientError(f"{str(path)!r} is not the path of a file.")
         with path.open("rb") as file:  # noqa: ASYNC230 - HTTPX reads it in this thread, too
             return await _sent(api, file, name or path.name, key)
     own_name = getattr(source, "name", None)
