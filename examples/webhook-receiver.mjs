@@ -37,27 +37,45 @@ function handle(message) {
   console.log(`${message.operation} ${message.job_id}${end}`);
 }
 
-const server = createServer(async (request, response) => {
+/** The body of a request; null if it is too large. */
+async function bodyOf(request) {
   const parts = [];
   let size = 0;
   for await (const part of request) {
     size += part.length;
-    if (size > MAX_BODY_BYTES) {
-      response.writeHead(413).end();
-      return;
+    if (size <= MAX_BODY_BYTES) {
+      parts.push(part);
     }
-    parts.push(part);
   }
-  const body = Buffer.concat(parts);
+  return size <= MAX_BODY_BYTES ? Buffer.concat(parts) : null;
+}
+
+/** Accept a message that is signed, once; returns the status of the answer. */
+async function receive(request) {
+  const body = await bodyOf(request);
+  if (body === null) {
+    return 413;
+  }
   if (!isSigned(request.headers, body)) {
-    response.writeHead(401).end("The signature is wrong or too old");
-    return;
+    return 401; // the signature is wrong or too old
   }
   if (!seen.has(request.headers["webhook-id"])) { // the same message may come twice
     handle(JSON.parse(body.toString()));
     seen.add(request.headers["webhook-id"]);
   }
-  response.writeHead(204).end();
+  return 204;
+}
+
+const server = createServer((request, response) => {
+  receive(request).then(
+    (status) => response.writeHead(status).end(),
+    (error) => {
+      if (request.complete) { // otherwise the client has hung up, and nobody waits for an answer
+        console.error(error);
+        response.writeHead(500).end(); // the message comes again
+      }
+    },
+  );
 });
 
 if (!SECRET) {

@@ -8,12 +8,15 @@ status than 2xx come again for three days.
 """
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
 import os
+import re
 import sys
 import time
+import traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 SECRET = os.environ["FRAMEPACK_WEBHOOK_SECRET"]
@@ -27,11 +30,11 @@ seen: set[str] = set()  # a real application keeps these in its database
 def is_signed(headers, body: bytes) -> bool:
     """Whether a message comes from the server, and is not a recorded one."""
     identity, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
-    if not timestamp.isdigit() or abs(time.time() - int(timestamp)) > MAX_AGE_SECONDS:
+    if not re.fullmatch("[0-9]{1,20}", timestamp) or abs(time.time() - int(timestamp)) > MAX_AGE_SECONDS:
         return False
     expected = hmac.digest(KEY, f"{identity}.{timestamp}.".encode() + body, hashlib.sha256)
     signatures = headers.get("webhook-signature", "").split()  # several while a secret is being changed
-    return any(hmac.compare_digest(each, "v1," + base64.b64encode(expected).decode()) for each in signatures)
+    return any(hmac.compare_digest(each.encode(), b"v1," + base64.b64encode(expected)) for each in signatures)
 
 
 def handle(message: dict) -> None:
@@ -45,18 +48,34 @@ def handle(message: dict) -> None:
 class Receiver(BaseHTTPRequestHandler):
     """Answers the server."""
 
+    timeout = 20  # seconds in which a client may be silent
+
+    def handle(self) -> None:
+        """Serve a client until it hangs up, wherever that is."""
+        with contextlib.suppress(OSError):
+            super().handle()
+
     def do_POST(self) -> None:
-        """Accept a message that is signed, once."""
-        size = int(self.headers.get("content-length", 0))
-        body = self.rfile.read(size) if size <= MAX_BODY_BYTES else b""
-        if not is_signed(self.headers, body):
-            self.send_error(401, "The signature is wrong or too old")
-            return
-        if self.headers["webhook-id"] not in seen:  # the same message may come twice
-            handle(json.loads(body))
-            seen.add(self.headers["webhook-id"])
-        self.send_response(204)
+        """Answer a message."""
+        self.send_response(self.receive())
         self.end_headers()
+
+    def receive(self) -> int:
+        """Accept a message that is signed, once; return the status of the answer."""
+        size = self.headers.get("content-length", "0")
+        if not re.fullmatch("[0-9]{1,20}", size) or int(size) > MAX_BODY_BYTES:
+            return 413
+        body = self.rfile.read(int(size))
+        if not is_signed(self.headers, body):
+            return 401  # the signature is wrong or too old
+        if self.headers["webhook-id"] not in seen:  # the same message may come twice
+            try:
+                handle(json.loads(body))
+            except Exception:  # noqa: BLE001 - whatever it is, the server shall hear of it
+                traceback.print_exc()
+                return 500  # the message comes again
+            seen.add(self.headers["webhook-id"])
+        return 204
 
     def log_message(self, *_: object) -> None:
         """Print only what `handle` prints."""

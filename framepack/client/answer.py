@@ -48,6 +48,14 @@ class Answer(BaseModel):
         """Keep the server that it came from."""
         self._api = context if isinstance(context, Api) else None
 
+    def __getstate__(self) -> dict[Any, Any]:
+        """Leave the server behind: its connections are those of this process."""
+        return {**super().__getstate__(), "__pydantic_private__": {"_api": None}}
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """A copy from the same server."""
+        return super().__deepcopy__({**(memo or {}), id(self._api): self._api})
+
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """Leave out files in base64, and what has no value."""
         for name, value in super().__repr_args__():
@@ -57,7 +65,9 @@ class Answer(BaseModel):
     @property
     def _server(self) -> Api:
         if self._api is None:
-            raise ClientError("This answer was not received by a client: use the client's own download.")
+            raise ClientError(
+                "This answer does not come from a client of this process: use the client's own download."
+            )
         return self._api
 
 

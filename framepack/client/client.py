@@ -10,16 +10,16 @@ from framepack import __version__
 from framepack.client.answer import StoredFile
 from framepack.client.api import Api, Sending, new_key
 from framepack.client.download import download
+from framepack.client.errors import ClientError
 from framepack.client.generated.async_operations import AsyncOperations, AsyncSubmissions
 from framepack.client.generated.operations import Operations, Submissions
-from framepack.client.jobs import AsyncJob, AsyncJobResult, FollowedJob, Job, JobResult, JobView
+from framepack.client.jobs import AsyncJob, AsyncJobResult, FollowedJob, Job, JobList, JobResult, JobView
 from framepack.client.network import Network, TaskNetwork, ThreadNetwork, run_now
 from framepack.client.sources import Upload, upload
 from framepack.client.timing import Timing
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
     from pathlib import Path
 
 _HEADERS: Final = {"User-Agent": f"framepack-client/{__version__}", "Accept": "application/json"}
@@ -95,7 +95,7 @@ class Client(Operations):
         Raises:
             ApiError: There is no such file, or a running job needs it.
         """
-        run_now(self._api.json(Sending("DELETE", _address(file))))
+        run_now(self._api.delete(_own_file(self._api, file)))
 
     def job(self, job_id: str) -> Job[JobResult]:
         """The handle of a job that was submitted before. The server is not asked yet."""
@@ -107,7 +107,7 @@ class Client(Operations):
         Args:
             limit: How many at most, up to 1000.
         """
-        return list(_listed(run_now(self._api.json(_listing(limit))), self._api))
+        return _listed(run_now(self._api.json(_listing(limit))), self._api)
 
 
 class AsyncClient(AsyncOperations):
@@ -178,7 +178,7 @@ class AsyncClient(AsyncOperations):
         Raises:
             ApiError: There is no such file, or a running job needs it.
         """
-        await self._api.json(Sending("DELETE", _address(file)))
+        await self._api.delete(_own_file(self._api, file))
 
     def job(self, job_id: str) -> AsyncJob[AsyncJobResult]:
         """The handle of a job that was submitted before. The server is not asked yet."""
@@ -190,7 +190,7 @@ class AsyncClient(AsyncOperations):
         Args:
             limit: How many at most, up to 1000.
         """
-        return list(_listed(await self._api.json(_listing(limit)), self._api))
+        return _listed(await self._api.json(_listing(limit)), self._api)
 
 
 def _api(url: str, key: str | None, network: Network, timing: Timing | None) -> Api:
@@ -201,10 +201,21 @@ def _address(file: str | StoredFile) -> str:
     return file.server_path if isinstance(file, StoredFile) else file
 
 
+def _own_file(api: Api, file: str | StoredFile) -> str:
+    """The path or the address of a file of the server.
+
+    Raises:
+        ClientError: It is not a file of the server.
+    """
+    address = _address(file)
+    if not (api.is_own(address) and address.removeprefix(api.url).startswith("/outputs/")):
+        raise ClientError(f"{address!r} is not a file of {api.url}, whose paths begin with /outputs/.")
+    return address
+
+
 def _listing(limit: int) -> Sending:
     return Sending("GET", "/jobs", query={"limit": limit})
 
 
-def _listed(answer: dict[str, Any], api: Api) -> Iterator[JobView]:
-    for fields in answer.get("jobs", ()):
-        yield JobView.of(fields, api)
+def _listed(answer: dict[str, Any], api: Api) -> list[JobView]:
+    return JobList.of(answer, api).jobs

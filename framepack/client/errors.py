@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 UNKNOWN: Final = "unknown"
 """Code of an error that is not the server's own, but for example that of a proxy."""
 
-_FIELD: Final = re.compile(r"(?:Unknown field ')?([a-z]\w*(?:\[\d+\]|\.\w+)*)(?=[ '])")
+_FIELD: Final = re.compile(r"(?:Unknown field ')?([a-z]\w*(?:\[\d+\]|\.\w+)*)(?=[ ':])")
 _INVALID_FIELD: Final = "invalid_field"
 _CANCELLED: Final = "cancelled"
 
@@ -51,13 +51,20 @@ class ApiError(ClientError):
         status: Status of HTTP.
         field: The field that is wrong, such as ``brightness`` or ``operations[0].params.brightness``; None if the
             error is not about a field.
+        is_after_loss: Whether an earlier attempt may have been carried out, because its answer was lost.
     """
+
+    is_after_loss = False
 
     def __init__(self, message: str, code: str, status: int, field: str | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.status = status
         self.field = field or _field_in(message, code)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be the same in another process."""
+        return type(self), (str(self), self.code, self.status, self.field)
 
 
 class JobFailed(ApiError):
@@ -71,6 +78,10 @@ class JobFailed(ApiError):
         super().__init__(message, code, status)
         self.job_id = job_id
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be the same in another process."""
+        return type(self), (str(self), self.code, self.status, self.job_id)
+
 
 class JobCancelled(JobFailed):
     """A job was cancelled, or reached its time limit."""
@@ -80,7 +91,8 @@ def failure_of(job_id: str, result: Mapping[str, Any]) -> JobFailed:
     """The exception for the error envelope of a job."""
     code = str(result.get("code", UNKNOWN))
     kind = JobCancelled if code == _CANCELLED else JobFailed
-    return kind(str(result.get("error", "The job failed.")), code, int(result.get("status", 500)), job_id)
+    status = result.get("status")
+    return kind(str(result.get("error", "The job failed.")), code, status if isinstance(status, int) else 500, job_id)
 
 
 def _field_in(message: str, code: str) -> str | None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
 
 import httpx
 
-from framepack.client.api import Api, Sending
+from framepack.client.api import Api, Sending, json_object, segment, undecodable
+from framepack.client.errors import UnexpectedAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
 _MAX_FRUITLESS: Final = 2
 """After how many streams without any event the server is asked instead."""
@@ -20,8 +19,12 @@ _FINAL: Final = frozenset({"completed", "failed", "cancelled"})
 
 
 def job_path(job_id: str) -> str:
-    """The path of a job."""
-    return f"/jobs/{quote(job_id, safe='')}"
+    """The path of a job.
+
+    Raises:
+        ClientError: It cannot be the id of a job.
+    """
+    return f"/jobs/{segment('job_id', job_id)}"
 
 
 def is_final(view: dict[str, Any]) -> bool:
@@ -49,8 +52,8 @@ async def follow(api: Api, job_id: str) -> AsyncGenerator[dict[str, Any], None]:
         except httpx.TransportError:
             pass  # the server stops, or a proxy cuts long connections
         await api.network.sleep(next(pauses))
-    last: dict[str, Any] = {}
-    while not is_final(last):
+    last: dict[str, Any] | None = None
+    while last is None or not is_final(last):
         view = await api.json(Sending("GET", job_path(job_id)))
         if view != last:
             yield view
@@ -67,9 +70,23 @@ async def _events(api: Api, job_id: str) -> AsyncGenerator[dict[str, Any], None]
     try:
         if not response.headers.get("content-type", "").startswith("text/event-stream"):
             return
-        async for line in api.network.lines(response):
-            name, _, value = line.partition(":")
-            if name == "data":  # the server writes the JSON of an event in one line
-                yield json.loads(value)
+        async for line in _lines(api.network.chunks(response)):
+            name, _, value = line.partition(b":")
+            if name == b"data":  # the server writes the JSON of an event in one line
+                view = json_object(value)
+                if view is None:
+                    raise UnexpectedAnswer(f"{api.url} sends an event that is no JSON object.")
+                yield view
+    except httpx.DecodingError as error:
+        raise undecodable(api.url) from error
     finally:
         await api.network.close_response(response)
+
+
+async def _lines(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """The complete lines of a stream. HTTPX would end them at signs such as U+2028, too, which JSON may have."""
+    rest = b""
+    async for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line

@@ -63,6 +63,13 @@ class JobView(Answer):
         return self.state in {"completed", "failed", "cancelled"}
 
 
+class JobList(Answer):
+    """The newest jobs."""
+
+    jobs: list[JobView]
+    """Each without its result."""
+
+
 class JobResult(Download):
     """The result of a job of any operation. It has more fields: those of the operation's answer."""
 

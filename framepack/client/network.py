@@ -31,9 +31,6 @@ class Network(Protocol):
     async def read(self, response: httpx.Response) -> bytes:
         """Read the body of a response, and close it."""
 
-    def lines(self, response: httpx.Response) -> AsyncIterator[str]:
-        """The lines of a response, as they arrive."""
-
     def chunks(self, response: httpx.Response) -> AsyncIterator[bytes]:
         """The body of a response, as it arrives."""
 
@@ -71,11 +68,6 @@ class ThreadNetwork:
             return response.read()
         finally:
             response.close()
-
-    async def lines(self, response: httpx.Response) -> AsyncIterator[str]:
-        """The lines of a response, as they arrive."""
-        for line in response.iter_lines():
-            yield line
 
     async def chunks(self, response: httpx.Response) -> AsyncIterator[bytes]:
         """The body of a response, as it arrives."""
@@ -120,11 +112,6 @@ class TaskNetwork:
             return await response.aread()
         finally:
             await response.aclose()
-
-    async def lines(self, response: httpx.Response) -> AsyncIterator[str]:
-        """The lines of a response, as they arrive."""
-        async for line in response.aiter_lines():
-            yield line
 
     async def chunks(self, response: httpx.Response) -> AsyncIterator[bytes]:
         """The body of a response, as it arrives."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
 import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
-
-from pydantic import ValidationError
 
 from framepack.client.answer import Answer
 from framepack.client.errors import InvalidWebhook
@@ -75,9 +74,9 @@ def verify_webhook(
     missing = next((name for name in _NAMES if not given.get(name)), None)
     if missing is not None:
         raise InvalidWebhook(f"The header {missing} is missing.")
-    identity, timestamp, signatures = (given[name] for name in _NAMES)
-    content = body.encode() if isinstance(body, str) else body
-    if not (timestamp.isascii() and timestamp.isdigit()):
+    identity, timestamp, signatures = (given[name].encode(errors="replace").decode() for name in _NAMES)
+    content = body.encode(errors="replace") if isinstance(body, str) else body
+    if not re.fullmatch("[0-9]{1,20}", timestamp):
         raise InvalidWebhook("The header webhook-timestamp is not a number.")
     expected = Signer(secret, clock=lambda: int(timestamp)).sign(identity, content)["webhook-signature"]
     is_signed = [hmac.compare_digest(each.encode(), expected.encode()) for each in signatures.split()]
@@ -87,5 +86,5 @@ def verify_webhook(
         raise InvalidWebhook(f"The message is older than {tolerance_seconds:g} seconds, or from the future.")
     try:
         return Webhook.model_validate(json.loads(content))
-    except (ValueError, ValidationError) as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidWebhook("The message is not about a job.") from error

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from framepack.client import ApiError, AsyncClient, Client, ServerUnreachable, Timing
+from framepack.client import ApiError, AsyncClient, Client, ClientError, ServerUnreachable, Timing
 from tests.client.conftest import HASTY
 from tests.support.http_server import Answer, HttpServer, Received
 from tests.support.rest_server import KEY
@@ -90,3 +90,65 @@ def test_a_bucket_does_not_get_the_key(tmp_path: Path) -> None:
     assert flaky.starts == [0, 600_000]
     assert {received.headers["X-API-Key"] for received in server.requests} == {KEY}
     assert not any("X-API-Key" in received.headers for received in bucket.requests)
+
+
+def part(start: int, tag: str, content: bytes = CONTENT) -> Answer:
+    """A part of a file, to its end."""
+    ranged = f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"
+    return Answer(206, content[start:], {"Content-Range": ranged, "ETag": tag})
+
+
+WRONG_PARTS = {
+    "from the start": part(0, '"v1"'),
+    "of another version": part(300_000, '"v2"', CONTENT[::-1]),
+    "refused": Answer(416, b""),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_PARTS.values(), ids=WRONG_PARTS)
+def test_a_part_that_does_not_go_on_is_not_used(wrong: Answer, tmp_path: Path) -> None:
+    """Of caches that do not understand ranges or conditions: the file is downloaded from its start."""
+    cut = Answer(body=CONTENT[:300_000], headers={"ETag": '"v1"', "Content-Length": str(len(CONTENT))})
+    answers = iter([cut, wrong, Answer(body=CONTENT)])
+    with HttpServer(lambda _: next(answers)) as server:
+        Client(server.url, timing=HASTY).download(PATH, tmp_path / "a.mp4")
+
+    assert (tmp_path / "a.mp4").read_bytes() == CONTENT
+    assert [each.headers["Range"] for each in server.requests] == [None, "bytes=300000-", None]
+
+
+ODD = {
+    "a part that nobody has asked for": (part(5, '"v1"'), "sends a part of a file"),
+    "no gzip": (Answer(body=b"junk", headers={"Content-Encoding": "gzip"}), "cannot be decompressed"),
+    "a redirect to a file": (Answer(302, headers={"Location": "file:///etc/passwd"}), "redirects to"),
+}
+
+
+@pytest.mark.parametrize(("answer", "sentence"), ODD.values(), ids=ODD)
+def test_a_download_that_makes_no_sense_is_reported(answer: Answer, sentence: str, tmp_path: Path) -> None:
+    """Nothing is left of it."""
+    with HttpServer(lambda _: answer) as server, pytest.raises(ClientError, match=sentence):
+        Client(server.url, timing=HASTY).download(PATH, tmp_path / "a.mp4")
+    with pytest.raises(ClientError, match="is neither a path of the server"):
+        Client(server.url, timing=HASTY).download(PATH[1:], tmp_path / "a.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("end", "name"),
+    [
+        ("..%2F..%2Fescaped.txt", "escaped.txt"),
+        ("%2Fetc%2Fpasswd", "passwd"),
+        ("..%5Cescaped.txt", "escaped.txt"),
+        (".bashrc", "bashrc"),
+        ("a%00b%0A.txt", "a_b.txt"),
+        ("gr%C3%B6%C3%9Fe%20%231.png?a=/b", "größe #1.png"),
+    ],
+)
+def test_the_name_in_a_link_leads_to_no_other_folder(end: str, name: str, tmp_path: Path) -> None:
+    """A link may come from somebody else."""
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    with HttpServer(lambda _: Answer(body=CONTENT)) as server:
+        found = Client(server.url, timing=HASTY).download(f"{server.url}/{end}", tmp_path / "a" / "b")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [found]
+    assert found == tmp_path / "a" / "b" / name

@@ -12,12 +12,23 @@ import threading
 from pathlib import Path
 
 import pytest
+import requests
 
-from framepack.client import ApiError, AsyncClient, Client, JobCancelled, JobFailed, Source
+from framepack.client import (
+    ApiError,
+    AsyncClient,
+    Client,
+    JobCancelled,
+    JobFailed,
+    ServerUnreachable,
+    Source,
+    Timing,
+)
 from framepack.filenames import clean_filename
 from framepack.media.read.probe import probe
 from tests.client.conftest import HASTY
 from tests.support.control_plane import ROOT
+from tests.support.http_server import Answer, HttpServer, Received
 from tests.support.rest_server import KEY, HeldBackend, LocalServer, RestServer, eventually, server_in_thread
 
 
@@ -199,3 +210,89 @@ def test_a_cancelled_task_cancels_its_job(held: LocalServer) -> None:
             assert [view.state for view in await client.jobs()] == ["cancelled"]
 
     asyncio.run(give_up())
+
+
+class Held:
+    """A proxy that holds the answer of the first request of a job until ``opened`` is set, or its client has left."""
+
+    def __init__(self, server: LocalServer) -> None:
+        self.server = server
+        self.accepted = threading.Event()
+        self.opened = threading.Event()
+
+    def __call__(self, received: Received) -> Answer:
+        """Pass one request on."""
+        names = ("X-API-Key", "Idempotency-Key", "Prefer", "Content-Type")
+        headers = {name: received.headers[name] for name in names if name in received.headers}
+        address = self.server.url + received.path
+        answer = requests.request(received.method, address, data=received.body, headers=headers, timeout=60)
+        if received.path == "/postprocess/loop" and not self.accepted.is_set():
+            self.accepted.set()
+            self.opened.wait(20)
+        return Answer(answer.status_code, answer.content, {"Content-Type": answer.headers["Content-Type"]})
+
+
+@pytest.mark.parametrize("method", ["loop", "submit.loop"])
+def test_a_program_interrupted_while_its_job_is_accepted_leaves_nothing(
+    held: LocalServer, clip: Path, method: str
+) -> None:
+    """The job runs, but the client does not know its id yet: the same request tells it. The upload is deleted."""
+    code = INTERRUPTED.replace('"http://127.0.0.1/clip.mp4"', "sys.argv[3]")
+    code = code.replace(").loop(", f").{method}(")
+    with HttpServer(passing := Held(held)) as proxy, Client(held.url, KEY, timing=HASTY) as client:
+        program = subprocess.Popen(
+            [sys.executable, "-c", code, proxy.url, KEY, str(clip)], cwd=ROOT, stderr=subprocess.PIPE, text=True
+        )
+        assert passing.accepted.wait(30)
+        program.send_signal(signal.SIGINT)
+        _, printed = program.communicate(timeout=30)
+        passing.opened.set()
+
+        assert "KeyboardInterrupt" in printed
+        assert [view.state for view in client.jobs() if view.operation == "loop"] == ["cancelled"]
+        deleted = [each.path for each in proxy.requests if each.path.startswith("/outputs/uploads/")]
+        assert len(deleted) == 1
+        with pytest.raises(ApiError, match="does not exist"):
+            client.delete(deleted[0])
+
+
+def test_a_task_cancelled_while_its_job_is_accepted_leaves_nothing(held: LocalServer, clip: Path) -> None:
+    """With a key of the user, a job that was only submitted goes on: the same request finds it."""
+
+    async def give_up() -> list[str]:
+        with HttpServer(passing := Held(held)) as proxy:
+            async with AsyncClient(proxy.url, KEY, timing=HASTY) as client:
+                work = client.submit.loop(video=clip, idempotency_key="4711") if keeps else client.loop(video=clip)
+                waiting = asyncio.create_task(work)
+                assert await asyncio.to_thread(passing.accepted.wait, 30)
+                waiting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await waiting
+                passing.opened.set()
+                return [view.state for view in await client.jobs() if view.operation == "loop"]
+
+    keeps = False
+    assert asyncio.run(give_up()) == ["cancelled"]
+    keeps = True
+    assert sorted(asyncio.run(give_up())) in (["cancelled", "queued"], ["cancelled", "running"])
+
+
+def test_sources_stay_while_a_job_may_need_them(held: LocalServer, clip: Path) -> None:
+    """The job is accepted, and then the server is out of reach: nobody knows whether the job has ended."""
+    with HttpServer(passing := Held(held)) as proxy:
+        client = Client(proxy.url, KEY, timing=Timing(patience=0, response=0.5))
+        with pytest.raises(ServerUnreachable):
+            client.loop(video=clip)
+        passing.opened.set()
+    assert {each.method for each in proxy.requests} == {"POST"}
+    with Client(held.url, KEY, timing=HASTY) as client:
+        assert eventually(lambda: any(view.state == "running" for view in client.jobs()))
+
+
+def test_sources_of_a_job_that_is_refused_are_deleted(client: Client, server: RestServer, clip: Path) -> None:
+    """Whether it is waited for or not."""
+    before = stored_uploads(server)
+    for loop in (client.loop, client.submit.loop):
+        with pytest.raises(ApiError, match="num_loops must be"):
+            loop(video=clip, num_loops=999)
+    assert stored_uploads(server) == before

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -119,6 +120,49 @@ def test_the_receivers_accept_the_servers_callbacks_and_nothing_else(
     assert f"{server.url}/outputs/" in finished
     assert "failed: The stored file does not exist." in failed
     assert last == "loop j9: https://example.com"
+
+
+POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: "
+BROKEN = [
+    b"",
+    b"POST / HT",
+    POST + b"1000\r\n\r\nabc",
+    POST + b"-1\r\n\r\n",
+    POST + b"abc\r\n\r\n",
+    POST + b"9" * 5000 + b"\r\n\r\n",
+    POST + b"30000000\r\n\r\nabc",
+    POST + b"0\r\nwebhook-id: a\r\nwebhook-timestamp: " + b"9" * 5000 + b"\r\n\r\n",
+    POST + b"0\r\nwebhook-id: a\r\nwebhook-timestamp: \xb2\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nab",
+    b"GET / HTTP/1.1\r\n\r\n",
+]
+"""What a client may send before it hangs up."""
+
+
+@pytest.mark.parametrize("program", RECEIVERS)
+def test_the_receivers_outlive_every_client(program: tuple[str, str], tmp_path: Path) -> None:
+    """Clients without a secret hang up anywhere; a signed message that cannot be handled comes again."""
+    with receiving(program[0], str(EXAMPLES / program[1]), folder=tmp_path) as (url, printed):
+        for content in BROKEN:
+            for waits in (False, True):
+                with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=5) as connection:
+                    connection.sendall(content)
+                    if waits:
+                        connection.shutdown(socket.SHUT_WR)
+                        with suppress(ConnectionResetError):
+                            while connection.recv(65536):
+                                pass
+        odd = {**signed("{}"), "webhook-signature": "v1,\xfc v1 v2,a"}
+        statuses = [requests.post(url, "{}", headers=odd, timeout=5).status_code]
+        with suppress(requests.ConnectionError):  # it may be answered before all of it is sent
+            statuses.append(requests.post(url, bytes(25_000_000), timeout=20).status_code)
+        assert printed.read_text() == ""
+        statuses.append(requests.post(url, "[", headers=signed("["), timeout=5).status_code)
+        body = json.dumps({"operation": "loop", "job_id": "j9", "success": False, "error": "no"})
+        statuses.append(requests.post(url, body, headers=signed(body), timeout=5).status_code)
+
+    assert [each for each in statuses if each != 413] == [401, 500, 204]
+    assert printed.read_text().splitlines()[-1] == "loop j9 failed: no"
 
 
 @needs_browser

@@ -96,13 +96,19 @@ export async function forEach(items, work, onProgress) {
 }
 
 /**
- * The path of a frame or, without a name, of its folder.
+ * The path of a frame or, without a name, of its folder. Browsers resolve dots even if they are encoded, so that such a
+ * name would lead to another route.
  *
  * @param {string} folder
- * @param {string} [filename]
+ * @param {...string} filename
  */
-export function framePath(folder, filename) {
-  return `/frames/${encodeURIComponent(folder)}${filename === undefined ? "" : `/${encodeURIComponent(filename)}`}`;
+export function framePath(folder, ...filename) {
+  const names = [folder, ...filename];
+  const wrong = names.find((name) => ["", ".", ".."].includes(name));
+  if (wrong !== undefined) {
+    throw new ApiError(`'${wrong}' is not a name of a folder or a frame.`, 400, "invalid_field");
+  }
+  return `/frames/${names.map(encodeURIComponent).join("/")}`;
 }
 
 /**

@@ -15,6 +15,16 @@ const SOURCES = ["video_url", "image_url"];
 const PLACE = "\u{F0000}"; // for private use, so it is in no text
 
 /**
+ * Whether a program would turn the path of the call into that of another route. Python's requests resolves dots even if
+ * they are encoded.
+ *
+ * @param {Call} call
+ */
+export function leadsElsewhere(call) {
+  return [...call.route.matchAll(/\{(\w+)\}/g)].some(([, name]) => ["", ".", ".."].includes(String(call.body[name])));
+}
+
+/**
  * @param {Call} call
  * @param {string} server its address, without a slash at the end
  * @returns {HttpRequest}

@@ -2,7 +2,7 @@
 // "The same as": what was done on the page, for those who want to do it from a program.
 
 import { commandLine } from "./same-as-cli.js";
-import { curlText, pythonText } from "./same-as-http.js";
+import { curlText, leadsElsewhere, pythonText } from "./same-as-http.js";
 
 /**
  * A request as it was sent to the REST API.
@@ -20,7 +20,8 @@ import { curlText, pythonText } from "./same-as-http.js";
 
 /**
  * The same as text for other programs, with `my-key` in place of the API key. Operations that the command line does not
- * offer, because they need what is only in the server's store, have no text for it.
+ * offer, because they need what is only in the server's store, have no text for it. A name that leads to another route
+ * has none of HTTP.
  *
  * @param {Call} call
  * @param {string} server address of the server
@@ -29,9 +30,13 @@ import { curlText, pythonText } from "./same-as-http.js";
 export function sameAs(call, server) {
   const base = server.replace(/\/+$/, "");
   const line = commandLine(call, base);
-  return [
+  /** @type {{name: Kind, language: string, text: string}[]} */
+  const overHttp = [
     { name: "curl", language: "bash", text: curlText(call, base) },
     { name: "Python", language: "python", text: pythonText(call, base) },
+  ];
+  return [
+    ...(leadsElsewhere(call) ? [] : overHttp),
     { name: "RunPod job", language: "json", text: JSON.stringify({ input: { endpoint: call.operation, ...call.body } }, null, 2) },
     ...(line === null ? [] : [{ name: /** @type {Kind} */ ("Command line"), language: "bash", text: line }]),
   ];

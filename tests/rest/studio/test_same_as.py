@@ -37,6 +37,17 @@ import { sameAs } from "./same-as.js";
 const [calls, server] = process.argv.slice(2);
 console.log(JSON.stringify(JSON.parse(readFileSync(calls, "utf8")).map((call) => sameAs(call, server))));
 """
+PATHS: Final = """
+import { framePath } from "./frames-work.js";
+const found = (name) => {
+  try {
+    return framePath(name, name);
+  } catch {
+    return null;
+  }
+};
+console.log(JSON.stringify(JSON.parse(process.argv[2]).map(found)));
+"""
 LOCAL: Final = "it's my, clip; größe [1].mp4"
 UPLOADED: Final = "UPLOADED"
 EARLIER: Final = "EARLIER"
@@ -310,6 +321,21 @@ def test_the_table_of_the_command_line_is_that_of_framepack_run(tmp_path: Path) 
             assert (" -o " in entries["Command line"].split("\n")[-1]) == (usage.gives != "answer"), call
     source = (STUDIO / "same-as-cli.js").read_text()
     assert f"BUILT_IN_PRESETS = {json.dumps(list(FILTER_PRESETS))};" in source
+
+
+def test_a_name_that_programs_resolve_to_another_route_has_no_request(tmp_path: Path) -> None:
+    """Python's requests would make of /frames/%2E/clip a deletion of the folder "clip", and browsers do the same."""
+    route = {"operation": "delete_frame", "route": "/frames/{folder}/{frame}", "method": "DELETE"}
+    names = [".", "..", "", "...", "a.b"]
+    calls = [{**route, "body": {"folder": folder, "frame": "clip"}} for folder in names]
+    calls += [{**route, "body": {"folder": "clip", "frame": frame}} for frame in names]
+    offered = ["curl" in entries for entries in texts(calls, "http://localhost:8000", tmp_path)]
+    assert offered == [False, False, False, True, True] * 2
+
+    script = tmp_path / "studio" / "paths.mjs"
+    script.write_text(PATHS)
+    done = node(script, json.dumps(names), folder=tmp_path)
+    assert json.loads(done.stdout) == [None, None, None, "/frames/.../...", "/frames/a.b/a.b"], done.stderr
 
 
 def test_a_prompt_that_looks_like_an_option_and_a_preset_in_a_step(tmp_path: Path) -> None:
