@@ -104,6 +104,7 @@ def test_a_failed_job_says_why_at_the_field_that_it_names_or_above_all(studio: S
     job_id = studio.run()
     held.backend.wait_for(job_id).finish(success=False, error="The GPU has failed.", code="device_lost", status=503)
     expect(studio.page.locator(".run [role=alert]")).to_have_text("The GPU has failed.")
+    expect(studio.page.locator(".run [role=status]")).to_have_text("")
 
 
 def test_only_what_was_changed_is_sent(studio: Studio, held: Held) -> None:
