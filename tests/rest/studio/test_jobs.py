@@ -160,6 +160,24 @@ def test_a_key_that_is_no_longer_accepted_is_asked_for_again(studio: Studio, hel
     expect(studio.page.locator("#result-part")).to_be_visible()
 
 
+def test_a_key_in_the_address_of_an_open_page_is_taken_out_of_it(studio: Studio, held: Held) -> None:
+    """The result stays; a wrong key is asked for again."""
+    page = studio.page
+    job_id = studio.run()
+    held.finish(job_id)
+    expect(page.locator("#result-part")).to_be_visible()
+
+    page.goto(f"{held.server.url}/#key={KEY}")
+    studio.tab.wait_until(f"location.hash === '#job={job_id}'")
+    expect(page.locator("#result-part")).to_be_visible()
+    page.goto(f"{held.server.url}/#key=wrong")
+    expect(page.locator("#sign-in [role=alert]")).to_contain_text("does not accept the API key")
+    assert page.url.endswith(f"#job={job_id}")
+    page.goto(f"{held.server.url}/#key={KEY}")
+    expect(page.locator("#sign-in")).to_be_hidden()
+    assert KEY not in page.url
+
+
 def test_clips_are_joined_in_the_order_of_their_list(studio: Studio, held: Held) -> None:
     """The one that is open comes first; others are uploaded or at addresses."""
     studio.operation("join")
