@@ -2,6 +2,7 @@
 // Several clips in order, for operations that take more than one.
 
 import { h } from "./dom.js";
+import { latestOnly } from "./latest.js";
 import { sortable } from "./sortable.js";
 
 /** @typedef {import("./player.js").Source} Source */
@@ -17,6 +18,7 @@ export function clipList(api, onChange) {
   const file = h("input", { type: "file", id: "more-files", class: "visually-hidden", multiple: true, accept: "video/*,image/gif,.mkv,.ts,.mov", onchange: chosen });
   const address = h("input", { type: "text", "aria-label": "Address of another clip", placeholder: "https://…", autocomplete: "off", required: true });
   const status = h("p", { role: "status", class: "muted" });
+  const lists = latestOnly();
   const error = h("p", { class: "error", role: "alert" });
   const element = h(
     "div",
@@ -29,18 +31,23 @@ export function clipList(api, onChange) {
   );
 
   async function chosen() {
+    const signal = lists.present();
+    const files = [...(file.files ?? [])];
+    file.value = "";
     error.textContent = "";
-    for (const each of file.files ?? []) {
+    for (const each of files) {
       try {
         status.textContent = `Uploading ${each.name} …`;
-        const { video_url: path } = await api.upload(each);
+        const { video_url: path } = await api.upload(each, { signal });
         list.add({ title: each.name, path });
       } catch (refused) {
+        if (signal.aborted) {
+          return; // another list is shown
+        }
         error.textContent = `${each.name}: ${refused instanceof Error ? refused.message : refused}`;
       }
     }
     status.textContent = "";
-    file.value = "";
   }
 
   /** @param {Event} event */
@@ -62,6 +69,8 @@ export function clipList(api, onChange) {
     paths: () => list.entries().map((each) => each.path),
     /** @param {string[]} paths */
     set(paths) {
+      lists.begin();
+      status.textContent = error.textContent = "";
       list.clear();
       paths.forEach((path) => list.add({ title: path.split("/").pop() ?? path, path }));
     },

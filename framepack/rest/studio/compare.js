@@ -11,6 +11,7 @@ import { followPointers } from "./compare-pointer.js";
 import { stageOf } from "./compare-stage.js";
 import { zoomOf } from "./compare-zoom.js";
 import { h } from "./dom.js";
+import { latestOnly } from "./latest.js";
 
 /** @typedef {import("./compare-clip.js").Side} Side */
 /** @typedef {import("./compare-controls.js").Mode} Mode */
@@ -26,7 +27,7 @@ export class CompareView extends HTMLElement {
   #isHeld = false;
   #isHelp = false;
   #isLoupeKey = false;
-  #loads = 0;
+  #loads = latestOnly();
   /** @type {(Side | null)[]} */
   #sides = [];
   /** @type {Point | null} */
@@ -104,7 +105,7 @@ export class CompareView extends HTMLElement {
    * @param {Timing} [timing] what is shown together if one is longer
    */
   async show(before, after, timing = "moment") {
-    const load = ++this.#loads;
+    const load = this.#loads.begin();
     const sides = [before, after];
     if (this.hidden) {
       this.#sides = sides;
@@ -115,8 +116,8 @@ export class CompareView extends HTMLElement {
     this.#stage.element.setAttribute("aria-busy", "true");
     const loaded = await Promise.allSettled(sides.map((side) => side && loadClip(side)));
     const clips = loaded.map((each) => (each.status === "fulfilled" ? each.value : null));
-    if (load !== this.#loads) {
-      clips.forEach((clip) => clip?.close()); // something else is shown in the meantime
+    if (load.aborted) {
+      clips.forEach((clip) => clip?.close());
       return;
     }
     const problems = loaded.map((each) => (each.status === "rejected" ? each.reason.message : ""));
@@ -139,7 +140,7 @@ export class CompareView extends HTMLElement {
 
   /** Show nothing. */
   clear() {
-    this.#loads++;
+    this.#loads.end();
     this.#playback.stop();
     this.#stage.clips().forEach((clip) => clip?.close());
     this.#sides = [];

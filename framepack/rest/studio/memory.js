@@ -27,7 +27,7 @@ const here = new Map();
  */
 export function remember(id, memory) {
   here.set(id, memory);
-  const source = memory.source && { ...memory.source, url: memory.source.link };
+  const source = memory.source && { ...memory.source, url: memory.source.link, blob: null };
   const rest = all().filter(([other]) => other !== id);
   sessionStorage.setItem(KEPT, JSON.stringify([[id, { ...memory, source }], ...rest].slice(0, MOST)));
 }

@@ -20,13 +20,9 @@ export function operationCards(operations, onSelect) {
   const element = h("fieldset", { class: "cards" }, h("legend", { class: "visually-hidden" }, "Operation"), ...cards);
   return {
     element,
-    /** @param {string} name */
-    select(name) {
-      const index = operations.findIndex((each) => each.name === name);
-      if (index >= 0 && !inputs[index].checked) {
-        inputs[index].checked = true;
-        onSelect(operations[index]);
-      }
+    /** Mark a card as the chosen one. @param {Operation} operation */
+    mark(operation) {
+      inputs[operations.indexOf(operation)].checked = true;
     },
   };
 }

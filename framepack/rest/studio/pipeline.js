@@ -4,6 +4,7 @@
 import { h } from "./dom.js";
 import { form } from "./form.js";
 import { icon } from "./icons.js";
+import { latestOnly } from "./latest.js";
 import { sortable } from "./sortable.js";
 
 /** @typedef {import("./schema.js").StepType} StepType */
@@ -18,20 +19,38 @@ import { sortable } from "./sortable.js";
  * @param {() => void} onChange
  */
 export function pipeline(types, listings, onChange) {
+  const lists = latestOnly();
+  let appended = Promise.resolve();
   const list = /** @type {ReturnType<typeof sortable<Entry>>} */ (sortable("Steps, in order", onChange));
-  const add = types.map((each) => h("button", { type: "button", class: "chip", onclick: () => append(each, {}) }, icon("plus"), each.title));
+  const chips = types.map((each) => h("button", { type: "button", class: "chip", onclick: () => append(each, {}) }, icon("plus"), each.title));
   const error = h("p", { class: "error", hidden: true });
   const element = h(
     "div",
     { class: "pipeline" },
     list.element,
     error,
-    h("div", { class: "chips", role: "group", "aria-label": "Add a step" }, h("span", { class: "muted" }, "Add"), ...add),
+    h("div", { class: "chips", role: "group", "aria-label": "Add a step" }, h("span", { class: "muted" }, "Add"), ...chips),
   );
 
-  /** @param {StepType} type @param {Record<string, unknown>} params */
-  async function append(type, params) {
-    const own = await form(type.fields, listings, onChange);
+  /**
+   * Add a step after all others, also after those whose forms take longer.
+   *
+   * @param {StepType} type
+   * @param {Record<string, unknown>} params
+   */
+  function append(type, params) {
+    const signal = lists.present();
+    const before = appended;
+    appended = form(type.fields, listings, onChange).then(async (own) => {
+      await before;
+      if (!signal.aborted) {
+        add(type, own, params);
+      }
+    });
+  }
+
+  /** @param {StepType} type @param {import("./form.js").Form} own @param {Record<string, unknown>} params */
+  function add(type, own, params) {
     own.set(params);
     error.hidden = true;
     list.add({ title: type.title, body: h("details", { open: true }, h("summary", {}, "Settings"), own.element), type: type.name, form: own });
@@ -43,13 +62,15 @@ export function pipeline(types, listings, onChange) {
     steps: () => list.entries().map((each) => ({ type: each.type, params: each.form.values() })),
     /** @param {Step[]} steps */
     async set(steps) {
+      lists.begin();
       list.clear();
       for (const step of steps) {
         const type = types.find((each) => each.name === step.type);
         if (type) {
-          await append(type, step.params ?? {});
+          append(type, step.params ?? {});
         }
       }
+      await appended;
     },
     /**
      * Show an error at the field of a step.

@@ -16,6 +16,7 @@ import { h, shown } from "./dom.js";
  * @property {string} path the value for `video_url`
  * @property {string} name
  * @property {string | null} url where this page finds it; null where it may not look
+ * @property {Blob | null} blob the file itself, if this page has it
  * @property {string | null} link where a page that was loaded anew finds it; null if the key is needed
  * @property {string} mime
  * @property {string | null} file the name of the person's own file, if it is one

@@ -3,6 +3,7 @@
 
 import { ApiError } from "./api.js";
 import { h, shown } from "./dom.js";
+import { latestOnly } from "./latest.js";
 
 /** @typedef {import("./pipeline.js").Step} Step */
 /** @typedef {{path: string, at: number, operations: Step[]}} Wish what to preview */
@@ -13,6 +14,7 @@ const PAUSE_MS = 350; // after a change, before the request
 const SLOW_SECONDS = 5; // previews that take longer start with the button only
 const NO_CLIP = "Choose a clip: here you see one frame of it before and after.";
 const READY = "Press Preview to see one frame before and after.";
+const OLD = "This is out of date. Press Preview for a new one.";
 
 /**
  * A file of the answer as a side of the comparison.
@@ -24,8 +26,9 @@ const READY = "Press Preview to see one frame before and after.";
 function side(file, label) {
   const { mime_type: mime, width, height, size_bytes: bytes } = file;
   const content = Uint8Array.from(atob(file.base64), (char) => char.charCodeAt(0));
-  const url = URL.createObjectURL(new Blob([content], { type: mime }));
-  const one = { url, label, mime, width, height, bytes };
+  const blob = new Blob([content], { type: mime });
+  const url = URL.createObjectURL(blob);
+  const one = { url, blob, label, mime, width, height, bytes };
   return file.frames > 1 ? { ...one, kind: kindOfFile(mime), fps: file.fps, frames: file.frames } : { ...one, kind: kindOfFile(mime) };
 }
 
@@ -51,12 +54,15 @@ export function previewView(api, { wish, onError, onBefore }) {
   const warnings = h("ul", { class: "warnings", "aria-label": "Warnings" });
   const automatic = h("input", { type: "checkbox", class: "switch", id: "automatic", checked: true, onchange: () => automatic.checked && start() });
   const second = h("input", { type: "checkbox", class: "switch", id: "second", onchange: () => start() });
-  const now = h("button", { type: "button", onclick: () => (running ? cancel() : start()) }, "Preview");
+  const now = h("button", { type: "button", onclick: () => (running !== null ? cancel() : start()) }, "Preview");
   const switches = [h("span", { class: "toggle" }, second, h("label", { for: "second" }, "One second")), h("span", { class: "toggle" }, automatic, h("label", { for: "automatic" }, "Automatic"))];
   const bar = h("div", { class: "bar" }, now, ...switches, status);
   const element = h("div", { class: "preview" }, compare, empty, bar, error, facts, warnings);
-  /** @type {AbortController | null} */
+  const previews = latestOnly();
+  /** @type {string | null} the key of what is computed */
   let running = null;
+  /** @type {{key: string, text: string} | null} what is shown: its key, and what is said of it */
+  let present = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let waiting;
   /** @type {string[]} */
@@ -65,23 +71,40 @@ export function previewView(api, { wish, onError, onBefore }) {
   const took = new Map();
   compare.hidden = true;
 
+  /** What a preview depends on. @param {Wish | null} wanted */
+  const keyOf = (wanted) => JSON.stringify([wanted, second.checked]);
+
+  /** Say of what is shown whether it is still what the settings make of this frame. */
+  function tell() {
+    const isOld = present !== null && present.key !== keyOf(wish());
+    element.classList.toggle("old", isOld);
+    facts.hidden = warnings.hidden = isOld;
+    if (running === null) {
+      const old = waiting === undefined ? OLD : ""; // the next one comes by itself
+      status.textContent = isOld ? old : (present?.text ?? "");
+    }
+  }
+
   /**
    * Preview soon, if previews are automatic, and if those of the same operations do not take long.
    *
    * @param {Reason} reason
    */
   function changed(reason) {
-    clearTimeout(waiting);
     const wanted = wish();
     now.disabled = wanted === null;
-    if (!wanted) {
+    if (running === keyOf(wanted)) {
+      return;
+    }
+    cancel();
+    error.textContent = "";
+    if (!wanted || present?.key === keyOf(wanted)) {
       return;
     }
     const seconds = took.get(kindOf(wanted));
     if (automatic.checked && (reason === "changed" ? (seconds ?? 0) : (seconds ?? Infinity)) < SLOW_SECONDS) {
       waiting = setTimeout(start, PAUSE_MS);
-    } else if (running) {
-      cancel();
+      tell();
     }
   }
 
@@ -91,7 +114,9 @@ export function previewView(api, { wish, onError, onBefore }) {
     if (!wanted) {
       return;
     }
-    const own = (running = new AbortController());
+    const signal = previews.begin();
+    const key = keyOf(wanted);
+    running = key;
     const begin = performance.now();
     const elapsed = () => (performance.now() - begin) / 1000;
     const ticking = setInterval(() => (status.textContent = `${shown(elapsed(), 0)} s …`), 1000);
@@ -101,19 +126,18 @@ export function previewView(api, { wish, onError, onBefore }) {
     element.setAttribute("aria-busy", "true");
     try {
       const body = { video_url: wanted.path, operations: wanted.operations, at_seconds: wanted.at, seconds: second.checked ? 1 : 0 };
-      const answer = await api.json("POST", "/postprocess/preview", body, { signal: own.signal });
-      if (!own.signal.aborted) {
-        took.set(kindOf(wanted), elapsed());
-        await show(answer, elapsed());
-      }
+      const answer = await api.json("POST", "/postprocess/preview", body, { signal });
+      const seconds = elapsed();
+      took.set(kindOf(wanted), seconds);
+      present = { key, text: sentence(answer, seconds) };
+      await show(answer, signal);
     } catch (failure) {
-      if (!own.signal.aborted) {
-        status.textContent = "";
+      if (!signal.aborted) {
         refused(failure);
       }
     } finally {
       clearInterval(ticking);
-      if (running === own) {
+      if (!signal.aborted) {
         finish();
       }
     }
@@ -125,23 +149,26 @@ export function previewView(api, { wish, onError, onBefore }) {
     error.textContent = isShown ? "" : failure instanceof Error ? failure.message : String(failure);
   }
 
-  /** @param {any} answer @param {number} seconds that it took */
-  async function show(answer, seconds) {
+  /** @param {any} answer @param {AbortSignal} signal */
+  async function show(answer, signal) {
     const sides = [side(answer.before, "Before"), side(answer.after, "After")];
     const old = urls;
     urls = sides.map((each) => each.url);
     empty.hidden = true;
     compare.hidden = false;
+    describe(answer);
     await compare.show(sides[0], sides[1]);
     old.forEach((url) => URL.revokeObjectURL(url));
-    status.textContent = `Frame ${answer.frame} at ${shown(answer.before.seconds)} s, computed in ${shown(seconds, 1)} s`;
-    describe(answer);
-    if (sides[0].kind === "image") {
+    if (!signal.aborted && sides[0].kind === "image") {
       onBefore(`data:${answer.before.mime_type};base64,${answer.before.base64}`);
     }
-    if (seconds > SLOW_SECONDS && automatic.checked) {
-      status.textContent += "; press Preview for the next one, because this took long";
-    }
+  }
+
+  /** @param {any} answer @param {number} seconds that it took */
+  function sentence({ frame, before }, seconds) {
+    const isSlow = seconds > SLOW_SECONDS && automatic.checked;
+    const next = isSlow ? "; press Preview for the next one, because this took long" : "";
+    return `Frame ${frame} at ${shown(before.seconds)} s, computed in ${shown(seconds, 1)} s${next}`;
   }
 
   /** @param {any} answer */
@@ -154,7 +181,8 @@ export function previewView(api, { wish, onError, onBefore }) {
 
   function cancel() {
     clearTimeout(waiting);
-    running?.abort();
+    waiting = undefined;
+    previews.end();
     finish();
   }
 
@@ -162,24 +190,23 @@ export function previewView(api, { wish, onError, onBefore }) {
     running = null;
     now.textContent = "Preview";
     element.removeAttribute("aria-busy");
-    if (status.textContent?.endsWith("…")) {
-      status.textContent = "";
-    }
+    tell();
   }
 
   return {
     element,
     changed,
+    /** Compute nothing now. What is shown is out of date if the settings have changed since. */
     cancel,
     /** Show nothing, such as while there is no clip. @param {string} [why] */
     clear(why) {
+      present = null;
       cancel();
       compare.clear();
       compare.hidden = true;
       empty.hidden = false;
       empty.textContent = why ?? (wish() ? READY : NO_CLIP);
       facts.textContent = "";
-      status.textContent = "";
       error.textContent = "";
       warnings.replaceChildren();
       now.disabled = wish() === null;

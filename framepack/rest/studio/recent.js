@@ -3,9 +3,11 @@
 
 import { h } from "./dom.js";
 import { icon } from "./icons.js";
+import { latestOnly } from "./latest.js";
 import { titleOf } from "./schema.js";
 
 const MOST = 12;
+const LISTED_MS = 10000; // between two lists
 const WIDTH = 320; // of a thumbnail, in pixels
 const STATES = /** @type {Record<string, string>} */ ({
   queued: "waiting",
@@ -56,10 +58,12 @@ export function recentView(api, { operations, onOpen }) {
   /** @type {Map<string, {state: string, element: HTMLLIElement}>} */
   let items = new Map();
   let filling = Promise.resolve();
+  const lists = latestOnly();
 
   async function refresh() {
-    const { jobs } = await api.json("GET", "/jobs?limit=100").catch(() => ({ jobs: null }));
-    if (!jobs) {
+    const signal = lists.begin();
+    const { jobs } = await api.json("GET", "/jobs?limit=100", undefined, { signal }).catch(() => ({ jobs: null }));
+    if (signal.aborted || !jobs) {
       return; // the next time
     }
     /** @type {any[]} */
@@ -68,6 +72,14 @@ export function recentView(api, { operations, onOpen }) {
     items = new Map(newest.map((job) => [job.job_id, sameOr(old.get(job.job_id), job)]));
     list.replaceChildren(...[...items.values()].map((each) => each.element));
     none.hidden = newest.length > 0;
+  }
+
+  /** List the jobs now and again; the next time is counted from when a list is there. */
+  async function keepListing() {
+    if (document.visibilityState === "visible") {
+      await refresh();
+    }
+    setTimeout(keepListing, LISTED_MS);
   }
 
   /**
@@ -106,5 +118,5 @@ export function recentView(api, { operations, onOpen }) {
     thumbnail.replaceChildren(image);
   }
 
-  return { element, refresh };
+  return { element, refresh, keepListing };
 }

@@ -3,6 +3,7 @@
 
 import "./compare.js";
 import { h } from "./dom.js";
+import { latestOnly } from "./latest.js";
 import { outputActions, outputOf } from "./result-output.js";
 import { valuesView } from "./result-values.js";
 
@@ -14,7 +15,7 @@ import { valuesView } from "./result-values.js";
 /**
  * @typedef {object} Shown
  * @property {string} operation
- * @property {Side | null} source the side before, if the page has it
+ * @property {Side | null | Promise<Side>} source the side before, if the page has it
  * @property {any} answer of the operation
  * @property {Record<string, any>} [body] of the request
  */
@@ -43,17 +44,17 @@ export function resultView(api, { onContinue, onFrames }) {
   const actions = h("div", { class: "result-actions" });
   const values = h("div", { class: "result-values" });
   const element = h("div", { class: "result", hidden: true }, message, compare, values, warnings, actions);
-  let shows = 0;
+  const shows = latestOnly();
 
   const clear = () => {
-    shows++;
+    shows.end();
     compare.clear();
     element.hidden = true;
   };
 
   /** @param {Shown} shown */
   const show = async ({ operation, source, answer, body = {} }) => {
-    const own = ++shows;
+    const signal = shows.begin();
     const output = outputOf(answer);
     const side = output && sideOf(api, output);
     element.hidden = false;
@@ -65,12 +66,18 @@ export function resultView(api, { onContinue, onFrames }) {
       compare.clear();
       return;
     }
+    const showBoth = async () => {
+      const before = await source;
+      if (!signal.aborted) {
+        await compare.show(before?.url ? before : null, side, timingOf(operation, body));
+      }
+    };
     const [, details] = await Promise.all([
-      compare.show(source?.url ? source : null, side, timingOf(operation, body)),
+      showBoth(),
       // What the browser cannot tell of a video, such as its exact rate, is only for the label: it may fail.
-      side.kind === "video" ? api.json("POST", "/postprocess/analyze", { video_url: output.path }).catch(() => null) : null,
+      side.kind === "video" ? api.json("POST", "/postprocess/analyze", { video_url: output.path }, { signal }).catch(() => null) : null,
     ]);
-    if (own === shows && details) {
+    if (!signal.aborted && details) {
       const { fps, total_frames: frames } = details.analysis;
       compare.describe([{}, { fps, frames }]);
     }

@@ -3,6 +3,7 @@
 
 import { ApiError } from "./api.js";
 import { h, shown } from "./dom.js";
+import { latestOnly } from "./latest.js";
 
 /** @typedef {"idle" | "sending" | "queued" | "running" | "completed" | "failed" | "cancelled"} State */
 
@@ -52,6 +53,7 @@ export function runView(api, { onDone, onState }) {
   /** @type {string | null} */
   let current = null;
   let placeAsked = 0;
+  const jobs = latestOnly();
 
   /** @param {State} state @param {string} text @param {number | null} [done] percent */
   function show(state, text, done = null) {
@@ -72,7 +74,7 @@ export function runView(api, { onDone, onState }) {
   }
 
   /**
-   * Start a job; its id, or null if it could not be started, which is shown.
+   * Start a job, and return its id. It is started also if another one is shown in the meantime.
    *
    * @param {string} path of the operation
    * @param {Record<string, unknown>} body
@@ -80,6 +82,7 @@ export function runView(api, { onDone, onState }) {
    */
   async function start(path, body) {
     const headers = { Prefer: "respond-async", "Idempotency-Key": newIdempotencyKey() };
+    const signal = jobs.begin();
     error.textContent = "";
     current = null;
     stopButton.disabled = true;
@@ -90,7 +93,9 @@ export function runView(api, { onDone, onState }) {
         return /** @type {string} */ (id);
       } catch (refused) {
         if (!(refused instanceof ApiError) || refused.status !== 0 || tries >= TRIES_MS.length) {
-          show("idle", "");
+          if (!signal.aborted) {
+            show("idle", "");
+          }
           throw refused;
         }
         await pause(TRIES_MS[tries]);
@@ -100,19 +105,23 @@ export function runView(api, { onDone, onState }) {
 
   /** Follow a job to its end. @param {string} id */
   async function follow(id) {
+    const signal = jobs.begin();
     current = id;
     error.textContent = "";
     stopButton.disabled = false;
-    for (let failures = 0; current === id; ) {
+    for (let failures = 0; !signal.aborted; ) {
       try {
-        const view = await api.json("GET", `/jobs/${id}`);
+        const view = await api.json("GET", `/jobs/${id}`, undefined, { signal });
         failures = 0;
-        const ended = ENDED.has(view.state) ? view : await watch(id, view);
-        if (ended && current === id) {
+        const ended = ENDED.has(view.state) ? view : await watch(view, signal);
+        if (ended && !signal.aborted) {
           end(ended);
           return;
         }
       } catch (refused) {
+        if (signal.aborted) {
+          return;
+        }
         if (refused instanceof ApiError && refused.status === 404) {
           fail(`The job ${id} does not exist any more.`);
           return;
@@ -124,25 +133,26 @@ export function runView(api, { onDone, onState }) {
   }
 
   /**
-   * Show the events of a job until it ends; null if they break off.
+   * Show the events of a job until it ends; null if they break off, or if another job is shown.
    *
-   * @param {string} id
    * @param {any} view
+   * @param {AbortSignal} signal
    * @returns {Promise<any>}
    */
-  async function watch(id, view) {
-    describe(view);
+  async function watch(view, signal) {
+    describe(view, signal);
     if (!view.events_url) {
       await pause(1500);
       return null;
     }
     const events = new EventSource(api.url(view.events_url));
-    const place = setInterval(() => current === id && view.state === "queued" && showPlace(view), PLACE_MS);
+    const place = setInterval(() => view.state === "queued" && showPlace(view, signal), PLACE_MS);
     try {
       return await new Promise((resolve) => {
+        signal.addEventListener("abort", () => resolve(null));
         events.addEventListener("progress", (event) => {
           view = JSON.parse(event.data);
-          return current === id ? describe(view) : resolve(null);
+          describe(view, signal);
         });
         events.addEventListener("end", (event) => resolve(JSON.parse(event.data)));
         events.onerror = () => resolve(pause(500).then(() => null));
@@ -153,26 +163,26 @@ export function runView(api, { onDone, onState }) {
     }
   }
 
-  /** @param {any} view */
-  function describe(view) {
+  /** @param {any} view @param {AbortSignal} signal */
+  function describe(view, signal) {
     const waiting = view.waiting_for && `Waiting for ${view.waiting_for}`;
     if (view.state === "queued") {
       show("queued", waiting ?? line.textContent ?? "");
-      showPlace(view);
+      showPlace(view, signal);
     } else {
       show("running", waiting ?? sentence(view.progress ?? {}), view.progress?.percent ?? null);
     }
   }
 
-  /** How many jobs come first. @param {any} view of a job that waits */
-  async function showPlace(view) {
+  /** How many jobs come first. @param {any} view of a job that waits @param {AbortSignal} signal */
+  async function showPlace(view, signal) {
     if (view.waiting_for || performance.now() - placeAsked < PLACE_MS / 2) {
       return;
     }
     placeAsked = performance.now();
-    const { jobs } = await api.json("GET", "/jobs?limit=100").catch(() => ({ jobs: [] }));
-    const ahead = jobs.filter((/** @type {any} */ each) => !ENDED.has(each.state) && each.created < view.created).length;
-    if (element.dataset.state === "queued" && current === view.job_id) {
+    const { jobs: newest } = await api.json("GET", "/jobs?limit=100", undefined, { signal }).catch(() => ({ jobs: [] }));
+    const ahead = newest.filter((/** @type {any} */ each) => !ENDED.has(each.state) && each.created < view.created).length;
+    if (element.dataset.state === "queued" && !signal.aborted) {
       line.textContent = ahead === 0 ? "This job is next." : `${ahead} job${ahead === 1 ? " is" : "s are"} ahead.`;
     }
   }
@@ -180,6 +190,7 @@ export function runView(api, { onDone, onState }) {
   /** @param {any} view */
   function end(view) {
     current = null;
+    jobs.end();
     show(view.state, "");
     spoken.textContent = { completed: "The result is ready.", cancelled: "The job was stopped." }[String(view.state)] ?? "The job has failed.";
     if (view.state === "cancelled") {
@@ -189,11 +200,15 @@ export function runView(api, { onDone, onState }) {
   }
 
   async function stop() {
+    const signal = jobs.present();
     stopButton.disabled = true;
     line.textContent = "Stopping …";
     try {
       await api.json("DELETE", `/jobs/${current}`);
     } catch (refused) {
+      if (signal.aborted) {
+        return; // it has ended, or another job is shown
+      }
       stopButton.disabled = false;
       error.textContent = refused instanceof Error ? refused.message : String(refused);
     }
@@ -202,6 +217,7 @@ export function runView(api, { onDone, onState }) {
   /** Show an error that belongs to no field. @param {string} message */
   function fail(message) {
     current = null;
+    jobs.end();
     show("idle", "");
     error.textContent = message;
   }
@@ -215,9 +231,10 @@ export function runView(api, { onDone, onState }) {
     /** Show another job, or none; the present one goes on. */
     leave() {
       current = null;
+      jobs.end();
       error.textContent = "";
       show("idle", "");
     },
-    isBusy: () => current !== null,
+    isBusy: () => current !== null || element.dataset.state === "sending",
   };
 }

@@ -4,12 +4,15 @@
 import { ApiError } from "./api.js";
 import { h } from "./dom.js";
 import { icon } from "./icons.js";
+import { latestOnly } from "./latest.js";
 import { player } from "./player.js";
 import { SAMPLE } from "./sample.js";
+import { bytesOf } from "./source-side.js";
 
 /** @typedef {import("./player.js").Source} Source */
 /** @typedef {import("./player.js").Facts} Facts */
 
+const POSTER = [{ type: "loop", params: {} }]; // leaves the frame as it is, and needs no model
 
 /**
  * What the server says of a video.
@@ -32,9 +35,9 @@ async function analyze(api, path, signal) {
  * The part of the page where the clip is chosen and shown.
  *
  * @param {import("./api.js").Api} api
- * @param {{onSource: (source: Source | null) => void, onSample: () => void, onTime: () => void, onUnplayable: () => void}} listeners
+ * @param {{onSource: (source: Source | null) => void, onSample: () => void, onTime: () => void}} listeners
  */
-export function sourceView(api, { onSource, onSample, onTime, onUnplayable }) {
+export function sourceView(api, { onSource, onSample, onTime }) {
   const file = h("input", { type: "file", id: "file", class: "visually-hidden", accept: "video/*,image/*,.mkv,.ts,.mov,.avi,.wmv,.flv,.mpg", onchange: chosen });
   const address = h("input", { type: "text", inputmode: "url", id: "address", placeholder: "https://…", autocomplete: "off", spellcheck: "false", required: true });
   const drop = h(
@@ -55,7 +58,9 @@ export function sourceView(api, { onSource, onSample, onTime, onUnplayable }) {
   const element = h("div", {}, chooser, shownClip, work, error);
   /** @type {ReturnType<typeof player> | null} */
   let shown = null;
-  let loading = new AbortController();
+  /** @type {Source | null} */
+  let opened = null;
+  const loads = latestOnly();
 
   for (const name of ["dragenter", "dragover"]) {
     element.addEventListener(name, (event) => {
@@ -109,15 +114,11 @@ export function sourceView(api, { onSource, onSample, onTime, onUnplayable }) {
   const openPath = (path, link = null) =>
     attempt(async (signal) => {
       const name = decodeURIComponent(path.split(/[?#]/)[0].split("/").pop() || path);
-      const url = link ?? (path.startsWith("/outputs/") ? await blobOf(path, signal) : null);
+      const blob = link === null && path.startsWith("/outputs/") ? await bytesOf(api, path, signal) : null;
+      const url = blob ? URL.createObjectURL(blob) : link;
       const mime = /\.(gif|png|jpe?g|webp)$/i.exec(name) ? "image/*" : "video/*";
-      await analyzed({ path, name, url, link, mime, file: null, bytes: undefined, facts: null, warnings: [] }, signal);
+      await analyzed({ path, name, url, blob, link, mime, file: null, bytes: undefined, facts: null, warnings: [] }, signal);
     });
-
-  /** @param {string} path @param {AbortSignal} signal */
-  async function blobOf(path, signal) {
-    return URL.createObjectURL(await (await api.request("GET", path, undefined, { signal })).blob());
-  }
 
   /** @param {File} given @param {AbortSignal} signal */
   async function uploaded(given, signal) {
@@ -127,7 +128,7 @@ export function sourceView(api, { onSource, onSample, onTime, onUnplayable }) {
     const onProgress = (/** @type {number} */ fraction) => (bar.value = fraction);
     const { video_url: path, url: link } = await api.upload(given, { onProgress, signal });
     const own = { file: given.name, bytes: given.size };
-    await analyzed({ path, name: given.name, url, link, mime: given.type, ...own, facts: null, warnings: [] }, signal);
+    await analyzed({ path, name: given.name, url, blob: given, link, mime: given.type, ...own, facts: null, warnings: [] }, signal);
   }
 
   /** @param {Source} source @param {AbortSignal} signal */
@@ -149,6 +150,7 @@ export function sourceView(api, { onSource, onSample, onTime, onUnplayable }) {
   /** Show a source that is known already, such as that of a job. @param {Source} source */
   function reopen(source) {
     clear();
+    loads.begin();
     present(source);
   }
 
@@ -167,13 +169,35 @@ export function sourceView(api, { onSource, onSample, onTime, onUnplayable }) {
     if (source.facts) {
       shown?.setLength(source.facts);
     }
+    opened = source;
     onSource(source);
+    showPoster();
+  }
+
+  /** Show a frame of a clip that this browser cannot play, once the server knows the clip. */
+  async function showPoster() {
+    if (!opened?.facts || !shown?.needsPoster()) {
+      return;
+    }
+    const signal = loads.present();
+    const body = { video_url: opened.path, operations: POSTER };
+    const { before } = await api.json("POST", "/postprocess/preview", body, { signal }).catch(() => ({ before: null }));
+    if (before && !signal.aborted) {
+      setPoster(`data:${before.mime_type};base64,${before.base64}`);
+    }
+  }
+
+  /** @param {string} image */
+  function setPoster(image) {
+    if (shown?.needsPoster()) {
+      shown.setPoster(image);
+    }
   }
 
   /** @param {{url: string | null, mime: string, name: string}} source */
   function show(source) {
     shown?.pause();
-    shown = player(source, { onTime, onUnplayable });
+    shown = player(source, { onTime, onUnplayable: showPoster });
     shownClip.replaceChildren(shown.element);
     shownClip.hidden = false;
     chooser.hidden = true;
@@ -189,7 +213,7 @@ export function sourceView(api, { onSource, onSample, onTime, onUnplayable }) {
   /** @param {(signal: AbortSignal) => Promise<void>} load */
   async function attempt(load) {
     clear();
-    const { signal } = loading;
+    const signal = loads.begin();
     try {
       await load(signal);
     } catch (failure) {
@@ -201,10 +225,9 @@ export function sourceView(api, { onSource, onSample, onTime, onUnplayable }) {
   }
 
   function clear() {
-    loading.abort();
-    loading = new AbortController();
+    loads.end();
     shown?.pause();
-    shown = null;
+    shown = opened = null;
     shownClip.replaceChildren();
     shownClip.hidden = true;
     work.hidden = true;
@@ -221,7 +244,6 @@ export function sourceView(api, { onSource, onSample, onTime, onUnplayable }) {
     time: () => shown?.time() ?? 0,
     pause: () => shown?.pause(),
     /** Show a frame of a clip that this browser cannot play. @param {string} image */
-    setPoster: (image) => shown?.needsPoster() && shown.setPoster(image),
-    needsPoster: () => shown !== null && shown.needsPoster(),
+    setPoster,
   };
 }

@@ -2,7 +2,8 @@
 // The clip's way through the page: source, operation, settings, preview, run, result.
 
 import { ApiError } from "./api.js";
-import { byId } from "./dom.js";
+import { byId, h } from "./dom.js";
+import { latestOnly } from "./latest.js";
 import { recall, remember } from "./memory.js";
 import { operationCards } from "./operations.js";
 import { previewView } from "./preview.js";
@@ -14,13 +15,14 @@ import { sameAsView } from "./same-as-view.js";
 import { SAMPLE } from "./sample.js";
 import { operationsOf, stepTypesOf } from "./schema.js";
 import { settings } from "./settings.js";
+import { sideOf } from "./source-side.js";
 import { sourceView } from "./source.js";
 
 /** @typedef {import("./player.js").Source} Source */
 /** @typedef {import("./schema.js").Operation} Operation */
 /** @typedef {import("./settings.js").Settings} Settings */
 
-const POSTER = [{ type: "loop", params: {} }]; // leaves the frame as it is, and needs no model
+const LOADING = "Loading the settings …";
 
 /**
  * Fill the page.
@@ -40,9 +42,10 @@ export function studio(api, document, listeners) {
   let source = null;
   /** @type {any} the latest answer */
   let answered = null;
+  const [forms, jobs] = [latestOnly(), latestOnly()];
 
   const cards = operationCards(operations, select);
-  const clip = sourceView(api, { onSource, onSample, onTime: () => !run.isBusy() && preview.changed("changed"), onUnplayable: showPoster });
+  const clip = sourceView(api, { onSource, onSample, onTime: () => updatePreview("changed") });
   const preview = previewView(api, { wish, onError: showAtField, onBefore: clip.setPoster });
   const run = runView(api, { onDone, onState });
   const result = resultView(api, { onContinue: goOn, onFrames: listeners.openFrames });
@@ -66,11 +69,24 @@ export function studio(api, document, listeners) {
   /** @param {import("./schema.js").Listing} listing */
   const listings = async ({ path, member }) => (await api.json("GET", path))[member];
 
-  /** @param {Operation} operation */
+  /**
+   * Show the settings of an operation, and return them; null if those of another one are wanted in the meantime.
+   *
+   * @param {Operation} operation
+   * @returns {Promise<Settings | null>}
+   */
   async function select(operation) {
+    const signal = forms.begin();
     const own = opened.get(operation.name) ?? settings(api, operation, types, listings, () => changed("changed"));
     opened.set(operation.name, own);
+    present = null;
+    byId("settings").replaceChildren(h("p", { class: "help" }, LOADING));
+    preview.clear();
+    changed("opened");
     const ready = await own;
+    if (signal.aborted) {
+      return null;
+    }
     present = ready;
     byId("settings").replaceChildren(ready.element);
     if (source) {
@@ -84,16 +100,23 @@ export function studio(api, document, listeners) {
   /** @param {import("./preview.js").Reason} reason */
   function changed(reason) {
     present?.clearErrors();
-    const isReady = present !== null && (source !== null || !present.needsSource);
-    runButton.disabled = !isReady || run.isBusy();
-    runNote.textContent = isReady ? "" : "Choose a clip first.";
+    const needsSource = source === null && (present?.needsSource ?? true);
+    runButton.disabled = present === null || needsSource || run.isBusy();
+    runNote.textContent = needsSource ? "Choose a clip first." : "";
     same.changed();
+    updatePreview(reason);
+  }
+
+  /** @param {import("./preview.js").Reason} reason */
+  function updatePreview(reason) {
     if (run.isBusy()) {
       preview.cancel();
     } else if (wish()) {
       preview.changed(reason);
+    } else if (present) {
+      preview.clear(source || !present.needsSource ? present.whyNone() : undefined);
     } else {
-      preview.clear(present && (source || !present.needsSource) ? present.whyNone() : undefined);
+      preview.clear(source ? LOADING : undefined);
     }
   }
 
@@ -104,7 +127,6 @@ export function studio(api, document, listeners) {
     showPreview();
     if (given) {
       present?.setSource(given);
-      showPoster();
     }
     preview.clear();
     changed("opened");
@@ -114,18 +136,6 @@ export function studio(api, document, listeners) {
   function onSample() {
     if (present?.operation.name === SAMPLE.operation && Object.keys(present.body(null)).length === 0) {
       present.set(SAMPLE.body);
-    }
-  }
-
-  /** Show a frame of a clip that this browser cannot play. */
-  async function showPoster() {
-    if (!source?.facts || !clip.needsPoster()) {
-      return;
-    }
-    const { path } = source;
-    const { before } = await api.json("POST", "/postprocess/preview", { video_url: path, operations: POSTER }).catch(() => ({ before: null }));
-    if (before && source?.path === path) {
-      clip.setPoster(`data:${before.mime_type};base64,${before.base64}`);
     }
   }
 
@@ -144,9 +154,9 @@ export function studio(api, document, listeners) {
     return { operation: name, route: path, method, body: present.body(source), file: source?.file ?? undefined };
   }
 
-  /** @param {ApiError} error */
-  function showAtField(error) {
-    return error.field !== null && Boolean(present?.setError(error.field, error.message));
+  /** Show an error at its field, if the settings of its operation are shown. @param {ApiError} error @param {string} [name] */
+  function showAtField(error, name = present?.operation.name) {
+    return error.field !== null && present?.operation.name === name && Boolean(present?.setError(error.field, error.message));
   }
 
   async function start() {
@@ -154,6 +164,7 @@ export function studio(api, document, listeners) {
       return;
     }
     const { operation } = present;
+    const signal = jobs.begin();
     const body = present.body(source);
     present.clearErrors();
     preview.cancel();
@@ -161,12 +172,16 @@ export function studio(api, document, listeners) {
     try {
       const id = await run.start(operation.path, body);
       remember(id, { operation: operation.name, body, source });
+      if (signal.aborted) {
+        recent.refresh(); // another job is shown; this one runs all the same
+        return;
+      }
       history.pushState(null, "", `#job=${id}`);
       follow(id);
     } catch (error) {
-      runButton.disabled = false;
-      if (error instanceof ApiError && !showAtField(error)) {
-        run.fail(error.message);
+      if (error instanceof ApiError && !signal.aborted) {
+        changed("opened");
+        showError(error, operation.name);
       }
     }
   }
@@ -188,10 +203,14 @@ export function studio(api, document, listeners) {
       showAnswer(view.operation, view.result, recall(view.job_id));
     } else if (view.state === "failed") {
       const { error = "The job has failed.", status = 500, code = "unknown" } = view.result ?? {};
-      const failure = new ApiError(error, status, code);
-      if (!showAtField(failure)) {
-        run.fail(error);
-      }
+      showError(new ApiError(error, status, code), view.operation);
+    }
+  }
+
+  /** Show why a job cannot be run, or has failed. @param {ApiError} error @param {string} name of its operation */
+  function showError(error, name) {
+    if (!showAtField(error, name)) {
+      run.fail(error.message);
     }
   }
 
@@ -204,7 +223,7 @@ export function studio(api, document, listeners) {
    */
   async function showAnswer(operation, answer, memory = null) {
     answered = answer;
-    const shown = result.show({ operation, source: memory?.source ? sideOf(memory.source) : null, answer: answer ?? {}, body: memory?.body });
+    const shown = result.show({ operation, source: memory?.source ? sideOf(api, memory.source) : null, answer: answer ?? {}, body: memory?.body });
     byId("preview-part").hidden = true;
     byId("result-part").hidden = false;
     if (window.document.activeElement?.matches("body, #run, #run-state *")) { // else a person does something else
@@ -223,6 +242,7 @@ export function studio(api, document, listeners) {
   /** Use a result as the next source. @param {string} path */
   async function goOn(path) {
     history.pushState(null, "", location.pathname + location.search);
+    jobs.end();
     run.leave();
     await clip.openPath(path, answered?.output_path === path ? api.url(answered.output_url).href : null);
     byId("source-part").scrollIntoView({ block: "start" });
@@ -231,6 +251,7 @@ export function studio(api, document, listeners) {
   /** Open the job that the address names. */
   async function openAddressed() {
     const id = new URLSearchParams(location.hash.slice(1)).get("job");
+    const signal = jobs.begin();
     run.leave();
     showPreview();
     if (!id) {
@@ -240,13 +261,18 @@ export function studio(api, document, listeners) {
     const memory = recall(id);
     const operation = operations.find((each) => each.name === memory?.operation);
     if (memory && operation) {
-      cards.select(operation.name);
-      await (await select(operation)).set(memory.body);
       if (memory.source && memory.source.path !== source?.path) {
         clip.reopen(memory.source);
       }
+      cards.mark(operation);
+      const own = await select(operation);
+      if (!signal.aborted) {
+        await own?.set(memory.body);
+      }
     }
-    follow(id);
+    if (!signal.aborted) {
+      follow(id);
+    }
   }
 
   /** @param {import("./run.js").State} state @param {number | null} percent */
@@ -255,21 +281,9 @@ export function studio(api, document, listeners) {
     listeners.onTitle(text ?? "");
   }
 
-  cards.select(operations[0].name);
-  recent.refresh();
-  setInterval(() => window.document.visibilityState === "visible" && recent.refresh(), 10000);
+  cards.mark(operations[0]);
+  select(operations[0]);
+  recent.keepListing();
   openAddressed();
   return { showAnswer };
-}
-
-/**
- * A source as the left side of a comparison.
- *
- * @param {Source} source
- * @returns {import("./compare-clip.js").Side}
- */
-function sideOf({ url, mime, bytes, facts }) {
-  const kind = mime.startsWith("image/") ? "image" : "video";
-  const { width, height, fps, frames } = facts ?? {};
-  return { url: url ?? "", kind, label: "Before", mime, width, height, fps, frames, bytes };
 }

@@ -1,4 +1,4 @@
-"""A page with one ``<compare-view>``, and clips for both of its sides."""
+"""The studio with jobs that wait for the test; a page with one ``<compare-view>``, with clips for both sides."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser
 
+from framepack.storage.outputs import PUBLIC_ROOT
 from tests.support.clips import Pixels, Spec, barred, bars_of, make_clip, scene
+from tests.support.rest_server import HeldBackend, LocalServer, server_in_thread
 from tests.support.studio import Tab, opened_tab
 from tests.support.studio_page import StudioPage, studio_page
+from tests.support.studio_walk import Studio
 from tests.support.transparency import animation
 
 RATE: Final = Fraction(24)
@@ -53,6 +56,7 @@ class Compared:
 
     tab: Tab
     server: StudioPage
+    place: str = "main"
 
     def show(self, before: str, after: str, *more: str, **known: Any) -> None:
         """Show two of the server's files; ``known`` is told of both, by default the rate of a video."""
@@ -82,13 +86,13 @@ class Compared:
 
     def press(self, *keys: str) -> None:
         """Press keys while the divider has the focus."""
-        self.tab.page.focus(".compare-divider")
+        self.tab.page.focus(f"{self.place} .compare-divider")
         for key in keys:
             self.tab.page.keyboard.press(key)
 
     def seek(self, step: int) -> None:
         """Drag the seek bar to a frame, from 0."""
-        self.tab.page.locator(".compare-seek").fill(str(step))
+        self.tab.page.locator(f"{self.place} .compare-seek").fill(str(step))
         self.times()
 
     def stage(self) -> Pixels:
@@ -96,7 +100,7 @@ class Compared:
         self.times()
         # A frame that was sought is drawn with the next one of the page.
         self.script("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-        shot = self.tab.page.locator(".compare-stage").screenshot()
+        shot = self.tab.page.locator(f"{self.place} .compare-stage").screenshot()
         return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB"))
 
     def numbers(self) -> tuple[int, int]:
@@ -186,3 +190,42 @@ def compared(compare_tab: Tab, compare_page: StudioPage) -> Iterator[Compared]:
     compare_tab.page.goto(compare_page.url)
     yield Compared(compare_tab, compare_page)
     assert compare_tab.faults == []
+
+
+@dataclass
+class Held:
+    """A server whose jobs wait for the test, though it analyzes and previews by itself."""
+
+    server: LocalServer
+    backend: HeldBackend
+    clip: Path
+
+    def finish(self, job_id: str, ending: str = ".mp4") -> None:
+        """End a job with an uploaded clip as its result."""
+        storage = self.server.server.runtime.storage
+        names = [each.key for each in storage.list() if each.key.text.startswith("uploads/")]
+        key = next(each for each in names if each.text.endswith(ending))
+        self.backend.wait_for(job_id).finish(
+            success=True, message="Done", output_path=f"{PUBLIC_ROOT}{key}", output_url=storage.url(key)
+        )
+
+
+@pytest.fixture(scope="module")
+def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Held]:
+    """The server, and a clip."""
+    folder = tmp_path_factory.mktemp("held")
+    clip = make_clip(folder / "a clip.mp4", Spec(size=(96, 64)))
+    backend = HeldBackend()
+    with server_in_thread(folder, backend) as server:
+        yield Held(server, backend, clip)
+
+
+@pytest.fixture
+def studio(tab: Tab, held: Held) -> Iterator[Studio]:
+    """The page, with the clip. No job is left at the end."""
+    studio = Studio(tab, held.server)
+    studio.open()
+    studio.choose(held.clip)
+    yield studio
+    for job in held.backend.held.values():
+        job.finish()

@@ -2,61 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-
-import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from framepack.storage.outputs import PUBLIC_ROOT
-from tests.support.clips import Spec, make_clip
-from tests.support.rest_server import KEY, HeldBackend, LocalServer, server_in_thread
-from tests.support.studio import Tab, needs_browser
+from tests.rest.studio.conftest import Held
+from tests.support.rest_server import KEY
+from tests.support.studio import needs_browser
 from tests.support.studio_walk import Studio
 
 pytestmark = needs_browser
-
-
-@dataclass
-class Held:
-    """A server whose jobs wait for the test, though it analyzes and previews by itself."""
-
-    server: LocalServer
-    backend: HeldBackend
-    clip: Path
-
-
-@pytest.fixture(scope="module")
-def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Held]:
-    """The server, and a clip."""
-    folder = tmp_path_factory.mktemp("held")
-    clip = make_clip(folder / "a clip.mp4", Spec(size=(96, 64)))
-    backend = HeldBackend()
-    with server_in_thread(folder, backend) as server:
-        yield Held(server, backend, clip)
-
-
-@pytest.fixture
-def studio(tab: Tab, held: Held) -> Iterator[Studio]:
-    """The page, with the clip. No job is left at the end."""
-    studio = Studio(tab, held.server)
-    studio.open()
-    studio.choose(held.clip)
-    yield studio
-    for job in held.backend.held.values():
-        job.finish()
-
-
-def finish(held: Held, job_id: str) -> None:
-    """End a job with the clip as its result."""
-    storage = held.server.server.runtime.storage
-    path = f"{PUBLIC_ROOT}uploads/"
-    stored = next(each for each in held.server.server.runtime.storage.list() if each.key.text.startswith("uploads/"))
-    assert storage.url(stored.key)
-    held.backend.wait_for(job_id).finish(
-        success=True, message="Done", output_path=f"{path}{stored.key.name}", output_url=storage.url(stored.key)
-    )
 
 
 def drag(page: Page, handle: Locator, target: str) -> None:
@@ -91,7 +44,7 @@ def test_progress_moves_with_the_frames_and_the_time_that_is_left(studio: Studio
     assert first[0] == "20 %"
     assert percent(studio.page) == "80 %"
     assert studio.page.title() == "80 % · FramePack studio"
-    finish(held, job_id)
+    held.finish(job_id)
     expect(studio.page.locator("#result-part")).to_be_visible()
     assert studio.page.title() == "FramePack studio"
 
@@ -106,7 +59,7 @@ def test_a_job_that_waits_says_how_many_are_ahead_of_it(studio: Studio, held: He
     held.backend.wait_for(ahead).finish()
     held.backend.wait_for(job_id).progress(percent=10.0)
     expect(studio.page.locator(".percent")).to_have_text("10 %")
-    finish(held, job_id)
+    held.finish(job_id)
 
 
 def test_stop_cancels_the_job_on_the_server(studio: Studio, held: Held) -> None:
@@ -134,7 +87,7 @@ def test_a_page_that_is_loaded_anew_goes_on_with_its_job(studio: Studio, held: H
     expect(studio.page.locator(".percent")).to_have_text("40 %")
     expect(studio.page.locator(".clip .name")).to_have_text("a clip.mp4")
     expect(studio.field("brightness").locator('input[type="number"]')).to_have_value("12")
-    finish(held, job_id)
+    held.finish(job_id)
     expect(studio.page.locator("#result-part")).to_be_visible()
     expect(studio.page.locator("#result video")).to_have_count(2)
 
@@ -167,7 +120,7 @@ def test_only_what_was_changed_is_sent(studio: Studio, held: Held) -> None:
     fields = held.backend.wait_for(job_id).item.read_fields()
     assert fields.pop("video_url").startswith("/outputs/uploads/a clip")
     assert fields == {"preset": "cinematic", "brightness": 5}
-    finish(held, job_id)
+    held.finish(job_id)
 
 
 def test_the_steps_of_a_pipeline_are_sent_in_the_order_they_were_put_in(studio: Studio, held: Held) -> None:
@@ -188,7 +141,7 @@ def test_the_steps_of_a_pipeline_are_sent_in_the_order_they_were_put_in(studio: 
         {"type": "export", "params": {}},
         {"type": "loop", "params": {"num_loops": 3}},
     ]
-    finish(held, job_id)
+    held.finish(job_id)
 
 
 def test_a_key_that_is_no_longer_accepted_is_asked_for_again(studio: Studio, held: Held) -> None:
@@ -202,7 +155,7 @@ def test_a_key_that_is_no_longer_accepted_is_asked_for_again(studio: Studio, hel
     studio.page.fill("#key", KEY)
     studio.page.click("#sign-in button")
     expect(studio.page.locator("#sign-in")).to_be_hidden()
-    finish(held, studio.run())
+    held.finish(studio.run())
     expect(studio.page.locator("#result-part")).to_be_visible()
 
 
@@ -227,7 +180,7 @@ def test_clips_are_joined_in_the_order_of_their_list(studio: Studio, held: Held)
 def test_a_recent_job_is_opened_again(studio: Studio, held: Held) -> None:
     """Also by a tab that did not start it."""
     job_id = studio.run()
-    finish(held, job_id)
+    held.finish(job_id)
     expect(studio.page.locator("#result-part")).to_be_visible()
     studio.page.evaluate("sessionStorage.removeItem('framepack.jobs')")
     studio.open(f"?other#key={KEY}")
