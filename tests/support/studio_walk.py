@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Error, Locator, Page, Route, expect
 
 from tests.support.rest_server import KEY, Client
 
@@ -67,3 +69,17 @@ class Studio:
     def error_of(self, name: str) -> Locator:
         """The error that is shown at a field."""
         return self.field(name).locator(".error")
+
+
+@contextmanager
+def held_back(page: Page, pattern: str) -> Iterator[list[Route]]:
+    """Requests to addresses like ``pattern`` wait until the end of the block."""
+    waiting: list[Route] = []
+    page.route(pattern, lambda route: waiting.append(route))  # noqa: PLW0108 - Playwright marks its handlers
+    yield waiting
+    page.unroute(pattern)
+    for each in waiting:
+        with suppress(Error):  # the page has given it up
+            each.continue_()
+            each.request.response()
+    page.wait_for_timeout(200)  # for scripts that take the answers

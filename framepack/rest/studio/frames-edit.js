@@ -87,3 +87,20 @@ export async function replaceFrames(api, folder, filenames, files, say) {
   );
   return [...new Set(answers.flatMap((answer) => answer.warnings ?? []))];
 }
+
+/**
+ * A frame as it is stored now, and where the page finds it: the browser may still have its old image.
+ *
+ * @param {Api} api
+ * @param {string} folder
+ * @param {string} filename
+ */
+export async function storedImage(api, folder, filename) {
+  const link = api.url((await api.json("GET", framePath(folder, filename))).url);
+  try {
+    const response = await fetch(link, { cache: "reload", credentials: "omit" });
+    return { filename, url: URL.createObjectURL(await response.blob()) };
+  } catch {
+    return { filename, url: link.href }; // a bucket that only shows images
+  }
+}

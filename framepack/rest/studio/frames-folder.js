@@ -2,14 +2,16 @@
 // One folder of the frames studio: its thumbnails, and what can be done with them.
 
 import { h } from "./dom.js";
-import { MAX_KEPT, deleteFrames, keptFrames, putBack, replaceFrames } from "./frames-edit.js";
+import { MAX_KEPT, deleteFrames, keptFrames, putBack, replaceFrames, storedImage } from "./frames-edit.js";
 import { frameGrid } from "./frames-grid.js";
 import { frameViewer } from "./frames-viewer.js";
 import { counted, framePath, sentence } from "./frames-work.js";
+import { latestOnly } from "./latest.js";
 
 /** @typedef {import("./api.js").Api} Api */
 /** @typedef {import("./frames-grid.js").Thumbnail} Thumbnail */
 /** @typedef {{name: string, fps: string, extraction_rate: number, width: number, height: number, has_audio: boolean}} Source */
+/** @typedef {{text: string, kept: import("./frames-edit.js").KeptFrame[], images?: {filename: string, url: string}[]}} Change what is said of it, what can be put back, and new images */
 
 const IMAGES = "image/png,image/jpeg,image/webp,image/bmp,image/gif";
 const SIZES = [96, 132, 196, 300];
@@ -64,6 +66,7 @@ export function folderView(api, { onBusy, onChange }) {
     confirmation,
   );
   let folder = "";
+  const opened = latestOnly();
   /** @type {Thumbnail[]} */
   let thumbnails = [];
   let ratio = 9 / 16;
@@ -106,9 +109,9 @@ export function folderView(api, { onBusy, onChange }) {
 
   /** List the frames. Those that are known keep their links, so that no image is loaded twice, and stay selected. @param {number} active */
   async function load(active = grid.selection.active) {
-    const wanted = folder;
-    const answer = await api().json("GET", `${framePath(wanted)}?with_urls=true`);
-    if (wanted !== folder) {
+    const signal = opened.present();
+    const answer = await api().json("GET", `${framePath(folder)}?with_urls=true`);
+    if (signal.aborted) {
       return;
     }
     const chosen = new Set(grid.selection.indexes.map((index) => thumbnails[index]?.filename));
@@ -128,33 +131,33 @@ export function folderView(api, { onBusy, onChange }) {
     onChange(thumbnails.length, source);
   }
 
-  /** Show an image as it is stored now. @param {string} filename */
-  async function refresh(filename) {
-    const { url } = await api().json("GET", framePath(folder, filename));
-    try {
-      const response = await fetch(api().url(url), { cache: "reload", credentials: "omit" });
-      changed.set(filename, URL.createObjectURL(await response.blob()));
-    } catch {
-      changed.set(filename, api().url(url).href); // a bucket that only shows images
-    }
-  }
-
   /**
-   * Work that changes the folder; its errors are shown, and the list afterwards is what the server has.
+   * Work that changes the folder; its errors are shown, and the list afterwards is what the server has. What comes
+   * after another folder was opened is not said of that one, except for errors.
    *
-   * @param {() => Promise<void>} work
+   * @param {(say: (text: string) => void) => Promise<Change | null>} work null if it was given up
+   * @returns {Promise<boolean>} whether the folder is still open
    */
   async function change(work) {
+    const [signal, place] = [opened.present(), folder];
+    const ifOpen = (/** @type {() => void} */ show) => signal.aborted || show();
+    const fail = (/** @type {unknown} */ failed) => (error.textContent = (signal.aborted ? `${place}: ` : "") + sentence(failed));
     setBusy(true);
     error.textContent = "";
     try {
-      await work();
+      const done = await work((text) => ifOpen(() => (status.textContent = text)));
+      ifOpen(() => {
+        done?.images?.forEach(({ filename, url }) => changed.set(filename, url));
+        done && setKept(done.kept);
+        status.textContent = done?.text ?? "";
+      });
     } catch (failed) {
-      status.textContent = "";
-      error.textContent = sentence(failed);
+      ifOpen(() => (status.textContent = ""));
+      fail(failed);
     }
-    await load().catch((failed) => (error.textContent = sentence(failed)));
+    await load().catch((failed) => ifOpen(() => fail(failed)));
     setBusy(false);
+    return !signal.aborted;
   }
 
   async function remove() {
@@ -163,19 +166,17 @@ export function folderView(api, { onBusy, onChange }) {
       return;
     }
     const place = folder;
-    await change(async () => {
-      status.textContent = "";
+    grid.selection.moveTo(grid.selection.indexes[0]);
+    const isOpen = await change(async (say) => {
+      say("");
       const copies = await keptFrames(api(), place, names);
-      if (copies === null && !(await confirmed(names.length))) {
-        return;
+      if (copies === null && (place !== folder || !(await confirmed(names.length)))) {
+        return null;
       }
-      setKept([]);
-      grid.selection.moveTo(grid.selection.indexes[0]);
-      await deleteFrames(api(), place, names, (text) => (status.textContent = text));
-      setKept(copies ?? []);
-      status.textContent = `Deleted ${counted(names.length)}.`;
+      await deleteFrames(api(), place, names, say);
+      return { text: `Deleted ${counted(names.length)}.`, kept: copies ?? [] };
     });
-    grid.element.focus();
+    isOpen && grid.element.focus();
   }
 
   /** Ask before what cannot be undone. @param {number} frames @returns {Promise<boolean>} */
@@ -195,11 +196,13 @@ export function folderView(api, { onBusy, onChange }) {
 
   async function undo() {
     const frames = kept;
-    await change(async () => {
+    const isOpen = await change(async () => {
       await putBack(api(), folder, frames);
-      setKept([]);
-      status.textContent = `Put back ${counted(frames.length)}.`;
+      return { text: `Put back ${counted(frames.length)}.`, kept: [] };
     });
+    if (!isOpen) {
+      return;
+    }
     const back = thumbnails.findIndex(({ filename }) => filename === frames[0]?.filename);
     if (back >= 0) {
       grid.selection.only(back);
@@ -223,11 +226,11 @@ export function folderView(api, { onBusy, onChange }) {
     if (isBusy) {
       return;
     }
-    await change(async () => {
-      const warnings = await replaceFrames(api(), folder, names, files, (text) => (status.textContent = text));
-      await Promise.all(names.map(refresh));
-      setKept([]);
-      status.textContent = [`Replaced ${counted(names.length)}.`, ...warnings].join(" ");
+    const place = folder;
+    await change(async (say) => {
+      const warnings = await replaceFrames(api(), place, names, files, say);
+      const images = await Promise.all(names.map((each) => storedImage(api(), place, each)));
+      return { text: [`Replaced ${counted(names.length)}.`, ...warnings].join(" "), kept: [], images };
     });
   }
 
@@ -242,6 +245,7 @@ export function folderView(api, { onBusy, onChange }) {
     element,
     /** Show a folder. @param {string} name */
     async open(name) {
+      const signal = opened.begin();
       folder = name;
       thumbnails = [];
       grid.selection.clear();
@@ -253,10 +257,12 @@ export function folderView(api, { onBusy, onChange }) {
       grid.show([], { ratio, active: 0 });
       try {
         await load(0);
-        first.value = String(numberOf(thumbnails[0]?.filename ?? "", 0));
-        last.value = String(numberOf(thumbnails.at(-1)?.filename ?? "", 0));
+        if (!signal.aborted) {
+          first.value = String(numberOf(thumbnails[0]?.filename ?? "", 0));
+          last.value = String(numberOf(thumbnails.at(-1)?.filename ?? "", 0));
+        }
       } catch (failed) {
-        error.textContent = sentence(failed);
+        error.textContent = signal.aborted ? error.textContent : sentence(failed);
       }
     },
   };

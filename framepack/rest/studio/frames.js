@@ -5,6 +5,7 @@ import { h } from "./dom.js";
 import { folderView } from "./frames-folder.js";
 import { extractForm, reassembleForm } from "./frames-forms.js";
 import { framePath, sentence } from "./frames-work.js";
+import { latestOnly } from "./latest.js";
 
 /** @typedef {import("./api.js").Api} Api */
 
@@ -20,6 +21,8 @@ export class FramesStudio extends HTMLElement {
   #source = null;
   #folder = "";
   #isBuilt = false;
+  #opened = latestOnly();
+  #lists = latestOnly();
   #list = h("ul", { class: "frames-list" });
   #none = h("p", { class: "frames-muted", hidden: true }, "No frames yet. Extract the frames of a clip to see them here.");
   #error = h("p", { class: "frames-error", role: "alert" });
@@ -91,18 +94,22 @@ export class FramesStudio extends HTMLElement {
 
   /** List the folders again. */
   async refresh() {
+    const signal = this.#lists.begin();
     try {
-      const { folders } = await this.api.json("GET", "/frames/folders");
+      const { folders } = await this.api.json("GET", "/frames/folders", undefined, { signal });
       this.#error.textContent = "";
       this.#none.hidden = folders.length > 0;
       this.#list.replaceChildren(...folders.map((/** @type {string} */ name) => this.#item(name)));
     } catch (failed) {
-      this.#error.textContent = sentence(failed);
+      if (!signal.aborted) {
+        this.#error.textContent = sentence(failed);
+      }
     }
   }
 
   /** Show a folder. @param {string} folder */
   async open(folder) {
+    this.#opened.begin();
     this.#folder = folder;
     this.#title.textContent = folder;
     this.#open.hidden = false;
@@ -134,10 +141,13 @@ export class FramesStudio extends HTMLElement {
   }
 
   async #delete() {
+    const signal = this.#opened.present();
     try {
       await this.api.json("DELETE", framePath(this.#folder));
-      this.#folder = this.#suggested = "";
-      this.#open.hidden = true;
+      if (!signal.aborted) {
+        this.#folder = this.#suggested = "";
+        this.#open.hidden = true;
+      }
       await this.refresh();
     } catch (failed) {
       this.#error.textContent = sentence(failed);

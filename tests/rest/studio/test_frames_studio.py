@@ -20,6 +20,7 @@ from tests.support.control_plane import ROOT
 from tests.support.readback import rgb_of
 from tests.support.rest_server import KEY, Client, HeldBackend, LocalServer, RestServer, eventually, upload
 from tests.support.studio import Tab, needs_browser, opened_tab
+from tests.support.studio_walk import held_back
 
 pytestmark = needs_browser
 
@@ -208,6 +209,28 @@ def test_deleted_frames_come_back_byte_for_byte(tab: Tab, studio_server: RestSer
     assert {path.name: path.read_bytes() for path in place.iterdir()} == before
     expect(studio.page.get_by_role("button", name="Undo")).to_be_hidden()
     assert studio.selected == [name(1)]
+
+
+def test_frames_deleted_in_a_folder_that_is_left_cannot_be_put_back_into_the_next_one(
+    tab: Tab, studio_server: RestServer, source: dict[str, str], folder: str
+) -> None:
+    """The other folder shows nothing of it, neither what was done nor another image."""
+    other = studio_server.post("/frames/extract", {"video_url": source["url"], "extraction_rate": 10}).json()
+    studio = Studio(tab, studio_server)
+    with held_back(studio.page, f"**/frames/{folder}/{name(5)}"):
+        studio.page.get_by_role("button", name=folder).click()
+        studio.thumbnail(name(5)).click()
+        studio.press("Delete")
+        expect(studio.page.get_by_role("listbox")).to_have_attribute("aria-busy", "true")
+        studio.page.get_by_role("button", name=other["folder_name"]).click()
+        expect(studio.frames).to_have_count(COUNT // 10)
+
+    assert eventually(lambda: name(5) not in studio.stored(folder))
+    expect(studio.page.get_by_role("listbox")).to_have_attribute("aria-busy", "false")
+    expect(studio.page.get_by_role("button", name="Undo")).to_be_hidden()
+    assert studio.page.locator(".frames-status").first.inner_text().strip() == ""
+    expect(studio.frames).to_have_count(COUNT // 10)
+    studio_server.delete(f"/frames/{other['folder_name']}")
 
 
 def test_many_frames_are_deleted_only_after_a_question(tab: Tab, studio_server: RestServer, folder: str) -> None:

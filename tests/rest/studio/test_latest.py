@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
-from playwright.sync_api import Error, Page, Route, expect
+from playwright.sync_api import Error, expect
 
 from tests.rest.studio.conftest import Held
 from tests.support.studio import needs_browser
-from tests.support.studio_walk import Studio
+from tests.support.studio_walk import Studio, held_back
 
 pytestmark = needs_browser
-
-
-@contextmanager
-def held_back(page: Page, pattern: str) -> Iterator[list[Route]]:
-    """Requests to addresses like ``pattern`` wait until the end of the block."""
-    waiting: list[Route] = []
-    page.route(pattern, lambda route: waiting.append(route))  # noqa: PLW0108 - Playwright marks its handlers
-    yield waiting
-    page.unroute(pattern)
-    for each in waiting:
-        with suppress(Error):  # the page has given it up
-            each.continue_()
-            each.request.response()
-    page.wait_for_timeout(200)  # for scripts that take the answers
 
 
 def summary_of(studio: Studio, name: str) -> str:
