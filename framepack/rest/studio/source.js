@@ -2,17 +2,16 @@
 // The clip to work on: dropped, chosen, at an address, or the sample; uploaded, then analyzed by the server.
 
 import { ApiError } from "./api.js";
-import { h } from "./dom.js";
+import { h, hasFocus, keepFocus } from "./dom.js";
 import { icon } from "./icons.js";
 import { latestOnly } from "./latest.js";
 import { player } from "./player.js";
 import { SAMPLE } from "./sample.js";
-import { bytesOf } from "./source-side.js";
+import { bytesOf, posterOf, renewed } from "./source-side.js";
 
 /** @typedef {import("./player.js").Source} Source */
 /** @typedef {import("./player.js").Facts} Facts */
 
-const POSTER = [{ type: "loop", params: {} }]; // leaves the frame as it is, and needs no model
 
 /**
  * What the server says of a video.
@@ -53,6 +52,7 @@ export function sourceView(api, { onSource, onSample, onTime }) {
   const bar = h("progress", { max: 1, "aria-label": "Upload" });
   const status = h("span", { role: "status" });
   const stop = h("button", { type: "button", class: "quiet", onclick: clear }, "Cancel");
+  const another = h("button", { type: "button", class: "quiet", onclick: clear }, "Another clip");
   const work = h("div", { class: "upload", hidden: true }, bar, h("div", { class: "row" }, status, stop));
   const error = h("p", { class: "error", role: "alert" });
   const element = h("div", {}, chooser, shownClip, work, error);
@@ -133,10 +133,10 @@ export function sourceView(api, { onSource, onSample, onTime }) {
 
   /** @param {Source} source @param {AbortSignal} signal */
   async function analyzed(source, signal) {
-    say("Analyzing");
     if (shown === null) {
       show(source);
     }
+    say("Analyzing");
     try {
       Object.assign(source, await analyze(api, source.path, signal));
     } catch (refused) {
@@ -156,19 +156,21 @@ export function sourceView(api, { onSource, onSample, onTime }) {
 
   /** @param {Source} source */
   function present(source) {
+    const hadFocus = hasFocus(element);
     work.hidden = true;
     if (shown === null) {
       show(source);
     }
     const warnings = source.warnings.map((line) => h("li", {}, line));
     shownClip.append(
-      h("div", { class: "row" }, h("strong", { class: "name" }, source.name), h("button", { type: "button", class: "quiet", onclick: clear }, "Another clip")),
+      h("div", { class: "row" }, h("strong", { class: "name" }, source.name), another),
       h("ul", { class: "facts", "aria-label": "About the clip" }, ...(source.facts?.lines ?? []).map((line) => h("li", {}, line))),
       ...(warnings.length > 0 ? [h("ul", { class: "warnings", "aria-label": "Warnings" }, ...warnings)] : []),
     );
     if (source.facts) {
       shown?.setLength(source.facts);
     }
+    keepFocus(hadFocus, another);
     opened = source;
     onSource(source);
     showPoster();
@@ -180,10 +182,9 @@ export function sourceView(api, { onSource, onSample, onTime }) {
       return;
     }
     const signal = loads.present();
-    const body = { video_url: opened.path, operations: POSTER };
-    const { before } = await api.json("POST", "/postprocess/preview", body, { signal }).catch(() => ({ before: null }));
-    if (before && !signal.aborted) {
-      setPoster(`data:${before.mime_type};base64,${before.base64}`);
+    const image = await posterOf(api, opened);
+    if (image && !signal.aborted) {
+      setPoster(image);
     }
   }
 
@@ -197,7 +198,7 @@ export function sourceView(api, { onSource, onSample, onTime }) {
   /** @param {{url: string | null, mime: string, name: string}} source */
   function show(source) {
     shown?.pause();
-    shown = player(source, { onTime, onUnplayable: showPoster });
+    shown = player(source, { onTime, onUnplayable: showPoster, renew: async () => opened && opened.path.startsWith("/outputs/") ? renewed(api, opened) : null });
     shownClip.replaceChildren(shown.element);
     shownClip.hidden = false;
     chooser.hidden = true;
@@ -208,6 +209,7 @@ export function sourceView(api, { onSource, onSample, onTime }) {
     status.textContent = `${what} …`;
     bar.removeAttribute("value");
     work.hidden = false;
+    keepFocus(hasFocus(element), stop);
   }
 
   /** @param {(signal: AbortSignal) => Promise<void>} load */
@@ -225,6 +227,7 @@ export function sourceView(api, { onSource, onSample, onTime }) {
   }
 
   function clear() {
+    const hadFocus = hasFocus(element);
     loads.end();
     shown?.pause();
     shown = opened = null;
@@ -233,6 +236,7 @@ export function sourceView(api, { onSource, onSample, onTime }) {
     work.hidden = true;
     chooser.hidden = false;
     error.textContent = "";
+    keepFocus(hadFocus, file);
     onSource(null);
   }
 
@@ -245,5 +249,7 @@ export function sourceView(api, { onSource, onSample, onTime }) {
     pause: () => shown?.pause(),
     /** Show a frame of a clip that this browser cannot play. @param {string} image */
     setPoster,
+    /** Give the focus to the clip's part, if nothing else has it. */
+    focus: () => keepFocus(true, opened ? another : file),
   };
 }

@@ -191,3 +191,21 @@ def test_a_recent_job_is_opened_again(studio: Studio, held: Held) -> None:
 
     expect(studio.page.locator("#result-part")).to_be_visible()
     assert studio.page.url.endswith(f"#job={job_id}")
+
+
+def test_an_earlier_result_is_not_shown_while_the_next_job_runs_or_after_it_failed(
+    studio: Studio, held: Held
+) -> None:
+    """The preview is there in its place."""
+    held.finish(studio.run())
+    expect(studio.page.locator("#result-part")).to_be_visible()
+
+    job_id = studio.run()
+    expect(studio.page.locator(".run-card")).to_be_visible()
+    while_it_runs = studio.page.locator("#result-part").is_visible()
+    held.backend.wait_for(job_id).finish(success=False, error="The GPU has failed.", code="device_lost", status=503)
+
+    expect(studio.page.locator(".run [role=alert]")).to_have_text("The GPU has failed.")
+    assert not while_it_runs
+    expect(studio.page.locator("#result-part")).to_be_hidden()
+    expect(studio.page.locator("#preview-part")).to_be_visible()
