@@ -73,7 +73,8 @@ async function frameTimes(decoder) {
 async function player(decoder, times) {
   const canvas = h("canvas", { "aria-hidden": "true" });
   const length = times[times.length - 1];
-  const show = painter(decoder, canvas);
+  const closing = new AbortController();
+  const show = painter(decoder, canvas, closing.signal);
   const frameAt = (/** @type {number} */ time) => Math.max(0, times.findLastIndex((begin, index) => begin <= time && index < times.length - 1));
   let position = 0;
   let rate = 1;
@@ -121,6 +122,7 @@ async function player(decoder, times) {
     mute: null,
     close: () => {
       restart(false);
+      closing.abort();
       decoder.close();
     },
   };
@@ -131,9 +133,10 @@ async function player(decoder, times) {
  *
  * @param {ImageDecoder} decoder
  * @param {HTMLCanvasElement} canvas
+ * @param {AbortSignal} closed what is decoded then is given up
  * @returns {(frameIndex: number) => Promise<void>}
  */
-function painter(decoder, canvas) {
+function painter(decoder, canvas, closed) {
   const context = canvas.getContext("2d");
   let drawn = -1;
   let wanted = -1;
@@ -152,6 +155,10 @@ function painter(decoder, canvas) {
         context?.drawImage(image, 0, 0);
         image.close();
         drawn = frameIndex;
+      }
+    } catch (failure) {
+      if (!closed.aborted) {
+        throw failure;
       }
     } finally {
       running = null;

@@ -18,6 +18,28 @@ function keyInAddress() {
   return given?.trim() ?? "";
 }
 
+/**
+ * Take keys that are entered in the address of the page while it is open. What it showed stays, unless the address names
+ * something else beside the key. Later listeners do not hear of an address with a key alone.
+ *
+ * @param {HTMLFormElement} form which takes the key itself while it asks
+ * @param {(key: string) => void} take
+ */
+export function followAddress(form, take) {
+  window.addEventListener("hashchange", (event) => {
+    const key = form.hidden && keyInAddress();
+    if (!key) {
+      return;
+    }
+    if (location.hash === "") {
+      history.replaceState(null, "", event.oldURL);
+      event.stopImmediatePropagation();
+    }
+    sessionStorage.setItem(KEPT, key);
+    take(key);
+  });
+}
+
 /** Forget the key in this tab. */
 export function forgetKey() {
   sessionStorage.removeItem(KEPT);

@@ -5,7 +5,7 @@ import "./frames.js";
 import { Api } from "./api.js";
 import { byId, keepFocus } from "./dom.js";
 import { healthView } from "./health.js";
-import { forgetKey, signIn } from "./key.js";
+import { followAddress, forgetKey, signIn } from "./key.js";
 import { studio } from "./studio.js";
 
 const TITLE = "FramePack studio";
@@ -41,6 +41,7 @@ export async function start() {
       isAsking = false;
     }
   };
+  followAddress(form, (key) => open(key).catch(() => {})); // one that is not accepted is asked for again
   byId("forget").addEventListener("click", () => {
     forgetKey();
     location.hash = "";

@@ -10,6 +10,7 @@ import { latestOnly } from "./latest.js";
 const ENDED = new Set(["completed", "failed", "cancelled"]);
 const TRIES_MS = [500, 1000, 2000, 4000]; // between requests that the server does not answer; the last one repeats
 const PLACE_MS = 2000;
+const BEGINNINGS = /** @type {Partial<Record<State, string>>} */ ({ sending: "Sending", queued: "Waiting", running: "Starting" });
 
 /** @param {number} ms */
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -59,7 +60,7 @@ export function runView(api, { onDone, onState }) {
   function show(state, text, done = null) {
     card.hidden = state === "idle" || ENDED.has(state);
     element.dataset.state = state;
-    percent.textContent = done === null ? { sending: "Sending", queued: "Waiting" }[String(state)] ?? "Starting" : `${Math.floor(done)} %`;
+    percent.textContent = done === null ? (BEGINNINGS[state] ?? "") : `${Math.floor(done)} %`;
     line.textContent = text;
     if (done === null) {
       bar.removeAttribute("value");

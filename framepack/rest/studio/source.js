@@ -30,6 +30,16 @@ async function analyze(api, path, signal) {
   return { facts: { width, height, fps: analysis.fps, frames: analysis.total_frames, lines }, warnings: warnings ?? [] };
 }
 
+/** The name of a file at an address, which a person may have entered. @param {string} path */
+function nameOf(path) {
+  const name = path.split(/[?#]/)[0].split("/").pop() || path;
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name; // a percent sign of its own
+  }
+}
+
 /**
  * The part of the page where the clip is chosen and shown.
  *
@@ -113,7 +123,7 @@ export function sourceView(api, { onSource, onSample, onTime }) {
    */
   const openPath = (path, link = null) =>
     attempt(async (signal) => {
-      const name = decodeURIComponent(path.split(/[?#]/)[0].split("/").pop() || path);
+      const name = nameOf(path);
       const blob = link === null && path.startsWith("/outputs/") ? await bytesOf(api, path, signal) : null;
       const url = blob ? URL.createObjectURL(blob) : link;
       const mime = /\.(gif|png|jpe?g|webp)$/i.exec(name) ? "image/*" : "video/*";

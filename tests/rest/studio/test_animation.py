@@ -47,3 +47,22 @@ def test_a_gif_is_compared_frame_by_frame_also_after_a_reload(studio: Studio, he
     continued = sought(studio, FRAME)
 
     assert [local, reloaded, continued] == [(FRAME, FRAME)] * 3
+
+
+def test_an_animation_that_is_taken_away_while_it_is_decoded_is_no_fault(compared: Compared) -> None:
+    """Such as when the page is left for the settings while it plays."""
+    compared.show("bars.gif", "bars.gif")
+    compared.script(
+        """() => {
+          const decode = ImageDecoder.prototype.decode;
+          ImageDecoder.prototype.decode = function (...options) {
+            setTimeout(() => view.clear());
+            return decode.apply(this, options);
+          };
+        }"""
+    )
+    compared.button("play").click()
+
+    compared.tab.wait_until("view.hidden")
+    compared.tab.page.wait_for_timeout(200)
+    assert compared.tab.faults == []

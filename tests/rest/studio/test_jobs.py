@@ -104,6 +104,7 @@ def test_a_failed_job_says_why_at_the_field_that_it_names_or_above_all(studio: S
     job_id = studio.run()
     held.backend.wait_for(job_id).finish(success=False, error="The GPU has failed.", code="device_lost", status=503)
     expect(studio.page.locator(".run [role=alert]")).to_have_text("The GPU has failed.")
+    expect(studio.page.locator(".run [role=status]")).to_have_text("")
 
 
 def test_only_what_was_changed_is_sent(studio: Studio, held: Held) -> None:
@@ -157,6 +158,24 @@ def test_a_key_that_is_no_longer_accepted_is_asked_for_again(studio: Studio, hel
     expect(studio.page.locator("#sign-in")).to_be_hidden()
     held.finish(studio.run())
     expect(studio.page.locator("#result-part")).to_be_visible()
+
+
+def test_a_key_in_the_address_of_an_open_page_is_taken_out_of_it(studio: Studio, held: Held) -> None:
+    """The result stays; a wrong key is asked for again."""
+    page = studio.page
+    job_id = studio.run()
+    held.finish(job_id)
+    expect(page.locator("#result-part")).to_be_visible()
+
+    page.goto(f"{held.server.url}/#key={KEY}")
+    studio.tab.wait_until(f"location.hash === '#job={job_id}'")
+    expect(page.locator("#result-part")).to_be_visible()
+    page.goto(f"{held.server.url}/#key=wrong")
+    expect(page.locator("#sign-in [role=alert]")).to_contain_text("does not accept the API key")
+    assert page.url.endswith(f"#job={job_id}")
+    page.goto(f"{held.server.url}/#key={KEY}")
+    expect(page.locator("#sign-in")).to_be_hidden()
+    assert KEY not in page.url
 
 
 def test_clips_are_joined_in_the_order_of_their_list(studio: Studio, held: Held) -> None:

@@ -176,7 +176,7 @@ def test_a_source_that_cannot_be_used_says_why(studio: Studio, tmp_path: Path) -
     studio.open()
     studio.page.set_input_files("#file", path)
     expect(studio.page.locator("#source [role=alert]")).not_to_be_empty()
-    studio.page.fill("#address", "http://192.168.0.1/a.mp4")
+    studio.page.fill("#address", "http://192.168.0.1/100%.mp4")
     studio.page.click("text=Load")
     expect(studio.page.locator("#source [role=alert]")).to_contain_text("This URL is not allowed")
     expect(studio.page.locator(".drop")).to_be_visible()
