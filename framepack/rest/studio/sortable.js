@@ -56,8 +56,8 @@ export function sortable(label, onChange) {
     changed();
   }
 
-  /** @param {Entry} entry */
-  function add(entry) {
+  /** @param {Entry} entry @param {number} [at] its place, by default the last one */
+  function add(entry, at = items.length) {
     const position = () => items.findIndex((each) => each.element === element);
     const move = (/** @type {number} */ by) => {
       const focused = document.activeElement;
@@ -99,8 +99,8 @@ export function sortable(label, onChange) {
       }
     });
     element.addEventListener("drop", (event) => event.preventDefault());
-    items.push({ entry, element });
-    list.append(element);
+    list.insertBefore(element, list.children[at] ?? null);
+    items.splice(at, 0, { entry, element });
     changed();
   }
 

@@ -63,5 +63,9 @@ export async function sideOf(api, source) {
   const { width, height, fps, frames } = facts ?? {};
   const side = { kind, label: "Before", mime, width, height, fps, frames, bytes };
   const others = { poster: () => posterOf(api, source), renew: path.startsWith("/outputs/") ? () => renewed(api, source) : undefined };
-  return { ...side, ...others, kind, url: url ?? (blob ? URL.createObjectURL(blob) : ""), blob: blob ?? undefined };
+  if (blob && url === null) {
+    source.blob = blob;
+    source.url = URL.createObjectURL(blob);
+  }
+  return { ...side, ...others, kind, url: source.url ?? "", blob: blob ?? undefined };
 }

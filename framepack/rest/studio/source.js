@@ -2,7 +2,9 @@
 // The clip to work on: dropped, chosen, at an address, or the sample; uploaded, then analyzed by the server.
 
 import { ApiError } from "./api.js";
+import { sizeText } from "./compare-facts.js";
 import { h, hasFocus, keepFocus } from "./dom.js";
+import { followDrops } from "./drops.js";
 import { icon } from "./icons.js";
 import { latestOnly } from "./latest.js";
 import { player } from "./player.js";
@@ -13,20 +15,27 @@ import { bytesOf, posterOf, renewed } from "./source-side.js";
 /** @typedef {import("./player.js").Facts} Facts */
 
 
+/** A size of the API, whose units are powers of 1024, in the units of this page. @param {string} text */
+function sizeOf(text) {
+  const [number, unit] = text.split(" ");
+  return sizeText(Math.round(Number(number) * 1024 ** ["B", "KB", "MB", "GB"].indexOf(unit)));
+}
+
 /**
  * What the server says of a video.
  *
  * @param {import("./api.js").Api} api
- * @param {string} path
+ * @param {Source} source
  * @param {AbortSignal} signal
  * @returns {Promise<{facts: Facts, warnings: string[]}>}
  */
-async function analyze(api, path, signal) {
+async function analyze(api, { path, bytes }, signal) {
   const { analysis, warnings } = await api.json("POST", "/postprocess/analyze", { video_url: path }, { signal });
   const [width, height] = analysis.resolution.split("x").map(Number);
+  const size = bytes === undefined ? sizeOf(analysis.file_size) : sizeText(bytes);
   const audio = analysis.has_audio ? `audio: ${analysis.audio_codec}` : "no audio";
   const frames = `${analysis.total_frames} frame${analysis.total_frames === 1 ? "" : "s"}`;
-  const lines = [`${width} × ${height}`, `${analysis.fps} fps`, frames, analysis.duration, audio, analysis.codec, analysis.file_size, analysis.bitrate];
+  const lines = [`${width} × ${height}`, `${analysis.fps} fps`, frames, analysis.duration, audio, analysis.codec, size, analysis.bitrate];
   return { facts: { width, height, fps: analysis.fps, frames: analysis.total_frames, lines }, warnings: warnings ?? [] };
 }
 
@@ -70,24 +79,12 @@ export function sourceView(api, { onSource, onSample, onTime }) {
   let shown = null;
   /** @type {Source | null} */
   let opened = null;
+  /** @type {string | null} */
+  let shownUrl = null;
   const loads = latestOnly();
 
-  for (const name of ["dragenter", "dragover"]) {
-    element.addEventListener(name, (event) => {
-      event.preventDefault();
-      element.classList.add("dropping");
-    });
-  }
-  for (const name of ["dragleave", "drop"]) {
-    element.addEventListener(name, () => element.classList.remove("dropping"));
-  }
-  element.addEventListener("drop", (event) => {
-    const dropped = /** @type {DragEvent} */ (event).dataTransfer?.files[0];
-    event.preventDefault();
-    if (dropped) {
-      openFile(dropped);
-    }
-  });
+  // Anywhere on the page: a browser leaves the page for a file that is dropped beside its place.
+  followDrops({ isWanted: () => element.getClientRects().length > 0, mark: (isOver) => element.classList.toggle("dropping", isOver), take: (dropped) => openFile(dropped) });
 
   function chosen() {
     const given = file.files?.[0];
@@ -148,7 +145,7 @@ export function sourceView(api, { onSource, onSample, onTime }) {
     }
     say("Analyzing");
     try {
-      Object.assign(source, await analyze(api, source.path, signal));
+      Object.assign(source, await analyze(api, source, signal));
     } catch (refused) {
       if (!(refused instanceof ApiError) || !source.mime.startsWith("image/") || refused.status !== 400) {
         throw refused; // an image that is no video can still be described
@@ -161,6 +158,9 @@ export function sourceView(api, { onSource, onSample, onTime }) {
   function reopen(source) {
     clear();
     loads.begin();
+    if (source.blob) {
+      source.url ??= URL.createObjectURL(source.blob);
+    }
     present(source);
   }
 
@@ -208,6 +208,7 @@ export function sourceView(api, { onSource, onSample, onTime }) {
   /** @param {{url: string | null, mime: string, name: string}} source */
   function show(source) {
     shown?.pause();
+    shownUrl = source.url;
     shown = player(source, { onTime, onUnplayable: showPoster, renew: async () => opened && opened.path.startsWith("/outputs/") ? renewed(api, opened) : null });
     shownClip.replaceChildren(shown.element);
     shownClip.hidden = false;
@@ -236,10 +237,24 @@ export function sourceView(api, { onSource, onSample, onTime }) {
     }
   }
 
+  /** Let the browser drop the file; a source that comes back gets another address of it. */
+  function forgetUrls() {
+    for (const url of new Set([shownUrl, opened?.url])) {
+      if (url?.startsWith("blob:")) {
+        URL.revokeObjectURL(url);
+      }
+    }
+    if (opened?.blob) {
+      opened.url = null;
+    }
+    shownUrl = null;
+  }
+
   function clear() {
     const hadFocus = hasFocus(element);
     loads.end();
     shown?.pause();
+    forgetUrls();
     shown = opened = null;
     shownClip.replaceChildren();
     shownClip.hidden = true;

@@ -77,7 +77,8 @@ export function studio(api, document, listeners) {
    */
   async function select(operation) {
     const signal = forms.begin();
-    const own = opened.get(operation.name) ?? settings(api, operation, types, listings, () => changed("changed"));
+    const known = opened.get(operation.name);
+    const own = known ?? settings(api, operation, types, listings, () => changed("changed"));
     opened.set(operation.name, own);
     present = null;
     byId("settings").replaceChildren(h("p", { class: "help" }, LOADING));
@@ -88,6 +89,9 @@ export function studio(api, document, listeners) {
       return null;
     }
     present = ready;
+    if (known) {
+      ready.refresh();
+    }
     byId("settings").replaceChildren(ready.element);
     if (source) {
       ready.setSource(source);

@@ -187,6 +187,13 @@ def test_clips_are_joined_in_the_order_of_their_list(studio: Studio, held: Held)
     studio.page.click("text=Add >> nth=-1")
     expect(studio.page.locator(".sortable strong")).to_have_text(["a clip.mp4", "a clip.mp4", "b.mp4"])
     studio.page.click("[aria-label='Move up b.mp4']")
+    studio.page.click("[aria-label='Remove a clip.mp4'] >> nth=0")
+    studio.operation("loop")
+    studio.operation("join")
+    expect(studio.page.locator(".sortable strong")).to_have_text(["b.mp4", "a clip.mp4"])
+    studio.page.set_input_files("#more-files", [held.clip])
+    expect(studio.page.locator(".sortable li")).to_have_count(3)
+    studio.page.click("[aria-label='Move down b.mp4']")
     job_id = studio.run()
 
     first, second, third = held.backend.wait_for(job_id).item.read_fields()["video_urls"]
