@@ -19,6 +19,7 @@ export function clipList(api, onChange) {
   const address = h("input", { type: "text", "aria-label": "Address of another clip", placeholder: "https://…", autocomplete: "off", required: true });
   const status = h("p", { role: "status", class: "muted" });
   const lists = latestOnly();
+  let opened = "";
   const error = h("p", { class: "error", role: "alert" });
   const element = h(
     "div",
@@ -62,9 +63,10 @@ export function clipList(api, onChange) {
     element,
     /** @param {Source} source */
     open(source) {
-      if (!list.entries().some((each) => each.path === source.path)) {
-        list.add({ title: source.name, path: source.path });
+      if (source.path !== opened && !list.entries().some((each) => each.path === source.path)) {
+        list.add({ title: source.name, path: source.path }, 0);
       }
+      opened = source.path; // once only: it may be removed
     },
     paths: () => list.entries().map((each) => each.path),
     /** @param {string[]} paths */

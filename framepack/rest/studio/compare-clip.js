@@ -3,6 +3,7 @@
 
 import { animatedClip } from "./compare-animation.js";
 import { h } from "./dom.js";
+import { NO_FILE, whyNoFile } from "./links.js";
 
 /**
  * A file to show. What is not given is measured, as far as the browser can.
@@ -18,6 +19,8 @@ import { h } from "./dom.js";
  * @property {number} [frames]
  * @property {number} [bytes]
  * @property {Blob} [blob] the file itself: the policy of the page may not let scripts read a `blob:` address
+ * @property {() => Promise<string>} [renew] a new address, for when the link has expired
+ * @property {() => Promise<string | null>} [poster] a frame, for when the browser cannot play the file; null if there is none
  */
 
 /**
@@ -40,6 +43,7 @@ import { h } from "./dom.js";
  * @property {() => void} pause
  * @property {((isMuted: boolean) => void) | null} mute null if it never has audio
  * @property {() => void} close
+ * @property {string} [problem] why this is only a frame of the side
  */
 
 const MEASURED_FRAMES = 9;
@@ -54,11 +58,26 @@ const MEASURED_MS = 1500;
  */
 export async function loadClip(side) {
   try {
-    return side.kind === "video" ? await videoClip(side) : ((await animatedClip(side)) ?? (await stillClip(side)));
+    return await openClip(side);
   } catch {
+    const reason = await whyNoFile(side.url);
+    if (reason === "expired" && side.renew) {
+      const url = await side.renew();
+      return loadClip({ ...side, url, renew: undefined });
+    }
     const type = side.mime ? ` (${side.mime})` : "";
-    throw new Error(`This browser cannot ${side.kind === "video" ? "play this video" : "show this image"}${type}.`);
+    const problem = reason ? NO_FILE[reason] : `This browser cannot ${side.kind === "video" ? "play this video" : "show this image"}${type}.`;
+    const poster = await side.poster?.();
+    if (!poster) {
+      throw new Error(problem);
+    }
+    return { ...(await stillClip({ ...side, url: poster })), problem };
   }
+}
+
+/** @param {Side} side @returns {Promise<Clip>} */
+async function openClip(side) {
+  return side.kind === "video" ? videoClip(side) : ((await animatedClip(side)) ?? stillClip(side));
 }
 
 /** @param {Side} side @returns {Promise<Clip>} */

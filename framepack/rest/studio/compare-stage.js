@@ -76,8 +76,8 @@ export function stageOf() {
       pane.problem.textContent = problems[index];
       const clip = clips[index];
       pane.content.replaceChildren(...(clip ? [clip.element] : []));
+      pane.content.classList.toggle("is-translucent", clip !== null && !OPAQUE.test(sides[index]?.mime ?? ""));
       if (clip) {
-        pane.content.classList.toggle("is-translucent", !OPAQUE.test(sides[index]?.mime ?? ""));
         fill(clip.element, clip.width / clip.height / ratio);
       }
     });
@@ -89,7 +89,7 @@ export function stageOf() {
     const isStacked = isSide && ratio > 1 && (element.parentElement?.clientWidth ?? 0) < 700;
     element.classList.toggle("is-stacked", isStacked);
     element.style.setProperty("--compare-ratio", String(isSide ? (isStacked ? ratio / 2 : ratio * 2) : ratio));
-    const { clientWidth: width, clientHeight: height } = panes[1].element;
+    const { width, height } = panes[1].element.getBoundingClientRect(); // which need not be whole numbers
     const shown = Math.min(width, height * ratio);
     box = { left: (width - shown) / 2, top: (height - shown / ratio) / 2, width: shown, height: shown / ratio };
     const main = clips[1] ?? clips[0];

@@ -120,7 +120,7 @@ export class CompareView extends HTMLElement {
       clips.forEach((clip) => clip?.close());
       return;
     }
-    const problems = loaded.map((each) => (each.status === "rejected" ? each.reason.message : ""));
+    const problems = loaded.map((each) => (each.status === "rejected" ? each.reason.message : (each.value?.problem ?? "")));
     const old = this.#stage.clips();
     this.#sides = sides;
     this.#stage.show(sides, clips, problems);

@@ -59,3 +59,23 @@ export function byId(id) {
 export function shown(value, decimals = 2) {
   return String(Number(value.toFixed(decimals)));
 }
+
+/** Whether this element, or one in it, has the focus. @param {Element} element */
+export function hasFocus(element) {
+  return element.contains(document.activeElement);
+}
+
+/**
+ * Keep the focus in a part of the page: if what had it was removed, hidden or disabled just now, something else of the
+ * part gets it, and keyboards do not begin at the top of the page again.
+ *
+ * @param {boolean} hadFocus whether the part had it before
+ * @param {HTMLElement} next
+ */
+export function keepFocus(hadFocus, next) {
+  const present = document.activeElement;
+  const isLost = !present || present === document.body || present.matches(":disabled") || present.getClientRects().length === 0;
+  if (hadFocus && isLost) {
+    next.focus();
+  }
+}

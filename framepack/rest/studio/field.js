@@ -21,6 +21,7 @@ import { h, prose, shown } from "./dom.js";
  * @property {boolean} [isGroup] whether its inputs have labels of their own
  */
 
+const NONE = "none";
 let count = 0;
 
 /**
@@ -183,7 +184,8 @@ function radios(field, id, changed) {
  * @returns {Part}
  */
 function select(field, id, changed, listed) {
-  const choices = listed ? Object.keys(listed) : field.choices;
+  // A value called "none" beside no value at all would be the same twice.
+  const choices = (listed ? Object.keys(listed) : field.choices).filter((each) => field.initial !== undefined || each !== NONE);
   const none = field.initial === undefined ? [undefined] : [];
   const values = [...none, ...choices];
   const describe = () => (note.textContent = descriptionOf(listed?.[String(values[input.selectedIndex])]));
@@ -195,7 +197,7 @@ function select(field, id, changed, listed) {
     inputs: [input],
     read: () => values[input.selectedIndex],
     write(value) {
-      input.selectedIndex = values.indexOf(value);
+      input.selectedIndex = values.indexOf(field.initial === undefined && value === NONE ? undefined : value);
       describe();
     },
   };

@@ -6,8 +6,10 @@ import { h } from "./dom.js";
 
 /** @typedef {import("./schema.js").Field} Field */
 /** @typedef {import("./field.js").Control} Control */
-/** @typedef {{element: HTMLElement, values: () => Record<string, unknown>, set: (values: Record<string, unknown>) => void, setError: (name: string, message: string) => boolean, clearErrors: () => void}} Form */
+/** @typedef {{element: HTMLElement, refresh: () => Promise<void>, values: () => Record<string, unknown>, set: (values: Record<string, unknown>) => void, setError: (name: string, message: string) => boolean, clearErrors: () => void}} Form */
 /** @typedef {(listing: import("./schema.js").Listing) => Promise<Record<string, unknown>>} Listings */
+
+const RETRY_MS = 5000;
 
 /**
  * A form. Only what was changed is sent.
@@ -18,19 +20,49 @@ import { h } from "./dom.js";
  * @returns {Promise<Form>}
  */
 export async function form(fields, listings, onChange) {
-  const listed = await Promise.all(fields.map((each) => (each.listing ? listings(each.listing).catch(() => null) : null)));
+  const list = () => Promise.all(fields.map((each) => (each.listing ? listings(each.listing).catch(() => null) : null)));
+  const listed = await list();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let retry;
   /** @type {Map<string, Control>} */
   const controls = new Map();
-  fields.forEach((field, index) => {
-    const values = listed[index];
+  fields.forEach((field, index) => controls.set(field.name, controlOf(field, listed[index])));
+  listAgainLater();
+
+  /** @param {Field} field @param {Record<string, unknown> | null} values that the server lists */
+  function controlOf(field, values) {
     const change = () => {
       if (values) {
         follow(values[String(controls.get(field.name)?.value())]);
       }
       onChange();
     };
-    controls.set(field.name, control(field, change, values));
-  });
+    return control(field, change, values);
+  }
+
+  /** Ask the server again for what it did not list. */
+  function listAgainLater() {
+    clearTimeout(retry);
+    if (fields.some((each, index) => each.listing && listed[index] === null)) {
+      retry = setTimeout(refresh, RETRY_MS);
+    }
+  }
+
+  /** List the values of fields anew, such as after a preset was saved. What is chosen stays. */
+  async function refresh() {
+    const newest = await list();
+    fields.forEach((field, index) => {
+      const [old, values] = [controls.get(field.name), newest[index]];
+      if (old && values && JSON.stringify(values) !== JSON.stringify(listed[index])) {
+        const own = controlOf(field, values);
+        listed[index] = values;
+        own.set(old.value());
+        old.element.replaceWith(own.element);
+        controls.set(field.name, own);
+      }
+    });
+    listAgainLater();
+  }
 
   /**
    * Show what a preset sets in the fields that it sets.
@@ -63,6 +95,7 @@ export async function form(fields, listings, onChange) {
 
   return {
     element,
+    refresh,
     values: () => Object.fromEntries([...controls].map(([name, each]) => [name, each.value()]).filter(([, value]) => value !== undefined)),
     set,
     setError(name, message) {

@@ -14,7 +14,7 @@ const ENDED = ["completed", "failed", "cancelled"];
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /**
- * Run an operation as a job, and return its answer. The job goes on while the server does not respond.
+ * Run an operation as a job, and return its answer with the `job_id`. The job goes on while the server does not respond.
  *
  * @param {Api} api
  * @param {string} route
@@ -39,7 +39,7 @@ export async function runJob(api, route, body, { onProgress, signal }) {
     if (view.state !== "completed") {
       throw new ApiError(view.result?.error ?? "The job was cancelled.", view.result?.status ?? 400, view.result?.code ?? "cancelled");
     }
-    return view.result;
+    return { ...view.result, job_id: id };
   }
 }
 

@@ -1,6 +1,7 @@
 // @ts-check
 // <frames-studio>: folders of frames. Frames are looked at, deleted and replaced, and become a video again.
 
+import { ApiError } from "./api.js";
 import { h } from "./dom.js";
 import { folderView } from "./frames-folder.js";
 import { extractForm, reassembleForm } from "./frames-forms.js";
@@ -8,6 +9,8 @@ import { framePath, sentence } from "./frames-work.js";
 import { latestOnly } from "./latest.js";
 
 /** @typedef {import("./api.js").Api} Api */
+
+const RETRY_MS = 3000; // while the server does not respond
 
 /**
  * The frames studio. It lists the folders itself, once it has an `api` and is in the page.
@@ -20,6 +23,8 @@ export class FramesStudio extends HTMLElement {
   /** @type {{url: string, name: string} | null} */
   #source = null;
   #folder = "";
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #retry;
   #isBuilt = false;
   #opened = latestOnly();
   #lists = latestOnly();
@@ -95,6 +100,7 @@ export class FramesStudio extends HTMLElement {
   /** List the folders again. */
   async refresh() {
     const signal = this.#lists.begin();
+    clearTimeout(this.#retry);
     try {
       const { folders } = await this.api.json("GET", "/frames/folders", undefined, { signal });
       this.#error.textContent = "";
@@ -102,8 +108,17 @@ export class FramesStudio extends HTMLElement {
       this.#list.replaceChildren(...folders.map((/** @type {string} */ name) => this.#item(name)));
     } catch (failed) {
       if (!signal.aborted) {
-        this.#error.textContent = sentence(failed);
+        this.#unlisted(failed);
       }
+    }
+  }
+
+  /** Say why the folders could not be listed; while the server does not respond, it is asked again. @param {unknown} failed */
+  #unlisted(failed) {
+    this.#none.hidden = true; // it is not known
+    this.#error.textContent = sentence(failed);
+    if (failed instanceof ApiError && failed.status === 0) {
+      this.#retry = setTimeout(() => this.isConnected && this.refresh(), RETRY_MS);
     }
   }
 

@@ -3,7 +3,7 @@
 
 import "./frames.js";
 import { Api } from "./api.js";
-import { byId } from "./dom.js";
+import { byId, keepFocus } from "./dom.js";
 import { healthView } from "./health.js";
 import { followAddress, forgetKey, signIn } from "./key.js";
 import { studio } from "./studio.js";
@@ -27,13 +27,17 @@ export async function start() {
     return api.json("GET", "/openapi.json");
   };
   byId("loading").remove();
+  let isAsked = false; // a person who enters the key goes on from there
+  form.addEventListener("submit", () => (isAsked = true), { once: true });
   const { answer: document } = await signIn(form, open);
   let isAsking = false;
   api.onUnauthorized = async () => {
     if (!isAsking) {
       isAsking = true;
       forgetKey();
+      const focused = window.document.activeElement;
       await signIn(form, open, "The server does not accept the API key any more. Enter the new one to go on.");
+      keepFocus(true, focused instanceof HTMLElement && focused.matches(":enabled") ? focused : byId("run"));
       isAsking = false;
     }
   };
@@ -58,6 +62,9 @@ export async function start() {
     },
     onTitle: (text) => (window.document.title = text ? `${text} · ${TITLE}` : TITLE),
   });
+  if (isAsked) {
+    page.focus();
+  }
   byId("clip-tab").addEventListener("click", () => showHalf("clip"));
   byId("frames-tab").addEventListener("click", () => {
     showHalf("frames");
@@ -65,6 +72,6 @@ export async function start() {
   });
   frames.addEventListener("result", (event) => {
     showHalf("clip");
-    page.showAnswer("reassemble_frames", /** @type {CustomEvent} */ (event).detail);
+    page.showMade("reassemble_frames", /** @type {CustomEvent} */ (event).detail);
   });
 }

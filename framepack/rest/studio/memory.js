@@ -27,7 +27,7 @@ const here = new Map();
  */
 export function remember(id, memory) {
   here.set(id, memory);
-  const source = memory.source && { ...memory.source, url: memory.source.link, blob: null };
+  const source = memory.source && { ...memory.source, url: memory.source.link, blob: null, poster: null };
   const rest = all().filter(([other]) => other !== id);
   sessionStorage.setItem(KEPT, JSON.stringify([[id, { ...memory, source }], ...rest].slice(0, MOST)));
 }
@@ -39,5 +39,9 @@ export function remember(id, memory) {
  * @returns {Memory | null}
  */
 export function recall(id) {
-  return here.get(id) ?? all().find(([other]) => other === id)?.[1] ?? null;
+  const found = here.get(id) ?? all().find(([other]) => other === id)?.[1] ?? null;
+  if (found) {
+    here.set(id, found); // one object, which gets new links
+  }
+  return found;
 }

@@ -87,6 +87,7 @@ export function pipeline(types, listings, onChange) {
       error.textContent = message;
       return field.startsWith("operations");
     },
+    refresh: () => list.entries().forEach((each) => each.form.refresh()),
     clearErrors() {
       error.hidden = true;
       list.entries().forEach((each) => each.form.clearErrors());

@@ -2,6 +2,7 @@
 // Shows a source, and which moment of it a preview is of.
 
 import { h, shown } from "./dom.js";
+import { whyNoFile } from "./links.js";
 
 /**
  * @typedef {object} Facts what the server says of a video
@@ -17,6 +18,7 @@ import { h, shown } from "./dom.js";
  * @property {string} name
  * @property {string | null} url where this page finds it; null where it may not look
  * @property {Blob | null} blob the file itself, if this page has it
+ * @property {string | null} [poster] a frame of it as an address of data, if the page has asked for one
  * @property {string | null} link where a page that was loaded anew finds it; null if the key is needed
  * @property {string} mime
  * @property {string | null} file the name of the person's own file, if it is one
@@ -29,10 +31,11 @@ import { h, shown } from "./dom.js";
  * A source with its playhead.
  *
  * @param {{url: string | null, mime: string, name: string}} source
- * @param {{onTime: () => void, onUnplayable: () => void}} listeners
- *   `onTime`: the playhead rests at another moment; `onUnplayable`: the browser cannot show it
+ * @param {{onTime: () => void, onUnplayable: () => void, renew: () => Promise<string | null>}} listeners
+ *   `onTime`: the playhead rests at another moment; `onUnplayable`: the browser cannot show it; `renew`: gives a new
+ *   address for one that has expired, or null
  */
-export function player({ url, mime, name }, { onTime, onUnplayable }) {
+export function player({ url, mime, name }, { onTime, onUnplayable, renew }) {
   const element = h("div", { class: "player" });
   const slider = h("input", { type: "range", min: 0, max: 0, step: "any", value: 0, "aria-label": "Position in the clip" });
   const position = h("output", {}, "0 s");
@@ -48,11 +51,13 @@ export function player({ url, mime, name }, { onTime, onUnplayable }) {
   slider.addEventListener("change", onTime);
 
   if (url && mime.startsWith("image/")) {
-    element.append(h("img", { src: url, alt: name }), scrubber);
+    const image = h("img", { src: url, alt: name });
+    image.addEventListener("error", async () => (image.src = (await anew()) ?? image.src), { once: true });
+    element.append(image, scrubber);
   } else if (url) {
     const shownVideo = h("video", { src: url, controls: true, muted: true, playsinline: true, preload: "auto", "aria-label": name });
     shownVideo.muted = true;
-    shownVideo.addEventListener("error", giveUp);
+    shownVideo.addEventListener("error", () => playAnew(shownVideo));
     shownVideo.addEventListener("loadedmetadata", () => shownVideo.videoWidth === 0 && giveUp());
     shownVideo.addEventListener("seeked", () => shownVideo.paused && onTime());
     shownVideo.addEventListener("pause", onTime);
@@ -60,6 +65,25 @@ export function player({ url, mime, name }, { onTime, onUnplayable }) {
     element.append(shownVideo);
   } else {
     giveUp();
+  }
+
+  /** Another address, if the one of this source has expired. */
+  async function anew() {
+    return url && (await whyNoFile(url)) === "expired" ? renew().catch(() => null) : null;
+  }
+
+  /** @param {HTMLVideoElement} failed */
+  async function playAnew(failed) {
+    const [found, at] = [failed.src === url ? await anew() : null, failed.currentTime];
+    if (video !== failed) {
+      return;
+    }
+    if (found) {
+      failed.src = found;
+      failed.currentTime = at;
+    } else {
+      giveUp();
+    }
   }
 
   function giveUp() {

@@ -3,6 +3,7 @@
 
 import { sizeText } from "./compare-facts.js";
 import { h } from "./dom.js";
+import { NO_FILE, whyNoFile } from "./links.js";
 
 /** @typedef {import("./api.js").Api} Api */
 
@@ -23,14 +24,54 @@ export function outputOf(answer) {
 }
 
 /**
+ * A new link to a file that a job has made.
+ *
+ * @param {Api} api
+ * @param {string} jobId
+ * @param {string} path of the file in the job's answer
+ * @returns {Promise<string>}
+ * @throws {Error}
+ */
+export async function newLink(api, jobId, path) {
+  const { result } = await api.json("GET", `/jobs/${jobId}`);
+  const outputs = [result, ...(result?.results ?? [])].map((each) => each && outputOf(each));
+  const link = outputs.find((each) => each?.path === path)?.link;
+  if (!link) {
+    throw new Error("The server gives no link to this file.");
+  }
+  return String(api.url(link));
+}
+
+/**
  * @param {Api} api
  * @param {Output} output
  * @param {((path: string) => void) | null} onContinue null if it cannot be a source
+ * @param {string | null} jobId of the job that has made it, if it is known
  */
-export function outputActions(api, { path, name, bytes, link }, onContinue) {
+export function outputActions(api, { path, name, bytes, link }, onContinue, jobId) {
+  const problem = h("span", { class: "error", role: "alert" });
+  const download = h("a", { class: "button primary", href: link && api.url(link), download: name, onclick: jobId && renewed }, "Download");
+
+  /** Download from a new link: the one of the answer may have expired since. @param {Event} event */
+  async function renewed(event) {
+    event.preventDefault();
+    problem.textContent = "";
+    try {
+      download.href = await newLink(api, String(jobId), path);
+      const reason = await whyNoFile(download.href);
+      if (reason) {
+        throw new Error(NO_FILE[reason]);
+      }
+      h("a", { href: download.href, download: name }).click();
+    } catch (failure) {
+      problem.textContent = failure instanceof Error ? failure.message : String(failure);
+    }
+  }
+
   return [
-    link && h("a", { class: "button primary", href: api.url(link), download: name }, "Download"),
+    link && download,
     onContinue && h("button", { type: "button", onclick: () => onContinue(path) }, "Continue with this"),
+    problem,
     h("span", { class: "muted" }, bytes ? `${name}, ${sizeText(bytes)}` : name),
   ].filter((each) => each !== null);
 }

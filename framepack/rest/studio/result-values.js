@@ -14,11 +14,12 @@ const NOT_VALUES = new Set(["success", "message", "warnings", "metrics", ...TEXT
  * @param {Api} api
  * @param {any} answer
  * @param {{onContinue: (path: string) => void, onFrames?: (folder: string) => void}} listeners
+ * @param {string | null} jobId
  * @returns {HTMLElement}
  */
-export function valuesView(api, answer, { onContinue, onFrames }) {
+export function valuesView(api, answer, { onContinue, onFrames }, jobId) {
   if (Array.isArray(answer.results)) {
-    return h("ol", { class: "result-list" }, ...answer.results.map((/** @type {any} */ each) => item(api, each, onContinue)));
+    return h("ol", { class: "result-list" }, ...answer.results.map((/** @type {any} */ each) => item(api, each, onContinue, jobId)));
   }
   const texts = TEXTS.filter((name) => typeof answer[name] === "string").map((name) => textView(answer[name]));
   const folder = answer.folder_name ?? null;
@@ -38,8 +39,9 @@ export function valuesView(api, answer, { onContinue, onFrames }) {
  * @param {Api} api
  * @param {any} result
  * @param {(path: string) => void} onContinue
+ * @param {string | null} jobId
  */
-function item(api, result, onContinue) {
+function item(api, result, onContinue, jobId) {
   const output = outputOf(result);
   const sentences = result.warnings ?? [];
   return h(
@@ -47,7 +49,7 @@ function item(api, result, onContinue) {
     {},
     !output && h("p", { class: "error" }, result.error ?? "There is no output."),
     sentences.length > 0 && h("ul", { class: "warnings" }, ...sentences.map((/** @type {string} */ each) => h("li", {}, each))),
-    output && h("div", { class: "result-actions" }, ...outputActions(api, output, onContinue)),
+    output && h("div", { class: "result-actions" }, ...outputActions(api, output, onContinue, jobId)),
   );
 }
 

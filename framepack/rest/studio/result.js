@@ -4,7 +4,7 @@
 import "./compare.js";
 import { h } from "./dom.js";
 import { latestOnly } from "./latest.js";
-import { outputActions, outputOf } from "./result-output.js";
+import { newLink, outputActions, outputOf } from "./result-output.js";
 import { valuesView } from "./result-values.js";
 
 /** @typedef {import("./api.js").Api} Api */
@@ -18,6 +18,7 @@ import { valuesView } from "./result-values.js";
  * @property {Side | null | Promise<Side>} source the side before, if the page has it
  * @property {any} answer of the operation
  * @property {Record<string, any>} [body] of the request
+ * @property {string | null} [jobId] of the job that has given the answer
  */
 
 /** @type {Record<string, string>} the types that are shown, by extension; others are downloaded */
@@ -53,15 +54,15 @@ export function resultView(api, { onContinue, onFrames }) {
   };
 
   /** @param {Shown} shown */
-  const show = async ({ operation, source, answer, body = {} }) => {
+  const show = async ({ operation, source, answer, body = {}, jobId = null }) => {
     const signal = shows.begin();
     const output = outputOf(answer);
-    const side = output && sideOf(api, output);
+    const side = output && sideOf(api, output, jobId);
     element.hidden = false;
     message.textContent = answer.message ?? "";
     warnings.replaceChildren(...(answer.warnings ?? []).map((/** @type {string} */ each) => h("li", {}, each)));
-    actions.replaceChildren(...(output ? outputActions(api, output, side && onContinue) : []));
-    values.replaceChildren(...(output ? [] : [valuesView(api, answer, { onContinue, onFrames })]));
+    actions.replaceChildren(...(output ? outputActions(api, output, side && onContinue, jobId) : []));
+    values.replaceChildren(...(output ? [] : [valuesView(api, answer, { onContinue, onFrames }, jobId)]));
     if (!output || !side) {
       compare.clear();
       return;
@@ -86,14 +87,15 @@ export function resultView(api, { onContinue, onFrames }) {
   return { element, show, clear };
 }
 
-/** @param {Api} api @param {Output} output @returns {Side | null} null if browsers do not show such files */
-function sideOf(api, { name, bytes, link }) {
+/** @param {Api} api @param {Output} output @param {string | null} jobId @returns {Side | null} null if browsers do not show such files */
+function sideOf(api, { path, name, bytes, link }, jobId) {
   const mime = TYPES[name.split(".").pop()?.toLowerCase() ?? ""];
   if (!mime || !link) {
     return null;
   }
   const kind = mime.startsWith("video/") ? "video" : "image";
-  return { url: String(api.url(link)), kind, label: "After", mime, bytes };
+  const renew = jobId === null ? undefined : () => newLink(api, jobId, path);
+  return { url: String(api.url(link)), kind, label: "After", mime, bytes, renew };
 }
 
 /**

@@ -61,6 +61,11 @@ export async function settings(api, operation, types, listings, onChange) {
     },
     /** The page has another source. @param {Source} source */
     setSource: (source) => clips?.open(source),
+    /** List anew what the server lists, such as presets. */
+    refresh() {
+      own.refresh();
+      steps?.refresh();
+    },
     clearErrors() {
       own.clearErrors();
       steps?.clearErrors();

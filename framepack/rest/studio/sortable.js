@@ -1,7 +1,7 @@
 // @ts-check
 // A list whose items a person puts in order: by dragging, or with buttons.
 
-import { h } from "./dom.js";
+import { h, hasFocus, keepFocus } from "./dom.js";
 import { icon } from "./icons.js";
 
 /** @typedef {{element: HTMLLIElement, title: string}} Item */
@@ -28,6 +28,7 @@ function buttons(title, { move, remove }) {
 export function sortable(label, onChange) {
   const list = h("ol", { class: "sortable", "aria-label": label });
   const status = h("p", { class: "visually-hidden", role: "status" });
+  const whole = h("div", { tabindex: -1 }, list, status);
   /** @type {{entry: Entry, element: HTMLLIElement}[]} */
   let items = [];
   /** @type {HTMLLIElement | null} */
@@ -55,21 +56,26 @@ export function sortable(label, onChange) {
     changed();
   }
 
-  /** @param {Entry} entry */
-  function add(entry) {
+  /** @param {Entry} entry @param {number} [at] its place, by default the last one */
+  function add(entry, at = items.length) {
     const position = () => items.findIndex((each) => each.element === element);
     const move = (/** @type {number} */ by) => {
       const focused = document.activeElement;
       place(element, position() + by);
-      if (focused instanceof HTMLElement) {
+      if (focused instanceof HTMLElement && element.contains(focused)) {
+        const other = element.querySelector("button:enabled");
         focused.focus();
+        keepFocus(true, other instanceof HTMLElement ? other : whole);
       }
     };
     const remove = () => {
+      const [hadFocus, at] = [hasFocus(element), position()];
       items = items.filter((each) => each.element !== element);
       element.remove();
       status.textContent = `${entry.title} was removed.`;
       changed();
+      const neighbor = items[Math.min(at, items.length - 1)]?.element.querySelector("button.remove");
+      keepFocus(hadFocus, neighbor instanceof HTMLElement ? neighbor : whole);
     };
     const handle = h("span", { class: "handle", draggable: "true", "aria-hidden": "true", title: "Drag to reorder" }, icon("handle"));
     const head = h("span", { class: "head" }, handle, h("strong", {}, entry.title), buttons(entry.title, { move, remove }));
@@ -93,13 +99,13 @@ export function sortable(label, onChange) {
       }
     });
     element.addEventListener("drop", (event) => event.preventDefault());
-    items.push({ entry, element });
-    list.append(element);
+    list.insertBefore(element, list.children[at] ?? null);
+    items.splice(at, 0, { entry, element });
     changed();
   }
 
   return {
-    element: h("div", {}, list, status),
+    element: whole,
     add,
     entries: () => items.map(({ entry }) => entry),
     clear() {

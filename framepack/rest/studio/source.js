@@ -2,32 +2,40 @@
 // The clip to work on: dropped, chosen, at an address, or the sample; uploaded, then analyzed by the server.
 
 import { ApiError } from "./api.js";
-import { h } from "./dom.js";
+import { sizeText } from "./compare-facts.js";
+import { h, hasFocus, keepFocus } from "./dom.js";
+import { followDrops } from "./drops.js";
 import { icon } from "./icons.js";
 import { latestOnly } from "./latest.js";
 import { player } from "./player.js";
 import { SAMPLE } from "./sample.js";
-import { bytesOf } from "./source-side.js";
+import { bytesOf, posterOf, renewed } from "./source-side.js";
 
 /** @typedef {import("./player.js").Source} Source */
 /** @typedef {import("./player.js").Facts} Facts */
 
-const POSTER = [{ type: "loop", params: {} }]; // leaves the frame as it is, and needs no model
+
+/** A size of the API, whose units are powers of 1024, in the units of this page. @param {string} text */
+function sizeOf(text) {
+  const [number, unit] = text.split(" ");
+  return sizeText(Math.round(Number(number) * 1024 ** ["B", "KB", "MB", "GB"].indexOf(unit)));
+}
 
 /**
  * What the server says of a video.
  *
  * @param {import("./api.js").Api} api
- * @param {string} path
+ * @param {Source} source
  * @param {AbortSignal} signal
  * @returns {Promise<{facts: Facts, warnings: string[]}>}
  */
-async function analyze(api, path, signal) {
+async function analyze(api, { path, bytes }, signal) {
   const { analysis, warnings } = await api.json("POST", "/postprocess/analyze", { video_url: path }, { signal });
   const [width, height] = analysis.resolution.split("x").map(Number);
+  const size = bytes === undefined ? sizeOf(analysis.file_size) : sizeText(bytes);
   const audio = analysis.has_audio ? `audio: ${analysis.audio_codec}` : "no audio";
   const frames = `${analysis.total_frames} frame${analysis.total_frames === 1 ? "" : "s"}`;
-  const lines = [`${width} × ${height}`, `${analysis.fps} fps`, frames, analysis.duration, audio, analysis.codec, analysis.file_size, analysis.bitrate];
+  const lines = [`${width} × ${height}`, `${analysis.fps} fps`, frames, analysis.duration, audio, analysis.codec, size, analysis.bitrate];
   return { facts: { width, height, fps: analysis.fps, frames: analysis.total_frames, lines }, warnings: warnings ?? [] };
 }
 
@@ -63,6 +71,7 @@ export function sourceView(api, { onSource, onSample, onTime }) {
   const bar = h("progress", { max: 1, "aria-label": "Upload" });
   const status = h("span", { role: "status" });
   const stop = h("button", { type: "button", class: "quiet", onclick: clear }, "Cancel");
+  const another = h("button", { type: "button", class: "quiet", onclick: clear }, "Another clip");
   const work = h("div", { class: "upload", hidden: true }, bar, h("div", { class: "row" }, status, stop));
   const error = h("p", { class: "error", role: "alert" });
   const element = h("div", {}, chooser, shownClip, work, error);
@@ -70,24 +79,12 @@ export function sourceView(api, { onSource, onSample, onTime }) {
   let shown = null;
   /** @type {Source | null} */
   let opened = null;
+  /** @type {string | null} */
+  let shownUrl = null;
   const loads = latestOnly();
 
-  for (const name of ["dragenter", "dragover"]) {
-    element.addEventListener(name, (event) => {
-      event.preventDefault();
-      element.classList.add("dropping");
-    });
-  }
-  for (const name of ["dragleave", "drop"]) {
-    element.addEventListener(name, () => element.classList.remove("dropping"));
-  }
-  element.addEventListener("drop", (event) => {
-    const dropped = /** @type {DragEvent} */ (event).dataTransfer?.files[0];
-    event.preventDefault();
-    if (dropped) {
-      openFile(dropped);
-    }
-  });
+  // Anywhere on the page: a browser leaves the page for a file that is dropped beside its place.
+  followDrops({ isWanted: () => element.getClientRects().length > 0, mark: (isOver) => element.classList.toggle("dropping", isOver), take: (dropped) => openFile(dropped) });
 
   function chosen() {
     const given = file.files?.[0];
@@ -143,12 +140,12 @@ export function sourceView(api, { onSource, onSample, onTime }) {
 
   /** @param {Source} source @param {AbortSignal} signal */
   async function analyzed(source, signal) {
-    say("Analyzing");
     if (shown === null) {
       show(source);
     }
+    say("Analyzing");
     try {
-      Object.assign(source, await analyze(api, source.path, signal));
+      Object.assign(source, await analyze(api, source, signal));
     } catch (refused) {
       if (!(refused instanceof ApiError) || !source.mime.startsWith("image/") || refused.status !== 400) {
         throw refused; // an image that is no video can still be described
@@ -161,24 +158,29 @@ export function sourceView(api, { onSource, onSample, onTime }) {
   function reopen(source) {
     clear();
     loads.begin();
+    if (source.blob) {
+      source.url ??= URL.createObjectURL(source.blob);
+    }
     present(source);
   }
 
   /** @param {Source} source */
   function present(source) {
+    const hadFocus = hasFocus(element);
     work.hidden = true;
     if (shown === null) {
       show(source);
     }
     const warnings = source.warnings.map((line) => h("li", {}, line));
     shownClip.append(
-      h("div", { class: "row" }, h("strong", { class: "name" }, source.name), h("button", { type: "button", class: "quiet", onclick: clear }, "Another clip")),
+      h("div", { class: "row" }, h("strong", { class: "name" }, source.name), another),
       h("ul", { class: "facts", "aria-label": "About the clip" }, ...(source.facts?.lines ?? []).map((line) => h("li", {}, line))),
       ...(warnings.length > 0 ? [h("ul", { class: "warnings", "aria-label": "Warnings" }, ...warnings)] : []),
     );
     if (source.facts) {
       shown?.setLength(source.facts);
     }
+    keepFocus(hadFocus, another);
     opened = source;
     onSource(source);
     showPoster();
@@ -190,10 +192,9 @@ export function sourceView(api, { onSource, onSample, onTime }) {
       return;
     }
     const signal = loads.present();
-    const body = { video_url: opened.path, operations: POSTER };
-    const { before } = await api.json("POST", "/postprocess/preview", body, { signal }).catch(() => ({ before: null }));
-    if (before && !signal.aborted) {
-      setPoster(`data:${before.mime_type};base64,${before.base64}`);
+    const image = await posterOf(api, opened);
+    if (image && !signal.aborted) {
+      setPoster(image);
     }
   }
 
@@ -207,7 +208,8 @@ export function sourceView(api, { onSource, onSample, onTime }) {
   /** @param {{url: string | null, mime: string, name: string}} source */
   function show(source) {
     shown?.pause();
-    shown = player(source, { onTime, onUnplayable: showPoster });
+    shownUrl = source.url;
+    shown = player(source, { onTime, onUnplayable: showPoster, renew: async () => opened && opened.path.startsWith("/outputs/") ? renewed(api, opened) : null });
     shownClip.replaceChildren(shown.element);
     shownClip.hidden = false;
     chooser.hidden = true;
@@ -218,6 +220,7 @@ export function sourceView(api, { onSource, onSample, onTime }) {
     status.textContent = `${what} …`;
     bar.removeAttribute("value");
     work.hidden = false;
+    keepFocus(hasFocus(element), stop);
   }
 
   /** @param {(signal: AbortSignal) => Promise<void>} load */
@@ -234,15 +237,31 @@ export function sourceView(api, { onSource, onSample, onTime }) {
     }
   }
 
+  /** Let the browser drop the file; a source that comes back gets another address of it. */
+  function forgetUrls() {
+    for (const url of new Set([shownUrl, opened?.url])) {
+      if (url?.startsWith("blob:")) {
+        URL.revokeObjectURL(url);
+      }
+    }
+    if (opened?.blob) {
+      opened.url = null;
+    }
+    shownUrl = null;
+  }
+
   function clear() {
+    const hadFocus = hasFocus(element);
     loads.end();
     shown?.pause();
+    forgetUrls();
     shown = opened = null;
     shownClip.replaceChildren();
     shownClip.hidden = true;
     work.hidden = true;
     chooser.hidden = false;
     error.textContent = "";
+    keepFocus(hadFocus, file);
     onSource(null);
   }
 
@@ -255,5 +274,7 @@ export function sourceView(api, { onSource, onSample, onTime }) {
     pause: () => shown?.pause(),
     /** Show a frame of a clip that this browser cannot play. @param {string} image */
     setPoster,
+    /** Give the focus to the clip's part, if nothing else has it. */
+    focus: () => keepFocus(true, opened ? another : file),
   };
 }

@@ -77,7 +77,8 @@ export function studio(api, document, listeners) {
    */
   async function select(operation) {
     const signal = forms.begin();
-    const own = opened.get(operation.name) ?? settings(api, operation, types, listings, () => changed("changed"));
+    const known = opened.get(operation.name);
+    const own = known ?? settings(api, operation, types, listings, () => changed("changed"));
     opened.set(operation.name, own);
     present = null;
     byId("settings").replaceChildren(h("p", { class: "help" }, LOADING));
@@ -88,6 +89,9 @@ export function studio(api, document, listeners) {
       return null;
     }
     present = ready;
+    if (known) {
+      ready.refresh();
+    }
     byId("settings").replaceChildren(ready.element);
     if (source) {
       ready.setSource(source);
@@ -169,6 +173,7 @@ export function studio(api, document, listeners) {
     present.clearErrors();
     preview.cancel();
     runButton.disabled = true;
+    showPreview(); // what an earlier job has made does not belong to this one
     try {
       const id = await run.start(operation.path, body);
       remember(id, { operation: operation.name, body, source });
@@ -186,6 +191,16 @@ export function studio(api, document, listeners) {
     }
   }
 
+  /** Show what a job of another part of the page has made. @param {string} operation @param {any} answer with its `job_id` */
+  function showMade(operation, answer) {
+    history.pushState(null, "", `#job=${answer.job_id}`);
+    jobs.end();
+    run.leave();
+    changed("opened");
+    recent.refresh();
+    showAnswer(operation, answer, answer.job_id);
+  }
+
   /** @param {string} id */
   function follow(id) {
     run.follow(id);
@@ -200,7 +215,7 @@ export function studio(api, document, listeners) {
     recent.refresh();
     changed("opened");
     if (view.state === "completed") {
-      showAnswer(view.operation, view.result, recall(view.job_id));
+      showAnswer(view.operation, view.result, view.job_id);
     } else if (view.state === "failed") {
       const { error = "The job has failed.", status = 500, code = "unknown" } = view.result ?? {};
       showError(new ApiError(error, status, code), view.operation);
@@ -214,16 +229,10 @@ export function studio(api, document, listeners) {
     }
   }
 
-  /**
-   * Show what an operation has made.
-   *
-   * @param {string} operation
-   * @param {any} answer
-   * @param {import("./memory.js").Memory | null} [memory] what this tab knows of the job
-   */
-  async function showAnswer(operation, answer, memory = null) {
+  /** Show what an operation has made. @param {string} operation @param {any} answer @param {string} jobId @param {import("./memory.js").Memory | null} [memory] what this tab knows of the job */
+  async function showAnswer(operation, answer, jobId, memory = recall(jobId)) {
     answered = answer;
-    const shown = result.show({ operation, source: memory?.source ? sideOf(api, memory.source) : null, answer: answer ?? {}, body: memory?.body });
+    const shown = result.show({ operation, source: memory?.source ? sideOf(api, memory.source) : null, answer: answer ?? {}, body: memory?.body, jobId });
     byId("preview-part").hidden = true;
     byId("result-part").hidden = false;
     if (window.document.activeElement?.matches("body, #run, #run-state *")) { // else a person does something else
@@ -245,6 +254,7 @@ export function studio(api, document, listeners) {
     jobs.end();
     run.leave();
     await clip.openPath(path, answered?.output_path === path ? api.url(answered.output_url).href : null);
+    clip.focus();
     byId("source-part").scrollIntoView({ block: "start" });
   }
 
@@ -285,5 +295,5 @@ export function studio(api, document, listeners) {
   select(operations[0]);
   recent.keepListing();
   openAddressed();
-  return { showAnswer };
+  return { showMade, focus: clip.focus };
 }

@@ -302,11 +302,14 @@ def test_a_side_alone_is_shown_without_a_divider(compared: Compared) -> None:
 
 def test_a_side_that_the_browser_cannot_play_has_a_sentence_and_the_other_one_is_shown(compared: Compared) -> None:
     """A file that is no video, and one that is not there."""
-    for name in ("broken.mp4", "nowhere.mp4"):
+    for name, sentence in (
+        ("broken.mp4", "This browser cannot play this video (video/mp4)."),
+        ("nowhere.mp4", "This file does not exist any more."),
+    ):
         compared.show(name, "after.mp4", mime="video/mp4")
 
         problem = compared.tab.page.locator("[data-side=before] .compare-problem").inner_text()
-        assert problem == "This browser cannot play this video (video/mp4)."
+        assert problem == sentence
         assert sides_shown(compared).endswith(" after")
         compared.press(".")
         assert sides_shown(compared, 1).endswith(" after")

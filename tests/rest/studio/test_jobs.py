@@ -187,6 +187,13 @@ def test_clips_are_joined_in_the_order_of_their_list(studio: Studio, held: Held)
     studio.page.click("text=Add >> nth=-1")
     expect(studio.page.locator(".sortable strong")).to_have_text(["a clip.mp4", "a clip.mp4", "b.mp4"])
     studio.page.click("[aria-label='Move up b.mp4']")
+    studio.page.click("[aria-label='Remove a clip.mp4'] >> nth=0")
+    studio.operation("loop")
+    studio.operation("join")
+    expect(studio.page.locator(".sortable strong")).to_have_text(["b.mp4", "a clip.mp4"])
+    studio.page.set_input_files("#more-files", [held.clip])
+    expect(studio.page.locator(".sortable li")).to_have_count(3)
+    studio.page.click("[aria-label='Move down b.mp4']")
     job_id = studio.run()
 
     first, second, third = held.backend.wait_for(job_id).item.read_fields()["video_urls"]
@@ -210,3 +217,21 @@ def test_a_recent_job_is_opened_again(studio: Studio, held: Held) -> None:
 
     expect(studio.page.locator("#result-part")).to_be_visible()
     assert studio.page.url.endswith(f"#job={job_id}")
+
+
+def test_an_earlier_result_is_not_shown_while_the_next_job_runs_or_after_it_failed(
+    studio: Studio, held: Held
+) -> None:
+    """The preview is there in its place."""
+    held.finish(studio.run())
+    expect(studio.page.locator("#result-part")).to_be_visible()
+
+    job_id = studio.run()
+    expect(studio.page.locator(".run-card")).to_be_visible()
+    while_it_runs = studio.page.locator("#result-part").is_visible()
+    held.backend.wait_for(job_id).finish(success=False, error="The GPU has failed.", code="device_lost", status=503)
+
+    expect(studio.page.locator(".run [role=alert]")).to_have_text("The GPU has failed.")
+    assert not while_it_runs
+    expect(studio.page.locator("#result-part")).to_be_hidden()
+    expect(studio.page.locator("#preview-part")).to_be_visible()

@@ -73,11 +73,15 @@ def test_frames_of_a_clip_are_extracted_looked_at_and_made_a_video_again(studio:
     studio.operation("extract_frames")
     studio.run()
     studio.page.get_by_role("button", name="Open in the frames studio").click()
+    extracted = studio.page.url
     expect(studio.page.locator("#frames-tab")).to_have_attribute("aria-current", "true")
     expect(studio.page.locator("frames-studio")).to_contain_text("25 frames of clip")
     studio.page.get_by_role("button", name="Make a video").click()
 
     expect(studio.page.locator("#result-part")).to_be_visible(timeout=60_000)
+    studio.tab.wait_until("document.querySelector('#result video')?.videoWidth === 96")
+    assert studio.page.url != extracted
+    studio.page.reload()
     studio.tab.wait_until("document.querySelector('#result video')?.videoWidth === 96")
 
 

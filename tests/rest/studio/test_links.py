@@ -1,0 +1,82 @@
+"""Links that have expired: the page gets new ones, and does not take them for files that it cannot play."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from playwright.sync_api import Page, Route, expect
+
+from tests.rest.studio.conftest import Held
+from tests.support.clips import Spec, make_clip
+from tests.support.studio import needs_browser
+from tests.support.studio_walk import Studio
+
+pytestmark = needs_browser
+
+_LIFETIME_SECONDS = 86_400
+"""Of links, by default."""
+PLAYABLE = "[...document.querySelectorAll('{} video')].filter((each) => each.readyState >= 2).length === {}"
+
+
+def expire(page: Page) -> Callable[[], int]:
+    """Let all links of now expire; returns what counts the requests to them."""
+    refused: list[str] = []
+    now = page.evaluate("Math.floor(Date.now() / 1000)")
+
+    def answer(route: Route) -> None:
+        expires = _LIFETIME_SECONDS + now
+        given = int(route.request.url.partition("expires=")[2].partition("&")[0] or 2**40)
+        if given > expires or "x-api-key" in route.request.headers:
+            route.continue_()
+        else:
+            refused.append(route.request.url)
+            route.fulfill(status=401, json={"detail": "This link has expired.", "code": "unauthorized"})
+
+    page.route("**/outputs/**", answer)
+    page.wait_for_timeout(1500)  # links of the same second are the same
+    return lambda: len(refused)
+
+
+def test_expired_links_of_a_result_and_its_source_are_replaced(studio: Studio, held: Held) -> None:
+    """For the download, and for both sides after the page is loaded anew."""
+    page = studio.page
+    studio.operation("loop")
+    held.finish(studio.run())
+    expect(page.locator("#result-part")).to_be_visible()
+    refused = expire(page)
+
+    with page.expect_download() as download:
+        page.click("#result >> text=Download")
+    assert download.value.path().read_bytes() == held.clip.read_bytes()
+
+    page.reload()
+    studio.tab.wait_until(PLAYABLE.format("#source", 1))
+    studio.tab.wait_until(PLAYABLE.format("#result", 2))
+    assert refused() > 0  # the link of the upload that this tab has kept
+
+
+def test_a_result_that_was_deleted_is_not_called_one_that_cannot_be_played(studio: Studio, held: Held) -> None:
+    """The comparison says so, and the download too."""
+    page = studio.page
+    held.finish(studio.run())
+    expect(page.locator("#result-part")).to_be_visible()
+    page.route("**/outputs/**", lambda route: route.fulfill(status=404, json={"detail": "no", "code": "not_found"}))
+    page.click("#result >> text=Download")
+    expect(page.locator("#result [role=alert]")).to_have_text("This file does not exist any more.")
+    page.reload()
+    expect(page.locator("#result .compare-problem").last).to_have_text("This file does not exist any more.")
+
+
+def test_a_source_that_the_browser_cannot_play_is_compared_with_a_frame_of_it(studio: Studio, held: Held) -> None:
+    """The sentence on it has a dark ground."""
+    page = studio.page
+    page.click("text=Another clip")
+    studio.choose(make_clip(held.clip.with_name("old.avi"), Spec(size=(96, 64), codec="mpeg4")))
+    studio.operation("loop")
+    held.finish(studio.run())
+
+    pane = page.locator("#result .compare-pane[data-side=before]")
+    expect(pane.locator("p")).to_contain_text("This browser cannot play this video")
+    studio.tab.wait_until("document.querySelector('#result [data-side=before] img')?.naturalWidth === 96")
+    ground = pane.locator("p").evaluate("(each) => getComputedStyle(each).backgroundColor")
+    assert ground.startswith("rgba(0, 0, 0, 0.")
