@@ -23,6 +23,7 @@ from typing import Any, Final
 
 import av
 import numpy as np
+from PIL import Image, ImageSequence
 
 from framepack.answer import Answer
 from framepack.storage.frames.folders import folder_key
@@ -194,16 +195,25 @@ def judged(row: Row, operation: str, path: Path, answer: Answer, worker: Bench, 
         count = _packets(made) if operation in row.differs else sum(1 for _ in _decoded(made))
     if count >= plays * len(row.shown):
         return "whole", ""
-    frames = list(_decoded(path))
+    frames: list[Any] = _animated(path) or list(_decoded(path))
     readable = sum(frame is not None for frame in frames)
     if None not in frames and readable * plays <= count:
         return "as other readers", f"{count} of {plays * len(row.shown)}"
-    return "silent loss", f"{count} frames of {plays * len(row.shown)}; PyAV reads {readable} of {len(frames)}"
+    return "silent loss", f"{count} frames of {plays * len(row.shown)}; others read {readable} of {len(frames)}"
 
 
 def _packets(path: Path) -> int:
     with av.open(str(path)) as container:
         return sum(packet.size > 0 for packet in container.demux(video=0))
+
+
+def _animated(path: Path) -> list[Image.Image]:
+    """The frames of an animation that Pillow decodes, and PyAV may not."""
+    try:
+        with Image.open(path) as image:
+            return [frame.copy() for frame in ImageSequence.Iterator(image)]
+    except (OSError, SyntaxError, ValueError):
+        return []
 
 
 def _decoded(path: Path) -> Iterator[av.VideoFrame | None]:

@@ -30,6 +30,9 @@ _WITHOUT_REFERENCES: Final = frozenset(
 )
 """Codecs whose decoders begin with any frame, gray where it is predicted from one before the beginning."""
 
+_LOSING_ERRORS: Final = frozenset({"vp8"})
+"""Codecs whose decoders give out a broken last frame as a whole one when each frame has a thread."""
+
 _GROWTH: Final = 4  # a stream may change its size midway, up to this many times the pixels
 _WAITING_BYTES: Final = 128_000_000
 _LEAST_WAITING: Final = 4
@@ -140,7 +143,8 @@ class Decoder:
                 if other.index != self.info.stream:
                     other.discard = Discard.all
             stream = cast("VideoStream", container.streams[self.info.stream])
-            stream.thread_type = ThreadType.AUTO if threaded else ThreadType.NONE
+            kind = ThreadType.SLICE if self.info.codec in _LOSING_ERRORS else ThreadType.AUTO
+            stream.thread_type = kind if threaded else ThreadType.NONE
             stream.codec_context.thread_count = usable_threads()
             stream.codec_context.options = {"max_pixels": str(max_pixels)}
             decoder = _alpha_decoder(stream) or stream.codec_context

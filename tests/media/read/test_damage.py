@@ -8,14 +8,18 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
 from framepack.errors import InvalidMedia
 from framepack.media.clip import Clip
 from framepack.media.images.convert import to_rgb
+from framepack.media.read.decoder import Decoder
 from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
 from framepack.media.write.writer import write
+from tests.corpus.table import ROWS
 from tests.support.clips import AudioSpec, Spec, corrupt, faststart, make_clip, number_of, numbered, truncate
 from tests.support.readback import beep_times
 
@@ -182,3 +186,16 @@ def test_a_truncated_variable_rate_keeps_its_rate(tmp_path: Path) -> None:
     assert len(frames) == clip.length
     assert 20 < len(frames) < slots[-1]
     assert any("The end of the file is missing" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize("seed", [76, 111, 571, 647])
+def test_a_broken_last_frame_of_vp8_is_counted(tmp_path: Path, seed: int) -> None:
+    """With a thread for each frame, FFmpeg's decoder gives it out as a whole one; so it has threads within frames."""
+    path = next(row for row in ROWS if row.name == "burst").make(tmp_path)
+    with av.open(str(path)) as container:
+        places = [packet.pos or 0 for packet in container.demux(video=0) if packet.size]
+    data, begin = path.read_bytes(), places[-2] + 10
+    path.write_bytes(data[:begin] + np.random.default_rng(seed).bytes(len(data) - begin))
+    decoder = Decoder(path, probe(path))
+    assert sum(1 for _ in decoder.frames()) == 11
+    assert list(decoder.describe_damage()) == ["Some of the video's data could not be read."]
