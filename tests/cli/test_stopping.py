@@ -189,7 +189,7 @@ def test_upscaling_stops_within_a_frame(tmp_path: Path) -> None:
 
 def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
     """A frame that takes seconds is being computed. No result is kept, and the temporary folder is removed."""
-    clip = make_clip(tmp_path / "in.mp4", Spec(size=(256, 192), count=400))
+    clip = make_clip(tmp_path / "in.mp4", Spec(size=(320, 224), count=400))
     with running(tmp_path, "upscale", clip, "-o", "out.mp4", "--model", "RealESRGAN_x4plus") as run:
         run.until(r"of 400 frames")
         run.process.send_signal(signal.SIGINT)
