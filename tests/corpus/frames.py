@@ -12,7 +12,7 @@ from PIL import Image
 
 from framepack.media.clip import Colors, Matrix
 from tests.corpus.containers import BT601, FULL, QUICK, beeping, video
-from tests.corpus.row import COUNT, GRAYS, PATCHES, Patches, Row, card
+from tests.corpus.row import COUNT, ENCODING, GRAYS, PATCHES, Patches, Row, card
 from tests.support.clips import Pixels
 from tests.support.codings import Coding, encoded
 
@@ -26,21 +26,7 @@ DEINTERLACED = "The video is interlaced; each of its frames was deinterlaced to 
 UNFLAGGED = (
     "The video is interlaced, although its frames are not flagged so; each of them was deinterlaced to one frame."
 )
-_ENCODES = (
-    "export MP4",
-    "export WebM",
-    "filters",
-    "upscale",
-    "interpolate",
-    "slow motion",
-    "loop",
-    "ping-pong",
-    "join",
-    "pipeline",
-    "pipeline_from_preset",
-    "batch",
-)
-_HDR = {**dict.fromkeys(_ENCODES, (KEPT,)), "export GIF": (TONE_MAPPED,), "extract_frames": (TONE_MAPPED,)}
+_HDR = {**dict.fromkeys(ENCODING, (KEPT,)), "export GIF": (TONE_MAPPED,), "extract_frames": (TONE_MAPPED,)}
 
 
 def _row(name: str, kind: str, says: str, make: Callable[[Path], Path], **fields: Any) -> Row:

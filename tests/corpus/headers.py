@@ -7,24 +7,10 @@ from pathlib import Path
 
 from tests.corpus.audio_and_rest import heard
 from tests.corpus.containers import beeping, video
-from tests.corpus.row import Row
+from tests.corpus.row import ENCODING, Row
 from tests.support.odd_files import with_sample_box, with_speakers
 
-_WITH_AUDIO = (
-    "export MP4",
-    "export WebM",
-    "filters",
-    "upscale",
-    "interpolate",
-    "slow motion",
-    "loop",
-    "ping-pong",
-    "join",
-    "pipeline",
-    "pipeline_from_preset",
-    "batch",
-    "reassemble_frames",
-)
+_WITH_AUDIO = (*ENCODING, "reassemble_frames")
 _APERTURE = "The file asks players to show only # x # of its # x # pixels (clean aperture); outputs have all of them."
 
 

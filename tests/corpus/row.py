@@ -14,6 +14,22 @@ COUNT = 12
 BEEP = 0.2
 """Seconds at which the audio of most files beeps: with the frame that most of them show then."""
 
+ENCODING = (
+    "export MP4",
+    "export WebM",
+    "filters",
+    "upscale",
+    "interpolate",
+    "slow motion",
+    "loop",
+    "ping-pong",
+    "join",
+    "pipeline",
+    "pipeline_from_preset",
+    "batch",
+)
+"""Operations that encode every file anew, in a format that carries what most files have."""
+
 Patches = tuple[tuple[int, int, int], ...]
 PATCHES: Patches = ((200, 60, 50), (60, 180, 70), (50, 70, 190), (235, 235, 235))
 GRAYS: Patches = ((0, 0, 0), (80, 80, 80), (160, 160, 160), (235, 235, 235))

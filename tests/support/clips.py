@@ -309,3 +309,19 @@ def faststart(path: Path, target: Path) -> Path:
                 packet.stream = streams[packet.stream_index]
                 output.mux(packet)
     return target
+
+
+def with_samples(path: Path, codec: str, samples: av.AudioFrame, rate: int) -> Path:
+    """Write a second of gray video with these audio samples, in the layout that they have."""
+    with av.open(str(path), "w") as output:
+        video = output.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        audio = cast("av.AudioStream", output.add_stream(codec, rate=rate, layout=samples.layout.name))
+        for index in range(25):
+            frame = av.VideoFrame.from_ndarray(np.full((72, 64), 16 + 8 * index, np.uint8), "yuv420p")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            output.mux(video.encode(frame))
+        output.mux(video.encode(None))
+        samples.sample_rate, samples.pts, samples.time_base = rate, 0, Fraction(1, rate)
+        output.mux([*audio.encode(samples), *audio.encode(None)])
+    return path

@@ -12,6 +12,7 @@ import pytest
 from av.filter import Graph
 
 from framepack.media.audio.channels import LAYOUTS, mix_of
+from tests.support.clips import with_samples
 from tests.support.odd_files import with_speakers
 from tests.support.runs import Bench, bench
 
@@ -48,20 +49,8 @@ def tones(count: int) -> np.ndarray[Any, Any]:
 
 def clip(path: Path, codec: str, layout: str) -> Path:
     """A second of video with a tone in each channel, one after the other."""
-    count = av.AudioLayout(layout).nb_channels
-    with av.open(str(path), "w") as output:
-        video = output.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
-        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
-        audio = cast("av.AudioStream", output.add_stream(codec, rate=RATE, layout=layout))
-        for index in range(25):
-            frame = av.VideoFrame.from_ndarray(np.full((72, 64), 16 + 8 * index, np.uint8), "yuv420p")
-            frame.pts, frame.time_base = index, Fraction(1, 25)
-            output.mux(video.encode(frame))
-        output.mux(video.encode(None))
-        samples = av.AudioFrame.from_ndarray(tones(count), "flt", layout)
-        samples.sample_rate, samples.pts, samples.time_base = RATE, 0, Fraction(1, RATE)
-        output.mux([*audio.encode(samples), *audio.encode(None)])
-    return path
+    samples = av.AudioFrame.from_ndarray(tones(av.AudioLayout(layout).nb_channels), "flt", layout)
+    return with_samples(path, codec, samples, RATE)
 
 
 def samples_of(path: Path) -> tuple[str, np.ndarray[Any, Any]]:

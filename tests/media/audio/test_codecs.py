@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import av
 import numpy as np
@@ -13,7 +13,7 @@ import pytest
 from framepack.media.audio.track import extract_audio
 from framepack.media.clip import AudioSource
 from framepack.media.read.probe import probe
-from tests.support.clips import AudioSpec, Spec, make_clip
+from tests.support.clips import AudioSpec, Spec, make_clip, with_samples
 from tests.support.readback import audio_of, beep_times
 from tests.support.runs import Bench, bench
 
@@ -104,18 +104,7 @@ def test_six_channels_are_kept(
     rate = 48000
     tone = np.zeros((6, rate), np.float32)
     tone[2] = 0.5 * np.sin(2 * np.pi * 400 * np.arange(rate) / rate)
-    with av.open(str(path), "w") as output:
-        video = output.add_stream("libx264", rate=25)
-        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
-        audio = cast("av.AudioStream", output.add_stream(codec, rate=rate, layout=layout))
-        for index in range(25):
-            frame = av.VideoFrame.from_ndarray(np.full((72, 64), 16 + 8 * index, np.uint8), "yuv420p")
-            frame.pts, frame.time_base = index, Fraction(1, 25)
-            output.mux(video.encode(frame))
-        output.mux(video.encode(None))
-        samples = av.AudioFrame.from_ndarray(tone, "fltp", layout)
-        samples.sample_rate, samples.pts, samples.time_base = rate, 0, Fraction(1, rate)
-        output.mux([*audio.encode(samples), *audio.encode(None)])
+    with_samples(path, codec, av.AudioFrame.from_ndarray(tone, "fltp", layout), rate)
     result = worker.output(worker.run(operation, path, **params))
     with av.open(str(result)) as container:
         stream = container.streams.audio[0]
