@@ -278,9 +278,7 @@ class Outbox:
 
     def _body(self, message: Message) -> str:
         if message.renews_links and message.record.attempts:
-            with suppress(
-                FramepackError
-            ):  # the store cannot be asked for its secret: the first links may still be valid
+            with suppress(FramepackError):  # while the store is away, the first links may still be valid
                 return json.dumps(with_new_links(json.loads(message.body), self.open_storage()))
         return message.body
 
