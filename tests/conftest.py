@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,10 @@ from hypothesis import settings
 # A slow machine is no defect: whole tests have a timeout of their own.
 settings.register_profile("without deadline", deadline=None)
 settings.load_profile("without deadline")
+
+# Shells start commands in the background without Ctrl-C, and everything that the tests start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -239,8 +239,6 @@ def test_stopping_an_extraction_writes_nothing_and_says_so(long_clip: Path, tmp_
 INTERRUPTED_IMPORT = """
 import signal, sys
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # scripts start commands in the background without it
-
 class Finder:
     def find_spec(self, name, path=None, target=None):
         if name == module:
