@@ -81,8 +81,17 @@ def _run(given: list[str]) -> int:
     if given[:1] == ["--version"]:
         print(f"framepack {__version__}")
         return 0
-    from framepack.cli.program import run  # slow; Ctrl-C is handled meanwhile
-
+    try:
+        from framepack.cli.program import run  # slow; Ctrl-C is handled meanwhile
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == __package__.partition(".")[0]:
+            raise
+        print(
+            f"framepack: The Python package {error.name!r} is not installed. Only framepack.client works without the "
+            f"packages of the worker; `pip install framepack-worker` installs them.",
+            file=sys.stderr,
+        )
+        return _FAILED
     return run(given)
 
 
