@@ -50,6 +50,15 @@ ROWS = (
         copied=True,
         in_operations=dict.fromkeys(_WITH_AUDIO, ("The audio's # channels were mixed to stereo.",)),
     ),
+    heard(
+        "96-khz",
+        "96 kHz",
+        "a.mkv",
+        codec="pcm_s24le",
+        rate=96_000,
+        copied=True,
+        in_operations=dict.fromkeys(_WITH_AUDIO, ("The audio was resampled from # to # Hz.",)),
+    ),
     Row(
         name="dolby-vision-5",
         kind="Colors",

@@ -32,19 +32,19 @@ _HEADER: Final = "new_extradata"  # what FFmpeg calls a header that is valid fro
 
 @dataclass(slots=True)
 class AudioDamage:
-    """What could not be read of a clip's audio, damaged ``packets`` and whole ``files``; and how channels were mixed.
+    """What could not be read of a clip's audio, damaged ``packets`` and whole ``files``; and how it was converted.
 
     Attributes:
         packets: Number of damaged packets.
         files: Number of files that could not be read.
         earlier: Whether there is audio before the first frame, which is left out.
-        mixes: Sentences about channels that were mixed, each once.
+        conversions: Sentences about channels that were mixed and samples that were left out, each once.
     """
 
     packets: int = 0
     files: int = 0
     earlier: bool = False
-    mixes: dict[str, None] = field(default_factory=dict)
+    conversions: dict[str, None] = field(default_factory=dict)
 
     @property
     def is_outside(self) -> bool:
@@ -201,7 +201,9 @@ class AudioFile:
 
         mix, graph = mix_of(names), Graph()
         if mix.is_lossy:
-            self.damage.mixes[f"The audio's {len(names)} channels were mixed to {mix.layout}."] = None
+            self.damage.conversions[f"The audio's {len(names)} channels were mixed to {mix.layout}."] = None
+        if frame.sample_rate > rate:
+            self.damage.conversions[f"The audio was resampled from {frame.sample_rate} to {rate} Hz."] = None
         source = graph.add(
             "abuffer",
             sample_rate=str(frame.sample_rate),

@@ -97,7 +97,7 @@ def audio_track(
     yield AudioTrack(output, damage, packets, first)
     if damage.packets or damage.files:
         warn(_DAMAGED)
-    for sentence in damage.mixes:
+    for sentence in damage.conversions:
         warn(sentence)
 
 
@@ -129,7 +129,7 @@ def extract_audio(audio: AudioPlan, path: Path, warn: Callable[[str], None]) -> 
             return None
     if damage.packets:
         warn(_DAMAGED)
-    for sentence in damage.mixes:
+    for sentence in damage.conversions:
         warn(sentence)
     return AudioSource(path, 0, delay)
 
