@@ -7,6 +7,7 @@ import { frameGrid } from "./frames-grid.js";
 import { frameViewer } from "./frames-viewer.js";
 import { counted, framePath, sentence } from "./frames-work.js";
 import { latestOnly } from "./latest.js";
+import { whyNoFile } from "./links.js";
 
 /** @typedef {import("./api.js").Api} Api */
 /** @typedef {import("./frames-grid.js").Thumbnail} Thumbnail */
@@ -15,6 +16,7 @@ import { latestOnly } from "./latest.js";
 
 const IMAGES = "image/png,image/jpeg,image/webp,image/bmp,image/gif";
 const SIZES = [96, 132, 196, 300];
+const RENEWED_MS = 60_000; // links that do not work so soon after they were made will not work when made again
 
 /**
  * @param {() => Api} api
@@ -34,12 +36,8 @@ export function folderView(api, { onBusy, onChange }) {
   const first = h("input", { type: "number", min: 0, "aria-label": "First frame" });
   const last = h("input", { type: "number", min: 0, "aria-label": "Last frame" });
   const size = h("input", { type: "range", min: 0, max: SIZES.length - 1, value: 1, oninput: () => grid.resize(SIZES[Number(size.value)]) });
-  const grid = frameGrid({ onSelect: selected, onDelete: remove, onOpen: view, onDrop: (index, file) => replace([index], [file]) });
-  const viewer = frameViewer((index) => {
-    grid.selection.only(index);
-    grid.reveal();
-    grid.changed();
-  });
+  const grid = frameGrid({ onSelect: selected, onDelete: remove, onOpen: view, onDrop: (index, file) => replace([index], [file]), onBroken: renew });
+  const viewer = frameViewer({ onMove: viewed, onBroken: renew });
   const question = h("p");
   const confirmation = h(
     "dialog",
@@ -75,6 +73,25 @@ export function folderView(api, { onBusy, onChange }) {
   let kept = [];
   /** Images of this tab in place of those that were changed: the browser may still have the old ones. @type {Map<string, string>} */
   let changed = new Map();
+  let renewedAt = -RENEWED_MS;
+
+  /** @param {number} index */
+  function viewed(index) {
+    grid.selection.only(index);
+    grid.reveal();
+    grid.changed();
+  }
+
+  /** Get new links in place of those that have expired. @param {string} broken one of them, perhaps */
+  async function renew(broken) {
+    const signal = opened.present();
+    const isDue = () => !signal.aborted && performance.now() - renewedAt >= RENEWED_MS && thumbnails.some(({ url }) => url === broken);
+    if (isDue() && (await whyNoFile(broken)) === "expired" && isDue()) {
+      renewedAt = performance.now();
+      await load({ isAnew: true }).catch((failed) => signal.aborted || (error.textContent = sentence(failed)));
+      viewer.renew(thumbnails);
+    }
+  }
 
   function selected() {
     const { size: chosen } = grid.selection;
@@ -107,15 +124,19 @@ export function folderView(api, { onBusy, onChange }) {
     grid.changed();
   }
 
-  /** List the frames. Those that are known keep their links, so that no image is loaded twice, and stay selected. @param {number} active */
-  async function load(active = grid.selection.active) {
+  /**
+   * List the frames. Those that are known stay selected, and keep their links, so that no image is loaded twice.
+   *
+   * @param {{active?: number, isAnew?: boolean}} how active: index; isAnew: whether they get new links
+   */
+  async function load({ active = grid.selection.active, isAnew = false } = {}) {
     const signal = opened.present();
     const answer = await api().json("GET", `${framePath(folder)}?with_urls=true`);
     if (signal.aborted) {
       return;
     }
     const chosen = new Set(grid.selection.indexes.map((index) => thumbnails[index]?.filename));
-    const known = new Map(thumbnails.map(({ filename, url }) => [filename, url]));
+    const known = new Map(isAnew ? [] : thumbnails.map(({ filename, url }) => [filename, url]));
     /** @type {Source | null} */
     const source = answer.source ?? null;
     ratio = source ? source.height / source.width : ratio;
@@ -256,7 +277,7 @@ export function folderView(api, { onBusy, onChange }) {
       first.value = last.value = "";
       grid.show([], { ratio, active: 0 });
       try {
-        await load(0);
+        await load({ active: 0 });
         if (!signal.aborted) {
           first.value = String(numberOf(thumbnails[0]?.filename ?? "", 0));
           last.value = String(numberOf(thumbnails.at(-1)?.filename ?? "", 0));

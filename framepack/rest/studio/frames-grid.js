@@ -18,8 +18,9 @@ const SPARE_ROWS = 2;
  * @param {() => void} listeners.onDelete the Delete key was pressed
  * @param {(index: number) => void} listeners.onOpen a frame was double-clicked, or Enter was pressed on it
  * @param {(index: number, file: File) => void} listeners.onDrop a file was dropped on a frame
+ * @param {(url: string) => void} listeners.onBroken the link of a thumbnail does not give an image
  */
-export function frameGrid({ onSelect, onDelete, onOpen, onDrop }) {
+export function frameGrid({ onSelect, onDelete, onOpen, onDrop, onBroken }) {
   const space = h("div", { class: "frames-space", role: "presentation" });
   const element = h("div", {
     class: "frames-grid", role: "listbox", tabindex: 0, "aria-label": "Frames", "aria-multiselectable": "true",
@@ -72,7 +73,7 @@ export function frameGrid({ onSelect, onDelete, onOpen, onDrop }) {
     if (found) {
       return found;
     }
-    const made = cellOf(thumbnails[index], index, thumbnails.length);
+    const made = cellOf(thumbnails[index], index, thumbnails.length, onBroken);
     cells.set(index, made);
     place(made, index);
     // In order, so that screen readers read them in order.
@@ -248,10 +249,15 @@ let lastId = 0;
  * @param {Thumbnail} thumbnail
  * @param {number} index
  * @param {number} count
+ * @param {(url: string) => void} onBroken
  */
-function cellOf({ filename, url, label }, index, count) {
+function cellOf({ filename, url, label }, index, count, onBroken) {
   const missing = h("span", { class: "frames-missing", hidden: url !== null }, "No image");
-  const image = url === null ? null : h("img", { src: url, alt: "", decoding: "async", draggable: "false", onerror: () => (missing.hidden = false) });
+  const failed = () => {
+    missing.hidden = false;
+    onBroken(url ?? "");
+  };
+  const image = url === null ? null : h("img", { src: url, alt: "", decoding: "async", draggable: "false", onerror: failed });
   return h(
     "div",
     { role: "option", id: `frame-option-${++lastId}`, class: "frames-cell", title: filename, "aria-label": label, "aria-posinset": index + 1, "aria-setsize": count, "aria-selected": "false" },

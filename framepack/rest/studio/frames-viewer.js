@@ -6,11 +6,13 @@ import { h } from "./dom.js";
 /** @typedef {import("./frames-grid.js").Thumbnail} Thumbnail */
 
 /**
- * @param {(index: number) => void} onMove called with the frame that is shown
+ * @param {object} listeners
+ * @param {(index: number) => void} listeners.onMove called with the frame that is shown
+ * @param {(url: string) => void} listeners.onBroken the link of the frame does not give an image
  */
-export function frameViewer(onMove) {
+export function frameViewer({ onMove, onBroken }) {
   const title = h("h4", { id: "frames-viewer-title", "aria-live": "polite" });
-  const image = h("img", { alt: "" });
+  const image = h("img", { alt: "", onerror: () => element.open && onBroken(thumbnails[index].url ?? "") });
   const place = h("span", { class: "frames-muted" });
   const previous = h("button", { type: "button", "aria-label": "Previous frame", onclick: () => move(-1) }, "‹");
   const next = h("button", { type: "button", "aria-label": "Next frame", onclick: () => move(1) }, "›");
@@ -61,6 +63,14 @@ export function frameViewer(onMove) {
       [thumbnails, index] = [frames, at];
       show();
       element.showModal();
+    },
+    /** Show the same frame by a new link, if it is shown. @param {Thumbnail[]} frames */
+    renew(frames) {
+      const place = frames.findIndex(({ filename }) => filename === thumbnails[index]?.filename);
+      if (element.open && place >= 0) {
+        [thumbnails, index] = [frames, place];
+        show();
+      }
     },
   };
 }

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 
+from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
+from framepack.storage.frames.folders import folder_key
 from tests.rest.studio.conftest import Held
 from tests.support.clips import Spec, make_clip
 from tests.support.studio import needs_browser
@@ -80,3 +83,29 @@ def test_a_source_that_the_browser_cannot_play_is_compared_with_a_frame_of_it(st
     studio.tab.wait_until("document.querySelector('#result [data-side=before] img')?.naturalWidth === 96")
     ground = pane.locator("p").evaluate("(each) => getComputedStyle(each).backgroundColor")
     assert ground.startswith("rgba(0, 0, 0, 0.")
+
+
+def test_expired_links_of_frames_are_replaced(studio: Studio, held: Held) -> None:
+    """For thumbnails that come into sight and for the frame in full, by one new list; the selection stays."""
+    page, file = studio.page, io.BytesIO()
+    Image.new("RGB", (16, 9)).save(file, "PNG")
+    storage = held.server.server.runtime.storage
+    for number in range(300):
+        storage.put_bytes(folder_key("old") / f"frame_{number:06d}.png", file.getvalue())
+    page.click("#frames-tab")
+    page.get_by_role("button", name="old").click()
+    page.get_by_role("option", name="frame_000001.png").click()
+    refused = expire(page)
+    lists: list[str] = []
+    page.on("request", lambda request: lists.append(request.url) if "with_urls" in request.url else None)
+
+    page.get_by_role("listbox").press("Shift+End")
+    expect(page.get_by_text("299 frames selected")).to_be_visible()
+    studio.tab.wait_until(
+        "[...document.querySelectorAll('[role=option] img')].every((each) => each.naturalWidth === 16)"
+    )
+    assert (refused() > 0, len(lists)) == (True, 1)
+    expect(page.get_by_text("299 frames selected")).to_be_visible()
+
+    page.get_by_role("listbox").press("Enter")
+    studio.tab.wait_until("document.querySelector('.frames-viewer img').naturalWidth === 16")
