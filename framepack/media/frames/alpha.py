@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from framepack.media.frames.arrays import samples_of
-from framepack.media.frames.colors import MATRIX_NAMES, range_name
+from framepack.media.frames.colors import MATRIX_NAMES, SCALER_FLAGS, bit_depth, is_rgb, range_name
 
 if TYPE_CHECKING:
     import av
-    from numpy import uint8
+    from av.video.format import VideoFormat
+    from numpy import float32, uint8
     from numpy.typing import NDArray
 
     from framepack.media.clip import Colors
@@ -19,6 +20,7 @@ NOTHING_TRANSPARENT: Final = "Nothing in the video is transparent, so there was 
 
 _MISSING: Final = {"yuva420p12le": "yuva422p12le"}
 _MOST: Final = 255
+_BYTE: Final = 8  # bits
 
 
 def with_alpha(planar: str) -> str:
@@ -39,14 +41,73 @@ def alpha_of(frame: av.VideoFrame) -> NDArray[uint8]:
     return levels.take(samples, mode="clip")
 
 
+def planar_with_alpha(pixel_format: VideoFormat, colors: Colors) -> list[str]:
+    """The filters that make planes of a frame with alpha, which stay as they are; none for planar YUV."""
+    if pixel_format.name.startswith("yuva") and not pixel_format.name.endswith("be"):
+        return []
+    deep = "" if bit_depth(pixel_format) <= _BYTE else "16le"
+    if is_rgb(pixel_format):
+        return [f"format=gbrap{deep}"]
+    return [f"scale=flags={SCALER_FLAGS}:{_unchanged(colors)}", f"format=yuva444p{deep}"]
+
+
+def put_on_black(frame: av.VideoFrame, colors: Colors) -> tuple[av.VideoFrame, int]:
+    """Put a planar frame with alpha on black. Pixels that are opaque stay as they are, to the bit.
+
+    FFmpeg's filter for this knows chroma only at full size, and changes opaque pixels by 1.
+
+    Args:
+        frame: Planar YUV or RGB with straight colors; not changed.
+        colors: The color tags, which say which luma is black.
+
+    Returns:
+        A frame without alpha, and the least alpha, from 0 (transparent) to 255 (opaque), rounded down.
+    """
+    import av
+    import numpy as np
+
+    name = frame.format.name
+    made = av.VideoFrame(frame.width, frame.height, name.replace("yuva", "yuv").replace("gbrap", "gbrp"))
+    made.pts = frame.pts
+    if frame.time_base is not None:
+        made.time_base = frame.time_base
+    depth = frame.format.components[0].bits
+    alpha, most = samples_of(frame.planes[3], depth), (1 << depth) - 1
+    least = int(alpha.min())
+    share = None if least == most else np.divide(alpha, most, dtype=np.float32)
+    for number, plane in enumerate(made.planes):
+        samples, target = samples_of(frame.planes[number], depth), samples_of(plane, depth)
+        if share is None:
+            target[:] = samples
+            continue
+        black = 0
+        if name.startswith("yuv"):
+            black = (most + 1) // 2 if number else 0 if colors.full_range else (most + 1) // 16
+        shown = share if samples.shape == share.shape else _in_blocks(share, samples.shape)
+        target[:] = ((samples.astype(np.float32) - black) * shown + black).round()
+    return made, least * _MOST // most
+
+
+def _in_blocks(share: NDArray[float32], shape: tuple[int, ...]) -> NDArray[float32]:
+    """The mean of the pixels that a sample of chroma stands for, in an array of this shape."""
+    import numpy as np
+
+    rows, columns = (-(-length // count) for length, count in zip(share.shape, shape, strict=True))
+    missing = [
+        (0, count * size - length) for count, size, length in zip(shape, (rows, columns), share.shape, strict=True)
+    ]
+    padded = np.pad(share, missing, "edge")
+    blocks: NDArray[float32] = padded.reshape(shape[0], rows, shape[1], columns).mean((1, 3), np.float32)
+    return blocks
+
+
 def scale_with_alpha(width: int, height: int, colors: Colors, flags: str) -> list[str]:
     """The filters that scale planar YUV with alpha to a size; a format follows.
 
     Pixels count as much as they are opaque: otherwise the hidden colors of transparent pixels would show at edges.
     Where all is transparent, black remains.
     """
-    matrix, levels = MATRIX_NAMES[colors.matrix], range_name(colors)
-    same = f"in_color_matrix={matrix}:out_color_matrix={matrix}:in_range={levels}:out_range={levels}"
+    same = _unchanged(colors)
     return [
         f"scale=flags={flags}:{same}",
         "format=yuva444p16le",  # the filters around it take only 4:4:4
@@ -55,3 +116,9 @@ def scale_with_alpha(width: int, height: int, colors: Colors, flags: str) -> lis
         "unpremultiply=inplace=1",
         f"scale=flags={flags}:{same}:sws_dither=none",
     ]
+
+
+def _unchanged(colors: Colors) -> str:
+    """Arguments of the scale filter, which otherwise guesses the colors of YUV in between filters."""
+    matrix, levels = MATRIX_NAMES[colors.matrix], range_name(colors)
+    return f"in_color_matrix={matrix}:out_color_matrix={matrix}:in_range={levels}:out_range={levels}"

@@ -71,7 +71,7 @@ def resolve(
         other if tag == _UNSPECIFIED else tag for tag, other in zip(own, container, strict=True)
     )
     matrix = _MATRICES.get(matrix_tag) or _MATRIX_OF_PRIMARIES.get(primaries)
-    if pixel_format.is_rgb or pixel_format.has_palette:
+    if is_rgb(pixel_format):
         matrix = Matrix.BT709
     elif matrix is None and transfer in {PQ, HLG}:
         matrix = Matrix.BT2020
@@ -86,7 +86,7 @@ def resolve(
 
 
 def _is_full_range(color_range: int, pixel_format: VideoFormat) -> bool:
-    if pixel_format.is_rgb or pixel_format.has_palette:
+    if is_rgb(pixel_format):
         return False
     if color_range == 0:
         return pixel_format.name.startswith("yuvj") or is_gray(pixel_format)
@@ -123,7 +123,7 @@ def planar_format(pixel_format: VideoFormat) -> str:
     It is one of yuv420p, yuv422p and yuv444p, with 8, 10 or 12 bits (little endian).
     """
     chroma = (pixel_format.chroma_width(8), pixel_format.chroma_height(8))
-    if pixel_format.is_rgb or pixel_format.has_palette:
+    if is_rgb(pixel_format):
         layout = "yuv444p"
     elif is_gray(pixel_format) or chroma in {(4, 4), (2, 2)}:
         layout = "yuv420p"
@@ -140,10 +140,15 @@ def bit_depth(pixel_format: VideoFormat) -> int:
     return max(component.bits for component in pixel_format.components)
 
 
+def is_rgb(pixel_format: VideoFormat) -> bool:
+    """Whether pixels are red, green and blue, perhaps of a palette."""
+    return pixel_format.is_rgb or pixel_format.has_palette
+
+
 def is_gray(pixel_format: VideoFormat) -> bool:
     """Whether there is only luma."""
     colored = [component for component in pixel_format.components if not component.is_alpha]
-    return len(colored) == 1 and not pixel_format.has_palette and not pixel_format.is_rgb
+    return len(colored) == 1 and not is_rgb(pixel_format)
 
 
 def has_alpha(pixel_format: VideoFormat) -> bool:

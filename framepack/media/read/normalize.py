@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
-from framepack.media.frames.alpha import scale_with_alpha, with_alpha
+from framepack.media.frames.alpha import planar_with_alpha, put_on_black, scale_with_alpha, with_alpha
 from framepack.media.frames.arrays import samples_of
 from framepack.media.frames.colors import (
     MATRIX_NAMES,
@@ -14,6 +15,7 @@ from framepack.media.frames.colors import (
     SCALER_FLAGS,
     bit_depth,
     has_alpha,
+    is_rgb,
     planar_format,
     range_name,
     tag,
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 _OPAQUE: Final = 0.98
 _BYTE: Final = 8  # bits
+_MOST: Final = 255
+_BRIGHTEST: Final = {5: 248, 6: 252}  # by bits, as FFmpeg converts it to 8 bits
 
 
 class Normalizer:
@@ -49,7 +53,7 @@ class Normalizer:
         self._info, self._note, self._keep_alpha = info, note, keep_alpha
         self._shape: tuple[str, int, int] | None = None
         self._graph: Graph | None = None
-        self._alpha: Graph | None = None
+        self._alpha = _LatestGraph()
         self.found_transparent = False
 
     def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
@@ -61,29 +65,42 @@ class Normalizer:
         Raises:
             av.FFmpegError: The frame cannot be converted.
         """
+        if has_alpha(frame.format):
+            frame = self._note_alpha(frame) if self._keep_alpha else self._on_black(frame)
         shape = (frame.format.name, frame.width, frame.height)
         if shape != self._shape:
             chain = _chain(frame.format, frame.width, frame.height, self._info, keep_alpha=self._keep_alpha)
             self._graph = build_graph(frame, chain) if chain else None
             self._shape = shape
-            self._alpha = _alpha_graph(frame) if has_alpha(frame.format) else None
             if (frame.width, frame.height) != (self._info.coded_width, self._info.coded_height):
                 self._note(
                     "Frames of another size than the first were scaled to fit into "
                     f"{self._info.width} x {self._info.height} pixels."
                 )
-        if self._alpha is not None and not self.found_transparent and _is_transparent(self._alpha, frame):
-            self.found_transparent = True
-            if not self._keep_alpha:
-                self._note(PUT_ON_BLACK)
         if self._graph is not None:
             frame = self._filter(self._graph, frame)
         tag(frame, self._info.colors)
         frame.pict_type = 0  # otherwise an encoder would reuse the source's picture types (I, P, B)
         return frame
 
+    def _note_alpha(self, frame: av.VideoFrame) -> av.VideoFrame:
+        if not self.found_transparent:
+            alpha = filtered(self._alpha.of(frame, _alpha_filters(frame.format)), frame, 0)
+            depth = alpha.format.components[0].bits
+            self.found_transparent = int(samples_of(alpha.planes[0], depth).min()) < _OPAQUE * ((1 << depth) - 1)
+        return frame
+
+    def _on_black(self, frame: av.VideoFrame) -> av.VideoFrame:
+        filters = planar_with_alpha(frame.format, self._info.colors)
+        planar = self._filter(self._alpha.of(frame, filters), frame) if filters else frame
+        frame, least = put_on_black(planar, self._info.colors)
+        if least < _OPAQUE * _MOST and not self.found_transparent:
+            self.found_transparent = True
+            self._note(PUT_ON_BLACK)
+        return frame
+
     def _filter(self, graph: Graph, frame: av.VideoFrame) -> av.VideoFrame:
-        if _is_rgb(frame.format):
+        if is_rgb(frame.format):
             tag_rgb(frame)
         else:
             tag(frame, self._info.colors)
@@ -96,20 +113,24 @@ class Normalizer:
         return result
 
 
-def _alpha_graph(frame: av.VideoFrame) -> Graph:
+@dataclass(slots=True)
+class _LatestGraph:
+    """A filter graph, built again when frames have another shape."""
+
+    _shape: tuple[object, ...] | None = None
+    _graph: Graph | None = None
+
+    def of(self, frame: av.VideoFrame, filters: Sequence[str]) -> Graph:
+        """The graph of these filters for frames like this one."""
+        shape = (frame.format.name, frame.width, frame.height)
+        if self._graph is None or shape != self._shape:
+            self._shape, self._graph = shape, build_graph(frame, filters)
+        return self._graph
+
+
+def _alpha_filters(pixel_format: PixelFormat) -> list[str]:
     """The filters that give the alpha of frames as gray; they do not know palettes."""
-    return build_graph(frame, [*(["format=gbrap"] if frame.format.has_palette else []), "alphaextract"])
-
-
-def _is_transparent(graph: Graph, frame: av.VideoFrame) -> bool:
-    """Whether a frame has pixels that are not opaque, apart from the noise of lossy compression."""
-    alpha = filtered(graph, frame, 0)
-    most = (1 << alpha.format.components[0].bits) - 1
-    return int(samples_of(alpha.planes[0], alpha.format.components[0].bits).min()) < _OPAQUE * most
-
-
-def _is_rgb(pixel_format: PixelFormat) -> bool:
-    return pixel_format.is_rgb or pixel_format.has_palette
+    return [*(["format=gbrap"] if pixel_format.has_palette else []), "alphaextract"]
 
 
 def _chain(pixel_format: PixelFormat, width: int, height: int, info: VideoInfo, *, keep_alpha: bool) -> list[str]:
@@ -120,17 +141,25 @@ def _chain(pixel_format: PixelFormat, width: int, height: int, info: VideoInfo, 
     wanted = planar_format(VideoFormat(info.pixel_format))
     if keep_alpha:
         wanted = with_alpha(wanted)
-        if has_alpha(pixel_format) and _is_rgb(pixel_format) and bit_depth(pixel_format) <= _BYTE:
+        if has_alpha(pixel_format) and is_rgb(pixel_format) and bit_depth(pixel_format) <= _BYTE:
             chain.append("format=gbrap")  # FFmpeg changes 8 bits of alpha by up to 1 where they are not planar
-    elif has_alpha(pixel_format):
-        layout = "gbrap" if _is_rgb(pixel_format) else "yuva444p"
-        chain += [f"format={layout}", "premultiply=inplace=1"]
+    if is_rgb(pixel_format) and not has_alpha(pixel_format):
+        chain += _stretched(pixel_format)
     coded = info.coded_width, info.coded_height
     if (width, height) != coded:
         chain += _letterbox(pixel_format, width, height, wanted, info, keep_alpha=keep_alpha)
     elif pixel_format.name != wanted:
         chain += [_scale(pixel_format, *coded, info), f"format={wanted}"]
     return chain + (info.upright.split(",") if info.upright else [])
+
+
+def _stretched(pixel_format: PixelFormat) -> list[str]:
+    """The filters that make the brightest value of RGB with few bits 255; FFmpeg fills their low bits with zeros."""
+    brightest = [_BRIGHTEST.get(component.bits, _MOST) for component in pixel_format.components]
+    if all(value == _MOST for value in brightest):
+        return []
+    curves = (f"{name}=round(val*{_MOST}/{value})" for name, value in zip("rgb", brightest, strict=True))
+    return ["format=gbrp", f"lutrgb={':'.join(curves)}"]
 
 
 def _letterbox(
@@ -160,7 +189,7 @@ def _letterbox(
 def _scale(pixel_format: PixelFormat, width: int, height: int, info: VideoInfo) -> str:
     """The scale filter to a size. Samples of YUV and gray keep their values; the tags say their range."""
     scale = f"scale={width}:{height}:flags={SCALER_FLAGS}"
-    if _is_rgb(pixel_format):
+    if is_rgb(pixel_format):
         return f"{scale}:out_color_matrix={MATRIX_NAMES[info.colors.matrix]}:out_range={range_name(info.colors)}"
     matrix = MATRIX_NAMES[info.colors.matrix]
     return f"{scale}:in_color_matrix={matrix}:out_color_matrix={matrix}:in_range=pc:out_range=pc"

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from framepack.errors import InvalidMedia
 from framepack.media.audio.channels import MAX_SOURCE_CHANNELS, channel_names
 from framepack.media.containers import ACCEPTED, UNREADABLE, open_input
 from framepack.media.frames.colors import has_alpha, resolve
+from framepack.media.frames.side_data import side_data
 from framepack.media.metadata import describe_left_out, read_metadata
 from framepack.media.read.changes import describe_changes, describe_damage
 from framepack.media.read.edit_list import Edit, EditLists, needs_own_reading, obstacle, played_once, read_edit_lists
@@ -28,7 +29,6 @@ from framepack.media.timeline.constant_rate import Timeline, build_timeline
 if TYPE_CHECKING:
     import av
     from av.audio.stream import AudioStream
-    from av.buffer import Buffer
     from av.container import InputContainer
     from av.stream import Stream
     from av.video.format import VideoFormat as PixelFormat
@@ -308,10 +308,10 @@ def _describe_audio(stream: AudioStream, video_start_seconds: Fraction, found: S
 
 def _orientation(frame: av.VideoFrame | None) -> tuple[int, str]:
     """The rotation that makes a frame upright: (degrees clockwise, chain of filters)."""
-    data = None if frame is None else frame.side_data.get("DISPLAYMATRIX")
-    if frame is None or data is None:
+    data = None if frame is None else side_data(frame, "DISPLAYMATRIX")
+    if data is None:
         return 0, ""
-    matrix = array("i", bytes(cast("Buffer", data)))
+    matrix = array("i", data)
     is_transposed = abs(matrix[1]) > abs(matrix[0])
     first, second = (matrix[1], matrix[3]) if is_transposed else (matrix[0], matrix[4])
     return _TURNS[is_transposed, first < 0, second < 0]

@@ -7,9 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from framepack.errors import InvalidMedia
+from framepack.media.frames.side_data import side_data
 from framepack.media.read.nal_units import BitReader
 from framepack.media.read.whole_file import ebml_number
 
@@ -99,10 +100,10 @@ def _profile_without_base(configuration: bytes) -> int | None:
 
 def _profile_of_frame(frame: av.VideoFrame) -> int | None:
     """Profile 5 if the metadata of a HEVC frame is that of it, which containers need not say."""
-    data = frame.side_data.get("DOVI_RPU_BUFFER")
+    data = side_data(frame, "DOVI_RPU_BUFFER")
     if data is None:
         return None
-    bits = BitReader(bytes(cast("Any", data)).replace(_PREVENTION, _PREVENTION[:2]))
+    bits = BitReader(data.replace(_PREVENTION, _PREVENTION[:2]))
     try:
         if bits.u(8) != _RPU_PREFIX or bits.u(6) != _RPU_TYPE:
             return None
