@@ -12,8 +12,9 @@ and the command line of `framelift-video`. Each needs an environment of its own,
     build/framelift/bin/pip install --no-deps framelift-video==2.1.0 opencv-python-headless
     python -m benchmarks.upscale [--rounds 3] [MODEL ...]
 
-"Command" is a whole process, as a person starts it: `framepack run upscale` beside the other one, start and end
-included. "After load" is a later job of a process that has loaded the model, as on a worker; framelift has none.
+Each row is a whole process, as a person starts it: `framepack run upscale` beside the other one, start and end
+included, with the most memory of both. "After load" is a later job of a process that has loaded the model, as on a
+worker; framelift has none.
 `benchmarks.turns` says what the ratios are.
 """
 
@@ -24,10 +25,11 @@ import base64
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -38,23 +40,33 @@ if TYPE_CHECKING:
     from framepack.runtime import Runtime
 
 ROOT = Path(__file__).parents[1]
-SIZE = (160, 90)
 SCALE = 4.0
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A model and its clip: a real one, how many frames of it, and the names of the weights with framelift."""
+    """A model and its clip: a real one, how many frames of it, the names of the weights with framelift, its size."""
 
     model: str
     clip: str
     frames: int
     framelift: str
     file: str
+    size: tuple[int, int] = (160, 90)
+
+    @property
+    def name(self) -> str:
+        """The model, and the size and number of the frames."""
+        model = self.model.removeprefix("RealESR").removeprefix("GAN_").removeprefix("_")
+        return f"{model}, {self.frames} of {self.size[0]}x{self.size[1]}"
 
 
+_X4PLUS = Comparison("RealESRGAN_x4plus", "bikes", 12, "realesrgan-x4plus", "RealESRGAN_x4plus.pth")
+_ANIME_VIDEO = Comparison(
+    "RealESR_AnimeVideo_v3", "bigbuckbunny", 48, "realesr-animevideov3", "realesr-animevideov3.pth"
+)
 CASES = (
-    Comparison("RealESR_AnimeVideo_v3", "bigbuckbunny", 48, "realesr-animevideov3", "realesr-animevideov3.pth"),
+    _ANIME_VIDEO,
     Comparison(
         "RealESRGAN_x4plus_anime_6B",
         "bigbuckbunny",
@@ -62,7 +74,9 @@ CASES = (
         "realesrgan-x4plus-anime-6B",
         "RealESRGAN_x4plus_anime_6B.pth",
     ),
-    Comparison("RealESRGAN_x4plus", "bikes", 12, "realesrgan-x4plus", "RealESRGAN_x4plus.pth"),
+    _X4PLUS,
+    replace(_X4PLUS, frames=6, size=(320, 180)),
+    replace(_ANIME_VIDEO, frames=12, size=(64, 48)),
 )
 
 
@@ -180,7 +194,7 @@ def inputs(case: Comparison) -> Iterator[tuple[Path, Path]]:
     """A folder with the clip of a case and with its weights, as the others read them."""
     with TemporaryDirectory() as name:
         folder = Path(name)
-        make_source(folder / "source.mp4", case.clip, SIZE, case.frames)
+        make_source(folder / "source.mp4", case.clip, case.size, case.frames)
         export_weights(case.model, folder / case.file)
         yield folder, folder / "source.mp4"
 
@@ -220,17 +234,13 @@ def commands(case: Comparison, python: Path | None, framelift: Path | None, roun
         else:
             assert python is not None  # noqa: S101
             other = _loop(python, case, folder, 0)
-        return in_turn(lambda: _process(ours_), lambda: _process(other), rounds)
+        return in_turn(lambda: Cost.of_process(ours_, ROOT), lambda: Cost.of_process(other, ROOT), rounds)
 
 
 def _loop(python: Path, case: Comparison, folder: Path, rounds: int) -> list[str]:
     """The command of the loop of `realesrgan`: the job once, and then so many times again."""
     files = [folder / case.file, folder / "source.mp4", folder / "other.mp4"]
     return [str(python), "-c", PEER, case.model, *map(str, files), str(rounds)]
-
-
-def _process(command: list[str]) -> Cost:
-    return Cost.of(lambda: subprocess.run(command, check=True, capture_output=True, cwd=ROOT))
 
 
 def main() -> int:
@@ -246,13 +256,14 @@ def main() -> int:
     for case in CASES:
         if options.models and case.model not in options.models:
             continue
-        name = case.model.removeprefix("RealESR").removeprefix("GAN_").removeprefix("_")
+        rows: list[tuple[str, Callable[[], Pairs]]] = []
         if options.peer.exists():
-            print(after_load(case, options.peer, options.rounds).line(f"{name}, after load, realesrgan"), flush=True)
-            print(commands(case, options.peer, None, options.rounds).line(f"{name}, command, realesrgan"), flush=True)
+            rows.append(("after load, realesrgan", partial(after_load, case, options.peer, options.rounds)))
+            rows.append(("realesrgan", partial(commands, case, options.peer, None, options.rounds)))
         if options.framelift.exists():
-            line = commands(case, None, options.framelift, options.rounds).line(f"{name}, command, framelift")
-            print(line, flush=True)
+            rows.append(("framelift", partial(commands, case, None, options.framelift, options.rounds)))
+        for other, measured in rows:
+            print(measured().line(f"{case.name}, {other}"), flush=True)
     for path in (options.peer, options.framelift):
         if not path.exists():
             print(f"There is no {path}: the docstring of this script says how to get it.", file=sys.stderr)
