@@ -99,6 +99,14 @@ def _row(name: str, says: str, make: Callable[[Path], Path], **fields: Any) -> R
 
 ROWS = (
     _row("mp4", "MP4 with H.264 and AAC", video("a.mp4", beeping()), copied=True),
+    _row("ts-of-one", "TS of one frame", video("a.ts", count=1), beeps=None, shown=(0,)),
+    _row(
+        "ps-of-one",
+        "MPEG program stream of one frame",
+        video("a.mpg", codec="mpeg2video", count=1),
+        beeps=None,
+        shown=(0,),
+    ),
     _row("mkv", "MKV with H.264 and FLAC", video("a.mkv", beeping("flac")), copied=True),
     _row(
         "mp4-hevc",

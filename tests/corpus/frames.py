@@ -51,10 +51,16 @@ def grays(white: float) -> tuple[Patches, Patches]:
     return tuple((level,) * 3 for level in levels), ((0,) * 3, (108,) * 3, (250,) * 3)
 
 
-def hdr(name: str, says: str, colors: Colors, white: float) -> Row:
+_MASTERING = (
+    "log-level=none:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc:hdr10=1:repeat-headers=1:max-cll=1000,400:"
+    "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
+)
+
+
+def hdr(name: str, says: str, colors: Colors, white: float, warnings: tuple[str, ...] = (), **spec: Any) -> Row:
     """An HDR row."""
     signal, mapped = grays(white)
-    make = video("a.mp4", beeping(), pix_fmt="yuv420p10le", colors=colors, frame=card(signal))
+    make = video("a.mp4", beeping(), pix_fmt="yuv420p10le", colors=colors, frame=card(signal), **spec)
     return _row(
         name,
         "Colors",
@@ -63,6 +69,7 @@ def hdr(name: str, says: str, colors: Colors, white: float) -> Row:
         colors=colors,
         patches=signal,
         sdr_patches=mapped,
+        warnings=warnings,
         in_operations=_HDR,
         note="HDR stays HDR with 8 bits; GIF, PNG and contact sheets are tone-mapped to SDR",
         tolerance=6,
@@ -150,6 +157,15 @@ COLORS = (
         patches=(),
     ),
     hdr("pq", "HDR10 (PQ, BT.2020, 10 bits)", PQ, 0.5807),
+    hdr(
+        "mastering-display",
+        "HDR10 with a mastering display and a content light level",
+        PQ,
+        0.5807,
+        ("The HDR metadata of the file (mastering display, content light level) is left out.",),
+        codec="libx265",
+        options={"x265-params": _MASTERING, "preset": "ultrafast", "crf": "10"},
+    ),
     hdr("hlg", "HLG (BT.2020, 10 bits), as iPhones record", HLG, 0.75),
     _row(
         "10-bit",
@@ -201,6 +217,15 @@ SHAPES = (
         "Turned by 270 degrees",
         video("a.mov", beeping(), frame=turned(270), rotation=270),
         size=(48, 64),
+    ),
+    _row(
+        "turned-45",
+        "Shape of frames",
+        "Turned by an angle that is no multiple of 90 degrees",
+        video("a.mp4", beeping(), rotation=45),
+        warnings=("The file asks players to rotate its video by # degrees clockwise; outputs rotate it by #.",),
+        copied=True,
+        other_reader=False,  # it rotates them
     ),
     _row(
         "mirrored",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gc
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from math import atan2, degrees
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from framepack.media.clip import ClockJumps, Colors
     from framepack.media.metadata import Metadata
 
+_RIGHT_ANGLE: Final = 90
+_MASTERING: Final = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL")
 _TURNS: Final = {
     # whether x and y are swapped, signs of the matrix: degrees clockwise, chain of filters
     (False, False, False): (0, ""),
@@ -271,7 +274,12 @@ def _describe(path: Path, container: InputContainer, max_frames: int, lists: Edi
         audio=_describe_audio(audio, (timeline.start or 0) * found.time_base, found) if audio else None,
         warnings=lost,
         notes=tuple(notes),
-        left_out=(*describe_shown(header, width, height), *describe_left_out(container, stream, audio)),
+        left_out=(
+            *describe_shown(header, width, height),
+            *_describe_angle(frame, rotation),
+            *_describe_mastering(frame),
+            *describe_left_out(container, stream, audio),
+        ),
         metadata=read_metadata(container, audio),
         edited=edited,
     )
@@ -304,6 +312,24 @@ def _describe_audio(stream: AudioStream, video_start_seconds: Fraction, found: S
     delay = start - video_start_seconds if stream.start_time is not None else Fraction(0)
     codec = stream.codec_context.codec.canonical_name
     return AudioInfo(stream.index, codec, delay, found.clock_jumps(stream.index))
+
+
+def _describe_mastering(frame: av.VideoFrame | None) -> Iterator[str]:
+    """A sentence if a frame of HDR has the limits of the display that it was made on."""
+    if frame is not None and any(side_data(frame, name) is not None for name in _MASTERING):
+        yield "The HDR metadata of the file (mastering display, content light level) is left out."
+
+
+def _describe_angle(frame: av.VideoFrame | None, rotation: int) -> Iterator[str]:
+    """A sentence if frames are to be rotated by an angle to which they are not."""
+    data = None if frame is None else side_data(frame, "DISPLAYMATRIX")
+    if data is None:
+        return
+    matrix = array("i", data)
+    clockwise = round(degrees(atan2(matrix[1], matrix[0]))) % 360
+    if min(clockwise % _RIGHT_ANGLE, -clockwise % _RIGHT_ANGLE) > 1:
+        asked = f"The file asks players to rotate its video by {clockwise} degrees clockwise"
+        yield f"{asked}; outputs rotate it by {rotation}."
 
 
 def _orientation(frame: av.VideoFrame | None) -> tuple[int, str]:

@@ -18,6 +18,7 @@ MAX_FPS: Final = Fraction(240)
 
 _MAX_BASE_RATE: Final = 60
 _FALLBACK_FPS: Final = Fraction(25)
+_FIELDS: Final = 2  # of a frame
 _NTSC: Final = Fraction(1000, 1001)
 _COMMON_RATES: Final = tuple(
     sorted(
@@ -171,6 +172,9 @@ def _without_average(frame_count: int, timestamps: Timestamps, rates: list[Fract
     """A timeline without usable timestamps: source frames one by one at the header's rate."""
     sane = next((rate for rate in rates if MIN_FPS <= rate <= MAX_FPS), None)
     if frame_count == 1 and timestamps.times:
+        seconds = timestamps.last_duration * timestamps.time_base
+        if sane and len(rates) == 1 and seconds * sane == _FIELDS:  # TS and PS: the rate of fields
+            sane /= _FIELDS
         return _variable(timestamps, _rate_of_one(timestamps, sane or _FALLBACK_FPS))
     fps = sane or next(iter(rates), _FALLBACK_FPS)
     if not MIN_FPS <= fps <= MAX_FPS:
