@@ -221,8 +221,9 @@ def test_an_unreachable_platform_only_delays_a_job(
     assert eventually(lambda: server.answers({200}))
     followed = server.start_job(UPSCALE, {**FAST, "video_base64": clip})
     assert eventually(lambda: len(set(platform.records) - known) == 2)
+    turned_away = platform.turned_away
     platform.ill = 502
-    time.sleep(3)
+    assert eventually(lambda: platform.turned_away >= turned_away + 5)
     assert server.job(followed)["state"] == "running"
     platform.ill = None
     assert server.wait_for(followed)["state"] == "completed"
