@@ -293,7 +293,7 @@ def test_memory_does_not_grow_with_length(own: Bench, tmp_path: Path) -> None:
 
     def peak(count: int) -> int:
         source = make_clip(
-            tmp_path / f"{count}.mp4", Spec(size=(192, 144), count=count, audio=AudioSpec(seconds=count / 25))
+            tmp_path / f"{count}.mp4", Spec(size=(128, 96), count=count, audio=AudioSpec(seconds=count / 25))
         )
         command = [sys.executable, "-c", _PEAK, str(tmp_path), str(source)]
         result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from types import ModuleType
@@ -9,14 +10,8 @@ from typing import Any, Final
 
 from tests.support.injected import Injection, fault_file, on_import
 
-_POLL: Final = 0.1
-
 _PAUSES: Final[dict[str, dict[str, Any]]] = {
-    "framepack.jobs.backends.runpod": {
-        "RunpodBackend.__init__.__defaults__": (_POLL,),
-        "_MAX_POLL_SECONDS": 0.4,
-        "_MAX_PROBE_SECONDS": 0.4,
-    },
+    "framepack.jobs.backends.runpod": {"_POLL_SECONDS": 0.1, "_MAX_POLL_SECONDS": 0.4, "_MAX_PROBE_SECONDS": 0.4},
     "framepack.jobs.queue": {"HEARTBEAT_SECONDS": 1.0},
     "framepack.jobs.runner": {
         "_DEATH_PAUSES": (0.1, 0.2),
@@ -27,7 +22,7 @@ _PAUSES: Final[dict[str, dict[str, Any]]] = {
     "framepack.outbox.deliverer": {"_FAILURE_SECONDS": 0.4, "_PAUSE_SECONDS": 0.2},
     "framepack.runtime": {"_CALLBACKS_SECONDS": 1.0},
 }
-"""The pauses of each module, by the path of the attribute."""
+"""The pauses of each module."""
 
 REMOTE_REPORT: Final = {"framepack.jobs.runner": {"_REMOTE_REPORT_SECONDS": 0.1}}
 """For a platform without workers: none reports the end of a job, so a server need not wait for that."""
@@ -55,12 +50,17 @@ def install() -> None:
     pauses = json.loads(fault_file().read_text())
 
     def shorten(module: ModuleType) -> None:
-        for path, value in pauses[module.__name__].items():
-            *owners, name = path.split(".")
-            owner: Any = module
-            for each in owners:
-                owner = getattr(owner, each)
-            getattr(owner, name)  # a pause that was renamed fails the test
-            setattr(owner, name, tuple(value) if isinstance(value, list) else value)
+        for name, value in pauses[module.__name__].items():
+            _replace(module, name, tuple(value) if isinstance(value, list) else value)
 
     on_import(set(pauses), shorten)
+
+
+def _replace(module: ModuleType, name: str, new: Any) -> None:
+    """Replace a constant of a module, also where it is the default of a parameter. One that was renamed is missed."""
+    old = getattr(module, name)
+    setattr(module, name, new)
+    for each in list(vars(module).values()):
+        function = each.__init__ if isinstance(each, type) else each
+        if inspect.isfunction(function) and function.__module__ == module.__name__:
+            function.__defaults__ = tuple(new if value is old else value for value in function.__defaults__ or ())
