@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +21,12 @@ from framepack.media.read.probe import probe
 from tests.support.clips import AudioSpec, Spec, make_clip, number_of, numbered
 from tests.support.control_plane import ROOT
 from tests.support.readback import audio_of, read_back
+from tests.support.rest_server import eventually
+from tests.support.stuck_network import StuckNetwork
 
 SECONDS = 120
 FRAMES = 3000
+NOTHING: Mapping[str, str] = {}
 SLOWLY = ["--denoise", "10", "--film-grain", "50"]
 STOPPED = re.compile(r"Stopped after (\d+) of (\d+) frames; the finished part is in (\S+)\.")
 
@@ -73,8 +76,10 @@ class Running:
 
 
 @contextmanager
-def running(folder: Path, *arguments: object, terminal: bool = False) -> Iterator[Running]:
-    """Start a command in ``folder``, on a terminal of its own if asked for."""
+def running(
+    folder: Path, *arguments: object, terminal: bool = False, more: Mapping[str, str] = NOTHING
+) -> Iterator[Running]:
+    """Start a command in ``folder``, on a terminal of its own if asked for, with more variables."""
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
@@ -83,6 +88,7 @@ def running(folder: Path, *arguments: object, terminal: bool = False) -> Iterato
         "FRAMEPACK_WEIGHTS_DIR": str(folder / "weights"),
         "FRAMEPACK_WEIGHTS_DOWNLOAD": "false",
         "FRAMEPACK_DEVICE": "cpu",
+        **more,
     }
     reading, writing = pty.openpty() if terminal else os.pipe()
     process = subprocess.Popen(
@@ -188,10 +194,14 @@ def test_upscaling_stops_within_a_frame(tmp_path: Path) -> None:
 
 
 def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
-    """A frame that takes seconds is being computed. No result is kept, and the temporary folder is removed."""
-    clip = make_clip(tmp_path / "in.mp4", Spec(size=(320, 224), count=400))
-    with running(tmp_path, "upscale", clip, "-o", "out.mp4", "--model", "RealESRGAN_x4plus") as run:
+    """A frame that takes minutes is being computed. No result is kept, and the temporary folder is removed."""
+    clip = make_clip(tmp_path / "in.mp4", Spec(size=(32, 32), count=400))
+    network = StuckNetwork(tmp_path / "network")
+    command = ["upscale", clip, "-o", "out.mp4", "--model", "RealESRGAN_x4plus"]
+    with running(tmp_path, *command, more=network.environment) as run:
         run.until(r"of 400 frames")
+        network.stick()
+        assert eventually(lambda: network.has_struck)
         run.process.send_signal(signal.SIGINT)
         run.until("press Ctrl-C again")
         run.process.send_signal(signal.SIGINT)

@@ -51,7 +51,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> str:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestServer]:
     """A real server with a real worker, whose jobs wait only a moment for their next attempt."""
     running = RestServer(tmp_path_factory.mktemp("server"))
-    running.environment |= short_pauses(running.folder / "pauses")
+    running.environment |= short_pauses(running.folder)
     with running:
         yield running
 

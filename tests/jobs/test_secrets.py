@@ -18,11 +18,8 @@ CANARY = "canary-0123456789"
 WEBHOOK_SECRET = f"whsec-{CANARY}"
 LINK_SECRET = f"link-{CANARY}-long-enough"
 PRESIGNED = f"X-Amz-Signature={CANARY}"
-SOON = {
-    "framepack.net.download": {"PAUSES": [0.05, 0.05, 0.05, 0.05]},
-    "framepack.outbox.schedule": {"PAUSES_SECONDS": [0.0, 0.3, *[3600.0] * 8]},
-}
-"""The second attempts of downloads and callbacks come soon, the third ones of callbacks do not."""
+SOON = {"framepack.outbox.schedule": {"PAUSES_SECONDS": [0.0, 0.3, *[3600.0] * 8]}}
+"""The second attempt of a callback comes soon, the third one does not."""
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +40,7 @@ def test_secrets_are_in_no_log_line_answer_or_record(tmp_path: Path, source: Htt
     """These are presigned URLs, passwords in URLs, API keys and signing secrets."""
     settings = {"webhook_secret": WEBHOOK_SECRET, "link_secret": LINK_SECRET, "log_level": "DEBUG"}
     server = RestServer(tmp_path, api_keys=f"{KEY},{CANARY}-key", **settings)
-    server.environment |= short_pauses(tmp_path / "pauses", SOON)
+    server.environment |= short_pauses(tmp_path, SOON)
     with server:
         token = {"callback_token": f"token-{CANARY}"}
         hook = {"callback_url": f"{source.url}/hook?token={CANARY}", **token}

@@ -41,7 +41,7 @@ def server(s3: S3Server, proxy: Proxy, bucket: str, tmp_path_factory: pytest.Tem
         "BUCKET_ACCESS_KEY_ID": s3.access_key,
         "BUCKET_SECRET_ACCESS_KEY": s3.secret_key,
     }
-    server.environment |= short_pauses(server.folder / "pauses")
+    server.environment |= short_pauses(server.folder)
     with server:
         yield server
 

@@ -188,7 +188,7 @@ def before(platform: Platform, folder: Path, *, has_workers: bool = True, **sett
     """
     server = RestServer(folder, **settings)
     server.environment |= platform.client_environment()
-    server.environment |= short_pauses(folder / "pauses", None if has_workers else REMOTE_REPORT)
+    server.environment |= short_pauses(folder, None if has_workers else REMOTE_REPORT)
     return server
 
 
@@ -200,5 +200,5 @@ def working(platform: Platform, folder: Path, server: RestServer, **environment:
         for name, value in server.environment.items()
         if name.startswith(("FRAMEPACK_", "BUCKET_", "OMP_")) and name != "FRAMEPACK_TEMP_DIR"
     }
-    public = {"FRAMEPACK_PUBLIC_URL": server.url}
+    public = {"FRAMEPACK_PUBLIC_URL": server.url, **short_pauses(folder)}
     return Worker(platform, folder / "worker", **{**shared, **public, **environment})

@@ -1,7 +1,7 @@
 """Many commands of ``framepack``, each in a process of its own, for the price of one start.
 
-``python -m tests.support.forked_commands`` reads lists of arguments as JSON from stdin, runs one command after the other
-and prints how each one ended. Commands are forked from this program, which has imported what takes them a second.
+``python -m tests.support.forked_commands`` reads lists of arguments as JSON from stdin, runs one command after the
+other and prints how each one ended. Commands are forked from this program, which has imported what takes a second.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _be_command(arguments: Sequence[str], out: int, err: int) -> None:
         status = main()
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else 1
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - the child must not go on as its parent
         sys.excepthook(*sys.exc_info())
     finally:
         atexit._run_exitfuncs()

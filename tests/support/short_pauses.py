@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import json
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
+from uuid import uuid4
 
 from tests.support.injected import Injection, fault_file, on_import
 
@@ -19,10 +21,13 @@ _PAUSES: Final[dict[str, dict[str, Any]]] = {
         "_FIRST_PAUSE_SECONDS": 0.1,
         "_LONGEST_PAUSE_SECONDS": 0.4,
     },
+    "framepack.net.download": {"PAUSES": (0.1, 0.1, 0.1, 0.1)},
     "framepack.outbox.deliverer": {"_FAILURE_SECONDS": 0.4, "_PAUSE_SECONDS": 0.2},
     "framepack.runtime": {"_CALLBACKS_SECONDS": 1.0},
 }
 """The pauses of each module."""
+
+_SDK: Final = "runpod.endpoint.runner"  # tries six times to connect, with pauses of up to 16 seconds
 
 REMOTE_REPORT: Final = {"framepack.jobs.runner": {"_REMOTE_REPORT_SECONDS": 0.1}}
 """For a platform without workers: none reports the end of a job, so a server need not wait for that."""
@@ -32,10 +37,10 @@ def short_pauses(folder: Path, more: dict[str, dict[str, Any]] | None = None) ->
     """Variables for processes whose pauses are short.
 
     Args:
-        folder: For the files that make them so; a new one.
+        folder: Where to put the files that make them so.
         more: Further constants, as lists of JSON and numbers, by module and name.
     """
-    return _ShortPauses(folder, more or {}).environment
+    return _ShortPauses(folder / f"pauses-{uuid4().hex}", more or {}).environment
 
 
 class _ShortPauses(Injection):
@@ -50,10 +55,13 @@ def install() -> None:
     pauses = json.loads(fault_file().read_text())
 
     def shorten(module: ModuleType) -> None:
+        if module.__name__ == _SDK:
+            vars(module)["Retry"] = partial(vars(module)["Retry"], backoff_max=0.1)
+            return
         for name, value in pauses[module.__name__].items():
             _replace(module, name, tuple(value) if isinstance(value, list) else value)
 
-    on_import(set(pauses), shorten)
+    on_import({*pauses, _SDK}, shorten)
 
 
 def _replace(module: ModuleType, name: str, new: Any) -> None:
