@@ -185,7 +185,6 @@ class Frames(RuleBasedStateMachine):
 
 def test_folders_are_what_the_model_says(new_store: StoreSettings, tmp_path: Path) -> None:
     """Extractions, uploads by hand, deletions and savings in any order."""
-
     is_bucket = str(new_store()["storage"]).startswith("s3:")
 
     class OnNewStore(Frames):
