@@ -29,6 +29,7 @@ def _scheduling() -> Iterator[None]:
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Show a failure when it happens: a run that is stopped from outside never comes to the summary."""
+    gc.disable()  # until the tests are collected
     if (terminal := config.pluginmanager.get_plugin("terminalreporter")) is not None:
         config.pluginmanager.register(_Failures(terminal))
 
@@ -39,6 +40,7 @@ def pytest_collection_finish() -> None:
 
     The thousands of tests and all that they have imported are no garbage, and code that frees memory searches often.
     """
+    gc.enable()
     gc.collect()
     gc.freeze()
 
