@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -28,8 +29,26 @@ def _scheduling() -> Iterator[None]:
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Show a failure when it happens: a run that is stopped from outside never comes to the summary."""
+    gc.disable()  # until the tests are collected
     if (terminal := config.pluginmanager.get_plugin("terminalreporter")) is not None:
         config.pluginmanager.register(_Failures(terminal))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Exempt what there is now from the search for garbage.
+
+    The thousands of tests and all that they have imported are no garbage, and code that frees memory searches often.
+    """
+    gc.enable()
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish() -> None:
+    """Let the interpreter take everything apart at its end."""
+    gc.unfreeze()
 
 
 class _Failures:

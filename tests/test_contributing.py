@@ -187,9 +187,9 @@ def test_an_invalid_declaration_stops_the_start(tmp_path: Path, tree: Path, mist
     assert not printed.endswith("exit status 0")
 
 
-def test_every_planted_mistake_fails_a_test_with_its_message(tmp_path: Path) -> None:
+def test_every_planted_mistake_fails_a_test_with_its_message(tmp_path: Path, tree: Path) -> None:
     """One run over all of them: each has its own message."""
-    spoiled = copied(tmp_path)
+    spoiled = shutil.copytree(tree, tmp_path / "spoiled")
     (spoiled / "tests/operations/test_reverse.py").unlink()
     for name, right, wrong, _ in FOUND.values():
         spoil(spoiled, name, right, wrong)

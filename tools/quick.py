@@ -114,7 +114,7 @@ def nearest_tests(changed: Iterable[str], root: Path) -> list[str]:
     """
     texts = {
         path.relative_to(root).as_posix(): path.read_text(encoding="utf-8")
-        for path in root.rglob("tests/**/test_*.py")
+        for path in (root / "tests").rglob("test_*.py")
     }
     ranked: dict[str, int] = {}
     for path in changed:

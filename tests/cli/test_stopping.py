@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +21,12 @@ from framepack.media.read.probe import probe
 from tests.support.clips import AudioSpec, Spec, make_clip, number_of, numbered
 from tests.support.control_plane import ROOT
 from tests.support.readback import audio_of, read_back
+from tests.support.rest_server import eventually
+from tests.support.stuck_network import StuckNetwork
 
 SECONDS = 120
-FRAMES = 3000
+FRAMES = 1500
+NOTHING: Mapping[str, str] = {}
 SLOWLY = ["--denoise", "10", "--film-grain", "50"]
 STOPPED = re.compile(r"Stopped after (\d+) of (\d+) frames; the finished part is in (\S+)\.")
 
@@ -31,7 +34,7 @@ STOPPED = re.compile(r"Stopped after (\d+) of (\d+) frames; the finished part is
 @pytest.fixture(scope="module")
 def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A video that takes long with every operation that decodes it."""
-    spec = Spec(size=(192, 108), count=FRAMES, frame=numbered, audio=AudioSpec(seconds=120.0), options={"crf": "30"})
+    spec = Spec(size=(192, 108), count=FRAMES, frame=numbered, audio=AudioSpec(seconds=60.0), options={"crf": "30"})
     return make_clip(tmp_path_factory.mktemp("clips") / "long.mp4", spec)
 
 
@@ -73,8 +76,10 @@ class Running:
 
 
 @contextmanager
-def running(folder: Path, *arguments: object, terminal: bool = False) -> Iterator[Running]:
-    """Start a command in ``folder``, on a terminal of its own if asked for."""
+def running(
+    folder: Path, *arguments: object, terminal: bool = False, more: Mapping[str, str] = NOTHING
+) -> Iterator[Running]:
+    """Start a command in ``folder``, on a terminal of its own if asked for, with more variables."""
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
@@ -83,6 +88,7 @@ def running(folder: Path, *arguments: object, terminal: bool = False) -> Iterato
         "FRAMEPACK_WEIGHTS_DIR": str(folder / "weights"),
         "FRAMEPACK_WEIGHTS_DOWNLOAD": "false",
         "FRAMEPACK_DEVICE": "cpu",
+        **more,
     }
     reading, writing = pty.openpty() if terminal else os.pipe()
     process = subprocess.Popen(
@@ -124,7 +130,7 @@ def test_ctrl_c_on_a_terminal_keeps_the_finished_part(long_clip: Path, tmp_path:
     """The exit status is 130. The part has the first frames, and its audio ends with them."""
     (tmp_path / "out.part.mp4").write_text("an older part")
     with running(tmp_path, "filters", long_clip, "-o", "out.mp4", *SLOWLY, terminal=True) as run:
-        run.until(r"\d\d of 3000 frames")
+        run.until(r"\d\d of 1500 frames")
         os.write(run.reading, b"\x03")
         status = run.end()
 
@@ -146,7 +152,7 @@ def test_ctrl_c_on_a_terminal_keeps_the_finished_part(long_clip: Path, tmp_path:
 def test_sigterm_keeps_the_finished_part_too(suffix: str, long_clip: Path, tmp_path: Path) -> None:
     """The exit status is 143. With --json the message is JSON."""
     with running(tmp_path, "filters", long_clip, "-o", f"out.{suffix}", *SLOWLY, "--json") as run:
-        run.until(r"of 3000 frames")
+        run.until(r"of 1500 frames")
         run.process.terminate()
         status = run.end()
 
@@ -188,10 +194,14 @@ def test_upscaling_stops_within_a_frame(tmp_path: Path) -> None:
 
 
 def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
-    """A frame that takes seconds is being computed. No result is kept, and the temporary folder is removed."""
-    clip = make_clip(tmp_path / "in.mp4", Spec(size=(320, 224), count=400))
-    with running(tmp_path, "upscale", clip, "-o", "out.mp4", "--model", "RealESRGAN_x4plus") as run:
+    """A frame that takes minutes is being computed. No result is kept, and the temporary folder is removed."""
+    clip = make_clip(tmp_path / "in.mp4", Spec(size=(32, 32), count=400))
+    network = StuckNetwork(tmp_path / "network")
+    command = ["upscale", clip, "-o", "out.mp4", "--model", "RealESRGAN_x4plus"]
+    with running(tmp_path, *command, more=network.environment) as run:
         run.until(r"of 400 frames")
+        network.stick()
+        assert eventually(lambda: network.has_struck)
         run.process.send_signal(signal.SIGINT)
         run.until("press Ctrl-C again")
         run.process.send_signal(signal.SIGINT)
@@ -213,7 +223,7 @@ def test_stopping_a_batch_keeps_finished_videos_and_the_current_part(long_clip: 
     short = make_clip(tmp_path / "short.mp4", Spec(size=(64, 48), count=5))
     other = make_clip(tmp_path / "other.mp4", Spec(size=(64, 48), count=5))
     with running(tmp_path, "filters", short, long_clip, other, "-o", "results", *SLOWLY) as run:
-        run.until(r"of 3000 frames")
+        run.until(r"of 1500 frames")
         run.process.send_signal(signal.SIGINT)
         assert run.end() == 130
 
@@ -224,13 +234,13 @@ def test_stopping_a_batch_keeps_finished_videos_and_the_current_part(long_clip: 
 def test_stopping_an_extraction_writes_nothing_and_says_so(long_clip: Path, tmp_path: Path) -> None:
     """The message has the progress. No working file remains."""
     with running(tmp_path, "extract-frames", long_clip, "-o", "frames") as run:
-        run.until(r"of 3000 frames")
+        run.until(r"of 1500 frames")
         run.process.send_signal(signal.SIGINT)
         status = run.end()
 
     assert status == 130
     assert re.fullmatch(
-        r"framepack: Stopped after \d+ of 3000 frames; nothing was written\.", run.text.splitlines()[-1]
+        r"framepack: Stopped after \d+ of 1500 frames; nothing was written\.", run.text.splitlines()[-1]
     )
     assert not (tmp_path / "frames").exists()
     assert nothing_left(tmp_path)

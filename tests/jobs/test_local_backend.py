@@ -32,6 +32,7 @@ from tests.support.rest_server import (
     server_in_thread,
 )
 from tests.support.runs import bench
+from tests.support.short_pauses import short_pauses
 
 UPSCALE = "/postprocess/upscale"
 FAST = {"model": "RealESR_AnimeVideo_v3", "scale_factor": 2.0}
@@ -48,8 +49,10 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestServer]:
-    """A real server with a real worker."""
-    with RestServer(tmp_path_factory.mktemp("server")) as running:
+    """A real server with a real worker, whose jobs wait only a moment for their next attempt."""
+    running = RestServer(tmp_path_factory.mktemp("server"))
+    running.environment |= short_pauses(running.folder)
+    with running:
         yield running
 
 

@@ -23,7 +23,8 @@ UPSCALE = "/postprocess/upscale"
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Platform, RestServer]]:
     """A platform without workers, and a server before it."""
-    with Platform() as platform, before(platform, tmp_path_factory.mktemp("alone")) as server:
+    folder = tmp_path_factory.mktemp("alone")
+    with Platform() as platform, before(platform, folder, has_workers=False, shutdown_grace_seconds="0") as server:
         yield platform, server
 
 
@@ -218,7 +219,7 @@ def test_cancelling_a_job_while_it_is_sent_cancels_it_on_the_platform(alone: tup
 def test_a_job_sent_while_the_server_stops_is_followed_and_not_sent_twice(alone: tuple[Platform, RestServer]) -> None:
     """The next server finds the job that the platform has received."""
     platform, server = alone
-    platform.hesitation_seconds = 8  # longer than a server that is told to stop lets its jobs go on
+    platform.hesitation_seconds = 3  # the server is told to stop before that
     job_id, remote = sent(platform, server)
     runs = platform.count("run")
     server.stop()
@@ -240,7 +241,7 @@ WRONG = [
 def test_a_wrong_api_key_or_endpoint_id_fails_no_job(tmp_path: Path, mistake: dict[str, str], sentence: str) -> None:
     """Accepted jobs wait and say why, new ones are refused before they are stored, and all run once it is right."""
     with Platform() as platform:
-        server = before(platform, tmp_path)
+        server = before(platform, tmp_path, has_workers=False)
         right = dict(server.environment)
         with server:
             job_id, _ = sent(platform, server)
@@ -266,7 +267,7 @@ def test_a_wrong_api_key_or_endpoint_id_fails_no_job(tmp_path: Path, mistake: di
 
 def test_a_platform_that_is_away_for_longer_refuses_new_jobs(tmp_path: Path) -> None:
     """Queued jobs stay, also those that were sent, and the server notices by itself that it is back."""
-    with Platform() as platform, before(platform, tmp_path) as server:
+    with Platform() as platform, before(platform, tmp_path, has_workers=False) as server:
         job_id, remote = sent(platform, server)
         platform.ill = 502
         assert eventually(lambda: server.answers({503}))

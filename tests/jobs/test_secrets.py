@@ -12,11 +12,14 @@ import pytest
 from tests.support.clips import Spec, make_clip
 from tests.support.http_server import Answer, HttpServer
 from tests.support.rest_server import KEY, RestServer, eventually, inline
+from tests.support.short_pauses import short_pauses
 
 CANARY = "canary-0123456789"
 WEBHOOK_SECRET = f"whsec-{CANARY}"
 LINK_SECRET = f"link-{CANARY}-long-enough"
 PRESIGNED = f"X-Amz-Signature={CANARY}"
+SOON = {"framepack.outbox.schedule": {"PAUSES_SECONDS": [0.0, 0.3, *[3600.0] * 8]}}
+"""The second attempt of a callback comes soon, the third one does not."""
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +39,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpServer]:
 def test_secrets_are_in_no_log_line_answer_or_record(tmp_path: Path, source: HttpServer) -> None:
     """These are presigned URLs, passwords in URLs, API keys and signing secrets."""
     settings = {"webhook_secret": WEBHOOK_SECRET, "link_secret": LINK_SECRET, "log_level": "DEBUG"}
-    with RestServer(tmp_path, api_keys=f"{KEY},{CANARY}-key", **settings) as server:
+    server = RestServer(tmp_path, api_keys=f"{KEY},{CANARY}-key", **settings)
+    server.environment |= short_pauses(tmp_path, SOON)
+    with server:
         token = {"callback_token": f"token-{CANARY}"}
         hook = {"callback_url": f"{source.url}/hook?token={CANARY}", **token}
         dead = {"callback_url": f"{source.url}/down?token={CANARY}", **token}

@@ -15,6 +15,7 @@ from tests.support.rest_server import RestServer, eventually, inline
 from tests.support.s3_outage import FAULTS, error
 from tests.support.s3_proxy import Answer, Proxy, Request
 from tests.support.s3_server import S3Server
+from tests.support.short_pauses import BUCKET_AWAY, short_pauses
 
 RESULTS = "postprocessed_output"
 
@@ -40,6 +41,7 @@ def server(s3: S3Server, proxy: Proxy, bucket: str, tmp_path_factory: pytest.Tem
         "BUCKET_ACCESS_KEY_ID": s3.access_key,
         "BUCKET_SECRET_ACCESS_KEY": s3.secret_key,
     }
+    server.environment |= short_pauses(server.folder, BUCKET_AWAY)
     with server:
         yield server
 

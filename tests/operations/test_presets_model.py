@@ -130,7 +130,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         yield running
 
 
-@pytest.mark.parametrize(("kind", "examples"), [("file", 20), ("s3", 4)])
+@pytest.mark.parametrize(("kind", "examples"), [("file", 16), ("s3", 2)])
 def test_presets_are_what_was_saved(kind: str, examples: int, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """After every step of every sequence, for every worker."""
     bucket = bucket_settings(request.getfixturevalue("server")) if kind == "s3" else None

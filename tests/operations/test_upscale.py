@@ -77,7 +77,9 @@ def luma_psnr(one: Tensor, other: Tensor) -> float:
 
 
 @pytest.mark.parametrize("model", ["RealESRGAN_x4plus", "RealESRGAN_x4plus_anime_6B", "RealESR_AnimeVideo_v3"])
-@pytest.mark.parametrize(("clip", "corner"), [("bikes", (300, 90)), ("bigbuckbunny", (380, 120))])
+@pytest.mark.parametrize(
+    ("clip", "corner"), [("bikes", (300, 90)), pytest.param("bigbuckbunny", (380, 120), marks=pytest.mark.slow)]
+)
 def test_frames_are_the_networks_own(model: str, clip: str, corner: tuple[int, int], tmp_path: Path) -> None:
     """Real weights on real clips: the file's frames equal the network called directly, within the encoder's loss."""
     source = crop_of_real_clip(clip, tmp_path / "source.mp4", corner, (80, 60), count=2)
@@ -293,7 +295,7 @@ def test_memory_does_not_grow_with_length(own: Bench, tmp_path: Path) -> None:
 
     def peak(count: int) -> int:
         source = make_clip(
-            tmp_path / f"{count}.mp4", Spec(size=(192, 144), count=count, audio=AudioSpec(seconds=count / 25))
+            tmp_path / f"{count}.mp4", Spec(size=(128, 96), count=count, audio=AudioSpec(seconds=count / 25))
         )
         command = [sys.executable, "-c", _PEAK, str(tmp_path), str(source)]
         result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

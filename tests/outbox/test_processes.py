@@ -68,10 +68,9 @@ def test_a_worker_killed_between_the_outbox_and_the_servers_record(
     tmp_path: Path, clip: str, killer: dict[str, str]
 ) -> None:
     """The server gives the job out again; the video is not made again, and the receiver hears of it once."""
-    with Receiver() as receiver, RestServer(tmp_path) as server:
-        server.stop()
-        server.environment |= killer
-        server.start()
+    server = RestServer(tmp_path)
+    server.environment |= killer
+    with Receiver() as receiver, server:
         job_id = server.post(LOOP, fields(receiver, clip)).json()["job_id"]
         ended = server.wait_for(job_id)
         assert eventually(lambda: server.job(job_id)["callback"]["state"] == "delivered")

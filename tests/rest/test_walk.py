@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,13 +24,20 @@ EXAMPLE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 WALK = re.compile(r"<!-- walk -->\n```bash\n(.*?)```", re.DOTALL)
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestServer]:
+    """A server with a worker."""
+    with RestServer(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
+def test_the_commands_of_the_readme_work(server: RestServer, tmp_path: Path) -> None:
     """They upload, upscale with a callback, follow, download, save a preset, run it as a pipeline, and cancel."""
-    make_clip(tmp_path / "video.mp4", Spec(size=(96, 64), count=12))
+    make_clip(tmp_path / "video.mp4", Spec(size=(48, 32), count=12))
     found = WALK.search((ROOT / "README.md").read_text())
     assert found is not None
-    with HttpServer(lambda _received: Answer(200)) as receiver, RestServer(tmp_path) as server:
+    with HttpServer(lambda _received: Answer(200)) as receiver:
         lines = found[1].replace("http://localhost:8000", server.url).replace("my-key", KEY)
         lines = lines.replace("https://example.com/hooks/done", f"{receiver.url}/done").replace("curl -s", "curl -sS")
         done = subprocess.run(
@@ -46,7 +54,7 @@ def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(receiver.requests[0].body)
     assert (told["operation"], told["success"]) == ("upscale", True)
-    assert (probe(tmp_path / "upscaled.mp4").width, probe(tmp_path / "upscaled.mp4").height) == (192, 128)
+    assert (probe(tmp_path / "upscaled.mp4").width, probe(tmp_path / "upscaled.mp4").height) == (96, 64)
     assert "event: progress" in done.stdout
     assert "event: end" in done.stdout
     assert '"cinematic"' in done.stdout
@@ -56,26 +64,25 @@ def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
     assert '"state":"cancelled"' in done.stdout.splitlines()[-1]
 
 
-def test_the_python_examples_of_rest_md_work(tmp_path: Path) -> None:
+def test_the_python_examples_of_rest_md_work(server: RestServer, tmp_path: Path) -> None:
     """The test replaces the operation by one that needs no weights, and checks the message of a wrong field."""
-    make_clip(tmp_path / "video.mp4", Spec(size=(96, 64), count=12))
+    make_clip(tmp_path / "video.mp4", Spec(size=(48, 32), count=12))
     section = SECTION.search((ROOT / "docs" / "rest.md").read_text())
     assert section is not None
     replaced = {"interpolate": "filters", 'fps_mode="2x"': "blur=1", '"fps_mode": "2x"': '"blur": 1', "my-key": KEY}
-    with RestServer(tmp_path) as server:
-        for example in EXAMPLE.findall(section[1]):
-            good = example.replace("http://localhost:8000", server.url)
-            for long, quick in replaced.items():
-                good = good.replace(long, quick)
-            bad = good.replace("blur=1", "blur=9").replace('"blur": 1', '"blur": 9')
-            outcomes = [run_python(code, tmp_path) for code in (good, bad)]
+    for example in EXAMPLE.findall(section[1]):
+        good = example.replace("http://localhost:8000", server.url)
+        for long, quick in replaced.items():
+            good = good.replace(long, quick)
+        bad = good.replace("blur=1", "blur=9").replace('"blur": 1', '"blur": 9')
+        outcomes = [run_python(code, tmp_path) for code in (good, bad)]
 
-            assert outcomes[0].returncode == 0, outcomes[0].stderr
-            assert probe(tmp_path / "smooth.mp4").width == 96
-            (tmp_path / "smooth.mp4").unlink()
-            assert outcomes[1].returncode == 1
-            assert "blur must be between 0 and 5" in outcomes[1].stderr
-            assert "Traceback" not in outcomes[1].stderr
+        assert outcomes[0].returncode == 0, outcomes[0].stderr
+        assert probe(tmp_path / "smooth.mp4").width == 48
+        (tmp_path / "smooth.mp4").unlink()
+        assert outcomes[1].returncode == 1
+        assert "blur must be between 0 and 5" in outcomes[1].stderr
+        assert "Traceback" not in outcomes[1].stderr
 
 
 def run_python(code: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from tests.support.control_plane import ControlPlane, Record, Worker
 from tests.support.rest_server import RestServer
+from tests.support.short_pauses import REMOTE_REPORT, short_pauses
 
 ENDPOINT = "endpoint1"
 ACCOUNT_KEY = "rpa_account-key"
@@ -26,6 +27,7 @@ class Platform(ControlPlane):
         calls: Every call of a client that was let in: verb and job id.
         inputs: What each job was given, by job id.
         ill: Status that every call is answered with at the moment; None when all is well.
+        turned_away: How many calls were answered with such a status.
         hesitation_seconds: How long it takes to answer that a job was taken.
     """
 
@@ -34,6 +36,7 @@ class Platform(ControlPlane):
         self.calls: list[tuple[str, str]] = []
         self.inputs: dict[str, dict[str, Any]] = {}
         self.ill: int | None = None
+        self.turned_away = 0
         self.hesitation_seconds = 0.0
         self._cancelled: set[str] = set()
         self._forgotten: set[str] = set()
@@ -127,6 +130,7 @@ class Platform(ControlPlane):
     ) -> Callable[[web.Request], Coroutine[Any, Any, web.Response]]:
         async def guarded(request: web.Request) -> web.Response:
             if self.ill is not None:
+                self.turned_away += 1
                 return web.Response(status=self.ill)
             if request.headers.get("Authorization") != f"Bearer {ACCOUNT_KEY}":
                 return web.Response(status=401)
@@ -173,10 +177,18 @@ class Platform(ControlPlane):
         return web.json_response({"id": record.id, "status": self.state(record)})
 
 
-def before(platform: Platform, folder: Path, **settings: str) -> RestServer:
-    """A server that sends its jobs to the platform."""
+def before(platform: Platform, folder: Path, *, has_workers: bool = True, **settings: str) -> RestServer:
+    """A server that sends its jobs to the platform; it asks for them every moment.
+
+    Args:
+        platform: The platform.
+        folder: For everything of the server.
+        has_workers: Whether workers may report ends of jobs; else the server does not wait for that.
+        settings: As for a `RestServer`.
+    """
     server = RestServer(folder, **settings)
     server.environment |= platform.client_environment()
+    server.environment |= short_pauses(folder, None if has_workers else REMOTE_REPORT)
     return server
 
 
@@ -188,5 +200,5 @@ def working(platform: Platform, folder: Path, server: RestServer, **environment:
         for name, value in server.environment.items()
         if name.startswith(("FRAMEPACK_", "BUCKET_", "OMP_")) and name != "FRAMEPACK_TEMP_DIR"
     }
-    public = {"FRAMEPACK_PUBLIC_URL": server.url}
+    public = {"FRAMEPACK_PUBLIC_URL": server.url, **short_pauses(folder)}
     return Worker(platform, folder / "worker", **{**shared, **public, **environment})

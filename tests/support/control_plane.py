@@ -19,7 +19,7 @@ from typing import Any, Self
 from aiohttp import web
 
 ROOT = Path(__file__).parents[2]
-_POLL_SECONDS = 2.0
+_POLL_SECONDS = 0.5
 _RESULT_LIMIT_BYTES = 10_000_000
 
 

@@ -19,7 +19,7 @@ class FaultyGpu(Injection):
     """
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder, __name__)
+        super().__init__(folder, __name__, "tests.support.short_pauses")
 
     def fail_next(self) -> None:
         """Let the next process fail that upscales."""

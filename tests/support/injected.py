@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -16,16 +16,17 @@ _VARIABLE: Final = "TEST_FAULT_FILE"
 
 
 class Injection:
-    """Has processes call the function ``install`` of a module of the tests when they start.
+    """Has processes call the function ``install`` of modules of the tests when they start.
 
     Args:
         folder: Where its files are; a new one.
-        module: The module's name.
+        modules: The modules' names.
     """
 
-    def __init__(self, folder: Path, module: str) -> None:
+    def __init__(self, folder: Path, *modules: str) -> None:
         folder.mkdir(parents=True)
-        (folder / "sitecustomize.py").write_text(f"import {module} as injected\ninjected.install()\n")
+        lines = [f"import {module} as injected\ninjected.install()\n" for module in modules]
+        (folder / "sitecustomize.py").write_text("".join(lines))
         self._folder = folder
         self._file = folder / "fault"
 
@@ -50,7 +51,7 @@ def on_import(modules: Collection[str], change: Callable[[ModuleType], None]) ->
     sys.meta_path.insert(0, _Finder(modules, change))
 
 
-@dataclass
+@dataclass(eq=False)
 class _Finder:
     modules: Collection[str]
     change: Callable[[ModuleType], None]
@@ -59,8 +60,8 @@ class _Finder:
         """The module as it is otherwise found, which is changed when it has been executed."""
         if name not in self.modules:
             return None
-        spec = PathFinder.find_spec(name, path, target)
-        assert spec is not None
+        others = sys.meta_path[sys.meta_path.index(self) + 1 :]  # which may have changes of their own
+        spec = next(filter(None, (finder.find_spec(name, path, target) for finder in others)))
         loader: Any = spec.loader
         execute = loader.exec_module
 

@@ -102,7 +102,7 @@ class Killer(Injection):
     """
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder, __name__)
+        super().__init__(folder, __name__, "tests.support.short_pauses")
 
     def set(self, point: str, *, with_parent: bool = False, only_stop: bool = False) -> None:
         """Kill the next process that comes to a point, or stop it until it gets SIGCONT.

@@ -101,7 +101,7 @@ def test_with_several_changes_the_nearest_one_counts(tree: Path) -> None:
 
 def test_every_folder_of_the_package_leads_to_some_test() -> None:
     """A new module is added to each folder of the real tree."""
-    folders = [path.parent.relative_to(ROOT) for path in ROOT.rglob("framepack/*/**/__init__.py")]
+    folders = [path.parent.relative_to(ROOT) for path in (ROOT / "framepack").glob("*/**/__init__.py")]
     assert len(folders) > 20
 
     assert [str(folder) for folder in folders if not nearest_tests([f"{folder}/new_module.py"], ROOT)] == []

@@ -11,6 +11,7 @@ from tests.support.clips import Spec, make_clip
 from tests.support.control_plane import ControlPlane, Worker
 from tests.support.http_server import Answer, HttpServer
 from tests.support.s3_server import S3Server
+from tests.support.short_pauses import BUCKET_AWAY, short_pauses
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +32,9 @@ def plane() -> Iterator[ControlPlane]:
 @pytest.fixture(scope="module")
 def worker(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     """A worker that logs everything."""
-    with Worker(
-        plane, tmp_path_factory.mktemp("worker"), FRAMEPACK_ALLOWED_HOSTS="127.0.0.1", FRAMEPACK_LOG_LEVEL="DEBUG"
-    ) as worker:
+    folder = tmp_path_factory.mktemp("worker")
+    settings = {"FRAMEPACK_ALLOWED_HOSTS": "127.0.0.1", "FRAMEPACK_LOG_LEVEL": "DEBUG"}
+    with Worker(plane, folder, **settings, **short_pauses(folder, BUCKET_AWAY)) as worker:
         yield worker
 
 

@@ -64,8 +64,16 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
+def small_clip(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A clip that a large network needs a moment for each frame of, and minutes for all, as base64."""
+    path = tmp_path_factory.mktemp("clip") / "small.mp4"
+    make_clip(path, Spec(size=(64, 48), count=250))
+    return inline(path)
+
+
+@pytest.fixture(scope="module")
 def long_clip(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A clip that a large network needs minutes for, as base64."""
+    """A clip that a quick network needs seconds for, as base64."""
     path = tmp_path_factory.mktemp("clip") / "long.mp4"
     make_clip(path, Spec(size=(128, 96), count=250))
     return inline(path)
@@ -132,11 +140,11 @@ def test_two_jobs_in_a_row_load_their_model_once(plane: ControlPlane, worker: Wo
 
 
 def test_a_cancelled_job_stops_and_leaves_nothing(
-    plane: ControlPlane, worker: Worker, long_clip: str, clip: str
+    plane: ControlPlane, worker: Worker, small_clip: str, clip: str
 ) -> None:
     """No result is posted, no file remains, and the next job runs immediately."""
     stored = sorted(worker.outputs.rglob("*.mp4"))
-    record = plane.submit({**SLOW, "video_base64": long_clip})
+    record = plane.submit({**SLOW, "video_base64": small_clip})
     assert eventually(lambda: bool(record.updates), 60)
 
     plane.cancel(record)
@@ -177,7 +185,7 @@ def test_an_answer_over_the_platform_limit_loses_only_its_inline_file(
 ) -> None:
     """The file is in the store."""
     path = tmp_path / "noise.mp4"
-    make_clip(path, Spec(size=(320, 240), count=40, frame=noise))
+    make_clip(path, Spec(size=(320, 240), count=12, frame=noise))
 
     record = plane.submit({**FAST, "scale_factor": 4.0, "video_base64": inline(path)})
     assert record.finished.wait(120)

@@ -134,7 +134,7 @@ def test_tiles_of_short_networks_equal_the_whole_frame(convolutions: int, size: 
         ("RealESRGAN_x4plus", (160, 32)),
     ],
 )
-@pytest.mark.parametrize("clip", ["bikes.mp4", "bigbuckbunny.mp4"])
+@pytest.mark.parametrize("clip", ["bikes.mp4", pytest.param("bigbuckbunny.mp4", marks=pytest.mark.slow)])
 def test_tiles_of_real_networks_show_no_seams(name: str, size: tuple[int, int], clip: str, tmp_path: Path) -> None:
     """With real weights, tiles are as good as the whole frame, and as smooth where they meet."""
     upscaler = Upscaler(real_network(name, tmp_path), Device.find("cpu"))

@@ -46,7 +46,9 @@ def foreign() -> dict[str, Tensor]:
     return state
 
 
-@pytest.mark.parametrize(("clip", "index"), [("bikes.mp4", 50), ("bigbuckbunny.mp4", 50)])
+@pytest.mark.parametrize(
+    ("clip", "index"), [("bikes.mp4", 50), pytest.param("bigbuckbunny.mp4", 50, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("name", REAL_NETWORKS)
 def test_output_equals_the_networks_own_output(name: str, clip: str, index: int, tmp_path: Path) -> None:
     """With real weights on real frames, mixed precision keeps 48 dB to spandrel's descriptor, and more."""
