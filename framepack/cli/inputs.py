@@ -126,14 +126,15 @@ def read_preset(kind: type[WorkflowPreset | FilterSettings], text: str) -> dict[
 
 
 def list_frames(folder: Path) -> list[Path]:
-    """The images of a folder, in natural order.
+    """The images of a folder that are not hidden, in natural order.
 
     Raises:
         InvalidSource: It is not a folder, or has no images.
     """
     if not folder.is_dir():
         raise InvalidSource(f"{folder} is not a folder of frames.")
-    found = [path for path in folder.iterdir() if path.suffix.lower() in MEDIA_TYPES and path.name != SHEET]
+    shown = (path for path in folder.iterdir() if not path.name.startswith("."))  # macOS puts "._1.png" beside 1.png
+    found = [path for path in shown if path.suffix.lower() in MEDIA_TYPES and path.name != SHEET]
     if not found:
         raise InvalidSource(f"{folder} contains no images ({', '.join(MEDIA_TYPES)}).")
     unfit = next((path for path in sorted(found) if not is_segment(normalize("NFC", path.name))), None)

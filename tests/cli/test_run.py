@@ -228,13 +228,14 @@ def test_frames_are_extracted_and_reassembled(clip: Path, tmp_path: Path, capsys
 
 
 def test_images_of_any_folder_become_a_video(clip: Path, tmp_path: Path) -> None:
-    """They are taken in natural order. Other files in the folder are ignored."""
+    """They are taken in natural order. Other files in the folder are ignored, also what macOS puts beside images."""
     folder = tmp_path / "frames"
     folder.mkdir()
     with av.open(str(clip)) as container:
         for number, frame in enumerate(container.decode(video=0), start=1):
             Image.fromarray(frame.to_ndarray(format="rgb24")).save(folder / f"shot {number}.png")
     (folder / "notes.txt").write_text("no frame")
+    (folder / "._shot 1.png").write_bytes(b"\0\5\x16\7")
 
     assert run("reassemble-frames", folder, "-o", tmp_path / "out.gif", "--output-fps", 10, "--no-with-audio") == 0
 
