@@ -118,7 +118,7 @@ def _upscaler(bench: Bench, name: str, upscaler: Upscaler, plain: Upscaler, tili
             **row,
             milliseconds_with_cudnn_benchmark=chosen,
             peak_GB=round(peak / 1e9, 2),
-            estimated_GB=round(upscaler.bytes_per_pixel * images[:, 0].numel() / 1e9, 2),
+            estimated_GB=round(count * upscaler.memory.bytes_of(images[0, 0].numel(), images.shape[-1]) / 1e9, 2),
             **compared,
             tiling=tiling,
         )

@@ -50,7 +50,7 @@ class ModelMemory:
 
     def __init__(self, model: object, device: torch.device | None = None) -> None:
         self._storages = [
-            (_weak(storage), storage.nbytes())
+            (is_gone_function(storage), storage.nbytes())
             for storage in _storages(model)
             if device is None or storage.device.type == device.type
         ]
@@ -61,7 +61,7 @@ class ModelMemory:
         return sum(size for is_gone, size in self._storages if is_gone())
 
 
-def _weak(storage: torch.UntypedStorage) -> Callable[[], bool]:
+def is_gone_function(storage: torch.UntypedStorage) -> Callable[[], bool]:
     """Return a function that says whether a storage is gone, and does not keep it alive."""
     from torch.multiprocessing.reductions import StorageWeakRef
 

@@ -7,6 +7,9 @@ the scale asks. Real-ESRGAN's 2x network gathers 2 x 2 pixels as channels first,
 Module names are those of Real-ESRGAN's checkpoints, so that these load strictly. Checkpoints of older versions of the
 code are renamed.
 
+On a CPU the layers after the trunk are computed in strips of rows: a frame of 64 channels at full size would take ten
+times the memory of the trunk. A GPU has the memory, and is faster with large layers.
+
 Features are converted to the precision of each layer's weights, so that the layers between the first and the last may
 be in half the precision while all sums stay in single precision. The sums are the sensitive part: over 69 dense
 blocks each adds a small correction (times 0.2), and sums in bfloat16 would lose much of it.
@@ -24,6 +27,7 @@ from torch.nn import functional
 
 from framepack.models.networks.fused_trunk import FEATURES, GROWTH, FusedTrunk
 from framepack.models.networks.network import ESRGAN, Cast, UpscalingNetwork, convolution
+from framepack.models.networks.strips import WHOLE, Strip, Strips
 
 if TYPE_CHECKING:
     from framepack.models.kernels.convolution import Tiling
@@ -127,6 +131,7 @@ class RRDBNet(nn.Module):
         self.activation = nn.LeakyReLU(_SLOPE, inplace=True)
         self.doubling = nn.Upsample(scale_factor=2, mode="nearest")
         self.cast = Cast()
+        self.strips = Strips(2**doublings, square)
 
     @property
     def inner_layers(self) -> tuple[nn.Module, ...]:
@@ -166,11 +171,18 @@ class RRDBNet(nn.Module):
             frames = functional.pixel_unshuffle(frames, self.square)
         features = self.conv_first(frames)
         features = self.trunk(features) if self.fused_trunk is None else self.fused_trunk(features)
+        if features.is_cuda:
+            return self._enlarged(features, WHOLE)
+        return cast("Tensor", self.strips(self._enlarged, features))
+
+    def _enlarged(self, features: Tensor, strip: Strip) -> Tensor:
+        """Compute the layers after the trunk: RGB at full size, of the rows that a strip keeps."""
         features = self.cast(features, self.conv_hr)
         for layer in self.upsampling:
-            features = self.activation(layer(self.doubling(features)))
-        features = self.activation(self.conv_hr(features))
-        return cast("Tensor", self.conv_last(self.cast(features, self.conv_last)))
+            features = strip.dropped(self.doubling(features))
+            features = strip.dropped(self.activation(layer(features)))
+        features = strip.dropped(self.activation(self.conv_hr(features)))
+        return strip.dropped(cast("Tensor", self.conv_last(self.cast(features, self.conv_last))))
 
 
 def load_esrgan(state: Mapping[str, Tensor]) -> UpscalingNetwork | None:

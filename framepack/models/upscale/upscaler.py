@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from framepack.models.memory.device import MAX_CUDA_ELEMENTS
 from framepack.models.memory.oom import MIN_TILE, BatchPlan, OomFallback, WorkShape
 from framepack.models.networks.network import ESRGAN
 from framepack.models.upscale.fused import fuse_if_faster
+from framepack.models.upscale.memory import MemoryEstimate, measure_elements_per_pixel
 from framepack.models.upscale.precision import prepare
 from framepack.models.upscale.side_by_side import COUNT, can_halve_threads, side_by_side
 from framepack.models.upscale.tiling import plan_tiles, tile_overlap
@@ -33,8 +32,6 @@ _CUDA_BATCH_PIXELS: Final = 1 << 20  # enough to keep a GPU busy
 _CUDA_BATCH_PIXELS_OF: Final = {ESRGAN: 1 << 17}
 _MAX_BATCH: Final = {"cuda": 16, "cpu": COUNT}
 _TILE_STEP: Final = 32
-_PROBE_SIDE: Final = 32  # pixels of the frame with which memory is measured
-_KERNEL_WORKSPACE: Final = 1.25  # factor for what kernels need besides the input and output of their layer
 
 
 def _nothing() -> None:
@@ -48,7 +45,7 @@ class Upscaler:
         scale: Factor by which it enlarges width and height.
         device: Where it runs.
         dtype: Precision of its input.
-        bytes_per_pixel: Estimated memory that one input pixel needs.
+        memory: Estimates the memory that a frame needs.
         overlap: Number of pixels by which the input of a tile exceeds the part that is kept, on each side.
 
     Args:
@@ -67,7 +64,7 @@ class Upscaler:
         self._network = network
         self._multiple = network.size_multiple
         self._minimum = network.minimum_size
-        self.bytes_per_pixel = measure_bytes_per_pixel(network, self.dtype)
+        self.memory = MemoryEstimate.measure(network, self.dtype)
         self._runs_side_by_side = not device.is_cuda and can_halve_threads()
         self._batch_pixels = _SIDE_BY_SIDE_PIXELS if self._runs_side_by_side else 0
         self._max_pixels: int | None = None  # of one call of the network
@@ -153,17 +150,19 @@ class Upscaler:
         Idle models are evicted before a frame is split into smaller tiles than requested.
         """
         device_type, tile = self.device.torch_device.type, shape.tile_size
-        wanted = self._input_pixels(shape, tile)
-        bytes_per_pixel = self.bytes_per_pixel / _SHARE_OF_FREE[device_type]
-        pixels = int(self.device.evict_until(math.ceil(wanted * bytes_per_pixel)) / bytes_per_pixel)
+        wanted, share = self._input_pixels(shape, tile), _SHARE_OF_FREE[device_type]
+        free = share * self.device.evict_until(math.ceil(self.memory.bytes_of(wanted, shape.width) / share))
+        pixels = self.memory.pixels_in(free, shape.width)
         if self._max_pixels is not None:
             pixels = min(pixels, self._max_pixels)
         if wanted > pixels:
             side = math.isqrt(pixels) - 2 * (self.overlap + self._multiple)  # starts are rounded to the multiple
             fitting = max(MIN_TILE, side // _TILE_STEP * _TILE_STEP)
             tile = min(tile or fitting, fitting)
-        frames = min(pixels, self._batch_pixels) // self._input_pixels(shape, tile)
-        return BatchPlan(min(max(frames, 1), _MAX_BATCH[device_type]), tile)
+        used = self._input_pixels(shape, tile)
+        fitting_frames = int(free / self.memory.bytes_of(used, shape.width))
+        frames = min(fitting_frames, min(pixels, self._batch_pixels) // used, _MAX_BATCH[device_type])
+        return BatchPlan(max(frames, 1), tile)
 
     def _input_pixels(self, shape: WorkShape, tile: int) -> int:
         """Return the number of input pixels of one tile with its overlap, at most those of the frame."""
@@ -187,71 +186,3 @@ def _padded(batch: Tensor, multiple: int, minimum: int) -> Tensor:
     mirrored = min(right, width - 1), min(below, height - 1)
     batch = functional.pad(batch, (0, mirrored[0], 0, mirrored[1]), "reflect")
     return functional.pad(batch, (0, right - mirrored[0], 0, below - mirrored[1]), "replicate")
-
-
-@torch.inference_mode()
-def measure_bytes_per_pixel(network: UpscalingNetwork, dtype: torch.dtype) -> int:
-    """Measure the memory that one input pixel needs during inference, by the network's widest layer.
-
-    Args:
-        network: On its device; a small frame is run through it.
-        dtype: Precision of its input.
-    """
-    widest = 0
-
-    def record(_layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        nonlocal widest
-        if output is inputs[0]:  # nothing was allocated
-            return
-        tensors = [value for value in tree_leaves((inputs, output)) if isinstance(value, Tensor)]
-        widest = max(widest, sum(tensor.nbytes for tensor in tensors))
-
-    leaves = [layer for layer in network.model.modules() if not any(True for _ in layer.children())]
-    hooks = [layer.register_forward_hook(record) for layer in leaves]
-    try:
-        frame, output = _run_small_frame(network, dtype)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    total: int = widest + frame.nbytes + 2 * output.nbytes
-    return int(_KERNEL_WORKSPACE * total / frame.shape[-1] ** 2) + 1
-
-
-@torch.inference_mode()
-def measure_elements_per_pixel(network: UpscalingNetwork, dtype: torch.dtype) -> int:
-    """Measure the elements per input pixel of the largest tensor that the network computes.
-
-    Args:
-        network: On its device; a small frame is run through it.
-        dtype: Precision of its input.
-    """
-    with _LargestTensor() as largest:
-        frame, _ = _run_small_frame(network, dtype)
-    side: int = frame.shape[-1]
-    elements: int = largest.elements
-    return math.ceil(elements / side**2)
-
-
-class _LargestTensor(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Records the number of elements of the largest tensor that any operation returns."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.elements = 0
-
-    def __torch_dispatch__(
-        self, function: Any, _types: Any, arguments: tuple[Any, ...] = (), named: dict[str, Any] | None = None
-    ) -> Any:
-        output = function(*arguments, **(named or {}))
-        for value in tree_leaves(output):
-            if isinstance(value, Tensor):
-                self.elements = max(self.elements, value.numel())
-        return output
-
-
-def _run_small_frame(network: UpscalingNetwork, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Run a small square frame through a network; return the frame and the output."""
-    side = max(_PROBE_SIDE, network.minimum_size)
-    side += -side % network.size_multiple
-    frame = torch.zeros((1, 3, side, side), dtype=dtype, device=network.device)
-    return frame, network(frame.contiguous(memory_format=torch.channels_last))

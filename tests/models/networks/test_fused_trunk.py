@@ -18,7 +18,7 @@ from torch._subclasses.fake_tensor import unset_fake_temporarily
 from benchmarks.gpu.measuring import counted
 from framepack.models.kernels.convolution import Epilogue, Kernel, Tiling, convolve
 from framepack.models.upscale.fused import TILINGS
-from framepack.models.upscale.upscaler import measure_bytes_per_pixel, measure_elements_per_pixel
+from framepack.models.upscale.memory import measure_bytes_per_pixel, measure_elements_per_pixel
 from tests.support.fake_gpu import FAKE_GPU, fake_gpu, move_to_fake_gpu
 from tests.support.upscaling import compact, rrdb
 

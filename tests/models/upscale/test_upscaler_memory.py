@@ -138,7 +138,7 @@ def test_idle_models_are_evicted_before_frames_are_tiled() -> None:
     limit = 600 * MB
     frame = torch.rand(1, 3, 290, 300)
     alone = Upscaler(compact(feat=64), Device(CPU.torch_device, limit))
-    free = limit - 290 * 300 * 2 * alone.bytes_per_pixel
+    free = limit - 2 * alone.memory.bytes_of(290 * 300, 300)
     others = Neighbors(idle=4, held_mb=free // MB // 2)
     assert free > 0
     upscaler = Upscaler(compact(feat=64), Device(CPU.torch_device, limit, residents=others))

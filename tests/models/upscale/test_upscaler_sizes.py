@@ -12,7 +12,8 @@ from torch._subclasses.fake_tensor import unset_fake_temporarily
 from framepack.models.memory.device import Device
 from framepack.models.memory.oom import WorkShape
 from framepack.models.upscale import upscaler as upscaler_module
-from framepack.models.upscale.upscaler import Upscaler, measure_elements_per_pixel
+from framepack.models.upscale.memory import measure_elements_per_pixel
+from framepack.models.upscale.upscaler import Upscaler
 from tests.support.fake_gpu import FAKE_GPU, Operations, fake_gpu, move_to_fake_gpu
 from tests.support.upscaling import compact, rrdb
 
