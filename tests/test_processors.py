@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from framepack.processors import limit_threads, usable_processors, usable_threads
+from tests.support.clips import Spec, make_clip
 from tests.support.control_plane import ROOT
 
 MACHINE = len(os.sched_getaffinity(0))
@@ -112,3 +116,25 @@ def test_torch_and_opencv_have_as_many_threads_as_there_are_processors() -> None
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1", "1"]
+
+
+@pytest.mark.parametrize(("started", "chosen"), [("command", None), ("worker", None), ("command", "ACTIVE")])
+def test_threads_of_networks_sleep_while_they_wait(started: str, chosen: str | None, tmp_path: Path) -> None:
+    """OpenMP says so when PyTorch loads it, on the command line and in the worker, unless the user has chosen."""
+    clip = make_clip(tmp_path / "in.mp4", Spec(size=(16, 16), count=1))
+    if started == "command":
+        arguments = ["-m", "framepack", "run", "upscale", str(clip), "--model", "RealESR_AnimeVideo_v3"]
+        arguments += ["-o", str(tmp_path / "out.mp4")]
+    else:
+        fields = {"endpoint": "upscale", "model": "RealESR_AnimeVideo_v3"}
+        fields["video_base64"] = base64.b64encode(clip.read_bytes()).decode()
+        arguments = ["handler.py", "--test_input", json.dumps({"input": fields})]
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= {"OMP_DISPLAY_ENV": "TRUE", "FRAMEPACK_STORAGE": f"file:{tmp_path / 'store'}"}
+    environment |= {} if chosen is None else {"OMP_WAIT_POLICY": chosen}
+
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+
+    assert set(re.findall(r"OMP_WAIT_POLICY = '(\w+)'", done.stderr)) == {chosen or "PASSIVE"}

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from framepack import __version__
+from framepack.processors import let_waiting_threads_sleep
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if arguments is not None:
         return _main(list(arguments), is_process=False)
+    let_waiting_threads_sleep()
     ended: list[int] = []
     atexit.register(_leave, ended)  # before all others, so that it is called after them
     ended.append(_main(sys.argv[1:], is_process=True))

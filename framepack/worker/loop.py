@@ -12,6 +12,7 @@ from framepack.checks.fitness import check_fitness
 from framepack.checks.store import lost_with_container
 from framepack.errors import Unavailable
 from framepack.logs import log_start, start_logging
+from framepack.processors import let_waiting_threads_sleep
 from framepack.worker.handler import make_handler, printable
 from framepack.worker.payload import limit_warnings
 from framepack.worker.progress import update_line
@@ -30,6 +31,7 @@ def start(runtime: Runtime) -> None:
 
     The SDK reads its own flags from the command line, such as ``--test_input`` and ``--rp_serve_api``.
     """
+    let_waiting_threads_sleep()
     start_logging(runtime.settings)
     log_start(runtime.settings)
     _skip_processor_survey()

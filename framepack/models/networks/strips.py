@@ -88,7 +88,8 @@ class Strips(nn.Module):
 
     def input_pixels(self, width: int) -> int:
         """Return the most pixels of a frame of this width that one strip is computed from, without overlaps."""
-        return self._rows(width // self._square) * self._square * width
+        columns = math.ceil(width / self._square)
+        return self._rows(columns) * self._square * width
 
     def _rows(self, width: int) -> int:
         """Return the most rows of features that a strip keeps."""

@@ -84,6 +84,7 @@ def test_the_pixels_of_a_strip_are_those_of_the_input() -> None:
     """A network that gathers 2 x 2 pixels has half the columns, each two wide, and rows that are two high."""
     assert Strips(4, 2).input_pixels(160) == 51 * 2 * 160
     assert Strips(4, 1).input_pixels(80) == 51 * 80
+    assert Strips(4, 2).input_pixels(1) == Strips(4, 2).input_pixels(2) / 2 == 4096 * 2  # frames are padded
 
 
 def test_on_a_gpu_the_layers_are_computed_whole() -> None:
