@@ -5,7 +5,8 @@ activations with a learned slope per channel, the last of which makes a square o
 itself, enlarged by repeating pixels, is added, so that the network only computes the difference.
 
 Module names are those of the published checkpoints, so that they load strictly. Features are converted to the
-precision of each layer's weights, so that the layers between the first and the last may be in half the precision.
+precision of each layer's weights, so that all layers but the first may be in half the precision. The last one's
+result may be, too, as it is only a difference; what it is added to keeps its precision.
 """
 
 from __future__ import annotations
@@ -46,15 +47,15 @@ class SRVGGNetCompact(nn.Module):
 
     @property
     def inner_layers(self) -> tuple[nn.Module, ...]:
-        """The layers that may be in half the precision: all but the first and the last."""
-        return tuple(self.body)[1:-1]
+        """The layers that may be in half the precision: all but the first."""
+        return tuple(self.body)[1:]
 
     def forward(self, frames: Tensor) -> Tensor:
         """Upscale frames: (N, 3, H, W) to (N, 3, H * scale, W * scale)."""
         features = frames
         for layer in self.body:
             features = layer(self.cast(features, cast("nn.Conv2d | nn.PReLU", layer)))
-        difference = cast("Tensor", self.shuffle(features))
+        difference = cast("Tensor", self.shuffle(features.to(frames.dtype)))
         difference += functional.interpolate(frames, scale_factor=self.scale, mode="nearest")
         return difference
 

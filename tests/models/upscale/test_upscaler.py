@@ -70,6 +70,20 @@ def test_mixed_precision_computes_in_bfloat16(make: Any) -> None:
     assert upscaler.dtype == upscaler(torch.rand(1, 3, 8, 8)).dtype == torch.float32
 
 
+def test_mixed_precision_rounds_only_what_a_compact_network_adds() -> None:
+    """Its last layer is in bfloat16. If that adds nothing, the enlarged frame is what it was, in single precision."""
+    network: Any = compact(feat=16)
+    last = network.model.body[-1]
+    last.weight.zero_()
+    last.bias.zero_()
+    frame = torch.rand(1, 3, 12, 20)
+
+    made = Upscaler(network, MIXED)(frame)
+
+    assert last.weight.dtype == torch.bfloat16
+    assert torch.equal(made, torch.nn.functional.interpolate(frame, scale_factor=4, mode="nearest"))
+
+
 def test_unknown_architectures_run_in_single_precision_on_a_cpu() -> None:
     """A network whose tolerance is not known keeps single precision."""
     frame = torch.rand(1, 3, 20, 30)
