@@ -17,8 +17,11 @@ blocks each adds a small correction (times 0.2), and sums in bfloat16 would lose
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import cycle
 from typing import TYPE_CHECKING, Final, cast
 
 import torch
@@ -53,6 +56,32 @@ _RENAMED: Final = (
 _NUMBERED: Final = re.compile(r"model\.(\d+)\.(weight|bias)")
 
 
+Concatenate = Callable[[tuple[Tensor, ...]], Tensor]
+"""Concatenates channels; the result may be overwritten by the next but one."""
+
+
+def concatenation(features: Tensor, channels: int, dtype: torch.dtype) -> Concatenate:
+    """What concatenates channels of features of one shape, on a CPU in the same two pieces of memory by turns.
+
+    Whole frames are pieces that malloc returns to the system each time, which clears them again, page by page.
+
+    Args:
+        features: Shape (N, C, H, W).
+        channels: The most that a result has.
+        dtype: Precision of results.
+    """
+    if features.is_cuda or not features.is_contiguous(memory_format=torch.channels_last):
+        return partial(torch.cat, dim=1)
+    count, _, height, width = features.shape
+    memory = cycle([torch.empty(count * height * width * channels, dtype=dtype) for _ in range(2)])
+
+    def concatenate(parts: tuple[Tensor, ...]) -> Tensor:
+        shape = count, height, width, sum(part.shape[1] for part in parts)
+        return torch.cat(parts, 1, out=next(memory)[: math.prod(shape)].view(shape).permute(0, 3, 1, 2))
+
+    return concatenate
+
+
 class DenseBlock(nn.Module):
     """Five convolutions, each of the input and of all results before; the last one's is added to the input."""
 
@@ -72,15 +101,15 @@ class DenseBlock(nn.Module):
         """The convolutions, in their order."""
         return self.conv1, self.conv2, self.conv3, self.conv4, self.conv5
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, concatenate: Concatenate) -> Tensor:
         """Return the features with a correction added, in their own precision."""
         stack = self.cast(features, self.conv1)
         for layer in self.layers[:-1]:
-            stack = torch.cat((stack, self.activation(layer(stack))), 1)
+            stack = concatenate((stack, self.activation(layer(stack))))
         correction = cast("Tensor", self.conv5(stack))
         if correction.dtype != features.dtype:
             return features.add(correction, alpha=_RESIDUAL_SCALE)  # converts and adds in one pass
-        return correction * _RESIDUAL_SCALE + features
+        return correction.mul_(_RESIDUAL_SCALE).add_(features)
 
 
 class ResidualBlock(nn.Module):
@@ -97,9 +126,12 @@ class ResidualBlock(nn.Module):
         """The convolutions of each dense block."""
         return self.rdb1.layers, self.rdb2.layers, self.rdb3.layers
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, concatenate: Concatenate) -> Tensor:
         """Return the features with a correction added."""
-        return cast("Tensor", self.rdb3(self.rdb2(self.rdb1(features)))) * _RESIDUAL_SCALE + features
+        corrected = features
+        for block in (self.rdb1, self.rdb2, self.rdb3):
+            corrected = block(corrected, concatenate)
+        return corrected.mul_(_RESIDUAL_SCALE).add_(features)
 
 
 class RRDBNet(nn.Module):
@@ -162,8 +194,12 @@ class RRDBNet(nn.Module):
             features: Those of the first layer.
             blocks: Compute only so many residual blocks; None: all.
         """
-        body = self.body if blocks is None else self.body[:blocks]
-        return features + cast("Tensor", self.conv_body(body(features)))
+        layer = cast("ResidualBlock", self.body[0]).rdb1.conv5
+        concatenate = concatenation(features, layer.in_channels, layer.weight.dtype)
+        corrected = features
+        for block in self.body if blocks is None else self.body[:blocks]:
+            corrected = block(corrected, concatenate)
+        return features + cast("Tensor", self.conv_body(corrected))
 
     def forward(self, frames: Tensor) -> Tensor:
         """Upscale frames: (N, 3, H, W) to (N, 3, H * scale, W * scale)."""
