@@ -94,6 +94,7 @@ class VideoInfo:
         timeline: The conversion to a constant frame rate.
         frame_count: Number of frames in the file that are shown.
         order: The order of the frames.
+        extradata: The parameters of the video's codec as the container has them; empty if it has none.
         audio: The default audio stream, or None.
         warnings: Sentences for the client about missing parts of the file, and about what its timeline changes.
         notes: Sentences for the client about audio outside of the frames; the video itself is whole.
@@ -119,6 +120,7 @@ class VideoInfo:
     frame_count: int
     audio: AudioInfo | None
     order: FrameOrder = field(default=FrameOrder(), repr=False)
+    extradata: bytes = field(default=b"", repr=False)
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
@@ -236,6 +238,7 @@ def _describe(path: Path, container: InputContainer, max_frames: int, lists: Edi
     stream, audio = _best_video(container), _best_audio(container)
     context = stream.codec_context  # its tags are the container's until a frame is decoded
     tags = context.colorspace, context.color_primaries, context.color_trc
+    extradata = context.extradata or b""
     found = scan(container, stream, min(max_frames, MAX_FRAMES), audio)
     frame = found.frame
     header = read_video_header(path, container.format.name, container.streams.video.index(stream))
@@ -271,6 +274,7 @@ def _describe(path: Path, container: InputContainer, max_frames: int, lists: Edi
         timeline=timeline,
         frame_count=found.frame_count,
         order=order,
+        extradata=extradata,
         audio=_describe_audio(audio, (timeline.start or 0) * found.time_base, found) if audio else None,
         warnings=lost,
         notes=tuple(notes),
