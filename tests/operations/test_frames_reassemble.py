@@ -270,7 +270,8 @@ def test_a_frame_deleted_meanwhile_is_reported(worker: Bench) -> None:
 def test_frames_are_decoded_at_the_same_time(worker: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The threads that fetch the images decode them as well, each its own."""
     put(worker, {f"{number:03}.png": encoded(colored(number)) for number in range(6)})
-    meeting, met = threading.Barrier(2), []
+    meeting = threading.Barrier(2)
+    met: list[object] = []
 
     def read(*arguments: Any, **options: Any) -> Any:
         if met:  # the first image was read before
