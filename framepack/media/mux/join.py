@@ -114,7 +114,7 @@ def _packets(inputs: Sequence[JoinInput], first: InputContainer, fps: Fraction) 
         begin = frames / fps / info.timeline.time_base
         if begin.denominator != 1:
             raise _NotJoinable
-        with nullcontext(first) if not frames else open_input(input_file.path) as container:
+        with nullcontext(first) if not frames else open_input(input_file.path, without_video=True) as container:
             for packet in _retimed_packets(container, info, int(begin)):
                 if packet.dts is None or (latest is not None and packet.dts <= latest):
                     raise _NotJoinable

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from framepack.errors import InvalidMedia
 from framepack.media.audio.channels import MAX_SOURCE_CHANNELS, channel_names
+from framepack.media.clip import ProbedAudio
 from framepack.media.containers import ACCEPTED, UNREADABLE, open_input
 from framepack.media.frames.colors import has_alpha, resolve
 from framepack.media.frames.side_data import side_data
@@ -64,12 +65,14 @@ class AudioInfo:
         stream: Index of the stream in the file.
         codec: FFmpeg's name of the codec, such as "aac".
         delay: Seconds from the first frame to the first sample; may be negative.
+        probed: What is known of the stream itself.
         clock_jumps: Where its clock starts anew or jumps.
     """
 
     stream: int
     codec: str
     delay: Fraction
+    probed: ProbedAudio
     clock_jumps: ClockJumps = ()
 
 
@@ -239,6 +242,7 @@ def _describe(path: Path, container: InputContainer, max_frames: int, lists: Edi
     context = stream.codec_context  # its tags are the container's until a frame is decoded
     tags = context.colorspace, context.color_primaries, context.color_trc
     extradata = context.extradata or b""
+    probed = _probed_audio(audio) if audio else None
     found = scan(container, stream, min(max_frames, MAX_FRAMES), audio)
     frame = found.frame
     header = read_video_header(path, container.format.name, container.streams.video.index(stream))
@@ -275,7 +279,9 @@ def _describe(path: Path, container: InputContainer, max_frames: int, lists: Edi
         frame_count=found.frame_count,
         order=order,
         extradata=extradata,
-        audio=_describe_audio(audio, (timeline.start or 0) * found.time_base, found) if audio else None,
+        audio=_describe_audio(audio, probed, (timeline.start or 0) * found.time_base, found)
+        if audio and probed
+        else None,
         warnings=lost,
         notes=tuple(notes),
         left_out=(
@@ -311,11 +317,19 @@ def _best_audio(container: InputContainer) -> AudioStream | None:
     return max(streams, key=rank, default=None)
 
 
-def _describe_audio(stream: AudioStream, video_start_seconds: Fraction, found: Scan) -> AudioInfo:
+def _probed_audio(stream: AudioStream) -> ProbedAudio:
+    """Describe a stream as it is right after opening the file, before any of its packets are decoded."""
+    start = (stream.start_time or 0) * (stream.time_base or Fraction(0))
+    return ProbedAudio(start, stream.sample_rate, channel_names(stream.layout))
+
+
+def _describe_audio(
+    stream: AudioStream, probed: ProbedAudio, video_start_seconds: Fraction, found: Scan
+) -> AudioInfo:
     start = (stream.start_time or 0) * (stream.time_base or 1)
     delay = start - video_start_seconds if stream.start_time is not None else Fraction(0)
     codec = stream.codec_context.codec.canonical_name
-    return AudioInfo(stream.index, codec, delay, found.clock_jumps(stream.index))
+    return AudioInfo(stream.index, codec, delay, probed, found.clock_jumps(stream.index))
 
 
 def _describe_mastering(frame: av.VideoFrame | None) -> Iterator[str]:
