@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import atan2, degrees
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from framepack.errors import InvalidMedia
 from framepack.media.audio.channels import MAX_SOURCE_CHANNELS, channel_names
@@ -166,6 +166,30 @@ class VideoInfo:
         return 8 * self.size_bytes / self.duration_seconds
 
 
+class _Opened(NamedTuple):
+    """What is known of the streams right after the file was opened, before their packets are decoded.
+
+    Attributes:
+        tags: Matrix, primaries and transfer characteristics of the video as the container has them.
+        extradata: The parameters of the video's codec as the container has them.
+        audio: The audio stream, if there is one.
+    """
+
+    tags: tuple[int, int, int]
+    extradata: bytes
+    audio: ProbedAudio | None
+
+    @classmethod
+    def of(cls, video: VideoStream, audio: AudioStream | None) -> Self:
+        """Describe the streams of a file that was just opened."""
+        context, probed = video.codec_context, None
+        if audio is not None:
+            start = (audio.start_time or 0) * (audio.time_base or Fraction(0))
+            probed = ProbedAudio(start, audio.sample_rate, channel_names(audio.layout))
+        tags = context.colorspace, context.color_primaries, context.color_trc
+        return cls(tags, context.extradata or b"", probed)
+
+
 def probe(path: Path, *, max_frames: int = MAX_FRAMES) -> VideoInfo:
     """Probe the video file at ``path``.
 
@@ -239,10 +263,7 @@ def _codec_names(streams: Sequence[Stream]) -> str:
 def _describe(path: Path, container: InputContainer, max_frames: int, lists: EditLists | None = None) -> VideoInfo:
     """Describe a file; with edit lists, one that is opened without them."""
     stream, audio = _best_video(container), _best_audio(container)
-    context = stream.codec_context  # its tags are the container's until a frame is decoded
-    tags = context.colorspace, context.color_primaries, context.color_trc
-    extradata = context.extradata or b""
-    probed = _probed_audio(audio) if audio else None
+    opened = _Opened.of(stream, audio)
     found = scan(container, stream, min(max_frames, MAX_FRAMES), audio)
     frame = found.frame
     header = read_video_header(path, container.format.name, container.streams.video.index(stream))
@@ -274,14 +295,12 @@ def _describe(path: Path, container: InputContainer, max_frames: int, lists: Edi
         rotation=rotation,
         upright=upright,
         pixel_aspect=(stream.sample_aspect_ratio or Fraction(1)) ** (-1 if rotation in {90, 270} else 1),
-        colors=resolve(frame or stream.codec_context, pixel_format, tags),
+        colors=resolve(frame or stream.codec_context, pixel_format, opened.tags),
         timeline=timeline,
         frame_count=found.frame_count,
         order=order,
-        extradata=extradata,
-        audio=_describe_audio(audio, probed, (timeline.start or 0) * found.time_base, found)
-        if audio and probed
-        else None,
+        extradata=opened.extradata,
+        audio=_describe_audio(audio, opened.audio, (timeline.start or 0) * found.time_base, found),
         warnings=lost,
         notes=tuple(notes),
         left_out=(
@@ -317,15 +336,11 @@ def _best_audio(container: InputContainer) -> AudioStream | None:
     return max(streams, key=rank, default=None)
 
 
-def _probed_audio(stream: AudioStream) -> ProbedAudio:
-    """Describe a stream as it is right after opening the file, before any of its packets are decoded."""
-    start = (stream.start_time or 0) * (stream.time_base or Fraction(0))
-    return ProbedAudio(start, stream.sample_rate, channel_names(stream.layout))
-
-
 def _describe_audio(
-    stream: AudioStream, probed: ProbedAudio, video_start_seconds: Fraction, found: Scan
-) -> AudioInfo:
+    stream: AudioStream | None, probed: ProbedAudio | None, video_start_seconds: Fraction, found: Scan
+) -> AudioInfo | None:
+    if stream is None or probed is None:
+        return None
     start = (stream.start_time or 0) * (stream.time_base or 1)
     delay = start - video_start_seconds if stream.start_time is not None else Fraction(0)
     codec = stream.codec_context.codec.canonical_name
