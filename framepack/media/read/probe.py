@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from framepack.media.clip import ClockJumps, Colors
     from framepack.media.metadata import Metadata
+    from framepack.media.read.video_header import VideoHeader
 
 _RIGHT_ANGLE: Final = 90
 _MASTERING: Final = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL")
@@ -282,7 +283,7 @@ def _describe(path: Path, container: InputContainer, max_frames: int, lists: Edi
     timeline, notes = fit_to_audio(timeline, frame_count, spans, max_frames)
     pixel_format = _pixel_format(stream, frame)
     rotation, upright = _orientation(frame)
-    width, height = (stream.width, stream.height) if frame is None else (frame.width, frame.height)
+    size = (stream.width, stream.height) if frame is None else (frame.width, frame.height)
     return VideoInfo(
         container=container.format.name,
         size_bytes=path.stat().st_size,
@@ -290,8 +291,8 @@ def _describe(path: Path, container: InputContainer, max_frames: int, lists: Edi
         codec=stream.codec_context.codec.canonical_name,
         pixel_format=pixel_format.name,
         has_alpha=has_alpha(pixel_format) or alpha_decoder(stream) is not None,
-        coded_width=width,
-        coded_height=height,
+        coded_width=size[0],
+        coded_height=size[1],
         rotation=rotation,
         upright=upright,
         pixel_aspect=(stream.sample_aspect_ratio or Fraction(1)) ** (-1 if rotation in {90, 270} else 1),
@@ -303,12 +304,7 @@ def _describe(path: Path, container: InputContainer, max_frames: int, lists: Edi
         audio=_describe_audio(audio, opened.audio, (timeline.start or 0) * found.time_base, found),
         warnings=lost,
         notes=tuple(notes),
-        left_out=(
-            *describe_shown(header, width, height),
-            *_describe_angle(frame, rotation),
-            *_describe_mastering(frame),
-            *describe_left_out(container, stream, audio),
-        ),
+        left_out=(*_describe_frame(header, frame, rotation, size), *describe_left_out(container, stream, audio)),
         metadata=read_metadata(container, audio),
         edited=edited,
     )
@@ -345,6 +341,15 @@ def _describe_audio(
     delay = start - video_start_seconds if stream.start_time is not None else Fraction(0)
     codec = stream.codec_context.codec.canonical_name
     return AudioInfo(stream.index, codec, delay, probed, found.clock_jumps(stream.index))
+
+
+def _describe_frame(
+    header: VideoHeader, frame: av.VideoFrame | None, rotation: int, size: tuple[int, int]
+) -> Iterator[str]:
+    """Describe what frames of outputs do not have, or do have although the file hides it."""
+    yield from describe_shown(header, *size)
+    yield from _describe_angle(frame, rotation)
+    yield from _describe_mastering(frame)
 
 
 def _describe_mastering(frame: av.VideoFrame | None) -> Iterator[str]:
