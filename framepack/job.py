@@ -77,6 +77,17 @@ def update_of(progress: Progress | None, waiting_for: str | None) -> dict[str, A
     return update if waiting_for is None else {**update, WAITING_FOR: waiting_for}
 
 
+class _StopWith(threading.Event):
+    """An event that is also set if another one is."""
+
+    def __init__(self, other: threading.Event) -> None:
+        super().__init__()
+        self._other = other
+
+    def is_set(self) -> bool:
+        return super().is_set() or self._other.is_set()
+
+
 @dataclass(slots=True)
 class Job:
     """A running job. Threads share it: cancelling it from one stops the others at their next ``check``.
@@ -143,6 +154,13 @@ class Job:
             measurements=self.measurements,
             _stop=self._stop,
         )
+
+    def part(self) -> Job:
+        """A part of this job that runs beside others: it has its own warnings, and can be cancelled alone as well.
+
+        Its progress is not reported, and it keeps nothing partial.
+        """
+        return Job(self.id, on_waiting=self.on_waiting, measurements=self.measurements, _stop=_StopWith(self._stop))
 
     @property
     def loading_seconds(self) -> float:

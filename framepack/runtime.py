@@ -162,17 +162,18 @@ class Runtime:
 
         downloader = Downloader.from_settings(self.settings)
 
-        def fetch(url: str, max_mb: float | None = None) -> Source:
+        def fetch(url: str, max_mb: float | None = None, *, part: Job | None = None) -> Source:
+            running = part or job
             limit_mb = self.settings.max_source_mb if max_mb is None else max_mb
             max_bytes = round(limit_mb * MB)
 
             def download(address: str, to: Path) -> str:
-                return downloader.download(address, to, max_bytes=max_bytes, check=job.check)
+                return downloader.download(address, to, max_bytes=max_bytes, check=running.check)
 
             key = key_of_own_url(url, self.settings.public_url)
             if key is None:
                 return Source.from_url(url, workspace, download)
-            storage = self._patient(self.storage, job)
+            storage = self._patient(self.storage, running)
             stored = storage.stat(key)
             if stored is not None and stored.size_bytes > max_bytes:
                 raise TooLarge(f"The stored file is larger than the {limit_mb:g} MB allowed.")

@@ -91,9 +91,10 @@ class FileRuntime(Runtime):
                 final_transform=None if request.format is None else encode_as(request.format),
             )
 
-    def _open(self, url: str, max_mb: float | None = None) -> Source:
+    def _open(self, url: str, max_mb: float | None = None, *, part: Job | None = None) -> Source:
         from framepack.files.source import Source
 
+        del part  # nothing takes long
         path = self.request.sources.get(url)
         if path is None:
             raise NotFound(f"{url} is not a file of this job.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
@@ -33,6 +34,7 @@ class Workspace:
         self._folder: Path | None = None
         self._lock: int | None = None
         self._used_names: set[str] = set()
+        self._naming = threading.Lock()
 
     @property
     def folder(self) -> Path:
@@ -63,6 +65,8 @@ class Workspace:
     def path(self, name: str) -> Path:
         """Return a path inside that was not returned before: ``name``, or ``name`` with a number before its suffix.
 
+        Threads may ask at the same time.
+
         Raises:
             ValueError: ``name`` is not the name of a file.
         """
@@ -70,10 +74,11 @@ class Workspace:
             raise ValueError(f"{name!r} is not the name of a file")
         stem, suffix, number = Path(name).stem, Path(name).suffix, 1
         candidate = name
-        while candidate in self._used_names:
-            number += 1
-            candidate = f"{stem}-{number}{suffix}"
-        self._used_names.add(candidate)
+        with self._naming:
+            while candidate in self._used_names:
+                number += 1
+                candidate = f"{stem}-{number}{suffix}"
+            self._used_names.add(candidate)
         return self.folder / candidate
 
     def clear(self) -> None:

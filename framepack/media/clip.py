@@ -104,6 +104,21 @@ on."""
 
 
 @dataclass(frozen=True, slots=True)
+class ProbedAudio:
+    """What ``probe`` has found of an audio stream.
+
+    Attributes:
+        start: Its first timestamp in seconds; 0 if it is not known.
+        rate: Samples per second.
+        channels: FFmpeg's names of its channels, in order.
+    """
+
+    start: Fraction
+    rate: int
+    channels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class AudioSource:
     """An audio stream of a file, as the audio of a clip.
 
@@ -113,6 +128,7 @@ class AudioSource:
         delay: Seconds from the clip's first frame to the first audio sample; may be negative.
         clock_jumps: Where its clock starts anew or jumps.
         ignores_edits: Whether the edit list of the stream does not count.
+        probed: What is known of the stream without opening the file again; None if nothing is.
     """
 
     path: Path
@@ -120,6 +136,7 @@ class AudioSource:
     delay: Fraction = Fraction(0)
     clock_jumps: ClockJumps = ()
     ignores_edits: bool = False
+    probed: ProbedAudio | None = None
 
 
 @dataclass(frozen=True, slots=True)

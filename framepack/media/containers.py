@@ -51,7 +51,12 @@ _OPTIONS: Final[dict[str, dict[str, str]]] = {
 
 
 def open_input(
-    path: Path, *, max_pixels: int = MAX_PIXELS, applies_edits: bool = True, ignores_edits: bool = False
+    path: Path,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    applies_edits: bool = True,
+    ignores_edits: bool = False,
+    without_video: bool = False,
 ) -> InputContainer:
     """Open a media file for reading.
 
@@ -61,6 +66,8 @@ def open_input(
         applies_edits: Whether frames outside of an MP4 file's edit list are marked. Otherwise only its beginning
             counts, as time 0.
         ignores_edits: Whether edit lists do not count at all, so that times are those of the tracks.
+        without_video: Whether no more is asked of video than its packets. Then none of it is decoded to open an MP4
+            file; its first frame takes longer than everything else. Elsewhere times of packets depend on it.
 
     Raises:
         InvalidMedia: The file is not a regular file, has another container, or is unreadable.
@@ -79,6 +86,8 @@ def open_input(
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise InvalidMedia(UNREADABLE)
+        if without_video and _is_mp4(path):
+            options["skip_frame"] = "all"
         container = av.open(f"file:{path}", "r", options=options, metadata_errors="replace")
         if _has_late_audio(container, path):
             container.close()
@@ -89,6 +98,12 @@ def open_input(
             f"The file is {kind}, not a video that can be read: {ACCEPTED}" if kind else UNREADABLE
         ) from error
     return container
+
+
+def _is_mp4(path: Path) -> bool:
+    """Whether a file begins as MP4 and newer MOV files do, whose packets have all their times in an index."""
+    with path.open("rb") as file:
+        return file.read(8)[4:] == b"ftyp"
 
 
 def _has_late_audio(container: InputContainer, path: Path) -> bool:

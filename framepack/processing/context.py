@@ -47,8 +47,11 @@ class BindableEffect(Protocol):
 class Fetch(Protocol):
     """Downloads the file at an address into the workspace."""
 
-    def __call__(self, url: str, max_mb: float | None = None) -> Source:
-        """Fetch ``url``, of at most ``max_mb`` megabytes; None means the limit of videos."""
+    def __call__(self, url: str, max_mb: float | None = None, *, part: Job | None = None) -> Source:
+        """Fetch ``url``, of at most ``max_mb`` megabytes; None means the limit of videos.
+
+        It stops when the job is cancelled, or the ``part`` of it that it belongs to.
+        """
         ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -47,8 +48,15 @@ def charge_decoding(info: VideoInfo, ctx: Context) -> None:
     ctx.budget.decode(decoded, info.width, info.height, ctx.settings)
 
 
-def bring_source(request: VideoRequest, ctx: Context) -> tuple[Source, VideoInfo]:
+def bring_source(
+    request: VideoRequest, ctx: Context, probing: AbstractContextManager[object] | None = None
+) -> tuple[Source, VideoInfo]:
     """Bring the request's video into the workspace, probe it, and check it against the limits.
+
+    Args:
+        request: The request.
+        ctx: The context of the job.
+        probing: Entered while the file is read.
 
     Raises:
         InvalidSource, SourceNotAllowed, SourceFailed, SourceTooSlow: The video did not arrive.
@@ -57,11 +65,12 @@ def bring_source(request: VideoRequest, ctx: Context) -> tuple[Source, VideoInfo
     """
     with ctx.job.measurements.stage("source"):
         if request.video_url is not None:
-            source = ctx.fetch(request.video_url)
+            source = ctx.fetch(request.video_url, part=ctx.job)
         else:
             limit = round(ctx.settings.max_source_mb * MB)
             source = Source.from_base64(request.video_base64 or "", ctx.workspace, limit)
-        source, info = _probed(source, ctx)
+        with probing or nullcontext():
+            source, info = _probed(source, ctx)
     check_source(info, ctx.settings)
     return source, info
 

@@ -17,7 +17,8 @@ from PIL import Image
 
 from framepack.dispatch import JobInput
 from framepack.job import Job, Progress
-from framepack.media.images.convert import to_rgb
+from framepack.media.clip import Frame
+from framepack.media.images.convert import png, to_rgb
 from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
 from framepack.operations.frames import extract
@@ -134,6 +135,19 @@ def test_a_repeated_frame_is_extracted_repeatedly(worker: Bench, tmp_path: Path)
     assert numbers[:6] == [0, 1, 1, 1, 2, 3]
     files = sorted((worker.folder / "outputs" / FRAMES / answer["folder_name"]).iterdir())
     assert files[1].read_bytes() == files[2].read_bytes() == files[3].read_bytes()
+
+
+def test_frames_are_encoded_at_the_same_time(worker: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The encoding of a frame does not wait for that of another one, with any version of Python."""
+    meeting = threading.Barrier(2)
+
+    def met(frame: Frame) -> bytes:
+        meeting.wait(timeout=60)
+        return png(frame)
+
+    monkeypatch.setattr(extract, "png", met)
+    clip = make_clip(tmp_path / "clip.mp4", Spec(count=6))
+    assert worker.run("extract_frames", clip)["frame_count"] == 6
 
 
 def test_hundreds_of_frames_need_little_room(worker: Bench, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import struct
+import threading
 import zlib
 from collections.abc import Callable
 from fractions import Fraction
@@ -22,6 +23,8 @@ from PIL import Image
 
 from framepack.job import Job, Progress
 from framepack.media.clip import Colors, Matrix
+from framepack.media.images import image_clip
+from framepack.media.images.decode import read_image
 from framepack.operations.frames import reassemble
 from framepack.storage.frames.folders import folder_key, natural
 from framepack.storage.outputs import ResultFolder
@@ -262,6 +265,35 @@ def test_a_frame_deleted_meanwhile_is_reported(worker: Bench) -> None:
     answer = worker.run("reassemble_frames", folder_name=FOLDER, job=Job("test", report))
     sentence = "Frame '059.png' was deleted while the frames were being reassembled; try again."
     assert answer == {"error": sentence, "code": "conflict", "status": 409}
+
+
+def test_frames_are_decoded_at_the_same_time(worker: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The threads that fetch the images decode them as well, each its own."""
+    put(worker, {f"{number:03}.png": encoded(colored(number)) for number in range(6)})
+    meeting = threading.Barrier(2)
+    met: list[object] = []
+
+    def read(*arguments: Any, **options: Any) -> Any:
+        if met:  # the first image was read before
+            meeting.wait(timeout=60)
+        met.append(arguments)
+        return read_image(*arguments, **options)
+
+    monkeypatch.setattr(image_clip, "read_image", read)
+    worker.output(worker.run("reassemble_frames", folder_name=FOLDER))
+    assert len(met) == 1 + 6
+
+
+def test_warnings_come_in_the_order_of_the_frames(worker: Bench) -> None:
+    """A transparent image that is decoded early is mentioned after an image of another size that comes first."""
+    clear = io.BytesIO()
+    Image.new("RGBA", (64, 48), (200, 60, 50, 128)).save(clear, "PNG")
+    images = [encoded(colored(number)) for number in range(6)]
+    images[2] = encoded(colored(2)[:24])
+    images[3] = clear.getvalue()
+    put(worker, {f"{number:03}.png": data for number, data in enumerate(images)})
+    answer = worker.run("reassemble_frames", folder_name=FOLDER)
+    assert [sentence.split()[0] for sentence in answer["warnings"]] == ["Frames", "Transparent"]
 
 
 def test_few_frames_are_in_memory(worker: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

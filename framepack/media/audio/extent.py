@@ -47,9 +47,9 @@ class AudioExtent:
         self._last = packet
         if packet.pts is None or packet.is_discard or abs(packet.pts) > _MOST_TICKS:
             return
-        ticks_per_second = MICROSECONDS * packet.time_base
-        begin = int(packet.pts * ticks_per_second)
-        end = begin + int((packet.duration or 0) * ticks_per_second)
+        time_base = packet.time_base
+        begin = _microseconds(packet.pts, time_base)
+        end = begin + _microseconds(packet.duration or 0, time_base)
         latest = self._spans[-1] if self._spans else None
         if latest is not None and latest.part == part and abs(begin - latest.end) <= _NEAR:
             latest.end = max(latest.end, end)
@@ -63,9 +63,8 @@ class AudioExtent:
         packet = self._last
         if packet is None or packet.pts is None or not isinstance(packet.stream, av.AudioStream):
             return
-        ticks_per_second = MICROSECONDS * packet.time_base
-        duration = int((packet.duration or 0) * ticks_per_second)
-        begin = int(packet.pts * ticks_per_second)
+        duration = _microseconds(packet.duration or 0, packet.time_base)
+        begin = _microseconds(packet.pts, packet.time_base)
         if duration <= _LONG or not self._spans or self._spans[-1].end != begin + duration:
             return
         with suppress(av.FFmpegError):
@@ -90,3 +89,9 @@ class AudioExtent:
             )
             for span in self._spans
         ]
+
+
+def _microseconds(ticks: int, time_base: Fraction) -> int:
+    """Whole microseconds, rounded toward zero."""
+    whole = abs(ticks) * MICROSECONDS * time_base.numerator // time_base.denominator
+    return whole if ticks >= 0 else -whole

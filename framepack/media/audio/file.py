@@ -229,11 +229,13 @@ def open_audio(audio: AudioSource, damage: AudioDamage) -> Iterator[AudioFile]:
     Raises:
         InvalidMedia: The file cannot be read or has no such stream.
     """
-    with open_input(audio.path, ignores_edits=audio.ignores_edits) as container:
+    probed = audio.probed
+    with open_input(audio.path, ignores_edits=audio.ignores_edits, without_video=probed is not None) as container:
         if not any(stream.index == audio.stream for stream in container.streams.audio):
             raise InvalidMedia("The file has no such audio stream.")
         stream = cast("AudioStream", container.streams[audio.stream])
-        start = (stream.start_time or 0) * (stream.time_base or 0)
+        # Without video more of the file is read when it is opened, so that more may be known of its beginning.
+        start = (stream.start_time or 0) * (stream.time_base or 0) if probed is None else probed.start
         yield AudioFile(container, stream, audio.delay - start, damage, audio.clock_jumps)
 
 

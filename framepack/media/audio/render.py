@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -16,6 +16,7 @@ from framepack.files.scratch import disk_errors, scratch_file
 from framepack.media.audio.channels import LAYOUTS
 from framepack.media.audio.file import AudioDamage, filter_frames, open_audio
 from framepack.media.clip import AudioPlan, AudioSequence, AudioSource, ReversedAudio, StretchedAudio
+from framepack.media.prefetch import prefetch
 
 if TYPE_CHECKING:
     import av
@@ -53,6 +54,25 @@ def at_most(blocks: Iterable[AudioSamples], count: int) -> Iterator[AudioSamples
         left -= block.shape[1]
         if left <= 0:
             return
+
+
+def ahead(blocks: Iterable[AudioSamples]) -> Generator[AudioSamples]:
+    """The same samples in fewer blocks, which a thread renders ahead; close it to stop early."""
+    return prefetch(lambda: _merged(blocks), size_bytes=lambda block: block.nbytes)
+
+
+def _merged(blocks: Iterable[AudioSamples]) -> Iterator[AudioSamples]:
+    """The same samples in fewer blocks: each costs an encoder a few calls."""
+    import numpy as np
+
+    waiting: list[AudioSamples] = []
+    for block in blocks:
+        waiting.append(block)
+        if sum(each.shape[1] for each in waiting) >= _BLOCK:
+            yield np.concatenate(waiting, axis=1)
+            waiting = []
+    if waiting:
+        yield np.concatenate(waiting, axis=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
+from framepack.closing import closing
 from framepack.errors import InvalidMedia
-from framepack.media.audio.channels import named
+from framepack.media.audio.channels import channel_names, mix_of, named
 from framepack.media.audio.file import AudioDamage, AudioFile, open_audio
-from framepack.media.audio.render import AudioRenderer, at_most, audio_sources
-from framepack.media.clip import AudioSource
+from framepack.media.audio.render import AudioRenderer, ahead, at_most, audio_sources
+from framepack.media.clip import AudioSource, ProbedAudio
 from framepack.media.containers import open_output
 from framepack.media.metadata import LANGUAGE
 
@@ -86,15 +87,15 @@ def audio_track(
         yield None
         return
     damage = AudioDamage()
-    packets = _packets(audio, clip, output, folder, damage)
-    first = next(packets, None)
-    if first is None:
-        if not damage.is_outside:  # otherwise the source's own sentence says it
-            warn(_LEFT_OUT)
-        yield None
-        return
-    output.streams.audio[0].metadata.update((name, value) for name, value in clip.metadata if name == LANGUAGE)
-    yield AudioTrack(output, damage, packets, first)
+    with closing(_packets(audio, clip, output, folder, damage)) as packets:
+        first = next(packets, None)
+        if first is None:
+            if not damage.is_outside:  # otherwise the source's own sentence says it
+                warn(_LEFT_OUT)
+            yield None
+            return
+        output.streams.audio[0].metadata.update((name, value) for name, value in clip.metadata if name == LANGUAGE)
+        yield AudioTrack(output, damage, packets, first)
     if damage.packets or damage.files:
         warn(_DAMAGED)
     for sentence in damage.conversions:
@@ -206,7 +207,8 @@ def _packets(
         count = round(clip.total_frames / clip.fps * renderer.rate)
         blocks = at_most(blocks, count) if isinstance(audio, AudioSource) else renderer.exactly(blocks, count)
     codec, bit_rate = _ENCODERS[clip.encoding.format]
-    yield from _encoded(renderer, blocks, output, codec, bit_rate * (2 + max(2, channels)) // 4)
+    with closing(ahead(blocks)) as rendered:
+        yield from _encoded(renderer, rendered, output, codec, bit_rate * (2 + max(2, channels)) // 4)
 
 
 def _is_copyable(audio: AudioSource) -> bool:
@@ -244,11 +246,11 @@ def _shape(audio: AudioPlan, clip: Clip) -> tuple[int, int]:
     rates, channels = set(), 1
     for source in set(audio_sources(audio)):
         try:
-            with open_audio(source, AudioDamage()) as file:
-                rates.add(file.stream.sample_rate)
-                channels = max(channels, file.mix.channels)
+            probed = source.probed or _probed(source)
         except InvalidMedia:
             continue
+        rates.add(probed.rate)
+        channels = max(channels, mix_of(probed.channels).channels)
     is_cd = (
         isinstance(audio, AudioSource)
         and clip.encoding.format == "mp4"
@@ -256,6 +258,14 @@ def _shape(audio: AudioPlan, clip: Clip) -> tuple[int, int]:
     )
     channels = _MORE_CHANNELS.get((clip.encoding.format, channels), channels)
     return _CD_RATE if rates and is_cd else _DVD_RATE, channels
+
+
+def _probed(source: AudioSource) -> ProbedAudio:
+    """What is known of a stream once its file is open."""
+    with open_audio(source, AudioDamage()) as file:
+        stream = file.stream
+        start = (stream.start_time or 0) * (stream.time_base or Fraction(0))
+        return ProbedAudio(start, stream.sample_rate, channel_names(stream.layout))
 
 
 def _encoded(

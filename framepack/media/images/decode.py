@@ -80,6 +80,17 @@ def image_format(data: bytes) -> str:
         return "JPEG" if image.format == _MULTI_PICTURE else str(image.format)
 
 
+def image_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height of an image before it is upright, as its header has them; None if it is damaged."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            return image.size
+    except Exception:  # noqa: BLE001 - Pillow's decoders raise any exception for damaged files
+        return None
+
+
 def _check(image: Image, subject: str, max_pixels: int) -> None:
     width, height = image.size
     if width * height > max_pixels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +16,7 @@ from framepack.media.mux.h264 import is_b_frame, is_idr
 from framepack.media.mux.muxer import Muxer, Watch, unwatched
 
 if TYPE_CHECKING:
+    from av.container import InputContainer
     from av.packet import Packet
     from av.video.stream import VideoStream
 
@@ -65,7 +67,7 @@ def copy_joined(
             target = output.add_stream_from_template(stream)
             with audio_track(clip, output, path.parent, warn) as audio:
                 muxer = Muxer(output, audio)
-                for packet in watch(_packets(inputs, clip.fps), clip.length):
+                for packet in watch(_packets(inputs, first, clip.fps), clip.length):
                     packet.stream = target
                     muxer.add([packet])
                 muxer.finish((clip.length or 0) / clip.fps)
@@ -77,7 +79,7 @@ def copy_joined(
 def _have_equal_streams(inputs: Sequence[JoinInput]) -> bool:
     if not all(_is_copyable(input_file.info) for input_file in inputs):
         return False
-    return len({_stream_parameters(input_file) for input_file in inputs}) == 1
+    return len({_stream_parameters(input_file.info) for input_file in inputs}) == 1
 
 
 def _is_copyable(info: VideoInfo) -> bool:
@@ -88,18 +90,19 @@ def _is_copyable(info: VideoInfo) -> bool:
     return is_constant and is_playable and not info.upright and not info.warnings
 
 
-def _stream_parameters(input_file: JoinInput) -> tuple[object, ...]:
+def _stream_parameters(info: VideoInfo) -> tuple[object, ...]:
     """All parameters that must be equal."""
-    info = input_file.info
-    with open_input(input_file.path) as container:
-        stream = container.streams[info.stream]
-        extradata = stream.codec_context.extradata
     size = (info.coded_width, info.coded_height, info.pixel_aspect)
-    return (*size, info.colors, info.fps, info.timeline.time_base, extradata)
+    return (*size, info.colors, info.fps, info.timeline.time_base, info.extradata)
 
 
-def _packets(inputs: Sequence[JoinInput], fps: Fraction) -> Iterator[Packet[VideoStream]]:
+def _packets(inputs: Sequence[JoinInput], first: InputContainer, fps: Fraction) -> Iterator[Packet[VideoStream]]:
     """Yield the packets of all inputs on one timeline.
+
+    Args:
+        inputs: The files.
+        first: The first of them, open.
+        fps: Frame rate of the joined clip.
 
     Raises:
         _NotJoinable: They cannot be copied.
@@ -107,42 +110,44 @@ def _packets(inputs: Sequence[JoinInput], fps: Fraction) -> Iterator[Packet[Vide
     frames = 0
     latest: int | None = None
     for input_file in inputs:
-        begin = frames / fps / input_file.info.timeline.time_base
+        info = input_file.info
+        begin = frames / fps / info.timeline.time_base
         if begin.denominator != 1:
             raise _NotJoinable
-        for packet in _retimed_packets(input_file, int(begin)):
-            if packet.dts is None or (latest is not None and packet.dts <= latest):
-                raise _NotJoinable
-            latest = packet.dts
-            yield packet
-        frames += input_file.info.length
+        with nullcontext(first) if not frames else open_input(input_file.path, without_video=True) as container:
+            for packet in _retimed_packets(container, info, int(begin)):
+                if packet.dts is None or (latest is not None and packet.dts <= latest):
+                    raise _NotJoinable
+                latest = packet.dts
+                yield packet
+        frames += info.length
 
 
-def _retimed_packets(input_file: JoinInput, begin: int) -> Iterator[Packet[VideoStream]]:
+def _retimed_packets(container: InputContainer, info: VideoInfo, begin: int) -> Iterator[Packet[VideoStream]]:
     """Yield the packets of one input, shifted so that its first frame is at the timestamp ``begin``."""
     # Copied packets must be exactly on the joined timeline: nothing corrects them later. So every presentation time
     # has to be a whole number of frame durations after the first frame, in exact fractions, and the first packet has
     # to be an IDR frame, or the decoder would predict from frames of the input before. Decoding times are shifted by
     # the same amount. With B-frames they begin before the first frame, and could overlap with the end of the input
     # before; the caller checks that they increase. Durations are set to exactly one frame, which containers round.
-    timeline = input_file.info.timeline
+    timeline = info.timeline
     start, tick = timeline.start or 0, 1 / (timeline.fps * timeline.time_base)
-    with open_input(input_file.path) as container:
-        count = latest = 0
-        for packet in read_packets(container, container.streams[input_file.info.stream]):
-            if not packet.size:
-                continue
-            if packet.pts is None or packet.dts is None or packet.is_discard or packet.is_corrupt:
-                raise _NotJoinable
-            position = (packet.pts - start) / tick
-            if position.denominator != 1 or not 0 <= position < timeline.length:
-                raise _NotJoinable
-            if not count and not is_idr(packet):
-                raise _NotJoinable
-            if count and packet.pts > latest and is_b_frame(packet):  # these are decoding times
-                raise _NotJoinable
-            latest = max(latest, packet.pts) if count else packet.pts
-            shift = begin - start
-            packet.pts, packet.dts, packet.duration = packet.pts + shift, packet.dts + shift, int(tick)
-            count += 1
-            yield cast("Packet[VideoStream]", packet)
+    ticks, frames, shift = tick.numerator, tick.denominator, begin - start  # so many ticks are so many frames
+    count = latest = 0
+    for packet in read_packets(container, container.streams[info.stream]):
+        if not packet.size:
+            continue
+        time = packet.pts
+        if time is None or packet.dts is None or packet.is_discard or packet.is_corrupt:
+            raise _NotJoinable
+        position, rest = divmod((time - start) * frames, ticks)
+        if rest or not 0 <= position < timeline.length:
+            raise _NotJoinable
+        if not count and not is_idr(packet):
+            raise _NotJoinable
+        if count and time > latest and is_b_frame(packet):  # these are decoding times
+            raise _NotJoinable
+        latest = max(latest, time) if count else time
+        packet.pts, packet.dts, packet.duration = time + shift, packet.dts + shift, int(tick)
+        count += 1
+        yield cast("Packet[VideoStream]", packet)

@@ -92,7 +92,7 @@ def _missing_end(container: InputContainer, scanned: Scan, timeline: Timeline, *
     if container.format.name == "avi":  # which counts empty audio packets: before audio that begins late, too
         declared = min(declared, scanned.declared_end or declared)
     start = Fraction(container.start_time or 0, MICROSECONDS)
-    present = scanned.end_seconds - min(start, Fraction(0))  # some muxers count the time before the first packet
+    present = scanned.ends.seconds() - min(start, Fraction(0))  # some muxers count the time before the first packet
     slack = 1 / (2 * timeline.fps) if is_cut else _SLACK_SECONDS + 1 / timeline.fps
     if not scanned.is_whole and declared - present > slack:
         yield f"The end of the file is missing: of {float(declared):.1f} seconds it holds {float(present):.1f}."

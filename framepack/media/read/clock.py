@@ -93,15 +93,16 @@ class Clocks:
             begun = [(0, self.jumps)] if self.jumps else []
             stream = self._streams[index] = _Stream(self.jumps, jumps=begun, position=packet.pos)
         stream.count += 1
-        duration = _microseconds(packet.duration or 0, packet.time_base)
+        time_base = packet.time_base
+        duration = _microseconds(packet.duration or 0, time_base)
         if packet.dts is None:
             stream.untimed += duration
         elif not packet.is_discard:  # frames before an edit begins are out of order
-            self._follow(index, stream, _microseconds(packet.dts, packet.time_base), duration, packet.pos)
+            self._follow(index, stream, _microseconds(packet.dts, time_base), duration, packet.pos)
         if index != self.video and packet.pts is not None and self._parts:
             part = self._parts[stream.part]
-            begin = _microseconds(packet.pts, packet.time_base)
-            end = begin + _microseconds(packet.duration or 0, packet.time_base)
+            begin = _microseconds(packet.pts, time_base)
+            end = begin + duration
             part.begin = begin if part.begin is None else min(part.begin, begin)
             part.end = end if part.end is None else max(part.end, end)
         return stream.part

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import atan2, degrees
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from framepack.errors import InvalidMedia
 from framepack.media.audio.channels import MAX_SOURCE_CHANNELS, channel_names
+from framepack.media.clip import ProbedAudio
 from framepack.media.containers import ACCEPTED, UNREADABLE, open_input
 from framepack.media.frames.colors import has_alpha, resolve
 from framepack.media.frames.side_data import side_data
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from framepack.media.clip import ClockJumps, Colors
     from framepack.media.metadata import Metadata
+    from framepack.media.read.video_header import VideoHeader
 
 _RIGHT_ANGLE: Final = 90
 _MASTERING: Final = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL")
@@ -64,12 +66,14 @@ class AudioInfo:
         stream: Index of the stream in the file.
         codec: FFmpeg's name of the codec, such as "aac".
         delay: Seconds from the first frame to the first sample; may be negative.
+        probed: What is known of the stream itself.
         clock_jumps: Where its clock starts anew or jumps.
     """
 
     stream: int
     codec: str
     delay: Fraction
+    probed: ProbedAudio
     clock_jumps: ClockJumps = ()
 
 
@@ -94,6 +98,7 @@ class VideoInfo:
         timeline: The conversion to a constant frame rate.
         frame_count: Number of frames in the file that are shown.
         order: The order of the frames.
+        extradata: The parameters of the video's codec as the container has them; empty if it has none.
         audio: The default audio stream, or None.
         warnings: Sentences for the client about missing parts of the file, and about what its timeline changes.
         notes: Sentences for the client about audio outside of the frames; the video itself is whole.
@@ -119,6 +124,7 @@ class VideoInfo:
     frame_count: int
     audio: AudioInfo | None
     order: FrameOrder = field(default=FrameOrder(), repr=False)
+    extradata: bytes = field(default=b"", repr=False)
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
@@ -159,6 +165,30 @@ class VideoInfo:
     def bits_per_second(self) -> float:
         """Average bit rate of the whole file."""
         return 8 * self.size_bytes / self.duration_seconds
+
+
+class _Opened(NamedTuple):
+    """What is known of the streams right after the file was opened, before their packets are decoded.
+
+    Attributes:
+        tags: Matrix, primaries and transfer characteristics of the video as the container has them.
+        extradata: The parameters of the video's codec as the container has them.
+        audio: The audio stream, if there is one.
+    """
+
+    tags: tuple[int, int, int]
+    extradata: bytes
+    audio: ProbedAudio | None
+
+    @classmethod
+    def of(cls, video: VideoStream, audio: AudioStream | None) -> Self:
+        """Describe the streams of a file that was just opened."""
+        context, probed = video.codec_context, None
+        if audio is not None:
+            start = (audio.start_time or 0) * (audio.time_base or Fraction(0))
+            probed = ProbedAudio(start, audio.sample_rate, channel_names(audio.layout))
+        tags = context.colorspace, context.color_primaries, context.color_trc
+        return cls(tags, context.extradata or b"", probed)
 
 
 def probe(path: Path, *, max_frames: int = MAX_FRAMES) -> VideoInfo:
@@ -234,8 +264,7 @@ def _codec_names(streams: Sequence[Stream]) -> str:
 def _describe(path: Path, container: InputContainer, max_frames: int, lists: EditLists | None = None) -> VideoInfo:
     """Describe a file; with edit lists, one that is opened without them."""
     stream, audio = _best_video(container), _best_audio(container)
-    context = stream.codec_context  # its tags are the container's until a frame is decoded
-    tags = context.colorspace, context.color_primaries, context.color_trc
+    opened = _Opened.of(stream, audio)
     found = scan(container, stream, min(max_frames, MAX_FRAMES), audio)
     frame = found.frame
     header = read_video_header(path, container.format.name, container.streams.video.index(stream))
@@ -254,7 +283,7 @@ def _describe(path: Path, container: InputContainer, max_frames: int, lists: Edi
     timeline, notes = fit_to_audio(timeline, frame_count, spans, max_frames)
     pixel_format = _pixel_format(stream, frame)
     rotation, upright = _orientation(frame)
-    width, height = (stream.width, stream.height) if frame is None else (frame.width, frame.height)
+    size = (stream.width, stream.height) if frame is None else (frame.width, frame.height)
     return VideoInfo(
         container=container.format.name,
         size_bytes=path.stat().st_size,
@@ -262,24 +291,20 @@ def _describe(path: Path, container: InputContainer, max_frames: int, lists: Edi
         codec=stream.codec_context.codec.canonical_name,
         pixel_format=pixel_format.name,
         has_alpha=has_alpha(pixel_format) or alpha_decoder(stream) is not None,
-        coded_width=width,
-        coded_height=height,
+        coded_width=size[0],
+        coded_height=size[1],
         rotation=rotation,
         upright=upright,
         pixel_aspect=(stream.sample_aspect_ratio or Fraction(1)) ** (-1 if rotation in {90, 270} else 1),
-        colors=resolve(frame or stream.codec_context, pixel_format, tags),
+        colors=resolve(frame or stream.codec_context, pixel_format, opened.tags),
         timeline=timeline,
         frame_count=found.frame_count,
         order=order,
-        audio=_describe_audio(audio, (timeline.start or 0) * found.time_base, found) if audio else None,
+        extradata=opened.extradata,
+        audio=_describe_audio(audio, opened.audio, (timeline.start or 0) * found.time_base, found),
         warnings=lost,
         notes=tuple(notes),
-        left_out=(
-            *describe_shown(header, width, height),
-            *_describe_angle(frame, rotation),
-            *_describe_mastering(frame),
-            *describe_left_out(container, stream, audio),
-        ),
+        left_out=(*_describe_frame(header, frame, rotation, size), *describe_left_out(container, stream, audio)),
         metadata=read_metadata(container, audio),
         edited=edited,
     )
@@ -307,11 +332,24 @@ def _best_audio(container: InputContainer) -> AudioStream | None:
     return max(streams, key=rank, default=None)
 
 
-def _describe_audio(stream: AudioStream, video_start_seconds: Fraction, found: Scan) -> AudioInfo:
+def _describe_audio(
+    stream: AudioStream | None, probed: ProbedAudio | None, video_start_seconds: Fraction, found: Scan
+) -> AudioInfo | None:
+    if stream is None or probed is None:
+        return None
     start = (stream.start_time or 0) * (stream.time_base or 1)
     delay = start - video_start_seconds if stream.start_time is not None else Fraction(0)
     codec = stream.codec_context.codec.canonical_name
-    return AudioInfo(stream.index, codec, delay, found.clock_jumps(stream.index))
+    return AudioInfo(stream.index, codec, delay, probed, found.clock_jumps(stream.index))
+
+
+def _describe_frame(
+    header: VideoHeader, frame: av.VideoFrame | None, rotation: int, size: tuple[int, int]
+) -> Iterator[str]:
+    """Describe what frames of outputs do not have, or do have although the file hides it."""
+    yield from describe_shown(header, *size)
+    yield from _describe_angle(frame, rotation)
+    yield from _describe_mastering(frame)
 
 
 def _describe_mastering(frame: av.VideoFrame | None) -> Iterator[str]:

@@ -84,7 +84,7 @@ def _audio(path: Path, info: VideoInfo, begin: Fraction) -> AudioPlan | None:
     if audio is None:
         return None
     if info.edited is None:
-        return AudioSource(path, audio.stream, audio.delay - begin, audio.clock_jumps)
+        return AudioSource(path, audio.stream, audio.delay - begin, audio.clock_jumps, probed=audio.probed)
     start_seconds = audio.delay + (info.timeline.start or 0) * info.timeline.time_base
     return info.edited.audio(path, audio.stream, start_seconds, begin)
 

@@ -15,6 +15,7 @@ from framepack.media.audio.extent import AudioExtent
 from framepack.media.containers import MAX_PIXELS, read_packets
 from framepack.media.read.clock import Clocks
 from framepack.media.read.edit_start import LEAST_SECONDS, EditStart
+from framepack.media.read.ends import StreamEnds
 from framepack.media.read.fields import FieldPairs
 from framepack.media.read.frame_order import NO_TIME, FrameOrder, presentation_order
 from framepack.media.read.hidden import is_shown
@@ -67,13 +68,12 @@ class Scan:
         last_frames: The packets of the last frames.
         frame_count: Number of frames that are shown.
         frame: The first frame, or None if the first packets could not be decoded.
-        end_seconds: End time of the last packet of any stream.
+        ends: When the packets of each stream end.
         end_bytes: File position of the end of the last packet.
         max_frames: Number of frames at which the scan gives up.
         overhead: Most bytes that belong to no packet between two, and this share of the second one's size.
         last_position: File position of the last packet whose position is known.
         missing_bytes: Bytes between packets that belong to none.
-        others_end_seconds: End time of the last packet of the other streams.
         declared_end: End time of the video as the header has it, in seconds; None if it has none.
         declared_seconds: Duration of the file as the header has it; 0 if it has none. Some muxers count from time 0.
         is_whole: Whether the file ends later than its packets, and its structure shows that nothing is missing.
@@ -93,13 +93,12 @@ class Scan:
     last_frames: LastFrames
     frame_count: int = 0
     frame: av.VideoFrame | None = None
-    end_seconds: Fraction = Fraction(0)
+    ends: StreamEnds = field(default_factory=StreamEnds)
     end_bytes: int = 0
     max_frames: int = MAX_FRAMES
     overhead: tuple[float, float] = (inf, 0)
     last_position: int = 0
     missing_bytes: int = 0
-    others_end_seconds: Fraction = Fraction(0)
     declared_end: Fraction | None = None
     declared_seconds: Fraction = Fraction(0)
     is_whole: bool = False
@@ -131,7 +130,7 @@ class Scan:
             time = packet.dts
         time, decoding_time = _believed(time), _believed(packet.dts)
         time, duration = self._as_browsers_show(time, packet.duration or 0)
-        self._extend(packet, time, duration, is_video=is_video)
+        self._extend(packet, time, duration)
         self.is_corrupt |= packet.is_corrupt
         part = self.clocks.part(packet)
         if not is_video:
@@ -184,13 +183,10 @@ class Scan:
             self._durations[-1] += packet.duration or 0
         return True
 
-    def _extend(self, packet: Packet[Stream], time: int | None, duration: int, *, is_video: bool) -> None:
+    def _extend(self, packet: Packet[Stream], time: int | None, duration: int) -> None:
         """Note where a packet ends, in time and in the file."""
         if time is not None:
-            end = (time + duration) * packet.time_base
-            self.end_seconds = max(self.end_seconds, end)
-            if not is_video:
-                self.others_end_seconds = max(self.others_end_seconds, end)
+            self.ends.add(packet, time + duration)
         if packet.pos is not None:
             hole = packet.pos - self.end_bytes
             if self.end_bytes and hole > self.overhead[0] + self.overhead[1] * packet.size:
@@ -286,7 +282,7 @@ class Scan:
         if (
             self.clocks.container != _GIF
             and rest
-            and seconds > max(_LONG_SECONDS, 10 * rest, self.others_end_seconds)
+            and seconds > max(_LONG_SECONDS, 10 * rest, self.ends.seconds(without=self.clocks.video))
         ):
             self.unbelieved_seconds = seconds
             return 0
@@ -368,7 +364,7 @@ def scan(
     result.hold_start(path)
     if not result.frame_count:
         raise InvalidMedia(f"The file's video ({codec}) has no frames; at least one is needed.")
-    ends_later = result.declared_seconds - result.end_seconds > _SLACK_SECONDS
+    ends_later = result.declared_seconds - result.ends.seconds() > _SLACK_SECONDS
     result.is_whole = ends_later and is_whole(path, container.format.name)
     return result
 

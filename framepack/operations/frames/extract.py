@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -113,15 +112,24 @@ def extract_frames(request: ExtractRequest, ctx: Context) -> ExtractResponse:
     )
 
 
-@dataclass(frozen=True)
 class _EncodedFrame:
-    """One frame; it is encoded once even if it is repeated."""
+    """One frame; it is encoded once even if it is repeated.
 
-    frame: Frame
+    Threads that need the same frame wait for each other, and for no other frame: before Python 3.12, a
+    ``cached_property`` has one lock for all objects.
+    """
 
-    @cached_property
+    def __init__(self, frame: Frame) -> None:
+        self.frame = frame
+        self._png: bytes | None = None
+        self._lock = threading.Lock()
+
     def png(self) -> bytes:
-        return png(self.frame)
+        """The frame as a PNG file."""
+        with self._lock:
+            if self._png is None:
+                self._png = png(self.frame)
+            return self._png
 
 
 def _every_nth(clip: Clip, rate: int, writer: FolderWriter, ctx: Context) -> Iterator[tuple[int, _EncodedFrame]]:
@@ -143,7 +151,7 @@ def _store_frame(writer: FolderWriter, sheet: ContactSheet) -> Callable[[tuple[i
     def put(numbered: tuple[int, _EncodedFrame]) -> None:
         position, frame = numbered
         sheet.offer(position, frame.frame)
-        writer.put_frame(position, frame.png)
+        writer.put_frame(position, frame.png())
 
     return put
 

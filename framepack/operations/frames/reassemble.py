@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import Field
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from framepack.media.clip import AudioPlan, Clip
     from framepack.storage.base import Storage, StoredObject
 
+R = TypeVar("R")
+
 _MEMORY_BYTES = 256_000_000
 
 
@@ -45,11 +47,17 @@ class ReassembleRequest(CallbackRequest):
 
 @dataclass(frozen=True, slots=True)
 class _StoredImages:
-    """Stored images, downloaded in parallel, up to ``ahead`` images in advance."""
+    """Stored images, downloaded in parallel and in advance.
+
+    Attributes:
+        storage: The store.
+        frames: The images.
+        largest: Size of the largest file in bytes.
+    """
 
     storage: Storage
     frames: Sequence[StoredObject]
-    ahead: int
+    largest: int
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -57,8 +65,9 @@ class _StoredImages:
     def first(self) -> tuple[str, bytes]:
         return self._read(self.frames[0])
 
-    def __iter__(self) -> Iterator[tuple[str, bytes]]:
-        return in_parallel(self._read, self.frames, ahead=self.ahead)
+    def each(self, work: Callable[[str, bytes], R], result_bytes: int) -> Iterator[R]:
+        ahead = _MEMORY_BYTES // (self.largest + result_bytes + 1)
+        return in_parallel(lambda frame: work(*self._read(frame)), self.frames, ahead=max(2, min(2 * WORKERS, ahead)))
 
     def _read(self, frame: StoredObject) -> tuple[str, bytes]:
         try:
@@ -112,7 +121,7 @@ def _clip(frames: Sequence[StoredObject], record: FolderRecord | None, fps: Frac
     if largest > ctx.settings.max_source_mb * MB:
         raise TooLarge(f"A frame is too large: {largest / MB:.1f} MB (maximum {ctx.settings.max_source_mb:g} MB).")
     clip = image_clip(
-        _StoredImages(ctx.outputs.storage, frames, ahead=max(2, min(2 * WORKERS, _MEMORY_BYTES // (largest + 1)))),
+        _StoredImages(ctx.outputs.storage, frames, largest),
         fps,
         max_pixels=ctx.settings.max_pixels,
         colors=_colors(record),

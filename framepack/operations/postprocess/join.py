@@ -8,15 +8,17 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 
 from framepack.api.names import Name
-from framepack.api.schemas import CallbackRequest, Url, VideoRequest, VideoResponse
-from framepack.errors import FramepackError, InvalidField, TooLarge
+from framepack.api.schemas import CallbackRequest, Url, VideoResponse
+from framepack.closing import closing
+from framepack.errors import InvalidField, TooLarge
 from framepack.media.frames.hdr import describe_conversion
 from framepack.media.mux.join import JoinInput, copy_joined
 from framepack.media.read.reader import open_clip
 from framepack.media.timeline.concat import concatenate
 from framepack.processing.context import Context
 from framepack.processing.operation import operation
-from framepack.processing.render import open_source, publish_video, video_response
+from framepack.processing.render import publish_video, video_response
+from framepack.processing.sources import open_sources
 
 _MIN_VIDEOS = 2
 
@@ -61,15 +63,11 @@ def join(request: JoinRequest, ctx: Context) -> VideoResponse:
     if count > ctx.settings.max_join_videos:
         raise TooLarge(f"Too many videos: {count} (maximum {ctx.settings.max_join_videos}).")
     names, pieces, clips = [], [], []
-    for index, url in enumerate(request.video_urls):
-        place = f"video_urls[{index}]: "
-        try:
-            source, info = open_source(VideoRequest(video_url=url), ctx)
-        except FramepackError as error:
-            raise type(error)(place + error.message) from error
-        names.append(source.name)
-        pieces.append(JoinInput(source.path, info))
-        clips.append(open_clip(source.path, info, warn=partial(_warn, ctx, place)))
+    with closing(open_sources(request.video_urls, "video_urls", ctx)) as sources:
+        for index, (source, info) in enumerate(sources):
+            names.append(source.name)
+            pieces.append(JoinInput(source.path, info))
+            clips.append(open_clip(source.path, info, warn=partial(_warn, ctx, f"video_urls[{index}]: ")))
     for index, clip in enumerate(clips):
         if clip.colors != clips[0].colors and (sentence := describe_conversion(clip.colors, clips[0].colors)):
             _warn(ctx, f"video_urls[{index}]: ", sentence)

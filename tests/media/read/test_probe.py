@@ -13,7 +13,7 @@ import pytest
 from av.stream import Disposition
 
 from framepack.errors import InvalidMedia
-from framepack.media.clip import Colors, Matrix
+from framepack.media.clip import Colors, Matrix, ProbedAudio
 from framepack.media.read.probe import AudioInfo, VideoInfo, probe
 from tests.support.clips import (
     AudioSpec,
@@ -47,7 +47,8 @@ def test_probe_describes_a_real_clip() -> None:
     assert (info.length, info.frame_count, info.vfr) == (132, 132, False)
     assert info.duration_seconds == pytest.approx(5.28)
     assert info.bits_per_second == pytest.approx(8 * info.size_bytes / 5.28)
-    assert info.audio == AudioInfo(stream=1, codec="aac", delay=Fraction(0))
+    surround = ProbedAudio(Fraction(0), 48_000, ("FL", "FR", "FC", "LFE", "BL", "BR"))
+    assert info.audio == AudioInfo(stream=1, codec="aac", delay=Fraction(0), probed=surround)
     assert info.colors == Colors(Matrix.BT709)
     assert info.warnings == ()
 
