@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, cast
 from framepack.errors import InvalidMedia
 from framepack.media.audio.track import audio_track
 from framepack.media.containers import open_input, open_output, read_packets
-from framepack.media.mux.h264 import is_b_frame, is_idr
+from framepack.media.mux.h264 import changes_parameters, is_b_frame, is_idr
 from framepack.media.mux.muxer import Muxer, Watch, unwatched
 
 if TYPE_CHECKING:
@@ -139,8 +139,8 @@ def _retimed_packets(input_file: JoinInput, begin: int) -> Iterator[Packet[Video
                 raise _NotJoinable
             if not count and not is_idr(packet):
                 raise _NotJoinable
-            if count and packet.pts > latest and is_b_frame(packet):  # these are decoding times
-                raise _NotJoinable
+            if changes_parameters(packet) or (count and packet.pts > latest and is_b_frame(packet)):
+                raise _NotJoinable  # for the packets behind, or since these are decoding times
             latest = max(latest, packet.pts) if count else packet.pts
             shift = begin - start
             packet.pts, packet.dts, packet.duration = packet.pts + shift, packet.dts + shift, int(tick)
