@@ -29,6 +29,19 @@ def rewritten(path: Path, target: Path, change: Callable[[list[Packet]], Iterato
     return target
 
 
+def slides(path: Path, times: Sequence[Fraction], **fields: Any) -> Path:
+    """Frames that stay long, in a file whose header says 25 per second, as FFmpeg's ``-vsync vfr`` makes it."""
+    spec = Spec(**{"count": len(times), "options": {"bf": "0", "g": "1"}, **fields})
+
+    def later(packets: list[Packet]) -> Iterator[Packet]:
+        for packet, time in zip(packets, times, strict=True):
+            packet.pts = packet.dts = round(time / packet.time_base)
+            packet.duration = round(Fraction(1, 25) / packet.time_base)
+            yield packet
+
+    return rewritten(make_clip(path.with_name(f"plain{path.suffix}"), spec), path, later)
+
+
 def with_own_parameters(first: Path, second: Path, target: Path, bring: Sequence[int] = (0, 1)) -> Path:
     """Two H.264 files in one MP4 file with the header of the first.
 

@@ -21,7 +21,7 @@ from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
 from framepack.media.write.writer import write
 from tests.support.clips import AudioSpec, Pixels, Spec, barred, bars_of, corrupt, make_clip, truncate
-from tests.support.odd_files import gif, held, recorded
+from tests.support.odd_files import gif, held, recorded, slides, with_duration
 from tests.support.readback import beep_times, rgb_of
 from tests.support.runs import bench
 
@@ -95,6 +95,29 @@ def test_a_whole_file_that_ends_later_than_its_frames_shows_the_last_one(tmp_pat
     assert (clip.fps, clip.length, warnings) == (Fraction(25), 59, [])
     assert appearances(clip) == [(number, Fraction(number, 25)) for number in range(10)]
     assert "The end of the file is missing" in " ".join(opened(truncate(path, tmp_path / f"cut{suffix}", 0.8))[1])
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".avi", ".flv"])
+def test_the_last_of_some_slides_ends_with_the_file(tmp_path: Path, suffix: str) -> None:
+    """Three slides of 3 s and the last one again for 40 ms, as FFmpeg makes them: not for 3 s, as the others."""
+    codec = {".webm": "libvpx", ".avi": "mpeg4", ".flv": "flv"}.get(suffix, "libx264")
+    times = [Fraction(3 * number) for number in range(4)]
+    path = slides(tmp_path / f"clip{suffix}", times, codec=codec, frame=barred, options={"g": "1"})
+    clip, warnings = opened(path)
+    assert appearances(clip) == list(enumerate(times))
+    assert (clip.length or 0) / clip.fps == pytest.approx(9.04, abs=0.05)
+    assert warnings == []
+
+
+@pytest.mark.parametrize(("interval", "end", "seconds"), [(1, 4.04, 5), (3, 12.0, 15), (3, 12.5, 12.5)])
+def test_the_last_frame_of_a_slow_recording_stays_as_long_as_the_others(
+    tmp_path: Path, interval: int, end: float, seconds: float
+) -> None:
+    """Unless the file ends more than a second before, and says a time at all."""
+    path = recorded(tmp_path / "clip.webm", [Fraction(interval * number) for number in range(5)])
+    clip, warnings = opened(with_duration(path, end))
+    assert float((clip.length or 0) / clip.fps) == pytest.approx(seconds, abs=0.01)
+    assert warnings == []
 
 
 def test_an_absurd_last_duration_is_not_believed(tmp_path: Path) -> None:
