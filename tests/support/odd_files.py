@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import av
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from tests.support.clips import REPRODUCIBLE, AudioSpec, Spec, barred, make_clip
 
@@ -207,6 +208,20 @@ def animated(path: Path, durations: list[int], mode: str = "RGB", **options: Any
     lossless: dict[str, Any] = {"lossless": True} if path.suffix == ".webp" else {}
     images[0].save(path, save_all=True, append_images=images[1:], duration=durations, loop=0, **lossless, **options)
     return path
+
+
+def comfy_animation(path: Path, count: int, prompt: str, workflow: str, **texts: str) -> Path:
+    """An animation as ComfyUI's nodes write it: EXIF fields of WebP, chunks behind the frames of PNG, with texts."""
+    if path.suffix == ".webp":
+        exif = Image.Exif()
+        exif[0x0110], exif[0x010F] = f"prompt:{prompt}", f"workflow:{workflow}"
+        return animated(path, [40] * count, exif=exif)
+    info = PngInfo()
+    for name, text in {"prompt": prompt, "workflow": workflow}.items():
+        info.add(b"comf", f"{name}\0{text}".encode(), after_idat=True)
+    for name, text in texts.items():
+        info.add_itxt(name, text)
+    return animated(path, [40] * count, pnginfo=info)
 
 
 def with_speakers(path: Path, positions: Sequence[int]) -> Path:
