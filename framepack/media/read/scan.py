@@ -18,7 +18,7 @@ from framepack.media.read.edit_start import LEAST_SECONDS, EditStart
 from framepack.media.read.fields import FieldPairs
 from framepack.media.read.frame_order import NO_TIME, FrameOrder, presentation_order
 from framepack.media.read.hidden import is_shown
-from framepack.media.read.last_frame import declared_end, seconds_to_end
+from framepack.media.read.last_frame import FileEnds, declared_end
 from framepack.media.read.order_counts import LastFrames
 from framepack.media.read.repaired_times import frame_duration, repaired_times
 from framepack.media.read.whole_file import is_whole
@@ -204,7 +204,9 @@ class Scan:
         ranks, times = presentation_order(self._on_one_clock(), self._shown)
         jumps = frozenset(number for number, _ in self.clock_jumps(self.clocks.video))
         order = FrameOrder(ranks, self._key_packets, jumps, self.held)
-        is_exact, to_end = self._is_end_exact(), seconds_to_end(times, self.time_base, self._file_end())
+        declared = min(self.declared_seconds, self.declared_end or self.declared_seconds)
+        ends = FileEnds(declared, self.others_end_seconds, self.end_seconds)
+        is_exact, to_end = self._is_end_exact(), ends.seconds_to(times, self.time_base)
         if is_exact or to_end is None or self.clocks.jumps:
             return order, Timestamps(times, self.time_base, self._last_duration(), is_exact)
         return order, Timestamps(times, self.time_base, round(to_end / self.time_base), is_end_exact=True)
@@ -295,11 +297,6 @@ class Scan:
             self.unbelieved_seconds = seconds
             return 0
         return int(seconds / self.time_base)
-
-    def _file_end(self) -> Fraction:
-        """When the file ends, by its packets or its header, in seconds of the video's clock."""
-        declared = self.declared_seconds if self.declared_end is None else self.declared_end
-        return max(self.end_seconds, min(declared, self.declared_seconds))
 
     def _is_end_exact(self) -> bool:
         """Whether the file has durations of single frames."""

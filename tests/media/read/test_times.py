@@ -17,6 +17,7 @@ import pytest
 from framepack.errors import InvalidMedia
 from framepack.media.clip import Clip, Encoding
 from framepack.media.images.convert import to_rgb
+from framepack.media.read.last_frame import FileEnds
 from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
 from framepack.media.write.writer import write
@@ -109,15 +110,39 @@ def test_the_last_of_some_slides_ends_with_the_file(tmp_path: Path, suffix: str)
     assert warnings == []
 
 
-@pytest.mark.parametrize(("interval", "end", "seconds"), [(1, 4.04, 5), (3, 12.0, 15), (3, 12.5, 12.5)])
+@pytest.mark.parametrize(
+    ("interval", "end", "seconds"), [(1, 4.04, 5), (3, 12.0, 15), (3, 13.5, 15), (3, 12.5, 12.5)]
+)
 def test_the_last_frame_of_a_slow_recording_stays_as_long_as_the_others(
     tmp_path: Path, interval: int, end: float, seconds: float
 ) -> None:
-    """Unless the file ends more than a second before, and says a time at all."""
+    """Unless the file says a time, and ends more than a second and more than half of an interval before."""
     path = recorded(tmp_path / "clip.webm", [Fraction(interval * number) for number in range(5)])
     clip, warnings = opened(with_duration(path, end))
     assert float((clip.length or 0) / clip.fps) == pytest.approx(seconds, abs=0.01)
     assert warnings == []
+
+
+@pytest.mark.parametrize(
+    ("count", "declared", "others", "packets", "seconds"),
+    [
+        (4, "9.04", "0", "9.04", "0.04"),
+        (4, "9.04", "9.5", "9.5", "0.5"),  # with the audio
+        (4, "9.04", "0", "12.1", "0.04"),  # a wrong rate
+        (4, "0", "0", "9.04", "0.04"),  # nothing in the header
+        (4, "6.04", "0", "9.04", "0.04"),  # a duration without the beginning
+        (4, "9.001", "0", "9.001", None),
+        (4, "0", "0", "10.5", None),  # fields
+        (400, "1197.04", "0", "1197.04", None),
+    ],
+)
+def test_slides_end_early_only_if_the_file_says_so(
+    count: int, declared: str, others: str, packets: str, seconds: str | None
+) -> None:
+    """Slides of 3 s: by the header before the packets, and not in long recordings."""
+    ends = FileEnds(Fraction(declared), Fraction(others), Fraction(packets))
+    found = ends.seconds_to([3 * number for number in range(count)], Fraction(1))
+    assert found == (None if seconds is None else Fraction(seconds))
 
 
 def test_an_absurd_last_duration_is_not_believed(tmp_path: Path) -> None:
