@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +26,7 @@ LANGUAGE: Final = "language"
 
 _TEXTS: Final = ("title", "comment", "prompt", "workflow")
 _CARRIED: Final = (*_TEXTS, "date", "creation_time")
+_OTHERS: Final = "metadata other than title, date and comment"
 _MAX_CHARACTERS: Final = 4_000_000  # FFmpeg's demuxers read no longer ones, and no workflow comes near
 _MAX_UNPACKED_BYTES: Final = 100_000_000
 _TECHNICAL: Final = frozenset(
@@ -60,11 +61,22 @@ _TECHNICAL: Final = frozenset(
 
 def read_metadata(container: InputContainer, audio: AudioStream | None) -> Metadata:
     """The metadata of a file that outputs have, too: title, comment, date, and the language of the audio."""
-    found = {name.lower(): value for name, value in container.metadata.items()}
-    kept = [(name, found[name]) for name in _CARRIED if 0 < len(found.get(name, "")) <= _MAX_CHARACTERS]
+    kept = carried({name.lower(): value for name, value in container.metadata.items()})
     if audio is not None and (language := audio.metadata.get(LANGUAGE, "und")) != "und":
-        kept.append((LANGUAGE, language))
+        return (*kept, (LANGUAGE, language))
+    return kept
+
+
+def carried(found: Mapping[str, str]) -> Metadata:
+    """Those of a file's metadata, in lower case, that outputs have, too."""
+    kept = ((name, found[name]) for name in _CARRIED if 0 < len(found.get(name, "")) <= _MAX_CHARACTERS)
     return tuple((name, value) for name, value in kept if name != "creation_time" or _is_time(value))
+
+
+def describe_others(found: Mapping[str, str]) -> Iterator[str]:
+    """One sentence about those of an image's metadata, in lower case, that outputs do not have, or none."""
+    if any(_is_left_out(name, value) for name, value in found.items()):
+        yield f"Not carried over to outputs: {_OTHERS}."
 
 
 def has_texts(metadata: Metadata) -> bool:
@@ -115,7 +127,7 @@ def _left_out(container: InputContainer, video: VideoStream, audio: AudioStream 
     yield from _counted(len(chapters), "chapter")
     is_about_itself = container.format.name == "flv"  # the metadata of such files is about their streams
     if not is_about_itself and any(_is_left_out(name.lower(), value) for name, value in container.metadata.items()):
-        yield "metadata other than title, date and comment"
+        yield _OTHERS
 
 
 def _count(streams: list[Stream], kind: str) -> int:

@@ -12,6 +12,7 @@ from framepack.files.source import Source
 from framepack.media.frames.colors import is_hdr
 from framepack.media.frames.hdr import TONE_MAPPED
 from framepack.media.images.animation import animation_format, convert_animation
+from framepack.media.metadata import carried, describe_others
 from framepack.media.read.probe import VideoInfo, probe
 from framepack.media.read.reader import open_clip
 from framepack.media.write.nvenc import MAX_HARDWARE_SIDE
@@ -87,9 +88,16 @@ def _probed(source: Source, ctx: Context) -> tuple[Source, VideoInfo]:
         check_size(width, height, frames, ctx.settings)
         replace(ctx.budget).decode(frames, width, height, ctx.settings)
 
-    convert_animation(source.path, target, check=check, warn=ctx.job.warn)
+    metadata = convert_animation(source.path, target, check=check, warn=ctx.job.warn)
     info = probe(target, max_frames=ctx.settings.max_frames)
-    info = replace(info, size_bytes=source.path.stat().st_size, container=kind, codec=kind)
+    info = replace(
+        info,
+        size_bytes=source.path.stat().st_size,
+        container=kind,
+        codec=kind,
+        left_out=(*info.left_out, *describe_others(metadata)),
+        metadata=carried(metadata),
+    )
     return replace(source, path=target, original=source.path), info
 
 

@@ -24,7 +24,7 @@ from tests.support.clips import (
     make_clip,
     truncate,
 )
-from tests.support.odd_files import with_duration
+from tests.support.odd_files import comfy_animation, with_duration
 
 TITLE = "Über dem Meer 海"
 _NO_GIF_TITLE = {"export GIF": ("A GIF has no title and no comment; those of the video are left out.",)}
@@ -299,6 +299,27 @@ REST = (
         title=TITLE,
         copied=True,
         in_operations=_NO_GIF_TITLE,
+    ),
+    _row(
+        "comfyui-webp",
+        "The rest of the file",
+        "Prompt and workflow of ComfyUI in an animated WebP",
+        lambda folder: comfy_animation(folder / "a.webp", COUNT, "{}", '{"nodes": [1]}'),
+        beeps=None,
+        patches=(),
+        in_operations=_NO_GIF_TITLE,
+        other_reader=False,
+    ),
+    _row(
+        "comfyui-apng",
+        "The rest of the file",
+        "The same in an animated PNG with a title",
+        lambda folder: comfy_animation(folder / "a.png", COUNT, "{}", '{"nodes": [1]}', Title=TITLE),
+        title=TITLE,
+        beeps=None,
+        patches=(),
+        in_operations=_NO_GIF_TITLE,
+        other_reader=False,
     ),
     _row(
         "two-tracks",

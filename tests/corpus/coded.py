@@ -22,6 +22,7 @@ from tests.corpus.timing import FILM
 from tests.support.clips import REPRODUCIBLE, Pixels, Spec, barred, make_clip, truncate
 from tests.support.codings import Coding, encoded
 from tests.support.fields import write_fields
+from tests.support.odd_files import with_own_parameters
 
 _REORDERED = [0, *(number for pair in range(1, COUNT - 1, 2) for number in (pair + 1, pair)), COUNT - 1]
 _FIRST_FIELDS = (0, 1, 2, 3, 3)
@@ -93,6 +94,19 @@ def cut_live(folder: Path) -> Path:
     with av.open(str(path)) as container:
         last = [packet.pos for packet in container.demux(video=0) if packet.size][-1]
     return truncate(path, folder / "a.mkv", (last or 0) / path.stat().st_size)
+
+
+def spliced(folder: Path) -> Path:
+    """Frames of two encoders; the packets of the second bring its parameters, unlike those in the header."""
+    options = {"bf": "0", "crf": "10"}
+    first = video("first.mp4", count=COUNT // 2, options={**options, "preset": "medium"})(folder)
+    rest = video(
+        "second.mp4",
+        count=COUNT // 2,
+        frame=lambda number, width, height: card()(COUNT // 2 + number, width, height),
+        options={**options, "preset": "veryslow", "x264-params": "cabac=0:8x8dct=0"},
+    )(folder)
+    return with_own_parameters(first, rest, folder / "a.mp4", bring=[1])
 
 
 def subtitled(folder: Path) -> Path:
@@ -197,6 +211,13 @@ ROWS = (
         "MKV as a live recording leaves it, without its size (B-frames)",
         remuxed("a.mkv", "plain.mkv", _LIVE, live="1"),
         copied=True,
+    ),
+    _row(
+        "spliced",
+        "Containers and codecs",
+        "MP4 with H.264 whose parameters change midway, as of an editor that encodes only some parts anew",
+        spliced,
+        beeps=None,
     ),
     _row(
         "cut-live",

@@ -23,6 +23,7 @@ from tests.support.odd_files import (
     in_decoding_order,
     recorded,
     rewritten,
+    slides,
     with_edit_lists,
     without_pes_times,
 )
@@ -521,6 +522,17 @@ TIMES = rows_of(
         {
             "shown": (*(k for k in range(5) for _ in range(5)), 5),
             "fps": Fraction(10),
+            "beeps": None,
+            "note": "a multiple of the rate, so that it ends in time",
+        },
+    ),
+    (
+        "slides",
+        "Slides of which the last one is there again for a moment, as FFmpeg makes them (MKV)",
+        lambda folder: slides(folder / "a.mkv", [Fraction(3 * k, 2) for k in range(3)], frame=card()),
+        {
+            "shown": (*[0] * 30, *[1] * 30, 2),
+            "fps": Fraction(20),
             "beeps": None,
             "note": "a multiple of the rate, so that it ends in time",
         },

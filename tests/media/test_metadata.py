@@ -11,14 +11,19 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from framepack.media.metadata import packed, unpacked
 from framepack.media.read.probe import probe
 from tests.support.clips import AudioSpec, Spec, add_audio, add_video, frames_of, make_clip, real_clip
+from tests.support.odd_files import animated, comfy_animation
 from tests.support.runs import Bench, bench
 
 TITLE, DATE = "Über dem Meer 海", "2023-05-06T07:08:09.000000Z"
 WORKFLOW = json.dumps({"nodes": ["KSampler"] * 5000, "名": "值"}, ensure_ascii=False)
+ASCII_WORKFLOW = json.dumps({"nodes": ["KSampler"] * 5000, "名": "值"})
+NOT_IN_GIF = "A GIF has no title and no comment; those of the video are left out."
 LEFT_OUT = (
     "Not carried over to outputs: 1 other audio track, 2 chapters, metadata other than title, date and comment."
 )
@@ -98,6 +103,79 @@ def test_the_tags_of_comfyui_are_carried_over(worker: Bench, tmp_path: Path, for
     assert (found["prompt"], found["workflow"], found["title"]) == ('{"seed": 1}', WORKFLOW, TITLE)
 
 
+def comfy(path: Path) -> Path:
+    """An animation of ComfyUI with a long workflow."""
+    return comfy_animation(path, 3, '{"seed": 1}', ASCII_WORKFLOW)
+
+
+@pytest.mark.parametrize("format_", ["MP4", "WebM"])
+@pytest.mark.parametrize("suffix", [".webp", ".png"])
+def test_the_workflow_of_an_animated_image_is_carried_over(
+    worker: Bench, tmp_path: Path, suffix: str, format_: str
+) -> None:
+    """Nothing else needs a sentence."""
+    answer = worker.run("export", comfy(tmp_path / f"a{suffix}"), format=format_)
+    found = tags(worker.output(answer))
+    assert (found["prompt"], found["workflow"]) == ('{"seed": 1}', ASCII_WORKFLOW)
+    assert "warnings" not in answer
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".png"])
+def test_the_workflow_of_an_animated_image_stays_with_its_frames_and_is_named_for_a_gif(
+    worker: Bench, tmp_path: Path, suffix: str
+) -> None:
+    """As that of a video."""
+    source = comfy(tmp_path / f"a{suffix}")
+    assert worker.run("export", source, format="GIF")["warnings"] == [NOT_IN_GIF]
+    folder = worker.run("extract_frames", source)["folder_name"]
+    found = tags(worker.output(worker.run("reassemble_frames", folder_name=folder, output_fps=25)))
+    assert (found["prompt"], found["workflow"]) == ('{"seed": 1}', ASCII_WORKFLOW)
+
+
+def texts_of_png(path: Path) -> Path:
+    """An animated PNG with texts of all kinds."""
+    info = PngInfo()
+    info.add_itxt("Title", TITLE, zip=True)
+    info.add_text("Description", "a prompt: 1girl")
+    info.add_text("Creation Time", "2023-05-06 07:08:09")
+    info.add_text("Software", "editor")
+    info.add_text("Author", "somebody")
+    return animated(path, [40] * 3, pnginfo=info)
+
+
+def texts_of_webp(path: Path, encoding: str = "utf-16-be") -> Path:
+    """An animated WebP with a comment and a date in EXIF."""
+    exif = Image.Exif()
+    exif[0x0131], exif[0x013B], exif[0x0132] = "editor", "somebody", "2023:05:06 07:08:09"
+    exif.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + "a prompt: 1girl".encode(encoding)
+    return animated(path, [40] * 3, exif=exif)
+
+
+def test_texts_of_animated_images_have_the_names_of_videos(worker: Bench, tmp_path: Path) -> None:
+    """Title, comment and date are carried over, an author is named, software is not."""
+    other = ["Not carried over to outputs: metadata other than title, date and comment."]
+    for source in (
+        texts_of_png(tmp_path / "a.png"),
+        texts_of_webp(tmp_path / "a.webp"),
+        texts_of_webp(tmp_path / "b.webp", "utf-16-le"),
+    ):
+        answer = worker.run("filters", source, brightness=5)
+        found = tags(worker.output(answer))
+        assert (found["comment"], found["date"]) == ("a prompt: 1girl", "2023-05-06 07:08:09")
+        assert found.get("title") == (TITLE if source.suffix == ".png" else None)
+        assert answer["warnings"] == other
+
+
+def test_damaged_metadata_of_an_animated_image_leaves_its_frames(worker: Bench, tmp_path: Path) -> None:
+    """It is no reason to refuse the file."""
+    source = comfy(tmp_path / "a.webp")
+    data = source.read_bytes()
+    place = data.index(b"EXIF") + 8
+    source.write_bytes(data[:place] + b"\xff" * 40 + data[place + 40 :])
+    answer = worker.run("export", source)
+    assert probe(worker.output(answer)).length == 3
+
+
 def test_frames_bring_the_metadata_back(worker: Bench, tmp_path: Path) -> None:
     """Extraction keeps it with the frames, and reassembly writes it."""
     folder = worker.run("extract_frames", rich(tmp_path / "rich.mp4", own_tags=True))["folder_name"]
@@ -123,9 +201,8 @@ def test_no_answer_and_no_log_has_the_comment(
 
 def test_a_gif_says_that_it_has_no_comment(worker: Bench, tmp_path: Path) -> None:
     """A date alone, which every phone writes, is not worth a sentence."""
-    sentence = "A GIF has no title and no comment; those of the video are left out."
     answer = worker.run("export", rich(tmp_path / "rich.mp4"), format="GIF")
-    assert answer["warnings"] == [LEFT_OUT, sentence]
+    assert answer["warnings"] == [LEFT_OUT, NOT_IN_GIF]
     plain = worker.run("export", make_clip(tmp_path / "plain.mp4"), format="GIF")
     assert "warnings" not in plain
 

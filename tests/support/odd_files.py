@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import av
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from tests.support.clips import REPRODUCIBLE, AudioSpec, Spec, barred, make_clip
 
@@ -27,6 +28,89 @@ def rewritten(path: Path, target: Path, change: Callable[[list[Packet]], Iterato
             packet.stream = stream
             output.mux_one(packet)
     return target
+
+
+def slides(path: Path, times: Sequence[Fraction], **fields: Any) -> Path:
+    """Frames that stay long, in a file whose header says 25 per second, as FFmpeg's ``-vsync vfr`` makes it."""
+    spec = Spec(**{"count": len(times), "options": {"bf": "0", "g": "1"}, **fields})
+
+    def later(packets: list[Packet]) -> Iterator[Packet]:
+        for packet, time in zip(packets, times, strict=True):
+            packet.pts = packet.dts = round(time / packet.time_base)
+            packet.duration = round(Fraction(1, 25) / packet.time_base)
+            yield packet
+
+    return rewritten(make_clip(path.with_name(f"plain{path.suffix}"), spec), path, later)
+
+
+def with_own_parameters(first: Path, second: Path, target: Path, bring: Sequence[int] = (0, 1)) -> Path:
+    """Two H.264 files in one MP4 file with the header of the first.
+
+    Args:
+        first: An MP4 file.
+        second: An MP4 file, perhaps of another encoder.
+        target: The new file.
+        bring: Which of the two files have their parameters in their key frames, too.
+    """
+    with (
+        av.open(str(first)) as one,
+        av.open(str(second)) as two,
+        av.open(str(target), "w", options=REPRODUCIBLE) as output,
+    ):
+        stream = output.add_stream_from_template(one.streams.video[0])
+        number = 0
+        for place, source in enumerate((one, two)):
+            head = parameter_sets(source) if place in bring else b""
+            for packet in source.demux(video=0):
+                if packet.size:
+                    copy = av.Packet(head * packet.is_keyframe + bytes(packet))
+                    copy.pts = copy.dts = number
+                    copy.duration, copy.time_base, copy.is_keyframe = 1, Fraction(1, 25), packet.is_keyframe
+                    copy.stream = stream
+                    output.mux(copy)
+                    number += 1
+    return target
+
+
+_SAMPLE_TABLE = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
+
+
+def with_two_descriptions(first: Path, second: Path, target: Path) -> Path:
+    """Two H.264 files with equal numbers of frames in one MP4 file, whose index has the headers of both."""
+    with_own_parameters(first, second, target, ())
+    data, table = target.read_bytes(), dict(_boxes(_at(target.read_bytes(), _SAMPLE_TABLE)))
+    (count,) = struct.unpack_from(">I", table[b"stsz"], 8)
+    (begin,) = struct.unpack_from(">I", table[b"stco"], 8)
+    own_bytes = sum(struct.unpack_from(f">{count // 2}I", table[b"stsz"], 12))
+    more = _at(second.read_bytes(), (*_SAMPLE_TABLE, b"stsd"))[8:]
+    table[b"stsd"] = struct.pack(">II", 0, 2) + table[b"stsd"][8:] + more
+    table[b"stsc"] = struct.pack(">8I", 0, 2, 1, count // 2, 1, 2, count // 2, 2)  # chunk, its samples, their header
+    table[b"stco"] = struct.pack(">4I", 0, 2, begin, begin + own_bytes)
+    target.write_bytes(_replaced(data, _SAMPLE_TABLE, _join(list(table.items()))))
+    return target
+
+
+def _at(data: bytes, path: Sequence[bytes]) -> bytes:
+    """The content of a box in others."""
+    return _at(dict(_boxes(data))[path[0]], path[1:]) if path else data
+
+
+def _replaced(data: bytes, path: Sequence[bytes], content: bytes) -> bytes:
+    """Data with another content of a box in others."""
+    if not path:
+        return content
+    return _join(
+        [(name, _replaced(box, path[1:], content) if name == path[0] else box) for name, box in _boxes(data)]
+    )
+
+
+def parameter_sets(source: av.container.InputContainer) -> bytes:
+    """The parameter sets in the header of an H.264 file with one of each kind, as packets have them."""
+    data = source.streams.video[0].codec_context.extradata or b""
+    sps, count = data[8 : 8 + int.from_bytes(data[6:8], "big")], data[5] & 31
+    pps = data[8 + len(sps) + 3 :][: int.from_bytes(data[8 + len(sps) + 1 :][:2], "big")]
+    assert (count, data[8 + len(sps)]) == (1, 1)
+    return b"".join(len(unit).to_bytes(4, "big") + unit for unit in (sps, pps))
 
 
 def in_decoding_order(packets: list[Packet]) -> Iterator[Packet]:
@@ -124,6 +208,20 @@ def animated(path: Path, durations: list[int], mode: str = "RGB", **options: Any
     lossless: dict[str, Any] = {"lossless": True} if path.suffix == ".webp" else {}
     images[0].save(path, save_all=True, append_images=images[1:], duration=durations, loop=0, **lossless, **options)
     return path
+
+
+def comfy_animation(path: Path, count: int, prompt: str, workflow: str, **texts: str) -> Path:
+    """An animation as ComfyUI's nodes write it: EXIF fields of WebP, chunks behind the frames of PNG, with texts."""
+    if path.suffix == ".webp":
+        exif = Image.Exif()
+        exif[0x0110], exif[0x010F] = f"prompt:{prompt}", f"workflow:{workflow}"
+        return animated(path, [40] * count, exif=exif)
+    info = PngInfo()
+    for name, text in {"prompt": prompt, "workflow": workflow}.items():
+        info.add(b"comf", f"{name}\0{text}".encode(), after_idat=True)
+    for name, text in texts.items():
+        info.add_itxt(name, text)
+    return animated(path, [40] * count, pnginfo=info)
 
 
 def with_speakers(path: Path, positions: Sequence[int]) -> Path:

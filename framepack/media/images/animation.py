@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from framepack.errors import FramepackError, InvalidMedia
 from framepack.media.containers import UNREADABLE, open_output
 from framepack.media.images.decode import to_eight_bits
+from framepack.media.images.image_metadata import read_image_metadata
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
@@ -51,7 +52,7 @@ def animation_format(path: Path) -> AnimationFormat | None:
     return None
 
 
-def convert_animation(path: Path, target: Path, *, check: Check, warn: Callable[[str], None]) -> None:
+def convert_animation(path: Path, target: Path, *, check: Check, warn: Callable[[str], None]) -> dict[str, str]:
     """Convert an animated image file to a QuickTime file of PNG images, with exact times and transparency.
 
     Args:
@@ -59,6 +60,9 @@ def convert_animation(path: Path, target: Path, *, check: Check, warn: Callable[
         target: The new file.
         check: Called before anything is decoded, and before each frame.
         warn: Called with a sentence for the client if the end of the file is missing.
+
+    Returns:
+        The metadata; see `read_image_metadata`. The new file has none.
 
     Raises:
         InvalidMedia: No frame can be read.
@@ -79,12 +83,14 @@ def convert_animation(path: Path, target: Path, *, check: Check, warn: Callable[
                     written += 1
                 if not written:
                     raise InvalidMedia(UNREADABLE)  # noqa: TRY301 - the handler lets it pass
+            found = read_image_metadata(image)
     except FramepackError:
         raise
     except Exception as error:  # Pillow's decoders raise any exception for damaged files
         raise InvalidMedia(UNREADABLE) from error
     if written < count:
         warn(f"The end of the file is missing: of {count} frames it holds {written}.")
+    return found
 
 
 def _frames(image: Image, numbers: range, check: Check) -> Iterator[tuple[Image, float]]:

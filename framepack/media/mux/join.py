@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 from framepack.errors import InvalidMedia
 from framepack.media.audio.track import audio_track
 from framepack.media.containers import open_input, open_output, read_packets
-from framepack.media.mux.h264 import is_b_frame, is_idr
+from framepack.media.mux.h264 import changes_parameters, is_b_frame, is_idr
 from framepack.media.mux.muxer import Muxer, Watch, unwatched
 
 if TYPE_CHECKING:
@@ -145,8 +145,8 @@ def _retimed_packets(container: InputContainer, info: VideoInfo, begin: int) -> 
             raise _NotJoinable
         if not count and not is_idr(packet):
             raise _NotJoinable
-        if count and time > latest and is_b_frame(packet):  # these are decoding times
-            raise _NotJoinable
+        if changes_parameters(packet) or (count and time > latest and is_b_frame(packet)):
+            raise _NotJoinable  # for the packets behind, or since these are decoding times
         latest = max(latest, time) if count else time
         packet.pts, packet.dts, packet.duration = time + shift, packet.dts + shift, int(tick)
         count += 1

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, cast
 from framepack.errors import FramepackError, InvalidMedia
 from framepack.media.audio.track import audio_track
 from framepack.media.containers import open_input, open_output, read_packets
-from framepack.media.mux.h264 import is_b_frame, is_idr
+from framepack.media.mux.h264 import changes_parameters, is_b_frame, is_idr
 from framepack.media.mux.muxer import Muxer, Watch, unwatched
 
 if TYPE_CHECKING:
@@ -106,7 +106,8 @@ def read_encoded_video(path: Path, stream: int, fps: Fraction) -> EncodedVideo |
 def copyable_video(path: Path, info: VideoInfo) -> EncodedVideo | None:
     """The video of an MP4 file, or None if it cannot be repeated without re-encoding.
 
-    It has to be undamaged, upright H.264 in 4:2:0 at a constant frame rate, beginning with an IDR frame.
+    It has to be undamaged, upright H.264 in 4:2:0 at a constant frame rate, beginning with an IDR frame, all with the
+    parameters in the header.
 
     Raises:
         InvalidMedia: The file cannot be read.
@@ -114,7 +115,7 @@ def copyable_video(path: Path, info: VideoInfo) -> EncodedVideo | None:
     is_supported = "mp4" in info.container and info.codec == "h264" and info.pixel_format in _COPIED_FORMATS
     if not is_supported or info.upright or info.vfr or info.warnings or info.frame_count != info.length:
         return None
-    if not has_presentation_times(path, info.stream):
+    if not _are_copyable(path, info.stream):
         return None
     found = read_encoded_video(path, info.stream, info.fps)
     if found is None or found.frame_numbers[0] != 0 or len(found.frame_numbers) != info.length:
@@ -191,15 +192,18 @@ def _packets(container: InputContainer, stream: int) -> Iterator[Packet[VideoStr
             yield cast("Packet[VideoStream]", packet)
 
 
-def has_presentation_times(path: Path, stream: int) -> bool:
-    """Whether B-frames of an H.264 file are shown before frames that are decoded earlier, as they have to be.
+def _are_copyable(path: Path, stream: int) -> bool:
+    """Whether the packets of an H.264 file can be decoded again behind the last one, and say when they are shown.
 
-    Otherwise its presentation times are decoding times, as some muxers write them.
+    Their parameters have to be those in the header. B-frames have to be shown before frames that are decoded earlier;
+    otherwise the presentation times are decoding times, as some muxers write them.
     """
     latest: int | None = None
     with open_input(path) as container:
         for packet in _packets(container, stream):
             if packet.pts is None or (latest is not None and packet.pts > latest and is_b_frame(packet)):
+                return False
+            if changes_parameters(packet):
                 return False
             latest = packet.pts if latest is None else max(latest, packet.pts)
     return True

@@ -19,6 +19,7 @@ from framepack.media.read.ends import StreamEnds
 from framepack.media.read.fields import FieldPairs
 from framepack.media.read.frame_order import NO_TIME, FrameOrder, presentation_order
 from framepack.media.read.hidden import is_shown
+from framepack.media.read.last_frame import FileEnds, declared_end
 from framepack.media.read.order_counts import LastFrames
 from framepack.media.read.repaired_times import frame_duration, repaired_times
 from framepack.media.read.whole_file import is_whole
@@ -199,7 +200,12 @@ class Scan:
         ranks, times = presentation_order(self._on_one_clock(), self._shown)
         jumps = frozenset(number for number, _ in self.clock_jumps(self.clocks.video))
         order = FrameOrder(ranks, self._key_packets, jumps, self.held)
-        return order, Timestamps(times, self.time_base, self._last_duration(), self._is_end_exact())
+        declared = min(self.declared_seconds, self.declared_end or self.declared_seconds)
+        ends = FileEnds(declared, self.others_end_seconds, self.end_seconds)
+        is_exact, to_end = self._is_end_exact(), ends.seconds_to(times, self.time_base)
+        if is_exact or to_end is None or self.clocks.jumps:
+            return order, Timestamps(times, self.time_base, self._last_duration(), is_exact)
+        return order, Timestamps(times, self.time_base, round(to_end / self.time_base), is_end_exact=True)
 
     @property
     def is_retimed(self) -> bool:
@@ -344,7 +350,7 @@ def scan(
     )
     result.audio = None if audio is None else AudioExtent(audio.index)
     result.declared_seconds = Fraction(container.duration or 0, MICROSECONDS)
-    result.declared_end = _declared_end(container, video)
+    result.declared_end = declared_end(container, video)
     peek = video.width * video.height <= MAX_PIXELS
     video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     video.codec_context.thread_count = 1  # for one frame, threads only add delay
@@ -372,15 +378,6 @@ def scan(
 def _believed(ticks: int | None) -> int | None:
     """A timestamp, unless it is so large that it must be damage."""
     return None if ticks is None or abs(ticks) > _MOST_TICKS else ticks
-
-
-def _declared_end(container: InputContainer, video: VideoStream) -> Fraction | None:
-    """End time of the video in seconds, as the header has it."""
-    if video.duration:
-        return ((video.start_time or 0) + video.duration) * (video.time_base or _TIME_BASE)
-    if container.duration:
-        return Fraction((container.start_time or 0) + container.duration, MICROSECONDS)
-    return None
 
 
 def _decoded(packet: Packet[Stream]) -> Iterator[av.VideoFrame]:

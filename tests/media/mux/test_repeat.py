@@ -21,6 +21,7 @@ from framepack.media.timeline.loops import repeated
 from framepack.media.write.writer import write
 from tests.support.clips import AudioSpec, Spec, flat, make_clip, real_clip
 from tests.support.looping import NTSC, CountingFrames, numbered_still, open_file, shown
+from tests.support.odd_files import with_own_parameters, with_two_descriptions
 from tests.support.readback import audio_of, beep_times
 
 B_FRAMES = {"preset": "medium", "crf": "20", "x264-params": "b-adapt=0:bframes=3:scenecut=0"}
@@ -181,6 +182,33 @@ def test_a_file_that_does_not_begin_with_an_idr_frame_is_not_copied(tmp_path: Pa
             output.mux(packet)
     assert found(whole) is not None
     assert found(tail) is None
+
+
+@pytest.mark.parametrize("bring", [(0, 1), (1,)])
+def test_a_file_whose_packets_bring_other_parameters_is_not_copied(tmp_path: Path, bring: tuple[int, ...]) -> None:
+    """The parameters of the last packets would be those of the first ones of the next repeat."""
+    first = make_clip(tmp_path / "first.mp4", Spec(count=5, options={"bf": "0", "preset": "ultrafast"}))
+    second = make_clip(tmp_path / "second.mp4", Spec(count=5, options={"bf": "0", "preset": "medium"}))
+    assert found(first) is not None
+    assert found(with_own_parameters(first, second, tmp_path / "both.mp4", bring)) is None
+
+
+def test_a_file_with_two_headers_is_not_copied(tmp_path: Path) -> None:
+    """An index may have a header for each part."""
+    first = make_clip(tmp_path / "first.mp4", Spec(count=5, options={"bf": "0", "preset": "ultrafast"}))
+    second = make_clip(tmp_path / "second.mp4", Spec(count=5, options={"bf": "0", "preset": "medium"}))
+    both = with_two_descriptions(first, second, tmp_path / "both.mp4")
+    assert len(shown(both).numbers) == 10
+    assert found(both) is None
+
+
+def test_a_file_whose_packets_repeat_the_parameters_of_the_header_is_copied(tmp_path: Path) -> None:
+    """They change nothing."""
+    clip = make_clip(tmp_path / "clip.mp4", Spec(count=5, options={"bf": "0"}))
+    again = with_own_parameters(clip, clip, tmp_path / "again.mp4")
+    with av.open(str(clip)) as one, av.open(str(again)) as two:
+        assert next(one.demux(video=0)).size < next(two.demux(video=0)).size
+    assert found(again) is not None
 
 
 def test_cancelling_leaves_no_file(tmp_path: Path) -> None:

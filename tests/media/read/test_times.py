@@ -17,11 +17,12 @@ import pytest
 from framepack.errors import InvalidMedia
 from framepack.media.clip import Clip, Encoding
 from framepack.media.images.convert import to_rgb
+from framepack.media.read.last_frame import FileEnds
 from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
 from framepack.media.write.writer import write
 from tests.support.clips import AudioSpec, Pixels, Spec, barred, bars_of, corrupt, make_clip, truncate
-from tests.support.odd_files import gif, held, recorded
+from tests.support.odd_files import gif, held, recorded, slides, with_duration
 from tests.support.readback import beep_times, rgb_of
 from tests.support.runs import bench
 
@@ -95,6 +96,53 @@ def test_a_whole_file_that_ends_later_than_its_frames_shows_the_last_one(tmp_pat
     assert (clip.fps, clip.length, warnings) == (Fraction(25), 59, [])
     assert appearances(clip) == [(number, Fraction(number, 25)) for number in range(10)]
     assert "The end of the file is missing" in " ".join(opened(truncate(path, tmp_path / f"cut{suffix}", 0.8))[1])
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".avi", ".flv"])
+def test_the_last_of_some_slides_ends_with_the_file(tmp_path: Path, suffix: str) -> None:
+    """Three slides of 3 s and the last one again for 40 ms, as FFmpeg makes them: not for 3 s, as the others."""
+    codec = {".webm": "libvpx", ".avi": "mpeg4", ".flv": "flv"}.get(suffix, "libx264")
+    times = [Fraction(3 * number) for number in range(4)]
+    path = slides(tmp_path / f"clip{suffix}", times, codec=codec, frame=barred, options={"g": "1"})
+    clip, warnings = opened(path)
+    assert appearances(clip) == list(enumerate(times))
+    assert (clip.length or 0) / clip.fps == pytest.approx(9.04, abs=0.05)
+    assert warnings == []
+
+
+@pytest.mark.parametrize(
+    ("interval", "end", "seconds"), [(1, 4.04, 5), (3, 12.0, 15), (3, 13.5, 15), (3, 12.5, 12.5)]
+)
+def test_the_last_frame_of_a_slow_recording_stays_as_long_as_the_others(
+    tmp_path: Path, interval: int, end: float, seconds: float
+) -> None:
+    """Unless the file says a time, and ends more than a second and more than half of an interval before."""
+    path = recorded(tmp_path / "clip.webm", [Fraction(interval * number) for number in range(5)])
+    clip, warnings = opened(with_duration(path, end))
+    assert float((clip.length or 0) / clip.fps) == pytest.approx(seconds, abs=0.01)
+    assert warnings == []
+
+
+@pytest.mark.parametrize(
+    ("count", "declared", "others", "packets", "seconds"),
+    [
+        (4, "9.04", "0", "9.04", "0.04"),
+        (4, "9.04", "9.5", "9.5", "0.5"),  # with the audio
+        (4, "9.04", "0", "12.1", "0.04"),  # a wrong rate
+        (4, "0", "0", "9.04", "0.04"),  # nothing in the header
+        (4, "6.04", "0", "9.04", "0.04"),  # a duration without the beginning
+        (4, "9.001", "0", "9.001", None),
+        (4, "0", "0", "10.5", None),  # fields
+        (400, "1197.04", "0", "1197.04", None),
+    ],
+)
+def test_slides_end_early_only_if_the_file_says_so(
+    count: int, declared: str, others: str, packets: str, seconds: str | None
+) -> None:
+    """Slides of 3 s: by the header before the packets, and not in long recordings."""
+    ends = FileEnds(Fraction(declared), Fraction(others), Fraction(packets))
+    found = ends.seconds_to([3 * number for number in range(count)], Fraction(1))
+    assert found == (None if seconds is None else Fraction(seconds))
 
 
 def test_an_absurd_last_duration_is_not_believed(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
 from framepack.media.timeline.concat import concatenate, joined_fps
 from tests.support.clips import AudioSpec, Spec, flat, make_clip, to_frame
+from tests.support.odd_files import with_own_parameters, with_two_descriptions
 from tests.support.readback import beep_times, read_back, rgb_of
 
 NTSC = Fraction(30000, 1001)
@@ -222,6 +223,19 @@ def test_join_copies_no_files_with_different_streams(tmp_path: Path, other: Spec
     assert copied(tmp_path / "same.mp4", first, first)
     assert not copied(tmp_path / "joined.mp4", first, second)
     assert not copied(tmp_path / "joined.mp4", second, first)
+
+
+@pytest.mark.parametrize("splice", [with_own_parameters, with_two_descriptions])
+def test_join_copies_no_file_whose_parameters_change(
+    tmp_path: Path, splice: Callable[[Path, Path, Path], Path]
+) -> None:
+    """They would hold for the first packets of the next file, too; those of the header change nothing."""
+    first = make_clip(tmp_path / "first.mp4", Spec(count=5, options={"bf": "0", "preset": "ultrafast"}))
+    second = make_clip(tmp_path / "second.mp4", Spec(count=5, options={"bf": "0", "preset": "medium"}))
+    both = splice(first, second, tmp_path / "both.mp4")
+    assert not copied(tmp_path / "joined.mp4", both, both)
+    twice = with_own_parameters(first, first, tmp_path / "twice.mp4")
+    assert copied(tmp_path / "joined.mp4", twice, twice)
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".ts"])
