@@ -13,6 +13,7 @@ from framepack.media.read.deinterlace import Deinterlacer
 from framepack.media.read.frame_order import HIDDEN, MOST_REORDERED, Sequencer
 from framepack.media.read.hidden import is_header
 from framepack.media.read.normalize import Normalizer
+from framepack.media.read.pixel_aspect import PixelAspects
 from framepack.media.read.webm_alpha import alpha_decoder
 from framepack.processors import usable_threads
 
@@ -149,7 +150,8 @@ class Decoder:
             stream.codec_context.options = {"max_pixels": str(max_pixels)}
             decoder = _alpha_decoder(stream) or stream.codec_context
             deinterlacer = Deinterlacer(self._note)
-            normalize = Normalizer(self.info, self._note, keep_alpha=self.keep_alpha)
+            aspects = PixelAspects(stream, decoder)
+            normalize = Normalizer(self.info, self._note, aspects=aspects, keep_alpha=self.keep_alpha)
             order, begin = self.info.order, self.info.order.packet_before(first)
             sequence = Sequencer(order, order.rank(begin) or 0)
             for packet in self._packets(container, stream, begin):
