@@ -165,6 +165,20 @@ class AudioSequence:
 AudioPlan = AudioSource | StretchedAudio | ReversedAudio | AudioSequence
 """A description of a clip's audio: how to render it from files. It holds no samples."""
 
+
+@dataclass(slots=True)
+class Marks:
+    """Marks of a source that only some outputs keep.
+
+    Attributes:
+        is_stereo: Whether its frames hold the views of both eyes (3D).
+        captioned: Number of frames with closed captions, so far, when it was last decoded.
+    """
+
+    is_stereo: bool = False
+    captioned: int = 0
+
+
 Format = Literal["mp4", "webm", "gif"]
 
 
@@ -203,6 +217,7 @@ class Clip:
         has_alpha: Whether frames have alpha, beside straight colors. All of them are ``HostFrame`` objects then, and
             only their size may be changed.
         metadata: Names and values of the file's metadata that outputs have, too; see `framepack.media.metadata`.
+        marks: Marks of its sources; of one that is shown several times as often.
         repeats: How many times the frames and the audio play in total. They are computed and encoded once. An effect
             that changes each frame independently can ignore this; any other starts with ``expand_repeats``.
     """
@@ -219,6 +234,7 @@ class Clip:
     repeats: int = 1
     has_alpha: bool = False
     metadata: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    marks: tuple[Marks, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def total_frames(self) -> int | None:

@@ -13,6 +13,7 @@ from framepack.media.frames.colors import is_hdr
 from framepack.media.frames.hdr import TONE_MAPPED
 from framepack.media.images.animation import animation_format, convert_animation
 from framepack.media.metadata import carried, describe_others
+from framepack.media.read.marks import describe_lost_marks
 from framepack.media.read.probe import VideoInfo, probe
 from framepack.media.read.reader import open_clip
 from framepack.media.write.nvenc import MAX_HARDWARE_SIDE
@@ -171,6 +172,9 @@ def publish_video(
             measured.frames += _encode(clip, target, ctx)
     if not ctx.job.keeps_partial:
         ctx.job.check()
+    if not ctx.job.is_cancelled:  # otherwise more was decoded than encoded
+        for sentence in describe_lost_marks(clip, target):
+            ctx.job.warn(sentence)
     with measured.stage("publish"):
         return ctx.outputs.publish(target, folder=folder, stem=stem, suffix=suffix)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from framepack.media.clip import Colors, Matrix
@@ -83,6 +84,29 @@ def resolve(
     if transfer not in _KNOWN_TRANSFERS:
         transfer = _TRANSFERS[matrix]
     return Colors(matrix, primaries, transfer, _is_full_range(tags.color_range, pixel_format))
+
+
+def colors_of(frame: av.VideoFrame, first: Colors) -> Colors:
+    """The colors of a frame of a video whose first frame has the colors ``first``.
+
+    They are the same unless a tag of the frame contradicts them: missing tags do not. RGB is converted to the colors
+    of the first frame, whatever its tags.
+    """
+    if is_rgb(frame.format):
+        return first
+    own = resolve(frame, frame.format)
+    is_full = first.full_range
+    if frame.color_range in {_FULL_RANGE, _LIMITED_RANGE} or frame.format.name.startswith("yuvj"):
+        is_full = own.full_range
+    contradicts = (
+        (frame.colorspace in _MATRICES and own.matrix != first.matrix)
+        or (frame.color_primaries in _KNOWN_PRIMARIES and own.primaries != first.primaries)
+        or (frame.color_trc in _KNOWN_TRANSFERS and own.transfer != first.transfer)
+    )
+    if (own.matrix, own.primaries, own.transfer) == (Matrix.BT709, 1, HLG) and first.primaries != 1:
+        # The HEVC decoder keeps an alternative curve (SEI) that an earlier part of the stream named: this one is SDR.
+        own = replace(own, transfer=1)
+    return replace(own if contradicts else first, full_range=is_full)
 
 
 def _is_full_range(color_range: int, pixel_format: VideoFormat) -> bool:

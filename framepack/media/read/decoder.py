@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from framepack.errors import InvalidMedia
+from framepack.media.clip import Marks
 from framepack.media.containers import open_input, read_packets
 from framepack.media.read.deinterlace import Deinterlacer
 from framepack.media.read.frame_order import HIDDEN, MOST_REORDERED, Sequencer
 from framepack.media.read.hidden import is_header
+from framepack.media.read.marks import has_captions
 from framepack.media.read.normalize import Normalizer
+from framepack.media.read.pixel_aspect import PixelAspects
 from framepack.media.read.webm_alpha import alpha_decoder
 from framepack.processors import usable_threads
 
@@ -32,6 +35,8 @@ _WITHOUT_REFERENCES: Final = frozenset(
 
 _LOSING_ERRORS: Final = frozenset({"vp8"})
 """Codecs whose decoders give out a broken last frame as a whole one when each frame has a thread."""
+
+_WITH_CAPTIONS: Final = frozenset({"h264", "hevc", "mpeg2video", "av1"})
 
 _GROWTH: Final = 4  # a stream may change its size midway, up to this many times the pixels
 _WAITING_BYTES: Final = 128_000_000
@@ -54,6 +59,7 @@ class Decoder:
         path: The file.
         info: The result of ``probe`` for it.
         keep_alpha: Whether frames have alpha, instead of being put on black.
+        marks: Where frames with closed captions are counted.
         decoded: Number of frames decoded so far.
         damaged: Number of those in which the decoder concealed errors, or which came before any key frame.
         failed: Number of packets that could not be read or decoded.
@@ -66,6 +72,7 @@ class Decoder:
     path: Path
     info: VideoInfo
     keep_alpha: bool = False
+    marks: Marks = field(default_factory=Marks)
     decoded: int = 0
     damaged: int = 0
     failed: int = 0
@@ -149,7 +156,8 @@ class Decoder:
             stream.codec_context.options = {"max_pixels": str(max_pixels)}
             decoder = _alpha_decoder(stream) or stream.codec_context
             deinterlacer = Deinterlacer(self._note)
-            normalize = Normalizer(self.info, self._note, keep_alpha=self.keep_alpha)
+            aspects = PixelAspects(stream, decoder)
+            normalize = Normalizer(self.info, self._note, aspects=aspects, keep_alpha=self.keep_alpha)
             order, begin = self.info.order, self.info.order.packet_before(first)
             sequence = Sequencer(order, order.rank(begin) or 0)
             for packet in self._packets(container, stream, begin):
@@ -178,6 +186,8 @@ class Decoder:
                     number += 1
                 if number <= begin:
                     continue
+                if self.info.codec in _WITH_CAPTIONS and self.info.order.rank(number - 1) is not None:
+                    self.marks.captioned += has_captions(bytes(packet))
                 if packet.is_corrupt and number - 1 not in unmarked:
                     self.failed += 1
                 yield cast("Packet[VideoStream]", packet)

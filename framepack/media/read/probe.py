@@ -22,9 +22,10 @@ from framepack.media.read.changes import describe_changes, describe_damage
 from framepack.media.read.edit_list import Edit, EditLists, needs_own_reading, obstacle, played_once, read_edit_lists
 from framepack.media.read.edited import EditedVideo
 from framepack.media.read.frame_order import FrameOrder
+from framepack.media.read.marks import describe_spherical, is_stereo
 from framepack.media.read.overhang import fit_to_audio
 from framepack.media.read.scan import MAX_FRAMES, WITH_FRAME_INDEX, Scan, scan
-from framepack.media.read.video_header import describe_shown, read_video_header, refuse_dolby_vision
+from framepack.media.read.video_header import VideoHeader, describe_shown, read_video_header, refuse_dolby_vision
 from framepack.media.read.webm_alpha import alpha_decoder
 from framepack.media.timeline.constant_rate import Timeline, build_timeline
 
@@ -105,6 +106,7 @@ class VideoInfo:
         left_out: Sentences for the client about what outputs do not have, such as streams and metadata, or do have
             although the file hides it.
         metadata: The metadata that outputs have, too.
+        is_stereo: Whether frames hold the views of both eyes (3D).
         edited: The parts that are played, where FFmpeg does not follow the file's edit lists; else None.
     """
 
@@ -129,6 +131,7 @@ class VideoInfo:
     notes: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     metadata: Metadata = field(default=(), repr=False)
+    is_stereo: bool = False
     edited: EditedVideo | None = field(default=None, repr=False)
 
     @property
@@ -267,8 +270,7 @@ def _describe(path: Path, container: InputContainer, max_frames: int, lists: Edi
     opened = _Opened.of(stream, audio)
     found = scan(container, stream, min(max_frames, MAX_FRAMES), audio)
     frame = found.frame
-    header = read_video_header(path, container.format.name, container.streams.video.index(stream))
-    refuse_dolby_vision(header, frame)
+    header = _header(path, container, stream, frame)
     order, timestamps = found.ordered()
     rates = () if found.is_retimed else (stream.base_rate, stream.average_rate)
     timeline = build_timeline(found.frame_count, timestamps, rates, max_frames)
@@ -305,9 +307,17 @@ def _describe(path: Path, container: InputContainer, max_frames: int, lists: Edi
         warnings=lost,
         notes=tuple(notes),
         left_out=(*_describe_frame(header, frame, rotation, size), *describe_left_out(container, stream, audio)),
+        is_stereo=is_stereo(frame),
         metadata=read_metadata(container, audio),
         edited=edited,
     )
+
+
+def _header(path: Path, container: InputContainer, stream: VideoStream, frame: av.VideoFrame | None) -> VideoHeader:
+    """The header of a video track whose colors FFmpeg knows."""
+    header = read_video_header(path, container.format.name, container.streams.video.index(stream))
+    refuse_dolby_vision(header, frame)
+    return header
 
 
 def _pixel_format(stream: VideoStream, frame: av.VideoFrame | None) -> PixelFormat:
@@ -350,6 +360,7 @@ def _describe_frame(
     yield from describe_shown(header, *size)
     yield from _describe_angle(frame, rotation)
     yield from _describe_mastering(frame)
+    yield from describe_spherical(frame)
 
 
 def _describe_mastering(frame: av.VideoFrame | None) -> Iterator[str]:

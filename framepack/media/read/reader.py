@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from framepack.errors import InvalidMedia
-from framepack.media.clip import AudioPlan, AudioSource, Clip, Frame, HostFrame
+from framepack.media.clip import AudioPlan, AudioSource, Clip, Frame, HostFrame, Marks
 from framepack.media.frames.alpha import NOTHING_TRANSPARENT
 from framepack.media.prefetch import prefetch
 from framepack.media.read.decoder import Decoder
@@ -56,11 +56,12 @@ def open_clip(
     for sentence in (*info.warnings, *(() if section is not None else info.notes), *info.left_out):
         warn(sentence)
     has_alpha = keep_alpha and info.has_alpha
+    marks = Marks(info.is_stereo)
     indices = range(info.length) if section is None else section.frame_range(info.timeline)
 
     def frames() -> Iterator[Frame]:
         return prefetch(
-            lambda: _played(path, info, indices, warn, keep_alpha=keep_alpha),
+            lambda: _played(path, info, indices, warn, marks, keep_alpha=keep_alpha),
             size_bytes=lambda frame: frame.size_bytes,
         )
 
@@ -75,6 +76,7 @@ def open_clip(
         pixel_aspect=info.pixel_aspect,
         has_alpha=has_alpha,
         metadata=info.metadata,
+        marks=(marks,),
     )
 
 
@@ -90,17 +92,18 @@ def _audio(path: Path, info: VideoInfo, begin: Fraction) -> AudioPlan | None:
 
 
 def _played(
-    path: Path, info: VideoInfo, indices: range, warn: Callable[[str], None], *, keep_alpha: bool
+    path: Path, info: VideoInfo, indices: range, warn: Callable[[str], None], marks: Marks, *, keep_alpha: bool
 ) -> Generator[HostFrame]:
     """The frames of a video, in the parts in which it is played."""
     has_alpha = keep_alpha and info.has_alpha
+    marks.captioned = 0
     if info.edited is None:
-        yield from _frames(Decoder(path, info, has_alpha), indices, warn, keep_alpha=keep_alpha)
+        yield from _frames(Decoder(path, info, has_alpha, marks), indices, warn, keep_alpha=keep_alpha)
         return
     own = replace(info, timeline=info.edited.own)
     for run in info.edited.runs(indices):
         needed = range(run.first, run.first + len(run.repeats))
-        decoder = Decoder(path, own, has_alpha)
+        decoder = Decoder(path, own, has_alpha, marks)
         with closing(_frames(decoder, needed, warn, keep_alpha=keep_alpha)) as frames:
             for frame, repeats in zip(frames, run.repeats, strict=False):
                 for _ in range(repeats):

@@ -201,7 +201,7 @@ class Scan:
         jumps = frozenset(number for number, _ in self.clock_jumps(self.clocks.video))
         order = FrameOrder(ranks, self._key_packets, jumps, self.held)
         declared = min(self.declared_seconds, self.declared_end or self.declared_seconds)
-        ends = FileEnds(declared, self.others_end_seconds, self.end_seconds)
+        ends = FileEnds(declared, self.ends.seconds(without=self.clocks.video), self.ends.seconds())
         is_exact, to_end = self._is_end_exact(), ends.seconds_to(times, self.time_base)
         if is_exact or to_end is None or self.clocks.jumps:
             return order, Timestamps(times, self.time_base, self._last_duration(), is_exact)

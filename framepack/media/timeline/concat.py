@@ -75,6 +75,7 @@ def concatenate(clips: Sequence[Clip]) -> Clip:
         first,
         frames=frames,
         fps=fps,
+        marks=tuple(marks for clip in clips for marks in clip.marks),
         length=sum(len(segment.indices) for segment in segments),
         audio=AudioSequence(tuple((segment.clip.audio, segment.seconds) for segment in segments))
         if has_audio

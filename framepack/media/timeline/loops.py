@@ -72,4 +72,6 @@ def ping_pong(clip: Clip, round_trips: int, folder: Path) -> Clip:
         assert forward is not None  # noqa: S101 - expanding keeps the audio
         backward = ReversedAudio(forward, (length - 1) / clip.fps)
         audio = AudioSequence(((forward, length / clip.fps), (backward, (length - 2) / clip.fps)))
-    return replace(unit, frames=frames, length=max(1, 2 * length - 2), audio=audio, repeats=round_trips)
+    marks = clip.marks * (2 if length > 2 else 1)  # noqa: PLR2004
+    length = max(1, 2 * length - 2)
+    return replace(unit, frames=frames, length=length, audio=audio, marks=marks, repeats=round_trips)
