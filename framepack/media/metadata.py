@@ -84,6 +84,13 @@ def has_texts(metadata: Metadata) -> bool:
     return any(name in _TEXTS for name, _ in metadata)
 
 
+def describe_lost(metadata: Metadata, result: Metadata) -> Iterator[str]:
+    """One sentence about the texts of a clip that a result does not have, or none."""
+    lost = [name for name, value in metadata if name in _TEXTS and (name, value) not in result]
+    if lost:
+        yield f"Not carried over to outputs: {', '.join(lost)}."
+
+
 def describe_left_out(container: InputContainer, video: VideoStream, audio: AudioStream | None) -> Iterator[str]:
     """One sentence about the parts of a file that outputs do not have, or none."""
     parts = list(_left_out(container, video, audio))

@@ -106,6 +106,35 @@ def test_without_a_name_it_is_called_like_the_first(worker: Bench, tmp_path: Pat
     assert joined(worker, *clips)["output_filename"].startswith("part1_joined_2_videos_")
 
 
+def titled(clip: Path, path: Path, **metadata: str) -> Path:
+    """A copy of a clip with metadata."""
+    with av.open(str(clip)) as source, av.open(str(path), "w") as output:
+        output.metadata.update(metadata)
+        stream = output.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                output.mux(packet)
+    return path
+
+
+def test_the_texts_of_the_first_video_are_kept_and_those_of_the_others_named(worker: Bench, tmp_path: Path) -> None:
+    """Unless they are equal."""
+    plain = make_clip(tmp_path / "plain.mp4", Spec(count=5))
+    one, two = (titled(plain, tmp_path / f"{name}.mp4", title=name, comment="same") for name in ("one", "two"))
+    lost = "video_urls[1]: Not carried over to outputs: "
+
+    for clips, title, warnings in (
+        ((one, two), "one", [f"{lost}title."]),
+        ((plain, two), None, [f"{lost}title, comment."]),
+        ((one, plain), "one", None),
+    ):
+        answer = joined(worker, *clips)
+        with av.open(str(worker.output(answer))) as made:
+            assert made.metadata.get("title") == title
+        assert answer.get("warnings") == warnings
+
+
 def test_videos_with_equal_properties_are_stream_copied(worker: Bench, tmp_path: Path, no_encoder: None) -> None:
     """Clips of one camera keep their packets, bit for bit, at a constant rate."""
     options = {"preset": "medium", "bf": "2", "crf": "20"}

@@ -12,6 +12,7 @@ from framepack.api.schemas import CallbackRequest, Url, VideoResponse
 from framepack.closing import closing
 from framepack.errors import InvalidField, TooLarge
 from framepack.media.frames.hdr import describe_conversion
+from framepack.media.metadata import describe_lost
 from framepack.media.mux.join import JoinInput, copy_joined
 from framepack.media.read.reader import open_clip
 from framepack.media.timeline.concat import concatenate
@@ -70,6 +71,8 @@ def join(request: JoinRequest, ctx: Context) -> VideoResponse:
             clips.append(open_clip(source.path, info, warn=partial(_warn, ctx, f"video_urls[{index}]: ")))
     for index, clip in enumerate(clips):
         if clip.colors != clips[0].colors and (sentence := describe_conversion(clip.colors, clips[0].colors)):
+            _warn(ctx, f"video_urls[{index}]: ", sentence)
+        for sentence in describe_lost(clip.metadata, clips[0].metadata):
             _warn(ctx, f"video_urls[{index}]: ", sentence)
     clip = concatenate(clips)
     published = publish_video(
