@@ -155,7 +155,7 @@ class Decoder:
             stream.codec_context.thread_count = usable_threads()
             stream.codec_context.options = {"max_pixels": str(max_pixels)}
             decoder = _alpha_decoder(stream) or stream.codec_context
-            deinterlacer = Deinterlacer(self._note)
+            deinterlacer = Deinterlacer(self._note, self.info.parity)
             aspects = PixelAspects(stream, decoder)
             normalize = Normalizer(self.info, self._note, aspects=aspects, keep_alpha=self.keep_alpha)
             order, begin = self.info.order, self.info.order.packet_before(first)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from framepack.media.frames.graph import build_graph
-from framepack.media.read.combs import JUDGE, KIND, CombFinder, results
+from framepack.media.read.combs import JUDGE, KIND, CombFinder, Parity, results
 
 if TYPE_CHECKING:
     import av
@@ -39,10 +39,12 @@ class Deinterlacer:
 
     Args:
         note: Called with a sentence when a frame is replaced.
+        parity: Which field comes first, if the file says that frames are interlaced and its decoder does not.
     """
 
-    def __init__(self, note: Callable[[str], None]) -> None:
+    def __init__(self, note: Callable[[str], None], parity: Parity | None = None) -> None:
         self._note = note
+        self._declared = parity
         self._finder = CombFinder()
         self._graphs: tuple[Graph, Graph] | None = None
         self._shape: tuple[str, int, int] | None = None
@@ -59,7 +61,7 @@ class Deinterlacer:
         shape = (frame.format.name, frame.width, frame.height)
         if self._graphs is not None and shape != self._shape:
             yield from self.flush()
-        if self._graphs is not None or frame.interlaced_frame or self._finder.parity is not None:
+        if self._graphs is not None or frame.interlaced_frame or self._parity is not None:
             yield from self._finder.flush()
             yield from self._add_interlaced(frame)
             return
@@ -83,11 +85,16 @@ class Deinterlacer:
         yield from self._pulled(*self._graphs)
 
     @property
+    def _parity(self) -> Parity | None:
+        """The first field, unless frames say it."""
+        return self._declared or self._finder.parity
+
+    @property
     def _filters(self) -> tuple[str, ...]:
         """The filters that deinterlace frames."""
-        if self._finder.parity is None:
+        if self._parity is None:
             return (f"{_BWDIF}:deint=interlaced",)
-        return f"setfield={self._finder.parity}", f"{_BWDIF}:deint=all"
+        return f"setfield={self._parity}", f"{_BWDIF}:deint=all"
 
     def describe_combs(self) -> Iterator[str]:
         """After the last frame, describe combs that were kept."""
@@ -143,7 +150,7 @@ class Deinterlacer:
         undecided, self._undecided = self._undecided, []
         for frame, result in undecided:
             is_unflagged = self._finder.parity is not None
-            if not (is_interlaced and (frame.interlaced_frame or is_unflagged)):
+            if not (is_interlaced and (frame.interlaced_frame or self._parity is not None)):
                 yield frame
                 continue
             self._note(UNFLAGGED if is_unflagged else DEINTERLACED)

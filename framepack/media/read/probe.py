@@ -15,7 +15,7 @@ from framepack.errors import InvalidMedia
 from framepack.media.audio.channels import MAX_SOURCE_CHANNELS, channel_names
 from framepack.media.clip import ProbedAudio
 from framepack.media.containers import ACCEPTED, UNREADABLE, open_input
-from framepack.media.frames.colors import has_alpha, resolve
+from framepack.media.frames.colors import has_alpha, is_rgb, resolve
 from framepack.media.frames.side_data import side_data
 from framepack.media.metadata import describe_left_out, read_metadata
 from framepack.media.read.changes import describe_changes, describe_damage
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from framepack.media.clip import ClockJumps, Colors
     from framepack.media.metadata import Metadata
+    from framepack.media.read.combs import Parity
     from framepack.media.read.video_header import VideoHeader
 
 _RIGHT_ANGLE: Final = 90
@@ -107,6 +108,7 @@ class VideoInfo:
             although the file hides it.
         metadata: The metadata that outputs have, too.
         is_stereo: Whether frames hold the views of both eyes (3D).
+        parity: Which field comes first, if frames are interlaced and their decoder does not say so; else None.
         edited: The parts that are played, where FFmpeg does not follow the file's edit lists; else None.
     """
 
@@ -132,6 +134,7 @@ class VideoInfo:
     left_out: tuple[str, ...] = ()
     metadata: Metadata = field(default=(), repr=False)
     is_stereo: bool = False
+    parity: Parity | None = None
     edited: EditedVideo | None = field(default=None, repr=False)
 
     @property
@@ -283,8 +286,7 @@ def _describe(path: Path, container: InputContainer, max_frames: int, lists: Edi
         lost = (*lost, *edited.describe_left_out())
         timeline, frame_count, spans = edited.timeline, edited.timeline.length, edited.audio_spans()
     timeline, notes = fit_to_audio(timeline, frame_count, spans, max_frames)
-    pixel_format = _pixel_format(stream, frame)
-    rotation, upright = _orientation(frame)
+    pixel_format, (rotation, upright) = _pixel_format(stream, frame), _orientation(frame)
     size = (stream.width, stream.height) if frame is None else (frame.width, frame.height)
     return VideoInfo(
         container=container.format.name,
@@ -308,6 +310,7 @@ def _describe(path: Path, container: InputContainer, max_frames: int, lists: Edi
         notes=tuple(notes),
         left_out=(*_describe_frame(header, frame, rotation, size), *describe_left_out(container, stream, audio)),
         is_stereo=is_stereo(frame),
+        parity=header.parity if is_rgb(pixel_format) else None,
         metadata=read_metadata(container, audio),
         edited=edited,
     )

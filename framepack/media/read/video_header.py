@@ -17,6 +17,8 @@ from framepack.media.read.whole_file import ebml_number
 if TYPE_CHECKING:
     import av
 
+    from framepack.media.read.combs import Parity
+
 _MOST_INDEX_BYTES: Final = 2**26
 _HEAD_BYTES: Final = 2**20
 _SAMPLE_ENTRY_BYTES: Final = 78  # of a video, before its boxes
@@ -30,6 +32,7 @@ _CROPS: Final = (b"\x54\xcc", b"\x54\xdd", b"\x54\xbb", b"\x54\xaa")  # left, ri
 _MAPPING, _MAPPING_KIND, _MAPPING_DATA = b"\x41\xe4", b"\x41\xe7", b"\x41\xed"
 _WITHOUT_BASE: Final = frozenset({1, 3, 5})
 _MAYBE_WITHOUT_BASE: Final = frozenset({10, 20})  # with a base in other colors if a field says in which ones
+_PARITIES: Final[dict[bytes, Parity]] = {b"\2\1": "tff", b"\2\11": "tff", b"\2\6": "bff", b"\2\16": "bff"}
 _PREVENTION: Final = b"\0\0\3"  # the last byte is inserted, so that data never has a start code
 _RPU_PREFIX: Final = 25
 _RPU_TYPE: Final = 2
@@ -43,10 +46,12 @@ class VideoHeader:
         shown: Width and height of the part of each frame that players are asked to show; None if there is no such
             part, or it is the whole frame.
         dolby_vision: The configuration of Dolby Vision; empty if there is none.
+        parity: Which field of its frames comes first; None if they are not interlaced, or nothing says so.
     """
 
     shown: tuple[int, int] | None = None
     dolby_vision: bytes = b""
+    parity: Parity | None = None
 
 
 def read_video_header(path: Path, container: str, number: int) -> VideoHeader:
@@ -130,7 +135,8 @@ def _in_mp4(path: Path) -> Iterator[VideoHeader]:
         _, entry = next(_boxes(entries[8:]), (b"", b""))
         boxes = dict(_boxes(entry[_SAMPLE_ENTRY_BYTES:]))
         configuration = next((boxes[each] for each in _CONFIGURATIONS if each in boxes), b"")
-        yield VideoHeader(_aperture(boxes[b"clap"]) if b"clap" in boxes else None, configuration)
+        aperture = _aperture(boxes[b"clap"]) if b"clap" in boxes else None
+        yield VideoHeader(aperture, configuration, _PARITIES.get(boxes.get(b"fiel", b"")))
 
 
 def _aperture(data: bytes) -> tuple[int, int]:

@@ -19,8 +19,9 @@ from framepack.media.images.convert import to_rgb
 from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
 from framepack.storage.frames.folders import folder_key
-from tests.support.clips import real_clip
+from tests.support.clips import Spec, make_clip, real_clip
 from tests.support.codings import Coding, encoded
+from tests.support.odd_files import with_sample_box
 from tests.support.readback import read_back
 from tests.support.runs import Bench, bench
 from tests.support.transparency import ALPHA, glass, palette_video
@@ -221,6 +222,28 @@ def test_frames_of_another_size_are_letterboxed(tmp_path: Path, coding: Coding, 
     for frame in (*frames[:4], *frames[8:]):
         width, height = extent(frame)
         assert abs(width - 30) <= 2 >= abs(height - 30)
+
+
+@pytest.mark.parametrize("codec", ["qtrle", "png"])
+@pytest.mark.parametrize(("detail", "parity"), [(b"\2\11", 0), (b"\2\6", 1), (b"\1\0", None)])
+def test_rgb_is_deinterlaced_where_the_file_says_that_it_has_fields(
+    tmp_path: Path, codec: str, detail: bytes, parity: int | None
+) -> None:
+    """Decoders of QuickTime Animation and PNG do not say it of frames; graphics are not searched for combs."""
+
+    def fields(index: int, width: int, height: int) -> NDArray[Any]:
+        times = [2 * index + (row % 2 != (parity or 0)) for row in range(height)]
+        return np.stack([wave(time, width, height)[0] for time in times]).astype(np.uint8)
+
+    spec = Spec(size=(96, 64), count=12, codec=codec, pix_fmt="rgb24", frame=fields)
+    path = make_clip(tmp_path / "clip.mov", spec)
+    with_sample_box(path, b"fiel", detail)
+    frames, warnings = decoded(path)
+    assert warnings == ([] if parity is None else [DEINTERLACED])
+    assert len(frames) == 12
+    inner = [frame[8:-8, 8:-8, 0].astype(float) for frame in frames[2:-2]]
+    combs = max(float(np.abs(np.diff(each, axis=0)).mean()) for each in inner)
+    assert combs < 6 if parity is not None else combs > 12
 
 
 # Transparency
