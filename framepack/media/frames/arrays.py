@@ -68,6 +68,24 @@ def frame_from_planes(
     return frame
 
 
+def without_range(frame: av.VideoFrame) -> av.VideoFrame:
+    """The same samples in a pixel format that does not stand for full range, as yuvj420p does: only tags say it then.
+
+    FFmpeg's decoders keep such a format when later frames have limited range, and its scale filter believes it.
+    """
+    import av
+
+    if not frame.format.name.startswith("yuvj"):
+        return frame
+    made = av.VideoFrame(frame.width, frame.height, frame.format.name.replace("yuvj", "yuv"))
+    for source, target in zip(frame.planes, made.planes, strict=True):
+        samples_of(target, 8)[:] = samples_of(source, 8)
+    made.pts = frame.pts
+    if frame.time_base is not None:
+        made.time_base = frame.time_base
+    return made
+
+
 def samples_of(plane: VideoPlane, depth: int) -> NDArray[Any]:
     """The samples of one plane, as a view of its memory: uint8, or uint16 for more than 8 bits."""
     import numpy as np

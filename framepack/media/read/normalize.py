@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from framepack.media.frames.alpha import planar_with_alpha, put_on_black, scale_with_alpha, with_alpha
-from framepack.media.frames.arrays import samples_of
+from framepack.media.frames.arrays import samples_of, without_range
 from framepack.media.frames.colors import (
     MATRIX_NAMES,
     PUT_ON_BLACK,
@@ -136,6 +136,8 @@ class Normalizer:
         colors, ratio = self._colors, self._ratio
         if has_alpha(frame.format):
             frame = self._note_alpha(frame) if self._keep_alpha else self._on_black(frame, colors)
+        if colors != self._info.colors:
+            frame = without_range(frame)
         kind = _Kind(frame.format.name, frame.width, frame.height, ratio, colors)
         if kind != self._kind:
             self._graph = self._build(frame, kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -45,9 +46,20 @@ def lumas(path: Path) -> tuple[list[NDArray[np.uint8]], list[str]]:
     return found, sentences
 
 
-def test_frames_of_another_matrix_are_converted_from_the_first_on(tmp_path: Path) -> None:
-    """The same color in BT.709 and BT.601 becomes the same samples, in every frame."""
-    path = one_after_another(tmp_path, "a.ts", part(_GREEN), part(_GREEN, Colors(Matrix.BT601, 1, 1)))
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (BT709, Colors(Matrix.BT601, 1, 1)),
+        (BT709, replace(BT709, full_range=True)),
+        (replace(BT709, full_range=True), BT709),
+    ],
+    ids=["matrix", "full range", "limited range"],
+)
+def test_frames_of_another_matrix_or_range_are_converted_from_the_first_on(
+    tmp_path: Path, first: Colors, second: Colors
+) -> None:
+    """The same color becomes the same samples, in every frame."""
+    path = one_after_another(tmp_path, "a.ts", part(_GREEN, first), part(_GREEN, second))
 
     found, sentences = lumas(path)
 
