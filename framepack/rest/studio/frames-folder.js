@@ -5,7 +5,7 @@ import { h } from "./dom.js";
 import { MAX_KEPT, deleteFrames, keptFrames, putBack, replaceFrames, storedImage } from "./frames-edit.js";
 import { frameGrid } from "./frames-grid.js";
 import { frameViewer } from "./frames-viewer.js";
-import { counted, framePath, sentence } from "./frames-work.js";
+import { counted, described, framePath, numberOf, sentence } from "./frames-work.js";
 import { latestOnly } from "./latest.js";
 import { whyNoFile } from "./links.js";
 
@@ -287,30 +287,4 @@ export function folderView(api, { onBusy, onChange }) {
       }
     },
   };
-}
-
-/**
- * The number in the name of a frame; its place in the list if there is none.
- *
- * @param {string} filename
- * @param {number} index
- */
-function numberOf(filename, index) {
-  return Number(/(\d+)\.\w+$/.exec(filename)?.[1] ?? index);
-}
-
-/**
- * What a folder is, in one sentence.
- *
- * @param {number} frames
- * @param {Source | null} source
- */
-function described(frames, source) {
-  if (source === null) {
-    return `${counted(frames)}.`;
-  }
-  const [fps, per = 1] = source.fps.split("/").map(Number);
-  const which = source.extraction_rate === 1 ? "" : `, every ${source.extraction_rate} frames`;
-  const rate = `${Number((fps / per).toFixed(3))} frames per second`;
-  return `${counted(frames)} of ${source.name}: ${source.width} × ${source.height}, ${rate}${which}${source.has_audio ? ", with audio" : ""}.`;
 }

@@ -139,3 +139,29 @@ export function sentence(error) {
 export function counted(count, noun = "frame") {
   return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }
+
+/**
+ * The number in the name of a frame; its place in the list if there is none.
+ *
+ * @param {string} filename
+ * @param {number} index
+ */
+export function numberOf(filename, index) {
+  return Number(/(\d+)\.\w+$/.exec(filename)?.[1] ?? index);
+}
+
+/**
+ * What a folder is, in one sentence.
+ *
+ * @param {number} frames
+ * @param {import("./frames-folder.js").Source | null} source
+ */
+export function described(frames, source) {
+  if (source === null) {
+    return `${counted(frames)}.`;
+  }
+  const [fps, per = 1] = source.fps.split("/").map(Number);
+  const which = source.extraction_rate === 1 ? "" : `, every ${source.extraction_rate} frames`;
+  const rate = `${Number((fps / per).toFixed(3))} frames per second`;
+  return `${counted(frames)} of ${source.name}: ${source.width} × ${source.height}, ${rate}${which}${source.has_audio ? ", with audio" : ""}.`;
+}
