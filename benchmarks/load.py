@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import collections
+import contextlib
 import http.client
 import multiprocessing
 import os
@@ -33,6 +34,7 @@ PORT = 8765
 BASE = f"http://127.0.0.1:{PORT}"
 HEALTH_SECONDS = 0.02
 CLIENTS = 50  # of the quiet server
+TRIES = 5  # of a request whose connection is closed
 RATE_SECONDS = 4  # for each route and round
 RATE_ROUTES = ("/health", "/filters/presets", "/workflow/presets", "/frames/folders", "/jobs")
 CHEAP: Sequence[tuple[str, str, dict[str, Any] | None]] = (
@@ -93,9 +95,12 @@ def _memory_bytes(process_id: int) -> int:
     return int(psutil.Process(process_id).memory_info().rss)
 
 
+def _session() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(BASE, headers={"X-API-Key": KEY}, connector=aiohttp.TCPConnector(limit=0))
+
+
 async def _measured(server: subprocess.Popen[bytes], clip: Path, count: int) -> None:
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(BASE, headers={"X-API-Key": KEY}, connector=connector) as session:
+    async with _session() as session:
         await _ready(session)
         await _print_rates(session)
         video_url = await _uploaded(session, clip)
@@ -108,10 +113,11 @@ async def _measured(server: subprocess.Popen[bytes], clip: Path, count: int) -> 
             if (await _json(session, f"/jobs/{job}")).get("progress"):
                 break
             await asyncio.sleep(0.1)
-        with _health() as loaded:
-            began = time.perf_counter()
-            statuses = await asyncio.gather(*(_one(session, number, video_url) for number in range(count)))
-            seconds = time.perf_counter() - began
+        async with _session() as crowd:  # the server closes connections of the first one that are idle for too long
+            with _health() as loaded:
+                began = time.perf_counter()
+                statuses = await asyncio.gather(*(_one(crowd, number, video_url) for number in range(count)))
+                seconds = time.perf_counter() - began
         state = (await _json(session, f"/jobs/{job}"))["state"]
         memory = _memory_bytes(server.pid)
     print(
@@ -173,15 +179,20 @@ async def _json(session: aiohttp.ClientSession, path: str) -> dict[str, Any]:
 
 
 async def _one(session: aiohttp.ClientSession, number: int, video_url: str) -> int:
+    """Send one request, and return the status of the answer; 0 if none came."""
     method, path, body = CHEAP[number % len(CHEAP)]
     if body is not None and "video_url" in body:
         body = {"video_url": video_url}
     elif body is not None:
         body = {**body, "name": f"load {secrets.randbelow(100)}"}
     headers = {"Prefer": "respond-async"}
-    async with session.request(method, path, json=body, headers=headers) as answer:
-        await answer.read()
-        return answer.status
+    for _ in range(TRIES):
+        # Beyond its limit the server closes connections that have no request yet: clients connect again.
+        with contextlib.suppress(aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            async with session.request(method, path, json=body, headers=headers) as answer:
+                await answer.read()
+                return answer.status
+    return 0
 
 
 @contextmanager
@@ -202,12 +213,14 @@ def _health() -> Iterator[list[float]]:
 
 
 def _ask_health(stop: Any, answers: Any) -> None:
-    connection, samples = http.client.HTTPConnection("127.0.0.1", PORT), []
+    samples = []
     answers.put(None)
     while not stop.is_set():
         began = time.perf_counter()
+        connection = http.client.HTTPConnection("127.0.0.1", PORT)  # a new one, as load balancers open them
         connection.request("GET", "/health")
         connection.getresponse().read()
+        connection.close()
         samples.append(time.perf_counter() - began)
         time.sleep(HEALTH_SECONDS)
     answers.put(samples)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from framepack.api.schemas import VideoRequest
 from framepack.closing import closing
-from framepack.errors import FramepackError
+from framepack.errors import Cancelled, FramepackError
 from framepack.files.parallel import in_parallel
 from framepack.processing.render import bring_source, charge_decoding
 
@@ -76,5 +76,7 @@ def _named(place: str) -> Iterator[None]:
     """Let the messages of errors begin with the place of the source."""
     try:
         yield
+    except Cancelled:  # it is the job that was cancelled
+        raise
     except FramepackError as error:
         raise type(error)(place + error.message) from error

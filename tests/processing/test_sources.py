@@ -163,6 +163,7 @@ def test_a_cancelled_job_stops_all_its_sources(worker: Bench) -> None:
         joined = worker.run("join", video_urls=urls(server, 3), job=job)
         canceller.join()
         assert joined["code"] == "cancelled"
+        assert "video_urls" not in joined["error"]
         assert not any(body.is_whole for body in slow)
     assert worker.leftovers() == []
 
