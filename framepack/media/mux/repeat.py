@@ -65,7 +65,7 @@ class EncodedVideo:
     def _runs(self, repeats: int) -> Iterator[Iterator[Packet[VideoStream]]]:
         """Yield the packets of the file ``repeats`` times; each time they have to be read to their end."""
         with ExitStack() as opened:
-            container = opened.enter_context(open_input(self.path))
+            container = opened.enter_context(open_input(self.path, without_video=True))
             packets = _packets(container, self.stream)
             first = next(packets)
             known = _identity(first)
@@ -74,7 +74,7 @@ class EncodedVideo:
                 run = _rewound(container, self.stream, known)
                 if run is None:  # damaged files cannot always be rewound
                     opened.close()
-                    container = opened.enter_context(open_input(self.path))
+                    container = opened.enter_context(open_input(self.path, without_video=True))
                     run = _packets(container, self.stream)
                 yield run
 
@@ -86,7 +86,7 @@ def read_encoded_video(path: Path, stream: int, fps: Fraction) -> EncodedVideo |
         InvalidMedia: The file cannot be read.
     """
     times = array("q")
-    with open_input(path) as container:
+    with open_input(path, without_video=True) as container:
         time_base = container.streams[stream].time_base or Fraction(1)
         for packet in _packets(container, stream):
             if packet.pts is None or packet.is_corrupt or packet.is_discard or packet.has_sidedata("new_extradata"):
@@ -199,7 +199,7 @@ def _are_copyable(path: Path, stream: int) -> bool:
     otherwise the presentation times are decoding times, as some muxers write them.
     """
     latest: int | None = None
-    with open_input(path) as container:
+    with open_input(path, without_video=True) as container:
         for packet in _packets(container, stream):
             if packet.pts is None or (latest is not None and packet.pts > latest and is_b_frame(packet)):
                 return False
@@ -211,6 +211,6 @@ def _are_copyable(path: Path, stream: int) -> bool:
 
 def _starts_with_idr(path: Path, stream: int) -> bool:
     """Whether the first packet holds an IDR frame."""
-    with open_input(path) as container:
+    with open_input(path, without_video=True) as container:
         packet = next(_packets(container, stream), None)
         return packet is not None and is_idr(packet)

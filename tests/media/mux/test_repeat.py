@@ -37,9 +37,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files that are opened."""
     paths: list[Path] = []
 
-    def noted(path: Path) -> InputContainer:
+    def noted(path: Path, **options: Any) -> InputContainer:
         paths.append(path)
-        return open_input(path)
+        return open_input(path, **options)
 
     monkeypatch.setattr("framepack.media.mux.repeat.open_input", noted)
     return paths
