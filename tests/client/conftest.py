@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,3 +36,15 @@ def client(server: RestServer) -> Iterator[Client]:
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A short clip."""
     return make_clip(tmp_path_factory.mktemp("clips") / "clip.mp4", Spec(count=12))
+
+
+def pipe(content: bytes) -> io.BufferedReader:
+    """A file that cannot be read twice, as a program's output."""
+    reading, writing = os.pipe()
+
+    def write() -> None:
+        with os.fdopen(writing, "wb") as file:
+            file.write(content)
+
+    threading.Thread(target=write).start()
+    return os.fdopen(reading, "rb")

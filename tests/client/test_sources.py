@@ -16,23 +16,16 @@ from typing import IO, Any
 import pytest
 
 from framepack.client import AsyncClient, Client, ClientError, Upload
-from tests.client.conftest import HASTY
+from tests.client.conftest import HASTY, pipe
 from tests.support.http_server import Answer, HttpServer
 from tests.support.rest_server import KEY, RestServer
 
 CONTENT = os.urandom(200_001)
 
 
-def pipe(content: bytes, _: Path) -> IO[bytes]:
+def piped(content: bytes, _: Path) -> IO[bytes]:
     """The output of a program."""
-    reading, writing = os.pipe()
-
-    def write() -> None:
-        with os.fdopen(writing, "wb") as file:
-            file.write(content)
-
-    threading.Thread(target=write).start()
-    return os.fdopen(reading, "rb")
+    return pipe(content)
 
 
 def connection(content: bytes, _: Path) -> IO[bytes]:
@@ -78,7 +71,7 @@ class OnlyRead:
 
 Kind = Callable[[bytes, Path], Any]
 KINDS: dict[str, Kind] = {
-    "pipe": pipe,
+    "pipe": piped,
     "connection": connection,
     "unwritten": unwritten,
     "compressed": compressed,

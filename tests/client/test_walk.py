@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
 import signal
 import subprocess
 import sys
@@ -26,7 +25,7 @@ from framepack.client import (
 )
 from framepack.filenames import clean_filename
 from framepack.media.read.probe import probe
-from tests.client.conftest import HASTY
+from tests.client.conftest import HASTY, pipe
 from tests.support.control_plane import ROOT
 from tests.support.http_server import Answer, HttpServer, Received
 from tests.support.rest_server import KEY, HeldBackend, LocalServer, RestServer, eventually, server_in_thread
@@ -84,18 +83,6 @@ def test_the_client_for_asyncio_does_the_same(server: RestServer, clip: Path, tm
             assert job.id in {view.job_id for view in await client.jobs()}
 
     asyncio.run(walk())
-
-
-def pipe(content: bytes) -> io.BufferedReader:
-    """A file that cannot be read twice, as a program's output."""
-    reading, writing = os.pipe()
-
-    def write() -> None:
-        with os.fdopen(writing, "wb") as file:
-            file.write(content)
-
-    threading.Thread(target=write).start()
-    return os.fdopen(reading, "rb")
 
 
 def test_sources_are_paths_files_addresses_and_results(client: Client, server: RestServer, clip: Path) -> None:

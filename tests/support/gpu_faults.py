@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Final
+from typing import Final
 
-from tests.support.injected import Injection, fault_file, on_import
+from tests.support.injected import Injection, before_each_frame, fault_file
 
 LOST: Final = "CUDA error: an illegal memory access was encountered"
 
@@ -27,17 +26,11 @@ class FaultyGpu(Injection):
 
 
 def install() -> None:
-    """Wrap the network's call in this process when its module is imported."""
-    on_import({"framepack.models.upscale.upscaler"}, _wrap)
-
-
-def _wrap(module: ModuleType) -> None:
-    upscaler: Any = module.Upscaler
-    upscale = upscaler._upscale
+    """Have the network of this process fail from when it is told to."""
     file = fault_file()
     is_lost = False
 
-    def faulty(self: Any, frames: Any) -> Any:
+    def fail() -> None:
         nonlocal is_lost
         if is_lost or file.exists():
             import torch
@@ -45,6 +38,5 @@ def _wrap(module: ModuleType) -> None:
             is_lost = True
             file.unlink(missing_ok=True)
             raise torch.AcceleratorError(LOST)
-        return upscale(self, frames)
 
-    upscaler._upscale = faulty
+    before_each_frame(fail)

@@ -51,6 +51,22 @@ def on_import(modules: Collection[str], change: Callable[[ModuleType], None]) ->
     sys.meta_path.insert(0, _Finder(modules, change))
 
 
+def before_each_frame(act: Callable[[], None]) -> None:
+    """Call a function in this process before its upscaling network computes a frame."""
+
+    def change(module: ModuleType) -> None:
+        upscaler: Any = module.Upscaler
+        upscale = upscaler._upscale
+
+        def act_and_upscale(self: Any, frames: Any) -> Any:
+            act()
+            return upscale(self, frames)
+
+        upscaler._upscale = act_and_upscale
+
+    on_import({"framepack.models.upscale.upscaler"}, change)
+
+
 @dataclass(eq=False)
 class _Finder:
     modules: Collection[str]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Final
+from typing import Final
 
-from tests.support.injected import Injection, fault_file, on_import
+from tests.support.injected import Injection, before_each_frame, fault_file
 
 _SECONDS: Final = 600
 
@@ -28,19 +27,12 @@ class StuckNetwork(Injection):
 
 
 def install() -> None:
-    """Wrap the network's call in this process when its module is imported."""
-    on_import({"framepack.models.upscale.upscaler"}, _wrap)
-
-
-def _wrap(module: ModuleType) -> None:
-    upscaler: Any = module.Upscaler
-    upscale = upscaler._upscale
+    """Have the network of this process get stuck when it is told to."""
     file = fault_file()
 
-    def sticky(self: Any, frames: Any) -> Any:
+    def get_stuck() -> None:
         if file.exists():
             file.unlink()
             time.sleep(_SECONDS)
-        return upscale(self, frames)
 
-    upscaler._upscale = sticky
+    before_each_frame(get_stuck)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from framepack.media.frames.arrays import samples_of
+from framepack.media.frames.arrays import empty_like, samples_of
 from framepack.media.frames.colors import MATRIX_NAMES, SCALER_FLAGS, bit_depth, is_rgb, range_name
 
 if TYPE_CHECKING:
@@ -63,14 +63,10 @@ def put_on_black(frame: av.VideoFrame, colors: Colors) -> tuple[av.VideoFrame, i
     Returns:
         A frame without alpha, and the least alpha, from 0 (transparent) to 255 (opaque), rounded down.
     """
-    import av
     import numpy as np
 
     name = frame.format.name
-    made = av.VideoFrame(frame.width, frame.height, name.replace("yuva", "yuv").replace("gbrap", "gbrp"))
-    made.pts = frame.pts
-    if frame.time_base is not None:
-        made.time_base = frame.time_base
+    made = empty_like(frame, name.replace("yuva", "yuv").replace("gbrap", "gbrp"))
     depth = frame.format.components[0].bits
     alpha, most = samples_of(frame.planes[3], depth), (1 << depth) - 1
     least = int(alpha.min())

@@ -73,13 +73,19 @@ def without_range(frame: av.VideoFrame) -> av.VideoFrame:
 
     FFmpeg's decoders keep such a format when later frames have limited range, and its scale filter believes it.
     """
-    import av
-
     if not frame.format.name.startswith("yuvj"):
         return frame
-    made = av.VideoFrame(frame.width, frame.height, frame.format.name.replace("yuvj", "yuv"))
+    made = empty_like(frame, frame.format.name.replace("yuvj", "yuv"))
     for source, target in zip(frame.planes, made.planes, strict=True):
         samples_of(target, 8)[:] = samples_of(source, 8)
+    return made
+
+
+def empty_like(frame: av.VideoFrame, pixel_format: str) -> av.VideoFrame:
+    """A frame of the same size and time in another pixel format, whose samples are not set."""
+    import av
+
+    made = av.VideoFrame(frame.width, frame.height, pixel_format)
     made.pts = frame.pts
     if frame.time_base is not None:
         made.time_base = frame.time_base

@@ -9,13 +9,15 @@ if TYPE_CHECKING:
     import av
 
 
-def side_data(frame: av.VideoFrame, name: str) -> bytes | None:
+def side_data(frame: av.VideoFrame | None, name: str) -> bytes | None:
     """The side data of a frame; None if it has none of that type.
 
     Args:
-        frame: The frame.
+        frame: The frame; None has no side data.
         name: PyAV's name of the type, such as "DISPLAYMATRIX".
     """
+    if frame is None:
+        return None
     _accept_other_types()
     data = frame.side_data.get(name)
     return None if data is None else bytes(cast("Any", data))

@@ -31,7 +31,7 @@ _FEWER_CAPTIONS: Final = "The closed captions within the video are only in some 
 
 def describe_spherical(frame: av.VideoFrame | None) -> Iterator[str]:
     """Describe the mark of a 360-degree video, which is lost: PyAV gives no way to write it."""
-    data = None if frame is None else side_data(frame, "SPHERICAL")
+    data = side_data(frame, "SPHERICAL")
     projection = _RECTILINEAR if data is None else int.from_bytes(data[:4], sys.byteorder)
     if projection != _RECTILINEAR:
         degrees = 180 if projection in _HALF else 360
@@ -40,7 +40,7 @@ def describe_spherical(frame: av.VideoFrame | None) -> Iterator[str]:
 
 def is_stereo(frame: av.VideoFrame | None) -> bool:
     """Whether a frame is marked as holding the views of both eyes."""
-    data = None if frame is None else side_data(frame, "STEREO3D")
+    data = side_data(frame, "STEREO3D")
     return data is not None and int.from_bytes(data[:4], sys.byteorder) != _FLAT
 
 

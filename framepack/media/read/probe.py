@@ -368,13 +368,13 @@ def _describe_frame(
 
 def _describe_mastering(frame: av.VideoFrame | None) -> Iterator[str]:
     """A sentence if a frame of HDR has the limits of the display that it was made on."""
-    if frame is not None and any(side_data(frame, name) is not None for name in _MASTERING):
+    if any(side_data(frame, name) is not None for name in _MASTERING):
         yield "The HDR metadata of the file (mastering display, content light level) is left out."
 
 
 def _describe_angle(frame: av.VideoFrame | None, rotation: int) -> Iterator[str]:
     """A sentence if frames are to be rotated by an angle to which they are not."""
-    data = None if frame is None else side_data(frame, "DISPLAYMATRIX")
+    data = side_data(frame, "DISPLAYMATRIX")
     if data is None:
         return
     matrix = array("i", data)
@@ -386,7 +386,7 @@ def _describe_angle(frame: av.VideoFrame | None, rotation: int) -> Iterator[str]
 
 def _orientation(frame: av.VideoFrame | None) -> tuple[int, str]:
     """The rotation that makes a frame upright: (degrees clockwise, chain of filters)."""
-    data = None if frame is None else side_data(frame, "DISPLAYMATRIX")
+    data = side_data(frame, "DISPLAYMATRIX")
     if data is None:
         return 0, ""
     matrix = array("i", data)
