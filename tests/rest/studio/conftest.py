@@ -31,6 +31,19 @@ const view = document.createElement("compare-view");
 document.querySelector("main").append(view);
 window.view = view;
 """
+_SETTLED: Final = """
+new Promise((done) => {
+  // A seek that waits for another one begins a moment after that one has ended.
+  let still = 0;
+  const look = () => {
+    const seeks = [...view.querySelectorAll("video")].some((video) => video.seeking);
+    still = seeks ? 0 : still + 1;
+    still < 5 ? requestAnimationFrame(look) : done();
+  };
+  look();
+})
+"""
+"""Ends when no video of the element has sought for some frames of the page."""
 _EDGE: Final = 28
 """Pixels beside the divider that its handle may cover."""
 
@@ -76,8 +89,8 @@ class Compared:
         return self.tab.page.evaluate(expression)
 
     def times(self) -> list[float]:
-        """Where each video is, once none of them seeks."""
-        self.tab.wait_until("[...view.querySelectorAll('video')].every((video) => !video.seeking)")
+        """Where each video is, once none of them seeks and no seek waits for another one."""
+        self.script(_SETTLED)
         return list(self.script("[...view.querySelectorAll('video')].map((video) => video.currentTime)"))
 
     def button(self, action: str) -> Any:
