@@ -27,7 +27,7 @@ class JobCallbacks:
 
     def answer_of(self, record: JobRecord) -> Answer | None:
         """The answer of a job whose worker has ended it, but could not tell the server; None if there is none."""
-        return self.runtime.dispatcher.ended_jobs.answer(JobInput({}), Job(record.remote_id or record.id))
+        return self.runtime.dispatcher.ended_jobs.answer(JobInput({}), Job(_reported_id(record)))
 
     def add(self, record: JobRecord, fields: dict[str, Any], failed: Answer) -> None:
         """Put the callback of a failed job into the outbox, unless a worker elsewhere has reported it meanwhile.
@@ -35,11 +35,12 @@ class JobCallbacks:
         Raises:
             FramepackError: the store is away.
         """
-        if record.remote_id is not None and self.runtime.outbox.of_job(record.remote_id) is not None:
+        job_id = _reported_id(record)
+        if record.remote_id is not None and self.runtime.outbox.of_job(job_id) is not None:
             return
         dispatcher = self.runtime.dispatcher
         operation = dispatcher.registry.find(record.operation)
-        message = dispatcher.callbacks.about_failure(operation, fields, failed, record.id, is_checked=True)
+        message = dispatcher.callbacks.about_failure(operation, fields, failed, job_id, is_checked=True)
         if message is not None:
             self.runtime.outbox.messages.save(message)
             self.runtime.deliverer.wake()
@@ -50,5 +51,9 @@ class JobCallbacks:
         Raises:
             FramepackError: the store is away.
         """
-        ids = [record.id] if record.remote_id is None else [record.remote_id, record.id]
-        return next((found for each in ids if (found := self.runtime.outbox.of_job(each)) is not None), None)
+        return self.runtime.outbox.of_job(_reported_id(record))
+
+
+def _reported_id(record: JobRecord) -> str:
+    """The id in a job's callbacks: that at RunPod if it is there, under which its worker reports the job as well."""
+    return record.remote_id or record.id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from functools import partial
@@ -10,12 +11,16 @@ from typing import Any
 
 import pytest
 
+from framepack.dispatch import JobInput
+from framepack.job import Job
 from framepack.jobs.records import JobRecords
 from framepack.storage.local import LocalStorage
 from tests.support.client_side import Platform, before
+from tests.support.clips import Spec, make_clip
 from tests.support.control_plane import Record
 from tests.support.http_server import Answer, HttpServer
 from tests.support.rest_server import RestServer, eventually
+from tests.support.runs import bench
 
 UPSCALE = "/postprocess/upscale"
 
@@ -35,12 +40,11 @@ def arrived(platform: Platform, known: set[str]) -> Record:
     return platform.records[new]
 
 
-def sent(platform: Platform, server: RestServer, **fields: Any) -> tuple[str, Record]:
+def sent(platform: Platform, server: RestServer, route: str = UPSCALE, **fields: Any) -> tuple[str, Record]:
     """Start a job; return its id here and what the platform knows of it."""
     known = set(platform.records)
-    answer = server.post(
-        UPSCALE, {"video_url": "https://example.com/v.mp4", **fields}, headers={"Prefer": "respond-async"}
-    )
+    source = {} if "video_base64" in fields else {"video_url": "https://example.com/v.mp4"}
+    answer = server.post(route, {**source, **fields}, headers={"Prefer": "respond-async"})
     assert answer.status_code in {200, 202}, answer.text
     return answer.json()["job_id"], arrived(platform, known)
 
@@ -180,7 +184,30 @@ def test_the_end_of_a_started_job_without_an_answer_of_its_worker_is_reported(
         assert eventually(lambda: (server.job(job_id).get("callback") or {}).get("state") == "delivered")
         [request] = receiver.requests
         told = json.loads(request.body)
-        assert (told["job_id"], told["success"], told["code"]) == (job_id, False, code)
+        assert (told["job_id"], told["success"], told["code"]) == (remote.id, False, code)
+
+
+def test_server_and_worker_report_a_cancelled_job_in_one_message_though_neither_sees_the_other(
+    alone: tuple[Platform, RestServer], tmp_path: Path
+) -> None:
+    """The worker has a store of its own and is late: the receiver detects the second report by its ``webhook-id``."""
+    platform, server = alone
+    with HttpServer({"/done": Answer(200)}) as receiver:
+        clip = tmp_path / "clip.mp4"
+        make_clip(clip, Spec(count=6))
+        asked = {"video_base64": base64.b64encode(clip.read_bytes()).decode(), "callback_url": f"{receiver.url}/done"}
+        job_id, remote = sent(platform, server, "/postprocess/filters", **asked)
+        start(platform, remote)
+        server.delete(f"/jobs/{job_id}")
+        assert eventually(lambda: receiver.requests)
+        late = Job(remote.id)
+        late.cancel()
+        worker = bench(tmp_path, allowed_hosts="127.0.0.1")
+        worker.runtime.run(JobInput(platform.inputs[remote.id]), late)
+
+        told = worker.runtime.outbox.of_job(remote.id)
+        assert told is not None
+        assert told.id == receiver.requests[0].headers["webhook-id"]
 
 
 def start(platform: Platform, remote: Record) -> None:
