@@ -13,8 +13,9 @@ TOOLS_READY := .venv-tools/.ready
 
 # torch's threads wait for work without burning the cores that x264 wants; on two cores this is worth up to 8 times.
 export OMP_WAIT_POLICY := PASSIVE
-# Two processes with whole files each: fixtures such as a server belong to one file.
-IN_PARALLEL := --numprocesses 2 --dist loadfile
+# Two processes with whole files each: fixtures such as a server belong to one file. On a busy machine, real servers,
+# killed processes and a browser may miss each other: a failure is shown, and the test attempted once more.
+IN_PARALLEL := --numprocesses 2 --dist loadfile --reruns 1
 
 .PHONY: demo help quick test test-long bench check coverage docs dist image image-test lock upgrade audit sbom clean
 

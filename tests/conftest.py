@@ -34,13 +34,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(_Failures(terminal))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Attempt a test in a browser once more if it fails: on a busy machine, pages and the driver miss each other."""
-    for item in items:
-        if isinstance(item, pytest.Function) and "browser" in item.fixturenames:
-            item.add_marker(pytest.mark.flaky(reruns=1))
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
     """Exempt what there is now from the search for garbage.
@@ -64,6 +57,6 @@ class _Failures:
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.outcome not in {"passed", "skipped"}:  # a second attempt as well
+        if report.outcome not in {"passed", "skipped"}:  # also one that is attempted again
             self._terminal.ensure_newline()
             self._terminal.write_line(f"{report.nodeid} ({report.when})\n{report.longreprtext}")
