@@ -58,7 +58,7 @@ def receiving(*command: str, folder: Path) -> Iterator[tuple[str, Path]]:
 def answers(url: str) -> bool:
     """Whether something listens there."""
     try:
-        requests.post(url, timeout=5)
+        requests.post(url, timeout=30)
     except requests.ConnectionError:
         return False
     return True
@@ -109,9 +109,9 @@ def test_the_receivers_accept_the_servers_callbacks_and_nothing_else(
             (body, {**good, "webhook-timestamp": "1700000000"}),
             (body, {}),
         ]
-        statuses = [requests.post(url, text, headers=headers, timeout=5).status_code for text, headers in wrong]
+        statuses = [requests.post(url, text, headers=headers, timeout=30).status_code for text, headers in wrong]
         several = {**good, "webhook-signature": f"v1,AAAA {good['webhook-signature']}"}
-        accepted = [requests.post(url, body, headers=several, timeout=5).status_code for _ in range(2)]
+        accepted = [requests.post(url, body, headers=several, timeout=30).status_code for _ in range(2)]
 
     assert (statuses, accepted) == ([401] * 5, [204] * 2)
     finished, failed, last = sorted(
@@ -145,7 +145,7 @@ def test_the_receivers_outlive_every_client(program: tuple[str, str], tmp_path: 
     with receiving(program[0], str(EXAMPLES / program[1]), folder=tmp_path) as (url, printed):
         for content in BROKEN:
             for waits in (False, True):
-                with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=5) as connection:
+                with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=30) as connection:
                     connection.sendall(content)
                     if waits:
                         connection.shutdown(socket.SHUT_WR)
@@ -153,13 +153,13 @@ def test_the_receivers_outlive_every_client(program: tuple[str, str], tmp_path: 
                             while connection.recv(65536):
                                 pass
         odd = {**signed("{}"), "webhook-signature": "v1,\xfc v1 v2,a"}
-        statuses = [requests.post(url, "{}", headers=odd, timeout=5).status_code]
+        statuses = [requests.post(url, "{}", headers=odd, timeout=30).status_code]
         with suppress(requests.ConnectionError):  # it may be answered before all of it is sent
             statuses.append(requests.post(url, bytes(25_000_000), timeout=20).status_code)
         assert printed.read_text() == ""
-        statuses.append(requests.post(url, "[", headers=signed("["), timeout=5).status_code)
+        statuses.append(requests.post(url, "[", headers=signed("["), timeout=30).status_code)
         body = json.dumps({"operation": "loop", "job_id": "j9", "success": False, "error": "no"})
-        statuses.append(requests.post(url, body, headers=signed(body), timeout=5).status_code)
+        statuses.append(requests.post(url, body, headers=signed(body), timeout=30).status_code)
 
     assert [each for each in statuses if each != 413] == [401, 500, 204]
     assert printed.read_text().splitlines()[-1] == "loop j9 failed: no"
@@ -299,7 +299,7 @@ def test_the_edge_function_keeps_the_video_and_deletes_it_on_the_server(
             )
             failed = server.post(LOOP, {"video_url": "/outputs/uploads/nothing.mp4", **token}).json()["job_id"]
             assert eventually(lambda: server.job(failed).get("callback", {}).get("state") == "delivered")
-            again = requests.post(url, "{}", headers={"Authorization": "Bearer another"}, timeout=5)
+            again = requests.post(url, "{}", headers={"Authorization": "Bearer another"}, timeout=30)
 
     result = server.job(done)["result"]
     stored, row, failed_row = supabase.requests

@@ -541,11 +541,11 @@ def test_a_frame_in_a_bucket_is_found_by_either_spelling_of_its_name(
     listed = worker.run("list_frames", folder=folder)["frames"]
     assert [each["filename"] for each in listed] == sorted([normalize("NFC", name), "zz.png"], key=natural)
     link = worker.run("get_frame", folder=folder, frame=frame)["url"]
-    assert requests.get(link, timeout=10).content == encoded(colored(200))
+    assert requests.get(link, timeout=30).content == encoded(colored(200))
     assert "error" not in worker.run("save_frame", folder=folder, frame=frame)
     answer = worker.run("reassemble_frames", folder_name=folder)
     video = tmp_path / "video.mp4"
-    video.write_bytes(requests.get(answer["output_url"], timeout=10).content)
+    video.write_bytes(requests.get(answer["output_url"], timeout=30).content)
     assert sorted(reds(video)) == pytest.approx([90, 200], abs=3)
     assert "error" not in worker.run("delete_frame", folder=folder, frame=frame)
     left = server.client.list_objects_v2(Bucket=bucket, Prefix=f"{place}/")["Contents"]

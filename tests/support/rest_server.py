@@ -183,7 +183,11 @@ class RestServer(Client):
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        assert eventually(lambda: self.answers({200} if ready else {200, 204, 503}), _START_SECONDS), self.log
+        try:
+            assert eventually(lambda: self.answers({200} if ready else {200, 204, 503}), _START_SECONDS), self.log
+        except BaseException:
+            self.kill()
+            raise
 
     def answers(self, statuses: set[int]) -> bool:
         """Whether ``/ping`` answers with one of these."""
@@ -191,7 +195,7 @@ class RestServer(Client):
         assert self.process.poll() is None, self.log
         try:
             return requests.get(f"{self.url}/ping", timeout=5).status_code in statuses
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return False
 
     def stop(self) -> None:
