@@ -15,6 +15,9 @@ from framepack.measurements import Measurements
 
 T = TypeVar("T")
 
+_LEAST_SEEN_SECONDS: Final = 1.0
+_LEAST_SEEN_SHARE: Final = 0.5  # of the first unit's time: units that are made in batches come in bursts
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -26,6 +29,8 @@ class Progress:
         elapsed_seconds: Time spent on them.
         fraction: Share of the work that is done, 0 to 1, where the job knows it better than ``done / total``.
         unit: What is counted.
+        first_seconds: How much of the time the first unit took, which waits until all is opened and set up; None if
+            it took no longer than the others.
     """
 
     done: int
@@ -33,6 +38,7 @@ class Progress:
     elapsed_seconds: float
     fraction: float | None = None
     unit: str = "frames"
+    first_seconds: float | None = None
 
     @property
     def percent(self) -> float | None:
@@ -41,10 +47,24 @@ class Progress:
         return None if fraction is None else min(100.0, 100 * fraction)
 
     @property
+    def seconds_per_unit(self) -> float | None:
+        """The average so far, at the end that of the whole work; None while too little was seen of it."""
+        if self.first_seconds is None or self.done == self.total:
+            return self.elapsed_seconds / self.done if self.done else None
+        seen = self.elapsed_seconds - self.first_seconds
+        if self.done < 2 or seen < max(_LEAST_SEEN_SECONDS, _LEAST_SEEN_SHARE * self.first_seconds):  # noqa: PLR2004
+            return None
+        return seen / (self.done - 1)
+
+    @property
     def remaining_seconds(self) -> float | None:
         """Estimated time left at the average speed so far; None if unknown."""
-        fraction = self._fraction
-        return self.elapsed_seconds * max(0.0, 1 - fraction) / fraction if fraction else None
+        if self.fraction is not None:
+            return self.elapsed_seconds * max(0.0, 1 - self.fraction) / self.fraction if self.fraction else None
+        left = None if not self.total else max(0, self.total - self.done)
+        if left == 0:
+            return 0.0
+        return None if left is None or self.seconds_per_unit is None else left * self.seconds_per_unit
 
     def as_update(self) -> dict[str, Any]:
         """The progress as clients see it: ``frames_done``, ``frames_total``, ``percent``, ``seconds_left``.
@@ -183,11 +203,14 @@ class Job:
         However it ends, the iterator of ``items`` is closed then, so that no thread works on behind it.
         """
         started = time.monotonic() - self.loading_seconds
+        first = None
         with closing(iter(items)) as iterator:
             for done, item in enumerate(iterator, start=1):
                 self.check()
                 yield item
-                self.report(Progress(done, total, time.monotonic() - started - self.loading_seconds))
+                elapsed = time.monotonic() - started - self.loading_seconds
+                first = elapsed if first is None else first
+                self.report(Progress(done, total, elapsed, first_seconds=first))
 
     def until_cancelled(self, items: Iterable[T]) -> Iterator[T]:
         """Yield ``items``; if the job is cancelled and keeps partial results, end early instead of raising.

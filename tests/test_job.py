@@ -105,9 +105,37 @@ def test_time_left_does_not_count_loading(clock: list[float]) -> None:
     assert len(list(job.watch(frames(), 4))) == 4
 
     assert [report.elapsed_seconds for report in reports] == [2, 4, 6, 8]
-    assert [report.remaining_seconds for report in reports] == [6, 4, 2, 0]
+    assert [report.remaining_seconds for report in reports] == [None, 4, 2, 0]
     assert announced == ["a network", None]
     assert (job.loading_seconds, parent.loading_seconds) == (30, 30)
+
+
+@pytest.mark.parametrize(
+    ("batch", "setup_seconds", "seconds"),
+    [(1, 5, 0.4), (8, 1, 8), (1, 0, 5), (1, 0.5, 0.01)],
+    ids=["slow setup", "batches", "slow frames", "fast frames"],
+)
+def test_time_left_is_said_when_it_is_known_and_not_far_off(
+    clock: list[float], batch: int, setup_seconds: float, seconds: float
+) -> None:
+    """The first frame waits until all is set up, and frames that are made together come together."""
+    reports: list[Progress] = []
+
+    def frames() -> Iterator[int]:
+        clock[0] += setup_seconds
+        for number in range(400):
+            clock[0] += 0 if number % batch else seconds
+            yield number
+
+    assert len(list(Job(report=reports.append).watch(frames(), 400))) == 400
+
+    ended = clock[0] - 100
+    left = [(report.remaining_seconds, ended - report.elapsed_seconds) for report in reports]
+    assert left[0][0] is None
+    assert left[-1] == (0, 0)
+    known = [(said, real) for said, real in left if said is not None and real > ended / 10]
+    assert len(known) > 200
+    assert all(0.5 < said / real < 1.5 for said, real in known)
 
 
 def test_a_cancelled_job_that_keeps_partial_results_ends_early() -> None:

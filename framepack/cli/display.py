@@ -202,8 +202,8 @@ def progress_line(progress: JobProgress) -> str:
     total = f" of {progress.total}" if progress.total else ""
     unit = progress.unit.removesuffix("s") if (progress.total or progress.done) == 1 else progress.unit
     parts = [f"{progress.done}{total} {unit}"]
-    if progress.done and progress.elapsed_seconds > 0:
-        rate = progress.done / progress.elapsed_seconds
+    if progress.seconds_per_unit:
+        rate = 1 / progress.seconds_per_unit
         parts.append(f"{rate:.{2 if rate < _SLOW_RATE else 0}f} {progress.unit} per second")
     left = progress.remaining_seconds
     if left is not None and progress.done != progress.total:

@@ -23,7 +23,7 @@ def test_without_a_terminal_progress_is_a_few_plain_lines() -> None:
 
     lines = stream.getvalue().splitlines()
     assert lines[0] == "Loading a network ..."
-    assert lines[1].startswith("1 of 200 frames, ")
+    assert lines[1] == "1 of 200 frames"
     assert lines[-1].startswith("200 of 200 frames, ")
     assert len(lines) == 3
 

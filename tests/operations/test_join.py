@@ -414,7 +414,7 @@ def test_limits_hold_for_the_whole(tmp_path: Path) -> None:
 
 
 def test_progress_counts_all_frames(worker: Bench, tmp_path: Path) -> None:
-    """Frames done, frames in all, and time left, whether copied or encoded."""
+    """Frames done, frames in all, and percent, whether copied or encoded."""
     clips = [make_clip(tmp_path / f"{rate}.mp4", Spec(fps=Fraction(rate), count=rate)) for rate in (10, 20)]
     for given in ((clips[0], clips[0]), (clips[0], clips[1])):
         reports: list[Progress] = []
@@ -426,7 +426,6 @@ def test_progress_counts_all_frames(worker: Bench, tmp_path: Path) -> None:
         assert total == (20 if given[0] == given[1] else 40)
         assert [report.done for report in reports] == list(range(1, total + 1))
         assert reports[-1].percent == 100
-        assert reports[5].remaining_seconds is not None
 
 
 def test_a_cancelled_join_leaves_nothing(worker: Bench, tmp_path: Path) -> None:
