@@ -123,8 +123,7 @@ def make_source(path: Path, size: tuple[int, int], count: int) -> None:
 
 def run_job(point: dict[str, Any], source: Path) -> None:
     """Do a job of one video, then the job, and print what that took."""
-    from framepack.dispatch import JobInput
-    from framepack.job import Job
+    from framepack.job import Job, JobInput
     from framepack.runtime import Runtime
     from framepack.settings import Settings
 

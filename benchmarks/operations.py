@@ -74,8 +74,7 @@ class Bench:
 
     def ours(self, endpoint: str, **fields: Any) -> dict[str, Any]:
         """Run an operation as a worker does."""
-        from framepack.dispatch import JobInput
-        from framepack.job import Job
+        from framepack.job import Job, JobInput
 
         answer = self.runtime.run(JobInput({"endpoint": endpoint, **fields}), Job("benchmark"))
         if "error" in answer:

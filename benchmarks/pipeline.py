@@ -24,8 +24,7 @@ from typing import Any
 from unittest import mock
 
 from benchmarks.turns import HEAD, Cost, Pairs, in_turn
-from framepack.dispatch import JobInput
-from framepack.job import Job
+from framepack.job import Job, JobInput
 from framepack.runtime import Runtime
 from framepack.settings import Settings
 

@@ -115,8 +115,7 @@ def ours(
 
 def upscaled(runtime: Runtime, source: Path, model: str, scale: float) -> str:
     """Run our job, and return the path of its output."""
-    from framepack.dispatch import JobInput
-    from framepack.job import Job
+    from framepack.job import Job, JobInput
 
     video = base64.b64encode(source.read_bytes()).decode()
     fields = {"endpoint": "upscale", "model": model, "scale_factor": scale, "video_base64": video}

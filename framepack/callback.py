@@ -18,7 +18,7 @@ from framepack.storage.answers import detached
 
 if TYPE_CHECKING:
     from framepack.job import Job
-    from framepack.registry import AnyOperation
+    from framepack.processing.operation import AnyOperation
 
 log = logging.getLogger("framepack.callback")
 

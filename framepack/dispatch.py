@@ -6,7 +6,7 @@ Every exception ends here: it becomes an answer with a message, a status and a c
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,29 +18,13 @@ from framepack.processing.measuring import run_measured
 
 if TYPE_CHECKING:
     from framepack.callback import Callbacks
-    from framepack.job import Job
+    from framepack.job import Job, JobInput
     from framepack.outbox.message import Message
     from framepack.processing.context import Context
-    from framepack.registry import AnyOperation, Registry
+    from framepack.processing.operation import AnyOperation
+    from framepack.registry import Registry
 
 log = logging.getLogger("framepack.dispatch")
-
-
-@dataclass(frozen=True, slots=True)
-class JobInput:
-    """The input of a job.
-
-    Attributes:
-        fields: The endpoint and its fields, not yet parsed.
-        s3_config: The job's own S3 store, if it has one (RunPod's ``s3Config``).
-        is_short: Whether only the store is asked; such a job does not wait for a store that is away.
-        is_callback_checked: Whether the server that accepted the job has already checked the callback URL.
-    """
-
-    fields: object
-    s3_config: Mapping[str, Any] | None = None
-    is_short: bool = False
-    is_callback_checked: bool = False
 
 
 class EndedJobs(Protocol):

@@ -14,8 +14,7 @@ from framepack.storage.patience import briefly, stoppable
 
 if TYPE_CHECKING:
     from framepack.answer import Answer
-    from framepack.dispatch import JobInput
-    from framepack.job import Job
+    from framepack.job import Job, JobInput
     from framepack.outbox.message import CallbackRecord, Message
     from framepack.outbox.outbox import Outbox
     from framepack.storage.base import Storage

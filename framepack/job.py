@@ -1,10 +1,10 @@
-"""Cancellation, progress and warnings of a running job."""
+"""The input of a job, and the cancellation, progress and warnings of a running one."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -17,6 +17,23 @@ T = TypeVar("T")
 
 _LEAST_SEEN_SECONDS: Final = 1.0
 _LEAST_SEEN_SHARE: Final = 0.5  # of the first unit's time: units that are made in batches come in bursts
+
+
+@dataclass(frozen=True, slots=True)
+class JobInput:
+    """The input of a job.
+
+    Attributes:
+        fields: The endpoint and its fields, not yet parsed.
+        s3_config: The job's own S3 store, if it has one (RunPod's ``s3Config``).
+        is_short: Whether only the store is asked; such a job does not wait for a store that is away.
+        is_callback_checked: Whether the server that accepted the job has already checked the callback URL.
+    """
+
+    fields: object
+    s3_config: Mapping[str, Any] | None = None
+    is_short: bool = False
+    is_callback_checked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,9 @@ from framepack import operations
 from framepack.api.workflow import StepTypes
 from framepack.errors import InvalidField, UnknownEndpoint
 from framepack.processing.effect import Effect
-from framepack.processing.operation import Operation
+from framepack.processing.operation import AnyOperation, Operation
 from framepack.spelling import shortened
 
-AnyOperation = Operation[Any, Any]
 AnyEffect = Effect[Any]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from framepack.callback import Callbacks
-from framepack.dispatch import Dispatcher, JobInput
+from framepack.dispatch import Dispatcher
 from framepack.ended_jobs import EndsInOutbox
 from framepack.errors import SourceFailed, TooLarge
 from framepack.media.write.encoder_choice import EncoderChoice
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from framepack.answer import Answer
     from framepack.files.source import Source
     from framepack.files.workspace import Workspace
-    from framepack.job import Job
+    from framepack.job import Job, JobInput
     from framepack.outbox.message import CallbackRecord
     from framepack.registry import Registry
     from framepack.settings import Settings

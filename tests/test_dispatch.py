@@ -14,9 +14,9 @@ import pytest
 
 from framepack.api.schemas import CallbackRequest, Response
 from framepack.callback import Callbacks
-from framepack.dispatch import Dispatcher, JobInput
+from framepack.dispatch import Dispatcher
 from framepack.errors import Busy, Cancelled, Conflict, FramepackError, OutOfMemory, SourceNotAllowed, TooLarge
-from framepack.job import Job
+from framepack.job import Job, JobInput
 from framepack.outbox.message import Message
 from framepack.processing.context import Context
 from framepack.processing.operation import operation

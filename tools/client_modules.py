@@ -13,7 +13,8 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from framepack.registry import AnyOperation, Registry
+    from framepack.processing.operation import AnyOperation
+    from framepack.registry import Registry
 
 Json = Mapping[str, Any]
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from framepack.models.weights.catalog import CATALOG
 
 if TYPE_CHECKING:
-    from framepack.registry import AnyOperation, Registry
+    from framepack.processing.operation import AnyOperation
+    from framepack.registry import Registry
 
 _UPSCALERS: Final = {row.name for row in CATALOG.group("upscaler")}
 _TEXT: Final = {"type": "string"}

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from framepack.api.json_schema import ClientSchemas
 
 if TYPE_CHECKING:
-    from framepack.registry import AnyOperation, Registry
+    from framepack.processing.operation import AnyOperation
+    from framepack.registry import Registry
 
 Json = dict[str, Any]
 

@@ -34,8 +34,7 @@ _MAX_SOURCE_MB: Final = 200
 FIRST_JOB: Final = """
 import base64, sys
 from pathlib import Path
-from framepack.dispatch import JobInput
-from framepack.job import Job
+from framepack.job import Job, JobInput
 from framepack.runtime import Runtime
 from framepack.settings import Settings
 source, folder, model = sys.argv[1:4]

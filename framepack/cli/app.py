@@ -21,7 +21,8 @@ from framepack.settings import Settings, load_settings
 from framepack.units import MB
 
 if TYPE_CHECKING:
-    from framepack.registry import AnyOperation, Registry
+    from framepack.processing.operation import AnyOperation
+    from framepack.registry import Registry
 
 RUN: Final = "run"
 

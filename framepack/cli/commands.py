@@ -33,7 +33,7 @@ from framepack.spelling import did_you_mean
 if TYPE_CHECKING:
     from framepack.api.workflow import StepTypes
     from framepack.cli.options import FileUsage
-    from framepack.registry import AnyOperation
+    from framepack.processing.operation import AnyOperation
 
 _SOURCES: Final = {
     "video": ("IN", "The video; for several videos, OUT is a folder"),

@@ -17,9 +17,8 @@ from framepack.storage.outputs import Outputs, PublishedOutput, ResultFolder
 from framepack.units import MB
 
 if TYPE_CHECKING:
-    from framepack.dispatch import JobInput
     from framepack.files.source import Source
-    from framepack.job import Job
+    from framepack.job import Job, JobInput
     from framepack.media.clip import Clip, Format
     from framepack.media.section import Section
     from framepack.processing.context import Context

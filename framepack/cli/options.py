@@ -14,7 +14,8 @@ from framepack.api.schemas import CallbackRequest, VideoRequest, VideoResponse, 
 from framepack.errors import InvalidField
 
 if TYPE_CHECKING:
-    from framepack.registry import AnyOperation, Registry
+    from framepack.processing.operation import AnyOperation
+    from framepack.registry import Registry
 
 Takes = Literal["video", "videos", "image", "frames", "text", "nothing"]
 Gives = Literal["video", "frames", "answer"]

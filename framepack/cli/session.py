@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from framepack.cli.output import print_json
-from framepack.dispatch import JobInput
 from framepack.errors import Cancelled
-from framepack.job import Job
+from framepack.job import Job, JobInput
 
 if TYPE_CHECKING:
     from types import FrameType

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from framepack.dispatch import JobInput
-from framepack.job import Job
+from framepack.job import Job, JobInput
 
 if TYPE_CHECKING:
     from framepack.answer import Answer

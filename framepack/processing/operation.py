@@ -101,6 +101,9 @@ class Operation(Generic[Req, Res]):
         return replace(self, request=request, response=response)
 
 
+AnyOperation = Operation[Any, Any]
+
+
 def operation(
     method: Method,
     path: str,

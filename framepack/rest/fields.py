@@ -18,7 +18,7 @@ from framepack.spelling import shortened
 if TYPE_CHECKING:
     from fastapi.dependencies.models import Dependant
 
-    from framepack.registry import AnyOperation
+    from framepack.processing.operation import AnyOperation
 
 _MAX_DEPTH: Final = 32
 _MAX_DIGITS: Final = 20

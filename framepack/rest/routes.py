@@ -14,9 +14,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
 from framepack.api.schemas import CallbackRequest
-from framepack.dispatch import JobInput
 from framepack.errors import FramepackError, Unavailable
-from framepack.job import Job
+from framepack.job import Job, JobInput
 from framepack.jobs.backends.base import WorkerLost
 from framepack.rest.errors import answer_response
 from framepack.rest.fields import request_fields
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from framepack.answer import Answer
     from framepack.api.schemas import Request as OperationRequest
     from framepack.jobs.records import JobRecord
-    from framepack.registry import AnyOperation
+    from framepack.processing.operation import AnyOperation
     from framepack.rest.bodies import Body
     from framepack.rest.server import Server
 

@@ -19,7 +19,7 @@ from framepack.units import MB
 if TYPE_CHECKING:
     from framepack.api.schemas import Request
     from framepack.jobs.backends.base import Backend
-    from framepack.registry import AnyOperation
+    from framepack.processing.operation import AnyOperation
     from framepack.runtime import Runtime
     from framepack.storage.links import LinkSigner
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 if TYPE_CHECKING:
     from framepack.api.schemas import CallbackRequest
-    from framepack.registry import AnyOperation
+    from framepack.processing.operation import AnyOperation
 
 NOTE: Final = (
     "Results will be sent to your callback URL when processing completes. "

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from framepack.answer import Answer, failure, is_inline
-from framepack.dispatch import JobInput
 from framepack.errors import InvalidField
-from framepack.job import Job, Progress
+from framepack.job import Job, JobInput, Progress
 from framepack.job_log import JobEnd, log_job_end, log_job_start
 from framepack.worker.payload import limit_bytes, within_limit
 from framepack.worker.progress import ProgressSender

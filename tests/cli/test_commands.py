@@ -14,7 +14,8 @@ from framepack import __version__
 from framepack.cli import main
 from framepack.cli.display import DownloadDisplay
 from framepack.cli.options import FileUsage, command_name, file_operations, file_usage, option_fields, refusal
-from framepack.registry import AnyOperation, discover
+from framepack.processing.operation import AnyOperation
+from framepack.registry import discover
 from tests.support.clips import Spec, make_clip
 
 OFFERED = list(file_operations(discover()))

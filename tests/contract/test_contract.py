@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from framepack.errors import BadRequest, InvalidSource, published
-from framepack.registry import AnyOperation, Registry, discover
+from framepack.processing.operation import AnyOperation
+from framepack.registry import Registry, discover
 from tests.contract.answers_check import differs_from, given_answer
 from tests.contract.comparison import answer_differences, param_differences, undocumented_fields
 from tests.contract.contract_types import ONE_VIDEO, Answer, Endpoint, JsonObject, Param

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from framepack.dispatch import JobInput
-from framepack.job import Job
+from framepack.job import Job, JobInput
 from framepack.jobs.records import JobRecords
 from framepack.storage.local import LocalStorage
 from tests.support.client_side import Platform, before

@@ -12,8 +12,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from framepack.dispatch import JobInput
-from framepack.job import Job
+from framepack.job import Job, JobInput
 from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
 from framepack.models.library import ModelLibrary

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from framepack.registry import AnyOperation, discover
+from framepack.processing.operation import AnyOperation
+from framepack.registry import discover
 
 EVERY_OPERATION = pytest.mark.parametrize("operation", list(discover()), ids=lambda operation: operation.name)
 

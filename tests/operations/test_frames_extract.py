@@ -15,8 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from framepack.dispatch import JobInput
-from framepack.job import Job, Progress
+from framepack.job import Job, JobInput, Progress
 from framepack.media.clip import Frame
 from framepack.media.images.convert import png, to_rgb
 from framepack.media.read.probe import probe

@@ -14,8 +14,7 @@ import pytest
 from safetensors.torch import save_file
 
 from framepack.api.workflow import Step
-from framepack.dispatch import JobInput
-from framepack.job import Job, Progress
+from framepack.job import Job, JobInput, Progress
 from framepack.media.frames.yuv420 import Yuv420Converter
 from framepack.media.read import reader
 from framepack.media.read.decoder import Decoder

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from framepack.answer import failure
-from framepack.dispatch import JobInput
 from framepack.ended_jobs import EndsInOutbox
 from framepack.errors import Cancelled
-from framepack.job import Job
+from framepack.job import Job, JobInput
 from framepack.outbox.message import CallbackRecord, CallbackState
 from tests.support.outbox import Simulated, message
 

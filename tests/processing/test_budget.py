@@ -201,8 +201,7 @@ def test_a_section_counts_by_its_own_frames(source: Path, tmp_path: Path) -> Non
     from dataclasses import replace
 
     from framepack.api.schemas import VideoRequest
-    from framepack.dispatch import JobInput
-    from framepack.job import Job
+    from framepack.job import Job, JobInput
     from framepack.media.section import Section
     from framepack.processing.render import open_source
 

@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from framepack.dispatch import JobInput
-from framepack.job import Job
+from framepack.job import Job, JobInput
 from framepack.runtime import Runtime
 from framepack.settings import Settings
 from framepack.storage.links import key_of_own_url

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from framepack.answer import Answer
-from framepack.dispatch import JobInput
-from framepack.job import Job
+from framepack.job import Job, JobInput
 from framepack.registry import Registry
 from framepack.runtime import Runtime
 from framepack.settings import Settings

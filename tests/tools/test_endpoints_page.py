@@ -9,7 +9,8 @@ from itertools import pairwise
 import pytest
 
 from framepack.models.weights.catalog import CATALOG
-from framepack.registry import AnyOperation, discover
+from framepack.processing.operation import AnyOperation
+from framepack.registry import discover
 from tools.endpoints_page import endpoints_page
 
 REGISTRY = discover()

@@ -9,7 +9,8 @@ import pytest
 from jsonschema_rs import Draft202012Validator
 
 from framepack.errors import FramepackError
-from framepack.registry import AnyOperation, discover
+from framepack.processing.operation import AnyOperation
+from framepack.registry import discover
 from tests.contract.contract_types import Endpoint
 from tests.contract.deviations import NOT_BUILT_YET
 from tests.contract.document import ENDPOINTS

@@ -23,9 +23,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from framepack.answer import failure, without_inline
 from framepack.checks.fitness import check_fitness, check_light_fitness
-from framepack.dispatch import JobInput
 from framepack.errors import FramepackError, NotFound, public
-from framepack.job import Job, Progress, update_of
+from framepack.job import Job, JobInput, Progress, update_of
 from framepack.jobs.backends.base import LARGEST_ANSWER_BYTES
 from framepack.jobs.records import JobRecords
 from framepack.logs import JOB_THREAD, start_logging

@@ -15,7 +15,8 @@ from framepack.job import Job
 from framepack.rest.openapi.schemas import alternatives
 
 if TYPE_CHECKING:
-    from framepack.registry import AnyOperation, Registry
+    from framepack.processing.operation import AnyOperation
+    from framepack.registry import Registry
 
 Json = dict[str, Any]
 
