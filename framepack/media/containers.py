@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from framepack.errors import InvalidMedia
 from framepack.files.scratch import disk_errors
-from framepack.media.kinds import describe_kind
+from framepack.media.kinds import describe_kind, is_mp4_without_index
 from framepack.media.metadata import LANGUAGE, OWN_TAGS
 from framepack.media.program_map import announced_streams
 from framepack.units import MICROSECONDS
@@ -36,6 +36,12 @@ ACCEPTED: Final = (
 
 UNREADABLE: Final = f"The file is not a video that can be read: {ACCEPTED}"
 """The sentence about a file of which nothing is known."""
+
+WITHOUT_INDEX: Final = (
+    "The MP4 file has no index (moov), without which its frames cannot be found: its recording or its transfer was "
+    "interrupted. Record or send it again, or repair it first."
+)
+"""The sentence about an MP4 file whose end is missing."""
 
 _WITH_PROGRAM_MAPS: Final = "mpegts"
 _PATIENT: Final = {"scan_all_pmts": "1", "probesize": str(2**27), "analyzeduration": str(10 * 3600 * MICROSECONDS)}
@@ -93,11 +99,14 @@ def open_input(
             container.close()
             container = av.open(f"file:{path}", "r", options={**options, **_PATIENT}, metadata_errors="replace")
     except (av.FFmpegError, OSError, ValueError) as error:
-        kind = describe_kind(path)
-        raise InvalidMedia(
-            f"The file is {kind}, not a video that can be read: {ACCEPTED}" if kind else UNREADABLE
-        ) from error
+        raise InvalidMedia(_why_unreadable(path)) from error
     return container
+
+
+def _why_unreadable(path: Path) -> str:
+    if kind := describe_kind(path):
+        return f"The file is {kind}, not a video that can be read: {ACCEPTED}"
+    return WITHOUT_INDEX if is_mp4_without_index(path) else UNREADABLE
 
 
 def _is_mp4(path: Path) -> bool:

@@ -40,6 +40,7 @@ _BEGINNINGS: Final = (
 _RIFF: Final = {b"WAVE": "audio (WAV)", b"WEBP": "a still image (WebP)"}
 _STILL_BRANDS: Final = {b"avif": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIF"}
 _HEAD_BYTES: Final = 512
+_LONG: Final = b"\0\0\0\1"  # in place of the length of a box: 64 bits follow
 _MARKUP: Final = (b"<!doctype html", b"<html")
 
 
@@ -62,6 +63,23 @@ def describe_kind(path: Path) -> str | None:
     if found is None and head[4:8] == b"ftyp" and head[8:12] in _STILL_BRANDS:
         found = f"a still image ({_STILL_BRANDS[head[8:12]]})"
     return found or _text(head)
+
+
+def is_mp4_without_index(path: Path) -> bool:
+    """Whether a file begins as an MP4 file, and has no index of frames; False if it cannot be read."""
+    names, begin = [], 0
+    try:
+        with path.open("rb") as file:
+            while len(head := file.read(16)) >= 8:  # noqa: PLR2004 - a length and a name
+                names.append(head[4:8])
+                length = int.from_bytes(head[8:16] if head[:4] == _LONG else head[:4], "big")
+                if length < 8:  # noqa: PLR2004 - the last box
+                    break
+                begin += length
+                file.seek(begin)
+    except OSError:
+        return False
+    return names[:1] == [b"ftyp"] and b"moov" not in names
 
 
 def _text(head: bytes) -> str | None:

@@ -10,7 +10,8 @@ from typing import Any
 import av
 import numpy as np
 
-from tests.corpus.containers import REFUSED, SECONDS, beeping, remuxed, video
+from framepack.media.containers import WITHOUT_INDEX
+from tests.corpus.containers import SECONDS, beeping, remuxed, video
 from tests.corpus.row import BEEP, COUNT, Row, card
 from tests.support.clips import (
     REPRODUCIBLE,
@@ -409,7 +410,7 @@ DAMAGE = (
         "Damaged files",
         "An MP4 file without its index (the recording was interrupted)",
         lambda folder: truncate(video("whole.mp4")(folder), folder / "a.mp4", 0.5),
-        refused=REFUSED,
+        refused=WITHOUT_INDEX,
     ),
 )
 

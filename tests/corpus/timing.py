@@ -164,6 +164,7 @@ _BURST = sorted([Fraction(k, 2) for k in range(6)] + [1 + Fraction(k, 30) for k 
 _CLOSE = sorted([Fraction(k, 5) for k in range(9)] + [1 + Fraction(2 * k, 1000) for k in range(1, 4)])
 _SQUEEZED = (*(number for number in range(5) for _ in range(12)), 5, *[8] * 11, *[9] * 12, *[10] * 12, 11)
 _PAUSED = [Fraction(k + 10 * (k > 5), 25) for k in range(COUNT)]  # frame 5 stays for 11 frame durations
+_MINUTES = [Fraction(60 * k) for k in range(3)]
 _SLOWER = [*(Fraction(k) for k in range(6)), *(5 + Fraction(3 * k, 2) for k in range(1, 7))]
 _OPEN_GROUPS = {"bf": "2", "g": "6", **SHARP}
 _CUT_AT = 6
@@ -247,6 +248,17 @@ RATES = rows_of(
             "fps": Fraction(2),
             "beeps": None,
             "note": "a rate at which every frame is within 10 ms of its time",
+        },
+    ),
+    (
+        "minutes",
+        "One frame a minute",
+        lambda folder: held_last(video("plain.mp4", times=_MINUTES, options=NO_B_FRAMES)(folder), Fraction(60)),
+        {
+            "shown": tuple(k for k in range(len(_MINUTES)) for _ in range(60)),
+            "fps": Fraction(1),
+            "beeps": None,
+            "note": "frames are repeated",
         },
     ),
     (
