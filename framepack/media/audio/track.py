@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
@@ -18,6 +18,7 @@ from framepack.media.audio.render import AudioRenderer, ahead, at_most, audio_so
 from framepack.media.clip import AudioSource, ProbedAudio
 from framepack.media.containers import open_output
 from framepack.media.metadata import LANGUAGE
+from framepack.media.prefetch import prefetch
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -40,6 +41,10 @@ _MORE_CHANNELS: Final = {  # players of AAC know no layout of 4 or 7 channels, a
 _LOSSLESS: Final = "flac"
 _CD_RATE: Final = 44_100
 _DVD_RATE: Final = 48_000
+_BATCH: Final = 16  # packets that pass from thread to thread together
+_MAX_BATCHES: Final = 256
+_MAX_BYTES: Final = 2_000_000  # of packets that wait, a minute of stereo: more than an encoder of video holds back
+_PACKET_BYTES: Final = 512  # what a packet takes beside its data
 _CHANGED_SECONDS: Final = Fraction(1, 10)  # a copy that decodes to a length that differs by more is wrong
 _LEFT_OUT: Final = "The audio could not be read and was left out."
 _DAMAGED: Final = "Parts of the audio could not be read."
@@ -206,9 +211,31 @@ def _packets(
     if clip.total_frames is not None:
         count = round(clip.total_frames / clip.fps * renderer.rate)
         blocks = at_most(blocks, count) if isinstance(audio, AudioSource) else renderer.exactly(blocks, count)
-    codec, bit_rate = _ENCODERS[clip.encoding.format]
-    with closing(ahead(blocks)) as rendered:
-        yield from _encoded(renderer, rendered, output, codec, bit_rate * (2 + max(2, channels)) // 4)
+    codec, stereo_bit_rate = _ENCODERS[clip.encoding.format]
+    bit_rate = stereo_bit_rate * (2 + max(2, channels)) // 4
+
+    def encoded() -> Iterator[Packet[AudioStream]]:
+        with closing(ahead(blocks)) as rendered:
+            yield from _encoded(renderer, rendered, output, codec, bit_rate)
+
+    with closing(_beside_video(encoded)) as packets:
+        yield from packets
+
+
+def _beside_video(source: Callable[[], Iterator[Packet[AudioStream]]]) -> Generator[Packet[AudioStream]]:
+    """The same packets, which a thread makes ahead; close it to stop early."""
+
+    def batches() -> Iterator[list[Packet[AudioStream]]]:
+        with closing(source()) as packets:
+            while batch := list(islice(packets, _BATCH)):
+                yield batch
+
+    def size_bytes(batch: list[Packet[AudioStream]]) -> int:
+        return sum(packet.size + _PACKET_BYTES for packet in batch)
+
+    with closing(prefetch(batches, _MAX_BATCHES, size_bytes=size_bytes, max_bytes=_MAX_BYTES)) as made:
+        for batch in made:
+            yield from batch
 
 
 def _is_copyable(audio: AudioSource) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
@@ -13,11 +15,15 @@ import av
 import numpy as np
 import pytest
 
+from framepack.media.audio import track
+from framepack.media.audio.track import AudioTrack, audio_track
 from framepack.media.clip import AudioSource, Clip
+from framepack.media.containers import open_output
 from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
 from framepack.media.write.writer import write
 from tests.support.clips import AudioSpec, Pixels, Spec, corrupt, make_clip, numbered, real_clip
+from tests.support.pcm import make_pcm, noise
 from tests.support.readback import audio_of, beep_times, read_back
 
 FRAME = 0.04
@@ -249,3 +255,52 @@ def test_damaged_audio_never_fails_the_video(tmp_path: Path) -> None:
     for seed, place in enumerate((0.2, 0.4, 0.6, 0.8, 0.9)):
         damaged = corrupt(source, tmp_path / "damaged.mkv", place, place + 0.08, seed=seed)
         assert write(opened(damaged), tmp_path / "out.mp4", preset="ultrafast") > 5
+
+
+SECONDS = 20
+
+
+@contextmanager
+def unmuxed(folder: Path) -> Iterator[AudioTrack]:
+    """The track of a file with 20 seconds of noise, which has to be encoded, before any of it is written."""
+    source = AudioSource(make_pcm(folder / "noise.mov", noise(SECONDS * 48_000)), 0)
+    clip = Clip(lambda: iter(()), Fraction(25), 64, 48, length=25 * SECONDS, audio=source)
+    with open_output(folder / "out.mp4", "mp4") as output:
+        with audio_track(clip, output, folder, warn=lambda _: None) as made:
+            assert made is not None
+            yield made
+
+
+def encodes_on(is_enough: Callable[[], bool]) -> bool:
+    """Whether that becomes so while nothing is written."""
+    return any(is_enough() or threading.Event().wait(0.05) for _ in range(1200))
+
+
+def test_audio_is_encoded_while_nothing_is_written(tmp_path: Path) -> None:
+    """The video's encoder may hold frames back for as long as it likes: audio does not wait for it."""
+    threads = threading.active_count()
+    with unmuxed(tmp_path) as made:
+        assert encodes_on(lambda: threading.active_count() == threads)
+        made.mux_until(Fraction(SECONDS))
+    assert duration(tmp_path / "out.mp4") == pytest.approx(SECONDS, abs=FRAME)
+
+
+def test_encoded_audio_that_waits_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hours of audio are encoded only as far ahead as memory allows, and all of it arrives."""
+    monkeypatch.setattr(track, "_MAX_BYTES", 50_000)
+    threads = threading.active_count()
+    with unmuxed(tmp_path) as made:
+        assert threading.active_count() > threads
+        assert not threading.Event().wait(1)
+        assert threading.active_count() > threads
+        made.mux_until(Fraction(SECONDS))
+    assert duration(tmp_path / "out.mp4") == pytest.approx(SECONDS, abs=FRAME)
+
+
+def test_a_failure_leaves_no_thread_that_encodes_audio(tmp_path: Path) -> None:
+    """A cancelled job stops in the middle."""
+    threads = threading.active_count()
+    with pytest.raises(KeyError), unmuxed(tmp_path):
+        raise KeyError
+    assert threading.active_count() == threads
+    assert not (tmp_path / "out.mp4").exists()
