@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Final
 from framepack.closing import closing
 from framepack.files.scratch import disk_errors, require_free, scratch_file
 from framepack.media.clip import HostFrame
-from framepack.media.frames.arrays import planes_of
+from framepack.media.frames.arrays import samples_of
 from framepack.media.frames.colors import tag
 from framepack.media.frames.yuv420 import pad_frame
 
@@ -22,18 +22,20 @@ if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
 
     from framepack.media.clip import Clip, Frame
+    from framepack.media.frames.arrays import Samples
 
 _CODEC: Final = "ffvhuff"  # eight times as fast as FFV1 here, and files only a third larger
 # FFmpeg's encoder rejects odd sizes, and its decoder 4:2:2 with a width that is not a multiple of four.
 _ALIGNMENT: Final = 4
 _MIN_SIDE: Final = 32  # with smaller frames the encoder writes beyond its buffer
 _TIME_BASE: Final = Fraction(1, 1000)  # arbitrary
+_MAX_PLAIN_BYTES: Final = 256_000_000  # coding takes ten times as long as writing and reading, if it is not the disk
 _PIXEL_BYTES: Final = 1.5  # upper estimate; natural images in 8-bit 4:2:0 take half of it
 
 
 @dataclass(slots=True)
 class FrameCache:
-    """Frames of one size and format, each encoded independently.
+    """Frames of one size and format, each independent of the others: first ones as they are, the rest encoded.
 
     A frame that is appended several times in a row as one object is stored once, and read in order it is one object
     again.
@@ -43,6 +45,8 @@ class FrameCache:
     _clip: Clip
     _ends: array[int] = field(default_factory=lambda: array("q", [0]))
     _numbers: array[int] = field(default_factory=lambda: array("q"))
+    _plain: int = 0
+    _format: str = ""
     _latest: Frame | None = None
     _encoder: VideoCodecContext | None = None
     _decoder: VideoCodecContext | None = None
@@ -59,7 +63,13 @@ class FrameCache:
             DiskFull: The disk is full.
         """
         if frame is not self._latest:
-            data = self._encoded(frame.on_host())
+            image = frame.on_host()
+            size_bytes = sum(samples.nbytes for samples in _planes(image))
+            if self._plain == len(self._ends) - 1 and self._ends[-1] + size_bytes <= _MAX_PLAIN_BYTES:
+                data = b"".join(samples.tobytes() for samples in _planes(image))
+                self._plain, self._format = self._plain + 1, image.format.name
+            else:
+                data = self._encoded(image)
             with disk_errors():
                 self._file.seek(0, 2)
                 self._file.write(data)
@@ -70,17 +80,27 @@ class FrameCache:
 
     def __getitem__(self, index: int) -> HostFrame:
         """Frame ``index``, unchanged, with the clip's color tags."""
-        import av
-
         number = self._numbers[index]
         if self._read is not None and self._read[0] == number:
             return self._read[1]
         self._file.seek(self._ends[number])
         data = self._file.read(self._ends[number + 1] - self._ends[number])
-        if self._decoder is None:
-            self._decoder = self._opened_decoder()
-        frame = HostFrame(self._restored(self._decoder.decode(av.Packet(data))[0]))
+        image = self._plain_frame(data) if number < self._plain else self._decoded(data)
+        tag(image, self._clip.colors)
+        frame = HostFrame(image)
         self._read = (number, frame)
+        return frame
+
+    def _plain_frame(self, data: bytes) -> av.VideoFrame:
+        import av
+        import numpy as np
+
+        frame = av.VideoFrame(self._clip.width, self._clip.height, self._format)
+        begin = 0
+        for samples in _planes(frame):
+            stored = np.frombuffer(data, samples.dtype, samples.size, begin)
+            samples[:] = stored.reshape(samples.shape)
+            begin += stored.nbytes
         return frame
 
     def _encoded(self, frame: av.VideoFrame) -> bytes:
@@ -114,20 +134,26 @@ class FrameCache:
         decoder.thread_type = ThreadType.NONE  # threads would delay frames
         return decoder
 
-    def _restored(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """Crop a decoded frame to the clip's size, without the padding for the codec."""
+    def _decoded(self, data: bytes) -> av.VideoFrame:
+        """A frame of the clip's size, without the padding for the codec."""
         import av
 
+        if self._decoder is None:
+            self._decoder = self._opened_decoder()
+        frame = self._decoder.decode(av.Packet(data))[0]
         width, height = self._clip.width, self._clip.height
         if (frame.width, frame.height) != (width, height):
             cropped = av.VideoFrame(width, height, frame.format.name)
-            source, target = planes_of(frame), planes_of(cropped)
-            for samples, kept in ((source.y, target.y), (source.u, target.u), (source.v, target.v)):
+            for samples, kept in zip(_planes(frame), _planes(cropped), strict=True):
                 kept[:] = samples[: kept.shape[0], : kept.shape[1]]
             frame = cropped
-        tag(frame, self._clip.colors)
         frame.pict_type = 0
         return frame
+
+
+def _planes(frame: av.VideoFrame) -> list[Samples]:
+    """The samples of all planes, as views of the frame's memory."""
+    return [samples_of(plane, frame.format.components[0].bits) for plane in frame.planes]
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from framepack.errors import DiskFull
 from framepack.media.clip import Colors, HostFrame, Matrix
 from framepack.media.frames.arrays import planes_of
+from framepack.media.timeline import frame_cache
 from framepack.media.timeline.frame_cache import FrameCache, cache_frames, open_frame_cache
 from tests.support.clips import numbered, to_frame
 from tests.support.looping import CountingFrames
@@ -19,10 +21,14 @@ from tests.support.looping import CountingFrames
 FORMATS = [f"yuv{layout}p{depth}" for layout in (420, 422, 444) for depth in ("", "10le", "12le")]
 
 
+@pytest.mark.parametrize("plain_bytes", [0, 40_000, 10**9])
 @pytest.mark.parametrize("size", [(64, 48), (61, 47), (2, 2), (1, 1), (1, 5)])
 @pytest.mark.parametrize("pix_fmt", FORMATS)
-def test_frames_are_read_back_losslessly(tmp_path: Path, pix_fmt: str, size: tuple[int, int]) -> None:
-    """Every sample of every format and size, in any order, with the clip's colors."""
+def test_frames_are_read_back_losslessly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pix_fmt: str, size: tuple[int, int], plain_bytes: int
+) -> None:
+    """Every sample of every format and size, in any order, with the clip's colors, encoded, plain or both."""
+    monkeypatch.setattr(frame_cache, "_MAX_PLAIN_BYTES", plain_bytes)
     colors = Colors(Matrix.BT2020, 9, 14, full_range=True)
     clip = replace(CountingFrames(5, size, pix_fmt).clip(), colors=colors)
     with open_frame_cache(clip, tmp_path) as cache:
@@ -49,8 +55,22 @@ def test_a_duplicated_frame_is_stored_once(tmp_path: Path) -> None:
         assert cache[7] is cache[93]
 
 
-def test_append_does_not_change_the_frame(tmp_path: Path) -> None:
+@pytest.mark.parametrize("plain", [0, 3, 10])
+def test_frames_beyond_the_limit_are_encoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain: int) -> None:
+    """As many as the limit allows are stored as they are; the others take less room."""
+    size_bytes = 64 * 48 * 3 // 2
+    monkeypatch.setattr(frame_cache, "_MAX_PLAIN_BYTES", (plain + 1) * size_bytes - 1)
+    clip = CountingFrames(10, (64, 48), "yuv420p").clip()
+    with open_frame_cache(clip, tmp_path) as cache:
+        list(cache_frames(clip, cache))
+        sizes = [end - begin for begin, end in pairwise(cache._ends)]
+    assert sizes[:plain] == [size_bytes] * plain
+    assert all(size < size_bytes for size in sizes[plain:])
+
+
+def test_append_does_not_change_the_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its timestamp is kept."""
+    monkeypatch.setattr(frame_cache, "_MAX_PLAIN_BYTES", 0)
     frame = to_frame(numbered(0, 64, 48), "yuv420p")
     frame.pts = 77
     with open_frame_cache(CountingFrames(1).clip(), tmp_path) as cache:
