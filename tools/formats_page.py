@@ -29,8 +29,9 @@ the sentences of the answer.
 Outputs are MP4 (H.264, AAC), WebM (VP9, Opus) or GIF, with 8 bits per color and 4:2:0. Transparent pixels are put on
 black, unless `keep_alpha` is true: then `extract_frames` makes RGBA images, and `export` a WebM file with alpha
 (`yuva420p`, which browsers and editors composite). Colors are straight, not multiplied by alpha. `save_video` keeps
-the file byte for byte, and `loop` and `join` copy packets of H.264 where they can. A GIF shows about 10 (quality 0)
-to 30 frames per second at most, 27 at the default quality: at higher rates every second, third or fourth frame is
+the file byte for byte, and `loop` and `join` copy packets of H.264 where they can. A GIF shows all frames of rates up
+to a limit, from 10 frames per second (quality 0) over 27 (the default quality) to 30 (100), and of rates up to an
+eighth above it, such as 30 at the default quality. Of higher rates every second, third or fourth frame and so on is
 kept, and a warning counts those that were left out. To add a row: `tests/corpus/row.py` says what it declares.
 """
 

@@ -69,7 +69,7 @@ class Param:
 
     @property
     def top_level_name(self) -> str:
-        """The request's field it is, or lies in."""
+        """The request's field it is, or is in."""
         return self.path.partition(".")[0].partition("[")[0]
 
 

@@ -23,7 +23,7 @@ EXTENSIONS: dict[str, dict[str, str]] = {
     **dict.fromkeys(("upscale", "interpolate", "filters", "loop", "join", "pipeline", "batch"), _TOKEN),
     "export": _TOKEN | _ALPHA,
     "extract_frames": _TOKEN | _ALPHA,
-    "reassemble_frames": {**_TOKEN, "with_audio": "a video is of little use without its sound"},
+    "reassemble_frames": {**_TOKEN, "with_audio": "a video is of little use without its audio"},
     "list_frames": {"with_urls": "a page shows the frames, and images of pages cannot send a key"},
     "enhance_prompt": {
         **_TOKEN,

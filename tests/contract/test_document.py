@@ -46,7 +46,7 @@ def _is_of_type(value: Any, json_type: str) -> bool:
 
 
 def _values_at(value: Any, steps: list[str]) -> list[Any]:
-    """Everything that lies at a path of an example; ``*`` and ``[]`` stand for all keys and items."""
+    """Everything that is at a path of an example; ``*`` and ``[]`` stand for all keys and items."""
     if not steps:
         return [value]
     step, *rest = steps
