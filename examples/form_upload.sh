@@ -12,7 +12,12 @@ set -eu
 
 file=$1
 shift
-answer=$(curl -sS --fail-with-body "$FRAMEPACK_URL/uploads" -H "X-API-Key: $FRAMEPACK_KEY" -F "file=@$file")
+# If the server refuses a request, its answer is shown, which says why.
+answer=$(curl -sS --fail-with-body "$FRAMEPACK_URL/uploads" -H "X-API-Key: $FRAMEPACK_KEY" -F "file=@$file") || {
+  status=$?
+  printf '%s\n' "$answer"
+  exit "$status"
+}
 video_url=$(printf '%s' "$answer" | sed 's/.*"video_url": *"\([^"]*\)".*/\1/')
 
 set -- "video_url=$video_url" "$@"
@@ -20,5 +25,5 @@ for field; do
   set -- "$@" --data-urlencode "$field"
   shift
 done
-# With -G, the fields go into the query. Errors are shown as the server's own sentence.
+# With -G, the fields go into the query.
 exec curl -sS --fail-with-body -G -X POST "$FRAMEPACK_URL/postprocess/filters" -H "X-API-Key: $FRAMEPACK_KEY" "$@"

@@ -214,6 +214,13 @@ def test_a_form_is_sent_in_two_requests(server: RestServer, clip: Path, tmp_path
     assert wrong.returncode != 0
     assert "brightness must be between -100 and 100" in wrong.stdout
 
+    (tmp_path / "empty.mp4").touch()
+    refused = run_script("form_upload.sh", str(tmp_path / "empty.mp4"), **given)
+    assert refused.returncode != 0
+    assert json.loads(refused.stdout)["detail"] == "The upload must have a non-empty file in the field 'file'."
+    refused = run_script("form_upload.sh", str(clip), **given | {"FRAMEPACK_KEY": "another"})
+    assert json.loads(refused.stdout)["detail"] == "Invalid or missing API key"
+
 
 @needs_curl
 def test_a_runpod_job_ends_with_a_callback(server: RestServer, clip: Path, tmp_path: Path) -> None:
