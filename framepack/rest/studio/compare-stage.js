@@ -83,6 +83,11 @@ export function stageOf() {
     });
   };
 
+  /** @param {number} index of the side @param {string} problem */
+  const setProblem = (index, problem) => {
+    panes[index].problem.textContent = problem;
+  };
+
   /** Lay out anew for the stage's size. @param {Zoom} zoom */
   const fit = (zoom) => {
     const isSide = element.dataset.mode === "side";
@@ -126,7 +131,7 @@ export function stageOf() {
     panes[1].tag.classList.toggle("is-covered", shown > 88);
   };
 
-  return { element, divider, expect, show, fit, place, pointAt, divide, box: () => box, clips: () => clips };
+  return { element, divider, expect, show, setProblem, fit, place, pointAt, divide, box: () => box, clips: () => clips };
 }
 
 /**

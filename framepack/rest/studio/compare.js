@@ -114,7 +114,7 @@ export class CompareView extends HTMLElement {
       this.#stage.fit(this.#zoom);
     }
     this.#stage.element.setAttribute("aria-busy", "true");
-    const loaded = await Promise.allSettled(sides.map((side) => side && loadClip(side)));
+    const loaded = await Promise.allSettled(sides.map((side, index) => side && loadClip(side, (problem) => this.#stage.setProblem(index, problem))));
     const clips = loaded.map((each) => (each.status === "fulfilled" ? each.value : null));
     if (load.aborted) {
       clips.forEach((clip) => clip?.close());

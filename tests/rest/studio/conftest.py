@@ -95,7 +95,7 @@ class Compared:
 
     def button(self, action: str) -> Any:
         """A button of the controls."""
-        return self.tab.page.locator(f'[data-action="{action}"]')
+        return self.tab.page.locator(f'{self.place} [data-action="{action}"]')
 
     def press(self, *keys: str) -> None:
         """Press keys while the divider has the focus."""
