@@ -12,6 +12,7 @@ from framepack.errors import InvalidField, ModelUnavailable
 from framepack.models.memory.cache import ModelCache
 from framepack.models.memory.device import Device
 from framepack.models.spec import ModelRow, ModelSpec
+from framepack.models.weights.shortage import Shortage
 from framepack.spelling import shortened
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_LANGUAGE: Final[tuple[Group, ...]] = ("enhancer", "captioner")
 _NO_ESTIMATE: Final = 0  # the size is unknown until the cache has loaded and measured the model
 
 
@@ -94,6 +96,25 @@ class ModelLibrary:
             for row in self.catalog.rows
             if any(self.store.where(weights) in {"missing", "wrong"} for weights in row.weights)
         ]
+
+    def shortage(self, row: ModelRow) -> Shortage | None:
+        """What this machine lacks for a model; None if nothing."""
+        return self.store.shortage(row)
+
+    def other_shortages(self) -> Iterator[tuple[str, Group, Shortage | None]]:
+        """Yield name, group and shortage of each model that is no upscaler, except the main model."""
+        for row in self.catalog.rows:
+            if row.group != "upscaler":
+                yield row.name, row.group, self.store.shortage(row)
+        if self._snapshots is None:
+            return
+        for group in _LANGUAGE:
+            try:
+                repository = self._snapshots.repository_for(group)
+            except ModelUnavailable as error:
+                yield group, group, Shortage(error.message)
+            else:
+                yield repository.name, group, self._snapshots.shortage(repository)
 
     def upscaler_row(self, name: str) -> ModelRow:
         """Return the row of an upscale model.

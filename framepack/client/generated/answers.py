@@ -462,9 +462,24 @@ class BatchResponse(Answer):
     """How long the job took, and where; only with `FRAMEPACK_METRICS=true`."""
 
 
+class OtherModel(Answer):
+    """A model that is not for upscaling."""
+
+    is_usable: bool
+    """Whether a job can use it; what is missing is downloaded, if that is possible."""
+    notice: str | None = None
+    """What is missing on this machine, and how it gets there; null if everything is there."""
+    needed_for: str
+    """The operation that needs it, or one of its fields, as in `operation.field`."""
+
+
 class UpscaleModel(Answer):
     """One model."""
 
+    is_usable: bool
+    """Whether a job can use it; what is missing is downloaded, if that is possible."""
+    notice: str | None = None
+    """What is missing on this machine, and how it gets there; null if everything is there."""
     scale: int
     """How many times it enlarges."""
     description: str
@@ -472,12 +487,14 @@ class UpscaleModel(Answer):
 
 
 class ListModelsResponse(Answer):
-    """All upscale models by name."""
+    """All upscale models by name, and the others."""
 
     success: bool = True
     """Always true: a failure has an error instead."""
     models: dict[str, UpscaleModel]
     """The models by name."""
+    others: dict[str, OtherModel] | None = None
+    """Models that other operations and fields need, by name."""
 
 
 class CompletedStep(Answer):

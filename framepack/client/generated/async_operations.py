@@ -226,7 +226,7 @@ class AsyncOperations(AsyncRunner):
         return await self._run(routes.LOOP, answers.AsyncVideoResult, fields, idempotency_key)
 
     async def list_models(self) -> answers.ListModelsResponse:
-        """List all upscale models, including custom ones."""
+        """List all upscale models, including custom ones, and which weights are missing on this machine."""
         return await self._run(routes.LIST_MODELS, answers.ListModelsResponse, {})
 
     async def pipeline(

@@ -226,7 +226,7 @@ class Operations(SyncRunner):
         return self._run(routes.LOOP, answers.VideoResult, fields, idempotency_key)
 
     def list_models(self) -> answers.ListModelsResponse:
-        """List all upscale models, including custom ones."""
+        """List all upscale models, including custom ones, and which weights are missing on this machine."""
         return self._run(routes.LIST_MODELS, answers.ListModelsResponse, {})
 
     def pipeline(

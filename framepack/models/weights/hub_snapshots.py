@@ -17,6 +17,7 @@ from framepack.errors import DiskFull, ModelUnavailable, is_disk_full
 from framepack.logs import adopt, is_terminal
 from framepack.models.weights.fetch_locks import FetchLocks
 from framepack.models.weights.language_catalog import resolve
+from framepack.models.weights.shortage import Missing, Shortage
 
 if TYPE_CHECKING:
     from framepack.models.spec import Group
@@ -165,16 +166,41 @@ class HubSnapshots:
 
     def where(self, repository: Repository, *, verify: bool = False) -> WeightsLocation:
         """Locate the repository; compare names and sizes, and with ``verify`` also hashes."""
+        return self._locate(repository, verify=verify)[0]
+
+    def shortage(self, repository: Repository) -> Shortage | None:
+        """What this machine lacks for a language model; None if nothing. Does not verify hashes."""
+        from huggingface_hub import constants
+
+        where, problem = self._locate(repository, verify=False)
+        if where == "wrong":
+            return Shortage(problem)
+        if where != "missing":
+            return None
+        return Missing(
+            model=repository.name,
+            files="its files",
+            is_one=False,
+            size_bytes=repository.size_bytes,
+            url=constants.ENDPOINT,
+            folder=self._local_folder(repository),
+            may_download=self._allow_download and not is_offline(),
+        ).shortage()
+
+    def _locate(self, repository: Repository, *, verify: bool) -> tuple[WeightsLocation, str]:
+        """Locate the repository; with a sentence if what is there is wrong."""
         target = self._local_folder(repository)
         for folder in self._candidates(repository):
             if not folder.exists() or (folder != target and self._missing_file(folder, repository)):
                 continue
             try:
                 self._verify(folder, repository, hashes=verify)
-            except (ModelUnavailable, OSError):
-                return "wrong"
-            return "folder" if folder == target else "cache"
-        return "missing"
+            except ModelUnavailable as error:
+                return "wrong", error.message
+            except OSError as error:
+                return "wrong", f"The files of {repository.name} in {folder} cannot be read: {error.strerror}."
+            return ("folder" if folder == target else "cache"), ""
+        return "missing", ""
 
     def _local_folder(self, repository: Repository) -> Path:
         return repository.folder or self._folder / repository.name

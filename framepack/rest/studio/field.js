@@ -11,6 +11,7 @@ import { h, prose, shown } from "./dom.js";
  * @property {(value: unknown) => void} set undefined sets it to its default
  * @property {(base: unknown) => void} setBase the value that it has when nothing is sent; undefined is the default
  * @property {(message: string | null) => void} setError
+ * @property {(notices: string[]) => void} setNotices what the server lacks for it
  */
 /**
  * @typedef {object} Part an input, whatever it is made of
@@ -41,7 +42,8 @@ export function control(field, onChange, listed) {
   const help = h("p", { class: "help", id: `${id}-help` }, ...prose(field.help));
   const error = h("p", { class: "error", id: `${id}-error`, hidden: true });
   const label = part.isGroup ? h("legend", {}, field.title) : h("label", { for: id }, field.title);
-  const parts = [h("span", { class: "row" }, label, reset), ...part.nodes, error, help];
+  const notices = noticesOf();
+  const parts = [h("span", { class: "row" }, label, reset), ...part.nodes, notices.element, error, help];
   const element = h(part.isGroup ? "fieldset" : "div", { class: `field ${field.kind}`, "data-field": field.name }, ...parts);
   for (const input of part.inputs) {
     input.setAttribute("aria-describedby", `${id}-help ${id}-error`);
@@ -90,7 +92,16 @@ export function control(field, onChange, listed) {
       show();
     },
     setError,
+    setNotices: notices.set,
   };
+}
+
+/** What the server lacks, as a list that may be empty. */
+export function noticesOf() {
+  const element = h("ul", { class: "warnings notices" });
+  /** @param {string[]} texts */
+  const set = (texts) => element.replaceChildren(...texts.map((each) => h("li", {}, ...prose(each))));
+  return { element, set };
 }
 
 /**
@@ -188,12 +199,17 @@ function select(field, id, changed, listed) {
   const choices = (listed ? Object.keys(listed) : field.choices).filter((each) => field.initial !== undefined || each !== NONE);
   const none = field.initial === undefined ? [undefined] : [];
   const values = [...none, ...choices];
-  const describe = () => (note.textContent = descriptionOf(listed?.[String(values[input.selectedIndex])]));
+  const describe = () => {
+    const chosen = listed?.[String(values[input.selectedIndex])];
+    note.textContent = textOf(chosen, "description");
+    notices.set([textOf(chosen, "notice")].filter(Boolean));
+  };
   const options = values.map((each) => h("option", {}, each === undefined ? (field.isRequired ? "Choose" : "None") : each));
   const note = h("p", { class: "note" });
+  const notices = noticesOf();
   const input = h("select", { id, required: field.isRequired, onchange: () => (describe(), changed()) }, ...options);
   return {
-    nodes: [input, note],
+    nodes: [input, note, notices.element],
     inputs: [input],
     read: () => values[input.selectedIndex],
     write(value) {
@@ -203,10 +219,10 @@ function select(field, id, changed, listed) {
   };
 }
 
-/** What the server says of a listed value. @param {unknown} listed */
-function descriptionOf(listed) {
-  const description = listed && typeof listed === "object" && "description" in listed ? listed.description : "";
-  return typeof description === "string" ? description : "";
+/** What the server says of a listed value. @param {unknown} listed @param {"description" | "notice"} member */
+function textOf(listed, member) {
+  const text = listed && typeof listed === "object" ? /** @type {Record<string, unknown>} */ (listed)[member] : "";
+  return typeof text === "string" ? text : "";
 }
 
 /** @param {Field} field @param {string} id @param {() => void} changed @returns {Part} */

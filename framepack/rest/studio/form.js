@@ -1,7 +1,7 @@
 // @ts-check
 // The form of an operation or step, made from its fields.
 
-import { control } from "./field.js";
+import { control, noticesOf } from "./field.js";
 import { h } from "./dom.js";
 
 /** @typedef {import("./schema.js").Field} Field */
@@ -10,24 +10,40 @@ import { h } from "./dom.js";
 /** @typedef {(listing: import("./schema.js").Listing) => Promise<Record<string, unknown>>} Listings */
 
 const RETRY_MS = 5000;
+/** Where the server lists the models that operations and their fields need. */
+const NEEDED = { path: "/postprocess/models", member: "others" };
 
 /**
  * A form. Only what was changed is sent.
  *
+ * @param {string} operation whose fields they are
  * @param {Field[]} fields
  * @param {Listings} listings asks the server for the values of fields
  * @param {() => void} onChange
  * @returns {Promise<Form>}
  */
-export async function form(fields, listings, onChange) {
+export async function form(operation, fields, listings, onChange) {
   const list = () => Promise.all(fields.map((each) => (each.listing ? listings(each.listing).catch(() => null) : null)));
   const listed = await list();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let retry;
   /** @type {Map<string, Control>} */
   const controls = new Map();
+  const notices = noticesOf();
+  let isMissingKnown = true;
   fields.forEach((field, index) => controls.set(field.name, controlOf(field, listed[index])));
-  listAgainLater();
+  tellWhatIsMissing();
+
+  /** Show what the server lacks for the operation, or for one of its fields. */
+  async function tellWhatIsMissing() {
+    const models = await listings(NEEDED).catch(() => null);
+    isMissingKnown = models !== null;
+    const needed = /** @type {{needed_for: string, notice: string | null}[]} */ (Object.values(models ?? {}));
+    const of = (/** @type {string} */ what) => needed.filter((each) => each.needed_for === what).flatMap(({ notice }) => notice ?? []);
+    notices.set(of(operation));
+    controls.forEach((each, name) => each.setNotices(of(`${operation}.${name}`)));
+    listAgainLater();
+  }
 
   /** @param {Field} field @param {Record<string, unknown> | null} values that the server lists */
   function controlOf(field, values) {
@@ -43,7 +59,7 @@ export async function form(fields, listings, onChange) {
   /** Ask the server again for what it did not list. */
   function listAgainLater() {
     clearTimeout(retry);
-    if (fields.some((each, index) => each.listing && listed[index] === null)) {
+    if (!isMissingKnown || fields.some((each, index) => each.listing && listed[index] === null)) {
       retry = setTimeout(refresh, RETRY_MS);
     }
   }
@@ -61,7 +77,7 @@ export async function form(fields, listings, onChange) {
         controls.set(field.name, own);
       }
     });
-    listAgainLater();
+    tellWhatIsMissing();
   }
 
   /**
@@ -83,7 +99,7 @@ export async function form(fields, listings, onChange) {
   const listedFirst = [...fields].sort((a, b) => Number(Boolean(b.listing)) - Number(Boolean(a.listing)));
   const rows = listedFirst.map((each) => /** @type {Control} */ (controls.get(each.name)).element);
   const none = fields.length === 0 && h("p", { class: "help" }, "Nothing to set.");
-  const element = h("div", { class: "form" }, none, ...rows, fields.length > 2 && resetAll);
+  const element = h("div", { class: "form" }, notices.element, none, ...rows, fields.length > 2 && resetAll);
 
   /** @param {Record<string, unknown>} values */
   function set(values) {

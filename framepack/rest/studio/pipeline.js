@@ -41,7 +41,7 @@ export function pipeline(types, listings, onChange) {
   function append(type, params) {
     const signal = lists.present();
     const before = appended;
-    appended = form(type.fields, listings, onChange).then(async (own) => {
+    appended = form(type.name, type.fields, listings, onChange).then(async (own) => {
       await before;
       if (!signal.aborted) {
         add(type, own, params);

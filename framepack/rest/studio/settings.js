@@ -23,7 +23,7 @@ import { SOURCES } from "./schema.js";
  * @param {() => void} onChange
  */
 export async function settings(api, operation, types, listings, onChange) {
-  const own = await form(operation.fields, listings, onChange);
+  const own = await form(operation.name, operation.fields, listings, onChange);
   const steps = operation.hasSteps ? pipeline(types, listings, onChange) : null;
   const clips = operation.takes === "videos" ? clipList(api, onChange) : null;
   const step = types.find((each) => each.name === operation.name);

@@ -213,6 +213,7 @@ export function studio(api, document, listeners) {
   /** @param {any} view of a job that has ended */
   async function onDone(view) {
     recent.refresh();
+    present?.refresh(); // it may have downloaded a model
     changed("opened");
     if (view.state === "completed") {
       showAnswer(view.operation, view.result, view.job_id);

@@ -131,6 +131,41 @@ def test_a_field_out_of_range_is_marked_with_what_is_allowed(studio: Studio, cli
     expect(studio.error_of("num_loops")).to_have_text(re.compile("^Num loops must be"))
 
 
+def test_what_the_server_lacks_for_a_model_is_said_before_a_job_is_started(studio: Studio) -> None:
+    """At the model that is chosen, at a field, at an operation and at a step of a pipeline."""
+    folder = Path(studio.server.folder, "weights") if isinstance(studio.server, RestServer) else Path()
+
+    def lacking(model: str, file: str) -> str:
+        return (
+            f"{model} cannot be used, because {file} is missing and the server may not download it: put it into "
+            f"{folder}, or run framepack weights fetch {model}."
+        )
+
+    studio.open()
+    studio.operation("upscale")
+    studio.select("model", "RealESRNet_x4plus")
+    notices = studio.field("model").locator(".notices li")
+    expect(notices).to_have_text(lacking("RealESRNet_x4plus", "RealESRNet_x4plus.pth"))
+    studio.select("model", "tiny")
+    expect(notices).to_have_count(0)
+
+    faces = studio.field("enhance_face").locator(".notices li")
+    expect(faces).to_have_count(2)
+    expect(faces.first).to_be_hidden()
+    studio.field("enhance_face").locator("input").check()
+    expect(faces).to_have_text(
+        [lacking("YuNet", "face_detection_yunet_2023mar.onnx"), lacking("GFPGANv1.4", "GFPGANv1.4.pth")]
+    )
+    assert studio.tab.accessibility_violations == ""
+
+    rife = lacking("RIFE_v4.25", "flownet_v4.25.pkl")
+    studio.operation("interpolate")
+    expect(studio.page.locator("#settings .notices li")).to_have_text(rife)
+    studio.operation("pipeline")
+    studio.page.get_by_role("group", name="Add a step").get_by_role("button", name="Interpolate").click()
+    expect(studio.page.locator("#settings .notices li")).to_have_text(rife)
+
+
 def test_a_preview_is_given_up_for_the_one_of_newer_settings(studio: Studio, clip: Path) -> None:
     """The last one is shown."""
     studio.open()
