@@ -161,12 +161,15 @@ def control_fields(*, as_whole: bool = False) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for control in CONTROLS:
         field = FilterSettings.model_fields[control.name]
+        named: dict[str, Any] = {}
+        if control.request_name != control.name:  # for forms that show what a preset sets
+            named["json_schema_extra"] = {"x-preset-name": control.name}
         if control.traits.is_whole and as_whole:
-            field_type = redeclared(field, int, default=int(control.default))
+            field_type = redeclared(field, int, default=int(control.default), **named)
             fields[control.request_name] = Annotated[field_type, BeforeValidator(whole)]
         else:
             default = int(control.default) if control.traits.is_whole else float(control.default)
-            fields[control.request_name] = redeclared(field, float, default=default)
+            fields[control.request_name] = redeclared(field, float, default=default, **named)
     return fields
 
 

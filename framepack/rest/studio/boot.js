@@ -5,7 +5,7 @@
 function show(sentence) {
   const place = document.getElementById("loading") ?? document.body.appendChild(document.createElement("p"));
   place.setAttribute("role", "alert");
-  place.className = "failed";
+  place.className = "no-page";
   place.textContent = sentence;
 }
 

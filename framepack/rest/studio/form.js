@@ -87,11 +87,11 @@ export async function form(operation, fields, listings, onChange) {
    */
   function follow(preset) {
     const settings = new Map(Object.entries(preset && typeof preset === "object" ? preset : {}));
-    for (const [name, each] of controls) {
-      if (settings.has(name)) {
-        each.set(undefined);
+    for (const { name, presetName } of fields) {
+      if (settings.has(presetName)) {
+        controls.get(name)?.set(undefined);
       }
-      each.setBase(settings.get(name));
+      controls.get(name)?.setBase(settings.get(presetName));
     }
   }
 

@@ -7,6 +7,7 @@
 /**
  * @typedef {object} Field
  * @property {string} name
+ * @property {string} presetName what presets call it
  * @property {string} title
  * @property {string} help
  * @property {"number" | "choice" | "boolean" | "text"} kind
@@ -111,6 +112,7 @@ function fieldOf(name, schema, isRequired) {
   }
   return {
     name,
+    presetName: schema["x-preset-name"] ?? name,
     title: titleOf(name),
     help: schema.description ?? "",
     kind,

@@ -105,6 +105,9 @@ def test_a_failed_job_says_why_at_the_field_that_it_names_or_above_all(studio: S
     held.backend.wait_for(job_id).finish(success=False, error="The GPU has failed.", code="device_lost", status=503)
     expect(studio.page.locator(".run [role=alert]")).to_have_text("The GPU has failed.")
     expect(studio.page.locator(".run [role=status]")).to_have_text("")
+    top = "document.querySelector('.recent li:first-child {}').getBoundingClientRect().top"
+    expect(studio.page.locator(".recent li").first.locator(".state")).to_have_text("failed")
+    assert abs(studio.page.evaluate(f"{top.format('.state')} - {top.format('time')}")) < 5  # in one line of the card
 
 
 def test_only_what_was_changed_is_sent(studio: Studio, held: Held) -> None:
@@ -113,6 +116,9 @@ def test_only_what_was_changed_is_sent(studio: Studio, held: Held) -> None:
     studio.set_number("sharpen", 2)
     studio.select("preset", "cinematic")
     expect(studio.field("contrast").locator('input[type="number"]')).not_to_have_value("1")
+    grain = studio.field("film_grain").locator('input[type="number"]')
+    expect(grain).to_have_value("5")  # presets have another name for it
+    grain.fill("0")
     studio.set_number("brightness", 5)
     studio.set_number("blur", 1)
     studio.field("blur").locator("text=Reset").click()
@@ -120,7 +126,7 @@ def test_only_what_was_changed_is_sent(studio: Studio, held: Held) -> None:
 
     fields = held.backend.wait_for(job_id).item.read_fields()
     assert fields.pop("video_url").startswith("/outputs/uploads/a clip")
-    assert fields == {"preset": "cinematic", "brightness": 5}
+    assert fields == {"preset": "cinematic", "brightness": 5, "film_grain": 0}
     held.finish(job_id)
 
 
