@@ -42,6 +42,16 @@ export function prose(text) {
 }
 
 /**
+ * An error of the API for people: steps are counted from 1, and a single one is not named.
+ *
+ * @param {string} message
+ * @param {boolean} [isOnly] whether there is one step
+ */
+export function errorProse(message, isOnly = false) {
+  return prose(message.replace(/^operations\[(\d+)] \(([^)]*)\): /, (_, index, type) => (isOnly ? "" : `Step ${Number(index) + 1} (${type}): `)));
+}
+
+/**
  * The element of the page with this id.
  *
  * @param {string} id

@@ -2,7 +2,7 @@
 // What the present settings make of one frame, or of a second of it, beside the source.
 
 import { ApiError } from "./api.js";
-import { h, shown } from "./dom.js";
+import { errorProse, h, shown } from "./dom.js";
 import { latestOnly } from "./latest.js";
 
 /** @typedef {import("./pipeline.js").Step} Step */
@@ -93,6 +93,9 @@ export function previewView(api, { wish, onError, onBefore }) {
   function changed(reason) {
     const wanted = wish();
     now.disabled = wanted === null;
+    if (wanted) {
+      empty.textContent = READY;
+    }
     if (running === keyOf(wanted)) {
       return;
     }
@@ -133,7 +136,7 @@ export function previewView(api, { wish, onError, onBefore }) {
       await show(answer, signal);
     } catch (failure) {
       if (!signal.aborted) {
-        refused(failure);
+        refused(failure, wanted);
       }
     } finally {
       clearInterval(ticking);
@@ -143,10 +146,11 @@ export function previewView(api, { wish, onError, onBefore }) {
     }
   }
 
-  /** @param {unknown} failure */
-  function refused(failure) {
+  /** @param {unknown} failure @param {Wish} wanted */
+  function refused(failure, wanted) {
     const isShown = failure instanceof ApiError && onError(failure);
-    error.textContent = isShown ? "" : failure instanceof Error ? failure.message : String(failure);
+    const message = isShown ? "" : failure instanceof Error ? failure.message : String(failure);
+    error.replaceChildren(...errorProse(message, wanted.operations.length === 1));
   }
 
   /** @param {any} answer @param {AbortSignal} signal */

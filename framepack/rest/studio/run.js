@@ -2,7 +2,7 @@
 // Runs a job and follows it to its end, also across reloads of the page and restarts of the server.
 
 import { ApiError } from "./api.js";
-import { h, shown } from "./dom.js";
+import { errorProse, h, shown } from "./dom.js";
 import { latestOnly } from "./latest.js";
 
 /** @typedef {"idle" | "sending" | "queued" | "running" | "completed" | "failed" | "cancelled"} State */
@@ -220,7 +220,7 @@ export function runView(api, { onDone, onState }) {
     current = null;
     jobs.end();
     show("idle", "");
-    error.textContent = message;
+    error.replaceChildren(...errorProse(message));
   }
 
   return {

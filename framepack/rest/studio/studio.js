@@ -113,10 +113,8 @@ export function studio(api, document, listeners) {
 
   /** @param {import("./preview.js").Reason} reason */
   function updatePreview(reason) {
-    if (run.isBusy()) {
-      preview.cancel();
-    } else if (wish()) {
-      preview.changed(reason);
+    if (wish()) {
+      run.isBusy() ? preview.cancel() : preview.changed(reason);
     } else if (present) {
       preview.clear(source || !present.needsSource ? present.whyNone() : undefined);
     } else {

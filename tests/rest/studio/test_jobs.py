@@ -108,6 +108,9 @@ def test_a_failed_job_says_why_at_the_field_that_it_names_or_above_all(studio: S
     top = "document.querySelector('.recent li:first-child {}').getBoundingClientRect().top"
     expect(studio.page.locator(".recent li").first.locator(".state")).to_have_text("failed")
     assert abs(studio.page.evaluate(f"{top.format('.state')} - {top.format('time')}")) < 5  # in one line of the card
+    widths = "(({firstElementChild: card}) => [card.clientWidth, card.firstElementChild.offsetWidth])"
+    card, thumbnail = studio.page.evaluate(f"{widths}(document.querySelector('.recent li:first-child'))")
+    assert card == thumbnail
 
 
 def test_only_what_was_changed_is_sent(studio: Studio, held: Held) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from tests.rest.studio.conftest import Held
 from tests.support.studio import needs_browser
 from tests.support.studio_walk import Studio
 
@@ -66,3 +67,37 @@ def test_a_preview_that_took_long_is_marked_as_old_though_previews_are_automatic
 
     expect(page.locator(".preview .status")).to_have_text(OLD)
     expect(page.locator(FACTS)).to_be_hidden()
+
+
+def test_a_preview_that_fails_names_its_step_as_people_count(studio: Studio) -> None:
+    """One step alone needs no name; commands are shown as such, and an empty place does not ask for what is there."""
+    page, empty = studio.page, studio.page.locator(".preview .empty")
+    missing = "The file is missing: run `framepack weights fetch` there."
+
+    def refuse(route: Route) -> None:
+        step = len(route.request.post_data_json["operations"]) - 1
+        detail = f"operations[{step}] (interpolate): {missing}"
+        route.fulfill(status=503, json={"detail": detail, "code": "model_unavailable"})
+
+    page.route("**/postprocess/preview", refuse)
+    studio.operation("pipeline")
+    expect(empty).to_have_text("Add a step to see what it does.")
+    add = page.get_by_role("group", name="Add a step")
+    add.get_by_role("button", name="Interpolate").click()
+    error = page.locator(".preview [role=alert]")
+    expect(error).to_have_text(missing.replace("`", ""))
+    expect(error.locator("code")).to_have_text("framepack weights fetch")
+    expect(empty).to_have_text("Press Preview to see one frame before and after.")
+
+    add.get_by_role("button", name="Interpolate").click()
+    expect(error).to_have_text("Step 2 (interpolate): " + missing.replace("`", ""))
+
+
+def test_what_has_no_preview_says_so_while_a_job_runs(studio: Studio, held: Held) -> None:
+    """It does not ask for the clip that is there."""
+    studio.operation("loop")
+    job_id = studio.run()
+    studio.operation("extract_frames")
+
+    expect(studio.page.locator(".preview .empty")).to_have_text("This operation has no preview.")
+    held.finish(job_id)

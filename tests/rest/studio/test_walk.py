@@ -164,6 +164,9 @@ def test_what_the_server_lacks_for_a_model_is_said_before_a_job_is_started(studi
     studio.operation("pipeline")
     studio.page.get_by_role("group", name="Add a step").get_by_role("button", name="Interpolate").click()
     expect(studio.page.locator("#settings .notices li")).to_have_text(rife)
+    assert (
+        studio.page.locator("#settings .notices li").evaluate("(each) => getComputedStyle(each).borderWidth") == "0px"
+    )
 
 
 def test_a_preview_is_given_up_for_the_one_of_newer_settings(studio: Studio, clip: Path) -> None:
