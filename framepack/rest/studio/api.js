@@ -31,6 +31,8 @@ export class Api {
     this.key = null;
     /** Called when the server no longer accepts the key. */
     this.onUnauthorized = () => {};
+    /** Called when the server does not answer. */
+    this.onNoResponse = () => {};
   }
 
   /**
@@ -74,7 +76,7 @@ export class Api {
       // Without credentials, a browser does not open a login window of its own.
       response = await fetch(this.url(path), { method, headers, body: text, signal: options.signal, credentials: "omit" });
     } catch (error) {
-      throw options.signal?.aborted ? error : new ApiError("The server does not respond.", 0, "no_response");
+      throw options.signal?.aborted ? error : this.noResponse();
     }
     if (!response.ok) {
       throw this.refusal(response.status, await response.text());
@@ -112,13 +114,19 @@ export class Api {
       request.upload.onprogress = (event) => event.lengthComputable && onProgress?.(event.loaded / event.total);
       request.onload = () =>
         request.status === 200 ? resolve(JSON.parse(request.responseText)) : reject(this.refusal(request.status, request.responseText));
-      request.onerror = () => reject(new ApiError("The server does not respond.", 0, "no_response"));
+      request.onerror = () => reject(this.noResponse());
       request.onabort = () => reject(new DOMException("The upload was stopped.", "AbortError"));
       signal?.addEventListener("abort", () => request.abort());
       request.open("POST", this.url("/uploads"));
       request.setRequestHeader("X-API-Key", this.key ?? "");
       request.send(form);
     });
+  }
+
+  /** The error of a request without an answer. */
+  noResponse() {
+    this.onNoResponse();
+    return new ApiError("The server does not respond.", 0, "no_response");
   }
 
   /**

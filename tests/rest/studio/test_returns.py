@@ -61,3 +61,23 @@ def test_a_file_that_is_dropped_beside_its_place_becomes_the_clip(studio: Studio
     assert studio.page.evaluate(DROP, [".top", content]) == [True, True]
     studio.page.click("#clip-tab")
     expect(studio.page.locator(".drop")).to_be_visible()
+
+
+def test_the_head_of_the_page_says_at_once_that_the_server_does_not_respond_and_that_it_is_back(
+    studio: Studio, held: Held
+) -> None:
+    """It does not wait for its next look at a server that is well."""
+    page, health = studio.page, studio.page.locator(".health")
+    page.add_init_script(
+        "const own = setTimeout; window.setTimeout = (act, ms, ...more) => ms === 15000 ? -1 : own(act, ms, ...more);"
+    )
+    page.reload()
+    studio.choose(held.clip)
+    studio.operation("loop")
+    expect(health).to_have_text("Ready")
+
+    page.context.set_offline(True)
+    page.get_by_role("button", name="Preview").click()
+    expect(health).to_have_text("The server does not respond")
+    page.context.set_offline(False)
+    expect(health).to_have_text("Ready")
