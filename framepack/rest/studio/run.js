@@ -166,7 +166,8 @@ export function runView(api, { onDone, onState }) {
 
   /** @param {any} view @param {AbortSignal} signal */
   function describe(view, signal) {
-    const waiting = view.waiting_for && `Waiting for ${view.waiting_for}`;
+    const reason = view.waiting_for; // a sentence or `the store`
+    const waiting = reason && (reason.endsWith(".") ? reason : `Waiting for ${reason}`);
     if (view.state === "queued") {
       show("queued", waiting ?? line.textContent ?? "");
       showPlace(view, signal);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Locator, Page, expect
 
+from framepack.jobs.backends.base import Readiness
 from tests.rest.studio.conftest import Held
 from tests.support.rest_server import KEY
 from tests.support.studio import needs_browser
@@ -62,13 +63,38 @@ def test_a_job_that_waits_says_how_many_are_ahead_of_it(studio: Studio, held: He
     held.finish(job_id)
 
 
+def test_a_job_that_waits_for_its_worker_or_the_store_says_so(studio: Studio, held: Held) -> None:
+    """The server tells a sentence of the one, and a name of the other."""
+    page, line = studio.page, studio.page.locator(".run-card .muted")
+    ahead = held.server.start_job("/postprocess/loop", {"video_base64": "AAAA"})
+    held.backend.wait_for(ahead)
+    job_id = studio.run()
+    expect(line).to_have_text("1 job is ahead.")
+    held.backend.readiness = Readiness.STARTING
+    page.reload()
+    expect(line).to_have_text("The worker is starting.")
+
+    held.backend.readiness = Readiness.READY
+    held.backend.wait_for(ahead).finish()
+    held.backend.wait_for(job_id).progress(waiting_for="the store")
+    expect(line).to_have_text("Waiting for the store")
+    held.finish(job_id)
+    expect(page.locator("#result-part")).to_be_visible()
+
+
 def test_stop_cancels_the_job_on_the_server(studio: Studio, held: Held) -> None:
     """The settings are there to run it again."""
     job_id = studio.run()
     held.backend.wait_for(job_id).progress(percent=30.0)
     studio.page.click("text=Stop")
 
-    expect(studio.page.locator(".run [role=alert]")).to_contain_text("cancelled")
+    ended = studio.page.locator(".run [role=alert]")
+    expect(ended).to_contain_text("cancelled")
+    colors = [
+        each.evaluate("(each) => getComputedStyle(each).color")
+        for each in (ended, studio.page.locator(".help").first)
+    ]
+    assert colors[0] == colors[1]  # not that of an error
     assert held.server.job(job_id)["state"] == "cancelled"
     expect(studio.page.locator("#run")).to_be_enabled()
 
