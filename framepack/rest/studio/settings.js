@@ -40,8 +40,17 @@ export async function settings(api, operation, types, listings, onChange) {
     return Object.fromEntries(Object.entries(own.values()).filter(([name]) => names.has(name)));
   }
 
+  /** Why it cannot be run on a source; empty if it can. @param {Source | null} source */
+  function misfit(source) {
+    if (source && operation.takes === "video" && source.facts === null) {
+      return `This is a still image; ${operation.title} needs a video.`;
+    }
+    return source && operation.takes === "image" && !source.mime.startsWith("image/") ? `This is a video; ${operation.title} needs an image.` : "";
+  }
+
   return {
     operation,
+    misfit,
     element: h("div", { class: "settings" }, h("p", { class: "help" }, operation.summary), ...parts),
     needsSource: operation.takes === "video" || operation.takes === "image",
     /** The body of a request on a source. @param {Source | null} source @returns {Record<string, unknown>} */
@@ -51,8 +60,8 @@ export async function settings(api, operation, types, listings, onChange) {
     },
     /** The steps to preview; null if this cannot be previewed. @returns {Step[] | null} */
     steps: () => (steps ? steps.steps() : step ? [{ type: step.name, params: paramsOf(step) }] : null),
-    /** Why there is nothing to preview. */
-    whyNone: () => (steps ? "Add a step to see what it does." : "This operation has no preview."),
+    /** Why there is nothing to preview. @param {Source | null} source */
+    whyNone: (source) => misfit(source) || (steps ? "Add a step to see what it does." : "This operation has no preview."),
     /** Show the fields of a request that was sent. @param {Record<string, any>} body */
     async set(body) {
       own.set(body);

@@ -81,6 +81,7 @@ export function studio(api, document, listeners) {
     const own = known ?? settings(api, operation, types, listings, () => changed("changed"));
     opened.set(operation.name, own);
     present = null;
+    run.isBusy() || run.leave(); // and with it, why an earlier job has failed
     byId("settings").replaceChildren(h("p", { class: "help" }, LOADING));
     preview.clear();
     changed("opened");
@@ -105,8 +106,9 @@ export function studio(api, document, listeners) {
   function changed(reason) {
     present?.clearErrors();
     const needsSource = source === null && (present?.needsSource ?? true);
-    runButton.disabled = present === null || needsSource || run.isBusy();
-    runNote.textContent = needsSource ? "Choose a clip first." : "";
+    runNote.textContent = needsSource ? "Choose a clip first." : (present?.misfit(source) ?? "");
+    runButton.disabled = present === null || runNote.textContent !== "" || run.isBusy();
+    byId("back").textContent = reason === "changed" ? "Preview these settings" : "Back to the preview";
     same.changed();
     updatePreview(reason);
   }
@@ -116,7 +118,7 @@ export function studio(api, document, listeners) {
     if (wish()) {
       run.isBusy() ? preview.cancel() : preview.changed(reason);
     } else if (present) {
-      preview.clear(source || !present.needsSource ? present.whyNone() : undefined);
+      preview.clear(source || !present.needsSource ? present.whyNone(source) : undefined);
     } else {
       preview.clear(source ? LOADING : undefined);
     }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
 from tests.rest.studio.conftest import Held
@@ -101,3 +104,42 @@ def test_what_has_no_preview_says_so_while_a_job_runs(studio: Studio, held: Held
 
     expect(studio.page.locator(".preview .empty")).to_have_text("This operation has no preview.")
     held.finish(job_id)
+
+
+def test_an_operation_that_does_not_take_the_source_says_so_and_cannot_be_run(
+    studio: Studio, held: Held, tmp_path: Path
+) -> None:
+    """A still image for videos, and a video for images."""
+    page, note, empty = studio.page, studio.page.locator("#run-note"), studio.page.locator(".preview .empty")
+    studio.operation("caption_image")
+    expect(note).to_have_text("This is a video; Caption image needs an image.")
+    expect(page.locator("#run")).to_be_disabled()
+
+    Image.new("RGB", (64, 48), "red").save(tmp_path / "still.png")
+    page.click("text=Another clip")
+    page.set_input_files("#file", tmp_path / "still.png")
+    expect(page.locator(".clip .name")).to_have_text("still.png")
+    expect(note).to_have_text("")
+    job_id = studio.run()
+    held.backend.wait_for(job_id).finish(success=False, error="No model.", code="model_unavailable", status=503)
+    expect(page.locator(".run [role=alert]")).to_have_text("No model.")
+
+    studio.operation("upscale")
+    expect(note).to_have_text("This is a still image; Upscale needs a video.")
+    expect(empty).to_have_text("This is a still image; Upscale needs a video.")
+    expect(page.locator("#run")).to_be_disabled()
+    expect(page.locator(".run [role=alert]")).to_have_text("")  # it was of the other operation
+
+
+def test_settings_that_are_changed_beside_a_result_offer_their_preview(studio: Studio, held: Held) -> None:
+    """The result stays until it is asked for."""
+    page, back = studio.page, studio.page.locator("#back")
+    studio.operation("filters")
+    held.finish(studio.run())
+    expect(back).to_have_text("Back to the preview")
+    studio.set_number("brightness", 20)
+    expect(back).to_have_text("Preview these settings")
+
+    back.click()
+    expect(page.locator("#result-part")).to_be_hidden()
+    expect(page.locator(".preview .status")).to_contain_text("Frame 0 at 0 s")
