@@ -2,7 +2,7 @@
 // Shows a source, and which moment of it a preview is of.
 
 import { h, shown } from "./dom.js";
-import { whyNoFile } from "./links.js";
+import { NO_FILE, whyNoFile } from "./links.js";
 
 /**
  * @typedef {object} Facts what the server says of a video
@@ -27,6 +27,8 @@ import { whyNoFile } from "./links.js";
  * @property {string[]} warnings
  */
 
+const UNPLAYABLE = "This browser cannot play the file itself; the server can process it.";
+
 /**
  * A source with its playhead.
  *
@@ -41,7 +43,7 @@ export function player({ url, mime, name }, { onTime, onUnplayable, renew }) {
   const position = h("output", {}, "0 s");
   const scrubber = h("div", { class: "scrubber", hidden: true }, slider, position);
   const poster = h("img", { alt: `A frame of ${name}`, hidden: true });
-  const note = h("p", { class: "help", hidden: true }, "This browser cannot play the file itself; the server can process it.");
+  const note = h("p", { class: "help", hidden: true }, UNPLAYABLE);
   /** @type {HTMLVideoElement | null} */
   let video = null;
 
@@ -52,7 +54,7 @@ export function player({ url, mime, name }, { onTime, onUnplayable, renew }) {
 
   if (url && mime.startsWith("image/")) {
     const image = h("img", { src: url, alt: name });
-    image.addEventListener("error", async () => (image.src = (await anew()) ?? image.src), { once: true });
+    image.addEventListener("error", async () => (image.src = (await anew(await whyNoFile(url))) ?? image.src), { once: true });
     element.append(image, scrubber);
   } else if (url) {
     const shownVideo = h("video", { src: url, controls: true, muted: true, playsinline: true, preload: "auto", "aria-label": name });
@@ -67,14 +69,16 @@ export function player({ url, mime, name }, { onTime, onUnplayable, renew }) {
     giveUp();
   }
 
-  /** Another address, if the one of this source has expired. */
-  async function anew() {
-    return url && (await whyNoFile(url)) === "expired" ? renew().catch(() => null) : null;
+  /** Another address, if the one of this source has expired. @param {Awaited<ReturnType<typeof whyNoFile>>} reason */
+  async function anew(reason) {
+    return reason === "expired" ? renew().catch(() => null) : null;
   }
 
   /** @param {HTMLVideoElement} failed */
   async function playAnew(failed) {
-    const [found, at] = [failed.src === url ? await anew() : null, failed.currentTime];
+    const at = failed.currentTime;
+    const reason = url && failed.src === url ? await whyNoFile(url) : null;
+    const found = await anew(reason);
     if (video !== failed) {
       return;
     }
@@ -82,6 +86,7 @@ export function player({ url, mime, name }, { onTime, onUnplayable, renew }) {
       failed.src = found;
       failed.currentTime = at;
     } else {
+      note.textContent = reason ? NO_FILE[reason] : UNPLAYABLE;
       giveUp();
     }
   }

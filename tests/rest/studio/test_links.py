@@ -70,6 +70,18 @@ def test_a_result_that_was_deleted_is_not_called_one_that_cannot_be_played(studi
     expect(page.locator("#result .compare-problem").last).to_have_text("This file does not exist any more.")
 
 
+def test_a_source_whose_file_is_not_sent_is_not_called_one_that_cannot_be_played(studio: Studio, held: Held) -> None:
+    """A frame of it is shown in its place, and it can be processed all the same."""
+    page = studio.page
+    held.finish(studio.run())
+    page.route("**/outputs/**", lambda route: route.fulfill(status=503, json={"detail": "no", "code": "unavailable"}))
+    page.click("text=Continue with this")
+
+    expect(page.locator(".clip .help")).to_have_text("The server cannot send this file at the moment.")
+    studio.tab.wait_until("document.querySelector('.clip .player img')?.naturalWidth === 96")
+    expect(page.locator("#run")).to_be_enabled()
+
+
 def test_a_source_that_the_browser_cannot_play_is_compared_with_a_frame_of_it(studio: Studio, held: Held) -> None:
     """The sentence on it has a dark ground."""
     page = studio.page

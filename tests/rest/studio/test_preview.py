@@ -136,6 +136,7 @@ def test_settings_that_are_changed_beside_a_result_offer_their_preview(studio: S
     page, back = studio.page, studio.page.locator("#back")
     studio.operation("filters")
     held.finish(studio.run())
+    expect(back).to_be_visible()
     expect(back).to_have_text("Back to the preview")
     studio.set_number("brightness", 20)
     expect(back).to_have_text("Preview these settings")
