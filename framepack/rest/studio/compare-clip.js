@@ -43,6 +43,7 @@ import { NO_FILE, cannotShow, whyNoFile } from "./links.js";
  * @property {(rate: number) => void} setRate
  * @property {() => void} pause
  * @property {((isMuted: boolean) => void) | null} mute null if it never has audio
+ * @property {(details: Partial<Side>) => void} [describe] takes over what is known of the side only later
  * @property {() => void} close
  * @property {string} [problem] why this is only a frame of the side
  */

@@ -7,6 +7,7 @@ import { transportOf } from "./compare-transport.js";
 import { h } from "./dom.js";
 
 /** @typedef {import("./compare-clip.js").Clip} Clip */
+/** @typedef {import("./compare-clip.js").Side} Side */
 /** @typedef {import("./compare-timeline.js").Timing} Timing */
 /** @typedef {import("./compare-timeline.js").Timeline} Timeline */
 /** @typedef {import("./compare-transport.js").Transport} Transport */
@@ -63,7 +64,7 @@ export function playbackOf() {
     }
   };
 
-  const retime = async () => {
+  const retime = async (isKept = false) => {
     const [step, steps, wasPlaying] = [transport?.step() ?? 0, timeline?.steps, transport?.isPlaying()];
     await transport?.pause();
     const [before, after] = clips;
@@ -76,9 +77,9 @@ export function playbackOf() {
     transport?.setSpeed(speed);
     transport?.setLooping(isLooping);
     // Another version of the same clip, such as the next preview, goes on where the last one was.
-    const isSame = timeline?.steps === steps;
-    await transport?.seek(isSame ? step : 0);
-    isSame && wasPlaying && transport?.play();
+    const goesOn = isKept || timeline?.steps === steps;
+    await transport?.seek(goesOn ? step : 0);
+    goesOn && wasPlaying && transport?.play();
   };
 
   return {
@@ -89,6 +90,14 @@ export function playbackOf() {
       clips = loaded;
       timing.value = chosen;
       return retime();
+    },
+    /** Take over what is known of the clips only later. @param {Partial<Side>[]} details */
+    describe: (details) => {
+      const lengths = clips.map((clip) => clip?.length);
+      clips.forEach((clip, index) => clip?.describe?.(details[index] ?? {}));
+      if (clips.some((clip, index) => clip?.length !== lengths[index])) {
+        retime(true);
+      }
     },
     pause: () => transport?.pause(),
     stop: () => {

@@ -23,7 +23,8 @@ const RETRY_MS = 2000;
  */
 export async function lastingVideo(side, onProblem) {
   let video = await videoClip(side);
-  let url = side.url;
+  let { url } = side;
+  let { fps, length } = video;
   let isMuted = true;
   let isClosed = false;
   let isProblem = false;
@@ -76,7 +77,7 @@ export async function lastingVideo(side, onProblem) {
     /** @type {typeof video | null} */
     let anew = null;
     try {
-      anew = await videoClip({ ...side, url, fps: video.fps ?? undefined });
+      anew = await videoClip({ ...side, url, fps: fps ?? undefined });
       for (let at = -1; lost && at !== lost.time; ) {
         at = lost.time;
         await anew.seek(at);
@@ -139,11 +140,15 @@ export async function lastingVideo(side, onProblem) {
     },
     width: video.width,
     height: video.height,
-    length: video.length,
-    fps: video.fps,
+    get length() {
+      return length;
+    },
+    get fps() {
+      return fps;
+    },
     time: () => lost?.time ?? video.time(),
     shown: () => lost?.time ?? video.shown(),
-    isEnded: () => (lost ? lost.time >= video.length : video.isEnded()),
+    isEnded: () => (lost?.time ?? video.time()) >= length || (lost === null && video.isEnded()),
     isPaused: () => (lost ? lost.rate === null : video.isPaused()),
     isWaiting: () => lost !== null || video.isWaiting(),
     seek,
@@ -166,6 +171,10 @@ export async function lastingVideo(side, onProblem) {
     mute: (muted) => {
       isMuted = muted;
       video.mute?.(muted);
+    },
+    describe: (details) => {
+      fps = details.fps ?? fps;
+      length = details.frames && fps ? details.frames / fps : length;
     },
     close: () => {
       isClosed = true;

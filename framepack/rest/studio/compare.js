@@ -135,6 +135,7 @@ export class CompareView extends HTMLElement {
   /** What is known of a side only later, such as its rate. @param {Partial<Side>[]} details of before and after */
   describe(details) {
     this.#sides = this.#sides.map((side, index) => side && { ...side, ...details[index] });
+    this.#playback.describe(details);
     this.#describe();
   }
 

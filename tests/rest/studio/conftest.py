@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,7 @@ from PIL import Image
 from playwright.sync_api import Browser
 
 from framepack.storage.outputs import PUBLIC_ROOT
-from tests.support.clips import Pixels, Spec, barred, bars_of, make_clip, scene
+from tests.support.clips import AudioSpec, Pixels, Spec, barred, bars_of, make_clip, scene
 from tests.support.rest_server import HeldBackend, LocalServer, server_in_thread
 from tests.support.studio import Tab, opened_tab
 from tests.support.studio_page import StudioPage, studio_page
@@ -24,7 +24,9 @@ from tests.support.transparency import animation
 
 RATE: Final = Fraction(24)
 COUNT: Final = 48
-RATES: Final = dict.fromkeys(("before.mp4", "after.mp4", "bars.mp4", "slow.mp4", "repeated.mp4", "long.mp4"), 24)
+RATES: Final = dict.fromkeys(
+    ("before.mp4", "after.mp4", "bars.mp4", "slow.mp4", "repeated.mp4", "long.mp4", "tail.mp4"), 24
+)
 """Frames per second that a page knows; the element measures those of other videos."""
 _SCRIPT: Final = """import "./compare.js";
 const view = document.createElement("compare-view");
@@ -173,6 +175,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "repeated.mp4": bars(72, lambda index: index % 24),
         "round_trips.webm": bars(92, lambda index: min(index % 46, 46 - index % 46)),
         "long.mp4": bars(48, lambda index: index),
+        "tail.mp4": replace(bars(24, lambda index: index), audio=AudioSpec(seconds=1.3)),
     }
     made = {name: make_clip(folder / name, spec) for name, spec in specs.items()}
     made["bars.gif"] = animation(folder / "bars.gif", barred, (128, 96), [80] * 25)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.rest.studio.conftest import COUNT, RATE, Compared, negative, psnr, resized
 from tests.support.clips import Pixels, scene
@@ -147,6 +147,22 @@ def test_the_user_chooses_what_a_result_of_another_length_is_compared_with(compa
 
     compared.show("bars.mp4", "smooth.mp4")
     assert not row.is_visible()
+
+
+def test_audio_behind_the_last_frame_is_no_other_length_once_the_frames_are_known(compared: Compared) -> None:
+    """As the server tells them, after the browser has shown the file; the frame that is shown stays."""
+    row, seek = (compared.tab.page.locator(each) for each in (".compare-timing", ".compare-seek"))
+    compared.show("bars.mp4", "tail.mp4", "time")
+    expect(row).to_be_visible()
+    assert int(seek.get_attribute("max") or 0) > 23
+    compared.seek(17)
+
+    compared.script("view.describe([{}, {fps: 24, frames: 24}])")
+    expect(row).to_be_hidden()
+    expect(seek).to_have_attribute("max", "23")
+    assert compared.numbers() == (17, 17)
+    expect(compared.tab.page.locator(".compare-facts")).to_contain_text("24 frames · 1 s")
+    compared.play_past(20)
 
 
 def test_the_frames_of_a_gif_are_shown_beside_those_of_its_video(compared: Compared) -> None:
