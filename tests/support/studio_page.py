@@ -44,19 +44,21 @@ class StudioPage:
         files: Files by their names in the address.
         answers: Other answers by path, such as ``/postprocess/analyze``.
         asked: Names of the files that were asked for.
+        policy: The page's Content-Security-Policy.
     """
 
     url: str = ""
     files: dict[str, Path] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    policy: str = _POLICY
 
     def answer(self, received: Received, pages: dict[str, tuple[str, str]]) -> Answer:
         """The page, a module of the studio, or a file."""
         name = received.path[1:]
         if name in pages:
             kind, text = pages[name]
-            return Answer(200, text.encode(), {"Content-Type": kind, "Content-Security-Policy": _POLICY})
+            return Answer(200, text.encode(), {"Content-Type": kind, "Content-Security-Policy": self.policy})
         if received.path in self.answers:
             return self.answers[received.path]
         path = self.files.get(name, STUDIO / name)

@@ -4,7 +4,7 @@
 import { animatedClip } from "./compare-animation.js";
 import { lastingVideo } from "./compare-renewal.js";
 import { h } from "./dom.js";
-import { NO_FILE, cannotShow, whyNoFile } from "./links.js";
+import { cannotShow, mayBeExpired, noFile, whyNoFile } from "./links.js";
 
 /**
  * A file to show. What is not given is measured, as far as the browser can.
@@ -63,10 +63,11 @@ export async function loadClip(side, onProblem, isRenewed = false) {
     return await openClip(side, onProblem);
   } catch {
     const reason = await whyNoFile(side.url);
-    if (reason === "expired" && side.renew && !isRenewed) {
-      return loadClip({ ...side, url: await side.renew() }, onProblem, true);
+    const url = mayBeExpired(reason) && !isRenewed ? await side.renew?.().catch(() => null) : null;
+    if (url) {
+      return loadClip({ ...side, url }, onProblem, true);
     }
-    const problem = reason ? NO_FILE[reason] : cannotShow(side);
+    const problem = noFile(reason) || cannotShow(side);
     const poster = await side.poster?.();
     if (!poster) {
       throw new Error(problem);

@@ -3,7 +3,7 @@
 // link if the old one has expired, and goes on at the same frame.
 
 import { videoClip } from "./compare-video.js";
-import { NO_FILE, cannotShow, whyNoFile } from "./links.js";
+import { cannotShow, mayBeExpired, noFile, whyNoFile } from "./links.js";
 
 /** @typedef {import("./compare-clip.js").Side} Side */
 /** @typedef {import("./compare-clip.js").Clip} Clip */
@@ -68,11 +68,10 @@ export async function lastingVideo(side, onProblem) {
   /** The video anew, at its place. @throws {Error} whose message is a sentence for the user */
   async function opened() {
     const reason = await whyNoFile(url);
-    if (reason && !(reason === "expired" && side.renew)) {
-      throw new Error(NO_FILE[reason]);
-    }
-    if (reason && side.renew) {
+    if (mayBeExpired(reason) && side.renew) {
       url = await side.renew();
+    } else if (noFile(reason)) {
+      throw new Error(noFile(reason));
     }
     /** @type {typeof video | null} */
     let anew = null;
@@ -85,8 +84,7 @@ export async function lastingVideo(side, onProblem) {
       return anew;
     } catch {
       anew?.close();
-      const why = await whyNoFile(url);
-      throw new Error(why ? NO_FILE[why] : cannotShow(side));
+      throw new Error(noFile(await whyNoFile(url)) || cannotShow(side));
     }
   }
 

@@ -1,8 +1,11 @@
 // @ts-check
 // Links to files, which expire, and what to say of a file that is not shown.
 
-/** What to say of a link that does not give its file. */
-export const NO_FILE = {
+/** @typedef {"expired" | "gone" | "failing" | "no_response" | "hidden"} Reason why a link does not give its file */
+
+/** Some buckets answer 400 for a link that has expired. */
+const REASONS = /** @type {Record<number, Reason>} */ ({ 400: "expired", 401: "expired", 403: "expired", 404: "gone", 410: "gone" });
+const SENTENCES = {
   expired: "The link to this file has expired.",
   gone: "This file does not exist any more.",
   failing: "The server cannot send this file at the moment.",
@@ -10,11 +13,11 @@ export const NO_FILE = {
 };
 
 /**
- * Why a link does not give its file; null if it does, or if this page cannot tell. Browsers report a link that is
- * refused like a file that they cannot play.
+ * Why a link does not give its file; null if it does. `hidden`: another origin, which lets a page show the file but not
+ * read it, so the page cannot tell. Browsers report a link that is refused like a file that they cannot play.
  *
  * @param {string} url
- * @returns {Promise<keyof typeof NO_FILE | null>}
+ * @returns {Promise<Reason | null>}
  */
 export async function whyNoFile(url) {
   const { protocol, href, origin } = new URL(url, document.baseURI);
@@ -24,12 +27,20 @@ export async function whyNoFile(url) {
   try {
     const { status, body } = await fetch(href, { headers: { Range: "bytes=0-0" }, credentials: "omit", cache: "no-store" });
     body?.cancel();
-    const reasons = /** @type {Record<number, keyof typeof NO_FILE>} */ ({ 401: "expired", 403: "expired", 404: "gone", 410: "gone" });
-    return reasons[status] ?? (status >= 500 ? "failing" : null);
+    return REASONS[status] ?? (status >= 500 ? "failing" : null);
   } catch {
-    // Another origin may let a page show the file but not read it.
-    return origin === location.origin ? "no_response" : null;
+    return origin === location.origin ? "no_response" : "hidden";
   }
+}
+
+/** What to say of a link that does not give its file; empty if it may give it. @param {Reason | null} reason */
+export function noFile(reason) {
+  return reason === null || reason === "hidden" ? "" : SENTENCES[reason];
+}
+
+/** Whether a new link may give the file. @param {Reason | null} reason */
+export function mayBeExpired(reason) {
+  return reason === "expired" || reason === "hidden";
 }
 
 /** What to say of a file that is there. @param {{kind: "image" | "video", mime?: string}} file */

@@ -2,7 +2,7 @@
 // Shows a source, and which moment of it a preview is of.
 
 import { h, shown } from "./dom.js";
-import { NO_FILE, whyNoFile } from "./links.js";
+import { noFile, whyNoFile } from "./links.js";
 
 /**
  * @typedef {object} Facts what the server says of a video
@@ -86,7 +86,7 @@ export function player({ url, mime, name }, { onTime, onUnplayable, renew }) {
       failed.src = found;
       failed.currentTime = at;
     } else {
-      note.textContent = reason ? NO_FILE[reason] : UNPLAYABLE;
+      note.textContent = noFile(reason) || UNPLAYABLE;
       giveUp();
     }
   }

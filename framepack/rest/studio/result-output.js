@@ -3,7 +3,7 @@
 
 import { sizeText } from "./compare-facts.js";
 import { h } from "./dom.js";
-import { NO_FILE, whyNoFile } from "./links.js";
+import { noFile, whyNoFile } from "./links.js";
 
 /** @typedef {import("./api.js").Api} Api */
 
@@ -58,9 +58,9 @@ export function outputActions(api, { path, name, bytes, link }, onContinue, jobI
     problem.textContent = "";
     try {
       download.href = await newLink(api, String(jobId), path);
-      const reason = await whyNoFile(download.href);
+      const reason = noFile(await whyNoFile(download.href));
       if (reason) {
-        throw new Error(NO_FILE[reason]);
+        throw new Error(reason);
       }
       h("a", { href: download.href, download: name }).click();
     } catch (failure) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,7 @@ def test_a_preview_that_fails_names_its_step_as_people_count(studio: Studio) -> 
     missing = "The file is missing: run `framepack weights fetch` there."
 
     def refuse(route: Route) -> None:
-        step = len(route.request.post_data_json["operations"]) - 1
+        step = len(json.loads(route.request.post_data or "{}")["operations"]) - 1
         detail = f"operations[{step}] (interpolate): {missing}"
         route.fulfill(status=503, json={"detail": detail, "code": "model_unavailable"})
 

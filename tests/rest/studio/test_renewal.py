@@ -11,10 +11,11 @@ import pytest
 from playwright.sync_api import Browser, Route, expect
 
 from tests.rest.studio.conftest import Compared, Held
-from tests.support.clips import Spec, barred, make_clip
+from tests.support.clips import Spec, barred, bars_of, make_clip
+from tests.support.http_server import Answer
 from tests.support.rest_server import KEY, HeldBackend, RestServer, server_in_thread, upload
 from tests.support.studio import Tab, needs_browser, opened_tab
-from tests.support.studio_page import StudioPage
+from tests.support.studio_page import StudioPage, studio_page
 from tests.support.studio_walk import Studio
 
 pytestmark = needs_browser
@@ -85,6 +86,25 @@ def test_a_paused_comparison_whose_link_has_expired_shows_the_frame_that_is_soug
     before, after = shown.numbers()
     assert before == after > 130
     assert shown.tab.page.locator("#result .compare-problem").all_text_contents() == ["", ""]
+
+
+def test_an_expired_link_to_a_bucket_that_the_page_cannot_read_is_replaced(
+    compared: Compared, compare_page: StudioPage, clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its answer is hidden from the page, which is of another origin."""
+    with studio_page("") as bucket:
+        bucket.files["new.mp4"] = clips["bars.mp4"]
+        bucket.answers["/old.mp4"] = Answer(403)
+        allowed = compare_page.policy.replace("media-src", f"media-src {bucket.url}")
+        allowed = allowed.replace("connect-src", f"connect-src {bucket.url}")
+        monkeypatch.setattr(compare_page, "policy", allowed)
+        compared.tab.page.reload()
+        compared.script(
+            f"""view.show(null, {{ url: "{bucket.url}old.mp4", kind: "video", label: "After", fps: 24,
+              renew: async () => "{bucket.url}new.mp4" }})"""
+        )
+        compared.seek(7)
+        assert bars_of(compared.stage()) == 7
 
 
 def test_a_comparison_whose_server_sends_its_file_no_more_says_so_until_it_is_back(shown: Watched) -> None:
