@@ -29,6 +29,8 @@ export async function lastingVideo(side, onProblem) {
   let isClosed = false;
   let isProblem = false;
   let triedAt = -RETRY_MS;
+  /** When and where it went on last. */
+  let resumed = { at: -RETRY_MS, time: 0 };
   /** @type {number | null} where a seek that has not ended goes to */
   let target = null;
   /** @type {{time: number, rate: number | null} | null} what it is to do when it is there again; the rate: null if it rests */
@@ -55,6 +57,9 @@ export async function lastingVideo(side, onProblem) {
     }
     triedAt = performance.now();
     try {
+      if (lost && triedAt - resumed.at < RETRY_MS && Math.abs(lost.time - resumed.time) < 1) {
+        throw new Error(cannotShow(side)); // it fails at this place
+      }
       take(await opened());
       tell("");
     } catch (failure) {
@@ -91,6 +96,7 @@ export async function lastingVideo(side, onProblem) {
   /** Put another video in the place of this one. @param {typeof video} anew */
   function take(anew) {
     const rate = lost?.rate ?? null;
+    resumed = { at: performance.now(), time: lost?.time ?? 0 };
     if (isClosed) {
       anew.close();
       return;

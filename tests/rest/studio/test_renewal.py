@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
+import av
 import pytest
 from playwright.sync_api import Browser, Route, expect
 
@@ -105,6 +106,29 @@ def test_an_expired_link_to_a_bucket_that_the_page_cannot_read_is_replaced(
         )
         compared.seek(7)
         assert bars_of(compared.stage()) == 7
+
+
+def test_a_video_that_is_damaged_in_the_middle_stops_there_with_a_sentence(
+    compared: Compared, compare_page: StudioPage, tmp_path: Path
+) -> None:
+    """It is opened once more, and not again and again."""
+    clip = make_clip(tmp_path / "damaged.mp4", Spec(size=(128, 96), fps=Fraction(8), count=24, frame=barred))
+    with av.open(str(clip)) as container:
+        places = [(each.pos or 0, each.size) for each in container.demux(video=0) if each.size]
+    content = bytearray(clip.read_bytes())
+    for place, size in places[12:]:
+        content[place : place + size] = b"\xff" * size
+    clip.write_bytes(content)
+    compare_page.files["damaged.mp4"] = clip
+
+    compared.show("bars.mp4", "damaged.mp4", "time", fps=8, frames=24)
+    compare_page.asked.clear()
+    compared.button("play").click()
+    problem = compared.tab.page.locator("[data-side=after] .compare-problem")
+    expect(problem).to_have_text("This browser cannot play this video.")
+    compared.tab.page.wait_for_timeout(3000)
+    assert compare_page.asked.count("damaged.mp4") < 10
+    expect(compared.button("play")).to_have_attribute("title", "Play")
 
 
 def test_a_comparison_whose_server_sends_its_file_no_more_says_so_until_it_is_back(shown: Watched) -> None:
