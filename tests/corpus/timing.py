@@ -416,6 +416,14 @@ TIMES = rows_of(
             "note": "twice the rate, so that frames keep their times",
         },
     ),
+    (
+        "edit-decoding-times",
+        "An edit list of B-frames whose presentation times are those of decoding, as FFmpeg cuts AVI into MP4",
+        lambda folder: with_edit(
+            changed("a.mp4", in_decoding_order, options=B_FRAMES)(folder), Fraction(5, 25), Fraction(7, 25)
+        ),
+        {"shown": tuple(range(5, COUNT)), "beeps": None, "other_reader": False},
+    ),
     *(
         (
             name,

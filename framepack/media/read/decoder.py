@@ -12,7 +12,7 @@ from framepack.media.clip import Marks
 from framepack.media.containers import open_input, read_packets
 from framepack.media.read.deinterlace import Deinterlacer
 from framepack.media.read.frame_order import HIDDEN, MOST_REORDERED, Sequencer
-from framepack.media.read.hidden import is_header
+from framepack.media.read.hidden import is_bidirectional, is_header
 from framepack.media.read.marks import has_captions
 from framepack.media.read.normalize import Normalizer
 from framepack.media.read.pixel_aspect import PixelAspects
@@ -81,6 +81,7 @@ class Decoder:
     found_transparent: bool = False
     changes: dict[str, None] = field(default_factory=dict)
     _intact: dict[int, bool] = field(default_factory=dict)  # by number of packet
+    _bidirectional: set[int] = field(default_factory=set)  # numbers of packets
 
     def frames(self, first: int = 0) -> Generator[tuple[int, av.VideoFrame]]:
         """Yield the frames, normalized, in presentation order, with their numbers in it. Close it to stop early.
@@ -109,7 +110,7 @@ class Decoder:
         expected = self.info.frame_count
         lost = max(0, expected - self.decoded)
         # Some codecs have packets that only say that nothing changes: where nothing failed, that is no loss.
-        if lost and (self.failed or self.damaged or self.first):
+        if lost and (self.failed or self.damaged or self.first or self._bidirectional - self._intact.keys()):
             yield f"{lost} of {expected} frames could not be read; the nearest readable frame was repeated."
         elif self.failed:
             yield "Some of the video's data could not be read."
@@ -182,6 +183,7 @@ class Decoder:
             for packet in read_packets(container, stream):
                 if packet.size:
                     packet = _unmarked(packet) if number == self.info.order.held else packet  # noqa: PLW2901
+                    self._note_type(packet, number)
                     packet.pts = packet.dts = number
                     number += 1
                 if number <= begin:
@@ -196,6 +198,13 @@ class Decoder:
             flush = cast("Packet[VideoStream]", av.Packet())
             flush.stream = stream
             yield flush
+
+    def _note_type(self, packet: Packet[Any], number: int) -> None:
+        """Note a B-frame that is shown, or a key frame from which only later frames are."""
+        if packet.is_discard:
+            self.has_key_frame |= packet.is_keyframe
+        elif is_bidirectional(self.info.codec, packet):
+            self._bidirectional.add(number)
 
     def _wrongly_marked(self) -> set[int]:
         """Packets that the demuxer may mark as damaged although nothing is missing.

@@ -7,12 +7,17 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import dropwhile
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.video.stream import VideoStream
 
 _MOST_MOOV_BYTES: Final = 2**27
 _MOST_EDITS: Final = 200
 _NOTHING: Final = -1
 _FIXED_POINT: Final = 2**16
+_DELAY: Final = struct.Struct(">Ii")  # for so many frames, how much later they are shown than decoded
 
 
 class Edit(NamedTuple):
@@ -45,6 +50,30 @@ def read_edit_lists(path: Path) -> EditLists:
         return {number: edits for name, track in boxes if name == b"trak" for number, edits in _edits(track, units)}
     except (struct.error, KeyError, IndexError, ZeroDivisionError):  # damaged
         return {}
+
+
+def own_reading(path: Path, lists: EditLists, video: VideoStream, audio: AudioStream | None) -> list[list[Edit]]:
+    """The edit lists of a video and its audio, if FFmpeg does not follow one of them; else none.
+
+    FFmpeg leaves out the wrong frames if they have the times of decoding, and are shown in another order.
+    """
+    found = [lists.get(stream.id, []) for stream in (video, audio) if stream is not None]
+    is_cut = any(edit.begin for edit in found[0]) and video.codec_context.reorder_depth > 0
+    needs_it = any(map(needs_own_reading, found)) or (is_cut and has_decoding_times(path, video.id))
+    return found if needs_it else []
+
+
+def has_decoding_times(path: Path, number: int) -> bool:
+    """Whether the frames of a track have only the times at which they are decoded."""
+    try:
+        tracks = [dict(_boxes(track)) for name, track in _boxes(_movie(path)) if name == b"trak"]
+        track = next(boxes for boxes in tracks if _number(boxes[b"tkhd"]) == number)
+        table = dict(_boxes(dict(_boxes(dict(_boxes(track[b"mdia"]))[b"minf"]))[b"stbl"]))
+        delays = table.get(b"ctts", bytes(8))
+        (count,) = struct.unpack_from(">I", delays, 4)
+        return not any(delay for _, delay in _DELAY.iter_unpack(delays[8 : 8 + count * _DELAY.size]))
+    except (struct.error, KeyError, IndexError, StopIteration):  # damaged
+        return False
 
 
 def needs_own_reading(edits: Sequence[Edit]) -> bool:
@@ -108,8 +137,7 @@ def _edits(track: bytes, movie_units: int) -> Iterator[tuple[int, list[Edit]]]:
     if entries is None:
         return
     units = _units(dict(_boxes(boxes[b"mdia"]))[b"mdhd"])
-    header = boxes[b"tkhd"]
-    (number,) = struct.unpack_from(">I", header, 20 if header[0] else 12)
+    number = _number(boxes[b"tkhd"])
     layout = struct.Struct(">Qqi" if entries[0] else ">Iii")
     (count,) = struct.unpack_from(">I", entries, 4)
     edits = []
@@ -117,6 +145,12 @@ def _edits(track: bytes, movie_units: int) -> Iterator[tuple[int, list[Edit]]]:
         place = None if begin == _NOTHING else Fraction(begin, units)
         edits.append(Edit(Fraction(duration, movie_units), place, Fraction(rate, _FIXED_POINT)))
     yield number, edits
+
+
+def _number(header: bytes) -> int:
+    """The number of a track, by its header."""
+    (number,) = struct.unpack_from(">I", header, 20 if header[0] else 12)
+    return int(number)
 
 
 def _units(header: bytes) -> int:

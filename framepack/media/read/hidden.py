@@ -12,6 +12,10 @@ _VP9_MARKER: Final = 0b10
 _VP9_RESERVED_PROFILE: Final = 3  # has one more bit
 _SUPERFRAME_MARKER: Final = 0b110
 _THEORA_HEADER: Final = 0x80
+_MPEG: Final = ("mpeg1video", "mpeg2video")
+_MPEG_FRAME, _MPEG_B = b"\0\0\1\0", 3
+_MPEG4_FRAME, _MPEG4_B = b"\0\0\1\xb6", 2
+_TYPED_BYTES: Final = 6  # of a frame, up to its type
 
 
 def is_shown(codec: str, packet: Packet[Any]) -> bool:
@@ -39,6 +43,21 @@ def is_header(codec: str, packet: Packet[Any]) -> bool:
         packet: A packet with data.
     """
     return codec == "theora" and bool(memoryview(cast("Any", packet))[0] & _THEORA_HEADER)
+
+
+def is_bidirectional(codec: str, packet: Packet[Any]) -> bool:
+    """Whether a packet of MPEG-1, MPEG-2 or MPEG-4 holds a B-frame; their decoders leave out one without references.
+
+    Args:
+        codec: FFmpeg's name of the codec.
+        packet: A packet with data.
+    """
+    head = bytes(memoryview(cast("Any", packet))[:_TYPED_BYTES])
+    if len(head) < _TYPED_BYTES:
+        return False
+    if codec == "mpeg4":
+        return head.startswith(_MPEG4_FRAME) and head[4] >> 6 == _MPEG4_B
+    return codec in _MPEG and head.startswith(_MPEG_FRAME) and head[5] >> 3 & 7 == _MPEG_B
 
 
 def _vp9_is_shown(header: int) -> bool:

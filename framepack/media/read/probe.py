@@ -19,7 +19,7 @@ from framepack.media.frames.colors import has_alpha, is_rgb, resolve
 from framepack.media.frames.side_data import side_data
 from framepack.media.metadata import describe_left_out, read_metadata
 from framepack.media.read.changes import describe_changes, describe_damage
-from framepack.media.read.edit_list import Edit, EditLists, needs_own_reading, obstacle, played_once, read_edit_lists
+from framepack.media.read.edit_list import EditLists, obstacle, own_reading, played_once, read_edit_lists
 from framepack.media.read.edited import EditedVideo
 from framepack.media.read.frame_order import FrameOrder
 from framepack.media.read.marks import describe_spherical, is_stereo
@@ -211,7 +211,7 @@ def probe(path: Path, *, max_frames: int = MAX_FRAMES) -> VideoInfo:
     try:
         with open_input(path) as container:
             lists = read_edit_lists(path) if container.format.name.startswith(WITH_FRAME_INDEX) else {}
-            wanted = _own_reading(container, lists)
+            wanted = own_reading(path, lists, _best_video(container), _best_audio(container))
             obstacles = tuple(sentence for edits in wanted if (sentence := obstacle(edits)))
             if not wanted:
                 return _describe(path, container, max_frames)
@@ -221,13 +221,6 @@ def probe(path: Path, *, max_frames: int = MAX_FRAMES) -> VideoInfo:
             return replace(info, warnings=(*info.warnings, *obstacles))
     finally:
         gc.collect(1)  # PyAV: a frame whose side data was read is part of a reference cycle
-
-
-def _own_reading(container: InputContainer, lists: EditLists) -> list[list[Edit]]:
-    """The edit lists of the video and its audio, if FFmpeg does not follow one of them; else none."""
-    streams = [stream for stream in (_best_video(container), _best_audio(container)) if stream is not None]
-    found = [lists.get(stream.id, []) for stream in streams]
-    return found if any(map(needs_own_reading, found)) else []
 
 
 def _best_video(container: InputContainer) -> VideoStream:

@@ -15,7 +15,7 @@ from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
 from framepack.media.section import Section
 from tests.support.clips import AudioSpec, Spec, barred, bars_of, make_clip
-from tests.support.odd_files import EditEntries, with_edit_lists
+from tests.support.odd_files import EditEntries, in_decoding_order, rewritten, with_edit_lists
 
 ONE, HALF, NOTHING = Fraction(1), Fraction(1, 2), Fraction(0)
 B_FRAMES = {"preset": "veryfast", "crf": "10", "bf": "2", "g": "8"}
@@ -98,6 +98,17 @@ def test_usual_edit_lists_are_left_to_ffmpeg() -> None:
     for own in ([part, part], [Edit(ONE, HALF, HALF)], [Edit(NOTHING, HALF)], [part, Edit(HALF, None)]):
         assert needs_own_reading(own)
     assert obstacle([part] * 200) is None
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4", "mpeg2video"])
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_a_cut_of_decoding_times_begins_with_its_first_frame(tmp_path: Path, codec: str, b_frames: int) -> None:
+    """Frames before it are only decoded, and nothing is said to be damaged."""
+    spec = Spec(count=20, codec=codec, frame=barred, options={"bf": str(b_frames), "g": "20", "qscale": "2"})
+    path = rewritten(make_clip(tmp_path / "a.mkv", spec), tmp_path / "a.mp4", in_decoding_order)
+    for begin in range(1, 8):
+        one_later = (Fraction(20 - begin, 25), Fraction(1, 25), ONE)
+        assert shown(with_edit_lists(path, [one_later])) == (list(range(begin, 20)), [])
 
 
 def test_lists_of_64_bits_are_read_like_others(tmp_path: Path) -> None:

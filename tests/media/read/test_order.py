@@ -84,6 +84,23 @@ def test_older_codecs_in_avi_show_every_frame_once(tmp_path: Path, codec: str, b
     assert warnings == []
 
 
+@pytest.mark.parametrize("codec", ["mpeg1video", "mpeg2video", "mpeg4"])
+def test_b_frames_without_references_are_counted(tmp_path: Path, codec: str) -> None:
+    """Decoders leave them out without an error where a cut took the frame before the first key frame."""
+    spec = Spec(count=20, codec=codec, frame=barred, options={"bf": "2", "g": "6", "sc_threshold": "1000000000"})
+    plain = make_clip(tmp_path / "plain.mkv", spec)
+
+    def cut(packets: list[Packet]) -> Iterator[Packet]:
+        begin = next(number for number, packet in enumerate(packets) if number and packet.is_keyframe)
+        yield from in_decoding_order(packets[begin:])
+
+    clip, warnings = opened(rewritten(plain, tmp_path / "cut.mp4", cut))
+    shown = numbers(clip)
+    lost = len(shown) - len(set(shown))
+    assert (lost, set(shown)) == (2, set(range(shown[0], 20)))
+    assert warnings == [f"2 of {len(shown)} frames could not be read; the nearest readable frame was repeated."]
+
+
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
 @pytest.mark.parametrize("b_frames", ["0", "2"])
 def test_video_and_audio_of_avi_are_in_step(tmp_path: Path, b_frames: str, codec: str) -> None:
