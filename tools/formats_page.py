@@ -32,7 +32,8 @@ black, unless `keep_alpha` is true: then `extract_frames` makes RGBA images, and
 the file byte for byte, and `loop` and `join` copy packets of H.264 where they can. A GIF shows all frames of rates up
 to a limit, from 10 frames per second (quality 0) over 27 (the default quality) to 30 (100), and of rates up to an
 eighth above it, such as 30 at the default quality. Of higher rates every second, third or fourth frame and so on is
-kept, and a warning counts those that were left out. To add a row: `tests/corpus/row.py` says what it declares.
+kept, and a warning counts those that were left out. The last frame ends where the rate has a frame, up to 50 ms
+before or after the time that the file says. To add a row: `tests/corpus/row.py` says what it declares.
 """
 
 

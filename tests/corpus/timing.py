@@ -536,6 +536,20 @@ TIMES = rows_of(
         {"copied": False},
     ),
     (
+        "last-too-short",
+        "A last frame that is too short to show (MP4)",
+        lambda folder: held_last(video("plain.mp4", times=_SLOW, options=NO_B_FRAMES)(folder), Fraction(1, 200)),
+        {
+            "shown": tuple(range(6)),
+            "fps": Fraction(2),
+            "beeps": None,
+            "warnings": (
+                "The last frame is shown # seconds longer than the file says, which is too short for a frame.",
+            ),
+            "note": "as long as the others",
+        },
+    ),
+    (
         "mp4-short-last",
         "A last frame that is shorter than the others (MP4)",
         lambda folder: held_last(video("plain.mp4", times=_SLOW, options=NO_B_FRAMES)(folder), Fraction(1, 10)),

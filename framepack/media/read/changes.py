@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from framepack.media.read.scan import WITH_FRAME_INDEX
 from framepack.media.read.whole_file import has_damaged_tags, has_unread_blocks, is_cut_off, is_transport_stream
+from framepack.media.timeline.constant_rate import longer_end
 from framepack.units import MICROSECONDS
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
     from framepack.media.read.scan import Scan
-    from framepack.media.timeline.constant_rate import Timeline
+    from framepack.media.timeline.constant_rate import Timeline, Timestamps
 
 _WITHOUT_FRAME_INDEX: Final = ("matroska", "mpegts", "mpeg", "flv", "asf")  # damaged frames vanish without a trace
 _WITHOUT_DURATION: Final = ("mpegts", "mpeg", "gif")  # the header has no duration
@@ -31,8 +32,8 @@ _PACK_CODE: Final = 0xBA
 _GIF_END: Final = b"\0;"  # the end of the last block, and the trailer
 
 
-def describe_changes(scanned: Scan, timeline: Timeline) -> Iterator[str]:
-    """Describe what a timeline makes of a scanned file."""
+def describe_changes(scanned: Scan, timeline: Timeline, timestamps: Timestamps) -> Iterator[str]:
+    """Describe what a timeline makes of a scanned file, whose frames have these timestamps."""
     if timeline.dropped:
         verb = "was" if timeline.dropped == 1 else "were"
         yield (
@@ -44,6 +45,9 @@ def describe_changes(scanned: Scan, timeline: Timeline) -> Iterator[str]:
             f"Frames are shown up to {float(timeline.off_seconds):.2f} seconds off their times: at more than "
             f"{float(timeline.fps):.5g} frames per second there would be too many."
         )
+    if longer := longer_end(timeline, timestamps):
+        late = f"The last frame is shown {float(longer):.2f} seconds longer"
+        yield f"{late} than the file says, which is too short for a frame."
     if scanned.clocks.jumps:
         times = "once" if scanned.clocks.jumps == 1 else f"{scanned.clocks.jumps} times"
         yield f"The file's clock starts anew or jumps {times}; its parts follow each other without a gap."

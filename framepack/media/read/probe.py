@@ -270,7 +270,7 @@ def _describe(path: Path, container: InputContainer, max_frames: int, lists: Edi
     order, timestamps = found.ordered()
     rates = () if found.is_retimed else (stream.base_rate, stream.average_rate)
     timeline = build_timeline(found.frame_count, timestamps, rates, max_frames)
-    lost = (*describe_damage(container, stream, found, timeline), *describe_changes(found, timeline))
+    lost = (*describe_damage(container, stream, found, timeline), *describe_changes(found, timeline, timestamps))
     edited, frame_count, spans = None, found.frame_count, found.audio_spans()
     if lists is not None:
         end = max((end for _, end in spans), default=Fraction(0))

@@ -319,12 +319,25 @@ def _ending(timeline: Timeline, timestamps: Timestamps, max_frames: int) -> Time
     )
 
 
+def longer_end(timeline: Timeline, timestamps: Timestamps) -> Fraction:
+    """Seconds by which the last frame stays longer than a time that is too short to show; 0 for up to 50 ms."""
+    seconds = timestamps.last_duration * timestamps.time_base
+    longer = _last_seconds(timeline) - seconds
+    is_short = timestamps.is_end_exact and 0 < seconds < _CLOSE_SECONDS
+    return longer if is_short and longer > _CLOSE_END_SECONDS else Fraction(0)
+
+
+def _last_seconds(timeline: Timeline) -> Fraction:
+    """How long the last frame stays."""
+    return (timeline.length - timeline.indices[-1]) / timeline.fps
+
+
 def _end_off_seconds(timeline: Timeline, timestamps: Timestamps) -> Fraction:
     """By how much the last frame ends off its time; 0 if the file says no time, or one that is too short to show."""
     seconds = timestamps.last_duration * timestamps.time_base
     if not timestamps.is_end_exact or seconds < _CLOSE_SECONDS:
         return Fraction(0)
-    return abs((timeline.length - timeline.indices[-1]) / timeline.fps - seconds)
+    return abs(_last_seconds(timeline) - seconds)
 
 
 def _ends_in_time(timeline: Timeline, timestamps: Timestamps) -> bool:

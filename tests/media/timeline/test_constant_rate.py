@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from framepack.errors import InvalidMedia
-from framepack.media.timeline.constant_rate import Timeline, Timestamps, build_timeline
+from framepack.media.timeline.constant_rate import Timeline, Timestamps, build_timeline, longer_end
 
 NTSC = Fraction(30000, 1001)
 MILLISECOND = Fraction(1, 1000)
@@ -135,6 +135,17 @@ def test_the_last_frame_is_longer_if_a_multiple_of_the_rate_has_too_many_frames(
     timeline = build([1000 * index for index in range(6)], MILLISECOND, Fraction(1), last=100, max_frames=6)
     assert (timeline.fps, timeline.length) == (Fraction(1), 6)
     assert timeline.off_seconds == Fraction(9, 10)
+
+
+@pytest.mark.parametrize(
+    ("interval", "last", "longer"), [(1000, 5, 995), (1000, 0, 0), (1000, 10, 0), (100, 1, 99), (50, 1, 0)]
+)
+def test_a_last_frame_that_is_too_short_to_show_is_longer(interval: int, last: int, longer: int) -> None:
+    """By more than 50 ms is known; no duration at all means that it is unknown."""
+    times = [interval * index for index in range(6)]
+    timestamps = Timestamps(times, MILLISECOND, last, is_end_exact=True)
+    timeline = build_timeline(6, timestamps, [Fraction(1000, interval)])
+    assert longer_end(timeline, timestamps) == Fraction(longer, 1000)
 
 
 def test_a_duration_that_is_one_for_all_frames_does_not_end_the_last_one() -> None:
