@@ -12,7 +12,7 @@ from framepack.errors import InvalidMedia
 from framepack.files.scratch import disk_errors
 from framepack.media.kinds import describe_kind, is_mp4_without_index
 from framepack.media.metadata import LANGUAGE, OWN_TAGS
-from framepack.media.program_map import announced_streams
+from framepack.media.transport_stream import announced_streams, is_small_transport_stream
 from framepack.units import MICROSECONDS
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ WITHOUT_INDEX: Final = (
 )
 """The sentence about an MP4 file whose end is missing."""
 
-_WITH_PROGRAM_MAPS: Final = "mpegts"
+_TRANSPORT_STREAM: Final = "mpegts"
 _PATIENT: Final = {"scan_all_pmts": "1", "probesize": str(2**27), "analyzeduration": str(10 * 3600 * MICROSECONDS)}
 """Options to find streams that begin late; FFmpeg keeps what it reads meanwhile in memory."""
 
@@ -94,10 +94,11 @@ def open_input(
             raise InvalidMedia(UNREADABLE)
         if without_video and _is_mp4(path):
             options["skip_frame"] = "all"
-        container = av.open(f"file:{path}", "r", options=options, metadata_errors="replace")
+        name = _TRANSPORT_STREAM if is_small_transport_stream(path) else None
+        container = av.open(f"file:{path}", "r", name, options=options, metadata_errors="replace")
         if _has_late_audio(container, path):
             container.close()
-            container = av.open(f"file:{path}", "r", options={**options, **_PATIENT}, metadata_errors="replace")
+            container = av.open(f"file:{path}", "r", name, options={**options, **_PATIENT}, metadata_errors="replace")
     except (av.FFmpegError, OSError, ValueError) as error:
         raise InvalidMedia(_why_unreadable(path)) from error
     return container
@@ -120,7 +121,7 @@ def _has_late_audio(container: InputContainer, path: Path) -> bool:
     known = [stream for stream in container.streams.audio if stream.codec_context is not None]
     if any(not stream.sample_rate for stream in known):
         return True
-    if known or container.format.name != _WITH_PROGRAM_MAPS:
+    if known or container.format.name != _TRANSPORT_STREAM:
         return False
     return bool(announced_streams(path) - {stream.id for stream in container.streams})
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from framepack.media.read.scan import WITH_FRAME_INDEX
-from framepack.media.read.whole_file import has_damaged_tags, has_unread_blocks, is_cut_off, is_transport_stream
+from framepack.media.read.whole_file import has_damaged_tags, has_unread_blocks, is_cut_off
 from framepack.media.timeline.constant_rate import longer_end
+from framepack.media.transport_stream import is_transport_stream
 from framepack.units import MICROSECONDS
 
 if TYPE_CHECKING:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from framepack.media.transport_stream import PACKETS, SYNC
+
 _HEAD_BYTES: Final = 4096
 _SEGMENT: Final = b"\x18\x53\x80\x67"
 _CLUSTER: Final = b"\x1f\x43\xb6\x75"
@@ -16,8 +18,6 @@ _FLV_TAGS: Final = (8, 9, 18)
 _FLV_TAG_BYTES: Final = 11
 _FLV_HEADER_SIZE: Final = 5  # where it is
 _ASF_PROPERTIES: Final = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
-_TS_PACKETS: Final = ((188, 0), (192, 4), (204, 0))  # their bytes, and where the first one's sync byte is
-_TS_SYNC: Final = b"\x47"
 _OGG_PAGE: Final = b"OggS"
 _OGG_HEADER_BYTES: Final = 27
 
@@ -95,17 +95,11 @@ def _lacks_index(path: Path) -> bool:
         return b"mdat" in needed and any(file.read())  # the beginning of the next fragment
 
 
-def is_transport_stream(data: bytes) -> bool:
-    """Whether data consists of packets of an MPEG transport stream, as at the end of one that is padded."""
-    kinds = (data[begin::packet_bytes] for packet_bytes, begin in _TS_PACKETS)
-    return any(packets.count(_TS_SYNC) == len(packets) for packets in kinds)
-
-
 def _ends_in_transport_packet(path: Path) -> bool:
     """Whether the last packet of an MPEG transport stream is not complete."""
     size_bytes = path.stat().st_size
     with path.open("rb") as file:
-        for packet_bytes, begin in _TS_PACKETS:
+        for packet_bytes, begin in PACKETS:
             rest_bytes = size_bytes % packet_bytes
             places = [begin, begin + packet_bytes, begin + 2 * packet_bytes, size_bytes - rest_bytes + begin]
             if places[-1] > places[-2] and rest_bytes > begin and all(_sync_at(file, place) for place in places):
@@ -114,7 +108,7 @@ def _ends_in_transport_packet(path: Path) -> bool:
 
 
 def _sync_at(file: BinaryIO, place: int) -> bool:
-    return file.seek(place) == place and file.read(1) == _TS_SYNC
+    return file.seek(place) == place and file.read(1) == SYNC
 
 
 def _ends_in_page(path: Path) -> bool:

@@ -12,7 +12,7 @@ import pytest
 
 from framepack.media.audio.track import extract_audio
 from framepack.media.clip import AudioSource
-from framepack.media.program_map import announced_streams
+from framepack.media.transport_stream import announced_streams
 from tests.support.clips import REPRODUCIBLE, AudioSpec, Spec, add_audio, flat, make_clip
 from tests.support.odd_files import with_duration
 from tests.support.readback import audio_of, beep_times

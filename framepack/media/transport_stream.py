@@ -1,4 +1,4 @@
-"""Which streams the program maps of an MPEG transport stream announce, wherever in the file they are."""
+"""Packets of MPEG transport streams, and the streams that their program maps announce, wherever they are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-_SYNC: Final = 0x47
+PACKETS: Final = ((188, 0), (192, 4), (204, 0))
+"""The number of bytes that packets may have, and where their sync byte is."""
+
+SYNC: Final = b"\x47"
+"""The sync byte of every packet."""
+
+_LEAST_PACKETS: Final = 3  # of a video: two tables, and a frame
+_LEAST_PROBED_BYTES: Final = 10 * 204  # FFmpeg's probe wants ten packets of any kind
 _BEGINS_SECTION: Final = 0x40
 _MAP: Final = b"\x00\x02\xb0"  # behind the header of a packet: a section of less than 256 bytes follows at once
 _HEADER_BYTES: Final = 4
@@ -15,6 +22,20 @@ _SECTION_BYTES: Final = 184
 _CHECKSUM_BYTES: Final = 4
 _ENTRY_BYTES: Final = 5
 _MOST_MAPS: Final = 1000  # different ones; more are damage
+
+
+def is_transport_stream(data: bytes) -> bool:
+    """Whether data consists of packets of an MPEG transport stream, as at the end of one that is padded."""
+    kinds = (data[begin::packet_bytes] for packet_bytes, begin in PACKETS)
+    return any(packets.count(SYNC) == len(packets) for packets in kinds)
+
+
+def is_small_transport_stream(path: Path) -> bool:
+    """Whether a file is an MPEG transport stream that is too small for FFmpeg to find that out."""
+    size_bytes = path.stat().st_size
+    if not _LEAST_PACKETS * PACKETS[0][0] <= size_bytes < _LEAST_PROBED_BYTES:
+        return False
+    return is_transport_stream(path.read_bytes())
 
 
 def announced_streams(path: Path) -> frozenset[int]:
@@ -45,6 +66,6 @@ def _places(data: mmap.mmap) -> Iterator[int]:
     place = data.find(_MAP)
     while place >= 0:
         begin = place - _HEADER_BYTES
-        if begin >= 0 and data[begin] == _SYNC and data[begin + 1] & _BEGINS_SECTION:
+        if begin >= 0 and data[begin] == SYNC[0] and data[begin + 1] & _BEGINS_SECTION:
             yield place
         place = data.find(_MAP, place + 1)
