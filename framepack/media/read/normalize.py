@@ -27,6 +27,7 @@ from framepack.media.frames.colors import (
 from framepack.media.frames.conversion import conversion_graph, needs_conversion
 from framepack.media.frames.graph import build_graph, filtered
 from framepack.media.frames.letterbox import fitted_size
+from framepack.media.frames.scale import nearest_even
 
 if TYPE_CHECKING:
     import av
@@ -76,8 +77,9 @@ class _Kind:
 
 
 def _describe(kind: _Kind, info: VideoInfo) -> Iterator[str]:
-    """Describe what is changed in frames of a kind."""
-    fitted = f"were scaled to fit into {info.width} x {info.height} pixels."
+    """Describe what is changed in frames of a kind. Sizes are those of display, in square pixels."""
+    width = info.width if info.pixel_aspect == 1 else nearest_even(info.width * info.pixel_aspect)
+    fitted = f"were scaled to fit into {width} x {info.height} pixels."
     if (kind.width, kind.height) != (info.coded_width, info.coded_height):
         yield f"Frames of another size than the first {fitted}"
     elif kind.ratio != 1:

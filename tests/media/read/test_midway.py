@@ -25,7 +25,7 @@ _BT601 = Colors(Matrix.BT601, 6, 6)
 _B_FRAMES = {"preset": "veryfast", "crf": "4", "bf": "3"}
 _GREEN, _WHITE = flat((40, 180, 40)), flat((235, 235, 235))
 _CONVERTED = "Frames with other color tags than the first were converted to its colors."
-_FITTED = "Frames with another pixel aspect than the first were scaled to fit into 64 x 48 pixels."
+_FITTED = "Frames with another pixel aspect than the first were scaled to fit into {width} x 48 pixels."
 
 
 def part(
@@ -92,19 +92,19 @@ def test_frames_pass_through_where_tags_end_or_mean_the_same(tmp_path: Path, sec
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "columns", "rows"),
+    ("first", "second", "columns", "rows", "width"),
     [
-        (Fraction(1), Fraction(4, 3), 64, 36),
-        (Fraction(4, 3), Fraction(1), 48, 48),
-        (Fraction(4, 3), None, 64, 48),
-        (Fraction(1), Fraction(201, 200), 64, 48),
+        (Fraction(1), Fraction(4, 3), 64, 36, 64),
+        (Fraction(4, 3), Fraction(1), 48, 48, 86),
+        (Fraction(4, 3), None, 64, 48, None),
+        (Fraction(1), Fraction(201, 200), 64, 48, None),
     ],
     ids=["wider", "narrower", "unknown", "half a percent"],
 )
 def test_frames_of_another_pixel_aspect_are_fitted(
-    tmp_path: Path, first: Fraction, second: Fraction | None, columns: int, rows: int
+    tmp_path: Path, first: Fraction, second: Fraction | None, columns: int, rows: int, width: int | None
 ) -> None:
-    """The second part fills as much of the frame as its shape allows, from its first frame on; the rest is black."""
+    """The second part fills as much of the frame as its shape allows; the sentence names the width as displayed."""
     path = one_after_another(tmp_path, "a.ts", part(_WHITE, aspect=first), part(_WHITE, aspect=second))
 
     found, sentences = lumas(path)
@@ -113,7 +113,7 @@ def test_frames_of_another_pixel_aspect_are_fitted(
     for luma in found[12:]:
         assert (luma > 100).any(0).sum() == columns
         assert (luma > 100).any(1).sum() == rows
-    assert sentences == ([] if (columns, rows) == (64, 48) else [_FITTED])
+    assert sentences == ([] if width is None else [_FITTED.format(width=width)])
 
 
 def test_interlaced_frames_keep_their_marks_while_they_are_deinterlaced(tmp_path: Path) -> None:
