@@ -53,6 +53,20 @@ def woven(count: int, *, top_first: bool = True, paint: Callable[[float], Image]
         yield np.where((ROWS % 2 == 0) == top_first, first, second)
 
 
+def noisy(image: Image, number: int, most: int = 40) -> Image:
+    """An image with noise, other for each number."""
+    noise = np.random.default_rng(number).integers(-most, most + 1, image.shape)
+    return np.clip(image.astype(int) + noise, 0, 255).astype(np.uint8)
+
+
+def band_and_noise(number: int) -> Image:
+    """A band in steps of doubled pixels that moves, and still noise beside it, as in FFmpeg's ``testsrc2``."""
+    steps = (ROWS // 2 * 2 - COLUMNS // 2 // 4 * 2 + 100 - 2 * number) % 48
+    image = np.where((steps < 12) & (COLUMNS < 120), 200, 90).astype(np.uint8)
+    image[:, 130:] = np.random.default_rng(number).integers(60, 200, (HEIGHT, WIDTH - 130))
+    return image
+
+
 def telecined(count: int) -> Iterable[Image]:
     """Film at four frames for each five of television: two of five are woven."""
     for group in range(count):
@@ -104,6 +118,13 @@ def test_very_short_clips_have_a_sentence(tmp_path: Path, count: int) -> None:
     assert [sentence for sentence in warnings if "look interlaced, although" in sentence] == warnings != []
 
 
+def test_combs_in_noise_are_deinterlaced(tmp_path: Path) -> None:
+    """As in captures of tapes, where fine detail hides most of them."""
+    path = write(tmp_path / "a.mkv", (noisy(image, number) for number, image in enumerate(woven(40))))
+    images, warnings = decoded(path)
+    assert (len(images), warnings) == (40, [UNFLAGGED])
+
+
 def test_combs_that_begin_after_a_still_are_deinterlaced(tmp_path: Path) -> None:
     """Where nothing moves, nothing shows; a later look finds them."""
     path = write(tmp_path / "a.mkv", chain([moving(0)] * 130, woven(140)))
@@ -135,6 +156,7 @@ PATTERNS: dict[str, Callable[[int], Image]] = {
     "doubled rows": lambda n: np.repeat(DETAIL[n : n + HEIGHT // 2, 2 * n : 2 * n + WIDTH], 2, axis=0),
     "thin lines that lean": lambda n: (((COLUMNS + ROWS // 2 + 3 * n) % 24 == 0) * 200 + 20).astype(np.uint8),
     "noise": lambda n: np.random.default_rng(n).integers(0, 255, (HEIGHT, WIDTH), np.uint8),
+    "a band of doubled pixels beside noise": band_and_noise,
     "another scene each frame": lambda n: np.roll(DETAIL, 37 * n, 1)[:HEIGHT, :WIDTH],
 }
 
