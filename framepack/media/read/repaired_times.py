@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
-from statistics import median
+from statistics import median, median_low
 from typing import TYPE_CHECKING, Final
 
 from framepack.media.read.frame_order import NO_TIME
@@ -20,10 +20,22 @@ _MOST_MISPLACED: Final = 4  # frames
 _LONGEST_STRETCH: Final = 200  # frames
 
 
-def frame_duration(video: VideoStream) -> Fraction:
-    """The duration of a frame in seconds, as the header or the first frames tell it; 0 if they do not."""
-    rates = (video.average_rate, video.guessed_rate)
-    return next((1 / rate for rate in rates if rate and rate <= MAX_FPS), Fraction(0))
+def frame_duration(video: VideoStream, of_packets: Sequence[int]) -> Fraction:
+    """The duration of a frame in seconds, as the header or the first frames tell it; 0 if they do not.
+
+    Args:
+        video: The stream.
+        of_packets: The durations of its packets, in units of timestamps. Where a stream has very few frames, only
+            they tell the rate of frames from that of fields.
+    """
+    average = video.average_rate
+    if average and average <= MAX_FPS:
+        return 1 / average
+    seconds = median_low(of_packets) * (video.time_base or Fraction(0)) if of_packets else Fraction(0)
+    if seconds * MAX_FPS >= 1:
+        return seconds
+    guessed = video.guessed_rate
+    return 1 / guessed if guessed and guessed <= MAX_FPS else Fraction(0)
 
 
 def repaired_times(
@@ -71,8 +83,12 @@ def with_all_times(
 
 
 def _filled(times: Sequence[int], usual_duration: Fraction) -> list[int]:
-    """Ascending times with every missing one put in its place; empty if that cannot be told."""
-    known = [index for index, time in enumerate(times) if time != NO_TIME]
+    """Ascending times with every missing one put in its place; empty if that cannot be told.
+
+    Of two frames with the same time, one after the other, only the second one has its own.
+    """
+    later = [*times[1:], NO_TIME]
+    known = [index for index, time in enumerate(times) if time not in {NO_TIME, later[index]}]
     usual = median(_steps(times, known) or [usual_duration])
     if not known or usual <= 0:
         return []

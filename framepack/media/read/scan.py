@@ -217,16 +217,17 @@ class Scan:
         """Whether the demuxer has found damage, or about the bytes of a frame or more belong to no packet."""
         return self.is_corrupt or self.missing_bytes * 2 * len(self._times) > self._bytes
 
-    def repair_times(self, frame_duration: Fraction) -> None:
-        """Give frames that have no timestamp, or a wrong one, the one that they must have."""
+    def repair_times(self, video: VideoStream) -> None:
+        """Give frames of the stream that have no timestamp, or a wrong one, the one that they must have."""
         keys = set(self._key_packets)
+        duration = frame_duration(video, self._durations) / self.time_base
         for part in set(self._parts):
             numbers = [n for n, shown in enumerate(self._shown) if shown and self._parts[n] == part]
             times, decoding_times = (
                 [all_times[n] for n in numbers] for all_times in (self._times, self._decoding_times)
             )
             are_keys = [n in keys for n in numbers]
-            repaired = repaired_times(self.clocks.container, times, decoding_times, are_keys, frame_duration)
+            repaired = repaired_times(self.clocks.container, times, decoding_times, are_keys, duration)
             for number, time in zip(numbers, repaired, strict=True):
                 self._times[number] = time
 
@@ -365,7 +366,7 @@ def scan(
         result.ends_in_error = True
     if result.audio is not None:
         result.audio.end_with_last_sample()
-    result.repair_times(frame_duration(video) / result.time_base)
+    result.repair_times(video)
     path = Path(container.name.removeprefix("file:"))
     result.hold_start(path)
     if not result.frame_count:

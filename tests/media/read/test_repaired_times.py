@@ -52,6 +52,12 @@ def test_a_time_that_was_given_to_the_frame_before_does_not_count() -> None:
     assert filled([1, NO, 4, 4, NO, 6], [0, NO, 3, 3, NO, 5]) == [1, 2, 3, 4, 5, 6]
 
 
+def test_two_frames_with_the_only_other_time_are_a_frame_apart() -> None:
+    """The first of them has the time of the second; all between are at the usual interval."""
+    decoding = [0, *[NO] * 8, 10, 10, NO]
+    assert filled([1, *[NO] * 11], decoding) == list(range(1, 13))
+
+
 def test_a_pause_between_known_times_is_spread_only_there() -> None:
     """Frames beside it keep their times."""
     assert filled([1, NO, 3, 13, NO, 15], [0, NO, 2, 12, NO, 14]) == [1, 2, 3, 13, 14, 15]

@@ -367,6 +367,18 @@ def test_a_clock_that_wraps_goes_on(tmp_path: Path) -> None:
     assert beep_times(tmp_path / "out.mp4") == pytest.approx([1.2], abs=0.02)
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 61])
+@pytest.mark.parametrize("with_audio", [True, False])
+def test_h264_in_program_streams_has_its_rate(tmp_path: Path, count: int, *, with_audio: bool) -> None:
+    """Few frames have timestamps, and some of these are twice there; of two frames only packets tell the rate."""
+    audio = AudioSpec("mp2", seconds=count / 25) if with_audio else None
+    options = {"bf": "2", "preset": "veryfast", "crf": "20"}
+    spec = Spec(size=(96, 64), count=count, audio=audio, frame=barred, options=options)
+    clip, warnings = opened(make_clip(tmp_path / "clip.mpg", spec))
+    assert [bars_of(to_rgb(frame)) for frame in clip.frames()] == list(range(count))
+    assert (clip.fps, warnings) == (Fraction(25), [])
+
+
 def test_an_edit_list_of_several_parts_is_applied(tmp_path: Path) -> None:
     """Frames 0 to 24 and 65 to 99: what lies between is decoded, not shown, and no jump of the clock."""
     options = {"g": "25", "bf": "2", "preset": "veryfast"}
