@@ -32,8 +32,16 @@ black, unless `keep_alpha` is true: then `extract_frames` makes RGBA images, and
 the file byte for byte, and `loop` and `join` copy packets of H.264 where they can. A GIF shows all frames of rates up
 to a limit, from 10 frames per second (quality 0) over 27 (the default quality) to 30 (100), and of rates up to an
 eighth above it, such as 30 at the default quality. Of higher rates every second, third or fourth frame and so on is
-kept, and a warning counts those that were left out. The last frame ends where the rate has a frame, up to 50 ms
-before or after the time that the file says. To add a row: `tests/corpus/row.py` says what it declares.
+kept, and a warning counts those that were left out. To add a row: `tests/corpus/row.py` says what it declares.
+
+What no sentence tells:
+
+- The last frame ends where the rate has a frame, up to 50 ms before or after the time that the file says.
+- The last frame of a TS file that was cut between two of its packets may be damaged in its lower part. The file does
+  not say how long the frame is; mostly, the decoder notices it, but not with H.265 (HEVC).
+- Where a copy without encoding ended between frames that are decoded in another order, and its times are those of
+  decoding (AVI, and MP4 made from it), frames after the missing ones follow at once.
+- FFmpeg's copy into AVI keeps the slots of a higher rate; outputs have that rate, and repeat frames.
 """
 
 

@@ -12,7 +12,7 @@ from framepack.media.clip import Marks
 from framepack.media.containers import open_input, read_packets
 from framepack.media.read.deinterlace import Deinterlacer
 from framepack.media.read.frame_order import HIDDEN, MOST_REORDERED, Sequencer
-from framepack.media.read.hidden import is_bidirectional, is_header
+from framepack.media.read.hidden import is_always_decoded, is_header
 from framepack.media.read.marks import has_captions
 from framepack.media.read.normalize import Normalizer
 from framepack.media.read.pixel_aspect import PixelAspects
@@ -81,7 +81,7 @@ class Decoder:
     found_transparent: bool = False
     changes: dict[str, None] = field(default_factory=dict)
     _intact: dict[int, bool] = field(default_factory=dict)  # by number of packet
-    _bidirectional: set[int] = field(default_factory=set)  # numbers of packets
+    _certain: set[int] = field(default_factory=set)  # numbers of packets whose frames can only be lost
 
     def frames(self, first: int = 0) -> Generator[tuple[int, av.VideoFrame]]:
         """Yield the frames, normalized, in presentation order, with their numbers in it. Close it to stop early.
@@ -110,7 +110,7 @@ class Decoder:
         expected = self.info.frame_count
         lost = max(0, expected - self.decoded)
         # Some codecs have packets that only say that nothing changes: where nothing failed, that is no loss.
-        if lost and (self.failed or self.damaged or self.first or self._bidirectional - self._intact.keys()):
+        if lost and (self.failed or self.damaged or self.first or self._certain - self._intact.keys()):
             yield f"{lost} of {expected} frames could not be read; the nearest readable frame was repeated."
         elif self.failed:
             yield "Some of the video's data could not be read."
@@ -200,11 +200,11 @@ class Decoder:
             yield flush
 
     def _note_type(self, packet: Packet[Any], number: int) -> None:
-        """Note a B-frame that is shown, or a key frame from which only later frames are."""
+        """Note a packet whose frame can only be lost, or a key frame from which only later frames are shown."""
         if packet.is_discard:
             self.has_key_frame |= packet.is_keyframe
-        elif is_bidirectional(self.info.codec, packet):
-            self._bidirectional.add(number)
+        elif self.info.order.rank(number) is not None and is_always_decoded(self.info.codec, packet):
+            self._certain.add(number)
 
     def _wrongly_marked(self) -> set[int]:
         """Packets that the demuxer may mark as damaged although nothing is missing.

@@ -13,9 +13,8 @@ _VP9_RESERVED_PROFILE: Final = 3  # has one more bit
 _SUPERFRAME_MARKER: Final = 0b110
 _THEORA_HEADER: Final = 0x80
 _MPEG: Final = ("mpeg1video", "mpeg2video")
-_MPEG_FRAME, _MPEG_B = b"\0\0\1\0", 3
+_MPEG_FRAME: Final = b"\0\0\1\0"
 _MPEG4_FRAME, _MPEG4_B = b"\0\0\1\xb6", 2
-_TYPED_BYTES: Final = 6  # of a frame, up to its type
 
 
 def is_shown(codec: str, packet: Packet[Any]) -> bool:
@@ -45,19 +44,19 @@ def is_header(codec: str, packet: Packet[Any]) -> bool:
     return codec == "theora" and bool(memoryview(cast("Any", packet))[0] & _THEORA_HEADER)
 
 
-def is_bidirectional(codec: str, packet: Packet[Any]) -> bool:
-    """Whether a packet of MPEG-1, MPEG-2 or MPEG-4 holds a B-frame; their decoders leave out one without references.
+def is_always_decoded(codec: str, packet: Packet[Any]) -> bool:
+    """Whether a decoder returns a frame for a packet unless data is missing, which need not be an error for it.
+
+    So it is with MPEG-1 and MPEG-2, and with B-frames of MPEG-4; other packets may say that nothing changes.
 
     Args:
         codec: FFmpeg's name of the codec.
         packet: A packet with data.
     """
-    head = bytes(memoryview(cast("Any", packet))[:_TYPED_BYTES])
-    if len(head) < _TYPED_BYTES:
-        return False
-    if codec == "mpeg4":
-        return head.startswith(_MPEG4_FRAME) and head[4] >> 6 == _MPEG4_B
-    return codec in _MPEG and head.startswith(_MPEG_FRAME) and head[5] >> 3 & 7 == _MPEG_B
+    if codec in _MPEG:
+        return _MPEG_FRAME in bytes(packet)
+    head = bytes(memoryview(cast("Any", packet))[: len(_MPEG4_FRAME) + 1])
+    return codec == "mpeg4" and head[:-1] == _MPEG4_FRAME and head[-1] >> 6 == _MPEG4_B
 
 
 def _vp9_is_shown(header: int) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
@@ -17,7 +18,7 @@ from framepack.media.images.convert import to_rgb
 from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
 from tests.support.clips import AudioSpec, Spec, add_audio, add_video, barred, bars_of, frames_of, make_clip
-from tests.support.odd_files import recorded
+from tests.support.odd_files import recorded, rewritten
 
 COUNT = 60
 TS = 188
@@ -99,6 +100,24 @@ def cut(path: Path, target: Path, size_bytes: int) -> Path:
 def names(kinds: Sequence[Kind]) -> list[str]:
     """For the names of tests."""
     return [kind.name for kind in kinds]
+
+
+@pytest.mark.parametrize("codec", ["mpeg1video", "mpeg2video"])
+def test_a_last_frame_of_which_there_is_too_little_to_decode_is_counted(tmp_path: Path, codec: str) -> None:
+    """The decoder returns no frame for it, and no error."""
+    spec = Spec(count=12, frame=barred, codec=codec, options={"b": "2M", "g": "12"})
+    path = make_clip(tmp_path / "plain.mkv", spec)
+
+    def cut_within(packets: list[Any]) -> Iterator[Any]:
+        *whole, last = packets
+        yield from whole
+        beginning = av.Packet(bytes(last)[:12])
+        beginning.pts, beginning.dts, beginning.time_base = last.pts, last.dts, last.time_base
+        yield beginning
+
+    found, warnings = shown(rewritten(path, tmp_path / "cut.mkv", cut_within))
+    assert found == [*range(11), 10]
+    assert warnings == ["1 of 12 frames could not be read; the nearest readable frame was repeated."]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=names(KINDS))
