@@ -69,11 +69,12 @@ def is_mp4_without_index(path: Path) -> bool:
     """Whether a file begins as an MP4 file, and has no index of frames; False if it cannot be read."""
     names, begin = [], 0
     try:
+        size_bytes = path.stat().st_size
         with path.open("rb") as file:
             while len(head := file.read(16)) >= 8:  # noqa: PLR2004 - a length and a name
                 names.append(head[4:8])
                 length = int.from_bytes(head[8:16] if head[:4] == _LONG else head[:4], "big")
-                if length < 8:  # noqa: PLR2004 - the last box
+                if not 8 <= length <= size_bytes - begin:  # noqa: PLR2004 - the last box, or damage
                     break
                 begin += length
                 file.seek(begin)

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from framepack.errors import InvalidMedia
 from framepack.media.audio.render import AudioRenderer
 from framepack.media.clip import AudioSource
-from framepack.media.containers import open_input, read_packets
+from framepack.media.containers import UNREADABLE, WITHOUT_INDEX, open_input, read_packets
 from framepack.media.read.probe import probe
 from framepack.media.read.reader import open_clip
 from tests.support.clips import AudioSpec, Spec, make_clip, real_clip
@@ -81,3 +82,15 @@ def test_what_is_known_of_audio_is_what_its_file_says() -> None:
         stream = container.streams.audio[0]
         assert source.probed.rate == stream.sample_rate
         assert source.probed.channels == tuple(channel.name for channel in stream.layout.channels)
+
+
+@pytest.mark.parametrize(
+    ("begins_as_mp4", "sentence"), [(False, UNREADABLE), (True, WITHOUT_INDEX)], ids=["raw H.264", "MP4"]
+)
+def test_a_box_that_is_longer_than_any_file_is_refused(tmp_path: Path, sentence: str, *, begins_as_mp4: bool) -> None:
+    """A start code of raw H.264 looks like the length of a box in 64 bits."""
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"\0\0\0\x10ftypisom\0\0\0\0" * begins_as_mp4 + b"\0\0\0\1mdat" + b"\xff" * 100)
+    with pytest.raises(InvalidMedia) as caught:
+        probe(path)
+    assert str(caught.value) == sentence
