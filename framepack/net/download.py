@@ -13,7 +13,7 @@ from urllib.parse import unquote, urljoin
 
 from framepack.errors import DiskFull, SourceFailed, is_disk_full
 from framepack.net.addresses import ParsedTarget, Policy, check_url
-from framepack.net.session import Outgoing, PassingFailure, exchange
+from framepack.net.session import ConnectionRefused, Outgoing, PassingFailure, exchange
 from framepack.net.transfer import Transfer
 from framepack.net.watchdog import Pace, Watchdog
 
@@ -41,17 +41,20 @@ class Downloader:
         timeout_seconds: Time limit of one download, including redirects and further attempts.
         pauses: Seconds between attempts; there is one attempt more than pauses.
         pace: How fast a source must arrive.
+        connect_pauses: Seconds between attempts while nothing listens at the address; None: those of ``pauses``.
     """
 
     policy: Policy
     timeout_seconds: float
     pauses: Sequence[float] = PAUSES
     pace: Pace = PACE
+    connect_pauses: Sequence[float] | None = None
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Downloader:
-        """Build the downloader of one worker."""
-        return cls(Policy.from_settings(settings), settings.download_timeout_seconds)
+    def from_settings(cls, settings: Settings, connect_pauses: Sequence[float] | None = None) -> Downloader:
+        """Build a downloader of one worker."""
+        policy, timeout_seconds = Policy.from_settings(settings), settings.download_timeout_seconds
+        return cls(policy, timeout_seconds, connect_pauses=connect_pauses)
 
     def download(
         self,
@@ -86,11 +89,13 @@ class Downloader:
         with Watchdog(self.timeout_seconds, check, self.pace) as watchdog, _file(to) as file:
             transfer = Transfer(file, max_bytes)
             pauses = iter(self.pauses)
+            connect_pauses = pauses if self.connect_pauses is None else iter(self.connect_pauses)
             while True:
                 try:
                     return self._attempt(url, transfer, watchdog)
                 except PassingFailure as failure:
-                    _wait(failure, next(pauses, None), watchdog)
+                    is_unreached = isinstance(failure, ConnectionRefused) and not transfer.size_bytes
+                    _wait(failure, next(connect_pauses if is_unreached else pauses, None), watchdog)
 
     def _attempt(self, url: str, transfer: Transfer, watchdog: Watchdog) -> str:
         with _final_answer(url, transfer.request_headers(), self.policy, watchdog) as (target, response):

@@ -38,6 +38,10 @@ class PassingFailure(SourceFailed):
         self.retry_after_seconds = retry_after_seconds
 
 
+class ConnectionRefused(PassingFailure):
+    """Nothing listens at the address."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """A request to send, to a target that ``check_url`` returned."""
@@ -58,7 +62,8 @@ def exchange(outgoing: Outgoing, policy: Policy, watchdog: Watchdog) -> Iterator
     Raises:
         SourceNotAllowed: the host resolves to an address that is not allowed; nothing was sent.
         SourceFailed: the server cannot be reached, or its certificate is not valid.
-        PassingFailure: the server refused or closed the connection.
+        ConnectionRefused: nothing listens there.
+        PassingFailure: the server closed the connection.
         SourceTooSlow: the time limit was reached.
     """
     from requests import Request
@@ -103,6 +108,7 @@ def open_connection(host: str, port: int, policy: Policy, watchdog: Watchdog) ->
 
     Raises:
         SourceNotAllowed: the host resolves to an address that is not allowed; nothing was sent.
+        ConnectionRefused: nothing listens there.
         SourceFailed: the host cannot be resolved or reached.
         SourceTooSlow: the time limit was reached.
     """
@@ -119,7 +125,10 @@ def open_connection(host: str, port: int, policy: Policy, watchdog: Watchdog) ->
             cause = error
             connection.close()
             watchdog.check()
-            failure = PassingFailure if isinstance(error, ConnectionError) else SourceFailed
+            if isinstance(error, ConnectionRefusedError):
+                failure = ConnectionRefused
+            else:
+                failure = PassingFailure if isinstance(error, ConnectionError) else SourceFailed
         except BaseException:
             connection.close()
             raise

@@ -101,6 +101,21 @@ def test_a_refused_connection_is_tried_again(fetch: Fetch) -> None:
     assert len(names.asked) == 2
 
 
+def test_a_host_where_nothing_listens_may_have_fewer_tries(fetch: Fetch) -> None:
+    """A downloader may give up sooner on an address that it has never reached, not on one that breaks off."""
+    names = Names({"media.example": [["127.0.0.1"], ["127.0.0.2"], ["127.0.0.2"], ["127.0.0.1"]]})
+    policy = Policy(allowed_hosts=("127.0.0.0/8",), resolve=names)
+    fetch.downloader = replace(fetch.downloader, policy=policy, connect_pauses=(0.01,))
+    with HttpServer(with_parts(TAG, cut_at=CUT)) as server:
+        fetch(f"http://media.example:{server.port}/")
+        assert fetch.to.read_bytes() == BODY
+        assert len(names.asked) == 4
+    fetch.to.unlink()
+
+    fetch.fails(f"http://media.example:{server.port}/", SourceFailed, "could not be reached")
+    assert len(names.asked) == 6
+
+
 def test_tries_are_bounded(fetch: Fetch) -> None:
     """After one attempt more than there are pauses the last failure is the answer, and nothing is left behind."""
     with HttpServer(one_after_another(Answer(503))) as server:

@@ -14,10 +14,22 @@ from tests.support.http_server import Answer, HttpServer, Received
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 
-def fake_hub(repositories: Mapping[str, Path], revision: str = REVISION) -> HttpServer:
-    """Serve each folder under its repository's id, at one revision."""
+def fake_hub(
+    repositories: Mapping[str, Path], revision: str = REVISION, *, port: int = 0, failures: int = 0
+) -> HttpServer:
+    """Serve each folder under its repository's id, at one revision.
+
+    Args:
+        repositories: The folders, by id.
+        revision: The revision.
+        port: The port; 0 takes any.
+        failures: How many requests for a list of files are answered with 503 at first.
+    """
+    left = iter(range(failures))
 
     def answer(received: Received) -> Answer:
+        if "/tree/" in received.path and next(left, None) is not None:
+            return Answer(503)
         for name, folder in repositories.items():
             if received.path == f"/api/models/{name}/tree/{revision}":
                 return Answer(body=json.dumps([_entry(path) for path in sorted(folder.iterdir())]).encode())
@@ -27,7 +39,7 @@ def fake_hub(repositories: Mapping[str, Path], revision: str = REVISION) -> Http
                 return Answer(body=file.read_bytes(), headers=headers)
         return Answer(404)
 
-    return HttpServer(answer)
+    return HttpServer(answer, port=port)
 
 
 def _entry(path: Path) -> dict[str, object]:

@@ -48,6 +48,7 @@ class HttpServer:
     Args:
         answers: Answers or functions by path (others get 404), or one function for all paths; may be set later.
         tls: Serves https with this context.
+        port: The port to listen at; 0 takes any.
 
     Attributes:
         url: Address without a slash at the end.
@@ -57,12 +58,12 @@ class HttpServer:
     """
 
     def __init__(
-        self, answers: Mapping[str, Answer | Handler] | Handler, *, tls: ssl.SSLContext | None = None
+        self, answers: Mapping[str, Answer | Handler] | Handler, *, tls: ssl.SSLContext | None = None, port: int = 0
     ) -> None:
         self.requests: list[Received] = []
         self.closing = threading.Event()
         self.answers = answers
-        self._server = _Server(self, tls)
+        self._server = _Server(self, tls, port)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
         self.port: int = self._server.server_address[1]
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
@@ -91,10 +92,10 @@ class HttpServer:
 class _Server(ThreadingMixIn, HTTPServer):
     request_queue_size = 64
 
-    def __init__(self, owner: HttpServer, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, owner: HttpServer, tls: ssl.SSLContext | None, port: int) -> None:
         self.owner = owner
         self._tls = tls
-        super().__init__(("127.0.0.1", 0), _Connection)
+        super().__init__(("127.0.0.1", port), _Connection)
 
     def get_request(self) -> tuple[Any, Any]:
         connection, address = super().get_request()

@@ -6,9 +6,12 @@ or code. Repositories are downloaded whole into the weights folder, and get thei
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
+import socket
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -32,6 +35,10 @@ FetchRepository = Callable[["Repository", Path], None]
 """Downloads a repository into a folder."""
 
 _Version = tuple[int, int, int]  # inode, size in bytes, modification time
+
+_NO_ROUTE: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH})
+_QUICK_SECONDS: Final = 2.5
+_PAUSE_SECONDS: Final = 1.0
 
 
 def is_offline() -> bool:
@@ -67,6 +74,7 @@ def download(repository: Repository, to: Path) -> None:
     if not is_terminal():
         disable_progress_bars()
     try:
+        _require_hub()
         snapshot_download(repository.name, revision=repository.revision, local_dir=to, allow_patterns=list(WANTED))
     except Exception as error:  # its HTTP and storage libraries raise errors of their own
         if is_disk_full(error):
@@ -74,6 +82,42 @@ def download(repository: Repository, to: Path) -> None:
         raise ModelUnavailable(
             f"The model {repository.name} could not be fetched from the Hugging Face Hub: {remedy(repository)}."
         ) from error
+
+
+def _require_hub() -> None:
+    """Check in a few quick tries that something listens at the Hub's address.
+
+    Without a network, the Hub's client goes on for 24 seconds. That patience is right for a Hub that is there, but
+    slow or overloaded, so every other failure is left to it.
+
+    Raises:
+        Exception: The address cannot be resolved, or nothing listens there.
+    """
+    from huggingface_hub import constants, get_session
+
+    deadline = time.monotonic() + _QUICK_SECONDS
+    while True:
+        try:
+            get_session().head(constants.ENDPOINT, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT)
+        except Exception as error:  # those of its HTTP library, which has changed before
+            if not _is_unreachable(error):
+                return
+            if time.monotonic() + _PAUSE_SECONDS > deadline:
+                raise
+        else:
+            return
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _is_unreachable(error: BaseException | None) -> bool:
+    """Whether an error goes back to a host that cannot be resolved, or at which nothing listens."""
+    while error is not None:
+        if isinstance(error, (socket.gaierror, ConnectionRefusedError)):
+            return True
+        if isinstance(error, OSError) and error.errno in _NO_ROUTE:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def remedy(repository: Repository) -> str:

@@ -36,6 +36,7 @@ WeightsLocation = Literal["folder", "wheel", "cache", "wrong", "missing"]
 """Where weights are; ``wrong``: a file of that name exists in the folder, but is not the published one."""
 
 _ROUNDS = 2
+_CONNECT_PAUSES = (0.75,)  # where nothing listens: with two hosts in two rounds, 3 seconds in all
 
 
 class WeightsStore:
@@ -60,7 +61,7 @@ class WeightsStore:
         """Build from a worker's settings; downloads follow the rules of ``framepack.net``."""
         from framepack.net.download import Downloader
 
-        downloader = Downloader.from_settings(settings)
+        downloader = Downloader.from_settings(settings, _CONNECT_PAUSES)
 
         def download(url: str, to: Path, max_bytes: int) -> None:
             downloader.download(url, to, max_bytes=max_bytes, check=lambda: None)

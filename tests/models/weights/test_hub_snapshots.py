@@ -5,16 +5,20 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 from framepack.errors import DiskFull, ModelUnavailable
+from framepack.models.weights import hub_snapshots
 from framepack.models.weights.hub_snapshots import FetchRepository, HubSnapshots, snapshot_in
 from framepack.models.weights.language_catalog import FLORENCE, GRANITE, REPOSITORIES, Repository, resolve
 from framepack.settings import Settings
 from tests.support.fake_hub import REVISION, fake_hub, repository
+from tests.support.rest_server import free_port
 
 CONTENT = {"config.json": b"{}", "model.safetensors": b"tensors", "tokenizer.json": b"words"}
 
@@ -239,6 +243,41 @@ def test_the_command_fetches_from_the_hub(tmp_path: Path, published: Path) -> No
 
     assert "tiny/model (0.0 MB): fetched" in result.stdout, result.stderr
     assert {path.name for path in (tmp_path / "weights" / "tiny" / "model").iterdir()} == set(CONTENT)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "hub.invalid"])
+def test_a_hub_that_cannot_be_reached_has_few_tries(tmp_path: Path, host: str) -> None:
+    """Neither a refused connection nor a name without an address gets the retries of the Hub's own client."""
+    result = _fetch_by_command(tmp_path, f"http://{host}:{free_port()}")
+
+    assert result.returncode == 1
+    assert "failed: [Errno" in result.stdout
+    assert "Retrying" not in result.stderr
+
+
+def test_a_hub_that_starts_meanwhile_is_reached(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first try is refused, and the next one finds the Hub."""
+    port, pauses = free_port(), list[float]()
+    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{port}")
+    with ExitStack() as stack:
+
+        def start(seconds: float) -> None:
+            pauses.append(seconds)
+            stack.enter_context(fake_hub({"tiny/model": published}, port=port))
+
+        monkeypatch.setattr("framepack.models.weights.hub_snapshots.time.sleep", start)
+        hub_snapshots._require_hub()
+
+    assert pauses == [1.0]
+
+
+def test_an_overloaded_hub_is_waited_for(tmp_path: Path, published: Path) -> None:
+    """A Hub that is there keeps the patience of its client."""
+    with fake_hub({"tiny/model": published}, failures=2) as hub:
+        result = _fetch_by_command(tmp_path, hub.url)
+
+    assert "tiny/model (0.0 MB): fetched" in result.stdout, result.stderr
+    assert sum("/tree/" in request.path for request in hub.requests) == 3
 
 
 def test_nothing_is_downloaded_in_offline_mode(tmp_path: Path, published: Path) -> None:

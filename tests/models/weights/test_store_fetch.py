@@ -141,6 +141,17 @@ def test_all_urls_failing_raises(tmp_path: Path) -> None:
     assert files(tmp_path) == []
 
 
+def test_a_host_where_nothing_listens_has_few_tries(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Without a network, a job soon gets its sentence: one short pause for each host and round."""
+    with HttpServer({}) as server:
+        url = f"{server.url}/tiny.pth"
+    fetching = WeightsStore.from_settings(Settings(weights_dir=tmp_path, allowed_hosts=("127.0.0.1",)))
+    with caplog.at_level("INFO", "framepack"), pytest.raises(ModelUnavailable, match="could not be fetched"):
+        fetching.fetch(published(CONTENT, url=url))
+    assert caplog.text.count("is tried again in 0.8 seconds") == 2
+    assert caplog.text.count("is tried again") == 2
+
+
 def test_concurrent_processes_share_one_download(tmp_path: Path) -> None:
     """Eight threads with two stores and two other processes together cause one request."""
     everybody_asked = threading.Event()
