@@ -16,6 +16,7 @@ from framepack.errors import published
 from framepack.models.weights.catalog import CATALOG
 from framepack.models.weights.language_catalog import REPOSITORIES
 from framepack.registry import Registry, discover
+from framepack.rest.metrics import METRICS
 from framepack.settings import GROUPS
 from tools.client_modules import client_modules
 from tools.code_map import contracts, layers, map_of_modules, map_of_packages
@@ -48,6 +49,7 @@ def pages(root: Path = _ROOT) -> dict[Path, str]:
         root / "docs" / "formats.md": formats_page(_GENERATED),
         root / "docs" / "settings.md": settings_page(),
         root / "docs" / "errors.md": errors_page(),
+        root / "docs" / "metrics.md": metrics_page(),
         root / "docs" / "filters.md": _filled(root / "docs" / "filters.md", controls=controls_table()),
         root / "THIRD_PARTY_NOTICES.md": _filled(root / "THIRD_PARTY_NOTICES.md", weights=weights_table()),
         root / "builder" / "weights.json": weights_for_image(),
@@ -103,6 +105,21 @@ def errors_page() -> str:
         '"status": ...}`; the REST server answers with the status and `{"detail": sentence, "code": ...}`.\n'
     )
     return "\n".join([head, "| status | code | meaning |", "|---|---|---|", *table, ""])
+
+
+def metrics_page() -> str:
+    """The reference of all metrics of the REST server."""
+    rows = [
+        f"| `{each.name}` | {each.kind} | {', '.join(f'`{label}`' for label in each.labels)} | {each.description} |"
+        for each in METRICS
+    ]
+    head = (
+        f"# Metrics\n\n{_GENERATED}\n\n"
+        "`GET /metrics` of the REST server, for Prometheus; see [rest.md](rest.md#operate-it). Values come from the\n"
+        "server's memory, so that a request for them is quick while the store or the worker is away. `process_*`\n"
+        "describe the server process. Lanes are `worker`, and `light` for operations without models.\n"
+    )
+    return "\n".join([head, "| metric | type | labels | meaning |", "|---|---|---|---|", *rows, ""])
 
 
 def controls_table() -> str:

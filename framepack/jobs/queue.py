@@ -73,7 +73,7 @@ class JobQueue:
         lane_name: The name of the lane for an operation.
         callbacks: Keeps the callbacks of failed jobs that no worker has reported.
         limits: How many jobs may wait, and how long ended jobs are remembered.
-        on_ended: Called with the record of every job that has ended.
+        on_event: Called with the record of every job that has started for the first time, or has ended.
     """
 
     def __init__(
@@ -83,13 +83,13 @@ class JobQueue:
         lane_name: Callable[[str], str],
         callbacks: JobCallbacks,
         limits: Limits,
-        on_ended: Callable[[JobRecord], None],
+        on_event: Callable[[JobRecord], None],
     ) -> None:
         self._records = records
         self._lanes = {name: Lane(backend) for name, backend in backends.items()}
         self._limits = limits
         self._active = ActiveJobs(records)
-        self._runner = Runner(self._active, self._lanes, lane_name, callbacks, on_ended)
+        self._runner = Runner(self._active, self._lanes, lane_name, callbacks, on_event)
         self._heartbeat = Heartbeat(records.storage)
         self._stopping = asyncio.Event()
         self._maintenance: asyncio.Task[None] | None = None
@@ -104,6 +104,12 @@ class JobQueue:
     def running(self) -> int:
         """The number of running jobs."""
         return len(self._active.in_state(State.RUNNING))
+
+    @property
+    def oldest_queued_seconds(self) -> float:
+        """The age of the oldest waiting job; 0 if none waits."""
+        created = [record.created for record in self._active.in_state(State.QUEUED)]
+        return max(0.0, (now() - min(created)).total_seconds()) if created else 0.0
 
     @property
     def is_stopping(self) -> bool:

@@ -45,7 +45,7 @@ class Runner:
         lanes: The lanes, by name.
         lane_name: The name of the lane for an operation.
         callbacks: Keeps the callbacks of failed jobs that no worker has reported.
-        on_ended: Called with the record of every job that has ended.
+        on_event: Called with the record of every job that has started for the first time, or has ended.
     """
 
     def __init__(
@@ -54,13 +54,13 @@ class Runner:
         lanes: Mapping[str, Lane],
         lane_name: Callable[[str], str],
         callbacks: JobCallbacks,
-        on_ended: Callable[[JobRecord], None],
+        on_event: Callable[[JobRecord], None],
     ) -> None:
         self._jobs = jobs
         self._lanes = lanes
         self._lane_name = lane_name
         self._callbacks = callbacks
-        self._on_ended = on_ended
+        self._on_event = on_event
         self._starters: list[asyncio.Task[None]] = []
         self._running: set[asyncio.Task[None]] = set()
         self._clean_ups: set[asyncio.Task[None]] = set()
@@ -217,6 +217,7 @@ class Runner:
             FramepackError: no worker could answer.
             asyncio.CancelledError: the job was cancelled, or the server stops.
         """
+        is_first = job.record.started is None
         attempts = job.record.attempts + int(job.record.remote_id is None)
         if attempts > _MAX_ATTEMPTS:
             raise Unavailable(f"The job was started {_MAX_ATTEMPTS} times, and its server died every time.")
@@ -225,6 +226,8 @@ class Runner:
         except FramepackError as error:
             raise NotReady(error.message) from error
         log_job_start(job.record.id, job.record.operation, attempts)
+        if is_first:
+            self._on_event(job.record)
         answer = await lane.backend.run(self._work_item(job))
         job.postponed = 0
         return answer
@@ -300,7 +303,7 @@ class Runner:
         record = job.record.with_state(_final_state(answer), callback_pending=callback_pending, code=code)
         log_job_end(self._job_end(record, answer))
         await self.save_end(job, record)
-        self._on_ended(record)
+        self._on_event(record)
         self._jobs.drop_ended()
 
     def _job_end(self, record: JobRecord, answer: Answer) -> JobEnd:

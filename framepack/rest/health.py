@@ -91,7 +91,7 @@ def health_routes(server: Server) -> APIRouter:
 
         For readiness probes, which count every status below 400 as ready.
         """
-        reason = _why_not_ready(server)
+        reason = server.why_not_ready()
         if reason is not None:
             raise Unavailable(reason if has_key(request.scope) else _HIDDEN)
         return Ready()
@@ -103,13 +103,6 @@ def health_routes(server: Server) -> APIRouter:
 def _add_metrics(router: APIRouter, server: Server) -> None:
     @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
-        """Metrics for Prometheus: jobs, durations, queue, frames, memory."""
+        """Metrics for Prometheus: readiness, queue, jobs, errors, durations, frames, callbacks, memory, disk."""
         body, content_type = server.metrics.render()
         return Response(body, media_type=content_type)
-
-
-def _why_not_ready(server: Server) -> str | None:
-    """Why the server cannot run jobs now, as a sentence; None if it can."""
-    if server.jobs.is_stopping:
-        return "The server is stopping."
-    return why_not_ready(server.backend)

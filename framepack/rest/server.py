@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from framepack.errors import UnknownEndpoint
+from framepack.jobs.backends.base import why_not_ready
 from framepack.jobs.callbacks import JobCallbacks
 from framepack.jobs.queue import JobQueue, Limits
 from framepack.jobs.records import JobRecord, JobRecords
 from framepack.rest.bodies import BodyReader
-from framepack.rest.metrics import Metrics
+from framepack.rest.metrics import LIGHT, MAIN, Metrics, Observed
 from framepack.storage.open import deployment_secret, link_signer
 from framepack.units import MB
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from framepack.runtime import Runtime
     from framepack.storage.links import LinkSigner
 
-_MAIN: Final = "worker"
-_LIGHT: Final = "light"
 _THREADS: Final = 16
 _FORM_BYTES: Final = 100_000  # upper limit of what a form adds to its file
 
@@ -43,19 +42,20 @@ class Server:
         self.runtime = runtime
         self.backend = backend
         self.light = light
-        self.metrics = Metrics()
         limits = Limits(settings.max_queued_jobs, timedelta(hours=settings.job_retention_hours))
         records = JobRecords(runtime.storage)
         self.callbacks = JobCallbacks(runtime)
-        backends = {_MAIN: backend, _LIGHT: light}
-        self.jobs = JobQueue(records, backends, self._lane, self.callbacks, limits, self._on_ended)
+        backends = {MAIN: backend, LIGHT: light}
+        self.jobs = JobQueue(records, backends, self._lane, self.callbacks, limits, self._on_job_event)
+        self.metrics = Metrics(
+            Observed(lambda: self.why_not_ready() is None, self.jobs, backends, runtime.deliverer, settings.temp_dir)
+        )
         runtime.outbox.count = self.metrics.count_callback
         self.threads = asyncio.Semaphore(_THREADS)
         self.bodies = BodyReader(
             round(settings.max_body_mb * MB), settings.download_timeout_seconds, settings.temp_dir
         )
         self.max_upload_bytes = round(settings.max_source_mb * MB) + _FORM_BYTES
-        self._add_gauges()
 
     @cached_property
     def secret(self) -> bytes:
@@ -82,34 +82,23 @@ class Server:
             InvalidField: A step of the request is invalid.
         """
         effects = self.runtime.dispatcher.registry.effects
-        return _LIGHT if operation.needs == _LIGHT or operation.is_light(request, effects) else _MAIN
+        return LIGHT if operation.needs == LIGHT or operation.is_light(request, effects) else MAIN
 
     def _lane(self, operation: str) -> str:
         """The lane of an operation. Jobs of older versions may have operations that no longer exist."""
         try:
-            return _LIGHT if self.runtime.dispatcher.registry.find(operation).needs == _LIGHT else _MAIN
+            return LIGHT if self.runtime.dispatcher.registry.find(operation).needs == LIGHT else MAIN
         except UnknownEndpoint:
-            return _MAIN
+            return MAIN
 
-    def _on_ended(self, record: JobRecord) -> None:
-        """Count a job that has ended, and deliver its callback, which the worker has left in the outbox."""
-        self.metrics.count_job(record)
-        self.runtime.deliverer.wake()
+    def _on_job_event(self, record: JobRecord) -> None:
+        """Count a job that has started or ended, and deliver the callback that an ended one left in the outbox."""
+        if record.state.is_final:
+            self.metrics.count_end(record)
+            self.runtime.deliverer.wake()
+        else:
+            self.metrics.count_start(record, record.lane or self._lane(record.operation))
 
-    def _add_gauges(self) -> None:
-        self.metrics.add_gauge("framepack_jobs_queued", "Waiting jobs", lambda: self.jobs.queued)
-        self.metrics.add_gauge("framepack_jobs_running", "Running jobs", lambda: self.jobs.running)
-        deliverer = self.runtime.deliverer
-        self.metrics.add_gauge("framepack_callbacks_pending", "Callbacks to deliver", lambda: deliverer.pending)
-        self.metrics.add_gauge(
-            "framepack_callbacks_oldest_seconds", "Age of the oldest of them", lambda: deliverer.oldest_seconds
-        )
-        for name, description in {
-            "model_loads": "Model loads since the worker has started",
-            "models_loaded": "Models in the worker's memory",
-            "memory_bytes": "Memory of the worker process",
-        }.items():
-            self.metrics.add_gauge(f"framepack_worker_{name}", description, partial(self._worker_statistic, name))
-
-    def _worker_statistic(self, name: str) -> float:
-        return float(self.backend.statistics.get(name, 0))
+    def why_not_ready(self) -> str | None:
+        """Why the server cannot run jobs now, as a sentence; None if it can."""
+        return "The server is stopping." if self.jobs.is_stopping else why_not_ready(self.backend)

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import os
+import re
 import signal
 import sys
 import textwrap
@@ -104,11 +105,17 @@ def test_the_web_process_answers_while_the_worker_computes(server: RestServer, c
     assert server.worker == worker, "the worker itself goes on"
 
 
+def restarts(server: RestServer) -> float:
+    """How often the worker was replaced, as /metrics says."""
+    [value] = re.findall(r'\nframepack_worker_restarts_total\{lane="worker"\} (.+)', server.get("/metrics").text)
+    return float(value)
+
+
 def test_a_job_whose_worker_is_killed_runs_again_in_a_new_worker(
     server: RestServer, clip: str, receiver: HttpServer
 ) -> None:
     """The worker is replaced, the job starts again from its beginning, and one callback is sent."""
-    body = {**SLOW, "video_base64": clip, "callback_url": f"{receiver.url}/hook"}
+    body, before = {**SLOW, "video_base64": clip, "callback_url": f"{receiver.url}/hook"}, restarts(server)
     job_id = server.post(UPSCALE, body).json()["job_id"]
     killed = kill_worker(server, job_id)
     assert eventually(lambda: (worker := server.worker) is not None and worker.pid != killed)
@@ -118,6 +125,7 @@ def test_a_job_whose_worker_is_killed_runs_again_in_a_new_worker(
     assert eventually(lambda: server.job(job_id)["callback"]["state"] == "delivered")
     [request] = receiver.requests
     assert request.headers["webhook-id"].startswith(f"msg_{job_id}_")
+    assert restarts(server) == before + 1
 
 
 def test_a_job_whose_worker_is_killed_three_times_fails_with_503(

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import re
-from collections.abc import Iterator
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
+from types import FunctionType
+from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from framepack.jobs.backends.base import Readiness
+from tests.support.control_plane import ROOT
 from tests.support.rest_server import HeldBackend, LocalServer, server_in_thread
 
 LOOP = "/postprocess/loop"
@@ -19,7 +28,8 @@ CLIP = {"video_base64": "AAAA"}
 @pytest.fixture
 def backend() -> HeldBackend:
     """A backend that holds one job at a time, with figures of its worker."""
-    return HeldBackend(statistics={"model_loads": 3, "models_loaded": 2, "memory_bytes": 5_000_000})
+    statistics = {"model_loads": 3, "models_loaded": 2, "memory_bytes": 5_000_000}
+    return HeldBackend(statistics={**statistics, "gpu_used_bytes": 1 << 30, "gpu_total_bytes": 1 << 34})
 
 
 @pytest.fixture
@@ -69,6 +79,117 @@ def test_metrics_show_loaded_models_and_memory_of_both_processes(server: LocalSe
     assert seen["framepack_worker_models_loaded"] == 2
     assert seen["framepack_worker_memory_bytes"] == 5_000_000
     assert seen["process_resident_memory_bytes"] > 1_000_000
+    assert (seen["framepack_gpu_memory_used_bytes"], seen["framepack_gpu_memory_bytes"]) == (1 << 30, 1 << 34)
+
+
+def test_figures_of_a_worker_that_has_reported_none_are_missing(server: LocalServer, backend: HeldBackend) -> None:
+    """Zero bytes of a GPU would be a false figure."""
+    backend.statistics = {}
+    assert not [name for name in figures(server) if name.startswith(("framepack_gpu", "framepack_worker_m"))]
+
+
+@pytest.mark.parametrize(
+    ("readiness", "ready"), [(Readiness.STARTING, 0), (Readiness.READY, 1), (Readiness.BROKEN, 0)]
+)
+def test_readiness_and_restarts_of_each_lane_are_shown(
+    server: LocalServer, backend: HeldBackend, readiness: Readiness, ready: int
+) -> None:
+    """Readiness is that of /ready; the light lane has its own."""
+    backend.readiness, backend.restarts = readiness, 3
+    seen = figures(server)
+    assert (server.get("/ready").status_code == 200) == bool(ready)
+    assert seen["framepack_ready"] == seen['framepack_worker_ready{lane="worker"}'] == ready
+    assert seen['framepack_worker_ready{lane="light"}'] == 1
+    assert seen['framepack_worker_restarts_total{lane="worker"}'] == 3
+    assert seen['framepack_worker_restarts_total{lane="light"}'] == 0
+
+
+def test_failed_jobs_are_counted_by_error_code(server: LocalServer, backend: HeldBackend) -> None:
+    """A code that is none of ours shares one series with others; a cancelled job has not failed."""
+    for code in ("source_failed", "source_failed", "of_a_stranger", "cancelled"):
+        job = server.start_job(LOOP, CLIP)
+        backend.wait_for(job).finish(error="No.", code=code, status=502)
+        server.wait_for(job)
+    errors = {name: value for name, value in figures(server).items() if name.startswith("framepack_job_errors_total")}
+    assert errors == {
+        'framepack_job_errors_total{code="source_failed",operation="loop"}': 2,
+        'framepack_job_errors_total{code="other",operation="loop"}': 1,
+    }
+
+
+def test_waiting_jobs_show_their_age_and_their_wait_when_they_start(
+    server: LocalServer, backend: HeldBackend
+) -> None:
+    """A job that is tried again does not start for the first time, so its wait is counted once."""
+    count, total = (f'framepack_job_wait_seconds_{name}{{lane="worker"}}' for name in ("count", "sum"))
+    assert figures(server)["framepack_jobs_oldest_queued_seconds"] == 0
+    running, waiting = server.start_job(LOOP, CLIP), server.start_job(LOOP, CLIP)
+    backend.wait_for(running)
+    first, before = figures(server), figures(server)["framepack_jobs_oldest_queued_seconds"]
+    assert 0 < first["framepack_jobs_oldest_queued_seconds"] < before
+    assert first[count] == 1
+
+    backend.held[running].finish()
+    backend.wait_for(waiting).lose(suspects=0)
+    backend.wait_for(waiting, attempt=2).finish()
+    job = server.wait_for(waiting)
+    seen = figures(server)
+    assert seen[count] == 2
+    assert (
+        before
+        < seen[total]
+        <= sum(
+            (datetime.fromisoformat(each["ended"]) - datetime.fromisoformat(each["created"])).total_seconds()
+            for each in (job, server.job(running))
+        )
+    )
+    assert seen["framepack_jobs_oldest_queued_seconds"] == 0
+
+
+def test_free_space_is_that_of_the_working_folder(server: LocalServer, tmp_path: Path) -> None:
+    """Measured independently; other processes write to the same disk. Without the folder there is no figure."""
+    (tmp_path / "temp").mkdir(exist_ok=True)
+    disk = os.statvfs(tmp_path / "temp")
+    assert figures(server)["framepack_temp_free_bytes"] == pytest.approx(disk.f_bavail * disk.f_frsize, rel=0.05)
+    shutil.rmtree(tmp_path / "temp")
+    assert "framepack_temp_free_bytes" not in figures(server)
+
+
+def test_metrics_need_no_store(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are read while it is away. Other threads of the server go on to use it."""
+    calls, this_thread, storage = list[str](), threading.current_thread(), type(server.server.runtime.storage)
+
+    def watched(original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            if threading.current_thread() is this_thread:
+                calls.append(original.__name__)
+            return original(*arguments, **named)
+
+        return call
+
+    for name, each in vars(storage).items():
+        if isinstance(each, FunctionType):
+            monkeypatch.setattr(storage, name, watched(each))
+    server.server.metrics.render()
+    assert calls == []
+    server.server.jobs._records.newest(1)
+    assert calls, "the store is watched"
+
+
+def test_every_metric_is_declared_and_documented(server: LocalServer, backend: HeldBackend) -> None:
+    """The types and descriptions of /metrics are those of docs/metrics.md, which is made from the declarations."""
+    backend.wait_for(job := server.start_job(LOOP, CLIP)).finish()
+    server.wait_for(job)
+    lines = (ROOT / "docs" / "metrics.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| `framepack_")]
+    documented = {name.strip("`").removesuffix("_total"): (kind, meaning) for name, kind, _, meaning in rows}
+    labels = {name.strip("`").removesuffix("_total"): set(re.findall(r"\w+", cell)) for name, _, cell, _ in rows}
+
+    families = list(text_string_to_metric_families(server.get("/metrics").text))
+    ours = [each for each in families if each.name.startswith("framepack_") and not each.name.endswith("_created")]
+    assert {each.name: (each.type, each.documentation) for each in ours} == documented
+    for family in ours:
+        assert all(set(sample.labels) - {"le"} == labels[family.name] for sample in family.samples), family.name
 
 
 def test_answers_are_counted_by_method_and_status(server: LocalServer) -> None:

@@ -275,6 +275,7 @@ class HeldBackend:
         readiness: What it says of itself.
         device: Where it says that networks run.
         problem: What it says is wrong with it.
+        restarts: How often it says that its worker was replaced.
         held: Every job it was given, by id and in order; one that is tried twice is there as its last try.
         cancelled: The ids of jobs whose work was cancelled.
         asked: The questions it was asked.
@@ -287,6 +288,7 @@ class HeldBackend:
     statistics: dict[str, Any] = field(default_factory=dict)
     device: dict[str, Any] | None = None
     problem: str | None = None
+    restarts: int = 0
     held: dict[str, Held] = field(default_factory=dict)
     cancelled: list[str] = field(default_factory=list)
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)

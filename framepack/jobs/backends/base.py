@@ -78,12 +78,14 @@ class Backend(Protocol):
         statistics: Figures of the worker process, such as its memory, as far as known.
         device: The device for inference, as ``GET /health`` shows it; None if unknown.
         problem: Why it is not ready; None if it is ready or the reason is unknown.
+        restarts: How often its worker process was replaced after it had ended.
     """
 
     slots: int
     statistics: dict[str, Any]
     device: dict[str, Any] | None
     problem: str | None
+    restarts: int
 
     @property
     def readiness(self) -> Readiness:

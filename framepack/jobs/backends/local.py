@@ -75,6 +75,7 @@ class LocalBackend:
         self.statistics: dict[str, Any] = {}
         self.device: dict[str, Any] | None = None
         self.problem: str | None = None
+        self.restarts = 0
 
     @property
     def readiness(self) -> Readiness:
@@ -150,6 +151,7 @@ class LocalBackend:
             except (OSError, ValueError) as error:  # it could not be started, or sent a line over the limit
                 status = type(error).__name__
             log.warning("the worker ended with status %s; a new one is started", status)
+            self.restarts += 1
             await asyncio.sleep(min(2**self._failed_starts, _MAX_RESTART_DELAY_SECONDS))
 
     async def _run_process(self) -> int:

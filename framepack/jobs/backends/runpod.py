@@ -90,6 +90,7 @@ class RunpodBackend:
         self.statistics: dict[str, Any] = {}
         self.device: dict[str, Any] | None = None  # every worker of the platform writes it to its own log
         self.problem: str | None = None
+        self.restarts = 0
         self._readiness = Readiness.STARTING
         self._is_ready = asyncio.Event()
         self._failures = 0

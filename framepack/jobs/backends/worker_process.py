@@ -61,6 +61,7 @@ class WorkerProcess:
         self._is_light = is_light
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
+        self._gpu: str | None = None
 
     def report_readiness(self) -> bool:
         """Check what jobs need, tell the server the outcome, and return whether the worker can run jobs."""
@@ -73,6 +74,7 @@ class WorkerProcess:
             self._send({"ready": False, "problem": error.message})
             return False
         fields = None if device is None else device_fields(device)
+        self._gpu = device.device if device is not None and device.memory_bytes is not None else None
         self._send({"ready": True, "device": fields, "statistics": self._statistics()})
         return True
 
@@ -131,6 +133,7 @@ class WorkerProcess:
             "model_loads": cache.loads,
             "models_loaded": len(cache.status()),
             "memory_bytes": psutil.Process().memory_info().rss,
+            **_gpu_memory(self._gpu),
         }
 
     def _send(self, message: dict[str, Any]) -> None:
@@ -138,6 +141,16 @@ class WorkerProcess:
         with self._lock:
             self._out.write(line)
             self._out.flush()
+
+
+def _gpu_memory(device: str | None) -> dict[str, int]:
+    """Used and total memory of the GPU; empty without one."""
+    if device is None:
+        return {}
+    from framepack.models.memory.gpu_status import read_memory
+
+    memory = read_memory(device)
+    return {} if memory is None else dict(zip(("gpu_used_bytes", "gpu_total_bytes"), memory, strict=True))
 
 
 def _end_unfit() -> None:

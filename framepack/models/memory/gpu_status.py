@@ -74,6 +74,26 @@ def read_nvml(nvml: Any, uuid: str) -> Gpu | None:
         nvml.nvmlShutdown()
 
 
+def read_memory(device: str, torch: Any = None) -> tuple[int, int] | None:
+    """Read how much memory of a GPU all processes use, and its total memory, in bytes. Takes microseconds.
+
+    Args:
+        device: PyTorch's name of the GPU, such as "cuda:0", which this process uses already.
+        torch: The module, or a substitute; None imports it.
+
+    Returns:
+        None if the GPU does not answer, because it has failed.
+    """
+    if torch is None:
+        import torch
+    try:
+        free, total = torch.cuda.mem_get_info(device)
+    except RuntimeError as error:
+        log.debug("The GPU does not report its memory: %s", error)
+        return None
+    return total - free, total
+
+
 def _utilization(nvml: Any, handle: Any) -> int | None:
     try:
         return int(nvml.nvmlDeviceGetUtilizationRates(handle).gpu)

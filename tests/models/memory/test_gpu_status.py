@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 from framepack.models.memory.device import Device
-from framepack.models.memory.gpu_status import Gpu, read_gpu, read_nvml
+from framepack.models.memory.gpu_status import Gpu, read_gpu, read_memory, read_nvml
 
 UUID = "GPU-0b3f9a52-8d55-4a51-9f5d-000000000001"
 
@@ -98,3 +99,17 @@ def test_the_real_pynvml_has_the_functions_used() -> None:
 def test_a_cpu_has_no_gpu_status() -> None:
     """Nothing is asked where networks run on the CPU."""
     assert read_gpu(Device.find("cpu")) is None
+
+
+def test_memory_of_a_gpu_is_used_and_total() -> None:
+    """PyTorch tells what is free; a GPU that has failed has no figures, and ends nothing."""
+
+    def fail(_device: str) -> tuple[int, int]:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    def answering(answer: Callable[[str], tuple[int, int]]) -> Any:
+        return SimpleNamespace(cuda=SimpleNamespace(mem_get_info=answer))
+
+    memory = {"cuda:1": (16 << 30, 24 << 30)}
+    assert read_memory("cuda:1", answering(memory.__getitem__)) == (8 << 30, 24 << 30)
+    assert read_memory("cuda:1", answering(fail)) is None
