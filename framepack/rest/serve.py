@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 import os
 import socket
@@ -65,6 +66,8 @@ def serve(settings: Settings, host: str, port: int, *, opens_browser: bool = Fal
         log.warning(sentence)
     generated = None if settings.api_keys else new_key()
     server, app = build(settings, generated)
+    gc.collect()
+    gc.freeze()  # lives as long as the process: searching it takes about 0.1 s, during which no request is answered
     config = http_config(app, host, port)
     greet = partial(_greet, _local_url(host, port), generated, opens_browser=opens_browser)
     DrainingServer(config, lambda: server.jobs.stop(settings.shutdown_grace_seconds), greet).run([listening])

@@ -6,8 +6,9 @@ import asyncio
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,7 +18,6 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
-import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
@@ -205,27 +205,44 @@ def test_pace_allows_more_time_for_more_bytes() -> None:
     assert Pace(30).allowed_seconds(5 * MEGABYTE) == 30
 
 
+PINGS = """
+import json, select, sys, time, requests
+
+seconds = []
+with requests.Session() as session:
+    session.get(sys.argv[1])
+    print("ready", flush=True)
+    while not select.select([sys.stdin], [], [], 0.005)[0]:
+        before = time.monotonic()
+        assert session.get(sys.argv[1], timeout=60).status_code == 200
+        seconds.append(time.monotonic() - before)
+print(json.dumps(seconds))
+"""
+"""Asks all the time, in a process of its own: threads that send bodies would delay it."""
+
+
 @contextmanager
 def watched(server: RestServer) -> Iterator[dict[str, list[float]]]:
-    """Ask ``/ping`` all the time; yields its seconds, and the server's memory in bytes, as lists that grow."""
-    found: dict[str, list[float]] = {"seconds": [], "memory": []}
+    """Ask ``/ping`` all the time; yields its seconds, known at the end, and the server's memory in bytes."""
+    found: dict[str, list[float]] = {"memory": []}
     stop, process = threading.Event(), psutil.Process(server.pid)
 
     def watch() -> None:
-        with requests.Session() as session:
-            while not stop.wait(0.005):
-                before = time.monotonic()
-                assert session.get(f"{server.url}/ping", timeout=60).status_code == 200
-                found["seconds"].append(time.monotonic() - before)
-                found["memory"].append(process.memory_info().rss)
+        while not stop.wait(0.005):
+            found["memory"].append(process.memory_info().rss)
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield found
-    finally:
-        stop.set()
-        watcher.join()
+    command = [sys.executable, "-c", PINGS, f"{server.url}/ping"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as pings:
+        assert pings.stdout is not None
+        assert pings.stdout.readline() == "ready\n"
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            yield found
+        finally:
+            stop.set()
+            watcher.join()
+            found["seconds"] = json.loads(pings.communicate()[0])
 
 
 MILLIONS = {
@@ -251,8 +268,10 @@ def test_six_bodies_with_millions_of_values_are_refused_in_little_memory(running
 
     assert {(each.status_code, each.json()["code"]) for each in answers} == {(413, "too_large")}
     assert f"at most {MAX_VALUES:,} values" in answers[0].json()["detail"]
-    assert max(found["memory"]) < 500 * MEGABYTE
-    assert sum(seconds > 1 for seconds in found["seconds"]) == 0
+    longest, largest = max(found["seconds"]) * 1000, max(found["memory"]) / MEGABYTE
+    print(f"{kind}: {len(found['seconds'])} pings, longest {longest:.0f} ms; server {largest:.0f} MB")  # noqa: T201 - for docs/reliability.md
+    assert largest < 500
+    assert longest < 1000
 
 
 def test_four_long_base64_bodies_are_accepted_in_bounded_memory(running: RestServer) -> None:

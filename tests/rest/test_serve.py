@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,27 @@ def test_port_0_listens_on_a_free_port_and_logs_it(tmp_path: Path) -> None:
 def test_links_begin_with_the_address_listened_on(host: str, url: str) -> None:
     """An IPv6 address is in brackets."""
     assert _own_url(host, 80) == url
+
+
+def test_what_is_loaded_at_the_start_is_never_searched_for_garbage(tmp_path: Path) -> None:
+    """Such a search stops all answers for a tenth of a second; what requests make is still searched."""
+    code = """
+        import gc
+        from framepack.rest import serve
+        from framepack.settings import load_settings
+
+        serve.DrainingServer.run = lambda *_: print(gc.get_freeze_count(), len(gc.get_objects()), gc.isenabled())
+        serve.serve(load_settings(), "127.0.0.1", 0)
+    """
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        cwd=ROOT,
+        env=RestServer(tmp_path).environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    frozen, searched, is_enabled = result.stdout.split()
+    assert int(frozen) > 100 * int(searched)
+    assert is_enabled == "True"
