@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from framepack.answer import Answer, failure
+from framepack.cancellation import never_cancelled, stoppable
 from framepack.errors import Cancelled, DeviceLost, FramepackError, InvalidField, public
 from framepack.models.memory.device import is_device_lost
 from framepack.processing.measuring import run_measured
@@ -118,7 +119,12 @@ class Dispatcher:
         request = operation.request.parse(fields)
         if not job_input.is_callback_checked:
             self.callbacks.check(request)
-        with self.job_context(job, replace(job_input, is_short=operation.needs == "store")) as context:
+        # One that keeps partial results still finishes its file when it is cancelled; `Job.watch` stops its frames.
+        check = never_cancelled if job.keeps_partial else job.check
+        with (
+            self.job_context(job, replace(job_input, is_short=operation.needs == "store")) as context,
+            stoppable(check),
+        ):
             response = run_measured(operation, request, context)
         payload: Answer = response.payload()
         has_own_store = job_input.s3_config is not None

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from framepack.answer import is_cancelled
+from framepack.cancellation import stoppable
 from framepack.errors import FramepackError
 from framepack.storage.answers import attached, with_new_links
-from framepack.storage.patience import briefly, stoppable
+from framepack.storage.patience import briefly
 
 if TYPE_CHECKING:
     from framepack.answer import Answer

@@ -7,14 +7,17 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from itertools import count
+from typing import Any, Final, TypeVar, cast
 
+from framepack.cancellation import stoppable, with_current
 from framepack.closing import closing
 from framepack.errors import Cancelled
 from framepack.measurements import Measurements
 
 T = TypeVar("T")
 
+_END: Final = object()
 _LEAST_SEEN_SECONDS: Final = 1.0
 _LEAST_SEEN_SHARE: Final = 0.5  # of the first unit's time: units that are made in batches come in bursts
 
@@ -217,14 +220,19 @@ class Job:
     def watch(self, items: Iterable[T], total: int | None) -> Iterator[T]:
         """Yield ``items``, reporting progress after each and stopping as soon as the job is cancelled.
 
-        However it ends, the iterator of ``items`` is closed then, so that no thread works on behind it.
+        What makes the next item is stopped, too, where it waits or reads packets. However it ends, the iterator of
+        ``items`` is closed then, so that no thread works on behind it.
         """
         started = time.monotonic() - self.loading_seconds
         first = None
         with closing(iter(items)) as iterator:
-            for done, item in enumerate(iterator, start=1):
+            for done in count(1):
+                with stoppable(with_current(self.check)):
+                    item = next(iterator, _END)
+                if item is _END:
+                    return
                 self.check()
-                yield item
+                yield cast("T", item)
                 elapsed = time.monotonic() - started - self.loading_seconds
                 first = elapsed if first is None else first
                 self.report(Progress(done, total, elapsed, first_seconds=first))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from framepack.callback import Callbacks
+from framepack.cancellation import stoppable
 from framepack.dispatch import Dispatcher
 from framepack.ended_jobs import EndsInOutbox
 from framepack.errors import SourceFailed, TooLarge
@@ -31,7 +32,7 @@ from framepack.storage.keys import Key
 from framepack.storage.links import key_of_own_url
 from framepack.storage.open import open_job_storage, open_storage
 from framepack.storage.outputs import PUBLIC_ROOT, Outputs
-from framepack.storage.patience import Patience, stoppable
+from framepack.storage.patience import Patience
 from framepack.storage.patient import PatientStorage
 from framepack.storage.presets import filter_presets
 from framepack.storage.s3.job_store import try_job_store

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from framepack.cancellation import current_check, never_cancelled
 from framepack.errors import Cancelled
 from framepack.job import Job, Progress
 
@@ -16,6 +17,24 @@ def test_a_cancelled_job_stops_at_its_next_item() -> None:
     assert [next(items), next(items)] == [0, 1]
 
     job.cancel()
+
+    with pytest.raises(Cancelled):
+        next(items)
+
+
+def test_a_cancelled_job_stops_what_makes_its_next_item() -> None:
+    """The item need not be there yet, and the check holds only while it is made."""
+    job = Job()
+
+    def slow() -> Iterator[int]:
+        yield 1
+        job.cancel()
+        current_check()()
+        yield 2
+
+    items = job.watch(slow(), 2)
+    assert next(items) == 1
+    assert current_check() is never_cancelled
 
     with pytest.raises(Cancelled):
         next(items)

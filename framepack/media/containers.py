@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from framepack.cancellation import current_check
 from framepack.errors import InvalidMedia
 from framepack.files.scratch import disk_errors
 from framepack.media.kinds import describe_kind, is_mp4_without_index
@@ -129,13 +130,17 @@ def _has_late_audio(container: InputContainer, path: Path) -> bool:
 def read_packets(container: InputContainer, *streams: Stream) -> Iterator[Packet[Stream]]:
     """Yield the packets of some streams, or of all; at the end comes an empty packet to flush each decoder.
 
+    Each packet calls the check of the thread, so that whatever reads a file can be stopped; see `stoppable`.
+
     Raises:
         InvalidMedia: The file cannot be read any further; there are no empty packets then.
     """
     import av
 
     try:
-        yield from container.demux(*streams)
+        for packet in container.demux(*streams):
+            current_check()()
+            yield packet
     except (av.FFmpegError, IndexError) as error:  # PyAV raises IndexError for streams that appear midway
         raise InvalidMedia(UNREADABLE) from error
 

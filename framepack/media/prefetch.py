@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
+from framepack.cancellation import CHECK_SECONDS, current_check, stoppable, with_current
 from framepack.closing import closing
 
 T = TypeVar("T")
@@ -27,6 +29,10 @@ class _End:
     error: BaseException | None = None
 
 
+class _ConsumerLeft(BaseException):
+    """Nobody takes what a thread produces any more: no error, and nothing to be handled on the way out."""
+
+
 def _weightless(_item: object) -> int:
     return 0
 
@@ -44,6 +50,10 @@ def prefetch(
     error), the thread has ended and closed the source's iterator. An error of the source is raised here, after the
     items before it.
 
+    The wait for an item ends as soon as the check of the waiting thread raises; see `stoppable`. The source has the
+    check that holds at the first request. Its own check also raises once the generator has ended, so that a source
+    need not reach its next item.
+
     Args:
         source: Called in the thread.
         depth: Maximum number of items that wait for the consumer.
@@ -51,7 +61,7 @@ def prefetch(
         max_bytes: Maximum memory of the items that wait, unless it is only one.
     """
     queue: _Queue[T] = _Queue(depth, max_bytes, size_bytes)
-    thread = threading.Thread(target=_produce, args=(source, queue), name="prefetch", daemon=True)
+    thread = threading.Thread(target=copy_context().run, args=(_produce, source, queue), name="prefetch", daemon=True)
     thread.start()
     try:
         while isinstance(entry := queue.get(), _Item):
@@ -86,13 +96,19 @@ class _Queue(Generic[T]):
             return not self._closed
 
     def get(self) -> _Item[T] | _End:
-        """Take the next entry, as soon as there is one."""
+        """Take the next entry, as soon as there is one, unless the check of this thread raises before."""
         with self._changed:
-            self._changed.wait_for(lambda: self._entries)
+            while not self._changed.wait_for(lambda: self._entries, CHECK_SECONDS):
+                current_check()()
             entry, size = self._entries.popleft()
             self._bytes -= size
             self._changed.notify_all()
             return entry
+
+    def check(self) -> None:
+        """Raise if the consumer has left."""
+        if self._closed:
+            raise _ConsumerLeft
 
     def close(self) -> None:
         """Drop all entries and wake up the producer: the consumer leaves."""
@@ -109,7 +125,7 @@ class _Queue(Generic[T]):
 def _produce(source: Callable[[], Iterable[T]], queue: _Queue[T]) -> None:
     end = _End()
     try:
-        with closing(iter(source())) as iterator:
+        with stoppable(with_current(queue.check)), closing(iter(source())) as iterator:
             for value in iterator:
                 if not queue.put(_Item(value)):
                     return

@@ -12,6 +12,7 @@ from enum import StrEnum
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
+from framepack.cancellation import Check, never_cancelled
 from framepack.errors import Cancelled, Conflict, FramepackError, NotFound
 from framepack.outbox.claims import LEASE, Claim, Claims
 from framepack.outbox.index import Index
@@ -20,7 +21,7 @@ from framepack.outbox.messages import Messages
 from framepack.outbox.schedule import pause_after
 from framepack.spelling import shortened
 from framepack.storage.answers import with_new_links
-from framepack.storage.patience import Check, Patience, never_cancelled, patiently
+from framepack.storage.patience import Patience, patiently
 
 if TYPE_CHECKING:
     from framepack.net.delivery import Delivery

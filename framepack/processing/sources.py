@@ -9,6 +9,7 @@ from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Final
 
 from framepack.api.schemas import VideoRequest
+from framepack.cancellation import stoppable
 from framepack.closing import closing
 from framepack.errors import Cancelled, FramepackError
 from framepack.files.parallel import in_parallel
@@ -45,7 +46,8 @@ def open_sources(urls: Sequence[str], field: str, ctx: Context) -> Iterator[tupl
         part = parts[index]
         try:
             part.check()
-            return bring_source(VideoRequest(video_url=urls[index]), replace(ctx, job=part), probing)
+            with stoppable(part.check):
+                return bring_source(VideoRequest(video_url=urls[index]), replace(ctx, job=part), probing)
         except BaseException:
             _cancel(parts[index + 1 :])
             raise

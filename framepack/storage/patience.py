@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from framepack.cancellation import CHECK_SECONDS, Check, never_cancelled, stoppable
 from framepack.errors import FramepackError, StorageUnavailable
 
 T = TypeVar("T")
-Check = Callable[[], None]
 
 THE_STORE: Final = "the store"
 BRIEF_SECONDS: Final = 1.0
-_CHECK_SECONDS: Final = 0.1  # how often a pause looks whether the job was cancelled
-
-
-def never_cancelled() -> None:
-    """The check of work that cannot be cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +45,6 @@ class Patience:
 
 RESULT_PATIENCE: Final = Patience()
 """The patience with which results and the documents about them are stored."""
-
-_current_check: ContextVar[Check] = ContextVar("current_check", default=never_cancelled)
 
 
 def patiently(
@@ -99,16 +90,6 @@ def patiently(
             on_wait(None)
 
 
-@contextmanager
-def stoppable(check: Check) -> Iterator[None]:
-    """Let ``check`` stop the calls of a store that this thread makes in a ``with`` block."""
-    token = _current_check.set(check)
-    try:
-        yield
-    finally:
-        _current_check.reset(token)
-
-
 def briefly(call: Callable[[], T], seconds: float = BRIEF_SECONDS) -> T:
     """Call ``call`` to clean up after a failure or a cancelled job, which a store that is away must not delay.
 
@@ -125,14 +106,9 @@ def briefly(call: Callable[[], T], seconds: float = BRIEF_SECONDS) -> T:
         return call()
 
 
-def current_check() -> Check:
-    """What stops the calls of a store that this thread makes; see `stoppable`."""
-    return _current_check.get()
-
-
 def _wait(seconds: float, check: Check, patience: Patience) -> None:
     end = patience.clock() + seconds
     check()
     while (left := end - patience.clock()) > 0:
-        patience.sleep(min(left, _CHECK_SECONDS))
+        patience.sleep(min(left, CHECK_SECONDS))
         check()

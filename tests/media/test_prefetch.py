@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from framepack.cancellation import current_check, stoppable
+from framepack.errors import Cancelled
+from framepack.job import Job
 from framepack.media.prefetch import prefetch
 
 
@@ -158,3 +162,46 @@ def test_an_item_larger_than_max_bytes_is_still_produced_ahead() -> None:
     assert not threading.Event().wait(0.05)
     assert producer.made == 3
     assert list(items) == list(range(1, 100))
+
+
+def test_a_wait_for_an_item_that_never_comes_ends_with_the_check() -> None:
+    """The consumer's check stops both sides, although the source has produced nothing."""
+    job = Job()
+    threading.Timer(0.2, job.cancel).start()
+
+    with stoppable(job.check), pytest.raises(Cancelled):
+        next(prefetch(endless))
+
+
+def test_a_source_that_reaches_no_further_item_ends_once_the_consumer_has_left() -> None:
+    """Nobody has to wait for an item that nobody takes."""
+
+    def source() -> Iterator[int]:
+        yield 1
+        yield from endless()
+
+    items = prefetch(source)
+    assert next(items) == 1
+
+    items.close()
+
+
+def test_a_source_behind_two_threads_ends_once_the_consumer_of_the_last_one_has_left() -> None:
+    """As a decoder behind an encoder that fails."""
+
+    def source() -> Iterator[int]:
+        yield 1
+        yield from endless()
+
+    items = prefetch(lambda: Job().watch(prefetch(source), None))
+    assert next(items) == 1
+
+    items.close()
+
+
+def endless() -> Iterator[int]:
+    """What reads and reads without reaching an item; it can only be stopped."""
+    while True:
+        current_check()()
+        time.sleep(0.001)
+        yield from ()

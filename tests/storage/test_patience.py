@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from framepack.cancellation import current_check, never_cancelled
 from framepack.errors import Cancelled, DiskFull, FramepackError, NotFound, StorageFailed, StorageUnavailable
-from framepack.storage.patience import Patience, current_check, never_cancelled, patiently
+from framepack.storage.patience import Patience, patiently
 
 
 @dataclass

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from framepack.storage.patience import current_check, patiently
+from framepack.cancellation import current_check
+from framepack.storage.patience import patiently
 from framepack.storage.s3.client import S3Credentials, S3Tuning, connect, s3_errors
 
 if TYPE_CHECKING:

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, BinaryIO
 
+from framepack.cancellation import current_check, stoppable
 from framepack.errors import FramepackError, StorageFailed
 from framepack.files.removed import RemovedFiles
-from framepack.storage.patience import briefly, current_check, stoppable
+from framepack.storage.patience import briefly
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
