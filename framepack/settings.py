@@ -217,6 +217,13 @@ class LimitSettings(_Group):
         description="Maximum frames x pixels of all source videos of a job, in 10^9; 10 minutes of 1080p at 60 "
         "frames per second are 75.",
     )
+    max_preview_gigapixels: float = Field(
+        8,
+        gt=0,
+        le=_MILLION,
+        description="Maximum frames x pixels that a preview decodes, from the key frame before its part to its end, "
+        "in 10^9; also of what it computes and encodes without a network. 600 frames of 4096 x 2304 are 5.7.",
+    )
     max_work_gigapixels: float = Field(
         1000,
         gt=0,

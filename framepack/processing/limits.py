@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from framepack.errors import TooLarge
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 _MEGAPIXEL: Final = 1_000_000
 _LEAST_MEGAPIXELS: Final = 0.01  # of a frame that is worth mentioning
-_GIGA: Final = 1_000_000_000
+GIGA: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +47,15 @@ class Budget:
     charged before anything is decoded.
 
     Attributes:
+        most_gigapixels: Limit of each kind, where it is below that of the settings.
+        scope: What has the budget, for sentences.
         decoded: Pixels of the source videos.
         computed: Pixels of the steps, each as many times as the step's weight.
         encoded: Pixels of the outputs.
     """
 
+    most_gigapixels: float = inf
+    scope: str = "job"
     decoded: int = 0
     computed: int = 0
     encoded: int = 0
@@ -62,7 +67,7 @@ class Budget:
             TooLarge: The sources would be over ``max_source_gigapixels``.
         """
         work, limit = Work(frames, width, height), settings.max_source_gigapixels
-        self.decoded = _charged(self.decoded, work, limit, f"The video has {_frames(work)}")
+        self.decoded = self._charged(self.decoded, work, limit, f"The video has {_frames(work)}")
 
     def compute(self, work: Work, settings: Settings) -> None:
         """Charge a step.
@@ -72,7 +77,7 @@ class Budget:
         """
         times = f", which count {work.weight} times" if work.weight > 1 else ""
         subject = f"{work.actor} would compute {_frames(work)}{times}"
-        self.computed = _charged(self.computed, work, settings.max_work_gigapixels, subject)
+        self.computed = self._charged(self.computed, work, settings.max_work_gigapixels, subject)
 
     def encode(self, frames: int, width: int, height: int, settings: Settings) -> None:
         """Charge an output.
@@ -81,32 +86,34 @@ class Budget:
             TooLarge: The outputs would be over ``max_output_gigapixels``.
         """
         work, limit = Work(frames, width, height), settings.max_output_gigapixels
-        self.encoded = _charged(self.encoded, work, limit, f"The output would have {_frames(work)}")
+        self.encoded = self._charged(self.encoded, work, limit, f"The output would have {_frames(work)}")
+
+    def _charged(self, used: int, work: Work, limit: float, subject: str) -> int:
+        """The use after some work; an error says what was asked for, what is allowed and what would fit."""
+        limit = min(limit, self.most_gigapixels)
+        each = work.width * work.height * work.weight
+        after = used + work.frames * each
+        if after <= limit * GIGA:
+            return after
+        left = max(0, round(limit * GIGA) - used)
+        remaining = f", of which {left / GIGA:.4g} are left" if used else ""
+        megapixels = left / (work.frames * work.weight) / _MEGAPIXEL
+        fitting = [f"{left // each} frames of this size"] if left >= each else []
+        if megapixels >= _LEAST_MEGAPIXELS:
+            fitting.append(f"{work.frames} frames of {megapixels:.3g} megapixels")
+        remedy = (
+            f"{', or '.join(fitting)} would fit"
+            if fitting
+            else "use fewer, shorter or smaller videos, or fewer steps"
+        )
+        raise TooLarge(
+            f"{subject}, {work.frames * each / GIGA:.4g} gigapixels in all; at most {limit:.4g} per {self.scope} "
+            f"are allowed{remaining}: {remedy}."
+        )
 
 
 def _frames(work: Work) -> str:
     return f"{work.frames} frames of {work.width} x {work.height} pixels"
-
-
-def _charged(used: int, work: Work, limit: float, subject: str) -> int:
-    """The use after some work; an error says what was asked for, what is allowed and what would fit."""
-    each = work.width * work.height * work.weight
-    after = used + work.frames * each
-    if after <= limit * _GIGA:
-        return after
-    left = max(0, round(limit * _GIGA) - used)
-    remaining = f", of which {left / _GIGA:.4g} are left" if used else ""
-    megapixels = left / (work.frames * work.weight) / _MEGAPIXEL
-    fitting = [f"{left // each} frames of this size"] if left >= each else []
-    if megapixels >= _LEAST_MEGAPIXELS:
-        fitting.append(f"{work.frames} frames of {megapixels:.3g} megapixels")
-    remedy = (
-        f"{', or '.join(fitting)} would fit" if fitting else "use fewer, shorter or smaller videos, or fewer steps"
-    )
-    raise TooLarge(
-        f"{subject}, {work.frames * each / _GIGA:.4g} gigapixels in all; at most {limit:.4g} per job are allowed"
-        f"{remaining}: {remedy}."
-    )
 
 
 def check_source(info: VideoInfo, settings: Settings) -> None:

@@ -15,7 +15,7 @@ from framepack.media.images.animation import animation_format, convert_animation
 from framepack.media.metadata import carried, describe_others
 from framepack.media.read.marks import describe_lost_marks
 from framepack.media.read.probe import VideoInfo, probe
-from framepack.media.read.reader import open_clip
+from framepack.media.read.reader import decoded_frames, open_clip
 from framepack.media.write.nvenc import MAX_HARDWARE_SIDE
 from framepack.media.write.writer import write
 from framepack.processing.limits import check_output, check_size, check_source
@@ -45,8 +45,10 @@ def charge_decoding(info: VideoInfo, ctx: Context) -> None:
     Raises:
         TooLarge: They are more than the settings allow.
     """
-    section = ctx.section
-    decoded = max(info.frame_count, info.length) if section is None else len(section.frame_range(info.timeline))
+    decoded = max(info.frame_count, info.length)
+    if ctx.section is not None:
+        indices = ctx.section.frame_range(info.timeline)
+        decoded = max(len(indices), decoded_frames(info, indices))
     ctx.budget.decode(decoded, info.width, info.height, ctx.settings)
 
 

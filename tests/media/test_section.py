@@ -6,6 +6,8 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
 from framepack.errors import InvalidField
@@ -97,3 +99,43 @@ def test_a_section_after_the_end_is_rejected(tmp_path: Path) -> None:
 
     with pytest.raises(InvalidField, match=r"from 1 s on: it lasts 1 s\."):
         cut(path, "1", "2")
+
+
+def test_a_section_of_frames_that_are_converted_has_those_of_the_whole_video(tmp_path: Path) -> None:
+    """Although frames long before it are not converted."""
+    path = rgb_clip(tmp_path / "rgb.mov")
+    whole = [frame.on_host().to_ndarray() for frame in cut(path, "0", None).frames()]
+
+    section = [frame.on_host().to_ndarray() for frame in cut(path, "2.4", "3").frames()]
+
+    assert np.array_equal(section, whole[60:75])
+
+
+def test_a_section_begins_with_the_last_frame_before_it_if_its_own_are_damaged(tmp_path: Path) -> None:
+    """Also if that is so long before that it was not thought to be needed."""
+    path = rgb_clip(tmp_path / "rgb.mov", lost=range(20, 65))
+    whole = [frame.on_host().to_ndarray() for frame in cut(path, "0", None).frames()]
+    assert len(whole) == 90
+
+    section = [frame.on_host().to_ndarray() for frame in cut(path, "2.4", "3").frames()]
+
+    assert np.array_equal(section, whole[60:75])
+    assert np.array_equal(section[0], whole[19])
+    assert not np.array_equal(whole[64], whole[65])
+    assert np.array_equal(next(iter(cut(path, "2.6", "3").frames())).on_host().to_ndarray(), whole[65])
+
+
+def rgb_clip(path: Path, lost: range = range(0)) -> Path:
+    """90 PNG images, of which only the first is marked as a key frame; those that are ``lost`` cannot be decoded."""
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("png", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "rgb24"
+        for number in range(90):
+            frame = av.VideoFrame.from_ndarray(numbered(number, 64, 48), "rgb24")
+            frame.pts = number
+            for packet in stream.encode(frame):
+                kept = av.Packet(b"\0" * packet.size) if number in lost else packet
+                kept.stream, kept.pts, kept.dts, kept.duration = stream, packet.pts, packet.dts, packet.duration
+                kept.time_base, kept.is_keyframe = packet.time_base, number == 0
+                output.mux_one(kept)
+    return path

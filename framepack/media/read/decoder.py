@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -51,6 +51,14 @@ def _delay(frame: av.VideoFrame) -> int:
     return max(_LEAST_WAITING, min(MOST_REORDERED, _WAITING_BYTES // size_bytes))
 
 
+@dataclass(frozen=True, slots=True)
+class _Early:
+    """A frame long before those that are needed; it is not normalized, which may take longer than decoding it."""
+
+    pts: int | None
+    frame: av.VideoFrame
+
+
 @dataclass(slots=True)
 class Decoder:
     """Decodes a file's video stream once.
@@ -87,7 +95,7 @@ class Decoder:
         """Yield the frames, normalized, in presentation order, with their numbers in it. Close it to stop early.
 
         Args:
-            first: Number of a frame; earlier frames may be skipped as far as there are key frames.
+            first: Number of a frame; earlier ones are left out. If it is missing, the last one before it comes first.
 
         Raises:
             InvalidMedia: The file cannot be opened.
@@ -120,12 +128,16 @@ class Decoder:
 
     def _count(self, frame: av.VideoFrame) -> av.VideoFrame:
         self.decoded += 1
-        self.has_key_frame |= frame.key_frame or self.info.codec not in _WITHOUT_REFERENCES
+        self.has_key_frame |= self._is_key(frame)
         is_damaged = frame.is_corrupt or not self.has_key_frame
         self.damaged += is_damaged
         if frame.pts is not None:
             self._intact[frame.pts] = not is_damaged
         return frame
+
+    def _is_key(self, frame: av.VideoFrame) -> bool:
+        """Whether decoding may begin with a frame."""
+        return bool(frame.key_frame) or self.info.codec not in _WITHOUT_REFERENCES
 
     def _after_damage(self) -> int:
         """Number of decoded frames from one that is damaged or lost up to the next key frame.
@@ -140,7 +152,7 @@ class Decoder:
         return count
 
     def _decode_file(self, first: int, *, threaded: bool) -> Iterator[tuple[int, av.VideoFrame]]:
-        """Open the file and decode it, from a key frame before frame ``first``."""
+        """Open the file, decode it from a key frame before frame ``first``, and leave out the frames before this."""
         from av.codec.context import ThreadType
         from av.stream import Discard
 
@@ -160,19 +172,44 @@ class Decoder:
             aspects = PixelAspects(stream, decoder)
             normalize = Normalizer(self.info, self._note, aspects=aspects, keep_alpha=self.keep_alpha)
             order, begin = self.info.order, self.info.order.packet_before(first)
-            sequence = Sequencer(order, order.rank(begin) or 0)
-            for packet in self._packets(container, stream, begin):
-                decoded = self._decode_packet(packet, decoder)
-                frames = (ready for frame in decoded for ready in self._guarded(deinterlacer.add(frame)))
-                for frame in self._normalized(frames, normalize):
+            sequence: Sequencer[av.VideoFrame | _Early] = Sequencer(order, order.rank(begin) or 0)
+
+            def ordered() -> Iterator[tuple[int, av.VideoFrame | _Early]]:
+                packets = self._packets(container, stream, begin)
+                frames = self._deinterlaced(packets, decoder, deinterlacer)
+                for frame in self._normalized(frames, normalize, first):
                     if stream.codec_context.reorder_depth and sequence.delay == 1:
-                        sequence.delay = _delay(frame)
+                        sequence.delay = _delay(frame.frame if isinstance(frame, _Early) else frame)
                     yield from sequence.add(frame.pts, frame)
-            for frame in self._normalized(self._guarded(deinterlacer.flush()), normalize):
-                yield from sequence.add(frame.pts, frame)
-            yield from sequence.flush()
+                yield from sequence.flush()
+
+            yield from self._from_first(ordered(), normalize, first)
             for sentence in deinterlacer.describe_combs():
                 self._note(sentence)
+
+    def _from_first(
+        self, ordered: Iterator[tuple[int, av.VideoFrame | _Early]], normalize: Normalizer, first: int
+    ) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Leave out the frames before ``first``, except the last of them if ``first`` is missing."""
+        earlier: list[tuple[int, av.VideoFrame | _Early]] = []
+        for rank, frame in ordered:
+            if rank < first:
+                earlier = [(rank, frame)]
+                self.has_key_frame |= self._is_key(frame.frame if isinstance(frame, _Early) else frame)
+                continue
+            yield from self._completed([*(earlier if rank > first else ()), (rank, frame)], normalize)
+            earlier = []
+        yield from self._completed(earlier, normalize)
+
+    def _completed(
+        self, ordered: Iterable[tuple[int, av.VideoFrame | _Early]], normalize: Normalizer
+    ) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Normalize the frames that were thought not to be needed."""
+        for rank, frame in ordered:
+            if isinstance(frame, _Early):
+                yield from ((rank, each) for each in self._normalize([frame.frame], normalize))
+            else:
+                yield rank, frame
 
     def _packets(self, container: InputContainer, stream: VideoStream, begin: int) -> Iterator[Packet[VideoStream]]:
         """The packets from number ``begin`` on, with their numbers as timestamps, and an empty one at the end."""
@@ -231,7 +268,27 @@ class Decoder:
             self.failed += 1
             return []
 
-    def _normalized(self, frames: Iterator[av.VideoFrame], normalize: Normalizer) -> Iterator[av.VideoFrame]:
+    def _deinterlaced(
+        self, packets: Iterator[Packet[VideoStream]], decoder: VideoCodecContext, deinterlacer: Deinterlacer
+    ) -> Iterator[av.VideoFrame]:
+        """Decode packets, and deinterlace the frames that are interlaced."""
+        for packet in packets:
+            for frame in self._decode_packet(packet, decoder):
+                yield from self._guarded(deinterlacer.add(frame))
+        yield from self._guarded(deinterlacer.flush())
+
+    def _normalized(
+        self, frames: Iterator[av.VideoFrame], normalize: Normalizer, first: int
+    ) -> Iterator[av.VideoFrame | _Early]:
+        """Normalize frames that are not long before ``first``; see `FrameOrder.packet_before`."""
+        for frame in frames:
+            if (rank := self.info.order.rank(frame.pts)) is not None and rank < first - MOST_REORDERED:
+                normalize.note_marks(frame)
+                yield _Early(frame.pts, frame)
+            else:
+                yield from self._normalize([frame], normalize)
+
+    def _normalize(self, frames: Iterable[av.VideoFrame], normalize: Normalizer) -> Iterator[av.VideoFrame]:
         import av
 
         for frame in frames:

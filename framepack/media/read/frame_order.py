@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import count, pairwise
 from statistics import median
-from typing import TYPE_CHECKING, Final
+from typing import Final, Generic, TypeVar
 
-if TYPE_CHECKING:
-    import av
+F = TypeVar("F")
 
 HIDDEN: Final = -1
 """The rank of a packet whose frame is not shown."""
@@ -53,6 +52,10 @@ class FrameOrder:
         # Where timestamps are decoding times, a rank may be wrong by as many frames as are reordered.
         usable = (number for number in reversed(self.key_packets) if self.ranks[number] <= rank - MOST_REORDERED)
         return next((number for number in usable if self.ranks[number] != HIDDEN), 0)
+
+    def decoded_count(self, first: int, last: int) -> int:
+        """Number of packets that are decoded to show the frames from rank ``first`` to ``last``."""
+        return max(self.ranks.index(last) + 1 - self.packet_before(first), 1)
 
 
 def presentation_order(times: Sequence[int], shown: Sequence[int]) -> tuple[array[int], array[int]]:
@@ -116,7 +119,7 @@ def _interval(times: Sequence[int]) -> Fraction:
 
 
 @dataclass(slots=True)
-class Sequencer:
+class Sequencer(Generic[F]):
     """Gives decoded frames their ranks.
 
     A decoder gives frames in the order in which they are shown, whatever their timestamps say: in some files these
@@ -132,17 +135,17 @@ class Sequencer:
     order: FrameOrder
     expected: int = 0
     delay: int = 1
-    _frames: deque[av.VideoFrame] = field(default_factory=deque)
+    _frames: deque[F] = field(default_factory=deque)
     _ranks: list[int] = field(default_factory=list)
 
-    def add(self, packet: int | None, frame: av.VideoFrame) -> Iterator[tuple[int, av.VideoFrame]]:
+    def add(self, packet: int | None, frame: F) -> Iterator[tuple[int, F]]:
         """Add the frame of a packet, and yield the frames that are ready, with their ranks."""
         insort(self._ranks, self._free(self.order.rank(packet)))
         self._frames.append(frame)
         while self._frames and (self._ranks[0] == self.expected or len(self._frames) > self.delay):
             yield self._next()
 
-    def flush(self) -> Iterator[tuple[int, av.VideoFrame]]:
+    def flush(self) -> Iterator[tuple[int, F]]:
         """Yield the frames that are left."""
         while self._frames:
             yield self._next()
@@ -160,7 +163,7 @@ class Sequencer:
                 return found
         return next(free for free in count(max(rank, self.expected)) if free not in self._ranks)
 
-    def _next(self) -> tuple[int, av.VideoFrame]:
+    def _next(self) -> tuple[int, F]:
         rank = self._ranks.pop(0)
         self.expected = rank + 1
         return rank, self._frames.popleft()

@@ -134,7 +134,7 @@ class Normalizer:
         Raises:
             av.FFmpegError: The frame cannot be converted.
         """
-        self._note_marks(frame)
+        self.note_marks(frame)
         colors, ratio = self._colors, self._ratio
         if has_alpha(frame.format):
             frame = self._note_alpha(frame) if self._keep_alpha else self._on_black(frame, colors)
@@ -152,7 +152,7 @@ class Normalizer:
         frame.pict_type = 0  # otherwise an encoder would reuse the source's picture types (I, P, B)
         return frame
 
-    def _note_marks(self, frame: av.VideoFrame) -> None:
+    def note_marks(self, frame: av.VideoFrame) -> None:
         """Note the colors and pixel aspect of a frame. They change with key frames and pixel formats only.
 
         FFmpeg gives frames that lack tags those of its decoder, which may have gone on to the next key frame.

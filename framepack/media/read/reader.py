@@ -80,6 +80,20 @@ def open_clip(
     )
 
 
+def decoded_frames(info: VideoInfo, indices: range) -> int:
+    """Number of frames that are decoded to show some output frames: those from the key frame before on count, too.
+
+    Args:
+        info: The result of ``probe`` for the file.
+        indices: Numbers of output frames, at least one.
+    """
+    own = info.timeline if info.edited is None else info.edited.own
+    runs = [indices]
+    if info.edited is not None:
+        runs = [range(run.first, run.first + len(run.repeats)) for run in info.edited.runs(indices)]
+    return sum(info.order.decoded_count(own.frame_at(run.start), own.frame_at(run.stop - 1)) for run in runs)
+
+
 def _audio(path: Path, info: VideoInfo, begin: Fraction) -> AudioPlan | None:
     """The audio of a video from ``begin`` seconds on."""
     audio = info.audio
@@ -117,7 +131,8 @@ def _frames(
 ) -> Generator[HostFrame]:
     timeline = decoder.info.timeline
     shown = _Shown()
-    with closing(decoder.frames(timeline.frame_at(indices.start))) as frames:
+    first = timeline.frame_at(indices.start) if indices.start else 0  # those that give way to it are counted, too
+    with closing(decoder.frames(first)) as frames:
         for index, frame in enumerate(_at_constant_rate(frames, timeline, shown)):
             if index >= indices.start:
                 yield frame

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from base64 import b64encode
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -19,12 +20,12 @@ from framepack.errors import InvalidMedia, TooLarge
 from framepack.media.frames.colors import is_hdr
 from framepack.media.images.image_file import image_file
 from framepack.media.read.probe import VideoInfo, probe
-from framepack.media.read.reader import open_clip
+from framepack.media.read.reader import decoded_frames, open_clip
 from framepack.media.section import Section
 from framepack.media.timeline.retiming import Retiming, in_between
 from framepack.media.write.writer import foresee, write
 from framepack.processing.context import BindableEffect, Context
-from framepack.processing.limits import Budget
+from framepack.processing.limits import GIGA, Budget
 from framepack.processing.operation import operation
 from framepack.processing.preloading import Preloading
 from framepack.processing.render import bring_source, charge_decoding
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from framepack.media.clip import Clip, Frame
     from framepack.processing.steps import Chain
+    from framepack.settings import Settings
 
 _MAX_SECONDS: Final = 2.0
 _MAX_BYTES: Final = 3_600_000  # of each file: two of them, as base64, are within RunPod's limit of an answer
@@ -131,7 +133,9 @@ def preview(request: PreviewRequest, ctx: Context) -> PreviewResponse:
     source, info = bring_source(request, ctx)
     result = _whole_result(source.path, info, chain, ctx)
     part = _part(request, info, chain)
-    ctx.budget.decode(part.count, info.width, info.height, ctx.settings)
+    _check_decoding(part, info, ctx.settings)
+    if _is_light(request, ctx.effects):
+        ctx = replace(ctx, budget=Budget(ctx.settings.max_preview_gigapixels, "preview"))
     section = Section(part.begin / info.fps, (part.begin + part.count) / info.fps)
     clip = open_clip(source.path, info, warn=ctx.job.warn, section=section)
     changed = chain.apply(clip, ctx)[-1]
@@ -176,6 +180,37 @@ def _part(request: PreviewRequest, info: VideoInfo, chain: Chain) -> _Part:
     retimings = [each for params in chain.params if isinstance(each := getattr(params, "retiming", None), Retiming)]
     count, index, place = in_between(retimings, info.length)
     return _Part(min(first, info.length - count), count, index, place.position)
+
+
+def _check_decoding(part: _Part, info: VideoInfo, settings: Settings) -> None:
+    """Check what is decoded to show a part: frames from the key frame before it on.
+
+    Raises:
+        TooLarge: They are over ``max_preview_gigapixels``.
+    """
+
+    def needed(begin: int) -> int:
+        return decoded_frames(info, range(begin, begin + part.count))
+
+    limit = settings.max_preview_gigapixels
+    pixels, frames = info.width * info.height, needed(part.begin)
+    allowed = int(limit * GIGA / pixels)
+    if frames <= allowed:
+        return
+    remedy = "preview another part, or fewer seconds"
+    if info.edited is None:  # behind the same key frame, a part costs less the earlier it begins
+        rank = info.timeline.frame_at
+        behind_key = info.order.packet_before(rank(part.begin))
+        begins = range(part.begin + 1)
+        earliest = bisect_left(begins, behind_key, key=lambda begin: info.order.packet_before(rank(begin)))
+        fitting = bisect_right(begins, allowed, lo=earliest, key=needed) - 1
+        if fitting >= earliest:
+            remedy = f"one at {float(fitting / info.fps):.2f} seconds would fit"
+    raise TooLarge(
+        f"For this part, {frames} frames of {info.width} x {info.height} pixels have to be decoded, from the key "
+        f"frame before it on, {frames * pixels / GIGA:.4g} gigapixels in all; at most {limit:.4g}, {allowed} frames "
+        f"of this size, per preview are allowed: {remedy}."
+    )
 
 
 def _whole_result(path: Path, info: VideoInfo, chain: Chain, ctx: Context) -> PreviewedVideo | None:
@@ -238,6 +273,8 @@ def _image(frame: Frame, clip: Clip, seconds: Fraction) -> PreviewFile:
 
 def _videos(clip: Clip, changed: Clip, part: _Part, ctx: Context) -> tuple[PreviewFile, PreviewFile]:
     """A part of the video before and after the operations, as videos."""
+    for each in (clip, changed):
+        ctx.budget.encode(each.encoded_frames or 0, each.width, each.height, ctx.settings)
     quiet = replace(ctx, job=ctx.job.sub_job(lambda _progress: None))
     seconds = part.begin / clip.fps
     return _video(clip, "before", seconds, quiet), _video(changed, "after", seconds, ctx)

@@ -280,7 +280,7 @@ def frame_of(number: int) -> av.VideoFrame:
 
 def sequenced(packets: list[int], order: FrameOrder, delay: int = 16) -> list[tuple[int, int]]:
     """Frame number and rank of frames that come in this order."""
-    sequencer = Sequencer(order, delay=delay)
+    sequencer: Sequencer[av.VideoFrame] = Sequencer(order, delay=delay)
     out = [pair for packet in packets for pair in sequencer.add(packet, frame_of(packet))]
     return [(frame.pts or 0, rank) for rank, frame in [*out, *sequencer.flush()]]
 
@@ -296,7 +296,7 @@ def test_a_sequencer_knows_which_frames_are_lost() -> None:
     """With right timestamps a lost frame leaves its rank free; none waits longer than the delay."""
     order = FrameOrder(range(12))
     assert sequenced([0, 1, 4, 5, 6], order) == [(packet, packet) for packet in (0, 1, 4, 5, 6)]
-    sequencer = Sequencer(order, delay=2)
+    sequencer: Sequencer[av.VideoFrame] = Sequencer(order, delay=2)
     assert [len(list(sequencer.add(packet, frame_of(packet)))) for packet in (0, 5, 6, 7, 8)] == [1, 0, 0, 3, 1]
 
 
