@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from framepack.jobs.backends.base import Backend, why_not_ready
@@ -14,12 +15,17 @@ if TYPE_CHECKING:
 class Lane:
     """Starts the jobs of one backend in the order of their creation, as many at once as it has slots.
 
-    Attributes:
+    Guests are jobs whose operations belong to another lane, such as previews, which compute. They take no more than
+    all slots but one, so that the jobs for which the lane is there need not wait for them.
+
+    Args:
         backend: Runs the jobs.
+        is_guest: Whether a job is one.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, is_guest: Callable[[ActiveJob], bool]) -> None:
         self.backend = backend
+        self._is_guest = is_guest
         self._waiting: list[ActiveJob] = []
         self._running: list[ActiveJob] = []
         self._changed = asyncio.Event()
@@ -53,9 +59,11 @@ class Lane:
                 return job
 
     def _next(self) -> ActiveJob | None:
-        """The job whose turn it is, if there is a free slot for it."""
+        """The job whose turn it is, if there is a free slot for it; guests that are too many let others pass."""
         self._waiting = [job for job in self._waiting if not job.is_cancelled]
-        return self._waiting[0] if self._waiting and self._is_free_for(self._waiting[0]) else None
+        are_full = sum(map(self._is_guest, self._running)) >= max(1, self.backend.slots - 1)
+        first = next((job for job in self._waiting if not (are_full and self._is_guest(job))), None)
+        return first if first is not None and self._is_free_for(first) else None
 
     def release(self, job: ActiveJob) -> None:
         """A job that was taken does not run any more."""

@@ -86,7 +86,11 @@ class JobQueue:
         on_event: Callable[[JobRecord], None],
     ) -> None:
         self._records = records
-        self._lanes = {name: Lane(backend) for name, backend in backends.items()}
+
+        def is_guest(job: ActiveJob) -> bool:
+            return job.record.lane not in {None, lane_name(job.record.operation)}
+
+        self._lanes = {name: Lane(backend, is_guest) for name, backend in backends.items()}
         self._limits = limits
         self._active = ActiveJobs(records)
         self._runner = Runner(self._active, self._lanes, lane_name, callbacks, on_event)

@@ -30,14 +30,14 @@ def light_workers() -> list[int]:
     return found
 
 
-def running(server: LocalServer, operation: str) -> list[dict[str, Any]]:
-    """The jobs of an operation that run."""
+def jobs_of(server: LocalServer, operation: str, *states: str) -> list[dict[str, Any]]:
+    """The jobs of an operation that are in one of these states."""
     jobs: list[dict[str, Any]] = server.get("/jobs").json()["jobs"]
-    return [job for job in jobs if (job["operation"], job["state"]) == (operation, "running")]
+    return [job for job in jobs if job["operation"] == operation and job["state"] in states]
 
 
 def test_previews_that_skip_for_long_end_when_they_are_cancelled(tmp_path: Path) -> None:
-    """All four places are taken; they are free again once their jobs are cancelled, and the worker goes on."""
+    """Three run and one waits; others get the fourth place, and the worker goes on without them."""
     body = {
         "video_base64": inline(gif_of_patches(tmp_path / "long.gif", side=1500, count=10_000)),
         "operations": [{"type": "filters", "params": {"brightness": 5}}],
@@ -52,9 +52,12 @@ def test_previews_that_skip_for_long_end_when_they_are_cancelled(tmp_path: Path)
         workers = light_workers()
         assert len(workers) == 1
         previews = [pool.submit(server.post, PREVIEW, body) for _ in range(LIGHT_SLOTS)]
-        assert eventually(lambda: len(running(server, "preview")) == LIGHT_SLOTS)
+        assert eventually(lambda: len(jobs_of(server, "preview", "queued", "running")) == LIGHT_SLOTS)
+        assert eventually(lambda: len(jobs_of(server, "preview", "running")) == LIGHT_SLOTS - 1)
+        assert server.post(ANALYZE, clip).status_code == 200
+        assert len(jobs_of(server, "preview", "running")) == LIGHT_SLOTS - 1
 
-        for job in running(server, "preview"):
+        for job in jobs_of(server, "preview", "queued", "running"):
             assert server.delete(f"/jobs/{job['job_id']}").status_code == 200
 
         assert server.post(ANALYZE, clip).json()["analysis"]["total_frames"] == 5

@@ -169,6 +169,28 @@ def test_a_preview_waits_for_the_worker_only_if_it_needs_a_model(
     assert (refused.status_code, refused.json()["detail"][:37]) == (400, "operations[0].params.contrast must be")
 
 
+def test_previews_leave_a_place_of_the_light_lane_to_others(server: LocalServer, light: HeldBackend) -> None:
+    """Those that are too many let others pass, and run in their turn."""
+    body = {**CLIP, "operations": [{"type": "filters"}]}
+    with ThreadPoolExecutor() as pool:
+        previews = [pool.submit(server.post, PREVIEW, body) for _ in range(5)]
+        assert eventually(lambda: (len(light.held), server.get("/health").json()["jobs_queued"]) == (3, 2))
+        running = list(light.held)
+
+        for job_id in [server.start_job(ANALYZE, CLIP) for _ in range(2)]:
+            light.wait_for(job_id).finish(success=True)
+            assert server.wait_for(job_id)["state"] == "completed"
+            assert server.get("/health").json()["jobs_queued"] == 2
+
+        known = set(light.held)
+        for job_id in running[:2]:
+            light.held[job_id].finish(success=True)
+        assert eventually(lambda: len(set(light.held) - known) == 2)
+        for job_id in set(light.held) - known | {running[2]}:
+            light.held[job_id].finish(success=True)
+        assert {each.result().status_code for each in previews} == {200}
+
+
 def test_a_preview_cannot_be_repeated_by_its_key(server: LocalServer) -> None:
     """Its images are not kept."""
     body = {**CLIP, "operations": [{"type": "filters"}]}
