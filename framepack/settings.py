@@ -222,7 +222,8 @@ class LimitSettings(_Group):
         gt=0,
         le=_MILLION,
         description="Maximum frames x pixels that a preview decodes, from the key frame before its part to its end, "
-        "in 10^9; also of what it computes and encodes without a network. 600 frames of 4096 x 2304 are 5.7.",
+        "in 10^9; also of what it computes and encodes without a network, and of animated WebP and PNG files that "
+        "are previewed, analyzed or saved. 600 frames of 4096 x 2304 are 5.7.",
     )
     max_work_gigapixels: float = Field(
         1000,

@@ -112,6 +112,11 @@ class Budget:
         )
 
 
+def quick_budget(settings: Settings, scope: str) -> Budget:
+    """The budget of what is to take seconds, such as a preview; ``scope`` names it in sentences."""
+    return Budget(settings.max_preview_gigapixels, scope)
+
+
 def _frames(work: Work) -> str:
     return f"{work.frames} frames of {work.width} x {work.height} pixels"
 

@@ -29,12 +29,13 @@ if TYPE_CHECKING:
     from framepack.media.clip import Clip
     from framepack.processing.context import Context
     from framepack.processing.effect import ClipTransform
+    from framepack.processing.limits import Budget
     from framepack.processing.steps import Chain
 
 
-def open_source(request: VideoRequest, ctx: Context) -> tuple[Source, VideoInfo]:
+def open_source(request: VideoRequest, ctx: Context, conversion: Budget | None = None) -> tuple[Source, VideoInfo]:
     """Bring the request's video into the workspace, check it, and charge the job's budget; see `bring_source`."""
-    source, info = bring_source(request, ctx)
+    source, info = bring_source(request, ctx, conversion=conversion)
     charge_decoding(info, ctx)
     return source, info
 
@@ -53,7 +54,10 @@ def charge_decoding(info: VideoInfo, ctx: Context) -> None:
 
 
 def bring_source(
-    request: VideoRequest, ctx: Context, probing: AbstractContextManager[object] | None = None
+    request: VideoRequest,
+    ctx: Context,
+    probing: AbstractContextManager[object] | None = None,
+    conversion: Budget | None = None,
 ) -> tuple[Source, VideoInfo]:
     """Bring the request's video into the workspace, probe it, and check it against the limits.
 
@@ -61,6 +65,7 @@ def bring_source(
         request: The request.
         ctx: The context of the job.
         probing: Entered while the file is read.
+        conversion: What an animated image may cost, which is converted as a whole; None: what the job has left.
 
     Raises:
         InvalidSource, SourceNotAllowed, SourceFailed, SourceTooSlow: The video did not arrive.
@@ -74,12 +79,12 @@ def bring_source(
             limit = round(ctx.settings.max_source_mb * MB)
             source = Source.from_base64(request.video_base64 or "", ctx.workspace, limit)
         with probing or nullcontext():
-            source, info = _probed(source, ctx)
+            source, info = _probed(source, ctx, conversion or ctx.budget)
     check_source(info, ctx.settings)
     return source, info
 
 
-def _probed(source: Source, ctx: Context) -> tuple[Source, VideoInfo]:
+def _probed(source: Source, ctx: Context, conversion: Budget) -> tuple[Source, VideoInfo]:
     """The source and what is in it; an animated image is converted first, and described as what it is."""
     kind = animation_format(source.path)
     if kind is None:
@@ -89,7 +94,7 @@ def _probed(source: Source, ctx: Context) -> tuple[Source, VideoInfo]:
     def check(width: int, height: int, frames: int) -> None:
         ctx.job.check()
         check_size(width, height, frames, ctx.settings)
-        replace(ctx.budget).decode(frames, width, height, ctx.settings)
+        replace(conversion).decode(frames, width, height, ctx.settings)
 
     metadata = convert_animation(source.path, target, check=check, warn=ctx.job.warn)
     info = probe(target, max_frames=ctx.settings.max_frames)

@@ -9,6 +9,7 @@ from typing import Any
 
 import av
 import pytest
+from PIL import Image
 
 from framepack.job import Job
 from framepack.media.read.decoder import Decoder
@@ -132,3 +133,24 @@ def test_a_preview_that_is_cancelled_on_the_way_to_its_part_ends(
     assert len(decoded) <= 31
     assert [each.name for each in threading.enumerate() if each.name == "prefetch"] == []
     assert own.leftovers() == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "scope"), [("analyze", "analysis"), ("save_video", "saved file"), ("preview", "preview")]
+)
+def test_an_animated_image_that_takes_long_to_convert_is_refused_in_the_light_lane(
+    tmp_path: Path, operation: str, scope: str
+) -> None:
+    """Other operations, which nobody waits behind, take it."""
+    images = [Image.new("RGB", (64, 64), (number, 0, 0)) for number in range(20)]
+    images[0].save(tmp_path / "long.png", save_all=True, append_images=images[1:], duration=40)
+    own = bench(tmp_path, max_preview_gigapixels=10 * 64 * 64 / 1e9)
+    fields: dict[str, Any] = {"operations": [BRIGHTER]} if operation == "preview" else {}
+
+    answer = own.run(operation, tmp_path / "long.png", **fields)
+
+    assert answer["code"] == "too_large"
+    assert answer["error"].startswith("The video has 20 frames of 64 x 64 pixels, ")
+    assert f"per {scope} are allowed: 10 frames of this size" in answer["error"]
+    assert own.leftovers() == []
+    assert "output_path" in own.run("filters", tmp_path / "long.png", brightness=5)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from framepack.api.schemas import SuccessResponse, VideoRequest
 from framepack.processing.context import Context
+from framepack.processing.limits import quick_budget
 from framepack.processing.operation import operation
 from framepack.processing.render import open_source
 
@@ -59,7 +60,7 @@ class AnalyzeResponse(SuccessResponse):
 )
 def analyze(request: AnalyzeRequest, ctx: Context) -> AnalyzeResponse:
     """Analyze a video and get detailed metadata."""
-    source, info = open_source(request, ctx)
+    source, info = open_source(request, ctx, quick_budget(ctx.settings, "analysis"))
     return AnalyzeResponse(
         analysis=_described(_filename(source, info), info),
         warnings=[*ctx.job.warnings, *info.warnings, *info.notes, *info.left_out] or None,

@@ -25,7 +25,7 @@ from framepack.media.section import Section
 from framepack.media.timeline.retiming import Retiming, in_between
 from framepack.media.write.writer import foresee, write
 from framepack.processing.context import BindableEffect, Context
-from framepack.processing.limits import GIGA, Budget
+from framepack.processing.limits import GIGA, Budget, quick_budget
 from framepack.processing.operation import operation
 from framepack.processing.preloading import Preloading
 from framepack.processing.render import bring_source, charge_decoding
@@ -130,12 +130,12 @@ def _is_light(request: PreviewRequest, effects: Mapping[str, BindableEffect]) ->
 def preview(request: PreviewRequest, ctx: Context) -> PreviewResponse:
     """Preview operations on one frame or up to two seconds of a video, before and after, without storing anything."""
     chain = build_chain(request.operations, ctx)
-    source, info = bring_source(request, ctx)
+    source, info = bring_source(request, ctx, conversion=quick_budget(ctx.settings, "preview"))
     result = _whole_result(source.path, info, chain, ctx)
     part = _part(request, info, chain)
     _check_decoding(part, info, ctx.settings)
     if _is_light(request, ctx.effects):
-        ctx = replace(ctx, budget=Budget(ctx.settings.max_preview_gigapixels, "preview"))
+        ctx = replace(ctx, budget=quick_budget(ctx.settings, "preview"))
     section = Section(part.begin / info.fps, (part.begin + part.count) / info.fps)
     clip = open_clip(source.path, info, warn=ctx.job.warn, section=section)
     changed = chain.apply(clip, ctx)[-1]

@@ -10,6 +10,7 @@ from framepack.api.names import Name
 from framepack.api.schemas import Message, SuccessResponse, VideoRequest
 from framepack.filenames import UNTITLED, safe_name
 from framepack.processing.context import Context
+from framepack.processing.limits import quick_budget
 from framepack.processing.operation import operation
 from framepack.processing.render import open_source
 
@@ -57,7 +58,7 @@ class SaveResponse(SuccessResponse):
 )
 def save_video(request: SaveRequest, ctx: Context) -> SaveResponse:
     """Save a video to permanent storage, byte for byte."""
-    source, info = open_source(request, ctx)
+    source, info = open_source(request, ctx, quick_budget(ctx.settings, "saved file"))
     path = source.original or source.path
     extension = _extension(source.filename, path, info.container)
     saved = ctx.outputs.save(path, _named(request.custom_name or source.name, extension))
