@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from framepack.media.read.scan import WITH_FRAME_INDEX
-from framepack.media.read.whole_file import has_damaged_tags, has_unread_blocks, is_cut_off
+from framepack.media.read.whole_file import has_damaged_blocks, has_damaged_tags, has_unread_blocks, is_cut_off
 from framepack.media.timeline.constant_rate import longer_end
 from framepack.media.transport_stream import is_transport_stream
 from framepack.units import MICROSECONDS
@@ -73,8 +73,7 @@ def describe_damage(
         elif is_cut:
             yield "The end of the file is missing or cannot be read."
     elif name in _WITHOUT_DURATION:
-        if is_cut or _lacks_end(path, name, scanned):
-            yield "The end of the file is missing or cannot be read."
+        yield from _missing_undeclared(path, name, scanned, is_cut=is_cut)
     elif name == "flv" and _lacks_end(path, name, scanned):
         yield "The end of the file cannot be read."
     else:
@@ -103,6 +102,13 @@ def _missing_end(container: InputContainer, scanned: Scan, timeline: Timeline, *
         yield f"The end of the file is missing: of {float(declared):.1f} seconds it holds {float(present):.1f}."
     elif is_cut:
         yield "The end of the file is missing or cannot be read."
+
+
+def _missing_undeclared(path: Path, name: str, scanned: Scan, *, is_cut: bool) -> Iterator[str]:
+    if is_cut or _lacks_end(path, name, scanned):
+        yield "The end of the file is missing or cannot be read."
+    elif name == "gif" and has_damaged_blocks(path):
+        yield "Some of the video's data could not be read."
 
 
 def _lacks_end(path: Path, name: str, scanned: Scan) -> bool:

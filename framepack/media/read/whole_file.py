@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -17,6 +18,11 @@ _MOST_SIZE_BYTES: Final = 8
 _FLV_TAGS: Final = (8, 9, 18)
 _FLV_TAG_BYTES: Final = 11
 _FLV_HEADER_SIZE: Final = 5  # where it is
+_GIF_HEADER_BYTES: Final = 13
+_GIF_FLAGS: Final = 10
+_GIF_HAS_TABLE: Final = 128
+_GIF_IMAGE_BYTES: Final = 10  # flags are the last one; the size of the codes follows
+_GIF_IMAGE, _GIF_EXTENSION, _GIF_TRAILER = 0x2C, 0x21, 0x3B
 _ASF_PROPERTIES: Final = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _OGG_PAGE: Final = b"OggS"
 _OGG_HEADER_BYTES: Final = 27
@@ -224,6 +230,36 @@ def _flv_tags_end(file: BinaryIO, size_bytes: int) -> int:
             break
         begin += _FLV_TAG_BYTES + int.from_bytes(tag[1:4], "big") + 4
     return begin
+
+
+def has_damaged_blocks(path: Path) -> bool:
+    """Whether a GIF file has anything but blocks and padding before its end; readers search for the next block."""
+    if path.stat().st_size <= _GIF_HEADER_BYTES:
+        return False
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        place = _GIF_HEADER_BYTES + _color_table_bytes(data[_GIF_FLAGS])
+        try:
+            while (kind := data[place]) != _GIF_TRAILER:
+                if kind == _GIF_EXTENSION:
+                    place += 2
+                elif kind == _GIF_IMAGE:
+                    place += _GIF_IMAGE_BYTES + 1 + _color_table_bytes(data[place + _GIF_IMAGE_BYTES - 1])
+                elif kind:
+                    return True
+                else:
+                    place += 1
+                    continue
+                while length := data[place]:  # of a part of the block; the last one has none
+                    place += 1 + length
+                place += 1
+        except IndexError:  # the end is missing, which is said elsewhere
+            pass
+    return False
+
+
+def _color_table_bytes(flags: int) -> int:
+    """The size of the table of colors that follows, if one does."""
+    return 3 * 2 ** ((flags & 7) + 1) if flags & _GIF_HAS_TABLE else 0
 
 
 def _is_whole_flv(path: Path) -> bool:

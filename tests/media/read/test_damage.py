@@ -79,6 +79,19 @@ def test_a_truncated_file_gives_a_warning(
     assert any("The end of the file is missing" in warning for warning in warnings)
 
 
+@pytest.mark.parametrize("begin", [0.2, 0.5, 0.65])
+def test_a_gif_without_a_part_of_its_middle_gives_a_warning(
+    whole: Callable[[str], Path], tmp_path: Path, begin: float
+) -> None:
+    """Readers search for the next block, if the parts do not happen to fit together."""
+    data = whole(".gif").read_bytes()
+    path = tmp_path / "cut.gif"
+    path.write_bytes(data[: round(begin * len(data))] + data[round((begin + 0.2) * len(data)) :])
+    clip, warnings = opened(path)
+    assert sum(1 for _ in clip.frames()) < 100
+    assert "Some of the video's data could not be read." in warnings
+
+
 def test_a_truncated_file_counts_missing_frames(whole: Callable[[str], Path], tmp_path: Path) -> None:
     """An MP4 file lists its frames, so that the missing ones can be counted."""
     clip, warnings = opened(truncate(whole(".mp4"), tmp_path / "cut.mp4", 0.6))
