@@ -120,11 +120,16 @@ class Compared:
 
     def numbers(self) -> tuple[int, int]:
         """The frame numbers that both sides show, which `barred` drew; each side is shown whole for it."""
-        found = []
-        for position in (100, 0):
-            self.script(f"view.position = {position}")
+        return self.number(100), self.number(0)
+
+    def number(self, position: int) -> int:
+        """The frame number that is on the stage while the divider is there."""
+        self.script(f"view.position = {position}")
+        found: list[int] = []
+        while len(found) < 2 or found[-1] != found[-2]:  # a frame may be on the screen later than its seek ends
+            self.tab.page.wait_for_timeout(50 * len(found))
             found.append(bars_of(self.stage()))
-        return found[0], found[1]
+        return found[-1]
 
     def play_past(self, step: int) -> None:
         """Play until a frame is passed, then pause."""
