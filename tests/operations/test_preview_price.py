@@ -51,8 +51,8 @@ def test_a_preview_far_behind_the_only_key_frame_of_a_bomb_is_refused(
     assert answer["code"] == "too_large"
     assert answer["error"] == (
         "For this part, 15001 frames of 3000 x 3000 pixels have to be decoded, from the key frame before it on, 135 "
-        "gigapixels in all; at most 8, 888 frames of this size, per preview are allowed: one at 17.74 seconds would "
-        "fit."
+        "gigapixels in all; at most 8, 888 frames of this size, per preview are allowed: one at 17.750 seconds "
+        "would fit."
     )
     assert decoded == []
     assert own.leftovers() == []
@@ -70,6 +70,22 @@ def test_the_time_that_a_refused_preview_names_is_the_last_that_fits(tmp_path: P
 
     assert own.run("preview", clip, operations=[BRIGHTER], at_seconds=at)["frame"] == 39
     assert own.run("preview", clip, operations=[BRIGHTER], at_seconds=later)["code"] == "too_large"
+
+
+@pytest.mark.parametrize(("at", "seconds"), [(7.9, 2), (11.9, 2), (11.99, 0), (11.7, 0.5)])
+def test_the_time_that_is_named_fits_also_where_the_end_cuts_the_part(
+    tmp_path: Path, at: float, seconds: float
+) -> None:
+    """An earlier part is longer. B-frames take a frame behind them, and times are rounded."""
+    clip = make_clip(tmp_path / "clip.mp4", Spec(size=(64, 48), count=300, options={"bf": "3", "g": "300"}))
+    own = bench(tmp_path, max_preview_gigapixels=150 * 64 * 48 / 1e9)
+    refused = own.run("preview", clip, operations=[BRIGHTER], at_seconds=at, seconds=seconds)
+    found = re.search(r"one at ([0-9.]+) seconds would fit", refused["error"])
+    assert found is not None
+
+    again = own.run("preview", clip, operations=[BRIGHTER], at_seconds=float(found[1]), seconds=seconds)
+
+    assert "error" not in again
 
 
 @pytest.mark.parametrize(("interval", "fps"), [(600, 60), (250, 25), (240, 60)])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from framepack.media.read.scan import WITH_FRAME_INDEX
-from framepack.media.read.whole_file import has_damaged_blocks, has_damaged_tags, has_unread_blocks, is_cut_off
+from framepack.media.read.whole_file import has_damaged_tags, has_unread_blocks, is_cut_off, walk_gif
 from framepack.media.timeline.constant_rate import longer_end
 from framepack.media.transport_stream import is_transport_stream
 from framepack.units import MICROSECONDS
@@ -30,7 +30,6 @@ _MOST_TAIL_BYTES: Final = 4_000_000
 _START_CODE_BYTES: Final = 4
 _END_CODE: Final = 0xB9
 _PACK_CODE: Final = 0xBA
-_GIF_END: Final = b"\0;"  # the end of the last block, and the trailer
 
 
 def describe_changes(scanned: Scan, timeline: Timeline, timestamps: Timestamps) -> Iterator[str]:
@@ -105,26 +104,22 @@ def _missing_end(container: InputContainer, scanned: Scan, timeline: Timeline, *
 
 
 def _missing_undeclared(path: Path, name: str, scanned: Scan, *, is_cut: bool) -> Iterator[str]:
-    if is_cut or _lacks_end(path, name, scanned):
-        yield "The end of the file is missing or cannot be read."
-    elif name == "gif" and has_damaged_blocks(path):
+    blocks = walk_gif(path) if name == "gif" else None
+    if blocks is not None and blocks.is_damaged:
         yield "Some of the video's data could not be read."
+    elif is_cut or (_lacks_end(path, name, scanned) if blocks is None else not blocks.has_end):
+        yield "The end of the file is missing or cannot be read."
 
 
 def _lacks_end(path: Path, name: str, scanned: Scan) -> bool:
-    """Whether much of the file comes after the last packet and is no padding, or a GIF has no trailer."""
+    """Whether much of the file comes after the last packet and is no padding."""
     size_bytes = path.stat().st_size
     slack_bytes = max(_SLACK_BYTES, round(size_bytes * _SLACK_SHARE))
     rest_bytes = size_bytes - scanned.end_bytes
     if name == "mpeg":
         rest_bytes = _unreadable_bytes(_tail(path, scanned.last_position))
-    if rest_bytes > slack_bytes:
-        return not (name == "mpegts" and is_transport_stream(_tail(path, scanned.last_position)))
-    if name != "gif":
-        return False
-    with path.open("rb") as file:
-        file.seek(-min(size_bytes, 16), 2)
-        return not file.read().rstrip(b"\0\r\n").endswith(_GIF_END)
+    is_padding = name == "mpegts" and is_transport_stream(_tail(path, scanned.last_position))
+    return rest_bytes > slack_bytes and not is_padding
 
 
 def _tail(path: Path, begin: int) -> bytes:

@@ -12,6 +12,7 @@ _VP9_MARKER: Final = 0b10
 _VP9_RESERVED_PROFILE: Final = 3  # has one more bit
 _SUPERFRAME_MARKER: Final = 0b110
 _THEORA_HEADER: Final = 0x80
+_GIF_EXTENSION, _GIF_END = 0x21, 0x3B
 _MPEG: Final = ("mpeg1video", "mpeg2video")
 _MPEG_FRAME: Final = b"\0\0\1\0"
 _MPEG4_FRAME, _MPEG4_B = b"\0\0\1\xb6", 2
@@ -35,13 +36,30 @@ def is_shown(codec: str, packet: Packet[Any]) -> bool:
 
 
 def is_header(codec: str, packet: Packet[Any]) -> bool:
-    """Whether a packet holds a header instead of a frame, as at the second beginning of a chained Ogg file.
+    """Whether a packet holds a header instead of a frame.
+
+    Such packets are at the second beginning of a chained Ogg file, and a GIF has one if something other than its end
+    follows its last image, such as a comment.
 
     Args:
         codec: FFmpeg's name of the codec.
         packet: A packet with data.
     """
-    return codec == "theora" and bool(memoryview(cast("Any", packet))[0] & _THEORA_HEADER)
+    data = memoryview(cast("Any", packet))
+    if codec == "gif":
+        return not _gif_has_image(data)
+    return codec == "theora" and bool(data[0] & _THEORA_HEADER)
+
+
+def _gif_has_image(data: memoryview) -> bool:
+    """Whether anything but extensions and the end is in the data of a GIF."""
+    place = 0
+    while place + 2 < len(data) and data[place] == _GIF_EXTENSION:
+        place += 2
+        while place < len(data) and data[place]:
+            place += 1 + data[place]
+        place += 1
+    return place < len(data) and data[place] != _GIF_END
 
 
 def is_always_decoded(codec: str, packet: Packet[Any]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple
 
 from framepack.media.transport_stream import PACKETS, SYNC
 
@@ -232,29 +232,57 @@ def _flv_tags_end(file: BinaryIO, size_bytes: int) -> int:
     return begin
 
 
-def has_damaged_blocks(path: Path) -> bool:
-    """Whether a GIF file has anything but blocks and padding before its end; readers search for the next block."""
+class GifBlocks(NamedTuple):
+    """What a walk through the blocks of a GIF file has met.
+
+    Attributes:
+        is_damaged: Whether something else lies between them, so that readers search for the next one, or stop.
+        has_end: Whether the end is there.
+    """
+
+    is_damaged: bool
+    has_end: bool
+
+
+def walk_gif(path: Path) -> GifBlocks:
+    """Walk through the blocks of a GIF file. Padding before its end, and anything behind it, is no damage."""
     if path.stat().st_size <= _GIF_HEADER_BYTES:
-        return False
+        return GifBlocks(is_damaged=False, has_end=False)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         place = _GIF_HEADER_BYTES + _color_table_bytes(data[_GIF_FLAGS])
+        is_padded = False
         try:
             while (kind := data[place]) != _GIF_TRAILER:
-                if kind == _GIF_EXTENSION:
-                    place += 2
-                elif kind == _GIF_IMAGE:
-                    place += _GIF_IMAGE_BYTES + 1 + _color_table_bytes(data[place + _GIF_IMAGE_BYTES - 1])
-                elif kind:
-                    return True
-                else:
+                if kind == 0:
+                    is_padded = True
                     place += 1
-                    continue
-                while length := data[place]:  # of a part of the block; the last one has none
-                    place += 1 + length
-                place += 1
-        except IndexError:  # the end is missing, which is said elsewhere
-            pass
-    return False
+                elif kind not in {_GIF_IMAGE, _GIF_EXTENSION} or is_padded:
+                    return GifBlocks(is_damaged=True, has_end=False)
+                else:
+                    place = _gif_block_end(data, place)
+        except IndexError:
+            return GifBlocks(is_damaged=False, has_end=False)
+        return GifBlocks(is_damaged=_is_gif_image(data, place + 1), has_end=True)
+
+
+def _gif_block_end(data: mmap.mmap, place: int) -> int:
+    if data[place] == _GIF_IMAGE:
+        place += _GIF_IMAGE_BYTES + 1 + _color_table_bytes(data[place + _GIF_IMAGE_BYTES - 1])
+    else:
+        place += 2
+    while length := data[place]:  # of a part of the block; the last one has none
+        place += 1 + length
+    return place + 1
+
+
+def _is_gif_image(data: mmap.mmap, place: int) -> bool:
+    """Whether an image, perhaps behind extensions, is there as a whole."""
+    try:
+        while data[place] == _GIF_EXTENSION:
+            place = _gif_block_end(data, place)
+        return data[place] == _GIF_IMAGE and _gif_block_end(data, place) > place
+    except IndexError:
+        return False
 
 
 def _color_table_bytes(flags: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from base64 import b64encode
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
@@ -132,8 +132,9 @@ def preview(request: PreviewRequest, ctx: Context) -> PreviewResponse:
     chain = build_chain(request.operations, ctx)
     source, info = bring_source(request, ctx, conversion=quick_budget(ctx.settings, "preview"))
     result = _whole_result(source.path, info, chain, ctx)
-    part = _part(request, info, chain)
-    _check_decoding(part, info, ctx.settings)
+    number = math.floor(Fraction(str(request.at_seconds)) * info.fps + _TOLERANCE)
+    part = _part(number, request, info, chain)
+    _check_decoding(part, lambda number: _part(number, request, info, chain), info, ctx.settings)
     if _is_light(request, ctx.effects):
         ctx = replace(ctx, budget=quick_budget(ctx.settings, "preview"))
     section = Section(part.begin / info.fps, (part.begin + part.count) / info.fps)
@@ -171,8 +172,8 @@ class _Part:
         return math.floor(self.position)
 
 
-def _part(request: PreviewRequest, info: VideoInfo, chain: Chain) -> _Part:
-    number = math.floor(Fraction(str(request.at_seconds)) * info.fps + _TOLERANCE)
+def _part(number: int, request: PreviewRequest, info: VideoInfo, chain: Chain) -> _Part:
+    """The part that is shown if the source's frame of this number is asked for."""
     first = min(number, info.length - 1)
     if request.seconds:
         count = max(1, round(Fraction(str(request.seconds)) * info.fps))
@@ -182,18 +183,24 @@ def _part(request: PreviewRequest, info: VideoInfo, chain: Chain) -> _Part:
     return _Part(min(first, info.length - count), count, index, place.position)
 
 
-def _check_decoding(part: _Part, info: VideoInfo, settings: Settings) -> None:
+def _check_decoding(part: _Part, part_at: Callable[[int], _Part], info: VideoInfo, settings: Settings) -> None:
     """Check what is decoded to show a part: frames from the key frame before it on.
+
+    Args:
+        part: The part.
+        part_at: The part of another request, which asks for the frame of this number.
+        info: What is known of the source.
+        settings: The settings.
 
     Raises:
         TooLarge: They are over ``max_preview_gigapixels``.
     """
 
-    def needed(begin: int) -> int:
-        return decoded_frames(info, range(begin, begin + part.count))
+    def needed(part: _Part) -> int:
+        return decoded_frames(info, range(part.begin, part.begin + part.count))
 
     limit = settings.max_preview_gigapixels
-    pixels, frames = info.width * info.height, needed(part.begin)
+    pixels, frames = info.width * info.height, needed(part)
     allowed = int(limit * GIGA / pixels)
     if frames <= allowed:
         return
@@ -201,11 +208,13 @@ def _check_decoding(part: _Part, info: VideoInfo, settings: Settings) -> None:
     if info.edited is None:  # behind the same key frame, a part costs less the earlier it begins
         rank = info.timeline.frame_at
         behind_key = info.order.packet_before(rank(part.begin))
-        begins = range(part.begin + 1)
-        earliest = bisect_left(begins, behind_key, key=lambda begin: info.order.packet_before(rank(begin)))
-        fitting = bisect_right(begins, allowed, lo=earliest, key=needed) - 1
+        numbers = range(part.begin + 1)
+        earliest = bisect_left(numbers, behind_key, key=lambda number: info.order.packet_before(rank(number)))
+        fitting = bisect_right(numbers, allowed, lo=earliest, key=lambda number: needed(part_at(number))) - 1
+        while fitting >= earliest and needed(part_at(fitting)) > allowed:  # B-frames cost more than the next frame
+            fitting -= 1
         if fitting >= earliest:
-            remedy = f"one at {float(fitting / info.fps):.2f} seconds would fit"
+            remedy = f"one at {float((fitting + Fraction(1, 2)) / info.fps):.3f} seconds would fit"
     raise TooLarge(
         f"For this part, {frames} frames of {info.width} x {info.height} pixels have to be decoded, from the key "
         f"frame before it on, {frames * pixels / GIGA:.4g} gigapixels in all; at most {limit:.4g}, {allowed} frames "

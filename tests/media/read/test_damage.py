@@ -92,6 +92,36 @@ def test_a_gif_without_a_part_of_its_middle_gives_a_warning(
     assert "Some of the video's data could not be read." in warnings
 
 
+@pytest.mark.parametrize("added", [b"\0", b"\0\0\0", b";", b"\x55"])
+def test_a_gif_with_anything_between_its_blocks_gives_a_warning(
+    whole: Callable[[str], Path], tmp_path: Path, added: bytes
+) -> None:
+    """FFmpeg stops there, and all that follows is lost."""
+    data = whole(".gif").read_bytes()
+    place = data.index(b"\0\x21\xf9\x04", len(data) // 2) + 1
+    path = tmp_path / "stops.gif"
+    path.write_bytes(data[:place] + added + data[place:])
+    clip, warnings = opened(path)
+    assert sum(1 for _ in clip.frames()) < 100
+    assert warnings == ["Some of the video's data could not be read."]
+
+
+@pytest.mark.parametrize(
+    ("before", "behind"),
+    [(b"\0\0", b""), (b"", bytes(100)), (b"", b"made by hand"), (b"\x21\xfe\x05hello\0", b"")],
+    ids=["padding", "zeros behind", "text behind", "comment"],
+)
+def test_a_gif_with_something_around_its_end_is_whole(
+    whole: Callable[[str], Path], tmp_path: Path, before: bytes, behind: bytes
+) -> None:
+    """Nothing is missing, and what follows the last image is no frame."""
+    data = whole(".gif").read_bytes()
+    path = tmp_path / "odd.gif"
+    path.write_bytes(data[:-1] + before + data[-1:] + behind)
+    clip, warnings = opened(path)
+    assert (sum(1 for _ in clip.frames()), warnings) == (100, [])
+
+
 def test_a_truncated_file_counts_missing_frames(whole: Callable[[str], Path], tmp_path: Path) -> None:
     """An MP4 file lists its frames, so that the missing ones can be counted."""
     clip, warnings = opened(truncate(whole(".mp4"), tmp_path / "cut.mp4", 0.6))
