@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -139,3 +140,20 @@ def rgb_clip(path: Path, lost: range = range(0)) -> Path:
                 kept.time_base, kept.is_keyframe = packet.time_base, number == 0
                 output.mux_one(kept)
     return path
+
+
+def test_a_section_that_damage_reaches_says_so(tmp_path: Path) -> None:
+    """It is in the section, or in a frame before it from which its frames are predicted."""
+    options = {"g": "45", "bf": "0", "sc_threshold": "0", "crf": "10"}
+    path = make_clip(tmp_path / "clip.mp4", Spec(size=(64, 48), fps=Fraction(25), count=90, options=options))
+    with av.open(str(path)) as container:
+        packet = next(islice(container.demux(video=0), 20, None))
+        place, size_bytes = packet.pos or 0, packet.size
+    with path.open("r+b") as file:
+        file.seek(place + size_bytes // 3)
+        file.write(bytes(size_bytes // 2))
+
+    for begin, end, is_reached in (("0", "0.6", False), ("0.6", "1", True), ("1.2", "1.6", True), ("2", "3", False)):
+        warnings: list[str] = []
+        assert len(list(cut(path, begin, end, warnings).frames())) == round(25 * (float(end) - float(begin)))
+        assert warnings == ["Frames of this part may show damage."] * is_reached

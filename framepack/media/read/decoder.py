@@ -72,6 +72,7 @@ class Decoder:
         damaged: Number of those in which the decoder concealed errors, or which came before any key frame.
         failed: Number of packets that could not be read or decoded.
         first: Number of the first frame that could be decoded, in presentation order.
+        follows_damage: Whether the first frame is predicted, perhaps by way of others, from one that is damaged.
         has_key_frame: Whether a key frame has been decoded, or the codec's decoder begins with one.
         found_transparent: Whether a frame had pixels that are not opaque.
         changes: Sentences about how frames were changed, each once.
@@ -86,6 +87,7 @@ class Decoder:
     failed: int = 0
     first: int = 0
     has_key_frame: bool = False
+    follows_damage: bool = False
     found_transparent: bool = False
     changes: dict[str, None] = field(default_factory=dict)
     _intact: dict[int, bool] = field(default_factory=dict)  # by number of packet
@@ -127,6 +129,8 @@ class Decoder:
             yield f"{damaged} of {expected} frames may show damage."
 
     def _count(self, frame: av.VideoFrame) -> av.VideoFrame:
+        if not self.decoded and frame.key_frame:
+            self.follows_damage = False
         self.decoded += 1
         self.has_key_frame |= self._is_key(frame)
         is_damaged = frame.is_corrupt or not self.has_key_frame
@@ -134,6 +138,11 @@ class Decoder:
         if frame.pts is not None:
             self._intact[frame.pts] = not is_damaged
         return frame
+
+    def _count_early(self, frame: av.VideoFrame) -> None:
+        """Note what a frame that is left out means for those that are predicted from it."""
+        self.has_key_frame |= self._is_key(frame)
+        self.follows_damage = frame.is_corrupt or (self.follows_damage and not frame.key_frame)
 
     def _is_key(self, frame: av.VideoFrame) -> bool:
         """Whether decoding may begin with a frame."""
@@ -195,7 +204,7 @@ class Decoder:
         for rank, frame in ordered:
             if rank < first:
                 earlier = [(rank, frame)]
-                self.has_key_frame |= self._is_key(frame.frame if isinstance(frame, _Early) else frame)
+                self._count_early(frame.frame if isinstance(frame, _Early) else frame)
                 continue
             yield from self._completed([*(earlier if rank > first else ()), (rank, frame)], normalize)
             earlier = []

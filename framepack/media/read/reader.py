@@ -152,6 +152,8 @@ def _sentences(decoder: Decoder, shown: _Shown, *, is_whole: bool) -> Iterator[s
     """Describe how frames were changed and, after the whole video was decoded, what was lost."""
     yield from decoder.changes
     if not is_whole:
+        if decoder.damaged or decoder.failed or decoder.follows_damage:
+            yield "Frames of this part may show damage."
         return
     yield from decoder.describe_damage()
     lost = decoder.decoded - shown.count - decoder.info.timeline.dropped
