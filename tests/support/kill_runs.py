@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 from collections import Counter
@@ -12,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 from uuid import uuid4
 
 import av
@@ -49,7 +50,7 @@ class Counts:
         not_completed: Jobs that did not end, or not as they should.
         lost: Outputs that an answer names and that are missing, or cannot be decoded completely.
         outputs: Videos in the store.
-        bodies: Different bodies for each id of a callback.
+        bodies: Different bodies for each id of a callback, without the signatures of links, which later attempts renew.
         ids: Different ids for each job.
         heard: How often the receiver heard of each job that wanted a callback.
     """
@@ -68,9 +69,12 @@ class Counts:
         for request in receiver.requests:
             if request.method == "POST":
                 name, job_id = request.headers["webhook-id"], str(json.loads(request.body)["job_id"])
-                self.bodies.setdefault(name, set()).add(request.body)
+                self.bodies.setdefault(name, set()).add(_SIGNATURE.sub(b"", request.body))
                 self.ids.setdefault(job_id, set()).add(name)
                 self.heard[job_id] += 1
+
+
+_SIGNATURE: Final = re.compile(rb'\?[^"]*')
 
 
 class Site:
