@@ -50,7 +50,7 @@ class Counts:
         not_completed: Jobs that did not end, or not as they should.
         lost: Outputs that an answer names and that are missing, or cannot be decoded completely.
         outputs: Videos in the store.
-        bodies: Different bodies for each id of a callback, without the signatures of links, which later attempts renew.
+        bodies: Different bodies for each id of a callback, without signatures of links, which later attempts renew.
         ids: Different ids for each job.
         heard: How often the receiver heard of each job that wanted a callback.
     """
