@@ -83,6 +83,7 @@ def test_a_paused_comparison_whose_link_has_expired_shows_the_frame_that_is_soug
 
     shown.outlive_links()
     shown.seek(100)
+    shown.tab.wait_until(_PLAYABLE.format(2))
     shown.play_past(130)
     before, after = shown.numbers()
     assert before == after > 130
