@@ -50,7 +50,7 @@ class Counts:
         not_completed: Jobs that did not end, or not as they should.
         lost: Outputs that an answer names and that are missing, or cannot be decoded completely.
         outputs: Videos in the store.
-        bodies: Different bodies for each id of a callback, without signatures of links, which later attempts renew.
+        bodies: Different bodies for each id of a callback, without links, which later attempts renew.
         ids: Different ids for each job.
         heard: How often the receiver heard of each job that wanted a callback.
     """
@@ -69,12 +69,12 @@ class Counts:
         for request in receiver.requests:
             if request.method == "POST":
                 name, job_id = request.headers["webhook-id"], str(json.loads(request.body)["job_id"])
-                self.bodies.setdefault(name, set()).add(_SIGNATURE.sub(b"", request.body))
+                self.bodies.setdefault(name, set()).add(_LINK.sub(b"", request.body))
                 self.ids.setdefault(job_id, set()).add(name)
                 self.heard[job_id] += 1
 
 
-_SIGNATURE: Final = re.compile(rb'\?[^"]*')
+_LINK: Final = re.compile(rb'"http[^"]*"')
 
 
 class Site:
