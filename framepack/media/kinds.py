@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from framepack.media.boxes import file_boxes
+
 _BEGINNINGS: Final = (
     (b"%PDF", "a PDF document"),
     (b"PK\x03\x04", "a ZIP archive"),
@@ -40,7 +42,6 @@ _BEGINNINGS: Final = (
 _RIFF: Final = {b"WAVE": "audio (WAV)", b"WEBP": "a still image (WebP)"}
 _STILL_BRANDS: Final = {b"avif": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIF"}
 _HEAD_BYTES: Final = 512
-_LONG: Final = b"\0\0\0\1"  # in place of the length of a box: 64 bits follow
 _MARKUP: Final = (b"<!doctype html", b"<html")
 
 
@@ -67,17 +68,9 @@ def describe_kind(path: Path) -> str | None:
 
 def is_mp4_without_index(path: Path) -> bool:
     """Whether a file begins as an MP4 file, and has no index of frames; False if it cannot be read."""
-    names, begin = [], 0
     try:
-        size_bytes = path.stat().st_size
         with path.open("rb") as file:
-            while len(head := file.read(16)) >= 8:  # noqa: PLR2004 - a length and a name
-                names.append(head[4:8])
-                length = int.from_bytes(head[8:16] if head[:4] == _LONG else head[:4], "big")
-                if not 8 <= length <= size_bytes - begin:  # noqa: PLR2004 - the last box, or damage
-                    break
-                begin += length
-                file.seek(begin)
+            names = [box.name for box in file_boxes(file, path.stat().st_size)]
     except OSError:
         return False
     return names[:1] == [b"ftyp"] and b"moov" not in names

@@ -9,6 +9,8 @@ from itertools import dropwhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from framepack.media.boxes import file_boxes
+
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.video.stream import VideoStream
@@ -100,22 +102,16 @@ def played_once(edits: Sequence[Edit]) -> list[Edit]:
 
 def _movie(path: Path) -> bytes:
     """The content of the box that describes all tracks; nothing if there is none."""
-    size_bytes, begin = path.stat().st_size, 0
+    size_bytes = path.stat().st_size
     with path.open("rb") as file:
-        while begin + 8 <= size_bytes:
-            file.seek(begin)
-            head = file.read(16)
-            length = int.from_bytes(head[:4], "big")
-            header_bytes = 8
-            if length == 1:  # the size follows, in 64 bits
-                length, header_bytes = int.from_bytes(head[8:16], "big"), 16
-            length = length or size_bytes - begin
-            if head[4:8] == b"moov":
-                file.seek(begin + header_bytes)
-                return file.read(min(length - header_bytes, _MOST_MOOV_BYTES)) if length > header_bytes else b""
-            if length < header_bytes:
+        for box in file_boxes(file, size_bytes):
+            length = box.length or size_bytes - box.begin
+            if box.name == b"moov":
+                file.seek(box.begin + box.header_bytes)
+                content_bytes = min(length - box.header_bytes, _MOST_MOOV_BYTES)
+                return file.read(content_bytes) if content_bytes > 0 else b""
+            if length < box.header_bytes:
                 break
-            begin += length
     return b""
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
+from framepack.media.boxes import file_boxes
 from framepack.media.transport_stream import PACKETS, SYNC
 
 _HEAD_BYTES: Final = 4096
@@ -82,22 +83,17 @@ def _asf_bytes(path: Path) -> int | None:
 
 def _lacks_index(path: Path) -> bool:
     """Whether the end of an MP4 file's index, or of one of its fragments, is missing."""
-    size_bytes, begin = path.stat().st_size, 0
+    size_bytes, end = path.stat().st_size, 0
     needed: tuple[bytes, ...] = (b"moov", b"moof")
     with path.open("rb") as file:
-        while begin + 8 <= size_bytes:
-            file.seek(begin)
-            box = file.read(16)
-            length = int.from_bytes(box[:4], "big")
-            if length == 1:  # the size follows, in 64 bits
-                length = int.from_bytes(box[8:16], "big")
-            needed += (b"mdat",) if box[4:8] == b"moof" else ()  # a fragment: it has the index of its own frames
-            if box[4:8] in needed and begin + length > size_bytes:
+        for box in file_boxes(file, size_bytes):
+            needed += (b"mdat",) if box.name == b"moof" else ()  # a fragment: it has the index of its own frames
+            if box.name in needed and box.begin + box.length > size_bytes:
                 return True
-            if length < 8:  # noqa: PLR2004 - the last box, or damage
+            if box.length < 8:  # noqa: PLR2004 - the last box, or damage
                 return False
-            begin += length
-        file.seek(min(begin, size_bytes))
+            end = box.begin + box.length
+        file.seek(min(end, size_bytes))
         return b"mdat" in needed and any(file.read())  # the beginning of the next fragment
 
 
